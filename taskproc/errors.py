@@ -1,0 +1,123 @@
+"""Every exception that taskproc raises of its own, in one tree.
+
+TaskprocError
+├── NoCacheError (RuntimeError)        a task was built or asked for outside `with Cache(...)`
+├── BuildError (RuntimeError)          a task class or a graph cannot be built as written
+│   └── CycleError                     a task needs itself
+├── UnnamableValue (TypeError)         an argument has no canonical form, so it cannot be part of a key
+├── CacheError (RuntimeError)          the cache folder cannot be used: a file, not writable, a newer format
+├── MissingResult (LookupError)        no fresh result is stored
+│   └── CorruptedResult                bytes are stored, but they are not what was written
+├── UnstorableResult (TypeError)       what run_task returned cannot be pickled
+├── OptionError (ValueError)           a rate limit, a prefix or another option is wrong
+├── WorkerDied (RuntimeError)          the process that ran a task ended without a word
+├── PrefixError (RuntimeError)         the prefix command, not the task, went wrong
+└── FailedTaskError (RuntimeError)     a run ended with failed tasks; `.failures` has them all
+
+Exceptions that the user's own code raised are never wrapped away: they are the `error` of a TaskFailure and the
+`__cause__` of the FailedTaskError.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class TaskprocError(Exception):
+    """The root: `except TaskprocError` catches all that taskproc itself raises."""
+
+
+class NoCacheError(TaskprocError, RuntimeError):
+    """A task was built, or its cache asked for, outside a `with Cache(...)` block."""
+
+
+class BuildError(TaskprocError, RuntimeError):
+    """A task class or a graph of tasks cannot be built as it is written."""
+
+
+class CycleError(BuildError):
+    """A task needs itself, directly or through others; the message has the path."""
+
+
+class UnnamableValue(TaskprocError, TypeError):
+    """A value has no canonical form; the message says where it stands and what to do instead."""
+
+
+class CacheError(TaskprocError, RuntimeError):
+    """The cache folder cannot be used as asked."""
+
+
+class MissingResult(TaskprocError, LookupError):
+    """There is no stored result that is fresh for the present code; the message says why."""
+
+
+class CorruptedResult(MissingResult):
+    """A stored result is not, byte for byte, what was written."""
+
+
+class UnstorableResult(TaskprocError, TypeError):
+    """What `run_task` returned cannot be pickled; nothing was stored."""
+
+
+class OptionError(TaskprocError, ValueError):
+    """An option of a run is wrong: the message names it and the values it takes."""
+
+
+class WorkerDied(TaskprocError, RuntimeError):
+    """The process that ran a task ended without an answer (signal, `os._exit`, out of memory)."""
+
+
+class PrefixError(TaskprocError, RuntimeError):
+    """The prefix command is not there, failed, or never started the task."""
+
+
+@dataclass(frozen=True)
+class TaskFailure:
+    """One failed task of a run.
+
+    Attributes:
+        task: the task as one would write it, `Choose(n=6, k=3)`.
+        task_name: name of its class, `module.Choose`.
+        task_id: its integer id, which is also the name of its folder.
+        error: the exception itself where it could be rebuilt here, else one of ours that describes it.
+        traceback: text of the traceback as it was where the task ran; empty if the task raised nothing.
+        stdout: path of what the task printed.
+        stderr: path of what it printed to standard error.
+        log: the last lines of these.
+    """
+
+    task: str
+    task_name: str
+    task_id: int
+    error: BaseException
+    traceback: str = ""
+    stdout: Path | None = None
+    stderr: Path | None = None
+    log: str = ""
+
+    def __str__(self) -> str:
+        kind = type(self.error).__name__
+        lines = [f"task {self.task} failed: {kind}: {self.error}".rstrip(": ")]
+        if self.log:
+            lines += ["  last lines of its log:", *(f"  | {line}" for line in self.log.splitlines())]
+        if self.stderr is not None:
+            lines.append(f"  log: {self.stderr}")
+        return "\n".join(lines)
+
+
+class FailedTaskError(TaskprocError, RuntimeError):
+    """A run ended with failed tasks. What else was computed is in the cache, and is reused by the next run.
+
+    Attributes:
+        failures: all of them, in the order in which they failed.
+    """
+
+    def __init__(self, failures: Sequence[TaskFailure]):
+        super().__init__(tuple(failures))
+        self.failures = tuple(failures)
+
+    def __str__(self) -> str:
+        count = len(self.failures)
+        parts = [str(failure) for failure in self.failures]
+        return parts[0] if count == 1 else "\n".join([f"{count} tasks failed", *parts])
