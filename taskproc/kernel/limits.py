@@ -1,0 +1,135 @@
+"""Slots by label, all labels or none, and who is next where slots are free.
+
+Taking all at once is what keeps two nodes from each holding the slot that the other waits for.
+"""
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from typing import Generic
+
+from taskproc.errors import OptionError
+from taskproc.kernel.model import K
+
+
+class Limits:
+    """How many nodes with a label may run at once, and how many do.
+
+    Args:
+        limits: label → slots, at least 1. A label that is not there is not limited.
+
+    Raises:
+        OptionError: a limit is not an int, or is below 1.
+    """
+
+    __slots__ = ("_full", "_known", "_slots", "_used")
+
+    def __init__(self, limits: Mapping[str, int]):
+        for label, slots in limits.items():
+            _check(label, slots)
+        self._slots = dict(limits)
+        self._used = dict.fromkeys(self._slots, 0)
+        self._full: set[str] = set()
+        self._known: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def relevant(self, labels: tuple[str, ...]) -> tuple[str, ...]:
+        """The limited ones among `labels`, each once, sorted: equal sets of labels give equal tuples."""
+        known = self._known.get(labels)
+        if known is None:
+            known = tuple(sorted(self._slots.keys() & labels))
+            # the same object for all labels that mean the same: a million nodes hold a handful of tuples
+            known = self._known.setdefault(known, known)
+            self._known[labels] = known
+        return known
+
+    def free(self, labels: tuple[str, ...]) -> bool:
+        """Whether each of `labels` has a free slot now."""
+        return self._full.isdisjoint(labels)
+
+    def take(self, labels: tuple[str, ...]) -> None:
+        """Take one slot of each of `labels`; ValueError, and none is taken, unless all are free."""
+        if not self.free(labels):
+            raise ValueError(f"not all of {self.relevant(labels)!r} have a free slot")
+        used, slots = self._used, self._slots
+        for label in self.relevant(labels):
+            used[label] += 1
+            if used[label] == slots[label]:
+                self._full.add(label)
+
+    def release(self, labels: tuple[str, ...]) -> None:
+        """Give back what `take` took; ValueError, and nothing is given back, if some slot was not taken."""
+        used, relevant = self._used, self.relevant(labels)
+        for label in relevant:
+            if not used[label]:
+                raise ValueError(f"not all of {relevant!r} have a taken slot")
+        for label in relevant:
+            used[label] -= 1
+            self._full.discard(label)
+
+    def used(self, label: str) -> int:
+        """How many slots of `label` are taken; 0 for one that is not limited."""
+        return self._used.get(label, 0)
+
+    def slots(self) -> dict[str, int]:
+        """How many slots each limited label has."""
+        return dict(self._slots)
+
+
+class Line(Generic[K]):
+    """Keys that stand in line for slots: first come, first served, but whose slots are taken lets the others pass.
+
+    Keys with the same limited labels share a bucket: all of them may start or none may, so its head speaks for it.
+    """
+
+    __slots__ = ("_buckets", "_first", "_last", "_limits")
+
+    def __init__(self, limits: Limits):
+        self._limits = limits
+        # labels → key → turn; turns rise along a bucket, and no bucket is empty
+        self._buckets: dict[tuple[str, ...], OrderedDict[K, int]] = {}
+        self._first = 0
+        self._last = 0
+
+    def join(self, key: K, labels: tuple[str, ...], *, first: bool = False) -> None:
+        """Put `key` at the end of the line, or before all others. `labels` as `Limits.relevant` gives them."""
+        bucket = self._buckets.get(labels)
+        if bucket is None:
+            bucket = self._buckets[labels] = OrderedDict()
+        if first:
+            self._first -= 1
+            bucket[key] = self._first
+            bucket.move_to_end(key, last=False)
+        else:
+            self._last += 1
+            bucket[key] = self._last
+
+    def leave(self, key: K, labels: tuple[str, ...]) -> None:
+        """Take `key` out of the line, wherever it stands."""
+        bucket = self._buckets[labels]
+        del bucket[key]
+        if not bucket:
+            del self._buckets[labels]
+
+    def next(self) -> K | None:
+        """The first in line for whom all slots are free; None: nobody. O(kinds of limited labels in line)."""
+        best: K | None = None
+        best_turn = 0
+        for labels, bucket in self._buckets.items():
+            if self._limits.free(labels):
+                key = next(iter(bucket))
+                turn = bucket[key]
+                if best is None or turn < best_turn:
+                    best, best_turn = key, turn
+        return best
+
+    def __iter__(self) -> Iterator[tuple[K, tuple[str, ...]]]:
+        """All in line, in no particular order, with their labels."""
+        return ((key, labels) for labels, bucket in self._buckets.items() for key in bucket)
+
+
+def _check(label: str, slots: object) -> None:
+    # True is an int to Python, but a limit of True is a slip of the pen
+    if not isinstance(slots, int) or isinstance(slots, bool):
+        raise OptionError(f"rate limit of label {label!r} must be an int, got {slots!r} ({type(slots).__name__})")
+    if slots < 1:
+        raise OptionError(f"rate limit of label {label!r} must be at least 1, got {slots}")

@@ -1,0 +1,148 @@
+"""The nouns, frozen: what is to run, what was run, what may run now, how it ended.
+
+Nothing here knows what a key stands for, what a job does or where a result lies. A *node* is to run, a *ticket* may
+run, a *record* was run, an *attempt* ran once, a *result* is published.
+"""
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, TypeVar, Union
+
+K = TypeVar("K", bound=Hashable)
+
+
+class Stamp(NamedTuple):
+    """What a result is known by: `order` says at whose command it was made, `value` what came out.
+
+    A changed order reruns all that lies below, a changed value what reads it.
+    """
+
+    order: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Node(Generic[K]):
+    """What is to run: `needs` must be done before, `labels` are slots that it takes while it runs."""
+
+    key: K
+    needs: tuple[K, ...] = ()
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What was run: lives beside the result, and decides whether the result is still good.
+
+    Attributes:
+        number: of the attempt, counted from 1 within its key.
+        nonce: random when the attempt was ordered, inherited when it was only doubted; the source of `stamp.order`.
+        code: fingerprint of the code that ran, item → digest.
+        needs: key of each need → the stamp of the result that was read.
+    """
+
+    number: int
+    nonce: str
+    stamp: Stamp
+    code: Mapping[str, str]
+    needs: Mapping[str, Stamp]
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket(Generic[K]):
+    """May run, once. `number` only grows within a plan, so a late answer is known by its ticket."""
+
+    key: K
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a node must run: `kind` for programs, `text` for people.
+
+    Kinds: new, forced, code, need, unreadable, missing.
+    """
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """The stored result is good."""
+
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """The node must run, because."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Somebody else is computing it now; look again `after` seconds."""
+
+    after: float = 0.2
+
+
+Verdict = Union[Fresh, Stale, Elsewhere]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why an attempt failed, in a form that crosses processes: always text, and the exception where it can be rebuilt.
+
+    Kinds: exception (the task raised), died (its process ended), prefix (the command before it went wrong),
+    result (its value could not be stored). `error` is the exception itself where it was raised in this process, its
+    pickle where it was raised in another.
+    """
+
+    kind: str
+    text: str
+    traceback: str = ""
+    error: BaseException | bytes | None = None
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The attempt ran and its result is published."""
+
+    stamp: Stamp
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The attempt ended without a result."""
+
+    problem: Problem
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lost(Generic[K]):
+    """The attempt could not read results that were judged fresh: `keys` must be made anew first."""
+
+    keys: tuple[K, ...]
+
+
+# Fresh: somebody published it between our look and our claim. Elsewhere: somebody holds the claim.
+Outcome = Union[Done, Failed, Lost[K], Fresh, Elsewhere]
+
+
+@dataclass(frozen=True, slots=True)
+class Event(Generic[K]):
+    """What has happened to a node: told once, one way, to whoever watches.
+
+    Kinds: fresh, stale, started, done, failed, skipped, elsewhere, lost, late, and stopped (the whole run; its key is
+    None). `detail` is ready for JSON, but for `problem`.
+    """
+
+    kind: str
+    key: K | None
+    detail: Mapping[str, object] = field(default_factory=dict)

@@ -1,0 +1,399 @@
+"""What is to be done and what may start now: one state for each node, and one table of legal moves between them.
+
+The plan is asked, never asks: whoever drives it looks (`due`), tells what was seen (`judge`), starts what may start
+(`take`) and tells how it ended (`settle`). Nodes are added after their needs, so a cycle cannot be built. A node is
+judged when its needs are done, for only then are their stamps known. The number of a ticket is a fencing token
+(Kleppmann 2016): the late answer of a run that was called off is known by it.
+"""
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from typing import Generic, Literal, get_args
+
+from taskproc.kernel.limits import Limits, Line
+from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, K, Node, Outcome, Stamp, Ticket, Verdict
+
+State = Literal["waiting", "due", "ready", "running", "done", "failed", "skipped"]
+STATES: tuple[State, ...] = get_args(State)
+ENDS: tuple[State, ...] = ("done", "failed", "skipped")
+
+# From, to: when. A node is born waiting. Nothing leaves failed and skipped.
+MOVES: Mapping[tuple[State, State], str] = {
+    ("waiting", "due"): "the last of its needs is done",
+    ("waiting", "skipped"): "a need failed or was skipped",
+    ("due", "done"): "judged fresh",
+    ("due", "ready"): "judged stale",
+    ("due", "waiting"): "a need was lost",
+    ("ready", "running"): "taken",
+    ("ready", "waiting"): "a need was lost",
+    ("running", "done"): "settled as done, or as published elsewhere meanwhile",
+    ("running", "failed"): "settled as failed, or what it lost is lost too often",
+    ("running", "ready"): "given back",
+    ("running", "due"): "another host has it, or what it lost is there again",
+    ("running", "waiting"): "it lost a need, or stopped without an end after a need was lost",
+    ("running", "skipped"): "it stopped without an end, and a lost need had failed meanwhile",
+    ("done", "due"): "lost",
+    ("done", "waiting"): "lost, and so is a need of it",
+}
+
+
+@dataclass(slots=True, eq=False)
+class _Entry(Generic[K]):
+    """What the plan knows of one node.
+
+    Attributes:
+        needs, labels: each once, and of the labels only the limited ones.
+        below: those that need it, in the order in which they were added.
+        undone: how many of its needs are not done.
+        number: of its ticket while it runs, else 0.
+        look: the number of its later look, while it is due; 0 if none was put off since it became due.
+        losses: how often its result was lost.
+        issued: how many tickets there were when it became done.
+    """
+
+    node: Node[K]
+    needs: tuple[K, ...]
+    labels: tuple[str, ...]
+    state: State = "waiting"
+    undone: int = 0
+    below: list[_Entry[K]] = field(default_factory=list)
+    number: int = 0
+    look: int = 0
+    losses: int = 0
+    issued: int = 0
+    stamp: Stamp | None = None
+
+
+class Plan(Generic[K]):
+    """Nodes on their way from waiting to done, failed or skipped. Every verb is O(log n) per node that moves.
+
+    Unknown keys raise KeyError. `now` is in seconds, from any clock that does not go back. A result may be lost
+    MAX_LOSSES times; then it is not made again, and who asks for it fails.
+    """
+
+    MAX_LOSSES = 3
+
+    def __init__(self, limits: Limits | None = None):
+        self._limits = Limits({}) if limits is None else limits
+        self._entries: dict[K, _Entry[K]] = {}
+        self._counts: dict[State, int] = dict.fromkeys(STATES, 0)
+        self._due: OrderedDict[K, None] = OrderedDict()
+        # (when, look, key); an item whose look is not that of the entry any more is void
+        self._later: list[tuple[float, int, K]] = []
+        self._ready: Line[K] = Line(self._limits)
+        self._issued = 0
+        self._looks = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def state(self, key: K) -> State:
+        """Where `key` stands."""
+        return self._entries[key].state
+
+    def node(self, key: K) -> Node[K]:
+        """The node as it was added."""
+        return self._entries[key].node
+
+    def stamp(self, key: K) -> Stamp:
+        """Stamp of the result of `key`; ValueError unless it is done."""
+        entry = self._entries[key]
+        if entry.stamp is None:
+            raise ValueError(f"{key!r} is {entry.state}, only what is done has a stamp")
+        return entry.stamp
+
+    def ticket(self, key: K) -> Ticket[K] | None:
+        """The ticket in force for `key`; None unless it runs."""
+        entry = self._entries[key]
+        return Ticket(key, entry.number) if entry.number else None
+
+    def holds(self, ticket: Ticket[K]) -> bool:
+        """Whether `ticket` is in force. One that is not can only be reported as late."""
+        entry = self._entries.get(ticket.key)
+        return entry is not None and 0 < entry.number == ticket.number
+
+    def count(self, state: State) -> int:
+        """How many nodes are in `state`. O(1)."""
+        return self._counts[state]
+
+    def open(self) -> int:
+        """How many nodes have not ended. O(1)."""
+        return len(self._entries) - sum(self._counts[state] for state in ENDS)
+
+    def running(self) -> int:
+        """How many nodes run. O(1)."""
+        return self._counts["running"]
+
+    def add(self, node: Node[K]) -> None:
+        """Take up `node`: due if all its needs are done, skipped if one failed or was skipped, else waiting.
+
+        ValueError, and nothing changes, if its key was added before or one of its needs was not.
+        """
+        if node.key in self._entries:
+            raise ValueError(f"{node.key!r} was added before")
+        needs = node.needs if len(node.needs) < 2 else tuple(dict.fromkeys(node.needs))
+        for key in needs:
+            if key not in self._entries:
+                raise ValueError(f"{node.key!r} needs {key!r}, which was not added before")
+        entry = _Entry(node, needs, self._limits.relevant(node.labels))
+        for key in needs:
+            need = self._entries[key]
+            need.below.append(entry)
+            entry.undone += need.state != "done"
+        self._entries[node.key] = entry
+        self._counts["waiting"] += 1
+        if not entry.undone:
+            self._become_due(entry)
+        elif self._is_doomed(entry):
+            self._move(entry, "skipped")
+
+    def due(self, now: float) -> K | None:
+        """The node to be judged next, in the order of becoming due; None: none now.
+
+        It stays the answer until it is judged, or has to wait again. A later look joins the end of the line when its
+        time has come.
+        """
+        while self._later and self._later[0][0] <= now:
+            _, look, key = heappop(self._later)
+            if self._is_to_come(look, key):
+                self._due[key] = None
+        return next(iter(self._due), None)
+
+    def next_due(self) -> float | None:
+        """When `due` will have an answer: 0.0 if it has one now, None if only another move can give it one."""
+        if self._due:
+            return 0.0
+        while self._later and not self._is_to_come(*self._later[0][1:]):
+            heappop(self._later)
+        return self._later[0][0] if self._later else None
+
+    def judge(self, key: K, verdict: Verdict, now: float) -> bool:
+        """Tell what was seen of `key`: Fresh: done. Stale: ready. Elsewhere: due again `after` seconds from now.
+
+        False, and nothing changes, if `key` is not due (any more): looking at it may have shown that a need is lost,
+        and then the verdict is void. So the loop need not ask before it tells.
+        """
+        entry = self._entries[key]
+        if entry.state != "due":
+            return False
+        if isinstance(verdict, Fresh):
+            self._become_done(entry, verdict.stamp)
+        elif isinstance(verdict, Elsewhere):
+            self._look_later(entry, now + verdict.after)
+        else:
+            self._become_ready(entry)
+        return True
+
+    def take(self) -> Ticket[K] | None:
+        """The longest ready node for which each of its labels has a free slot begins to run; None: there is none.
+
+        O(kinds of limited labels), however many are ready.
+        """
+        key = self._ready.next()
+        if key is None:
+            return None
+        entry = self._entries[key]
+        self._limits.take(entry.labels)
+        self._move(entry, "running")
+        self._issued += 1
+        entry.number = self._issued
+        return Ticket(key, entry.number)
+
+    def give_back(self, ticket: Ticket[K]) -> tuple[K, ...]:
+        """Undo a `take`: ready again, before all others. ValueError if `ticket` is not in force.
+
+        If a need was lost meanwhile the node waits for it instead; if that need has failed since, it is skipped, with
+        all below it, and these keys are returned.
+        """
+        entry = self._in_force(ticket)
+        if entry.undone:
+            return self._rest(entry)
+        self._become_ready(entry, first=True)
+        return ()
+
+    def settle(self, ticket: Ticket[K], outcome: Outcome[K], now: float) -> tuple[K, ...]:
+        """Tell how the run of `ticket` ended; its slots are free again. Returns the keys that it skips, in order.
+
+        Done, Fresh: done. Failed: failed, and all that waits below is skipped. Elsewhere: due again after a while.
+        Lost: each key that is still done is to be made again, and the node waits for it. If one of them cannot be made
+        again (see `lose`) none is touched, and the node fails. A key that became done after `ticket` was given out is
+        not lost by it, for what was read may be the result before; if not, the next run will find it bad.
+
+        ValueError, and nothing changes, if `ticket` is not in force (ask `holds`), or if Lost names no key, or one that
+        the node does not need.
+        """
+        entry = self._in_force(ticket)
+        if isinstance(outcome, (Done, Fresh)):
+            self._become_done(entry, outcome.stamp)
+            return ()
+        if isinstance(outcome, Failed):
+            return self._fail(entry)
+        if isinstance(outcome, Elsewhere):
+            return self._rest(entry, now + outcome.after)
+        return self._lost(entry, outcome.keys)
+
+    def lose(self, key: K) -> bool:
+        """Tell that the result of `key` is not what it was judged to be: it is to be judged again.
+
+        What is due or ready below it waits again; what runs runs on; what is done stays done. Nothing changes if `key`
+        is not done, for then it is being made already. False, and nothing changes, if it cannot be made again: it was
+        lost MAX_LOSSES times before, or a need of it was lost too and then failed.
+        """
+        entry = self._entries[key]
+        if entry.state != "done":
+            return True
+        if not self._may_be_lost(entry):
+            return False
+        self._lose(entry)
+        return True
+
+    def _move(self, entry: _Entry[K], to: State) -> None:
+        """The only place where a state changes: leaves the old one clean."""
+        state = entry.state
+        if (state, to) not in MOVES:
+            raise AssertionError(f"{entry.node.key!r} is {state} and cannot become {to} [this is a bug]")
+        if state == "due":
+            self._due.pop(entry.node.key, None)
+        elif state == "ready":
+            self._ready.leave(entry.node.key, entry.labels)
+        elif state == "running":
+            self._limits.release(entry.labels)
+            entry.number = 0
+        self._counts[state] -= 1
+        self._counts[to] += 1
+        entry.state = to
+
+    def _become_due(self, entry: _Entry[K]) -> None:
+        self._move(entry, "due")
+        entry.look = 0
+        self._due[entry.node.key] = None
+
+    def _look_later(self, entry: _Entry[K], when: float) -> None:
+        self._due.pop(entry.node.key, None)
+        self._looks += 1
+        entry.look = self._looks
+        heappush(self._later, (when, entry.look, entry.node.key))
+
+    def _become_ready(self, entry: _Entry[K], *, first: bool = False) -> None:
+        self._move(entry, "ready")
+        self._ready.join(entry.node.key, entry.labels, first=first)
+
+    def _become_done(self, entry: _Entry[K], stamp: Stamp) -> None:
+        self._move(entry, "done")
+        entry.stamp = stamp
+        entry.issued = self._issued
+        for below in entry.below:
+            below.undone -= 1
+            if not below.undone and below.state == "waiting":
+                self._become_due(below)
+
+    def _fail(self, entry: _Entry[K]) -> tuple[K, ...]:
+        self._move(entry, "failed")
+        return self._skip_below(entry)
+
+    def _skip_below(self, entry: _Entry[K]) -> tuple[K, ...]:
+        """All that waits for `entry`, nearest first. What runs or is done got what it needed in time."""
+        skipped: list[K] = []
+        pending = deque([entry])
+        while pending:
+            for below in pending.popleft().below:
+                if below.state == "waiting":
+                    self._move(below, "skipped")
+                    skipped.append(below.node.key)
+                    pending.append(below)
+        return tuple(skipped)
+
+    def _rest(self, entry: _Entry[K], when: float | None = None) -> tuple[K, ...]:
+        """`entry` runs no more and has not ended: due, now or at `when`, unless a need was lost meanwhile."""
+        if not entry.undone:
+            self._become_due(entry)
+            if when is not None:
+                self._look_later(entry, when)
+            return ()
+        if self._is_doomed(entry):
+            self._move(entry, "skipped")
+            return (entry.node.key, *self._skip_below(entry))
+        self._move(entry, "waiting")
+        return ()
+
+    def _lost(self, entry: _Entry[K], keys: tuple[K, ...]) -> tuple[K, ...]:
+        # To lose nothing would be to run again for nothing, and again
+        if not keys or not set(entry.needs).issuperset(keys):
+            raise ValueError(f"{entry.node.key!r} can only lose what it needs, got {keys!r}")
+        asked = [self._entries[key] for key in dict.fromkeys(keys)]
+        lost = [need for need in asked if need.state == "done" and need.issued < entry.number]
+        if not all(self._may_be_lost(need) for need in lost):
+            return self._fail(entry)
+        for need in lost:
+            self._lose(need)
+        return self._rest(entry)
+
+    def _lose(self, entry: _Entry[K]) -> None:
+        entry.losses += 1
+        entry.stamp = None
+        if entry.undone:
+            self._move(entry, "waiting")
+        else:
+            self._become_due(entry)
+        for below in entry.below:
+            below.undone += 1
+            if below.state in ("due", "ready"):
+                self._move(below, "waiting")
+
+    def _in_force(self, ticket: Ticket[K]) -> _Entry[K]:
+        if not self.holds(ticket):
+            raise ValueError(f"{ticket!r} is not in force")
+        return self._entries[ticket.key]
+
+    def _is_to_come(self, look: int, key: K) -> bool:
+        entry = self._entries[key]
+        return entry.state == "due" and entry.look == look
+
+    def _is_doomed(self, entry: _Entry[K]) -> bool:
+        return any(self._entries[key].state in ("failed", "skipped") for key in entry.needs)
+
+    def _may_be_lost(self, entry: _Entry[K]) -> bool:
+        return entry.losses < self.MAX_LOSSES and not (entry.undone and self._is_doomed(entry))
+
+    def validate(self) -> None:
+        """AssertionError unless every invariant holds. O(nodes + edges): for tests."""
+        entries = self._entries
+        for entry in entries.values():
+            self._validate_entry(entry)
+        counted = Counter(entry.state for entry in entries.values())
+        _hold(counted == Counter(self._counts), f"{self._counts} counted, there are {counted}")
+        moving = counted["due"] + counted["ready"] + counted["running"]
+        _hold(self.open() == moving + counted["waiting"], f"{self.open()} said to be open, there are {counted}")
+        _hold(moving > 0 or not counted["waiting"], "all that is open waits")
+        lined_up = [*self._due, *(key for _, look, key in self._later if self._is_to_come(look, key))]
+        due = [key for key, entry in entries.items() if entry.state == "due"]
+        _hold(Counter(lined_up) == Counter(due), f"{lined_up} lined up, due are {due}")
+        ready = Counter((key, entry.labels) for key, entry in entries.items() if entry.state == "ready")
+        _hold(Counter(self._ready) == ready, f"{list(self._ready)} in line, ready are {ready}")
+        taken = Counter(label for entry in entries.values() if entry.number for label in entry.labels)
+        for label, slots in self._limits.slots().items():
+            used = self._limits.used(label)
+            _hold(used == taken[label] <= slots, f"{label!r}: {used} used, {taken[label]} taken, {slots} there")
+
+    def _validate_entry(self, entry: _Entry[K]) -> None:
+        key, state = entry.node.key, entry.state
+        above = [self._entries[need] for need in entry.needs]
+        undone = [need.node.key for need in above if need.state != "done"]
+        _hold(set(entry.needs) == set(entry.node.needs), f"{key!r} has forgotten a need")
+        _hold(all(need.below.count(entry) == 1 for need in above), f"{key!r} is not below its needs")
+        _hold(entry.undone == len(undone), f"{key!r} counts {entry.undone} undone needs, there are {undone}")
+        _hold(state not in ("due", "ready") or not undone, f"{key!r} is {state} before {undone}")
+        doomed = self._is_doomed(entry)
+        _hold(state != "waiting" or (bool(undone) and not doomed), f"{key!r} waits for nothing, or in vain")
+        _hold(state != "skipped" or doomed, f"{key!r} is skipped for no reason")
+        _hold((entry.stamp is not None) == (state == "done"), f"{key!r} is {state} with stamp {entry.stamp}")
+        _hold((entry.number > 0) == (state == "running"), f"{key!r} is {state} with ticket {entry.number}")
+        _hold(entry.losses <= self.MAX_LOSSES, f"{key!r} was lost {entry.losses} times")
+
+
+def _hold(law: bool, otherwise: str) -> None:
+    if not law:
+        raise AssertionError(f"{otherwise} [this is a bug]")

@@ -1,0 +1,176 @@
+"""Laws of freshness: which stored result is good, and what is said of one that is not."""
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from taskproc.kernel.model import Fresh, Reason, Record, Stale, Stamp
+from taskproc.kernel.rebuild import Good, judge, order_of
+
+CODE = {"Choose": "1", "utils.clean": "2"}
+NEEDS = {"left": Stamp("o1", "v1"), "right": Stamp("o2", "v2")}
+NAMES = {"left": "Choose(5, 2)", "right": "Choose(5, 3)"}
+
+
+def record(number=1, *, code=CODE, needs=NEEDS):
+    return Record(number, "nonce", Stamp(f"order {number}", "value"), code, needs)
+
+
+def reason(*records, code=CODE, needs=NEEDS, above=0):
+    verdict = judge(records, code=code, needs=needs, above=above, name_of=lambda key: NAMES.get(key, key))
+    assert isinstance(verdict, Stale)
+    return verdict.reason
+
+
+def test_a_record_that_matches_is_good():
+    """The same code and the same stamps of the same needs: the result is good, and its record is told."""
+    found = judge([record(4)], code=CODE, needs=NEEDS)
+
+    assert found == Good(record(4))
+    assert found.verdict == Fresh(Stamp("order 4", "value"))
+
+
+def test_the_order_of_items_and_needs_does_not_count():
+    """Code and needs are compared by name."""
+    shuffled = record(code=dict(reversed(CODE.items())), needs=dict(reversed(NEEDS.items())))
+
+    assert isinstance(judge([shuffled], code=CODE, needs=NEEDS), Good)
+
+
+def test_no_record():
+    """Where nothing is stored there is nothing good, forced or not."""
+    assert reason() == Reason("new", "no result is stored")
+    assert reason(above=3) == Reason("new", "no result is stored")
+
+
+@pytest.mark.parametrize(
+    ("then", "text"),
+    [
+        ({"Choose": "0", "utils.clean": "2"}, "source of Choose changed"),
+        ({"Choose": "0", "utils.clean": "0"}, "source of Choose, utils.clean changed"),
+        ({"Choose": "1"}, "source of utils.clean is used now"),
+        ({**CODE, "utils.old": "3"}, "source of utils.old is not used any more"),
+        (
+            {"Choose": "0", "utils.old": "3"},
+            "source of Choose changed; source of utils.clean is used now; source of utils.old is not used any more",
+        ),
+    ],
+)
+def test_other_code(then, text):
+    """Each item of the code that changed, appeared or went is named."""
+    assert reason(record(code=then)) == Reason("code", text)
+
+
+def test_code_that_is_not_asked_for():
+    """With code None the source does not count, but needs do."""
+    assert isinstance(judge([record(code={})], code=None, needs=NEEDS), Good)
+    assert reason(record(code={}, needs={}), code=None).kind == "need"
+
+
+@pytest.mark.parametrize(
+    ("then", "text"),
+    [
+        ({"left": NEEDS["left"]}, "upstream Choose(5, 3) is needed now"),
+        ({**NEEDS, "gone": Stamp("o", "v")}, "upstream gone is not needed any more"),
+        (
+            {"left": NEEDS["left"], "gone": Stamp("o", "v")},
+            "upstream Choose(5, 3) is needed now; upstream gone is not needed any more",
+        ),
+        ({**NEEDS, "left": Stamp("o1", "old")}, "upstream Choose(5, 2) gave a new value"),
+        ({**NEEDS, "left": Stamp("old", "v1")}, "upstream Choose(5, 2) was computed anew"),
+        ({**NEEDS, "left": Stamp("old", "old")}, "upstream Choose(5, 2) gave a new value"),
+        (
+            {"left": Stamp("old", "v1"), "right": Stamp("o2", "old")},
+            "upstream Choose(5, 3) gave a new value; upstream Choose(5, 2) was computed anew",
+        ),
+    ],
+)
+def test_other_needs(then, text):
+    """Each need that appeared, went, gave another value or was made by another order is named."""
+    assert reason(record(needs=then)) == Reason("need", text)
+
+
+def test_many_names_are_cut_short():
+    """A sentence names three, and says how many more there are; four are named."""
+    five = {f"n{number}": Stamp("o", "v") for number in range(5)}
+    four = dict(list(five.items())[:4])
+
+    assert reason(record(needs={}), needs=five).text == "upstream n0, n1, n2 and 2 more is needed now"
+    assert reason(record(needs={}), needs=four).text == "upstream n0, n1, n2, n3 is needed now"
+
+
+def test_code_is_told_before_needs():
+    """Of several reasons the first is told: forced, code, needs."""
+    stale = record(code={}, needs={})
+
+    assert reason(stale).kind == "code"
+    assert reason(stale, above=1).kind == "forced"
+
+
+def test_only_records_above_count():
+    """A result made before the order to make it anew does not count, however good; one made after it does."""
+    assert reason(record(3), record(2), above=3).kind == "forced"
+    assert judge([record(4), record(3)], code=CODE, needs=NEEDS, above=3) == Good(record(4))
+    assert reason(record(4, code={}), record(3), above=3).kind == "code"
+
+
+def test_an_edit_taken_back_finds_the_older_record():
+    """The newest good record is picked, not the newest."""
+    edited = record(3, code={"Choose": "0"})
+
+    assert judge([edited, record(2), record(1)], code=CODE, needs=NEEDS) == Good(record(2))
+
+
+def test_the_reason_is_that_of_the_newest():
+    """When none is good, what is said is said of the newest."""
+    assert reason(record(2, needs={}), record(1, code={})).kind == "need"
+
+
+def test_records_are_read_no_further_than_needed():
+    """Reading a record costs a file: nothing is read behind a good one, or one too old to count."""
+    records = iter([record(3, code={}), record(2), record(1)])
+    judge(records, code=CODE, needs=NEEDS)
+    assert [record(1)] == list(records)
+
+    records = iter([record(3), record(2), record(1)])
+    judge(records, code=CODE, needs=NEEDS, above=3)
+    assert [record(2), record(1)] == list(records)
+
+
+def test_an_order_is_32_hex_digits_that_stay():
+    """The same on every machine and Python: an accidental change of it would rerun everything."""
+    assert order_of("nonce", NEEDS) == "e7ee9b25475c9803368acb6787299765"
+
+
+def test_an_order_does_not_depend_on_iteration():
+    """Needs are sorted by key, whatever order they come in."""
+    needs = {str(number): Stamp(f"o{number}", "v") for number in range(9)}
+    shuffled = list(needs.items())
+    random.Random(1).shuffle(shuffled)
+
+    assert order_of("n", needs) == order_of("n", dict(shuffled))
+
+
+def test_an_order_does_not_depend_on_values():
+    """A value that changed on its own is no order: what reads an equal value below it is not remade."""
+    other = {**NEEDS, "left": Stamp("o1", "other")}
+
+    assert order_of("n", NEEDS) == order_of("n", other)
+
+
+TEXTS = st.lists(st.text(alphabet="1:ab", max_size=4), min_size=1, max_size=3)
+
+
+@settings(derandomize=True, deadline=None, max_examples=50)
+@given(TEXTS, TEXTS)
+@example(["ab"], ["a", "b"])
+@example(["a", "b1:c"], ["ab", "1:c"])
+@example(["n", "a", "b"], ["n", "b", "a"])
+def test_orders_differ_when_any_part_does(one, two):
+    """Another nonce, another order of a need, one need more: another order, also where the parts run together alike."""
+    orders = [order_of(nonce, {str(n): Stamp(o, "v") for n, o in enumerate(rest)}) for nonce, *rest in (one, two)]
+
+    assert (orders[0] == orders[1]) == (one == two)
