@@ -1,0 +1,190 @@
+"""Forms to values: the same value and the same type that were encoded, or an error that says why not.
+
+Names in a form lead to classes and functions, and their modules are imported: read forms only from where you would run
+code. No class's `__init__` is called: its instance gets the attributes that it had.
+"""
+from __future__ import annotations
+
+import base64
+import collections
+import datetime as dt
+import functools
+import importlib
+import pathlib
+import re
+from collections.abc import Callable
+from typing import Any
+
+from taskproc.errors import TaskprocError, UnnamableValue
+from taskproc.modules import find_object, object_name
+from taskproc.values.forms import FUTURE_TAGS, REGISTRY, Json, numpy_value
+from taskproc.values.frames import pandas_value, polars_value
+from taskproc.values.instances import (
+    enum_value,
+    fields_value,
+    find_class,
+    flag_value,
+    named_tuple_value,
+    pydantic_value,
+)
+
+
+def decode(form: Json, future: Callable[[Json], object] | None = None) -> object:
+    """The value that `json_form` made `form` of.
+
+    Args:
+        future: makes a future of its form, an object with one of FUTURE_TAGS; without it they are refused.
+
+    Raises:
+        UnnamableValue: the form holds only a digest or a key, its class is not there any more, or it is none of ours.
+    """
+    try:
+        return _Back(future).value(form)
+    except RecursionError as error:
+        raise UnnamableValue("this form is nested too deeply to be read back") from error
+
+
+class _Back:
+    """One form on its way to a value."""
+
+    def __init__(self, future: Callable[[Json], object] | None):
+        self._future = future
+
+    def value(self, form: Json) -> Any:
+        if form is None or isinstance(form, (bool, int, float, str)):
+            return form
+        if isinstance(form, list):
+            return [self.value(item) for item in form]
+        if not isinstance(form, dict):
+            raise UnnamableValue(f"a form is JSON, got {type(form).__name__}")
+        tag = next(iter(form), "")
+        if tag[:2] == "__" and len(form) == 1:
+            return self._tagged(tag, form)
+        return {key: self.value(item) for key, item in form.items()}
+
+    def raw(self, form: Json) -> bytes:
+        return base64.b64decode(_kept(form, str), validate=True)
+
+    def bulk(self, form: Json) -> list[Any]:
+        return [self.value(item) for item in _kept(form, list)]
+
+    def _tagged(self, tag: str, form: dict[str, Json]) -> object:
+        if tag in FUTURE_TAGS:
+            if self._future is None:
+                raise UnnamableValue(f"{tag!r} stands for a task or another future, which only a graph can read back")
+            return self._future(form)
+        if tag not in _LEAVES and tag not in _BRANCHES:
+            raise UnnamableValue(f"unknown tag {tag!r}; a newer taskproc may have written it")
+        try:
+            return _LEAVES[tag](form[tag]) if tag in _LEAVES else _BRANCHES[tag](form[tag], self)
+        except TaskprocError:
+            raise
+        except _BROKEN as error:
+            raise UnnamableValue(f"form {tag!r} cannot be read back ({type(error).__name__}: {error})") from error
+
+
+# What names, texts and constructors raise on a form that was edited or has aged.
+_BROKEN = (ArithmeticError, AttributeError, ImportError, LookupError, NotImplementedError, TypeError, ValueError)
+
+
+def _kept(form: Json, kind: type) -> Any:
+    if isinstance(form, kind):
+        return form
+    size = form.get("size") if isinstance(form, dict) else "?"
+    raise UnnamableValue(f"only a digest of this content was kept ({size} bytes), so it cannot be read back")
+
+
+def _pairs(body: Any, back: _Back) -> dict[Any, Any]:
+    return {back.value(key): back.value(item) for key, item in body}
+
+
+def _defaultdict(body: Any, back: _Back) -> object:
+    return collections.defaultdict(back.value(body[0]), _pairs(body[1], back))
+
+
+def _partial(body: Any, back: _Back) -> object:
+    function, args, keywords = map(back.value, body)
+    return functools.partial(function, *args, **keywords)
+
+
+def _path(body: Any, back: _Back) -> object:
+    kind, text = body
+    if kind not in ("PurePosixPath", "PureWindowsPath", "PosixPath", "WindowsPath"):
+        raise ValueError(f"unknown kind of path {kind!r}")
+    return getattr(pathlib, kind)(back.value(text))
+
+
+def _time(kind: type[dt.time | dt.datetime], body: Any, back: _Back) -> object:
+    text, fold, zone = body
+    return kind.fromisoformat(text).replace(fold=fold, tzinfo=back.value(zone))
+
+
+def _decimal(body: Any) -> object:
+    sign, digits, exponent = body
+    return _library("decimal").Decimal((sign, tuple(map(int, digits)), exponent))
+
+
+def _library(name: str) -> Any:
+    return importlib.import_module(name)
+
+
+def _key(body: Any) -> object:
+    raise UnnamableValue(f"an instance of {body[0]!r} is known only by its __task_key__(), so it cannot be read back")
+
+
+def _registered(body: Any, back: _Back) -> object:
+    name, form = body
+    for kind, (_, read) in REGISTRY.items():
+        if object_name(kind) == name:
+            if read is None:
+                raise UnnamableValue(f"{name!r} was registered without a way back")
+            return read(back.value(form))
+    raise UnnamableValue(f"{name!r} is not registered here; import the module that registers it")
+
+
+_LEAVES: dict[str, Callable[[Any], object]] = {
+    "__str__": lambda body: bytes.fromhex(body).decode("utf-8", "surrogatepass"),
+    "__int__": lambda body: int(body, 16),
+    "__float__": float,
+    "__constant__": lambda body: {"Ellipsis": ..., "NotImplemented": NotImplemented}[body],
+    "__date__": dt.date.fromisoformat,
+    "__timedelta__": lambda body: dt.timedelta(*body),
+    "__decimal__": _decimal,
+    "__uuid__": lambda body: _library("uuid").UUID(body),
+    "__class__": find_class,
+    "__function__": find_object,
+    "__key__": _key,
+}
+_BRANCHES: dict[str, Callable[[Any, _Back], object]] = {
+    "__complex__": lambda body, back: complex(*map(back.value, body)),
+    "__bytes__": lambda body, back: back.raw(body),
+    "__bytearray__": lambda body, back: bytearray(back.raw(body)),
+    "__tuple__": lambda body, back: tuple(map(back.value, body)),
+    "__set__": lambda body, back: set(map(back.value, body)),
+    "__frozenset__": lambda body, back: frozenset(map(back.value, body)),
+    "__dict__": _pairs,
+    "__ordereddict__": lambda body, back: collections.OrderedDict(_pairs(body, back)),
+    "__defaultdict__": _defaultdict,
+    "__counter__": lambda body, back: collections.Counter(_pairs(body, back)),
+    "__deque__": lambda body, back: collections.deque(map(back.value, body[1]), body[0]),
+    "__range__": lambda body, back: range(*map(back.value, body)),
+    "__slice__": lambda body, back: slice(*map(back.value, body)),
+    "__partial__": _partial,
+    "__pattern__": lambda body, back: re.compile(back.value(body[0]), body[1]),
+    "__path__": _path,
+    "__time__": functools.partial(_time, dt.time),
+    "__datetime__": functools.partial(_time, dt.datetime),
+    "__timezone__": lambda body, back: dt.timezone(*map(back.value, body)),
+    "__zone__": lambda body, back: _library("zoneinfo").ZoneInfo(back.value(body)),
+    "__fraction__": lambda body, back: _library("fractions").Fraction(*map(back.value, body)),
+    "__enum__": enum_value,
+    "__flag__": flag_value,
+    "__namedtuple__": named_tuple_value,
+    "__dataclass__": fields_value,
+    "__attrs__": fields_value,
+    "__pydantic__": pydantic_value,
+    "__registered__": _registered,
+    "__numpy__": numpy_value,
+    "__pandas__": pandas_value,
+    "__polars__": polars_value,
+}

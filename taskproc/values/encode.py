@@ -1,0 +1,358 @@
+"""Values to canonical forms: one text per value and type, the same in every process and on every Python.
+
+Everything that JSON cannot say carries a tag, so values of two types never meet in one form; nothing depends on hash(),
+on the order of a set or a dict, or on anybody's repr. What has no form is refused with its place and the remedy: a key
+that was guessed (by pickle, repr, str or __dict__) would one day give somebody a wrong result.
+"""
+from __future__ import annotations
+
+import base64
+import collections
+import datetime as dt
+import functools
+import hashlib
+import json
+import pathlib
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
+from typing import Any, TypeVar
+
+from taskproc.errors import UnnamableValue
+from taskproc.modules import object_name
+from taskproc.values.forms import REGISTRY, REMEDY, Json, Refused, numpy_form, refused, step_of, type_name
+from taskproc.values.frames import pandas_form, polars_form
+from taskproc.values.instances import class_name, enum_form, fields_form, function_name, is_named_tuple
+
+T = TypeVar("T")
+
+# A form is read and written by recursion, and json has its own; 100 levels of any kind fit below Python's limit.
+MAX_DEPTH = 100
+KEY_BYTES = 64
+JSON_BYTES = 1 << 16
+
+
+def key_form(value: object, where: str) -> Json:
+    """The form that keys are made of. Content over 64 bytes (bytes, arrays, columns) stands there as size and SHA-256.
+
+    Args:
+        where: the place in words, `argument 'model' of Train`; the path within goes behind its first part:
+            `argument 'model.head[3]' of Train`.
+
+    Raises:
+        UnnamableValue: something in `value` has no form.
+    """
+    plain = _PLAIN.get(type(value))
+    return plain(value) if plain is not None else _encode(value, where, _Walk(True))
+
+
+def json_form(value: object, where: str) -> Json:
+    """The form for people and for `decode`. Content over 64 KiB is a digest there too, and then cannot be read back.
+
+    Raises as `key_form`.
+    """
+    plain = _PLAIN.get(type(value))
+    return plain(value) if plain is not None else _encode(value, where, _Walk(False))
+
+
+def canonical_text(form: Json) -> str:
+    """The one JSON text of a form: keys sorted, ASCII, no spaces."""
+    return _write(form)
+
+
+def digest(form: Json) -> str:
+    """32 hex characters, BLAKE2b-128 of the canonical text."""
+    return hashlib.blake2b(_write(form).encode("ascii"), digest_size=16).hexdigest()
+
+
+def register(type_: type[T], encode: Callable[[T], object], decode: Callable[[Any], T] | None = None) -> None:
+    """Give values of exactly `type_` a form: that of what `encode` returns, under the name of the type.
+
+    `decode` is the way back from what `encode` returned. A second registration under the same name replaces the first.
+    """
+    if not isinstance(type_, type):
+        raise TypeError(f"register needs a class, got {type(type_).__name__}")
+    if type_ in _PLAIN or type_ in _EXACT or _named(type_) is not None:
+        raise ValueError(f"{type_name(type_)} has a canonical form of its own")
+    for other in [kind for kind in REGISTRY if object_name(kind) == object_name(type_)]:
+        del REGISTRY[other]
+    REGISTRY[type_] = (encode, decode)
+
+
+_write = json.JSONEncoder(
+    ensure_ascii=True, check_circular=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+).encode
+
+
+class _Walk:
+    """One value on its way to a form; says how long content is written, and how deep it stands."""
+
+    __slots__ = ("_depth", "for_key")
+
+    def __init__(self, for_key: bool):
+        self.for_key = for_key
+        self._depth = 0
+
+    def form(self, value: object) -> Json:
+        kind = type(value)
+        plain = _PLAIN.get(kind)
+        if plain is not None:
+            return plain(value)
+        if self._depth >= MAX_DEPTH:
+            raise Refused(f"is nested more than {MAX_DEPTH} levels deep, so it has no canonical form; {REMEDY}")
+        self._depth += 1  # not given back on failure: a walk ends with its first refusal
+        form = (_EXACT.get(kind) or _other)(value, self)
+        self._depth -= 1
+        return form
+
+    def item(self, value: object, step: str) -> Json:
+        try:
+            return self.form(value)
+        except Refused as refusal:
+            refusal.below(step, value)
+            raise
+
+    def raw(self, data: bytes | memoryview) -> Json:
+        if len(data) <= self._limit():
+            return base64.b64encode(data).decode("ascii")
+        return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+    def bulk(self, values: Iterable[tuple[str, object]]) -> Json:
+        forms = [self.item(value, step) for step, value in values]
+        text = _write(forms)
+        if len(text) <= self._limit():
+            return forms
+        return {"size": len(text), "sha256": hashlib.sha256(text.encode("ascii")).hexdigest()}
+
+    def _limit(self) -> int:
+        return KEY_BYTES if self.for_key else JSON_BYTES
+
+
+def _encode(value: object, where: str, walk: _Walk) -> Json:
+    try:
+        return walk.form(value)
+    except Refused as refusal:
+        raise UnnamableValue(_message(refusal, value, where)) from None
+    except RecursionError as error:
+        raise UnnamableValue(f"{where} is nested too deeply for what is left of the stack") from error
+
+
+def _message(refusal: Refused, value: object, where: str) -> str:
+    head, of, owner = where.partition(" of ")
+    name, quote = (head[:-1], "'") if head.endswith("'") else (head, "")
+    way = [("", value), *reversed(refusal.way)]
+    seen: dict[int, int] = {}
+    for level, (_, found) in enumerate(way):
+        first = seen.setdefault(id(found), level)
+        if first != level and found is not None:
+            inner, outer = (name + "".join(step for step, _ in way[: end + 1]) + quote for end in (level, first))
+            return f"{inner}{of}{owner} is {outer} again: what contains itself has no canonical form; {REMEDY}"
+    steps = [step for step, _ in way]
+    path = "".join(steps if len(steps) <= 12 else [*steps[:6], "...", *steps[-3:]])
+    return f"{name}{path}{quote}{of}{owner} {refusal.reason}"
+
+
+# ---------------------------------------------------------------- plain values
+
+
+def _str(text: str) -> Json:
+    # JSON writes two surrogates and the character they would make alike.
+    return text if _is_text(text) else {"__str__": text.encode("utf-8", "surrogatepass").hex()}
+
+
+def _is_text(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _int(number: int) -> Json:
+    # Hexadecimal, for Python refuses to write more than 4300 decimal digits.
+    return number if -(1 << 63) < number < 1 << 63 else {"__int__": hex(number)}
+
+
+def _float(number: float) -> Json:
+    if number - number == 0:
+        return number
+    return {"__float__": "nan" if number != number else "inf" if number > 0 else "-inf"}
+
+
+def _itself(value: Any) -> Json:
+    same: Json = value
+    return same
+
+
+_PLAIN: dict[type, Callable[[Any], Json]] = {type(None): _itself, bool: _itself, int: _int, float: _float, str: _str}
+
+# ---------------------------------------------------------------- containers
+
+
+def _items(values: Iterable[object], walk: _Walk) -> list[Json]:
+    forms: list[Json] = []
+    form, value = walk.form, None
+    try:
+        for value in values:
+            forms.append(form(value))
+    except Refused as refusal:
+        refusal.below(f"[{len(forms)}]", value)
+        raise
+    return forms
+
+
+def _dict(value: dict[object, object], walk: _Walk) -> Json:
+    forms: dict[str, Json] = {}
+    form, key, item = walk.form, None, None
+    try:
+        for key, item in value.items():
+            if type(key) is not str or key[:2] == "__" or not _is_text(key):
+                break
+            forms[key] = form(item)
+        else:
+            return forms
+    except Refused as refusal:
+        refusal.below(step_of(key), item)
+        raise
+    return {"__dict__": _unordered(_pairs(value, walk))}
+
+
+def _pairs(value: Mapping[Any, object], walk: _Walk) -> list[Json]:
+    return [
+        [walk.item(key, f".keys()[{number}]"), walk.item(item, step_of(key))]
+        for number, (key, item) in enumerate(value.items())
+    ]
+
+
+def _unordered(forms: Iterable[Json]) -> list[Json]:
+    return sorted(forms, key=_write)
+
+
+def _members(value: Iterable[object], walk: _Walk) -> Json:
+    return _unordered(walk.item(member, "{...}") for member in value)
+
+
+def _defaultdict(value: collections.defaultdict[object, object], walk: _Walk) -> Json:
+    return [walk.item(value.default_factory, ".default_factory"), _unordered(_pairs(value, walk))]
+
+
+def _partial(value: functools.partial[object], walk: _Walk) -> Json:
+    if vars(value):
+        raise refused(value, " with attributes", "remove its attributes")
+    args = walk.item(value.args, ".args")
+    return [walk.item(value.func, ".func"), args, walk.item(value.keywords, ".keywords")]
+
+
+# ---------------------------------------------------------------- other values of the standard library
+
+
+def _time(value: dt.time | dt.datetime, walk: _Walk) -> Json:
+    return [value.replace(tzinfo=None, fold=0).isoformat(), value.fold, walk.item(value.tzinfo, ".tzinfo")]
+
+
+def _timezone(value: Any, walk: _Walk) -> Json:
+    return _items(value.__getinitargs__(), walk)  # the offset, and the name only if one was given
+
+
+def _zone(value: Any) -> Json:
+    if type(value.key) is not str:
+        raise refused(value, " without a key", "use ZoneInfo('Area/City')")
+    return _str(value.key)
+
+
+def _decimal(value: Any) -> Json:
+    # Not str: whether that says e or E depends on the context.
+    sign, digits, exponent = value.as_tuple()
+    return [sign, "".join(map(str, digits)), exponent]
+
+
+def _path(value: pathlib.PurePath) -> Json:
+    return [type(value).__name__, _str(str(value))]
+
+
+_Body = Callable[[Any, _Walk], Json]
+
+
+def _leaf(tag: str, body: Callable[[Any], Json]) -> _Body:
+    return lambda value, walk: {tag: body(value)}
+
+
+def _branch(tag: str, body: _Body) -> _Body:
+    return lambda value, walk: {tag: body(value, walk)}
+
+
+_EXACT: dict[type, _Body] = {
+    list: _items,
+    tuple: _branch("__tuple__", _items),
+    dict: _dict,
+    set: _branch("__set__", _members),
+    frozenset: _branch("__frozenset__", _members),
+    complex: _leaf("__complex__", lambda value: [_float(value.real), _float(value.imag)]),
+    bytes: _branch("__bytes__", lambda value, walk: walk.raw(value)),
+    bytearray: _branch("__bytearray__", lambda value, walk: walk.raw(bytes(value))),
+    range: _branch("__range__", lambda value, walk: _items((value.start, value.stop, value.step), walk)),
+    slice: _branch("__slice__", lambda value, walk: _items((value.start, value.stop, value.step), walk)),
+    type(...): _leaf("__constant__", repr),
+    type(NotImplemented): _leaf("__constant__", repr),
+    collections.OrderedDict: _branch("__ordereddict__", _pairs),
+    collections.defaultdict: _branch("__defaultdict__", _defaultdict),
+    collections.Counter: _branch("__counter__", lambda value, walk: _unordered(_pairs(value, walk))),
+    collections.deque: _branch("__deque__", lambda value, walk: [value.maxlen, _items(value, walk)]),
+    functools.partial: _branch("__partial__", _partial),
+    re.Pattern: _branch("__pattern__", lambda value, walk: [walk.form(value.pattern), value.flags]),
+    dt.date: _leaf("__date__", dt.date.isoformat),
+    dt.time: _branch("__time__", _time),
+    dt.datetime: _branch("__datetime__", _time),
+    dt.timedelta: _leaf("__timedelta__", lambda value: [value.days, value.seconds, value.microseconds]),
+    dt.timezone: _branch("__timezone__", _timezone),
+    pathlib.PurePosixPath: _leaf("__path__", _path),
+    pathlib.PureWindowsPath: _leaf("__path__", _path),
+    pathlib.PosixPath: _leaf("__path__", _path),
+    pathlib.WindowsPath: _leaf("__path__", _path),
+}
+
+# By name, so that a program which does not use them does not import them either.
+_NAMED: dict[tuple[str, str], _Body] = {
+    ("decimal", "Decimal"): _leaf("__decimal__", _decimal),
+    ("fractions", "Fraction"): _leaf("__fraction__", lambda value: [_int(value.numerator), _int(value.denominator)]),
+    ("uuid", "UUID"): _leaf("__uuid__", lambda value: str(value.hex)),
+    ("zoneinfo", "ZoneInfo"): _leaf("__zone__", _zone),
+}
+_LIBRARIES: dict[str, _Body] = {"numpy": numpy_form, "pandas": pandas_form, "polars": polars_form}
+
+
+def _named(kind: type) -> _Body | None:
+    found = _NAMED.get((kind.__module__, kind.__qualname__))
+    return found if getattr(sys.modules.get(kind.__module__), kind.__name__, None) is kind else None
+
+
+# ---------------------------------------------------------------- by name, by hook, by class
+
+
+def _other(value: Any, walk: _Walk) -> Json:
+    kind = type(value)
+    if kind in REGISTRY:
+        return {"__registered__": [object_name(kind), walk.item(REGISTRY[kind][0](value), "")]}
+    future = getattr(kind, "_key_form" if walk.for_key else "_json_form", None)
+    if future is not None:
+        return _itself(future(value))
+    if getattr(kind, "__task_key__", None) is not None:
+        return {"__key__": [object_name(kind), walk.item(kind.__task_key__(value), ".__task_key__()")]}
+    if isinstance(value, Enum):
+        return enum_form(value, walk)
+    if isinstance(value, type):
+        return {"__class__": class_name(value)}
+    if callable(value) and (name := function_name(value)) is not None:
+        return {"__function__": name}
+    return (_named(kind) or _LIBRARIES.get(kind.__module__.partition(".")[0]) or _instance)(value, walk)
+
+
+def _instance(value: Any, walk: _Walk) -> Json:
+    kind = type(value)
+    base = next((base for base in kind.__mro__ if base in _PLAIN or base in _EXACT or base is BaseException), None)
+    if base is None or (base is tuple and is_named_tuple(kind)):
+        return fields_form(value, walk)
+    raise refused(value, f", a subclass of {base.__name__}", f"convert it to {base.__name__}, or {REMEDY}")

@@ -1,0 +1,138 @@
+"""Instances of the user's classes: by class and fields, and nothing is left out."""
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+import json
+import typing
+
+import pytest
+
+from taskproc.errors import UnnamableValue
+from taskproc.values.decode import decode
+from taskproc.values.encode import canonical_text, digest, json_form, key_form
+
+WHERE = "argument 'x' of Train"
+
+
+def key(value: object) -> str:
+    return digest(key_form(value, WHERE))
+
+
+def full_text(value: object) -> str:
+    return canonical_text(json_form(value, WHERE))
+
+
+def there_and_back(value: object) -> typing.Any:
+    return decode(json.loads(full_text(value)))
+
+
+@dataclasses.dataclass
+class Point:
+    x: object
+    y: object = 0
+
+
+@dataclasses.dataclass
+class Box:
+    content: object
+
+    @functools.cached_property
+    def size(self) -> int:
+        return 1
+
+
+def test_local_classes_are_refused() -> None:
+    """Two classes made by one function share a name, so their instances would share a key."""
+
+    @dataclasses.dataclass
+    class Local:
+        x: int
+
+    class Hue(enum.Enum):
+        RED = 1
+
+    for value in (Local(1), Hue.RED, Local):
+        with pytest.raises(UnnamableValue, match=r"cannot be found by its name.*top level of its module"):
+            key_form(value, WHERE)
+
+
+def test_missing_field_is_refused() -> None:
+    """An instance that was never finished has no form."""
+    with pytest.raises(UnnamableValue, match=r"Point without a value for field 'x'"):
+        key_form(Point.__new__(Point), WHERE)
+
+
+def test_cached_property_does_not_change_a_key() -> None:
+    """What an instance remembers of its own computations is no part of it."""
+    box = Box(1)
+    before = key(box)
+
+    assert 1 == box.size
+    assert before == key(box)
+
+
+def test_attrs() -> None:
+    """Classes of attrs come back, slotted, frozen or not."""
+    attrs = pytest.importorskip("attrs")
+    for kind in (Fruit, Frozen):
+        assert attrs.has(kind)
+        assert kind(1, (2,)) == there_and_back(kind(1, (2,)))
+    assert full_text(Fruit(1, 2)) != full_text(Frozen(1, 2))
+
+
+def test_attrs_with_remembered_hash() -> None:
+    """What attrs remembers of an instance is no part of it."""
+    pytest.importorskip("attrs")
+    value = Frozen(1, 2)
+    before = full_text(value)
+    hash(value)
+
+    assert before == full_text(value)
+
+
+def test_pydantic() -> None:
+    """Models come back with extra and private attributes; what was given and what defaulted does not count."""
+    pytest.importorskip("pydantic")
+    value = Config(rate=2, other=(1,))
+    value._seen = [1]
+
+    back = there_and_back(value)
+
+    assert value == back
+    assert type(back) is Config
+    assert [1] == back._seen
+    assert full_text(Config()) == full_text(Config(rate=1))
+    assert full_text(Config()) != full_text(Config(rate=2))
+    assert full_text(Config()) != full_text(value)
+
+
+try:
+    import attrs
+except ImportError:
+    pass
+else:
+
+    @attrs.define
+    class Fruit:
+        size: object
+        _seeds: object
+
+    @attrs.frozen(cache_hash=True, slots=False)
+    class Frozen:
+        size: object
+        seeds: object
+
+
+try:
+    import pydantic
+except ImportError:
+    pass
+else:
+
+    class Config(pydantic.BaseModel):
+        model_config = pydantic.ConfigDict(extra="allow")
+
+        rate: int = 1
+        _seen: list[int] = pydantic.PrivateAttr(default_factory=list)

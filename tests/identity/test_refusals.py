@@ -1,0 +1,183 @@
+"""What has no form is refused: with the place of the culprit, the reason and the remedy."""
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+import sys
+import threading
+import typing
+
+import pytest
+
+from taskproc.errors import UnnamableValue
+from taskproc.values.encode import canonical_text, json_form, key_form
+
+WHERE = "argument 'x' of Train"
+
+
+class Model:
+    """Has no form."""
+
+
+class OwnInt(int):
+    pass
+
+
+class OwnDict(dict):  # type: ignore[type-arg]
+    pass
+
+
+@dataclasses.dataclass
+class Derived:
+    x: int
+
+    def __post_init__(self) -> None:
+        self.double = 2 * self.x
+
+    @functools.cached_property
+    def half(self) -> float:
+        return self.x / 2
+
+
+class Pair(typing.NamedTuple):
+    left: object
+    right: object
+
+
+@dataclasses.dataclass
+class Point:
+    x: object
+    y: object = 0
+
+
+class Keyed:
+    def __init__(self, key: object):
+        self.key = key
+
+    def __task_key__(self) -> object:
+        return self.key
+
+
+def function() -> None:
+    pass
+
+
+def closure() -> typing.Callable[[], None]:
+    def inner() -> None:
+        pass
+
+    return inner
+
+
+REFUSED = [
+    (Model(), "argument 'x' of Train has no canonical form ({module}.Model); pass it as the output of a task"),
+    ([0, {"a": Model()}], "argument 'x[1]['a']' of Train has no canonical form"),
+    (Point(Pair(1, Model())), "argument 'x.x.right' of Train has no"),
+    ({(1, Model()): 1}, "argument 'x.keys()[0][1]' of Train has no"),
+    ({(1,): Model()}, "argument 'x[tuple]' of Train has no"),
+    ({1, Model()}, "argument 'x{...}' of Train has no"),
+    (collections.deque([Model()]), "argument 'x[0]' of Train has no"),
+    (functools.partial(function, 1, Model()), "argument 'x.args[1]' of Train has no"),
+    (functools.partial(function, a=Model()), "argument 'x.keywords['a']' of Train has no"),
+    (Keyed({"net": Model()}), "argument 'x.__task_key__()['net']' of Train has no"),
+    (OwnInt(1), "({module}.OwnInt, a subclass of int); convert it to int, or"),
+    (OwnDict(), "({module}.OwnDict, a subclass of dict); convert it to dict, or"),
+    (KeyError("a"), "(builtins.KeyError, a subclass of BaseException)"),
+    (Derived(1), "({module}.Derived with attribute 'double' that is no field); declare it as a field, or"),
+    (lambda: None, "(function {module}.<lambda> cannot be found by its name); use a function at the top level"),
+    (closure(), "closure.<locals>.inner cannot be found by its name"),
+    ([].append, "function list.append cannot be found"),
+    (Keyed(1).__task_key__, "Keyed.__task_key__ cannot be found"),
+    (list[int], "has no canonical form"),
+    (threading.Lock(), "has no canonical form (_thread.lock"),
+    (object(), "(builtins.object); pass it as the output of a task, or give its class a __task_key__() method"),
+    (iter([1]), "has no canonical form"),
+    (memoryview(b"a"), "has no canonical form"),
+    (sys, "has no canonical form (builtins.module)"),
+]
+
+
+@pytest.mark.parametrize(("value", "message"), REFUSED, ids=lambda value: f"{type(value).__name__}")
+def test_refusal_names_the_place_and_the_remedy(value: object, message: str) -> None:
+    """What cannot be encoded is refused with the path of the culprit, in keys as in JSON."""
+    for form in (key_form, json_form):
+        with pytest.raises(UnnamableValue) as caught:
+            form(value, WHERE)
+
+        assert message.replace("{module}", __name__) in str(caught.value)
+
+
+def test_place_without_quotes() -> None:
+    """The path grows behind the name of the argument, however the caller writes it."""
+    with pytest.raises(UnnamableValue, match=r"^argument model\[0\] of Train has no canonical form"):
+        key_form([Model()], "argument model of Train")
+    with pytest.raises(UnnamableValue, match=r"^a FutureDict\['a'\] has no canonical form"):
+        key_form({"a": Model()}, "a FutureDict")
+
+
+def test_partial_with_attributes_is_refused() -> None:
+    """What somebody hung on a partial would be left out."""
+    value = functools.partial(function)
+    value.note = 1  # type: ignore[attr-defined]
+
+    with pytest.raises(UnnamableValue, match="partial with attributes"):
+        key_form(value, WHERE)
+
+
+def test_self_reference_is_refused() -> None:
+    """A value that contains itself is told apart from one that is deep."""
+    loop: list[object] = [1]
+    loop.append({"a": loop})
+
+    with pytest.raises(UnnamableValue, match=r"^argument 'x\[1\]\['a'\]' of Train is argument 'x' again: "):
+        key_form(loop, WHERE)
+
+
+def test_own_key_that_is_itself_is_refused() -> None:
+    """A hook that gives back its own value ends in a message."""
+    value = Keyed(None)
+    value.key = value
+
+    with pytest.raises(UnnamableValue, match="again"):
+        key_form(value, WHERE)
+
+
+def nest(depth: int) -> object:
+    value: object = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("wrap", [nest, lambda depth: Point(nest(depth)), lambda depth: {1: nest(depth)}])
+def test_deep_nesting_is_refused(wrap: typing.Callable[[int], object]) -> None:
+    """However deep, it is an UnnamableValue and no RecursionError; the path in it is short."""
+    with pytest.raises(UnnamableValue, match="more than 100 levels deep") as caught:
+        key_form(wrap(5000), WHERE)
+
+    assert len(str(caught.value)) < 300
+
+
+def test_hundred_levels_work() -> None:
+    """What is below the limit is encoded and written."""
+    assert "[" * 91 + "]" * 91 == canonical_text(key_form(nest(90), WHERE))
+    assert 500 * [[[]]] == key_form(500 * [[[]]], WHERE)
+
+
+def test_no_room_on_the_stack() -> None:
+    """A caller who is deep himself gets an UnnamableValue too."""
+    value = nest(90)
+
+    def below(levels: int) -> object:
+        return below(levels - 1) if levels else key_form(value, WHERE)
+
+    def deepest() -> None:
+        for levels in range(50, 5000, 20):
+            below(levels)
+
+    with pytest.raises((UnnamableValue, RecursionError)) as caught:
+        deepest()
+
+    assert isinstance(caught.value, UnnamableValue)
+    assert "nested too deeply for what is left of the stack" in str(caught.value)
