@@ -1,0 +1,135 @@
+"""The loop: carries a ticket from the plan to a runner and back, and tells what happens on the way.
+
+A plan decides, a runner does, `Work` answers the five questions that differ between front ends. The loop is a generator
+of events, so whoever reads slowly slows the run, and whoever stops reading stops it.
+"""
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from taskproc.kernel.model import Done, Elsewhere, Event, Failed, Fresh, K, Lost, Outcome, Stale, Ticket, Verdict
+from taskproc.kernel.plan import Plan
+from taskproc.run.base import Job, Runner
+
+
+class Work(Protocol[K]):
+    """The five questions, answered by a front end."""
+
+    def feed(self, plan: Plan[K]) -> None:
+        """Is there more to do? Adds it to the plan."""
+        ...
+
+    def judge(self, key: K) -> Verdict:
+        """Is it done already? Takes nothing, needs no slot."""
+        ...
+
+    def claim(self, ticket: Ticket[K]) -> Outcome[K] | None:
+        """Is it ours to do? None: yes, or the job itself asks. Else how it ended without being started."""
+        ...
+
+    def job(self, ticket: Ticket[K]) -> Job[K]:
+        """How is it done?"""
+        ...
+
+    def close(self, ticket: Ticket[K], outcome: Outcome[K]) -> Outcome[K]:
+        """Was it done? Looks at what was published rather than at what was said."""
+        ...
+
+
+def drive(
+    plan: Plan[K],
+    work: Work[K],
+    runner: Runner[K],
+    *,
+    stop_on_failure: bool = True,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Event[K]]:
+    """Yield what happens until nothing is open; after a failure nothing new starts, if `stop_on_failure`.
+
+    The runner is neither made nor stopped here. Events: fresh and stale after a look, started, then one of done, fresh,
+    failed, lost, elsewhere, and skipped for what lies below a failure; stopped if the run ended early; late for an
+    answer whose ticket is not in force any more.
+    """
+
+    def stops() -> bool:
+        return stop_on_failure and plan.count("failed") > 0
+
+    while True:
+        work.feed(plan)
+        if stops():
+            if plan.open():
+                yield Event("stopped", None, {"open": plan.open()})
+            yield from _wind_down(plan, work, runner, clock)
+            return
+        yield from _judge_all(plan, work, clock)
+        yield from _start_all(plan, work, runner, clock, stops)
+        if stops():
+            continue  # a claim failed
+        if not plan.open():
+            return
+        due = plan.next_due()
+        if not plan.running() and due is None:
+            raise AssertionError(f"stuck with {plan.open()} nodes open and none running [this is a bug]")
+        yield from _settle_some(plan, work, runner, clock, None if due is None else max(0.0, due - clock()))
+
+
+def _judge_all(plan: Plan[K], work: Work[K], clock: Callable[[], float]) -> Iterator[Event[K]]:
+    while (key := plan.due(clock())) is not None:
+        verdict = work.judge(key)
+        plan.judge(key, verdict, clock())
+        yield _seen(key, verdict)
+
+
+def _start_all(
+    plan: Plan[K], work: Work[K], runner: Runner[K], clock: Callable[[], float], stops: Callable[[], bool]
+) -> Iterator[Event[K]]:
+    while not stops() and (ticket := plan.take()) is not None:
+        outcome = work.claim(ticket)
+        if outcome is None:
+            yield Event("started", ticket.key)
+            runner.start(ticket, work.job(ticket))
+        else:
+            yield from _settle(plan, ticket, outcome, clock())
+
+
+def _settle_some(
+    plan: Plan[K], work: Work[K], runner: Runner[K], clock: Callable[[], float], timeout: float | None
+) -> Iterator[Event[K]]:
+    for ticket, said in runner.wait(timeout):
+        if not plan.holds(ticket):
+            yield Event("late", ticket.key)
+            continue
+        yield from _settle(plan, ticket, work.close(ticket, said), clock())
+
+
+def _wind_down(plan: Plan[K], work: Work[K], runner: Runner[K], clock: Callable[[], float]) -> Iterator[Event[K]]:
+    """Let what runs finish; its results are kept."""
+    while plan.running():
+        yield from _settle_some(plan, work, runner, clock, None)
+
+
+def _settle(plan: Plan[K], ticket: Ticket[K], outcome: Outcome[K], now: float) -> Iterator[Event[K]]:
+    skipped = plan.settle(ticket, outcome, now)
+    yield _ended(ticket.key, outcome, plan.state(ticket.key))
+    for key in skipped:
+        yield Event("skipped", key, {"because": ticket.key})
+
+
+def _seen(key: K, verdict: Verdict) -> Event[K]:
+    if isinstance(verdict, Stale):
+        return Event("stale", key, {"reason": verdict.reason.kind, "text": verdict.reason.text})
+    return Event("fresh" if isinstance(verdict, Fresh) else "elsewhere", key)
+
+
+def _ended(key: K, outcome: Outcome[K], state: str) -> Event[K]:
+    if isinstance(outcome, Done):
+        return Event("done", key, {"seconds": outcome.seconds})
+    if isinstance(outcome, Failed):
+        return Event("failed", key, {"seconds": outcome.seconds, "problem": outcome.problem})
+    if isinstance(outcome, Lost):
+        return Event("failed" if state == "failed" else "lost", key, {"keys": list(outcome.keys)})
+    if isinstance(outcome, Elsewhere):
+        return Event("elsewhere", key)
+    return Event("fresh", key)

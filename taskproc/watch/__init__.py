@@ -1,0 +1,1 @@
+"""Tells: consumes events; a watcher that raises is dropped, the run goes on."""

@@ -1,0 +1,201 @@
+"""A bar per task class on a terminal, drawn a few times a second however many events there are.
+
+A thread draws, so that the clock goes on during a long task; the thread that drives the run only counts. Nothing is
+drawn before a task has really started and run for a moment: a run that finds all its results leaves one line.
+"""
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TextIO
+
+from taskproc.kernel.model import Event
+from taskproc.watch.tally import Tally, closing_line, duration, failed_line, tallies
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+    from rich.text import Text
+
+DRAW_EVERY = 0.25  # seconds
+# An executor of the user's forks its processes when it gets its first job. Until then the thread only waits: what is
+# forked while it writes would inherit the lock of standard error as taken.
+DRAW_AFTER = 0.5   # seconds
+FAILURES = 20      # told one by one; the end of the run has them all
+
+
+class Bars:
+    """Bars that move.
+
+    Args:
+        guards: let what this process prints meanwhile, to standard output or standard error, appear above the bars.
+        draws: have a thread draw; without one only the final state is drawn.
+    """
+
+    def __init__(
+        self,
+        totals: Mapping[str, int],
+        file: TextIO,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        guards: bool = False,
+        draws: bool = True,
+    ):
+        from rich.console import Console
+
+        self._clock = clock
+        self._started = clock()
+        self._lock = threading.Lock()
+        self._all, self._by_class = tallies(totals)
+        self._since: dict[str, float] = {}
+        self._until: dict[str, float] = {}
+        self._failures = 0
+        self._console = Console(file=file, highlight=False)
+        self._guards = _Guards(self._console) if guards else None
+        self._progress: Progress | None = None
+        self._rows: dict[str, TaskID] = {}
+        self._names = short_names(totals)
+        self._over = threading.Event()
+        self._painter = threading.Thread(target=self._paint, name="taskproc-bars", daemon=True) if draws else None
+        self._closed = False
+
+    def tell(self, event: Event[Any], name: str, text: Callable[[], str]) -> None:
+        """Count it; a failure is told above the bars at once."""
+        with self._lock:
+            if event.kind == "started":
+                self._since.setdefault(name, self._clock())
+                if self._painter is not None and self._painter.ident is None:
+                    self._painter.start()
+            elif self._all.note(event.kind):
+                self._by_class.setdefault(name, Tally()).note(event.kind)
+                self._until[name] = self._clock()
+        if event.kind == "failed":
+            self._failures += 1
+            if self._failures <= FAILURES:
+                self._console.print(f"  {failed_line(event, text())}", markup=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Leave the final state and the closing line on the terminal. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        self._over.set()
+        if self._painter is not None and self._painter.ident is not None:
+            self._painter.join()
+        try:
+            if self._since:
+                self.draw()
+        finally:
+            if self._progress is not None:
+                self._progress.stop()
+            if self._guards is not None:
+                self._guards.release()
+        line = closing_line(self._all, self._clock() - self._started)
+        self._console.print(line, markup=False, soft_wrap=True)
+
+    def _paint(self) -> None:
+        if self._over.wait(DRAW_AFTER):
+            return
+        try:
+            self.draw()
+            while not self._over.wait(DRAW_EVERY):
+                self.draw()
+        except (OSError, ValueError):
+            pass  # the terminal is gone; the run is not
+
+    def draw(self) -> None:
+        """Bring the bars to where the run is. One thread at a time."""
+        progress = self._progress
+        if progress is None:
+            progress = self._progress = _bars(self._console)
+            progress.start()
+        with self._lock:
+            for name, tally in self._by_class.items():
+                counts, times, ended = self._counts(tally), self._times(name, tally), tally.ended()
+                if name not in self._rows:
+                    self._rows[name] = progress.add_task(self._names.get(name, name), counts="", times="")
+                progress.update(self._rows[name], total=tally.total, completed=ended, counts=counts, times=times)
+        progress.refresh()
+
+    def _counts(self, tally: Tally) -> Text:
+        from rich.text import Text
+
+        counts = Text(f"{tally.ended():,}/{tally.total:,}")
+        for word, style in (("fresh", "dim"), ("failed", "red"), ("skipped", "yellow")):
+            if count := getattr(tally, word):
+                counts.append(" · ").append(f"{count:,} {word}", style=style)
+        return counts
+
+    def _times(self, name: str, tally: Tally) -> str:
+        """Elapsed since the first of the class started, and what is left at the pace of those that ran."""
+        since = self._since.get(name)
+        if since is None:
+            return ""
+        left = tally.total - tally.ended()
+        now = self._clock() if left else self._until.get(name, since)
+        elapsed = now - since
+        ran = tally.done + tally.failed
+        if not left or not ran:
+            return duration(elapsed)
+        return f"{duration(elapsed)}, {duration(elapsed / ran * left)} left"
+
+
+def short_names(totals: Mapping[str, int]) -> dict[str, str]:
+    """Task class → its name without the module, where that is unique."""
+    short = {name: name.rpartition(".")[2] for name in totals}
+    seen: dict[str, int] = {}
+    for each in short.values():
+        seen[each] = seen.get(each, 0) + 1
+    return {name: each if seen[each] == 1 else name for name, each in short.items()}
+
+
+def _bars(console: Console) -> Progress:
+    from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
+
+    class Counts(ProgressColumn):
+        """What `_counts` made."""
+
+        def render(self, task: Any) -> Text:
+            found: Text = task.fields["counts"]
+            return found
+
+    # rich's own redirection would send what tasks print to standard output to the bars' terminal, also out of a thread
+    # whose output is captured; see _Guards
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=30),
+        Counts(),
+        TextColumn("{task.fields[times]}", style="dim"),
+        console=console,
+        auto_refresh=False,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+
+
+class _Guards:
+    """Standard output and standard error, as far as they are terminals, write above the bars.
+
+    In place before the first job runs, so that whatever captures the output of a job stands on top of them and is left
+    alone. If something still does when the run is over, they stay below it and pass on what they get.
+    """
+
+    def __init__(self, console: Console):
+        from rich.file_proxy import FileProxy
+
+        self._kept: dict[str, tuple[Any, Any]] = {}
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            if stream is not None and stream.isatty():
+                guard = FileProxy(console, stream)
+                self._kept[name] = (guard, stream)
+                setattr(sys, name, guard)
+
+    def release(self) -> None:
+        """Put back what was there."""
+        for name, (guard, stream) in self._kept.items():
+            guard.flush()
+            if getattr(sys, name) is guard:
+                setattr(sys, name, stream)

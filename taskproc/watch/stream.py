@@ -1,0 +1,64 @@
+"""What happens in a run, told to all who watch; one who raises is dropped, and the run goes on."""
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from taskproc.kernel.model import Event
+
+logger = logging.getLogger("taskproc")
+
+
+class Watcher(Protocol):
+    """Consumes the events of one run, all of them in the thread that drives it. Slow watchers slow the run."""
+
+    def tell(self, event: Event[Any], name: str, text: Callable[[], str]) -> None:
+        """Take note of `event`.
+
+        Args:
+            name: of the task's class.
+            text: gives the task as people write it; costs some microseconds, so it is asked only where it is shown.
+        """
+        ...
+
+    def close(self) -> None:
+        """The run is over, however it ended; nothing is told any more."""
+        ...
+
+
+class Stream:
+    """Several watchers as one, and none that can hurt the run."""
+
+    def __init__(self, watchers: Iterable[Watcher]):
+        self._watchers = list(watchers)
+
+    def tell(self, event: Event[Any], name: str, text: Callable[[], str]) -> None:
+        """Tell each watcher, in the order in which they were given."""
+        for watcher in self._watchers[:]:
+            try:
+                watcher.tell(event, name, text)
+            except Exception as error:  # noqa: BLE001  # whoever watches must not decide how a run ends
+                self._drop(watcher, error)
+
+    def close(self) -> None:
+        """Close each watcher, also after one that raised. Idempotent."""
+        watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            _close(watcher)
+
+    def _drop(self, watcher: Watcher, error: Exception) -> None:
+        self._watchers.remove(watcher)
+        logger.warning(
+            "%s raised %s: %s; it is told no more, the run goes on", type(watcher).__name__, type(error).__name__, error
+        )
+        _close(watcher, again=True)
+
+
+def _close(watcher: Watcher, *, again: bool = False) -> None:
+    """Close it in any case: it may hold the terminal. `again`: it was complained of already."""
+    try:
+        watcher.close()
+    except Exception as error:  # noqa: BLE001  # see above
+        if not again:
+            logger.warning("%s raised %s at the end: %s", type(watcher).__name__, type(error).__name__, error)

@@ -1,0 +1,71 @@
+"""How many tasks ended in which way, and how that and single events are put into words."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from taskproc.kernel.model import Event, Problem
+
+
+@dataclass
+class Tally:
+    """How many tasks, of one class or of all, ended in which way."""
+
+    total: int = 0
+    done: int = 0
+    fresh: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def ended(self) -> int:
+        """How many need no more work."""
+        return self.done + self.fresh + self.failed + self.skipped
+
+    def note(self, kind: str) -> bool:
+        """Count an event; whether a task ended with it. A result may be lost and made again: it is counted once."""
+        if kind not in ("done", "fresh", "failed", "skipped"):
+            return False
+        if self.ended() < self.total:
+            setattr(self, kind, getattr(self, kind) + 1)
+        return True
+
+
+def tallies(totals: Mapping[str, int]) -> tuple[Tally, dict[str, Tally]]:
+    """One for the run, and one for each class."""
+    return Tally(sum(totals.values())), {name: Tally(total) for name, total in totals.items()}
+
+
+def closing_line(tally: Tally, elapsed: float) -> str:
+    """`2 done, 11 fresh, 1 failed, 1 skipped in 58 s`; what does not occur is left out, except how many were done."""
+    parts = [f"{tally.done:,} done"]
+    left = tally.total - tally.ended()
+    counts = {"fresh": tally.fresh, "failed": tally.failed, "skipped": tally.skipped, "not run": left}
+    for word, count in counts.items():
+        if count > 0:
+            parts.append(f"{count:,} {word}")
+    return f"{', '.join(parts)} in {duration(elapsed)}"
+
+
+def duration(seconds: float) -> str:
+    """`0.4 s`, `58 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, seconds_left = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds_left} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,} h {minutes} min"
+
+
+def failed_line(event: Event[Any], text: str) -> str:
+    """`failed  Train(lr=0.1)  exit 137 after 41 s`."""
+    problem = event.detail.get("problem")
+    why = problem.text if isinstance(problem, Problem) else "its inputs were lost again and again"
+    why = next(iter(why.splitlines()), "")
+    seconds = event.detail.get("seconds")
+    after = f" after {duration(seconds)}" if isinstance(seconds, float) and seconds >= 0.05 else ""
+    return f"failed  {text}  {why[:200]}{after}"

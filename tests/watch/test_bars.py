@@ -1,0 +1,163 @@
+"""Laws of bars: they show how far each class is, and leave the terminal as it was, but for the final state."""
+from __future__ import annotations
+
+import io
+import re
+import sys
+from typing import Any
+
+import pytest
+
+from taskproc.kernel.model import Event, Problem
+from taskproc.watch.bars import Bars, short_names
+
+BOOM = Problem("exception", "ValueError: [red]boom[/red]")
+
+
+class Terminal(io.StringIO):
+    """A file that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+class Clock:
+    """Time that passes when told."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal of known width, with colours."""
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+
+def tell(bars: Bars, kind: str, key: int, name: str = "m.A", **detail: Any) -> None:
+    bars.tell(Event(kind, key, detail), name, lambda: f"A({key})")
+
+
+def final(terminal: io.StringIO) -> list[str]:
+    """The last lines on the terminal, without colours and movements."""
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue())
+    return [line.rpartition("\r")[2].rstrip() for line in text.replace("\r\n", "\n").splitlines()]
+
+
+def test_the_final_state_stays() -> None:
+    """A row per class with its counts, fresh and failed ones apart, its time, and the closing line."""
+    terminal, clock = Terminal(), Clock()
+    bars = Bars({"m.A": 4, "m.B": 1}, terminal, clock=clock, draws=False)
+    tell(bars, "fresh", 1)
+    tell(bars, "started", 2)
+    clock.now = 30.0
+    tell(bars, "done", 2)
+    tell(bars, "failed", 3, problem=BOOM, seconds=30.0)
+    tell(bars, "skipped", 4, "m.B")
+    bars.close()
+    bars.close()
+
+    rows = final(terminal)
+    assert "  failed  A(3)  ValueError: [red]boom[/red] after 30 s" == rows[0]
+    assert re.fullmatch(r"A\s.*3/4 · 1 fresh · 1 failed +30 s, 15 s left", rows[-3])
+    assert re.fullmatch(r"B\s.*1/1 · 1 skipped", rows[-2])
+    assert "1 done, 1 fresh, 1 failed, 1 skipped, 1 not run in 30 s" == rows[-1]
+
+
+def test_failures_are_red_unless_colours_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NO_COLOR takes the colours and leaves the bars."""
+    coloured, plain = Terminal(), Terminal()
+    for terminal in (coloured, plain):
+        bars = Bars({"m.A": 1}, terminal, draws=False)
+        tell(bars, "started", 1)
+        tell(bars, "failed", 1, problem=BOOM)
+        bars.close()
+        monkeypatch.setenv("NO_COLOR", "1")
+
+    assert "\x1b[31m1 failed" in coloured.getvalue()
+    assert "\x1b[31m" not in plain.getvalue()
+    assert "1 failed" in plain.getvalue()
+
+
+def test_no_bar_without_a_start() -> None:
+    """A run that finds everything in the cache leaves one line."""
+    terminal = Terminal()
+    bars = Bars({"m.A": 2}, terminal, clock=Clock())
+    tell(bars, "fresh", 1)
+    tell(bars, "fresh", 2)
+    bars.close()
+
+    assert "0 done, 2 fresh in 0.0 s\n" == terminal.getvalue()
+
+
+def test_events_draw_nothing() -> None:
+    """Many events in a moment cost no drawing: a thread draws, a few times a second."""
+    terminal = Terminal()
+    bars = Bars({"m.A": 10_000}, terminal)
+    for key in range(1000):
+        tell(bars, "started", key)
+        tell(bars, "done", key)
+    bars.close()
+
+    assert terminal.getvalue().count("1,000/10,000") <= 10
+
+
+def test_a_drawn_bar_moves() -> None:
+    """Between two drawings the counts are brought up to date, also of a class that was not foreseen."""
+    terminal = Terminal()
+    bars = Bars({"m.A": 2}, terminal, clock=Clock(), draws=False)
+    tell(bars, "started", 1)
+    bars.draw()
+    tell(bars, "done", 1)
+    tell(bars, "done", 2)
+    tell(bars, "done", 3, "m.Late")
+    bars.close()
+
+    text = terminal.getvalue()
+    assert "0/2" in text
+    assert "2/2" in text
+    assert "Late" in text
+
+
+def test_prints_appear_above_the_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this process prints to a terminal meanwhile stands in lines of its own; afterwards all is as it was."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    bars = Bars({"m.A": 1}, terminal, clock=Clock(), guards=True, draws=False)
+    tell(bars, "started", 1)
+    bars.draw()
+
+    print("hello [bold]you[/bold]")
+    bars.close()
+
+    assert "hello [bold]you[/bold]" in final(terminal)
+    assert sys.stdout is sys.stderr is terminal
+
+
+def test_redirected_output_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where standard output is no terminal, what is printed goes there and nowhere else."""
+    terminal, pipe = Terminal(), io.StringIO()
+    monkeypatch.setattr(sys, "stdout", pipe)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    bars = Bars({"m.A": 1}, terminal, clock=Clock(), guards=True, draws=False)
+    tell(bars, "started", 1)
+    bars.draw()
+
+    print("data")
+    bars.close()
+
+    assert "data\n" == pipe.getvalue()
+    assert "data" not in terminal.getvalue()
+
+
+def test_names_are_short_where_they_stay_apart() -> None:
+    """The module is shown only of classes that share their name."""
+    assert {"a.Load": "a.Load", "b.Load": "b.Load", "b.Train": "Train"} == short_names(
+        {"a.Load": 1, "b.Load": 1, "b.Train": 1}
+    )

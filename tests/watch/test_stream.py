@@ -1,0 +1,82 @@
+"""Laws of telling: everybody hears everything, and nobody who watches can hurt the run."""
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from taskproc.kernel.model import Event
+from taskproc.watch.stream import Stream
+
+DONE = Event("done", "a", {"seconds": 1.0})
+
+
+class Listener:
+    """Keeps what it is told; raises where it is asked to."""
+
+    def __init__(self, *raises: str):
+        self.heard: list[str] = []
+        self._raises = raises
+
+    def tell(self, event: Event[Any], name: str, text: Callable[[], str]) -> None:
+        self.heard.append(f"{event.kind} {name} {text()}")
+        if "tell" in self._raises:
+            raise ValueError("no ears")
+
+    def close(self) -> None:
+        self.heard.append("close")
+        if "close" in self._raises:
+            raise ValueError("no door")
+
+
+def test_each_watcher_hears_everything() -> None:
+    """All are told the same, and closed once."""
+    one, other = Listener(), Listener()
+    stream = Stream([one, other])
+
+    stream.tell(DONE, "m.A", lambda: "A(1)")
+    stream.close()
+    stream.close()
+
+    assert ["done m.A A(1)", "close"] == one.heard == other.heard
+
+
+def test_a_watcher_that_raises_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    """It is closed and told no more, with one warning; the others hear on."""
+    broken, other = Listener("tell", "close"), Listener()
+    stream = Stream([broken, other])
+
+    with caplog.at_level(logging.WARNING, "taskproc"):
+        stream.tell(DONE, "m.A", lambda: "A(1)")
+        stream.tell(DONE, "m.A", lambda: "A(2)")
+        stream.close()
+
+    assert ["done m.A A(1)", "close"] == broken.heard
+    assert ["done m.A A(1)", "done m.A A(2)", "close"] == other.heard
+    assert ["Listener raised ValueError: no ears; it is told no more, the run goes on"] == caplog.messages
+
+
+def test_all_are_closed_though_one_raises(caplog: pytest.LogCaptureFixture) -> None:
+    """A watcher that cannot be closed does not keep the next from being closed."""
+    broken, other = Listener("close"), Listener()
+
+    with caplog.at_level(logging.WARNING, "taskproc"):
+        Stream([broken, other]).close()
+
+    assert ["close"] == other.heard
+    assert ["Listener raised ValueError at the end: no door"] == caplog.messages
+
+
+def test_an_interrupt_is_not_a_watchers_fault() -> None:
+    """Ctrl-C while a watcher is told ends the run, as it would anywhere."""
+
+    class Interrupted(Listener):
+        def tell(self, event: Event[Any], name: str, text: Callable[[], str]) -> None:
+            raise KeyboardInterrupt
+
+    stream = Stream([Interrupted()])
+
+    with pytest.raises(KeyboardInterrupt):
+        stream.tell(DONE, "m.A", lambda: "A(1)")

@@ -1,0 +1,64 @@
+"""Laws of counting what ended, and of putting it into words."""
+from __future__ import annotations
+
+import pytest
+
+from taskproc.kernel.model import Event, Problem
+from taskproc.watch.tally import Tally, closing_line, duration, failed_line, tallies
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "0.0 s"),
+        (0.44, "0.4 s"),
+        (9.96, "10 s"),
+        (58.2, "58 s"),
+        (59.6, "1 min 0 s"),
+        (200, "3 min 20 s"),
+        (3599.7, "1 h 0 min"),
+        (7500, "2 h 5 min"),
+    ],
+)
+def test_durations_are_short(seconds: float, text: str) -> None:
+    """Two units at most, and no unit is ever full."""
+    assert text == duration(seconds)
+
+
+def test_the_closing_line_leaves_out_what_does_not_occur() -> None:
+    """How many were done is always told, the rest where there is something to tell."""
+    assert "0 done in 0.1 s" == closing_line(Tally(), 0.1)
+    assert "2 done, 1 failed, 1 skipped in 58 s" == closing_line(Tally(4, done=2, failed=1, skipped=1), 58)
+    assert "1,000 done, 11 fresh, 5 not run in 3.0 s" == closing_line(Tally(1016, done=1000, fresh=11), 3)
+
+
+def test_only_ends_are_counted_and_each_once() -> None:
+    """A result that is lost and made again does not make more tasks than there are."""
+    tally = Tally(2)
+
+    counted = [tally.note(kind) for kind in ("stale", "started", "done", "lost", "done", "done", "failed")]
+
+    assert [False, False, True, False, True, True, True] == counted
+    assert Tally(2, done=2) == tally
+
+
+def test_totals_are_those_of_the_classes() -> None:
+    """The run has as many tasks as its classes together."""
+    everything, by_class = tallies({"m.A": 3, "m.B": 1})
+
+    assert 4 == everything.total
+    assert {"m.A": Tally(3), "m.B": Tally(1)} == by_class
+
+
+def test_a_failure_is_told_in_one_line() -> None:
+    """Name, first line of what went wrong, and how long it took where that can be seen."""
+    problem = Problem("exception", "ValueError: too\nlong")
+    lost = Event("failed", "a", {"keys": ["b"]})
+
+    assert "failed  A(1)  ValueError: too after 41 s" == failed_line(
+        Event("failed", "a", {"seconds": 41.0, "problem": problem}), "A(1)"
+    )
+    assert "failed  A(1)  ValueError: too" == failed_line(
+        Event("failed", "a", {"seconds": 0.0, "problem": problem}), "A(1)"
+    )
+    assert "failed  A(1)  its inputs were lost again and again" == failed_line(lost, "A(1)")
