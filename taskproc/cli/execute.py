@@ -1,0 +1,173 @@
+"""Running the entry task as the options say, and showing what came out: results on stdout, talk on stderr."""
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+from taskproc.cli.options import Options
+from taskproc.cli.usage import DONE, FAILED, INTERRUPTED, UserError, failures_text, say
+from taskproc.errors import FailedTaskError, TaskprocError
+from taskproc.kernel.model import Event
+from taskproc.run.cpus import available_cpus
+from taskproc.run.pool import LocalExecutor
+from taskproc.store.cache import Cache
+from taskproc.tasks.cached import graph_of
+from taskproc.tasks.looking import preview
+from taskproc.tasks.running import plan_work, run_graph
+from taskproc.tasks.stats import RunStats
+from taskproc.tasks.task import Task
+from taskproc.watch.tally import Tally, closing_line
+
+_PREVIEWED = 20  # tasks that a dry run shows with their reasons
+
+logger = logging.getLogger("taskproc")
+
+
+def execute(cls: type[Task], options: Options) -> int:
+    """Build the entry task in the cache and run it, or tell what would run. Returns the exit code."""
+    _set_loglevel(options.loglevel)
+    with Cache(options.output):
+        task = _built(cls, options)
+        return _preview(task, options) if options.dry_run else _run(task, options)
+
+
+def _built(cls: Callable[..., Task], options: Options) -> Task:
+    try:
+        return cls(**options.arguments)
+    except TaskprocError:
+        raise
+    except Exception as error:
+        raise UserError from error
+
+
+def _run(task: Task, options: Options) -> int:
+    ended = _Ended()
+    with _executor(options) as executor:
+        try:
+            value, stats = run_graph(
+                task,
+                **_run_options(options, executor),
+                show_progress=options.show_progress,
+                watchers=[ended],
+            )
+        except FailedTaskError as error:
+            if any(each.task_id == task.task_id and each.task_name == task.task_name for each in error.failures):
+                repeat(task.task_stdout, sys.stdout)
+            say(failures_text(error))
+            return FAILED
+        except KeyboardInterrupt:
+            if isinstance(executor, ThreadPoolExecutor):
+                executor.shutdown(wait=False, cancel_futures=True)  # say it before waiting for what cannot be ended
+            total = len(graph_of(task).needs)
+            say(f"interrupted: {ended.count:,} of {total:,} done; run again to resume")
+            return INTERRUPTED
+    if not options.show_progress:
+        say(summary(stats))
+    _show(task, value, options)
+    return DONE
+
+
+def _run_options(options: Options, executor: Executor | None) -> dict[str, Any]:
+    return {
+        "executor": executor,
+        "max_workers": options.num_workers if executor is None else None,
+        "rate_limits": options.rate_limits,
+        "prefixes": options.prefixes,
+        "detect_source_change": options.detect_source_change,
+        "on_error": options.on_error,
+        "force": options.force_entrypoint,
+    }
+
+
+@contextmanager
+def _executor(options: Options) -> Iterator[Executor | None]:
+    if options.exec_type == "local":
+        yield LocalExecutor()
+    elif options.exec_type == "thread":
+        with ThreadPoolExecutor(options.num_workers or available_cpus()) as executor:
+            yield executor
+    else:
+        yield None
+
+
+class _Ended:
+    """Counts the tasks whose result is there."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def tell(self, event: Event[Any], name: str, text: Callable[[], str]) -> None:
+        self.count += event.kind in ("done", "fresh")
+
+    def close(self) -> None:
+        pass
+
+
+def summary(stats: RunStats) -> str:
+    """The closing line of a run that nobody watched."""
+    done, fresh = sum(stats["stats"].values()), sum(stats["hits"].values())
+    return closing_line(Tally(done + fresh, done, fresh), stats["elapsed"])
+
+
+def _show(task: Task, value: object, options: Options) -> None:
+    """What the task printed; if it printed nothing, what it returned.
+
+    A task that ran right here has printed already, and how much is not known.
+    """
+    printed = repeat(task.task_stdout, sys.stdout)
+    repeat(task.task_stderr, sys.stderr)
+    if value is not None and not printed and options.exec_type != "local":
+        print(repr(value))
+
+
+def repeat(path: Path, stream: TextIO) -> bool:
+    """Copy a log to a stream, byte by byte where it takes bytes. Whether there was anything."""
+    if not path.stat().st_size:
+        return False
+    stream.flush()
+    binary = getattr(stream, "buffer", None)
+    with path.open("rb") as log:
+        if binary is not None:
+            shutil.copyfileobj(log, binary)
+            binary.flush()
+        else:
+            stream.write(log.read().decode("utf-8", errors="replace"))
+    return True
+
+
+def _preview(task: Task, options: Options) -> int:
+    _, stats = run_graph(task, **_run_options(options, None), dry_run=True)  # refuses what a run would refuse
+    work = plan_work(task, options.detect_source_change, options.force_entrypoint)
+    counts = stats["stats"]
+    count, total = sum(counts.values()), len(work.graph.needs)
+    print(f"{'at most ' if count else ''}{count:,} of {total:,} tasks would run")
+    width = max(map(len, counts), default=0)
+    for name, some in counts.items():
+        print(f"  {name:<{width}}  {some:,}")
+    if count:
+        print()
+        for key, reason in islice(preview(work), _PREVIEWED):
+            print(f"  {work.graph.name_of(key)}   because {reason.text}")
+    if count > _PREVIEWED:
+        print(f"  … and {count - _PREVIEWED:,} more")
+    return DONE
+
+
+class _Handler(logging.Handler):
+    """Writes to standard error as it is at that moment: above the bars, while there are some."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"{record.levelname.lower()}: {self.format(record)}")
+
+
+def _set_loglevel(level: str) -> None:
+    logger.setLevel(level.upper())
+    if not logger.hasHandlers():  # else the script has arranged for it
+        logger.addHandler(_Handler())

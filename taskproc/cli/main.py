@@ -1,0 +1,136 @@
+"""The front door: which command is meant, and its exit code.
+
+The first word is a subcommand, or a script: what ends in `.py`, has a path separator in it, or is a file.
+"""
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from taskproc.cli.usage import DONE, UsageError, guarded
+
+if TYPE_CHECKING:
+    from taskproc.cli.defaults import DefaultArguments
+    from taskproc.tasks.task import Task
+
+_HELP = """\
+usage: {prog} SCRIPT -o DIR [options]
+       {prog} COMMAND …
+
+Run the task called Main of a script, and whatever it needs that is not in the cache.
+
+commands:
+  run SCRIPT -o DIR         the same, also for scripts whose name looks like a command
+  list -o DIR               show what a cache holds
+  clear -o DIR NAME [ID …]  forget the results of a task class, or of some of its tasks
+
+options:
+  -h, --help                show this and exit; after a script: its parameters and all options
+  --version                 show the version and exit
+
+A module whose last lines are `if __name__ == '__main__': Main.cli()` takes the same options:
+python -m MODULE -o DIR [options]
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line, by default that of this process; returns its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    prog = _prog()
+    known = words[:1] if words and (words[0] in _COMMANDS or _is_script(words[0])) else []
+    return guarded(lambda: _dispatch(prog, words), f"see `{' '.join([prog, *known])} --help`")
+
+
+def run_class(cls: type[Task], args: Sequence[str] | None = None, defaults: DefaultArguments | None = None) -> int:
+    """Run a command line for the entry task `cls`; returns its exit code.
+
+    Args:
+        args: the words; default: those of this process.
+        defaults: default: those that were populated.
+    """
+    words = list(sys.argv[1:] if args is None else args)
+    prog = _prog_of_main()
+    return guarded(lambda: _run_entry(prog, cls, words, defaults), f"see `{prog} --help`")
+
+
+def _dispatch(prog: str, words: list[str]) -> int:
+    if not words:
+        raise UsageError("which script? Give the file that defines Main")
+    first, rest = words[0], words[1:]
+    if first in ("-h", "--help"):
+        print(_HELP.format(prog=prog), end="")
+        return DONE
+    if first == "--version":
+        print(f"taskproc {_version()}")
+        return DONE
+    if first in _COMMANDS:
+        return _COMMANDS[first](f"{prog} {first}", rest)
+    if _is_script(first):
+        return _run_script(prog, words)
+    if first.startswith("-"):
+        raise UsageError(f"the script stands before its options, got {first!r}")
+    known = ", ".join(_COMMANDS)
+    raise UsageError(
+        f"{first!r} is neither a script (it does not end in .py, names no path and is no file) nor a command ({known})"
+    )
+
+
+def _is_script(word: str) -> bool:
+    if word in _COMMANDS or word.startswith("-"):
+        return False
+    separators = [os.sep, *filter(None, [os.altsep])]
+    return word.endswith(".py") or any(each in word for each in separators) or os.path.isfile(word)
+
+
+def _run_script(prog: str, words: list[str]) -> int:
+    from taskproc.cli.entry import entry_of, load_script
+
+    if not words or words[0].startswith("-"):
+        if words and words[0] in ("-h", "--help"):
+            return _dispatch(prog.removesuffix(" run"), ["--help"])
+        raise UsageError("which script? Give the file that defines Main")
+    script, rest = words[0], words[1:]
+    return _run_entry(f"{prog} {script}", entry_of(load_script(script), script), rest, None)
+
+
+def _run_entry(prog: str, cls: type[Task], words: list[str], defaults: DefaultArguments | None) -> int:
+    from taskproc.cli.defaults import populated
+    from taskproc.cli.execute import execute
+    from taskproc.cli.options import parse
+
+    return execute(cls, parse(prog, cls, words, populated() if defaults is None else defaults))
+
+
+def _list(prog: str, words: list[str]) -> int:
+    from taskproc.cli.store import list_command
+
+    return list_command(prog, words)
+
+
+def _clear(prog: str, words: list[str]) -> int:
+    from taskproc.cli.store import clear_command
+
+    return clear_command(prog, words)
+
+
+_COMMANDS: Mapping[str, Callable[[str, list[str]], int]] = {"run": _run_script, "list": _list, "clear": _clear}
+
+
+def _prog() -> str:
+    return "python -m taskproc" if os.path.basename(sys.argv[0]) in ("__main__.py", "-m") else "taskproc"
+
+
+def _prog_of_main() -> str:
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return f"python -m {spec.name.removesuffix('.__main__')}" if spec is not None else f"python {sys.argv[0]}"
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("taskproc")
+    except PackageNotFoundError:
+        return "(not installed)"

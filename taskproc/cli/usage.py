@@ -1,0 +1,132 @@
+"""How a command ends: whatever is raised becomes words on standard error and an exit code.
+
+0 done, 1 a task or the user's own code failed, 2 wrong usage, 130 interrupted. Tracebacks are shown of the user's code
+only, without the frames of taskproc.
+"""
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from taskproc.errors import (
+    BuildError,
+    CacheError,
+    FailedTaskError,
+    NoCacheError,
+    OptionError,
+    TaskprocError,
+    UnnamableValue,
+)
+
+DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+_WRONG_USE = (OptionError, UnnamableValue, BuildError, CacheError, NoCacheError)
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_MOST_FAILURES = 20  # shown; all are counted
+
+
+class UsageError(Exception):
+    """The command line cannot be understood, or lacks something; exit code 2."""
+
+
+class UserError(Exception):
+    """The user's own code raised, outside of any task; its exception is the cause."""
+
+
+def guarded(call: Callable[[], int], hint: str = "") -> int:
+    """What `call` returns as exit code, or the one that fits what it raises. `hint` is shown after wrong usage."""
+    try:
+        code = _told(call, hint)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _leave_stdout()
+        return DONE  # whoever read the output has had enough of it
+    return code
+
+
+def _told(call: Callable[[], int], hint: str) -> int:
+    try:
+        return call()
+    except UsageError as error:
+        say(f"error: {error}" + (f"\n\nhint: {hint}" if hint else ""))
+        return WRONG
+    except UserError as error:
+        say(user_traceback(error.__cause__ or error))
+        return FAILED
+    except TaskprocError as error:
+        say("\n".join([f"error: {error}", *(f"  {note}" for note in getattr(error, "__notes__", []))]))
+        return WRONG if isinstance(error, _WRONG_USE) else FAILED
+    except KeyboardInterrupt:
+        say("interrupted")
+        return INTERRUPTED
+    except SystemExit as error:
+        return _exit_code(error)
+
+
+def _exit_code(error: SystemExit) -> int:
+    if error.code is None or isinstance(error.code, int):
+        return error.code or DONE
+    say(str(error.code))
+    return FAILED
+
+
+def say(text: str) -> None:
+    """Write to standard error; if nobody listens any more, that changes nothing."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        pass
+
+
+def failures_text(error: FailedTaskError) -> str:
+    """What failed, with the paths of logs as seen from here; where nothing was logged, the traceback."""
+    shown = [dataclasses.replace(each, stdout=None, stderr=_near(each.stderr)) for each in error.failures]
+    parts = []
+    for each in shown[:_MOST_FAILURES]:
+        parts.append(str(each))
+        if not each.log and each.traceback:
+            parts += [f"  | {line}" for line in each.traceback.rstrip().splitlines()]
+    if len(shown) > 1:
+        parts.insert(0, f"{len(shown):,} tasks failed")
+    if len(shown) > _MOST_FAILURES:
+        parts.append(f"… and {len(shown) - _MOST_FAILURES:,} more")
+    return "\n".join(parts)
+
+
+def _near(path: Path | None) -> Path | None:
+    if path is None:
+        return None
+    try:
+        return path.relative_to(Path.cwd())
+    except (ValueError, OSError):
+        return path  # elsewhere, or there is no working directory any more
+
+
+def user_traceback(error: BaseException) -> str:
+    """The traceback of `error` and of what led to it, without the frames of taskproc and of the import machinery."""
+    told = traceback.TracebackException.from_exception(error)
+    todo, seen = [told], set()
+    while todo:
+        some = todo.pop()
+        seen.add(id(some))
+        some.stack = traceback.StackSummary.from_list([frame for frame in some.stack if not _is_ours(frame.filename)])
+        more = [some.__cause__, some.__context__, *(getattr(some, "exceptions", None) or [])]
+        todo += [each for each in more if each is not None and id(each) not in seen]
+    return "".join(told.format()).rstrip()
+
+
+def _is_ours(file: str) -> bool:
+    return file.startswith((_PACKAGE, "<frozen importlib"))
+
+
+def _leave_stdout() -> None:
+    """Let what is still buffered go nowhere: Python flushes once more at its end."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):
+        pass  # it is no file at all

@@ -1,0 +1,58 @@
+"""Laws of DefaultArguments: checked where they are given, and in force once populated."""
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from taskproc.cli.defaults import DefaultArguments, populated
+from taskproc.errors import OptionError
+
+
+def test_the_defaults_of_the_defaults() -> None:
+    """What nobody sets is what the documentation says."""
+    found = populated()
+
+    assert ("warning", None, "process", "stop") == (found.loglevel, found.num_workers, found.exec_type, found.on_error)
+    assert found.detect_source_change
+    assert found.force_entrypoint
+    assert found.show_progress
+    assert not any([found.kwargs, found.prefix, found.prefixes, found.rate_limits, found.output])
+
+
+def test_the_order_of_the_fields() -> None:
+    """The fields that were always there keep their places."""
+    found = DefaultArguments("info", 2, {"x": 1}, {"gpu": "srun"}, {"gpu": 1}, "thread")
+
+    assert ("info", 2, {"x": 1}, {"gpu": "srun"}, {"gpu": 1}, "thread") == (
+        found.loglevel, found.num_workers, found.kwargs, found.prefix, found.rate_limits, found.exec_type
+    )  # fmt: skip
+
+
+def test_the_last_populated_is_in_force() -> None:
+    """A process has one set of defaults."""
+    DefaultArguments(num_workers=1).populate()
+    last = DefaultArguments(num_workers=2)
+
+    last.populate()
+
+    assert last is populated()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"exec_type": "processes"},
+        {"on_error": "ignore"},
+        {"loglevel": "loud"},
+        {"num_workers": 0},
+        {"num_workers": True},
+        {"kwargs": [1]},
+        {"rate_limits": "gpu"},
+        {"prefix": {"gpu": "a"}, "prefixes": {"gpu": "b"}},
+    ],
+)
+def test_a_wrong_value_is_refused_where_it_is_given(wrong: dict[str, Any]) -> None:
+    """The message names the field."""
+    with pytest.raises(OptionError, match=next(iter(wrong))):
+        DefaultArguments(**wrong)

@@ -1,0 +1,329 @@
+"""Laws of the command line as a whole: which command is meant, what it prints where, and how it ends."""
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from taskproc.cli.defaults import DefaultArguments
+from taskproc.cli.main import main, run_class
+from taskproc.tasks.task import Task
+
+Write = Callable[..., str]
+Capture = pytest.CaptureFixture[str]
+
+
+def run(*words: str) -> int:
+    """A command whose tasks run right here, which is quickest."""
+    return main([*words, "-o", "cache", "-t", "local"])
+
+
+class Entry(Task):
+    """An entry task of a module."""
+
+    def __init__(self, word: str = "world"):
+        self.word = word
+
+    def run_task(self) -> None:
+        print("hello", self.word)
+
+
+def test_the_entry_task_is_run(script: Write, capsys: Capture) -> None:
+    """What it prints goes to stdout, talk to stderr, and all went well."""
+    assert 0 == run(script(), "--x", "4")
+
+    out, err = capsys.readouterr()
+    assert "the square is 16\n" == out
+    assert "done    Main(x=4, fails=False)" in err
+    assert "2 done in " in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("where", ["thread", "process"])
+def test_what_was_captured_is_repeated(script: Write, capfdbinary: pytest.CaptureFixture[bytes], where: str) -> None:
+    """Wherever the entry task ran, its output appears byte for byte after the run, on the stream it chose."""
+    source = (
+        "from taskproc import Task\nimport sys\nclass Main(Task):\n    def run_task(self):\n"
+        "        print('ünï')\n        sys.stdout.flush()\n        print('aside', file=sys.stderr)\n        return 5\n"
+    )
+
+    assert 0 == main([script(source), "-o", "cache", "-t", where, "-n", "1", "--dont-show-progress"])
+
+    out, err = capfdbinary.readouterr()
+    assert "ünï\n".encode() == out
+    assert err.startswith(b"1 done in ")
+    assert err.endswith(b"\naside\n")
+
+
+def test_a_result_is_shown_where_nothing_was_printed(script: Write, capsys: Capture) -> None:
+    """An entry task that only returns something has an answer too; None is none."""
+    source = "from taskproc import Task\nclass Main(Task):\n    def __init__(self, x: int = 0):\n        self.x = x\n"
+    source += "    def run_task(self):\n        return [self.x] if self.x else None\n"
+    path = script(source)
+
+    assert 0 == main([path, "-o", "cache", "-t", "thread", "--x", "7"])
+    assert "[7]\n" == capsys.readouterr().out
+    assert 0 == main([path, "-o", "cache", "-t", "thread"])
+    assert "" == capsys.readouterr().out
+
+
+def test_the_entry_task_runs_each_time(script: Write, capsys: Capture) -> None:
+    """What it needs is taken from the cache; with --dont-force-entrypoint so is itself, and its output is repeated."""
+    words = [script(), "-o", "cache", "-t", "thread"]
+    main(words)
+    main(words)
+    assert "1 done, 1 fresh in" in capsys.readouterr().err
+
+    assert 0 == main([*words, "--dont-force-entrypoint"])
+
+    out, err = capsys.readouterr()
+    assert "the square is 9\n" == out
+    assert err.startswith("0 done, 2 fresh in ")
+
+
+def test_source_changes_are_seen_unless_refused(script: Write, capsys: Capture) -> None:
+    """An edited class is run again, but with -D its result is kept."""
+    source = (
+        "from taskproc import Task\nclass Part(Task):\n    def run_task(self):\n        return 1\n"
+        "class Main(Task):\n    def __init__(self):\n        self.part = Part()\n"
+        "    def run_task(self):\n        print(self.part.get_result())\n"
+    )
+    run(script(source))
+    edited = source.replace("return 1", "return 2")
+
+    run(script(edited), "-D")
+    kept = capsys.readouterr().out
+    run(script(edited))
+
+    assert "1\n1\n" == kept
+    assert "2\n" == capsys.readouterr().out
+
+
+def test_a_failed_task_is_told(script: Write, capsys: Capture) -> None:
+    """Exit code 1, what it printed, its error with the end of its log, and no frame of ours."""
+    assert 1 == main([script(), "-o", "cache", "-t", "thread", "--fails"])
+
+    out, err = capsys.readouterr()
+    assert "the square is 9\n" == out
+    assert "task Main(x=3, fails=True) failed: ValueError: as asked" in err
+    assert "  | ValueError: as asked" in err
+    assert f"log: {os.path.join('cache', 'job.Main', 'results')}" in err
+    assert f"taskproc{os.sep}tasks" not in err
+
+
+def test_an_error_while_building_is_the_users(script: Write, capsys: Capture) -> None:
+    """Exit code 1 and the traceback of what `__init__` raised."""
+    source = "from taskproc import Task\nclass Main(Task):\n    def __init__(self):\n        raise TypeError('mine')\n"
+    source += "    def run_task(self): pass\n"
+
+    assert 1 == run(script(source))
+
+    err = capsys.readouterr().err
+    assert "job.py\", line 4, in __init__" in err
+    assert "TypeError: mine" in err
+    assert "build.py" not in err
+
+
+def test_a_script_that_raises_is_told(script: Write, capsys: Capture) -> None:
+    """Exit code 1 and its own traceback."""
+    assert 1 == run(script("x = 1\n1 / 0\n"))
+
+    err = capsys.readouterr().err
+    assert "job.py\", line 2, in <module>" in err
+    assert "ZeroDivisionError" in err
+    assert "importlib" not in err
+    assert "taskproc" not in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], r"which script\?"),
+        (["frobnicate"], r"'frobnicate' is neither a script .* nor a command \(run, list, clear\)"),
+        (["-o", "cache", "job.py"], "the script stands before its options, got '-o'"),
+        (["nowhere.py"], "no such file: 'nowhere.py'"),
+        (["run"], r"which script\?"),
+        (["job.py"], "the cache folder is missing: -o DIR"),
+        (["job.py", "-o", "job.py"], "cache path .* is .* file"),
+        (["job.py", "-o", "cache", "--x", "y"], "argument --x: expected int, got 'y'"),
+        (["job.py", "-o", "cache", "--rate-limits", '{"a": 0}'], "rate limit of label 'a' must be at least 1, got 0"),
+        (["job.py", "-o", "cache", "--dry-run", "--rate-limits", '{"a": 0}'], "must be at least 1"),
+    ],
+    ids=str,
+)
+def test_wrong_usage(script: Write, capsys: Capture, words: list[str], message: str) -> None:
+    """Exit code 2, one sentence on stderr, nothing on stdout, no traceback."""
+    script()
+
+    assert 2 == main(words)
+
+    out, err = capsys.readouterr()
+    assert "" == out
+    assert err.startswith("error: ")
+    assert "Traceback" not in err
+    assert re.search(message, err)
+
+
+def test_help_is_told_on_stdout(script: Write, capsys: Capture) -> None:
+    """Of the program, of a script, and of each command."""
+    assert 0 == main(["--help"]) == main(["run", "--help"])
+    assert "taskproc SCRIPT -o DIR" in capsys.readouterr().out
+    assert 0 == main([script(), "--help"])
+    assert "Print a square." in capsys.readouterr().out
+    assert 0 == main(["list", "--help"]) == main(["clear", "-h"])
+    assert "-o DIR" in capsys.readouterr().out
+
+
+def test_the_version_is_told(capsys: Capture) -> None:
+    """One line that begins with the name."""
+    assert 0 == main(["--version"])
+    assert capsys.readouterr().out.startswith("taskproc ")
+
+
+def test_a_command_wins_over_a_file_of_its_name(script: Write, capsys: Capture) -> None:
+    """A file called `run` is reached by a path; a file of any other name is a script."""
+    script(name="run")
+    script(name="job")
+
+    assert 0 == run("run", "job")
+    assert 0 == run(os.path.join(".", "run"))
+    assert 0 == run("job")
+    assert 2 == run("run")
+
+    assert "the square is 9\n" * 3 == capsys.readouterr().out
+
+
+def test_a_dry_run_runs_nothing(script: Write, capsys: Capture) -> None:
+    """It tells on stdout what would run and why."""
+    path = script()
+    run(path, "--x", "2")
+    capsys.readouterr()
+
+    assert 0 == run(path, "--dry-run")
+    out = capsys.readouterr().out
+    assert ["at most 2 of 2 tasks would run", "  job.Square  1", "  job.Main    1", ""] == out.splitlines()[:4]
+    assert "  Square(x=3)   because no result is stored" in out.splitlines()
+
+    assert 0 == run(path, "--x", "2", "--dry-run", "--dont-force-entrypoint")
+    assert "0 of 2 tasks would run\n" == capsys.readouterr().out
+
+
+def test_a_long_dry_run_is_cut(script: Write, capsys: Capture) -> None:
+    """Some tasks are shown, all are counted."""
+    source = (
+        "from taskproc import Task\nclass Part(Task):\n    def __init__(self, n):\n        self.n = n\n"
+        "    def run_task(self): pass\n"
+        "class Main(Part):\n    def __init__(self):\n        self.parts = [Part(n) for n in range(99)]\n"
+    )
+
+    assert 0 == run(script(source), "--dry-run")
+
+    lines = capsys.readouterr().out.splitlines()
+    assert "at most 100 of 100 tasks would run" == lines[0]
+    assert "  … and 80 more" == lines[-1]
+    assert 20 == sum(" because " in line for line in lines)
+
+
+def test_defaults_of_a_script_are_in_force(script: Write, capsys: Capture) -> None:
+    """What it populates is what an option would have said."""
+    path = script(
+        "from taskproc.cli.defaults import DefaultArguments\n"
+        "DefaultArguments(output='there', exec_type='local', kwargs={'x': 5}, show_progress=False).populate()\n"
+        + Path(script()).read_text("utf-8")
+    )
+
+    assert 0 == main([path])
+
+    out, err = capsys.readouterr()
+    assert "the square is 25\n" == out
+    assert err.startswith("2 done in ")
+    assert 1 == len(err.splitlines())
+    assert Path("there", "job.Main").is_dir()
+
+
+def test_a_task_runs_as_a_command(capsys: Capture) -> None:
+    """Task.cli ends the process with the exit code; words and defaults may be given."""
+    with pytest.raises(SystemExit) as caught:
+        Entry.cli(["-t", "local", "--word", "you"], DefaultArguments(output="cache"))
+
+    assert 0 == caught.value.code
+    assert "hello you\n" == capsys.readouterr().out
+    assert 2 == run_class(Entry, ["--wrod", "you", "-o", "cache"])
+    assert "did you mean --word?" in capsys.readouterr().err
+
+
+def test_the_loglevel_is_that_of_taskprocs_logger(script: Write, caplog: pytest.LogCaptureFixture) -> None:
+    """A label that no task has is worth a warning, unless only errors are asked for."""
+    words = ["--rate-limits", '{"gpu": 1}']
+
+    run(script(), *words, "-l", "error")
+    assert [] == caplog.messages
+    run(script(), *words)
+    assert ["gpu" in message for message in caplog.messages] == [True]
+    assert logging.WARNING == logging.getLogger("taskproc").level
+
+
+def child(*words: str) -> subprocess.Popen[str]:
+    """A command in a process of its own."""
+    paths = [str(Path(__file__).resolve().parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return subprocess.Popen(
+        [sys.executable, *words], env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+        start_new_session=True,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_says_how_far_it_came(script: Write) -> None:
+    """Ctrl-C ends the run with exit code 130 and one line, and what was done is kept."""
+    source = (
+        "from taskproc import Task\nimport sys, time\n"
+        "class Quick(Task):\n    def run_task(self): pass\n"
+        "class Main(Task):\n    def __init__(self):\n        self.quick = Quick()\n"
+        "    def run_task(self):\n        open('started', 'w').close()\n        time.sleep(60)\n"
+    )
+    os.mkfifo("started")
+    process = child("-m", "taskproc", script(source), "-o", "cache", "--dont-show-progress")
+    Path("started").read_text()  # returns when Main has opened and closed it
+
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+
+    assert 130 == process.returncode
+    assert "" == out
+    assert "interrupted: 1 of 2 done; run again to resume\n" == err
+
+
+@pytest.mark.slow
+def test_a_reader_that_has_enough_ends_nothing(script: Write) -> None:
+    """`| head -1`: no traceback, and the run was done."""
+    source = "from taskproc import Task\nclass Main(Task):\n    def run_task(self):\n        print('x\\n' * 200_000)\n"
+    process = child("-m", "taskproc", script(source), "-o", "cache", "--dont-show-progress")
+    assert process.stdout is not None
+    assert process.stderr is not None
+
+    assert "x\n" == process.stdout.readline()
+    process.stdout.close()
+    err = process.stderr.read()
+
+    assert 0 == process.wait(timeout=30)
+    assert err.startswith("1 done in ")
+    assert 1 == len(err.splitlines())
+
+
+@pytest.mark.slow
+def test_the_ways_to_start_share_one_cache(script: Write) -> None:
+    """By script, by module and as the script itself: the second and third find what the first has made."""
+    path = script(Path(script()).read_text("utf-8") + "\nif __name__ == '__main__':\n    Main.cli()\n")
+    ways = [["-m", "taskproc", path], ["-m", "job"], [path]]
+
+    ends = [child(*way, "-o", "cache", "--dont-show-progress", "-t", "local").communicate(timeout=60) for way in ways]
+
+    assert ["the square is 9\n"] * 3 == [out for out, _ in ends]
+    assert ["2 done", "1 done, 1 fresh", "1 done, 1 fresh"] == [err.rpartition(" in ")[0] for _, err in ends]

@@ -1,0 +1,150 @@
+"""Laws of the commands that look at a cache: they read names, and clear what they are told to, or nothing."""
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from taskproc.cli.main import main
+from taskproc.cli.store import holdings, opened, size_text, time_text
+
+Write = Callable[..., str]
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def cache(script: Write, capsys: Capture) -> str:
+    """A cache with two tasks of one class and two of another, each made a minute after the last."""
+    for number, x in enumerate((3, 4)):
+        assert 0 == main([script(), "-o", "cache", "-t", "local", "--x", str(x)])
+        for path in Path("cache").glob("job.*/results/*/result.*"):
+            when = 60 * (number + 1)
+            if path.stat().st_mtime > 1e6:
+                os.utime(path, (when, when))
+    capsys.readouterr()
+    return "cache"
+
+
+def test_list_tells_what_there_is(cache: str, capsys: Capture) -> None:
+    """A line per class: how many tasks have a result, the size of all files, the time of the newest."""
+    assert 0 == main(["list", "-o", cache])
+
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert ["task", "results", "size", "newest"] == head.split()
+    assert [["job.Main", "2"], ["job.Square", "2"]] == [row.split()[:2] for row in rows]
+    found = holdings(opened(cache))
+    files = [path for path in Path(cache, "job.Main").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) == found["job.Main"].size
+    assert 120.0 == found["job.Square"].newest
+    assert rows[1].endswith(time_text(120.0))
+
+
+def test_list_unpickles_nothing(cache: str, capsys: Capture) -> None:
+    """A result that cannot be read is listed like any other."""
+    for path in Path(cache).glob("job.Main/results/*/result.*"):
+        path.write_bytes(b"no pickle")
+
+    assert 0 == main(["list", "-o", cache])
+
+    assert "job.Main" in capsys.readouterr().out
+
+
+def test_an_attempt_is_no_result(cache: str) -> None:
+    """A task that left only logs is not counted, though its files are."""
+    for path in Path(cache).glob("job.Main/results/*/result.*"):
+        path.unlink()
+
+    found = holdings(opened(cache))["job.Main"]
+
+    assert (0, 0.0) == (found.tasks, found.newest)
+    assert found.size > 0
+
+
+def test_clear_a_class(cache: str, capsys: Capture) -> None:
+    """All results of the class are gone, of others none."""
+    assert 0 == main(["clear", "-o", cache, "job.Main"])
+
+    assert "cleared job.Main: 2 tasks\n" == capsys.readouterr().out
+    assert {"job.Square": 2} == {name: each.tasks for name, each in holdings(opened(cache)).items()}
+
+
+def test_clear_some_tasks(cache: str, capsys: Capture) -> None:
+    """By id only these are gone; options may stand anywhere."""
+    one, other = ids(cache, "job.Square")
+
+    assert 0 == main(["clear", "job.Square", "-o", cache, str(one)])
+
+    assert f"cleared job.Square {one}\n" == capsys.readouterr().out
+    assert [other] == ids(cache, "job.Square")
+
+
+def ids(cache: str, name: str) -> list[int]:
+    return [number for known, number in opened(cache).places() if known == name]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["job.Square", "1"], "job.Square has no task '1'; nothing was cleared"),
+        (["job.Sqare"], "the cache has nothing of 'job.Sqare'; it has job.Main, job.Square"),
+        (["job.Square", "one"], "job.Square has no task 'one'; nothing was cleared"),
+        ([], "clear what? Give the name of a task class"),
+    ],
+    ids=str,
+)
+def test_a_wrong_word_clears_nothing(cache: str, capsys: Capture, words: list[str], message: str) -> None:
+    """Not even what else was named rightly."""
+    before = ids(cache, "job.Square")
+    also = [str(before[0])] if len(words) == 2 else []
+
+    assert 2 == main(["clear", "-o", cache, *words, *also])
+
+    assert message in capsys.readouterr().err
+    assert before == ids(cache, "job.Square")
+
+
+@pytest.mark.parametrize("words", [["list"], ["clear", "job.Main"]], ids=str)
+def test_a_cache_that_is_not_there_is_not_made(words: list[str], tmp_path: Path, capsys: Capture) -> None:
+    """Looking at nothing is wrong usage, and leaves nothing behind."""
+    assert 2 == main([*words, "-o", "nowhere"])
+
+    assert "error: no cache at 'nowhere'" in capsys.readouterr().err
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_newer_cache_is_refused(cache: str, capsys: Capture) -> None:
+    """What a later version wrote is not touched."""
+    Path(cache, "taskproc.json").write_text(json.dumps({"format": 99}), "utf-8")
+
+    assert 2 == main(["clear", "-o", cache, "job.Main"])
+
+    assert "format 99" in capsys.readouterr().err
+    assert Path(cache, "job.Main").is_dir()
+
+
+def test_an_empty_cache_says_so(cache: str, capsys: Capture) -> None:
+    """There is a cache, but nothing in it."""
+    for name in ("job.Main", "job.Square"):
+        main(["clear", "-o", cache, name])
+    capsys.readouterr()
+
+    assert 2 == main(["clear", "-o", cache, "job.Main"])
+
+    assert "the cache has nothing of 'job.Main': it is empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_960, "1.0 MB"), (1.5e9, "1.5 GB"), (2e15, "2,000.0 TB")],
+)
+def test_sizes_are_short(size: float, text: str) -> None:
+    """One number below a thousand, in units of a thousand."""
+    assert text == size_text(size)
+
+
+def test_never_is_a_dash() -> None:
+    """A class without a result has no newest one."""
+    assert "-" == time_text(0.0)

@@ -1,0 +1,156 @@
+"""Laws of how a command ends: every exception has its words and its exit code."""
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from taskproc.cli.usage import UsageError, UserError, failures_text, guarded, say, user_traceback
+from taskproc.errors import CacheError, CycleError, FailedTaskError, MissingResult, OptionError, TaskFailure
+from taskproc.store.cache import current
+
+
+def raising(error: BaseException) -> Callable[[], int]:
+    def call() -> int:
+        raise error
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (UsageError("what?"), 2, "error: what?\n\nhint: ask\n"),
+        (OptionError("limit"), 2, "error: limit\n"),
+        (CycleError("A -> A"), 2, "error: A -> A\n"),
+        (CacheError("a file"), 2, "error: a file\n"),
+        (MissingResult("gone"), 1, "error: gone\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (SystemExit(), 0, ""),
+        (SystemExit(5), 5, ""),
+        (SystemExit("enough"), 1, "enough\n"),
+    ],
+    ids=repr,
+)
+def test_each_end_has_its_code(
+    error: BaseException, code: int, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """0 done, 1 failed, 2 wrong usage, 130 interrupted; the words go to standard error."""
+    assert code == guarded(raising(error), "ask")
+
+    assert ("", text) == capsys.readouterr()
+
+
+def test_what_is_returned_is_the_code() -> None:
+    """Without an exception the command says itself how it ended."""
+    assert 3 == guarded(lambda: 3)
+
+
+def test_notes_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """For whom a task was being built stands below the message."""
+    error = CycleError("A -> A")
+    setattr(error, "__notes__", ["while building A()"])  # noqa: B010  # Python 3.10 knows no add_note
+
+    guarded(raising(error))
+
+    assert "error: A -> A\n  while building A()\n" == capsys.readouterr().err
+
+
+def test_a_bug_is_not_hidden() -> None:
+    """What nobody foresaw keeps its traceback."""
+    with pytest.raises(AssertionError):
+        guarded(raising(AssertionError("[this is a bug]")))
+
+
+def test_the_users_traceback_has_no_frames_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    """The user's code raised, and that is what is shown; causes too."""
+    try:
+        try:
+            current("a test")
+        except RuntimeError as inner:
+            raise ValueError("outer") from inner
+    except ValueError as error:
+        wrapped = UserError()
+        wrapped.__cause__ = error
+
+    assert 1 == guarded(raising(wrapped))
+
+    text = capsys.readouterr().err
+    assert "ValueError: outer" in text
+    assert "NoCacheError: a test outside a cache" in text
+    assert "test_cli_usage.py" in text
+    assert f"taskproc{os.sep}store" not in text
+
+
+def test_a_traceback_that_leads_to_itself_ends() -> None:
+    """Exceptions may have each other as context."""
+    first, second = ValueError("first"), ValueError("second")
+    first.__context__, second.__context__ = second, first
+
+    assert "ValueError: first" in user_traceback(first)
+
+
+def test_a_closed_stdout_is_no_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """`| head` has read enough: no traceback, neither now nor when Python flushes at its end."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+
+        def call() -> int:
+            print("x" * 100_000)
+            return 0
+
+        assert 0 == guarded(call)
+
+        pipe.flush()
+    assert "" == capsys.readouterr().err
+
+
+def test_a_closed_stderr_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Talk that nobody hears does not end a run."""
+
+    class Deaf(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", Deaf())
+
+    say("hello")
+
+
+def failure(number: int, log: str = "", traceback: str = "") -> TaskFailure:
+    return TaskFailure(
+        f"A({number})", "m.A", number, ValueError("boom"), traceback, stderr=Path.cwd() / "cache" / "log.txt", log=log
+    )
+
+
+def test_a_failure_is_told_with_its_log() -> None:
+    """What failed and how, the end of its log, and where that lies as seen from here."""
+    text = failures_text(FailedTaskError([failure(1, log="a\nb", traceback="Traceback")]))
+
+    assert [
+        "task A(1) failed: ValueError: boom",
+        "  last lines of its log:",
+        "  | a",
+        "  | b",
+        f"  log: {Path('cache', 'log.txt')}",
+    ] == text.splitlines()
+
+
+def test_a_failure_without_a_log_is_told_with_its_traceback() -> None:
+    """A task that ran right here has no log."""
+    assert "  | Traceback" in failures_text(FailedTaskError([failure(1, traceback="Traceback\n")])).splitlines()
+
+
+def test_many_failures_are_counted() -> None:
+    """Some are shown, all are counted."""
+    lines = failures_text(FailedTaskError([failure(number) for number in range(1000)])).splitlines()
+
+    assert "1,000 tasks failed" == lines[0]
+    assert "… and 980 more" == lines[-1]
+    assert 20 == sum("ValueError: boom" in line for line in lines)
