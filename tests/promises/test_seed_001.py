@@ -274,11 +274,17 @@ def test_001_17_18_23_script_and_module_share_one_cache(script: Path) -> None:
     assert (len(parts), len(mains)) == (4, 2)
 
 
-def test_001_19_default_arguments() -> None:
-    """Defaults are set by populate; `prefixes` is another name for `prefix`."""
-    defaults = DefaultArguments(prefix={"gpu": "srun"}, rate_limits={"gpu": 1})
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["prefix", "prefixes"])
+def test_001_19_default_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """The defaults that a script populates are those of its command line, under either name of the option."""
+    defaults = DefaultArguments(**{name: {"first": "env A=1"}}, rate_limits={"first": 1})
 
-    assert DefaultArguments(prefixes={"gpu": "srun"}, rate_limits={"gpu": 1}).prefix == defaults.prefix
+    with pytest.raises(SystemExit) as ended:
+        Environment.cli(["--name", "A", "-o", str(tmp_path / "cache")], defaults)
+
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == "'1'\n"
 
 
 @pytest.mark.slow

@@ -1,0 +1,58 @@
+"""`python -m taskproc.run.entry FILE`: the far end of a prefix command; runs the one job that stands in FILE.
+
+It leaves FILE.started before it touches the job, and FILE.outcome, whole or not at all, when that has ended. Exit code
+0, or 1 if the job failed.
+"""
+from __future__ import annotations
+
+import faulthandler
+import os
+import pickle
+import sys
+from pathlib import Path
+
+from taskproc.kernel.model import Failed, Problem
+from taskproc.run.capture import flush_all, own_descriptors
+from taskproc.run.lifeline import hold_on_if_given
+from taskproc.run.problem import sentence
+from taskproc.run.setup import Setup, load
+from taskproc.run.wire import beside
+from taskproc.run.worker import run
+
+USAGE = "usage: python -m taskproc.run.entry FILE"
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code."""
+    if len(arguments) != 1:
+        print(USAGE, file=sys.stderr)
+        return 2
+    hold_on_if_given()
+    file = Path(arguments[0]).absolute()  # the setup changes the folder
+    try:
+        setup, job = pickle.loads(file.read_bytes())
+    except FileNotFoundError:
+        print(f"taskproc: {file} is not to be seen here; is its folder shared with this host?", file=sys.stderr)
+        return 1
+    beside(file, "started").touch()
+    content = _set_up_and_run(setup, job)
+    flush_all()
+    temporary = beside(file, f"outcome.{os.getpid()}.tmp")
+    temporary.write_bytes(content)
+    temporary.replace(beside(file, "outcome"))
+    return 1 if isinstance(load(content), Failed) else 0
+
+
+def _set_up_and_run(setup: Setup, job: bytes) -> bytes:
+    try:
+        setup.apply()
+    except OSError as error:
+        text = f"the working directory {setup.folder!r} cannot be used where the command ran the task"
+        return pickle.dumps(Failed(Problem("prefix", f"{text}: {sentence(error)}")), 5)
+    own_descriptors()
+    faulthandler.enable(2)  # a crash in C code then tells its place in the log of the job
+    return run(job)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,49 @@
+"""Two runners as one: what stands behind a prefix command takes one lane, all else the other."""
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable, Sequence
+from typing import Generic, TypeVar
+
+from taskproc.kernel.model import Ticket
+from taskproc.run.base import Ending, Job, Runner
+from taskproc.run.inbox import Inbox
+from taskproc.run.prefix import PrefixedJob, PrefixRunner
+
+K = TypeVar("K", bound=Hashable)
+
+
+class Lanes(Generic[K]):
+    """All its runners put their endings into the one inbox, so waiting there is waiting for each of them.
+
+    Attributes:
+        ordinary: runs what has no prefix.
+        prefixed: runs each PrefixedJob.
+    """
+
+    def __init__(self, inbox: Inbox[Ending[K]], ordinary: Runner[K], prefixed: PrefixRunner[K]):
+        self._inbox = inbox
+        self.ordinary = ordinary
+        self.prefixed = prefixed
+
+    def capacity(self) -> int:
+        """Of both lanes together. The bound of each is its own `capacity()`; one that gets more keeps it waiting."""
+        return self.ordinary.capacity() + self.prefixed.capacity()
+
+    def start(self, ticket: Ticket[K], job: Job[K]) -> None:
+        """Begin `job` in its lane."""
+        lane: Runner[K] = self.prefixed if isinstance(job, PrefixedJob) else self.ordinary
+        lane.start(ticket, job)
+
+    def wait(self, timeout: float | None) -> Sequence[Ending[K]]:
+        """Endings of both lanes, in the order in which they came."""
+        return self._inbox.wait(timeout)
+
+    def stop(self) -> None:
+        """Stop both at the same time, so that the grace is not paid twice."""
+        other = threading.Thread(target=self.prefixed.stop, name="taskproc-stop")
+        other.start()
+        try:
+            self.ordinary.stop()
+        finally:
+            other.join()

@@ -1,0 +1,96 @@
+"""A runner for any executor of concurrent.futures, and an executor that is the calling thread itself."""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future
+from functools import partial
+from typing import Generic, ParamSpec, TypeVar
+
+from taskproc.kernel.model import Failed, Outcome, Problem, Ticket
+from taskproc.run.base import Ending, Job
+from taskproc.run.inbox import Inbox
+from taskproc.run.problem import problem_of, sentence
+
+K = TypeVar("K", bound=Hashable)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class PoolRunner(Generic[K]):
+    """Runs jobs in an executor that somebody else made, and closes."""
+
+    def __init__(self, executor: Executor, inbox: Inbox[Ending[K]]):
+        self._executor = executor
+        self._inbox = inbox
+        self._futures: set[Future[Outcome[K]]] = set()
+
+    def capacity(self) -> int:
+        """As many as the executor has workers; where it does not tell, as many as there are processors."""
+        workers = getattr(self._executor, "_max_workers", None)
+        return workers if isinstance(workers, int) and workers > 0 else os.cpu_count() or 1
+
+    def start(self, ticket: Ticket[K], job: Job[K]) -> None:
+        """Submit `job`. An executor that is broken, or was shut down, is an ending."""
+        try:
+            future = self._executor.submit(job)
+        except Exception as error:  # noqa: BLE001  # a foreign executor refuses as it likes
+            self._inbox.put((ticket, _failed(error)))
+            return
+        self._futures.add(future)
+        future.add_done_callback(partial(self._ended, ticket))
+
+    def wait(self, timeout: float | None) -> Sequence[Ending[K]]:
+        """What has come into the inbox."""
+        return self._inbox.wait(timeout)
+
+    def stop(self) -> None:
+        """Call off what has not begun. What runs in a thread, or in a process of somebody else, cannot be ended."""
+        for future in list(self._futures):
+            future.cancel()
+
+    def _ended(self, ticket: Ticket[K], future: Future[Outcome[K]]) -> None:
+        self._futures.discard(future)
+        self._inbox.put((ticket, _outcome(future)))
+
+
+class LocalExecutor(Executor):
+    """Runs each call in the thread that submits it, at once: for debuggers, and for tasks too small to be sent away."""
+
+    def __init__(self) -> None:
+        self._max_workers = 1
+        self._closed = False
+
+    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        """A future that is done already. KeyboardInterrupt is not kept in it: it ends the whole run."""
+        if self._closed:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        future: Future[R] = Future()
+        future.set_running_or_notify_cancel()
+        try:
+            result = fn(*args, **kwargs)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  # SystemExit too is how the call ended, not the program
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Refuse further calls; there is nothing to wait for."""
+        self._closed = True
+
+
+def _outcome(future: Future[Outcome[K]]) -> Outcome[K]:
+    if future.cancelled():
+        return Failed(Problem("exception", "it was called off before it began"))
+    error = future.exception()
+    return future.result() if error is None else _failed(error)
+
+
+def _failed(error: BaseException) -> Failed:
+    if isinstance(error, BrokenExecutor):
+        text = f"a process of the executor died, and all that it was given with it ({sentence(error)})"
+        return Failed(Problem("died", text, error=error))
+    return Failed(problem_of(error, pickled=False))

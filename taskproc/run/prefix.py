@@ -1,0 +1,297 @@
+"""A runner for jobs behind a command: `srun …`, `docker run …`, or nothing but a fresh interpreter.
+
+Each job is written into a file, and `COMMAND… python -m taskproc.run.entry FILE` is run without a shell, so no path can
+be misread. The exit code of a foreign command proves nothing: what counts is the outcome that the far end left beside
+the file. Without one, the marks that are there tell whether the command or the task went wrong.
+"""
+from __future__ import annotations
+
+import os
+import pickle
+import shlex
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import weakref
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
+
+from taskproc.errors import OptionError
+from taskproc.kernel.model import Failed, Outcome, Problem, Ticket
+from taskproc.run.base import Ending, Job
+from taskproc.run.group import GRACE, await_exit, signal_group
+from taskproc.run.inbox import Inbox
+from taskproc.run.lifeline import VARIABLE, describe
+from taskproc.run.mounts import is_network
+from taskproc.run.problem import death_text, exit_text, last_lines, problem_of, sentence
+from taskproc.run.setup import Setup, interpreter, load, start_environ
+from taskproc.run.wire import beside
+
+K = TypeVar("K", bound=Hashable)
+
+PATIENCE = 60.0
+LOOK_EVERY = 0.5
+PLACES = ("task_name", "task_id", "task_directory", "stdout", "stderr")
+
+
+def split_prefix(prefix: str | Sequence[str]) -> tuple[str, ...]:
+    """The words of a command, split as a shell would; a sequence is taken as it is.
+
+    Raises OptionError if quotes are not closed.
+    """
+    if not isinstance(prefix, str):
+        return tuple(prefix)
+    try:
+        return tuple(shlex.split(prefix))
+    except ValueError as error:
+        raise OptionError(f"prefix {prefix!r} cannot be split into words: {error}") from None
+
+
+def fill(command: Sequence[str], values: Mapping[str, str]) -> tuple[str, ...]:
+    """`command` with `{task_name}` and the other PLACES replaced within its words; other braces stay as they are."""
+    words = []
+    for word in command:
+        # one pass from left to right, so that a value which looks like a place is not replaced in its turn
+        parts = word.split("{")
+        filled = [parts[0]]
+        for part in parts[1:]:
+            name, closed, rest = part.partition("}")
+            known = closed and name in PLACES and name in values
+            filled.append(values[name] + rest if known else "{" + part)
+        words.append("".join(filled))
+    return tuple(words)
+
+
+@dataclass(frozen=True)
+class PrefixedJob(Generic[K]):
+    """A job and the command that carries it.
+
+    Attributes:
+        command: split and filled; empty for a fresh interpreter without anything before it.
+        job: what the far end calls; pickles with plain `pickle`.
+        folder: where the file for the far end is written; both ends must see it.
+        stdout: what the command prints is appended to this file, and to `stderr`.
+    """
+
+    command: tuple[str, ...]
+    job: Job[K]
+    folder: Path
+    stdout: Path
+    stderr: Path
+
+    def __call__(self) -> Outcome[K]:
+        """Run the job here, without its command."""
+        return self.job()
+
+
+class PrefixRunner(Generic[K]):
+    """Runs each PrefixedJob in a process of its own, at most `capacity` at once.
+
+    Args:
+        patience: after a command that ended well without an outcome, look again so many seconds; None is 60 where
+            `folder` lies on a network, which may show files late, and 0 elsewhere.
+    """
+
+    def __init__(self, inbox: Inbox[Ending[K]], capacity: int = 64, *, patience: float | None = None):
+        if capacity < 1:
+            raise OptionError(f"number of commands at once must be at least 1, got {capacity!r}")
+        self._inbox = inbox
+        self._capacity = capacity
+        self._patience = patience
+        self._places = threading.Semaphore(capacity)
+        self._crew = _Crew()
+        self._at_exit = weakref.finalize(self, self._crew.end, os.getpid())
+
+    def capacity(self) -> int:
+        """How many commands run at once; what exceeds them waits."""
+        return self._capacity
+
+    def start(self, ticket: Ticket[K], job: Job[K]) -> None:
+        """Run the command of `job`, which must be a PrefixedJob, in a thread that waits for it."""
+        if not isinstance(job, PrefixedJob):
+            raise AssertionError(f"{job!r} has no prefix [this is a bug]")
+        try:
+            content = pickle.dumps((Setup.here(), pickle.dumps(job.job, 5)), 5)
+        except Exception as error:  # noqa: BLE001  # the user's classes take part
+            problem = problem_of(error, pickled=False)
+            text = f"the job cannot be sent to another process: {problem.text}"
+            self._inbox.put((ticket, Failed(Problem("exception", text, problem.traceback, error))))
+            return
+        self._crew.follow(self._run, ticket, job, content)
+
+    def wait(self, timeout: float | None) -> Sequence[Ending[K]]:
+        """What has come into the inbox."""
+        return self._inbox.wait(timeout)
+
+    def stop(self) -> None:
+        """TERM to all commands and their children, KILL after 2 s; Ctrl-C ends the grace."""
+        self._at_exit()
+
+    def _run(self, ticket: Ticket[K], job: PrefixedJob[K], content: bytes) -> None:
+        """In a thread of its own, to the end."""
+        with self._places:
+            try:
+                attempt = _Attempt(job, content, self._crew, self._patience)
+                try:
+                    outcome: Outcome[K] = attempt.run()
+                finally:
+                    attempt.clean_up()
+            except OSError as error:
+                outcome = Failed(Problem("prefix", f"the job could not be written for its command: {sentence(error)}"))
+        if not self._crew.stopping.is_set():
+            self._inbox.put((ticket, outcome))
+
+
+class _Crew:
+    """The processes that run and the threads that follow them; to be ended together."""
+
+    def __init__(self) -> None:
+        self.stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._processes: set[subprocess.Popen[bytes]] = set()
+        self._threads: set[threading.Thread] = set()
+
+    def follow(self, run: Any, *arguments: object) -> None:
+        thread = threading.Thread(target=self._follow, args=(run, arguments), name="taskproc-prefix", daemon=True)
+        self._threads.add(thread)
+        thread.start()
+
+    def _follow(self, run: Any, arguments: tuple[object, ...]) -> None:
+        try:
+            run(*arguments)
+        finally:
+            self._threads.discard(threading.current_thread())
+
+    def start(self, command: Sequence[str], stdout: Any, stderr: Any, lifeline: int) -> subprocess.Popen[bytes] | None:
+        """Run a command, or None if all is to end. Raises OSError if it cannot be started."""
+        environ = {**start_environ(os.environ), VARIABLE: describe(lifeline)}
+        with self._lock:  # so that none starts behind the back of `end`
+            if self.stopping.is_set():
+                return None
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
+                pass_fds=[lifeline], start_new_session=True, env=environ,
+            )
+            self._processes.add(process)
+            return process
+
+    def bury(self, process: subprocess.Popen[bytes]) -> None:
+        """Kill what is left of a command that has ended."""
+        with self._lock:
+            signal_group(process, signal.SIGKILL)
+            self._processes.discard(process)
+            process.wait()
+
+    def end(self, pid: int) -> None:
+        """End all, in the process that made them only."""
+        if os.getpid() != pid:
+            return
+        self.stopping.set()
+        try:
+            self._signal_all(signal.SIGTERM)
+            deadline = time.monotonic() + GRACE
+            for thread in list(self._threads):
+                thread.join(max(0.0, deadline - time.monotonic()))
+        finally:
+            self._signal_all(signal.SIGKILL)
+            for thread in list(self._threads):
+                thread.join()
+
+    def _signal_all(self, number: int) -> None:
+        with self._lock:
+            for process in self._processes:
+                signal_group(process, number)
+
+
+class _Attempt(Generic[K]):
+    """One run of one command, and the files that its two ends share."""
+
+    def __init__(self, job: PrefixedJob[K], content: bytes, crew: _Crew, patience: float | None):
+        self._job = job
+        self._crew = crew
+        self._patience = patience
+        job.folder.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix="job-", suffix=".pkl", dir=job.folder)
+        self._file = Path(name).absolute()
+        with open(descriptor, "wb") as file:
+            file.write(content)
+        self._pipe = os.pipe()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def run(self) -> Outcome[K]:
+        """What came of it."""
+        command = [*self._job.command, *interpreter(), "-m", "taskproc.run.entry", str(self._file)]
+        with open(self._job.stdout, "ab") as stdout, open(self._job.stderr, "ab") as stderr:
+            before = stderr.tell()
+            try:
+                self._process = self._crew.start(command, stdout, stderr, self._pipe[0])
+            except OSError as error:
+                return Failed(Problem("prefix", _not_started(command[0], error)))
+        if self._process is None:
+            return Failed(Problem("died", "the runner has been stopped"))
+        code = await_exit(self._process)
+        outcome = self._outcome()
+        if outcome is None and (code == 0 or beside(self._file, "started").exists()):
+            outcome = self._look_again()
+        return self._no_outcome(code, before) if outcome is None else outcome
+
+    def clean_up(self) -> None:
+        """Kill what the command left running, and remove the files: a far end that comes late finds nothing to run.
+
+        Not when the command has ended, but now: what it left may still have brought the outcome.
+        """
+        if self._process is not None:
+            self._crew.bury(self._process)
+        for number in self._pipe:
+            os.close(number)
+        for path in self._file.parent.glob(f"{self._file.name}*"):
+            path.unlink(missing_ok=True)
+
+    def _outcome(self) -> Outcome[K] | None:
+        try:
+            content = beside(self._file, "outcome").read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            return cast("Outcome[K]", load(content))
+        except Exception as error:  # noqa: BLE001  # the user's classes take part
+            return Failed(Problem("exception", f"the outcome of the job could not be unpickled: {sentence(error)}"))
+
+    def _look_again(self) -> Outcome[K] | None:
+        """A network folder may show the outcome later than the end of the command."""
+        network = PATIENCE if is_network(self._job.folder) else 0.0
+        deadline = time.monotonic() + (network if self._patience is None else self._patience)
+        while (left := deadline - time.monotonic()) > 0 and not self._crew.stopping.wait(min(left, LOOK_EVERY)):
+            os.listdir(self._file.parent)  # makes NFS ask its server anew
+            if (outcome := self._outcome()) is not None:
+                return outcome
+        return None
+
+    def _no_outcome(self, code: int, before: int) -> Failed:
+        name = shlex.join(self._job.command)
+        kind, subject = ("prefix", f"prefix command {name!r}") if name else ("died", "its interpreter")
+        if beside(self._file, "started").exists():
+            text = f"its process {death_text(code)}"
+            if name and code:
+                text = f"its process ended without an answer, and the prefix command {name!r} {exit_text(code)}"
+            return Failed(Problem("died", text, exit_code=code))
+        if code == 0:
+            hint = "does it wait for the job (e.g. jbsub -wait)?"
+            return Failed(Problem(kind, f"{subject} ended with code 0 but never started the task; {hint}", exit_code=0))
+        with open(self._job.stderr, "rb") as file:
+            file.seek(max(before, os.path.getsize(self._job.stderr) - (1 << 16)))
+            said = last_lines(file.read())
+        text = f"{subject} {exit_text(code)} before it started the task\n{said}".rstrip()
+        return Failed(Problem(kind, text, exit_code=code))
+
+
+def _not_started(name: str, error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"prefix command {name!r} was not found; is it installed on this host, and its folder in PATH?"
+    if isinstance(error, PermissionError):
+        return f"prefix command {name!r} is not executable"
+    return f"prefix command {name!r} could not be run: {sentence(error)}"

@@ -1,0 +1,157 @@
+"""What a far end needs to be like this process: import path, working directory, environment, arguments, scripts.
+
+The running `__main__` is what a fresh interpreter cannot import by its name: there `__main__` is another module. So it
+goes by the name under which an import would find it, and where import cannot find it, it is loaded from its file.
+"""
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import io
+import os
+import pickle
+import site
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+
+from taskproc.modules import main_name
+
+MAIN_NAMES = frozenset({"__main__", "__mp_main__"})  # the second is what multiprocessing calls the first in a child
+PACKAGE_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+_scripts: dict[str, str] = {}
+_main_there = "__main__"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How the process that sends jobs is set up.
+
+    Attributes:
+        path: its sys.path, absolute.
+        folder: its working directory; empty if that does not exist any more.
+        argv: its sys.argv.
+        main: what its `__main__` is really called; `__main__` in a notebook or a shell.
+        environ: its environment variables, or None to leave those of the far end.
+        undo: variables that were changed to start the far end → the changed value and the true one (None: not set).
+        scripts: module name → file, for modules that import does not find by their name.
+    """
+
+    path: tuple[str, ...]
+    folder: str
+    argv: tuple[str, ...]
+    main: str
+    environ: Mapping[str, str] | None = None
+    undo: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)
+    scripts: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def here(cls, *, environ: Mapping[str, str] | None = None) -> Setup:
+        """That of this process. `environ` as it shall be at the far end; None leaves the far end its own."""
+        try:
+            folder = os.getcwd()
+        except FileNotFoundError:
+            folder = ""
+        # import passes over what is no string, so a Path that a user put there counts for nothing
+        entries: list[object] = list(sys.path)
+        path = tuple(os.path.join(folder, entry) for entry in entries if isinstance(entry, str))
+        name, file = main_name(), getattr(sys.modules.get("__main__"), "__file__", None)
+        started_as_file = getattr(sys.modules.get("__main__"), "__spec__", None) is None
+        main = {name: os.path.join(folder, file)} if file and started_as_file and name not in MAIN_NAMES else {}
+        there = start_environ(os.environ)
+        undo = {key: (there[key], os.environ.get(key)) for key in there if there[key] != os.environ.get(key)}
+        return cls(path, folder, tuple(sys.argv), name, environ, undo, {**main, **_scripts})
+
+    def apply(self) -> None:
+        """Become like it. Raises OSError if its working directory is not to be seen here."""
+        global _main_there  # a process is set up once, by the one that sends it jobs
+        _main_there = self.main
+        sys.path[:] = self.path
+        sys.argv[:] = self.argv
+        add_scripts(self.scripts)
+        self._apply_environ()
+        if self.folder:
+            os.chdir(self.folder)
+
+    def _apply_environ(self) -> None:
+        if self.environ is not None:
+            set_environ(self.environ)
+            return
+        for name, (changed, true) in self.undo.items():
+            if os.environ.get(name) == changed:
+                if true is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = true
+
+
+def register_script(name: str, path: str) -> None:
+    """Say that module `name` was loaded from the file `path`, so that far ends load it from there too."""
+    _scripts[name] = os.path.abspath(path)
+
+
+def add_scripts(scripts: Mapping[str, str]) -> None:
+    """Make modules importable here that the sender loaded from a file: module name → file."""
+    for name, path in scripts.items():
+        register_script(name, path)
+    if not any(isinstance(finder, _ScriptFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _ScriptFinder())
+
+
+def load(content: bytes) -> object:
+    """Unpickle what came from the other side; its `__main__` and ours are found by what they are really called."""
+    return _Unpickler(io.BytesIO(content)).load()
+
+
+def set_environ(environ: Mapping[str, str]) -> None:
+    """Make the environment variables of this process these, touching no others."""
+    for name in [name for name in os.environ if name not in environ]:
+        del os.environ[name]
+    for name, value in environ.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
+
+
+def interpreter() -> list[str]:
+    """The command of a fresh Python like this one, without its module."""
+    options = ["-" + "O" * sys.flags.optimize] if sys.flags.optimize else []
+    options += ["-B"] if sys.flags.dont_write_bytecode else []
+    options += [f"-W{each}" for each in sys.warnoptions]
+    options += ["-X" + (name if value is True else f"{name}={value}") for name, value in sys._xoptions.items()]
+    return [sys.executable, *options]
+
+
+def start_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ`, changed so that `python -m taskproc.…` starts in any folder, and no file there hides a module."""
+    changed = {**environ, "PYTHONSAFEPATH": "1"}
+    folder = os.path.dirname(PACKAGE_FOLDER)
+    # An installed taskproc is found anyway; its folder in front of the standard library would let others hide modules.
+    if folder not in {*site.getsitepackages(), site.getusersitepackages()}:
+        changed["PYTHONPATH"] = os.pathsep.join([folder, *filter(None, [environ.get("PYTHONPATH")])])
+    return changed
+
+
+class _ScriptFinder(importlib.abc.MetaPathFinder):
+    """Finds the scripts, before anything else does: what bears the same name by chance was not meant."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        file = _scripts.get(fullname)
+        if file is None:
+            return None
+        loader = importlib.machinery.SourceFileLoader(fullname, file)
+        return importlib.util.spec_from_file_location(fullname, file, loader=loader)
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> object:
+        if module in MAIN_NAMES:
+            module = _main_there
+        if module == main_name():
+            module = "__main__"
+        found: object = super().find_class(module, name)
+        return found

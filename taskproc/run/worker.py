@@ -1,0 +1,136 @@
+"""`python -m taskproc.run.worker`: the far end of a resident worker; runs one job after another until nobody asks.
+
+Messages go both ways over one socket, each with its length before it. Before a job is touched its number is written
+into a file that the other side reads only after a death: that names the job, and costs no message.
+
+Between jobs the working directory, the environment, the signal handlers and the timer are put back. Random generators
+need nothing: each worker is a fresh interpreter, so none shares the state of another, and a job that wants the same
+numbers each time seeds its own.
+"""
+from __future__ import annotations
+
+import faulthandler
+import os
+import pickle
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from taskproc.kernel.model import Failed, Problem
+from taskproc.run.capture import flush_all, own_descriptors
+from taskproc.run.lifeline import hold_on
+from taskproc.run.problem import problem_of, sentence
+from taskproc.run.setup import Setup, load, set_environ
+from taskproc.run.wire import MARK, READY, receive, send
+
+# Those that jobs change. Read from the module below `signal`, which makes an enum of each: 3 µs a handler.
+SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGALRM", "SIGUSR1", "SIGUSR2", "SIGPIPE", "SIGCHLD")
+    if hasattr(signal, name)
+)
+_get_handler: Callable[[int], Any] = getattr(sys.modules.get("_signal"), "getsignal", signal.getsignal)
+
+
+class Baseline:
+    """What a job may change in its process, as it was before."""
+
+    def __init__(self) -> None:
+        # `dict(os.environ)` decodes each variable: 60 µs a job. The raw dictionary below it compares in one.
+        self._raw: Mapping[Any, Any] = getattr(os.environ, "_data", os.environ)
+        self._raw_kept = dict(self._raw)
+        self._environ = dict(os.environ)
+        self._folder = os.getcwd()
+        self._handlers = [(number, _get_handler(number)) for number in SIGNALS]
+
+    def restore(self) -> None:
+        """Put it all back; cheap if nothing has changed."""
+        signal.setitimer(signal.ITIMER_REAL, 0)  # first: an alarm of the last job is nobody's any more
+        for number, handler in self._handlers:
+            if handler is not None and _get_handler(number) is not handler and _get_handler(number) != handler:
+                signal.signal(number, handler)
+        if self._raw != self._raw_kept:
+            set_environ(self._environ)
+        try:
+            if os.getcwd() != self._folder:
+                os.chdir(self._folder)
+        except FileNotFoundError:
+            self._return_to_folder()
+
+    def _return_to_folder(self) -> None:
+        """The job has removed the folder it went to, or the one we came from; the latter we can only do without."""
+        try:
+            os.chdir(self._folder)
+        except FileNotFoundError:
+            pass
+
+
+def run(message: bytes) -> bytes:
+    """The pickled outcome of the pickled job `message`. Whatever the job does, short of ending the process."""
+    try:
+        job: Any = load(message)
+    except BaseException as error:  # noqa: BLE001  # modules are imported here, which may do anything
+        problem = problem_of(error)
+        text = f"the job could not be unpickled in its worker process: {problem.text}"
+        return pickle.dumps(Failed(Problem("exception", text, problem.traceback, problem.error)), 5)
+    try:
+        outcome = job()
+    except BaseException as error:  # noqa: BLE001  # SystemExit is how this job ended, not the worker
+        outcome = Failed(problem_of(error))
+    try:
+        return pickle.dumps(outcome, 5)
+    except Exception as error:  # noqa: BLE001  # the user's classes take part
+        text = f"the outcome of the job cannot be pickled: {sentence(error)}"
+        return pickle.dumps(Failed(Problem("result", text)), 5)
+
+
+def serve(channel: socket.socket, marks: int) -> None:
+    """Run the jobs that come in, one at a time, until the other side closes."""
+    baseline = Baseline()
+    number = 0
+    while (message := receive(channel)) is not None:
+        number += 1
+        os.pwrite(marks, MARK.pack(number), 0)
+        answer = run(message)
+        del message
+        flush_all()
+        baseline.restore()
+        try:
+            send(channel, answer)
+        except BrokenPipeError:
+            return  # nobody waits for it any more
+
+
+def main(arguments: list[str]) -> None:
+    """Args: descriptors of the socket, the lifeline and the file of marks; the process id of the parent."""
+    socket_number, lifeline, marks, parent = map(int, arguments)
+    hold_on(lifeline, parent)
+    for number in (socket_number, marks):
+        os.set_inheritable(number, False)
+    # The main process decides what Ctrl-C means. Not SIG_IGN: the children of a task would inherit that.
+    signal.signal(signal.SIGINT, _nothing)
+    channel = socket.socket(fileno=socket_number)
+    setup = receive(channel)
+    if setup is None:
+        return
+    there = load(setup)
+    if not isinstance(there, Setup):
+        raise AssertionError(f"the first message is {there!r} [this is a bug]")
+    there.apply()
+    own_descriptors()
+    faulthandler.enable(2)  # a crash in C code then tells its place in the log of the job
+    send(channel, READY)
+    silent = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silent, 2)
+    os.close(silent)
+    serve(channel, marks)
+
+
+def _nothing(*_: object) -> None:
+    """The handler of a signal that means nothing here."""
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

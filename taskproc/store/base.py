@@ -1,0 +1,128 @@
+"""What a store is: it remembers results by key, in numbered versions, and knows no task and no plan.
+
+A *place* is where the results of one key lie. A *version* is a published result, immutable. An *attempt* is the right
+to publish the next version; it is won by one, lost by all others, and ends by commit, fail or not_needed.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol, Union
+
+from taskproc.kernel.model import Elsewhere, Record, Stamp
+
+
+class Place(NamedTuple):
+    """Name of the task class, integer id within it, full key. The id comes from the key; the key decides."""
+
+    name: str
+    id: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A published result: its record is verified, its payload is not read yet.
+
+    Attributes:
+        path: where it lies, for people and for `load`.
+        head: bytes before the payload; `size`: bytes before the record; both with their SHA-256.
+        about: what else the record says: versions of the software, host, wall-clock times.
+    """
+
+    place: Place
+    path: str
+    record: Record
+    head: int = 0
+    head_digest: str = ""
+    size: int = 0
+    digest: str = ""
+    about: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a result was made from, and what else is to be remembered of it."""
+
+    code: Mapping[str, str]
+    needs: Mapping[str, Stamp]
+    seconds: float = 0.0
+    level: int = 9
+
+
+class Attempt(Protocol):
+    """The right to publish one version. One thread at a time."""
+
+    @property
+    def number(self) -> int:
+        """Number of the version to be."""
+        ...
+
+    @property
+    def directory(self) -> Path:
+        """The data directory of this attempt: made, and empty, when it is first asked for."""
+        ...
+
+    def commit(self, value: object, facts: Facts) -> Version | None:
+        """Publish `value` in one atomic step; None: the attempt was taken over or cleared, and nothing was published.
+
+        Raises UnstorableResult if it cannot be pickled, OSError if it cannot be written; then nothing is visible and
+        the attempt may still `fail`.
+        """
+        ...
+
+    def fail(self, why: Mapping[str, object]) -> None:
+        """End without a version; `why` (JSON) is kept for people."""
+        ...
+
+    def not_needed(self) -> None:
+        """End without a version and without a word."""
+        ...
+
+
+Pick = Callable[[Iterator[Version]], Union[Version, None]]
+Claim = Union[Attempt, Version, Elsewhere]
+
+
+class Store(Protocol):
+    """Results by place. Every verb may be called from any thread."""
+
+    def look(self, place: Place) -> Iterator[Version]:
+        """Published versions, newest first, each record verified as it is reached: one listing, then a read a version.
+
+        What is damaged or belongs to another key is left out.
+        """
+        ...
+
+    def load(self, version: Version) -> object:
+        """The value. Size and digest of its bytes are verified before one of them is unpickled.
+
+        Raises CorruptedResult (it was moved aside, where possible) or MissingResult (cleared meanwhile, or it does not
+        load).
+        """
+        ...
+
+    def claim(self, place: Place, arguments: str, pick: Pick, *, forced: bool = False) -> Claim:
+        """The right to make the next version, unless somebody else has it or `pick` finds a version good after all.
+
+        Args:
+            arguments: JSON of the task's arguments, kept beside the results for people.
+            pick: chooses a fresh version or None; asked once more after the claim.
+            forced: made by order, so its stamp has a new order whatever was stored before.
+
+        Raises CacheError if nothing can be written there.
+        """
+        ...
+
+    def clear(self, place: Place) -> bool:
+        """Forget all of `place`: one rename. Whether there was anything."""
+        ...
+
+    def clear_all(self, name: str) -> bool:
+        """Forget every result of the class `name`: one rename. Whether there was anything."""
+        ...
+
+    def places(self) -> Iterator[tuple[str, int]]:
+        """Name and id of everything that has a folder, in no order. One listing a class."""
+        ...

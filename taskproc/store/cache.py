@@ -1,0 +1,142 @@
+"""The Cache context: which store is meant, and one instance of a task per key.
+
+The cache in force is a context variable, so threads and asyncio tasks may each have their own, and blocks may nest.
+"""
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar, cast
+
+from taskproc.errors import CacheError, NoCacheError
+from taskproc.store import layout
+from taskproc.store.disk import DiskStore
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# A tuple, not a token per entry: one Cache object may be entered in several contexts at once.
+_in_force: ContextVar[tuple[Cache, ...]] = ContextVar("taskproc_cache", default=())
+
+_TAG = (
+    "Signature: 8a477f597d28d172789f06886806bc55\n"
+    "# This folder holds results that taskproc can compute again; see https://bford.info/cachedir/\n"
+)
+
+
+class Cache:
+    """Where results are kept: `with Cache('./cache'):`, or `@Cache('./cache')` over a function.
+
+    Tasks are built inside the block and remember their cache, so they may be run after it. The folder is made when the
+    block is entered. Loading results runs pickles: use only caches that you or people you trust have written.
+
+    Args:
+        path: the folder, str or Path; relative to the working directory at this moment.
+
+    Raises:
+        CacheError: (on entering) the path is a file, cannot be made, or was written by a newer format.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = Path(os.path.abspath(os.fspath(path)))
+        self.store = DiskStore(str(self.path))
+        # One instance per class object and key. A class that was redefined under its name is another object.
+        self.instances: dict[tuple[type, str], Any] = {}
+
+    def __repr__(self) -> str:
+        return f"Cache({str(self.path)!r})"
+
+    def __enter__(self) -> Cache:
+        prepare(self.path)
+        _in_force.set((*_in_force.get(), self))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # The last entry of this one: a generator that is closed late leaves while others have been entered
+        caches = _in_force.get()
+        last = max((at for at, cache in enumerate(caches) if cache is self), default=len(caches))
+        _in_force.set(caches[:last] + caches[last + 1 :])
+
+    def __call__(self, function: F) -> F:
+        """Decorate `function`, or a coroutine function, to run inside this cache."""
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def wrapped(*args: Any, **kwargs: Any) -> Any:
+                with self:
+                    return await function(*args, **kwargs)
+
+        else:
+
+            @functools.wraps(function)
+            def wrapped(*args: Any, **kwargs: Any) -> Any:
+                with self:
+                    return function(*args, **kwargs)
+
+        return cast(F, wrapped)
+
+
+def current(what: str) -> Cache:
+    """The cache in force. NoCacheError says that `what` needs one, and how to give it."""
+    caches = _in_force.get()
+    if not caches:
+        raise NoCacheError(f"{what} outside a cache: do it inside `with Cache('./cache'):`")
+    return caches[-1]
+
+
+@contextmanager
+def in_force(cache: Cache) -> Iterator[None]:
+    """Inside the block `cache` is the one in force; unlike `with cache` its folder is taken to be there."""
+    token = _in_force.set((*_in_force.get(), cache))
+    try:
+        yield
+    finally:
+        _in_force.reset(token)
+
+
+def prepare(path: Path) -> None:
+    """Make a cache folder, or see that this one can be used. CacheError says why not."""
+    marker = path / "taskproc.json"
+    try:
+        text = marker.read_text("utf-8", "replace")
+    except FileNotFoundError:
+        _found(path, marker)
+        return
+    except NotADirectoryError:
+        raise CacheError(f"cache path {str(path)!r} is not a folder: a part of it is a file") from None
+    except OSError as error:
+        raise CacheError(f"cache {str(path)!r} cannot be read: {error}") from error
+    try:
+        version = json.loads(text)["format"]
+    except (ValueError, KeyError, TypeError):
+        version = layout.FORMAT  # torn or edited: it decides nothing but this, and every record has its own
+    if not isinstance(version, int) or version > layout.FORMAT:
+        raise CacheError(
+            f"cache {str(path)!r} is of format {version}, this taskproc knows {layout.FORMAT}: "
+            "update taskproc, or use another folder"
+        )
+
+
+def _found(path: Path, marker: Path) -> None:
+    """Make what a new cache has. Files that concern the whole folder only where nothing else lives in it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if not any(path.iterdir()):
+            (path / "CACHEDIR.TAG").write_text(_TAG)
+            (path / ".gitignore").write_text("*\n")
+        temporary = path / f".taskproc.{uuid.uuid4().hex}.tmp"
+        temporary.write_text(json.dumps({"format": layout.FORMAT, "about": "https://pypi.org/project/taskproc"}) + "\n")
+        os.replace(temporary, marker)
+    except FileExistsError:
+        raise CacheError(f"cache path {str(path)!r} is a file, not a folder") from None
+    except OSError as error:
+        raise CacheError(f"cache {str(path)!r} cannot be made: {error}") from error

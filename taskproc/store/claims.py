@@ -1,0 +1,351 @@
+"""Claims in a shared folder: who computes a key now. One host wins, and the dead are outlived.
+
+The claim *is* the file that becomes the result: `claim.<n>`, made with O_EXCL, filled, renamed to `result.<n>.pkl.gz`.
+A number is made once and is never used again while it is the highest, so it is a fencing token (Kleppmann 2016): the
+owner of n + 1 unlinks claim n, and whoever held it finds nothing to rename. A holder works through the descriptor of
+the directory, so a clear in between takes his work along into the trash instead of mixing it with a stranger's.
+"""
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from taskproc.errors import CacheError
+from taskproc.kernel.model import Elsewhere, Record, Stamp
+from taskproc.kernel.rebuild import order_of
+from taskproc.store import layout
+from taskproc.store.base import Claim, Facts, Pick, Place, Version
+from taskproc.store.codec import comment_member, compress, footer_member, read_comment, store_form
+from taskproc.store.files import Files, Folder
+from taskproc.store.record import about, content_of
+
+if TYPE_CHECKING:
+    from taskproc.store.disk import DiskStore
+
+LONG_ENOUGH = 0.02   # seconds of work that are worth the half millisecond of an fsync
+EMPTY_CLAIM = 1.0    # seconds after which a claim that never got its head counts as dead
+_TRIES = 100
+
+
+class DiskAttempt:
+    """A claim that is held: see Attempt. Keeps two descriptors until it ends."""
+
+    def __init__(self, store: DiskStore, place: Place, number: int, folder: Folder, handle: int, nonce: str):
+        self.number = number
+        self.nonce = nonce
+        self._store, self._files, self._place = store, store.files, place
+        self._path = layout.place_path(store.root, place)
+        self._folder, self._handle = folder, handle
+        self._identity: tuple[int, int] | None = None
+        self._ended = False
+        self._head = _head(store.token, place, number, nonce)
+        self._directory: Path | None = None
+
+    @property
+    def directory(self) -> Path:
+        """The data directory of this attempt; see Attempt.directory."""
+        if self._directory is None:
+            self._directory = Path(self._path, layout.data_folder(self.number))
+            self._files.makedirs(str(self._directory))
+        return self._directory
+
+    def log(self, stream: str) -> Path:
+        """Where this attempt's stdout, stderr, stdout_caller or stderr_caller goes. Not made by asking."""
+        return Path(self._path, layout.log_file(stream, self.number))
+
+    def start(self, names: list[str]) -> None:
+        """Put aside what was written into the data directory before the run; `names` is the folder's listing."""
+        path = os.path.join(self._path, layout.data_folder(self.number))
+        if layout.data_folder(self.number) in names:
+            if os.path.islink(path) or not os.path.isdir(path) or self._files.scandir(path):
+                self._store.discard(path)
+            else:
+                self._directory = Path(path)
+
+    def sign(self) -> None:
+        """Write the head: whose claim this is."""
+        self._files.append(self._handle, self._head)
+
+    def commit(self, value: object, facts: Facts) -> Version | None:
+        """Publish `value`; see Attempt.commit."""
+        payload = compress(store_form(value, self._store.root, "its result"), facts.level)
+        digest = hashlib.sha256(payload).hexdigest()
+        has_files = self._directory is not None and bool(self._files.scandir(str(self._directory)))
+        # The same bytes beside other files are not the same value
+        stamp = Stamp(order_of(self.nonce, facts.needs), f"{digest}+{secrets.token_hex(8)}" if has_files else digest)
+        version = Version(
+            place=self._place,
+            path=os.path.join(self._path, layout.result_file(self.number)),
+            record=Record(self.number, self.nonce, stamp, facts.code, facts.needs),
+            head=len(self._head),
+            head_digest=hashlib.sha256(self._head).hexdigest(),
+            size=len(self._head) + len(payload),
+            digest=digest,
+            about=about(facts.seconds),
+        )
+        record = comment_member(content_of(version))
+        self._files.append(self._handle, payload)
+        self._files.append(self._handle, record + footer_member(record))
+        if facts.seconds >= LONG_ENOUGH:
+            self._files.sync(self._handle)
+        return version if self._rename(layout.result_file(self.number)) else None
+
+    def fail(self, why: Mapping[str, object]) -> None:
+        """End without a version; see Attempt.fail."""
+        if self._handle >= 0:
+            try:
+                self._files.append(self._handle, comment_member(why))
+            except OSError:
+                pass  # the disk is full: the rename needs no space, and the name says enough
+        self.not_needed()
+
+    def not_needed(self) -> None:
+        """End without a version and without a word. Does nothing if the attempt has ended."""
+        if not self._ended:
+            try:
+                self._rename(f"failed.{self.number}")
+            except OSError:
+                self.release()  # it stays a claim of a run that ends: the next number's owner removes it
+
+    def drop(self) -> None:
+        """Take the claim back, since a higher number was there already."""
+        try:
+            self._files.unlink(self._folder, layout.claim_file(self.number))
+        finally:
+            self.release()
+
+    def release(self) -> None:
+        """Let go of the descriptors, and leave the claim to be resumed in another process. Idempotent."""
+        if self._ended:
+            return
+        self._ended = True
+        try:
+            self._close()
+        except OSError:
+            pass  # nothing that counts was written: what is published is closed, and checked, before
+        self._files.close_folder(self._folder)
+
+    def _close(self) -> None:
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            self._files.close(handle)
+
+    def _rename(self, name: str) -> bool:
+        """Rename the claim, the holder's last act. False: it was not ours any more. OSError: it is ours still."""
+        if self._handle >= 0:
+            self._identity = self._files.identity(self._handle)
+            self._close()
+        try:
+            self._files.rename(self._folder, layout.claim_file(self.number), name)
+            renamed = True
+        except FileNotFoundError:
+            renamed = False
+        mine = self._is_there(name) if renamed else self._was_renamed(name)
+        self.release()
+        return mine
+
+    def _is_there(self, name: str) -> bool:
+        # By path, not by descriptor: after a clear it lies in the trash, and was published to nobody.
+        try:
+            return self._files.identity_of(self._path, name) == self._identity
+        except OSError:
+            return self._was_renamed(name)
+
+    def _was_renamed(self, name: str) -> bool:
+        # A network folder may do the rename and lose the reply; the head in the file decides.
+        try:
+            handle = self._files.read_only(self._path, name)
+            try:
+                return self._files.read(handle, len(self._head), 0) == self._head
+            finally:
+                self._files.close(handle)
+        except OSError:
+            return False
+
+
+def claim(store: DiskStore, place: Place, arguments: str, pick: Pick, *, forced: bool) -> Claim:
+    """The right to make the next version of `place`; see Store.claim."""
+    try:
+        for _ in range(_TRIES):
+            try:
+                found = _try_claim(store, place, arguments, pick, forced)
+            except FileNotFoundError:
+                continue  # cleared in between, or removed by hand
+            if found is not None:
+                return found
+    except OSError as error:
+        raise CacheError(f"cannot write to cache {store.root!r}: {error}") from error
+    return Elsewhere()
+
+
+def _try_claim(store: DiskStore, place: Place, arguments: str, pick: Pick, forced: bool) -> Claim | None:
+    """One try; None if something moved meanwhile and it must be begun anew."""
+    files = store.files
+    folder = _open_place(files, layout.place_path(store.root, place))
+    try:
+        attempt = _make_claim(store, place, folder, arguments, forced)
+        if not isinstance(attempt, DiskAttempt):
+            return attempt
+        try:
+            won = _second_look(store, place, attempt, folder, pick)
+        except BaseException:
+            attempt.not_needed()
+            raise
+        if won is None:
+            attempt.drop()
+        elif won is not attempt:
+            attempt.not_needed()
+        return won
+    finally:
+        files.close_folder(folder)
+
+
+def _open_place(files: Files, path: str) -> Folder:
+    """The folder of a place, made if there is none. FileNotFoundError if it was cleared meanwhile."""
+    try:
+        return files.open_folder(path)
+    except FileNotFoundError:
+        pass
+    try:
+        files.mkdir(path)
+    except FileNotFoundError:
+        files.makedirs(os.path.dirname(path))
+        files.mkdir(path)
+    return files.open_folder(path)
+
+
+def _make_claim(
+    store: DiskStore, place: Place, folder: Folder, arguments: str, forced: bool
+) -> DiskAttempt | Elsewhere:
+    """The claim of the next number, not looked at again yet."""
+    names = store.files.listdir(folder)
+    taken = layout.numbers(names)
+    last = layout.highest(taken)
+    if last in taken["claim"] and is_held(store, folder, last):
+        return Elsewhere()
+    if not last or layout.ARGUMENTS not in names:
+        # Before the first number it may be torn, by whoever died there; it is for people, and decides nothing
+        store.files.write_text(os.path.join(layout.place_path(store.root, place), layout.ARGUMENTS), arguments)
+    version = None if forced else next(store.versions(folder, place, names), None)
+    nonce = secrets.token_hex(16) if version is None else version.record.nonce
+    try:
+        handle = store.files.make(folder, layout.claim_file(last + 1))
+    except FileExistsError:
+        return Elsewhere(after=0.0)
+    attempt = DiskAttempt(store, place, last + 1, store.files.same_folder(folder), handle, nonce)
+    try:
+        attempt.sign()
+    except BaseException:
+        attempt.not_needed()
+        raise
+    return attempt
+
+
+def _second_look(store: DiskStore, place: Place, attempt: DiskAttempt, folder: Folder, pick: Pick) -> Claim | None:
+    """Look again after the claim: another host may have published between our look and it, so this look bears load."""
+    files, number = store.files, attempt.number
+    names = files.listdir(folder)
+    kinds = layout.numbers(names)
+    others = [n for kind, some in kinds.items() for n in some if n >= number and (kind, n) != ("claim", number)]
+    if others:
+        return None
+    older = [n for n in kinds["claim"] if n < number]
+    for n in older:
+        try:
+            files.unlink(folder, layout.claim_file(n))  # from here on its holder can publish nothing
+        except IsADirectoryError:
+            pass  # nobody holds a directory
+    if older:
+        names = files.listdir(folder)
+    if (version := pick(store.versions(folder, place, names))) is not None:
+        return version
+    attempt.start(names)
+    return attempt
+
+
+def is_held(store: DiskStore, folder: Folder, number: int) -> bool:
+    """Whether the claim `number` belongs to a run that lives.
+
+    One of our own run does not count: it is a dead worker's, since we have its ticket.
+    """
+    try:
+        handle = store.files.read_only(folder, layout.claim_file(number))
+    except FileNotFoundError:
+        return True  # it just ended: look again
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ELOOP):
+            return False  # no regular file: nobody holds it
+        raise
+    try:
+        start = store.files.read(handle, 4096, 0)
+        age = time.time() - store.files.modified(handle)
+    finally:
+        store.files.close(handle)
+    token = _token_of(start)
+    if not token:
+        # Its maker is between two operations, or died there. The clock decides about time only, never about truth.
+        return 0 <= age < EMPTY_CLAIM
+    return token != store.token and store.witness.lives(token)
+
+
+def resume(store: DiskStore, place: Place, number: int) -> DiskAttempt | None:
+    """Continue an attempt that this run claimed in another process."""
+    attempt = _reopen(store, place, number)
+    if attempt is not None:
+        attempt.start(store.files.listdir(attempt._folder))
+    return attempt
+
+
+def _reopen(store: DiskStore, place: Place, number: int) -> DiskAttempt | None:
+    files = store.files
+    try:
+        folder = files.open_folder(layout.place_path(store.root, place))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        handle = files.own(folder, layout.claim_file(number))
+    except OSError:
+        files.close_folder(folder)
+        return None
+    nonce = _content(files.read(handle, 4096, 0)).get("nonce")
+    attempt = DiskAttempt(store, place, number, folder, handle, str(nonce))
+    head = _head(store.token, place, number, str(nonce))
+    if files.read(handle, len(head) + 1, 0) != head:
+        attempt.release()
+        return None
+    return attempt
+
+
+def bury(store: DiskStore, place: Place, why: Mapping[str, object]) -> None:
+    """Turn the claim that a dead worker of this run left into a failed attempt, so that people can read why."""
+    try:
+        names = store.files.listdir(layout.place_path(store.root, place))
+    except OSError:
+        return
+    for number in layout.numbers(names)["claim"]:
+        if (attempt := _reopen(store, place, number)) is not None:
+            attempt.fail(why)
+
+
+def _head(token: str, place: Place, number: int, nonce: str) -> bytes:
+    return comment_member({"token": token, "n": number, "key": place.key, "nonce": nonce})
+
+
+def _content(start: bytes) -> dict[str, object]:
+    """What the head at the beginning of a claim says; empty if it is not whole."""
+    end = start.find(b"\x00", 10)
+    try:
+        return read_comment(start[: end + 11]) if end > 0 else {}
+    except ValueError:
+        return {}
+
+
+def _token_of(start: bytes) -> str:
+    return str(_content(start).get("token", ""))
+

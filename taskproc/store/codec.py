@@ -1,0 +1,173 @@
+"""Values to bytes and back: a pickle in gzip members, with its record and a digest of every byte behind it.
+
+A result file is a row of gzip members, so that `gzip -dc FILE` is the pickle and nothing else:
+
+    [head]     empty; its comment says whose attempt it is: token, number, key
+    [payload]  the pickle, compressed
+    [record]   empty; its comment is the record, JSON
+    [footer]   empty; its extra field is length and SHA-256 of the record: 66 bytes, always
+
+gzip's own CRC guards nothing here: an unpickler stops at its last opcode and never reads that far.
+"""
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import pickle
+import zlib
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from pathlib import Path, PurePath
+from types import FunctionType
+from typing import Any
+
+from taskproc.errors import CorruptedResult, MissingResult, UnstorableResult
+from taskproc.modules import find_object, is_findable, object_name, runs_as_main
+
+FOOTER = 66
+_MAGIC = b"\x1f\x8b\x08"
+_EXTRA, _COMMENT = 4, 16
+_REST = b"\x00\x00\x00\x00\x02\xff"          # no time, slowest, unknown system: the same bytes everywhere
+_NOTHING = b"\x03\x00" + bytes(8)            # an empty deflate stream, its CRC and its size
+
+_root: ContextVar[str] = ContextVar("taskproc_cache_root", default="")
+
+
+def comment_member(content: Mapping[str, object]) -> bytes:
+    """An empty gzip member that carries JSON in its comment."""
+    text = json.dumps(content, separators=(",", ":")).encode("ascii")
+    return _MAGIC + bytes([_COMMENT]) + _REST + text + b"\x00" + _NOTHING
+
+
+def read_comment(member: bytes) -> dict[str, Any]:
+    """What comment_member() was given; ValueError if these bytes are not its, exactly."""
+    start, end = len(_MAGIC) + 1 + len(_REST), len(member) - len(_NOTHING) - 1
+    if end < start:
+        raise ValueError("too short for a member with a comment")
+    try:
+        content = json.loads(member[start:end])
+    except RecursionError:
+        raise ValueError("nested too deeply for a member that was written here") from None
+    if not isinstance(content, dict) or comment_member(content) != member:
+        raise ValueError("not a member that was written here")
+    return content
+
+
+def footer_member(record: bytes) -> bytes:
+    """The last 66 bytes of a result: length and SHA-256 of the record member."""
+    content = len(record).to_bytes(8, "little") + hashlib.sha256(record).digest()
+    field = b"TP" + len(content).to_bytes(2, "little") + content
+    return _MAGIC + bytes([_EXTRA]) + _REST + len(field).to_bytes(2, "little") + field + _NOTHING
+
+
+def record_length(footer: bytes) -> int:
+    """Length of the record member that lies before this footer; ValueError if this is no footer."""
+    if len(footer) != FOOTER or footer[:4] != _MAGIC + bytes([_EXTRA]):
+        raise ValueError("no footer")
+    return int.from_bytes(footer[16:24], "little")
+
+
+def compress(content: bytes, level: int) -> bytes:
+    """One gzip member, the same bytes for the same content."""
+    squeezer = zlib.compressobj(level, zlib.DEFLATED, 31)
+    return squeezer.compress(content) + squeezer.flush()
+
+
+def decompress(members: bytes) -> bytes:
+    """All members of a payload, put together."""
+    parts = []
+    while members:
+        expander = zlib.decompressobj(31)
+        parts.append(expander.decompress(members))
+        members = expander.unused_data
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def dumps(value: object, root: str = "", reduce: Callable[[object], object] | None = None) -> bytes:
+    """`value` as a pickle that any process can load which can import its classes.
+
+    Classes and functions of `__main__` go by their real name, what cannot be imported (lambdas, local classes) by
+    value, paths below `root` as seen from it. `reduce` may answer for an object first; NotImplemented leaves it to the
+    rest.
+    """
+    target = io.BytesIO()
+    _make_pickler()(target, root, reduce).dump(value)
+    return target.getvalue()
+
+
+def loads(content: bytes, root: str = "") -> object:
+    """The value of a pickle; paths that lay below the cache lie below `root`."""
+    token = _root.set(root)
+    try:
+        return pickle.loads(content)
+    finally:
+        _root.reset(token)
+
+
+def store_form(value: object, root: str, what: str) -> bytes:
+    """`value` pickled for the store; UnstorableResult says `what` it was and why it cannot be."""
+    try:
+        return dumps(value, root)
+    except Exception as error:  # whatever a class's own __reduce__ raises
+        kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+        raise UnstorableResult(
+            f"{what} (a {kind}) cannot be pickled: {type(error).__name__}: {error}. "
+            "Return plain data, or write a file into self.task_directory and return its path"
+        ) from error
+
+
+def stored_value(payload: bytes, root: str, what: str, about: Mapping[str, object]) -> object:
+    """The value of verified bytes. MissingResult if they do not load, since a class moved or a package is gone."""
+    try:
+        content = decompress(payload)
+    except zlib.error as error:
+        raise CorruptedResult(f"{what} is not gzip: {error}") from error
+    try:
+        return loads(content, root)
+    except Exception as error:  # whatever a class's own __setstate__ raises
+        versions = ", ".join(f"{name} {version}" for name, version in about.items())
+        raise MissingResult(
+            f"{what} is intact, but does not load any more: {type(error).__name__}: {error}"
+            + (f" (written with {versions})" if versions else "")
+        ) from error
+
+
+def path_in_cache(*parts: str) -> Path:
+    """How a path below the cache is pickled; relative where the cache is not known (plain `pickle.load`)."""
+    return Path(_root.get(), *parts)
+
+
+def _make_pickler() -> type[Any]:
+    global _pickler_class
+    if _pickler_class is None:
+        import cloudpickle  # here: 28 ms, and not needed to read
+
+        class Pickler(cloudpickle.CloudPickler):  # type: ignore[misc]  # cloudpickle is untyped
+            """cloudpickle, but what runs as __main__ goes by its real name, and the cache may move."""
+
+            def __init__(self, target: io.BytesIO, root: str, reduce: Callable[[object], object] | None):
+                super().__init__(target, protocol=5)
+                self._root = root
+                self._reduce = reduce
+
+            def reducer_override(self, obj: Any) -> Any:
+                if self._reduce is not None and (answer := self._reduce(obj)) is not NotImplemented:
+                    return answer
+                if isinstance(obj, (type, FunctionType)):
+                    if runs_as_main(obj) and is_findable(obj):
+                        return find_object, (object_name(obj),)
+                elif self._root and isinstance(obj, PurePath) and _lies_below(obj, self._root):
+                    return path_in_cache, Path(obj).relative_to(self._root).parts
+                return super().reducer_override(obj)
+
+        _pickler_class = Pickler
+    return _pickler_class
+
+
+_pickler_class: type[Any] | None = None
+
+
+def _lies_below(path: PurePath, root: str) -> bool:
+    return isinstance(path, Path) and str(path).startswith(root + os.sep)

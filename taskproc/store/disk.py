@@ -1,0 +1,206 @@
+"""Results in a folder: a directory per task, a file per version, and the directories are the truth.
+
+Nothing is ever changed in place. A version appears by one rename and is immutable from then on, a clear is one rename
+away, and what is read is verified first; so any number of processes may read, compute and clear at once, and may be
+killed at any moment. The full description is docs/storage.md.
+"""
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from taskproc.errors import CorruptedResult, MissingResult
+from taskproc.store import claims, layout
+from taskproc.store.base import Claim, Pick, Place, Version
+from taskproc.store.codec import FOOTER, footer_member, read_comment, record_length, stored_value
+from taskproc.store.files import Files, Folder
+from taskproc.store.marks import Witness
+from taskproc.store.record import version_of
+
+_TAIL = 4096  # most records fit: one read gets record and footer
+UNREADABLE = (OSError, ValueError, KeyError, TypeError)  # what reading a damaged, foreign or retired file may raise
+
+
+class DiskStore:
+    """The store in the folder `root`.
+
+    Args:
+        root: absolute path of the cache.
+        token: of the run in whose name claims are made; only `claim` needs one.
+    """
+
+    def __init__(self, root: str, token: str = "", files: Files | None = None):
+        self.root = root
+        self.token = token
+        self.files = files or Files()
+        self.witness = Witness(root)
+
+    def look(self, place: Place) -> Iterator[Version]:
+        """Published versions, newest first; see Store.look."""
+        path = layout.place_path(self.root, place)
+        try:
+            folder = self.files.open_folder(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        try:
+            yield from self.versions(folder, place, self.files.listdir(folder))
+        finally:
+            self.files.close_folder(folder)
+
+    def versions(self, folder: Folder, place: Place, names: list[str]) -> Iterator[Version]:
+        """The readable versions among the `names` of an open folder, newest first."""
+        for number in layout.numbers(names)["result"]:
+            try:
+                yield self._read(folder, place, number)
+            except UNREADABLE:
+                continue  # damaged, foreign or just retired: not a version of this place; `check` tells of it
+
+    def _read(self, folder: Folder, place: Place, number: int) -> Version:
+        path = os.path.join(layout.place_path(self.root, place), layout.result_file(number))
+        return version_of(place, path, self.record(folder, number))
+
+    def record(self, folder: Folder, number: int) -> dict[str, Any]:
+        """What the record of a published version says, whosever it is. Raises one of UNREADABLE."""
+        handle = self.files.read_only(folder, layout.result_file(number))
+        try:
+            size = self.files.size(handle)
+            tail = self.files.read(handle, min(size, _TAIL), max(0, size - _TAIL))
+            length = record_length(tail[-FOOTER:])
+            if length + FOOTER > size:
+                raise ValueError("the record is longer than the file")
+            if length + FOOTER > len(tail):
+                tail = self.files.read(handle, length + FOOTER, max(0, size - length - FOOTER))
+        finally:
+            self.files.close(handle)
+        record, footer = tail[-FOOTER - length : -FOOTER], tail[-FOOTER:]
+        if footer_member(record) != footer:
+            raise ValueError("record and footer do not match")
+        content = read_comment(record)
+        if content["n"] != number or content["size"] + length + FOOTER != size:
+            raise ValueError("the record is of another file")
+        return content
+
+    def load(self, version: Version) -> object:
+        """The value of a version; see Store.load."""
+        content = self._bytes(version)
+        payload = memoryview(content)[version.head : version.size]
+        if (
+            len(content) <= version.size
+            or hashlib.sha256(payload).hexdigest() != version.digest
+            or hashlib.sha256(content[: version.head]).hexdigest() != version.head_digest
+        ):
+            if self._was_replaced(version):
+                raise MissingResult(f"result {version.path} was cleared, and computed anew by somebody else")
+            self._quarantine(version)
+            raise CorruptedResult(f"result {version.path} is damaged: its bytes are not those that were written")
+        written = version.about.get("versions")
+        about = written if isinstance(written, Mapping) else {}
+        return stored_value(bytes(payload), self.root, f"result {version.path}", about)
+
+    def _bytes(self, version: Version) -> bytes:
+        """What is published, and a byte more: behind it there must be a record."""
+        try:
+            handle = self.files.read_only(os.path.dirname(version.path), os.path.basename(version.path))
+            try:
+                return self.files.read(handle, version.size + 1, 0)
+            finally:
+                self.files.close(handle)
+        except OSError as error:
+            raise MissingResult(f"result {version.path} cannot be read: {error}") from error
+
+    def _was_replaced(self, version: Version) -> bool:
+        # Numbers begin anew after a clear: under this name there may be a good result that is not the one we looked at.
+        try:
+            now = self._read(os.path.dirname(version.path), version.place, version.record.number)
+        except UNREADABLE:
+            return False
+        return (now.head_digest, now.digest) != (version.head_digest, version.digest)
+
+    def _quarantine(self, version: Version) -> None:
+        number = version.record.number
+        try:
+            folder = self.files.open_folder(os.path.dirname(version.path))
+            try:
+                self.files.rename(folder, layout.result_file(number), f"bad.{number}")
+            finally:
+                self.files.close_folder(folder)
+        except OSError:
+            pass  # a read-only cache, or somebody else moved it first: it is not believed either way
+
+    def claim(self, place: Place, arguments: str, pick: Pick, *, forced: bool = False) -> Claim:
+        """The right to make the next version; see Store.claim."""
+        return claims.claim(self, place, arguments, pick, forced=forced)
+
+    def resume(self, place: Place, number: int) -> claims.DiskAttempt | None:
+        """An attempt of this run that was claimed in another process; None if it was taken over or cleared."""
+        return claims.resume(self, place, number)
+
+    def bury(self, place: Place, why: Mapping[str, object]) -> None:
+        """Mark as failed what a dead worker of this run left claimed at `place`."""
+        claims.bury(self, place, why)
+
+    def directory(self, place: Place) -> Path:
+        """The data directory of the newest version or, before there is one, of the next attempt; made if possible."""
+        path = layout.place_path(self.root, place)
+        found = layout.numbers(self._names(path))
+        number = found["result"][0] if found["result"] else layout.highest(found) + 1
+        directory = os.path.join(path, layout.data_folder(number))
+        _try(lambda: self.files.makedirs(directory))
+        return Path(directory)
+
+    def highest(self, place: Place) -> int:
+        """The highest number in use at `place`, 0 if none. One listing."""
+        return layout.highest(layout.numbers(self._names(layout.place_path(self.root, place))))
+
+    def log_path(self, place: Place, stream: str) -> Path:
+        """Where the newest attempt prints to `stream`, or the first will. Not made by asking."""
+        return Path(layout.place_path(self.root, place), layout.log_file(stream, max(1, self.highest(place))))
+
+    def log(self, place: Place, stream: str) -> Path:
+        """What the newest attempt printed to `stream`; the file is made, empty, if it can be."""
+        path = self.log_path(place, stream)
+        if not path.exists():
+            _try(lambda: self.files.makedirs(str(path.parent)))
+            _try(path.touch)
+        return path
+
+    def _names(self, path: str) -> list[str]:
+        return [entry.name for entry in self.files.scandir(path)]
+
+    def clear(self, place: Place) -> bool:
+        """Forget all of `place`; see Store.clear."""
+        return self.discard(layout.place_path(self.root, place))
+
+    def clear_all(self, name: str) -> bool:
+        """Forget every result of a class; see Store.clear_all."""
+        return self.discard(layout.class_path(self.root, name))
+
+    def discard(self, path: str) -> bool:
+        """Move a path into the trash, and empty that unless a run is at work on the cache."""
+        trash = os.path.join(self.root, "trash")
+        if not os.path.lexists(path):
+            return False
+        self.files.makedirs(trash)
+        moved = self.files.move(path, os.path.join(trash, uuid.uuid4().hex))
+        if not self.witness.others():
+            for entry in self.files.scandir(trash):
+                self.files.remove_tree(entry.path)
+        return moved
+
+    def places(self) -> Iterator[tuple[str, int]]:
+        """Name and id of everything that has a folder; see Store.places."""
+        for entry in self.files.scandir(self.root):
+            for task in self.files.scandir(os.path.join(entry.path, "results")):
+                if task.name.isascii() and task.name.isdigit() and task.is_dir(follow_symlinks=False):
+                    yield layout.task_name(entry.name), int(task.name)
+
+
+def _try(change: Callable[[], object]) -> None:
+    try:
+        change()
+    except OSError:
+        pass  # a read-only cache still tells where things would be

@@ -1,0 +1,172 @@
+"""Every file operation of the store, in one small object, so that a test can count them, fail them or die between them.
+
+A *folder* is an open directory descriptor: what is reached through it stays the same directory when somebody renames it
+away. Where the system has no such descriptors (Windows) it is a path, and the guards of the store are weaker by that.
+"""
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+from typing import Union
+
+Folder = Union[int, str]
+
+_HAS_FOLDERS = os.open in os.supports_dir_fd and os.rename in os.supports_dir_fd and os.listdir in os.supports_fd
+_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_MAKE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_OWN = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+
+
+class Files:
+    """The operations, thin over `os`; every one may raise OSError."""
+
+    def mkdir(self, path: str) -> bool:
+        """Make one directory whose parents exist; False if it is there."""
+        try:
+            os.mkdir(path)
+        except FileExistsError:
+            return False
+        return True
+
+    def makedirs(self, path: str) -> None:
+        """Make a directory with its parents, or find them there."""
+        os.makedirs(path, exist_ok=True)
+
+    def listdir(self, folder: Folder) -> list[str]:
+        """Names in a folder, in no order."""
+        return os.listdir(folder)
+
+    def scandir(self, path: str) -> list[os.DirEntry[str]]:
+        """Entries of a directory, in no order; empty if there is none."""
+        try:
+            with os.scandir(path) as entries:
+                return list(entries)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def open_folder(self, path: str) -> Folder:
+        """Hold a directory by descriptor, where the system can."""
+        if not _HAS_FOLDERS:
+            if not os.path.isdir(path):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+            return path
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+
+    def close_folder(self, folder: Folder) -> None:
+        """Let go of it."""
+        if isinstance(folder, int):
+            os.close(folder)
+
+    def same_folder(self, folder: Folder) -> Folder:
+        """Hold an open folder a second time, to be closed on its own."""
+        return os.dup(folder) if isinstance(folder, int) else folder
+
+    def make(self, folder: Folder, name: str) -> int:
+        """Make a new file, by one caller of many; FileExistsError for all others."""
+        return _open(folder, name, _MAKE)
+
+    def own(self, folder: Folder, name: str) -> int:
+        """Open an existing regular file for reading and writing; never follows a link."""
+        return _regular(_open(folder, name, _OWN), name)
+
+    def read_only(self, folder: Folder, name: str) -> int:
+        """Open an existing regular file for reading; never follows a link, never waits for a pipe's other end."""
+        return _regular(_open(folder, name, _READ), name)
+
+    def size(self, handle: int) -> int:
+        """Bytes in an open file."""
+        return os.fstat(handle).st_size
+
+    def modified(self, handle: int) -> float:
+        """Wall-clock time of the last change."""
+        return os.fstat(handle).st_mtime
+
+    def identity(self, handle: int) -> tuple[int, int]:
+        """Device and inode of an open file."""
+        status = os.fstat(handle)
+        return status.st_dev, status.st_ino
+
+    def identity_of(self, folder: Folder, name: str) -> tuple[int, int]:
+        """Device and inode of a name."""
+        path, at = _at(folder, name)
+        status = os.stat(path, dir_fd=at, follow_symlinks=False)
+        return status.st_dev, status.st_ino
+
+    def read(self, handle: int, size: int, offset: int) -> bytes:
+        """Up to `size` bytes from `offset`; fewer at the end of the file."""
+        os.lseek(handle, offset, os.SEEK_SET)
+        parts = []
+        while size > 0 and (part := os.read(handle, min(size, 1 << 30))):
+            parts.append(part)
+            size -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def append(self, handle: int, content: bytes | memoryview) -> None:
+        """Write all of `content` at the end."""
+        os.lseek(handle, 0, os.SEEK_END)
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(handle, rest[: 1 << 30]) :]
+
+    def sync(self, handle: int) -> None:
+        """Wait until an open file is on the disk."""
+        os.fsync(handle)
+
+    def close(self, handle: int) -> None:
+        """Close an open file; on a network folder this is where a write may fail."""
+        os.close(handle)
+
+    def rename(self, folder: Folder, old: str, new: str) -> None:
+        """Rename within a folder; replaces `new`."""
+        old_path, at = _at(folder, old)
+        new_path, _ = _at(folder, new)
+        os.replace(old_path, new_path, src_dir_fd=at, dst_dir_fd=at)
+
+    def unlink(self, folder: Folder, name: str) -> None:
+        """Remove a file; it is no error if it is gone."""
+        path, at = _at(folder, name)
+        try:
+            os.unlink(path, dir_fd=at)
+        except FileNotFoundError:
+            pass
+
+    def move(self, old: str, new: str) -> bool:
+        """Rename a path to another one; False if there is nothing."""
+        try:
+            os.rename(old, new)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+    def remove_tree(self, path: str) -> None:
+        """Remove a directory with all in it, or a file; what cannot be removed stays."""
+        try:
+            os.unlink(path)
+        except OSError:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def write_text(self, path: str, text: str) -> None:
+        """Write a small file."""
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            self.append(handle, text.encode("utf-8", "backslashreplace"))
+        finally:
+            os.close(handle)
+
+
+def _at(folder: Folder, name: str) -> tuple[str, int | None]:
+    return (name, folder) if isinstance(folder, int) else (os.path.join(folder, name), None)
+
+
+def _regular(handle: int, name: str) -> int:
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "not a regular file", name)
+    return handle
+
+
+def _open(folder: Folder, name: str, flags: int) -> int:
+    path, at = _at(folder, name)
+    return os.open(path, flags, 0o666, dir_fd=at)

@@ -1,0 +1,85 @@
+"""Names inside a cache: which file is what, and how a task name becomes a folder name.
+
+    <cache>/<task name>/results/<id>/{args.json, claim.<n>, result.<n>.pkl.gz, failed.<n>, bad.<n>, data.<n>/,
+                                      stdout.<n>.txt, stderr.<n>.txt, stdout_caller.<n>.txt, stderr_caller.<n>.txt}
+"""
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable
+from urllib.parse import quote, unquote
+
+from taskproc.store.base import Place
+
+FORMAT = 1
+ARGUMENTS = "args.json"
+_NUMBERED = re.compile(r"(claim|result|failed|bad)\.([1-9][0-9]{0,17})(\.pkl\.gz)?")
+_OWN = frozenset({"run", "trash", "taskproc.json", "cachedir.tag"})  # some file systems ignore case
+_LONGEST = 100  # bytes of a folder name; most file systems allow 255, some encrypted ones 143
+
+
+def folder_name(name: str) -> str:
+    """A task name in letters that every file system takes, told apart by a digest where it had to be cut."""
+    # `~` is kept for names that were cut
+    safe = quote(name, safe="._-", errors="surrogatepass").replace("~", "%7E") or "%"
+    # `..` must never come out, hidden folders surprise people, and some names are the cache's own
+    if safe.startswith(".") or safe.lower() in _OWN:
+        safe = f"%{ord(safe[0]):02X}{safe[1:]}"
+    if len(safe) > _LONGEST:
+        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        safe = f"{safe[: _LONGEST - 17]}~{digest}"
+    return safe
+
+
+def task_name(folder: str) -> str:
+    """The task name of a folder; of a cut one what is left of it."""
+    return unquote(folder, errors="replace")
+
+
+def class_path(root: str, name: str) -> str:
+    """Folder of all that belongs to one task class."""
+    return os.path.join(root, folder_name(name))
+
+
+def place_path(root: str, place: Place) -> str:
+    """Folder of one task."""
+    return os.path.join(root, folder_name(place.name), "results", str(place.id))
+
+
+def numbers(names: Iterable[str]) -> dict[str, list[int]]:
+    """Numbers in use by kind: claim, result, failed, bad; each descending."""
+    found: dict[str, list[int]] = {"claim": [], "result": [], "failed": [], "bad": []}
+    for name in names:
+        match = _NUMBERED.fullmatch(name)
+        if match is not None and (match[1] == "result") == (match[3] is not None):
+            found[match[1]].append(int(match[2]))
+    for some in found.values():
+        some.sort(reverse=True)
+    return found
+
+
+def highest(found: dict[str, list[int]]) -> int:
+    """The highest number in use, 0 if none."""
+    return max((some[0] for some in found.values() if some), default=0)
+
+
+def claim_file(number: int) -> str:
+    """An attempt that is being made."""
+    return f"claim.{number}"
+
+
+def result_file(number: int) -> str:
+    """A published version."""
+    return f"result.{number}.pkl.gz"
+
+
+def log_file(stream: str, number: int) -> str:
+    """What an attempt printed; `stream` is stdout, stderr, stdout_caller or stderr_caller."""
+    return f"{stream}.{number}.txt"
+
+
+def data_folder(number: int) -> str:
+    """Files of an attempt."""
+    return f"data.{number}"

@@ -1,0 +1,197 @@
+"""Who is at work on a cache: one file per run in `run/`, locked while the run lives.
+
+A claim names the run that made it, by token. Whether that run lives is asked here: on the same machine by its lock and
+its process, from another one by its beat, a counter that must be seen to change within the lease. Nothing that is
+right depends on the answer; a wrong one costs a second computation, never a second result.
+"""
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from taskproc.errors import CacheError
+
+if sys.platform != "win32":
+    import fcntl
+
+BEAT_EVERY = 2.0   # seconds between two beats
+LEASE = 10.0       # seconds without a beat after which a run on another machine counts as dead
+_WIDTH = 12        # digits of the beat counter, at the head of the file
+_LONGEST = 4096    # bytes that are read of it
+_TOKEN = re.compile(r"[0-9A-Za-z_-]{1,64}")
+
+
+class Mark:
+    """A run of our own: registered when made, until `close`. Its token is in every claim it makes."""
+
+    def __init__(self, root: str):
+        self.token = uuid.uuid4().hex
+        self.path = os.path.join(root, "run", self.token)
+        self.folder = Path(f"{self.path}.d")
+        self._count = 0
+        try:
+            self.folder.mkdir(parents=True)
+            self._handle = self._register(f"{self.path}.new")
+        except OSError as error:
+            raise CacheError(f"cache {root!r} is not writable: {error}") from error
+        self._ended = threading.Event()
+        threading.Thread(target=self._beat, name="taskproc-beat", daemon=True).start()
+
+    def _register(self, temporary: str) -> int:
+        # Under another name until it is locked: whoever looks takes the lock for a moment, and we would not get it.
+        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        os.write(handle, f"{0:0{_WIDTH}d}\n".encode() + json.dumps(_here()).encode())
+        if sys.platform != "win32":
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                pass  # a folder without locks: the process and the beat tell
+        os.rename(temporary, self.path)
+        return handle
+
+    def _beat(self) -> None:
+        while not self._ended.wait(BEAT_EVERY):
+            try:
+                self.beat()
+            except OSError:
+                return  # closed, or the folder is gone: a silent run may be outlived, no more
+
+    def beat(self) -> None:
+        """Show that the run lives."""
+        self._count += 1
+        os.lseek(self._handle, 0, os.SEEK_SET)
+        os.write(self._handle, f"{self._count:0{_WIDTH}d}".encode())
+
+    def close(self) -> None:
+        """Unregister: claims that are left count as dead from now on. Idempotent."""
+        if self._ended.is_set():
+            return
+        self._ended.set()
+        os.close(self._handle)
+        for path in (self.path, *sorted(map(str, self.folder.rglob("*")), reverse=True), str(self.folder)):
+            try:
+                os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
+            except OSError:
+                pass  # the cache was removed under the run, or a far end still writes: the next clear sweeps it
+
+
+class Witness:
+    """Tells whether runs are alive; remembers the beats that this process saw, by `clock`."""
+
+    def __init__(self, root: str, clock: Callable[[], float] = time.monotonic):
+        self._folder = os.path.join(root, "run")
+        self._clock = clock
+
+    def lives(self, token: str) -> bool:
+        """Whether the run `token` may still be at work. One small file read."""
+        if not _TOKEN.fullmatch(token):
+            return False
+        beat = b""
+        try:
+            with open(os.path.join(self._folder, token), "rb", opener=_without_waiting) as file:
+                beat, _, text = file.read(_LONGEST).partition(b"\n")
+                about = json.loads(text)
+                if about.get("boot") == _here()["boot"]:
+                    return _is_locked(file.fileno()) and _is_running(about)
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError, AttributeError):
+            pass  # torn or not readable: as long as it changes somebody is there
+        return self._beats(token, beat.decode("ascii", "replace"))
+
+    def _beats(self, token: str, beat: str) -> bool:
+        now, path = self._clock(), os.path.join(self._folder, token)
+        last, since = _seen.get(path, (None, now))
+        if last != beat:
+            _seen[path] = (beat, now)
+            return True
+        return now - since < LEASE
+
+    def others(self, own: str = "") -> list[str]:
+        """Tokens of living runs, but for `own`."""
+        try:
+            names = os.listdir(self._folder)
+        except OSError:
+            return []
+        return [name for name in names if name != own and self.lives(name)]
+
+
+# Of the process, not of a witness: each job has a store of its own, and none lasts as long as a lease.
+_seen: dict[str, tuple[str, float]] = {}
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _is_locked(handle: int) -> bool:
+    if sys.platform == "win32":
+        return True  # the process and the beat tell
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return True  # no locks here: ask the process
+    fcntl.flock(handle, fcntl.LOCK_UN)
+    return False
+
+
+def _is_running(about: dict[str, Any]) -> bool:
+    # A forked child of the dead run may hold its lock still, so the lock alone does not prove life.
+    here = _here()
+    if about.get("namespace") != here["namespace"] or not isinstance(about.get("pid"), int):
+        return True
+    started = _start_of(about["pid"])
+    return started is None or started == about.get("start")
+
+
+def _start_of(pid: int) -> str | None:
+    """When a process was started, in the kernel's own count; "" if there is none, None if that cannot be told."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+            return "" if fields[0] == "Z" else fields[19]
+    except FileNotFoundError:
+        return "" if os.path.isdir("/proc/self") else None
+    except (OSError, IndexError):
+        return None
+
+
+def _here() -> dict[str, Any]:
+    """What tells this process from all others, on any machine."""
+    if _known.get("pid") != os.getpid():
+        _known.update(
+            host=socket.gethostname(),
+            boot=_boot(),
+            namespace=_namespace(),
+            pid=os.getpid(),
+            start=_start_of(os.getpid()),
+        )
+    return _known
+
+
+_known: dict[str, Any] = {}
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return f"{socket.gethostname()}-{uuid.getnode():x}"
+
+
+def _namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""

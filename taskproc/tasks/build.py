@@ -1,0 +1,162 @@
+"""Building a task: calling its class gives the one instance of its key, and tells for whom it was when that fails.
+
+A definition may recurse as deep as it likes: every so many levels it goes on in a new thread, which begins with an
+empty stack, in a copy of the context. (Raising the recursion limit instead crashes the interpreter on some versions.)
+"""
+from __future__ import annotations
+
+import contextvars
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from taskproc.errors import BuildError, CycleError
+from taskproc.store.cache import Cache, current
+from taskproc.tasks.naming import Identity, bind, brief, own, place_of
+from taskproc.tasks.needs import upstreams
+
+T = TypeVar("T")
+
+_LEVELS = 50           # levels of a definition per thread: leaves each level 20 frames of the usual 1000
+_DEEPEST = 50_000      # beyond it a definition is taken for endless
+_SHOWN = 4             # tasks named in a message about a nested definition
+
+Level = tuple[type, str, object]   # class, key, task
+
+
+@dataclass
+class _Site:
+    """One definition under construction, from the task that the user wrote down to the innermost."""
+
+    cache: Cache
+    levels: list[Level] = field(default_factory=list)
+    open: set[tuple[type, str]] = field(default_factory=set)
+    abandoned: bool = False
+
+
+_site: ContextVar[_Site | None] = ContextVar("taskproc_site", default=None)
+
+
+def build(cls: type[T], args: tuple[object, ...], kwargs: dict[str, object]) -> T:
+    """The instance of `cls` with these arguments: the same object as before, if it was built in this Cache before."""
+    cache = current(f"{cls.__qualname__} was built")
+    site = _site.get()
+    if site is not None and site.cache is cache:
+        return _build_in(site, cls, args, kwargs)
+    token = _site.set(_Site(cache))
+    try:
+        return _build_in(_site.get(), cls, args, kwargs)  # type: ignore[arg-type]  # it was set above
+    finally:
+        _site.reset(token)
+
+
+def _build_in(site: _Site, cls: type[T], args: tuple[object, ...], kwargs: dict[str, object]) -> T:
+    bound = bind(cls, args, kwargs)
+    try:
+        _refuse_foreign(cls, bound.arguments, site.cache)
+        place = place_of(cls, bound.arguments)
+    except Exception as error:
+        _tell(error, site, cls.__qualname__, len(site.levels))
+        raise
+    known: T | None = site.cache.instances.get((cls, place.key))
+    if known is not None:
+        return known
+    if site.abandoned:
+        raise BuildError("the definition was abandoned")  # by Ctrl-C in the thread that waits for this one
+    task = cls.__new__(cls, *args, **kwargs)
+    if not isinstance(task, cls):
+        return task
+    # Not setattr: a frozen dataclass refuses it
+    vars(task)["_taskproc"] = Identity(site.cache, place, own(bound.arguments))
+    args, kwargs = own(bound.args), own(bound.kwargs)
+    level = (cls, place.key, task)
+    _enter(site, level)
+    try:
+        if len(site.levels) % _LEVELS == 0:
+            _in_new_thread(site, lambda: cls.__init__(task, *args, **kwargs))
+        else:
+            cls.__init__(task, *args, **kwargs)
+    except Exception as error:
+        _tell(error, site, brief(task), len(site.levels) - 1)
+        raise
+    finally:
+        site.levels.pop()
+        site.open.discard(level[:2])
+    found: T = site.cache.instances.setdefault((cls, place.key), task)
+    return found
+
+
+def _refuse_foreign(cls: type, arguments: Mapping[str, object], cache: Cache) -> None:
+    """A task of another cache has the key that its twin in this one would have: it must not get into an instance."""
+    for name, value in arguments.items():
+        for task in upstreams(value).values():
+            other = task._taskproc.cache
+            if other is not None and other.store.root != cache.store.root:
+                raise BuildError(
+                    f"argument {name!r} of {cls.__qualname__} holds {brief(task)} of cache {other.store.root!r}, but the "
+                    f"cache in force is {cache.store.root!r}: build both in one"
+                )
+
+
+def _enter(site: _Site, level: Level) -> None:
+    if level[:2] in site.open:
+        start = next(i for i, other in enumerate(site.levels) if other[:2] == level[:2])
+        path = [brief(task) for _, _, task in (*site.levels[start:], level)]
+        if len(path) > 12:
+            path = [*path[:6], "…", *path[-5:]]
+        raise CycleError(f"{level[0].__qualname__} needs itself: {' -> '.join(path)}")
+    if len(site.levels) >= _DEEPEST:
+        first = brief(site.levels[0][2])
+        raise RecursionError(f"the definition of {first} is more than {_DEEPEST} tasks deep: is it endless?")
+    site.levels.append(level)
+    site.open.add(level[:2])
+
+
+def _in_new_thread(site: _Site, call: Callable[[], object]) -> None:
+    """Run `call` on a fresh stack, in a copy of this context; its exception is raised here."""
+    raised: list[BaseException] = []
+    context = contextvars.copy_context()
+
+    def run() -> None:
+        try:
+            context.run(call)
+        except BaseException as error:  # noqa: BLE001  # it is raised where the thread is waited for
+            raised.append(error)
+
+    thread = threading.Thread(target=run, name="taskproc-build", daemon=True)
+    thread.start()
+    try:
+        thread.join()
+    except BaseException:
+        site.abandoned = True
+        raise
+    if raised:
+        raise raised[0]
+
+
+def _tell(error: Exception, site: _Site, shown: str, depth: int) -> None:
+    """Say once, on the exception, what was being built, and for which of the `depth` tasks begun before it."""
+    if getattr(error, "_taskproc_told", False):
+        return
+    count = depth if depth <= _SHOWN + 1 else _SHOWN
+    callers = [brief(task) for _, _, task in site.levels[depth - count : depth][::-1]]
+    more = [f"… ({depth - count} more)"] if count < depth else []
+    text = ", needed by ".join([f"while building {shown}", *callers, *more])
+    try:
+        error._taskproc_told = True  # type: ignore[attr-defined]
+    except AttributeError:
+        return  # an exception with slots: it goes on without a note
+    _add_note(error, text)
+
+
+def _add_note(error: Any, text: str) -> None:
+    if sys.version_info >= (3, 11):
+        error.add_note(text)
+        return
+    # Python 3.10 shows no notes; a cause it does show
+    error.__notes__ = [*getattr(error, "__notes__", []), text]
+    if error.__cause__ is None:
+        error.__cause__ = BuildError(text)

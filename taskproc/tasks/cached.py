@@ -1,0 +1,283 @@
+"""The five questions of a run, answered for a graph of tasks whose results are kept in a cache."""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import FunctionType
+from typing import Any
+
+from taskproc.errors import BuildError, CacheError
+from taskproc.kernel.graph import closure
+from taskproc.kernel.model import (
+    Done,
+    Elsewhere,
+    Failed,
+    Fresh,
+    Lost,
+    Node,
+    Outcome,
+    Problem,
+    Reason,
+    Stale,
+    Stamp,
+    Ticket,
+    Verdict,
+)
+from taskproc.kernel.plan import Plan
+from taskproc.modules import object_name
+from taskproc.run.prefix import PrefixedJob
+from taskproc.store.base import Version
+from taskproc.store.claims import DiskAttempt
+from taskproc.store.disk import DiskStore
+from taskproc.store.marks import Mark
+from taskproc.tasks.commands import Command
+from taskproc.tasks.job import Stored, TaskJob, pack, pick, slim
+from taskproc.tasks.naming import brief
+from taskproc.tasks.needs import meet, needs
+from taskproc.tasks.origin import Origin, record_origin
+from taskproc.tasks.reading import store_of
+from taskproc.tasks.source import code_digest, fingerprint
+
+Task = Any  # tasks.task stands above this module; what is asked of one here is `_taskproc` and its class attributes
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A task and all that it needs.
+
+    Attributes:
+        root: key of the task that was asked for.
+        tasks: by key.
+        needs: key → keys, in an order in which needs come first.
+    """
+
+    root: str
+    tasks: Mapping[str, Task]
+    needs: Mapping[str, tuple[str, ...]]
+
+    def name_of(self, key: str) -> str:
+        """What people call the task, or a part of the key of one that is not in the graph any more."""
+        return brief(self.tasks[key]) if key in self.tasks else f"a task that was there before ({key[:8]})"
+
+    def class_name(self, key: str) -> str:
+        """Name of the class of a task."""
+        name: str = self.tasks[key]._taskproc.place.name
+        return name
+
+
+def graph_of(task: Task) -> Graph:
+    """Gather what `task` needs. CycleError with the path; BuildError if two caches are mixed. No file is touched.
+
+    An input of the job that asks, in a worker, is an end of it: what lies above is not there, and its result is known.
+    """
+    root = store_of(task._taskproc).root
+    tasks = {task._taskproc.place.key: task}
+
+    def needs_of(key: str) -> Iterable[str]:
+        found = {} if tasks[key]._taskproc.version is not None else needs(tasks[key])
+        for some in found.values():
+            other = store_of(some._taskproc).root
+            if other != root:
+                raise BuildError(
+                    f"{brief(tasks[key])} is built in cache {root!r}, but needs {brief(some)} of cache "
+                    f"{other!r}: build both in one"
+                )
+            meet(tasks, some)
+        return found
+
+    key = task._taskproc.place.key
+    return Graph(key, tasks, closure([key], needs_of, lambda some: brief(tasks[some])))
+
+
+@dataclass
+class GraphWork:
+    """One run over a graph.
+
+    Attributes:
+        forced: keys that are to be run even if fresh.
+        commands: key → the command that the task is run behind; absent: none.
+        in_process: whether jobs run in this process and need not travel.
+        captures: whether what tasks print goes to their logs.
+        versions: key → the version that this run uses, once it is known.
+        reasons: key → why the task had to run.
+    """
+
+    graph: Graph
+    store: DiskStore
+    labels: Callable[[str], tuple[str, ...]] = lambda key: ()
+    checks_code: bool = True
+    forced: frozenset[str] = frozenset()
+    commands: Mapping[str, Command] = field(default_factory=dict)
+    in_process: bool = False
+    captures: bool = True
+    versions: dict[str, Version] = field(default_factory=dict)
+    reasons: dict[str, Reason] = field(default_factory=dict)
+    _above: dict[str, int] = field(default_factory=dict)
+    _made: set[str] = field(default_factory=set)
+    _claimed: dict[str, DiskAttempt] = field(default_factory=dict)
+    _mark: Mark | None = None
+    _origin: Origin | None = None
+    _fed: bool = False
+
+    def feed(self, plan: Plan[str]) -> None:
+        """Add the whole graph, once."""
+        if not self._fed:
+            self._fed = True
+            self.note_forced()
+            # All at once, and now: the files may be edited while the run is on its way, and what runs is the old code
+            for key in self.graph.needs:
+                self._code(key)
+            for key, above in self.graph.needs.items():
+                plan.add(Node(key, above, self.labels(key)))
+
+    def note_forced(self) -> None:
+        """Remember which numbers there are now: of what is forced only later ones count. Once, before judging."""
+        for key in self.forced:
+            self._above[key] = self.store.highest(self.graph.tasks[key]._taskproc.place)
+
+    def judge(self, key: str) -> Verdict:
+        """Look for a fresh version. One listing, one record read."""
+        identity = self.graph.tasks[key]._taskproc
+        if identity.version is not None:
+            self.versions[key] = identity.version
+            return Fresh(identity.version.record.stamp)
+        version, stale = self._pick(key, self.store.look(identity.place))
+        if version is not None:
+            self.versions[key] = slim(version)
+            return Fresh(version.record.stamp)
+        assert stale is not None, "no version without a reason [this is a bug]"
+        if stale.reason.kind == "forced" and key not in self.forced:
+            stale = Stale(Reason("unreadable", "its result could not be read"))
+        self.reasons.setdefault(key, stale.reason)
+        return stale
+
+    def forget(self, key: str) -> bool:
+        """Tell that the version in use could not be read: from now on only a newer one counts.
+
+        False if it was made in this run and is there, byte for byte: then a newer one would not be better.
+        """
+        version = self.versions[key]
+        if key in self._made and os.path.exists(version.path):
+            return False
+        self._above[key] = max(self._above.get(key, 0), version.record.number)
+        return True
+
+    def _pick(self, key: str, versions: Any) -> tuple[Version | None, Stale | None]:
+        code = self._code(key) if self.checks_code else None
+        return pick(versions, code, self._stamps(key), self._above.get(key, 0), self.graph.name_of)
+
+    def _code(self, key: str) -> dict[str, str]:
+        task = self.graph.tasks[key]
+        given = [some for some in task._taskproc.arguments.values() if isinstance(some, FunctionType)]
+        return {**fingerprint(type(task)), **{object_name(some): code_digest(some) for some in given}}
+
+    def _stamps(self, key: str) -> dict[str, Stamp]:
+        return {need: self.versions[need].record.stamp for need in self.graph.needs[key]}
+
+    def claim(self, ticket: Ticket[str]) -> Outcome[str] | None:
+        """Claim here for what runs behind a command: it may start hours later. Workers claim for themselves."""
+        self._begin()
+        if ticket.key not in self.commands:
+            return None
+        job = self._plain_job(ticket.key)
+        try:
+            claimed = job.claim(self.store)
+        except CacheError as error:
+            return Failed(Problem("result", str(error)))
+        if isinstance(claimed, DiskAttempt):
+            self._claimed[ticket.key] = claimed
+            return None
+        if isinstance(claimed, Version):
+            self.versions[ticket.key] = slim(claimed)
+            return Fresh(claimed.record.stamp)
+        return claimed
+
+    def _begin(self) -> None:
+        """Register the run, when it is known that there is something to run."""
+        if self._mark is None:
+            self._mark = Mark(self.store.root)
+            self.store = DiskStore(self.store.root, self._mark.token, self.store.files)
+
+    @property
+    def mark(self) -> Mark:
+        """The registration of this run; there from the first claim on."""
+        assert self._mark is not None, "asked before the first claim [this is a bug]"
+        return self._mark
+
+    def _plain_job(self, key: str, number: int = 0) -> TaskJob:
+        task = self.graph.tasks[key]
+        return TaskJob(
+            task=task,
+            place=task._taskproc.place,
+            root=self.store.root,
+            token=self.store.token,
+            inputs={need: self.versions[need] for need in self.graph.needs[key]},
+            code=self._code(key),
+            checks_code=self.checks_code,
+            above=self._above.get(key, 0),
+            forced=key in self.forced,
+            number=number,
+            captures=self.captures or key in self.commands,
+            made=frozenset(self._made.intersection(self.graph.needs[key])),
+        )
+
+    def job(self, ticket: Ticket[str]) -> Callable[[], Outcome[str]]:
+        """The job, packed unless it stays in this process."""
+        key = ticket.key
+        attempt = self._claimed.pop(key, None)
+        plain = self._plain_job(key, attempt.number if attempt else 0)
+        if attempt is None and self.in_process:
+            return plain
+        if self._origin is None:
+            self._origin = record_origin(self.mark.folder)
+        try:
+            packed = pack(plain, self._origin)
+        except TypeError as error:
+            if attempt is not None:
+                attempt.fail({"kind": "exception", "error": str(error)})
+            return _CannotTravel(Problem("exception", str(error), error=error))
+        if attempt is None:
+            return packed
+        command = self.commands[key].filled(self.graph.tasks[key], attempt)
+        stdout, stderr = attempt.log("stdout_caller"), attempt.log("stderr_caller")
+        attempt.release()
+        return PrefixedJob(command, packed, self.mark.folder, stdout, stderr)
+
+    def close(self, ticket: Ticket[str], outcome: Outcome[str]) -> Outcome[str]:
+        """What was published counts: a task that was committed before its process died is done."""
+        key = ticket.key
+        if isinstance(outcome, Stored) and outcome.version is not None:
+            self.versions[key] = outcome.version
+            self._made.add(key)
+            return outcome
+        if isinstance(outcome, Lost):
+            for lost in outcome.keys:
+                self.forget(lost)
+        if isinstance(outcome, Failed) and outcome.problem.kind in ("died", "prefix"):
+            if isinstance(verdict := self.judge(key), Fresh):
+                return Done(verdict.stamp, outcome.seconds)
+            why = {"kind": outcome.problem.kind, "error": outcome.problem.text}
+            self.store.bury(self.graph.tasks[key]._taskproc.place, why)
+        if isinstance(outcome, Fresh):
+            verdict = self.judge(key)
+            return verdict if isinstance(verdict, Fresh) else Elsewhere(after=0.0)
+        return outcome
+
+    def end(self) -> None:
+        """Unregister the run."""
+        for attempt in self._claimed.values():
+            attempt.fail({"kind": "interrupted", "error": "the run ended before it was started"})
+        if self._mark is not None:
+            self._mark.close()
+
+
+@dataclass(frozen=True)
+class _CannotTravel:
+    """Stands for a job that cannot be packed."""
+
+    problem: Problem
+
+    def __call__(self) -> Outcome[str]:
+        return Failed(self.problem)
+

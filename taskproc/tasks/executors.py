@@ -1,0 +1,63 @@
+"""Which runner an executor becomes, and how many it may be given."""
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+
+from taskproc.errors import OptionError
+from taskproc.run.base import Ending, Runner
+from taskproc.run.inbox import Inbox
+from taskproc.run.lanes import Lanes
+from taskproc.run.pool import LocalExecutor, PoolRunner
+from taskproc.run.prefix import PrefixRunner
+from taskproc.tasks.reading import running_job
+
+BEHIND_COMMANDS = 64  # tasks behind prefix commands at once: they take no worker, but a process each
+
+
+def choose(executor: object, max_workers: object) -> Executor | None:
+    """The executor to use; None: worker processes of our own. OptionError for what is none, or too few workers."""
+    if executor is not None and not isinstance(executor, Executor):
+        raise OptionError(f"executor must be a concurrent.futures.Executor, got {type(executor).__name__}")
+    if max_workers is not None:
+        if executor is not None:
+            raise OptionError("max_workers is for the default workers: give it to the executor itself")
+        if not isinstance(max_workers, int) or isinstance(max_workers, bool) or max_workers < 1:
+            raise OptionError(f"max_workers must be an int of at least 1, got {max_workers!r}")
+    if executor is None and running_job() is not None:
+        return LocalExecutor()  # a run inside a task: workers of workers would only wait for each other
+    return executor
+
+
+def is_in_process(executor: Executor | None) -> bool:
+    """Whether its jobs need not travel. Interpreters of one process (3.14) share no objects, though they subclass."""
+    if executor is None:
+        return sys.platform == "win32"
+    threads = isinstance(executor, ThreadPoolExecutor) and type(executor).__name__ != "InterpreterPoolExecutor"
+    return threads or isinstance(executor, LocalExecutor)
+
+
+@contextmanager
+def runner_for(executor: Executor | None, max_workers: int | None) -> Iterator[Lanes[str]]:
+    """The runner of a run. What it started is ended with the block; an executor of the caller's is left open."""
+    inbox: Inbox[Ending[str]] = Inbox()
+    own: Executor | None = None
+    ordinary: Runner[str]
+    if executor is None and sys.platform == "win32":
+        own = executor = ThreadPoolExecutor(max_workers)  # there are no resident workers there
+    if executor is not None:
+        ordinary = PoolRunner(executor, inbox)
+    else:
+        from taskproc.run.resident import ResidentRunner
+
+        ordinary = ResidentRunner(inbox, max_workers)
+    lanes = Lanes(inbox, ordinary, PrefixRunner(inbox, BEHIND_COMMANDS))
+    try:
+        yield lanes
+    finally:
+        lanes.stop()
+        inbox.close()
+        if own is not None:
+            own.shutdown()

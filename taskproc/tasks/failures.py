@@ -1,0 +1,55 @@
+"""Failures as the user gets them: what failed, with what error, and where to read on."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from taskproc.errors import MissingResult, TaskFailure
+from taskproc.kernel.model import Event, Problem
+from taskproc.run.problem import last_lines, rebuild
+from taskproc.tasks.cached import GraphWork
+from taskproc.tasks.naming import brief
+
+_TAIL = 4096  # bytes of a log that are read for its last lines
+
+
+def failure_of(work: GraphWork, key: str, event: Event[str]) -> TaskFailure:
+    """The failure that an event of kind `failed` tells of."""
+    task = work.graph.tasks[key]
+    problem = event.detail.get("problem")
+    if isinstance(problem, Problem):
+        error, traceback = rebuild(problem), problem.traceback
+    else:
+        names = ", ".join(work.graph.name_of(str(lost)) for lost in _list(event.detail.get("keys")))
+        error, traceback = MissingResult(f"results that it reads were lost again and again: {names}"), ""
+    place = task._taskproc.place
+    stdout, stderr = (_existing(work.store.log_path(place, stream)) for stream in ("stdout", "stderr"))
+    return TaskFailure(
+        task=brief(task),
+        task_name=place.name,
+        task_id=place.id,
+        error=error,
+        traceback=traceback,
+        stdout=stdout,
+        stderr=stderr,
+        log=_tail(stderr) or _tail(stdout),
+    )
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _existing(path: Path) -> Path | None:
+    return path if path.exists() else None
+
+
+def _tail(path: Path | None) -> str:
+    if path is None:
+        return ""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL))
+            return last_lines(file.read())
+    except OSError:
+        return ""  # cleared meanwhile; the error itself is there

@@ -1,0 +1,186 @@
+"""Futures: what a task may need. A value that is there already, that another task computes, or a container of such.
+
+`Future[T]` is the type to annotate with. At run time a future is known by the hidden base `Upstream`, since checking a
+Protocol costs microseconds a time. Library code never asks `if future`: an empty FutureList is falsy.
+"""
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, overload
+
+from typing_extensions import Never
+
+from taskproc.values.encode import json_form, key_form
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class HasResult(Protocol[T_co]):
+    """Whatever has a result."""
+
+    def get_result(self) -> T_co: ...
+
+
+class Future(Protocol[T_co]):
+    """A value of type T that is there once the tasks behind it are done. Index it to get a future of an element."""
+
+    def get_result(self) -> T_co:
+        """The value. Raises MissingResult where it is not computed yet."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """What it is, as a JSON dictionary."""
+        ...
+
+    @overload
+    def __getitem__(self: HasResult[Mapping[K, V]], key: K, /) -> Future[V]: ...
+    @overload
+    def __getitem__(self: HasResult[Sequence[V]], key: int, /) -> Future[V]: ...
+    # Without the third, type checkers refuse every future whose result cannot be indexed
+    @overload
+    def __getitem__(self, key: Never, /) -> Any: ...
+
+
+class Upstream:
+    """What tells a future at run time. Not public: subclass Task, or use the classes below."""
+
+    __slots__ = ()
+
+    def _key_form(self) -> object:
+        raise NotImplementedError
+
+    def _json_form(self) -> object:
+        raise NotImplementedError
+
+    def to_json(self) -> dict[str, Any]:
+        """What it is, as a JSON dictionary."""
+        form = self._json_form()
+        assert isinstance(form, dict), "a future's form has a tag [this is a bug]"
+        return form
+
+
+class Indexable(Upstream):
+    """A future whose elements are futures too."""
+
+    __slots__ = ()
+
+    @overload
+    def __getitem__(self: HasResult[Mapping[K, V]], key: K, /) -> Future[V]: ...
+    @overload
+    def __getitem__(self: HasResult[Sequence[V]], key: int, /) -> Future[V]: ...
+    @overload
+    def __getitem__(self, key: Never, /) -> Any: ...
+    def __getitem__(self, key: Any, /) -> Any:
+        return Item(self, key)
+
+    if not TYPE_CHECKING:
+        # With __getitem__ alone Python would ask for element 0, 1, 2 … and never end
+        def __iter__(self) -> NoReturn:
+            raise TypeError(f"{self!r} is a future and cannot be iterated: it has no length before it is computed")
+
+
+class Const(Indexable, Generic[T_co]):
+    """A future whose value is there already: `Const(0)`. Its value is part of the key of whatever it is passed to.
+
+    Raises UnnamableValue for a value that has no canonical form (an open file, a model): make it the output of a task.
+    """
+
+    __slots__ = ("__weakref__", "_form", "_value")
+
+    def __init__(self, value: T_co):
+        self._form = key_form(value, "the value of Const")
+        self._value = _own_copy(value)
+
+    def get_result(self) -> T_co:
+        """The value; a copy, so that what one task does to it no other sees."""
+        return _own_copy(self._value)
+
+    def _key_form(self) -> object:
+        return {"__const__": self._form}
+
+    def _json_form(self) -> object:
+        return {"__const__": json_form(self._value, "the value of Const")}
+
+    def __repr__(self) -> str:
+        return f"Const({self._value!r})"
+
+
+class Item(Indexable):
+    """An element of a future: `future['key']`, `future[0]`."""
+
+    __slots__ = ("__weakref__", "_form", "_key", "parent")
+
+    def __init__(self, parent: Upstream, key: object):
+        self.parent = parent
+        self._key = key
+        self._form = key_form(key, "the index into a future")
+
+    def get_result(self) -> Any:
+        """The element. Raises what indexing raises, KeyError or IndexError, if there is none."""
+        container: Any = self.parent.get_result()  # type: ignore[attr-defined]  # every subclass has it
+        return container[self._key]
+
+    def _key_form(self) -> object:
+        return {"__item__": [self.parent._key_form(), self._form]}
+
+    def _json_form(self) -> object:
+        return {"__item__": [self.parent._json_form(), json_form(self._key, "an index")]}
+
+    def __repr__(self) -> str:
+        return f"{self.parent!r}[{self._key!r}]"
+
+
+class FutureList(Upstream, list[Future[T]]):
+    """Futures in a row as one future: a list in every way, whose result is the list of their results."""
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, futures: Iterable[Future[T]] = ()):
+            list.__init__(self, futures)
+
+    def get_result(self) -> list[T]:
+        """The results, in order."""
+        return [_result(future, f"element {index} of a FutureList") for index, future in enumerate(self)]
+
+    def _key_form(self) -> object:
+        return {"__futurelist__": [key_form(future, f"element {i} of a FutureList") for i, future in enumerate(self)]}
+
+    def _json_form(self) -> object:
+        return {"__futurelist__": [json_form(future, f"element {i} of a FutureList") for i, future in enumerate(self)]}
+
+    def __repr__(self) -> str:
+        return f"FutureList({list.__repr__(self)})"
+
+
+class FutureDict(Upstream, dict[K, Future[T]]):
+    """Futures by key as one future: a dict in every way, whose result is the dict of their results."""
+
+    def get_result(self) -> dict[K, T]:
+        """The results by key, in the order of the dict."""
+        return {key: _result(future, f"value of {key!r} in a FutureDict") for key, future in self.items()}
+
+    def _key_form(self) -> object:
+        return {"__futuredict__": key_form(dict(self), "a FutureDict")}
+
+    def _json_form(self) -> object:
+        return {"__futuredict__": json_form(dict(self), "a FutureDict")}
+
+    def __repr__(self) -> str:
+        return f"FutureDict({dict.__repr__(self)})"
+
+
+def _result(future: Any, where: str) -> Any:
+    if not isinstance(future, Upstream):
+        raise TypeError(f"{where} is no future but a {type(future).__name__}: wrap it in Const(...)")
+    return future.get_result()  # type: ignore[attr-defined]  # every subclass has it
+
+
+_SHARED = (bool, int, float, complex, str, bytes, type(None))
+
+
+def _own_copy(value: T) -> T:
+    return value if type(value) in _SHARED else copy.deepcopy(value)

@@ -1,0 +1,261 @@
+"""One task as a job: claim, run, commit, wherever it is called. Carries its own arguments and the places of its inputs.
+
+A job that travels is packed: the task goes with its attributes, its inputs as instances of their class with their plain
+attributes, one level deep, so the size does not depend on the graph.
+"""
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from taskproc.errors import UnstorableResult
+from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, Lost, Outcome, Problem, Record, Stale, Stamp
+from taskproc.kernel.rebuild import judge
+from taskproc.run.capture import captured
+from taskproc.run.problem import problem_of, traceback_text
+from taskproc.store.base import Facts, Place, Version
+from taskproc.store.cache import Cache, in_force
+from taskproc.store.claims import DiskAttempt
+from taskproc.store.codec import dumps, loads
+from taskproc.store.disk import DiskStore
+from taskproc.tasks import reading
+from taskproc.tasks.future import Upstream
+from taskproc.tasks.naming import Identity, arguments_text
+from taskproc.tasks.needs import attributes, upstreams
+from taskproc.tasks.origin import Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Stored(Done):
+    """Done, and where the result lies."""
+
+    version: Version | None = None
+
+
+@dataclass(frozen=True)
+class TaskJob:
+    """What one attempt needs to know.
+
+    Attributes:
+        root, token: the cache, and the run in whose name is claimed.
+        inputs: key of each need → the version to read.
+        code: fingerprint of the task's code; checks_code: whether a version of other code is not fresh.
+        above: a version counts as fresh only with a higher number; forced: the attempt is made by order.
+        number: of the attempt that was claimed already; 0: the job claims itself.
+        captures: whether what is printed goes to the task's log files.
+        made: keys of needs that were made in this run.
+        process: id of the process that drives the run.
+    """
+
+    task: Any
+    place: Place
+    root: str
+    token: str
+    inputs: Mapping[str, Version]
+    code: Mapping[str, str]
+    checks_code: bool
+    above: int
+    forced: bool
+    number: int
+    captures: bool
+    made: frozenset[str] = frozenset()
+    process: int = field(default_factory=os.getpid)
+
+    def __call__(self) -> Outcome[str]:
+        """Run it, and tell how it ended; raises nothing but a KeyboardInterrupt of the main thread."""
+        store = DiskStore(self.root, self.token)
+        try:
+            claimed = store.resume(self.place, self.number) if self.number else self.claim(store)
+        except Exception as error:  # noqa: BLE001  # the claim may fail in any way; it is told as the task's failure
+            return Failed(replace(problem_of(error), kind="result"))
+        if isinstance(claimed, Version):
+            return Fresh(claimed.record.stamp)
+        if not isinstance(claimed, DiskAttempt):
+            return claimed or Elsewhere(after=0.0)
+        return self._run(store, claimed)
+
+    def claim(self, store: DiskStore) -> DiskAttempt | Version | Elsewhere:
+        """The right to run it, or why not."""
+        claimed = store.claim(self.place, arguments_text(self.task._taskproc), self._pick, forced=self.forced)
+        assert isinstance(claimed, (DiskAttempt, Version, Elsewhere)), "a strange attempt [this is a bug]"
+        return claimed
+
+    def _pick(self, versions: Any) -> Version | None:
+        return pick(versions, self.code if self.checks_code else None, self.needs, self.above)[0]
+
+    @property
+    def needs(self) -> dict[str, Stamp]:
+        """Key of each need → the stamp of what is read."""
+        return {key: version.record.stamp for key, version in self.inputs.items()}
+
+    def _run(self, store: DiskStore, attempt: DiskAttempt) -> Outcome[str]:
+        job = reading.Running(self.place.key, store, attempt, self.inputs)
+        away = os.getpid() != self.process
+        started = time.perf_counter()
+        try:
+            with reading.active(job, away), self._cache(), self._capture(attempt):
+                try:
+                    value = self.task.run_task()
+                except BaseException as error:  # whatever the user's classes raise when pickled
+                    if self.captures:
+                        print(traceback_text(error), end="", file=sys.stderr)
+                    raise
+        except BaseException as error:  # noqa: BLE001  # whatever a task raises is how it ended
+            return self._failed(job, error, time.perf_counter() - started)
+        facts = Facts(self.code, self.needs, time.perf_counter() - started, type(self.task).task_compress_level)
+        return _commit(attempt, value, facts)
+
+    def _cache(self) -> AbstractContextManager[object]:
+        """Tasks may be built, and run, inside a task: in the same cache."""
+        return in_force(self.task._taskproc.cache or Cache(self.root))
+
+    def _capture(self, attempt: DiskAttempt) -> AbstractContextManager[object]:
+        if not self.captures:
+            return nullcontext()
+        return captured(attempt.log("stdout"), attempt.log("stderr"), main_pid=self.process)
+
+    def _failed(self, job: reading.Running, error: BaseException, seconds: float) -> Outcome[str]:
+        # What this run made, and is there, does not load: to make it again would not help
+        if lost := [key for key in job.lost if key not in self.made or not os.path.exists(self.inputs[key].path)]:
+            job.attempt.not_needed()
+            return Lost(tuple(sorted(lost)))
+        problem = problem_of(error, pickled=os.getpid() != self.process)
+        job.attempt.fail({"kind": problem.kind, "error": problem.text, "traceback": problem.traceback})
+        # Ctrl-C reaches the main thread of the main process only; raised elsewhere it is the task's own doing
+        here = os.getpid() == self.process and threading.current_thread() is threading.main_thread()
+        if isinstance(error, KeyboardInterrupt) and here:
+            raise error
+        return Failed(problem, seconds)
+
+
+def _commit(attempt: DiskAttempt, value: object, facts: Facts) -> Outcome[str]:
+    try:
+        version = attempt.commit(value, facts)
+    except (UnstorableResult, OSError) as error:
+        text = str(error) if isinstance(error, UnstorableResult) else f"its result cannot be stored: {error}"
+        attempt.fail({"kind": "result", "error": text})
+        return Failed(Problem("result", text), facts.seconds)
+    if version is None:
+        return Elsewhere(after=0.0)  # taken over or cleared while it ran
+    return Stored(version.record.stamp, facts.seconds, slim(version))
+
+
+def pick(
+    versions: Any,
+    code: Mapping[str, str] | None,
+    needs: Mapping[str, Stamp],
+    above: int,
+    name_of: Callable[[str], str] = str,
+) -> tuple[Version | None, Stale | None]:
+    """The newest version that is good, or why there is none."""
+    seen: dict[int, Version] = {}
+
+    def records() -> Any:
+        for version in versions:
+            seen[version.record.number] = version
+            yield version.record
+
+    answer = judge(records(), code=code, needs=needs, above=above, name_of=name_of)
+    return (None, answer) if isinstance(answer, Stale) else (seen[answer.record.number], None)
+
+
+def slim(version: Version) -> Version:
+    """A version without what only a judge needs: what it was made from may be ten thousand stamps."""
+    record = version.record
+    return replace(version, record=Record(record.number, record.nonce, record.stamp, {}, {}))
+
+
+@dataclass(frozen=True)
+class PackedJob:
+    """A job as bytes that plain pickle carries anywhere; unpacked where it runs."""
+
+    content: bytes
+    origin: Origin
+
+    def __call__(self) -> Outcome[str]:
+        """Unpack and run it."""
+        try:
+            self.origin.adopt()
+            job = loads(self.content)
+        except Exception as error:  # noqa: BLE001  # whatever the user's classes raise when unpickled
+            problem = problem_of(error)
+            return Failed(replace(problem, text=f"the task cannot be set up in this process: {problem.text}"))
+        assert isinstance(job, TaskJob), "only jobs are packed [this is a bug]"
+        return job()
+
+
+def pack(job: TaskJob, origin: Origin) -> PackedJob:
+    """`job` made ready to travel. Raises TypeError that names the attribute which cannot be pickled."""
+    slimmed = replace(job, inputs={key: slim(version) for key, version in job.inputs.items()})
+    try:
+        return PackedJob(dumps(slimmed, reduce=_reducer(slimmed, _is_free)), origin)
+    except Exception as error:  # whatever the user's classes raise when pickled
+        try:
+            return PackedJob(dumps(slimmed, reduce=_reducer(slimmed, _travels)), origin)
+        except Exception:  # noqa: BLE001  # whatever the user's classes raise when pickled
+            pass  # it was not only an attribute of an input, which the task itself may do without
+        raise TypeError(_culprit(slimmed) or f"it cannot be sent to a worker: {error}") from error
+
+
+def _culprit(job: TaskJob) -> str | None:
+    for name, value in attributes(job.task):
+        try:
+            dumps(value, reduce=_reducer(job, _travels))
+        except Exception as error:  # noqa: BLE001  # whatever the user's classes raise when pickled
+            kind = type(value).__name__
+            return (
+                f"attribute {name!r} ({kind}) cannot be sent to a worker: {type(error).__name__}: {error}. "
+                "Make it inside run_task, or run in threads"
+            )
+    return None
+
+
+def _is_free(value: object) -> bool:
+    """Whether an attribute of an input holds no other task."""
+    return not isinstance(value, Upstream) and not upstreams(value)
+
+
+def _travels(value: object) -> bool:
+    if not _is_free(value):
+        return False
+    try:
+        dumps(value)
+    except Exception:  # noqa: BLE001  # whatever the user's classes raise when pickled
+        return False
+    return True
+
+
+def _reducer(job: TaskJob, carries: Callable[[object], bool]) -> Callable[[object], object]:
+    """How tasks are pickled within `job`: itself as it is, others as inputs."""
+
+    def reduce(thing: Any) -> object:
+        identity = vars(thing).get("_taskproc") if isinstance(thing, Upstream) and hasattr(thing, "__dict__") else None
+        if identity is None:
+            return NotImplemented
+        if thing is job.task:
+            kept = Identity(None, identity.place, identity.arguments)
+            state = dict(attributes(thing))
+        else:
+            arguments = {name: value for name, value in identity.arguments.items() if carries(value)}
+            kept = Identity(None, identity.place, arguments, job.inputs.get(identity.place.key))
+            state = {name: value for name, value in attributes(thing) if carries(value)}
+        return _blank, (type(thing),), (kept, state), None, None, _fill
+
+    return reduce
+
+
+def _blank(cls: type) -> object:
+    return object.__new__(cls)
+
+
+def _fill(task: object, state: tuple[Identity, dict[str, object]]) -> None:
+    identity, values = state
+    vars(task)["_taskproc"] = identity
+    for name, value in values.items():
+        object.__setattr__(task, name, value)

@@ -1,0 +1,58 @@
+"""Looking without running: what would run and why, whether a task is done, what its result is."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from taskproc.errors import MissingResult
+from taskproc.kernel.model import Reason, Stale
+from taskproc.tasks import reading
+from taskproc.tasks.cached import GraphWork, graph_of
+from taskproc.tasks.naming import brief
+
+Task = Any  # tasks.task stands above this module
+
+
+def preview(work: GraphWork) -> Iterator[tuple[str, Reason]]:
+    """Key and reason of each task that would run, needs first: at most, for an equal value may end it earlier."""
+    stale: set[str] = set()
+    work.note_forced()
+    for key, needs in work.graph.needs.items():
+        below = next((need for need in needs if need in stale), None)
+        if below is not None:
+            reason = Reason("need", f"upstream {work.graph.name_of(below)} would run")
+        else:
+            verdict = work.judge(key)
+            if not isinstance(verdict, Stale):
+                continue
+            reason = verdict.reason
+        stale.add(key)
+        yield key, reason
+
+
+def result(task: Task) -> Any:
+    """The result of `task`: of the run that asks, else the newest fresh one; see Task.get_result."""
+    identity = task._taskproc
+    is_input, value = reading.input_value(identity)
+    if is_input:
+        return value
+    if identity.cache is None:
+        raise MissingResult(f"{brief(task)} is no input of the task that runs here: make it an attribute of that task")
+    work, reason = _look(task)
+    if reason is not None:
+        raise MissingResult(f"{brief(task)} has no fresh result: {reason}. Run it with run_graph()")
+    return work.store.load(work.versions[work.graph.root])
+
+
+def is_done(task: Task) -> bool:
+    """Whether a fresh result of `task` is stored."""
+    return _look(task)[1] is None
+
+
+def _look(task: Task) -> tuple[GraphWork, str | None]:
+    """Judge `task` and all that it needs until something is stale: the work so far, and what is wrong."""
+    graph = graph_of(task)
+    work = GraphWork(graph=graph, store=reading.store_of(task._taskproc))
+    for key, reason in preview(work):
+        return work, reason.text if key == graph.root else f"{graph.name_of(key)} is to run first: {reason.text}"
+    return work, None

@@ -1,0 +1,85 @@
+"""Which tasks a task needs: the futures that its attributes are, or hold in lists, tuples, dicts, sets, dataclasses."""
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from taskproc.errors import BuildError
+from taskproc.tasks.future import Const, Item, Upstream
+from taskproc.tasks.source import fingerprint
+
+_PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None)})
+
+
+def attributes(task: object) -> Iterator[tuple[str, object]]:
+    """Name and value of what `__init__` left on the task, slots included."""
+    for name, value in vars(task).items():
+        if name != "_taskproc":
+            yield name, value
+    for cls in type(task).__mro__:
+        slots = vars(cls).get("__slots__", ())
+        for slot in (slots,) if isinstance(slots, str) else slots:
+            private = slot.startswith("__") and not slot.endswith("__")
+            name = f"_{cls.__name__.lstrip('_')}{slot}" if private else slot
+            if name not in ("__dict__", "__weakref__") and hasattr(task, name):
+                yield name, getattr(task, name)
+
+
+def upstreams(value: object) -> dict[str, Any]:
+    """The tasks that `value` holds, at any depth of plain containers, by key and in order."""
+    found: dict[str, Any] = {}
+    if type(value) in _PLAIN:
+        return found
+    seen: set[int] = set()
+    todo: list[object] = [value]
+    while todo:
+        some = todo.pop()
+        if type(some) in _PLAIN or id(some) in seen:
+            continue
+        seen.add(id(some))
+        identity = vars(some).get("_taskproc") if isinstance(some, Upstream) and hasattr(some, "__dict__") else None
+        if identity is not None:
+            meet(found, some)
+        else:
+            todo.extend(reversed(_inside(some)))
+    return found
+
+
+def needs(task: object) -> dict[str, Any]:
+    """The tasks that `task` needs, by key, in the order of its attributes."""
+    found: dict[str, Any] = {}
+    for _, value in attributes(task):
+        for some in upstreams(value).values():
+            meet(found, some)
+    return found
+
+
+def meet(found: dict[str, Any], task: Any) -> None:
+    """Put `task` among those that were `found`, by its key.
+
+    Raises BuildError if a task of another class is there under the same name, whose result would be taken for this
+    one's: a class that a function makes may depend on that function's variables, one that was defined anew does other
+    work.
+    """
+    place = task._taskproc.place
+    kind, other = type(task), type(found.setdefault(place.key, task))
+    if kind is not other and ("<locals>" in kind.__qualname__ or fingerprint(kind) != fingerprint(other)):
+        raise BuildError(
+            f"two task classes of one graph are called {place.name!r}: give them different names, "
+            "or build the whole graph anew after a class was defined anew"
+        )
+
+
+def _inside(value: Any) -> list[object]:
+    if isinstance(value, Item):
+        return [value.parent]
+    if isinstance(value, Const):
+        return [value._value]
+    if isinstance(value, dict):
+        return [*value.keys(), *value.values()]
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return list(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [getattr(value, field.name, None) for field in dataclasses.fields(value)]
+    return []

@@ -1,0 +1,97 @@
+"""What the running `__main__` defines, sent once per run to every process that runs its tasks.
+
+A far end cannot import a script that has no guard without running it, nor a notebook at all. So the classes and
+functions of `__main__` travel by value, all together, into one file of the run; jobs and results name them, and find
+them there.
+"""
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FunctionType, ModuleType
+
+from taskproc.modules import main_name, runs_as_main
+from taskproc.run.setup import Setup, add_scripts
+
+_adopted: set[str] = set()
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where jobs come from.
+
+    Attributes:
+        main: what the `__main__` of the sender is really called.
+        path: file with its definitions; empty if it defines nothing.
+        process: id of the sender.
+        scripts: module name → file, for modules that import does not find by their name.
+    """
+
+    main: str
+    path: str
+    process: int
+    scripts: Mapping[str, str]
+
+    def adopt(self) -> None:
+        """Make the sender's definitions those of `__main__` here, unless they are there already."""
+        if os.getpid() == self.process:
+            return
+        add_scripts(self.scripts)
+        # A forked or spawned child has its parent's script; of a notebook it has what was defined when it was forked
+        inherited = main_name() == self.main != "__main__"
+        if not self.path or inherited or self.path in _adopted:
+            return
+        content = pickle.loads(Path(self.path).read_bytes())
+        _adopted.add(self.path)
+        main = sys.modules["__main__"] = _Definitions("__main__")
+        main.__dict__.update(__taskproc_name__=self.main, _missing=content["missing"])
+        main.__dict__.update(pickle.loads(content["found"]))
+
+
+def record_origin(folder: Path) -> Origin:
+    """Write the definitions of this process's `__main__` into `folder`; costs a pickle of them, once per run."""
+    main = vars(sys.modules["__main__"])
+    code = {name: some for name, some in main.items() if isinstance(some, (type, FunctionType))}
+    defined = {name: some for name, some in code.items() if runs_as_main(some)}
+    scripts = {name: path for name, path in Setup.here().scripts.items() if name != main_name()}
+    if not defined:
+        return Origin(main_name(), "", os.getpid(), scripts)
+    path = folder / "main.pkl"
+    path.write_bytes(pickle.dumps(_by_value(defined)))
+    return Origin(main_name(), str(path), os.getpid(), scripts)
+
+
+def _by_value(defined: Mapping[str, object]) -> dict[str, object]:
+    import cloudpickle  # here: 28 ms, and not needed where nothing is to be run
+
+    try:
+        return {"found": cloudpickle.dumps(dict(defined)), "missing": {}}
+    except Exception:  # noqa: BLE001  # whatever the user's classes raise when pickled
+        pass  # one of them reaches something that cannot travel: find out which, the others can
+    found: dict[str, object] = {}
+    missing: dict[str, str] = {}
+    for name, thing in defined.items():
+        try:
+            cloudpickle.dumps(thing)
+            found[name] = thing
+        except Exception as error:  # noqa: BLE001  # as above
+            missing[name] = f"{type(error).__name__}: {error}"
+    return {"found": cloudpickle.dumps(found), "missing": missing}
+
+
+class _Definitions(ModuleType):
+    """Stands for the sender's `__main__`."""
+
+    _missing: Mapping[str, str]
+
+    def __getattr__(self, name: str) -> object:
+        if reason := self.__dict__.get("_missing", {}).get(name):
+            raise AttributeError(
+                f"{name} of {self.__dict__['__taskproc_name__']} uses what cannot be sent to a worker ({reason}). "
+                "Make that inside run_task, put the code into a module, or run in threads"
+            )
+        raise AttributeError(f"module {self.__dict__.get('__taskproc_name__')!r} has no attribute {name!r}")

@@ -1,0 +1,127 @@
+"""What a task may be asked for while a job runs, and outside of one: its result, its directory, its logs.
+
+Inside a job the answers are those of this run: the results of inputs are the very versions that were judged, the
+directory is that of the attempt. A thread that the task itself started in a worker process is taken for the job's, if
+there is only one.
+"""
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+from taskproc.errors import MissingResult, NoCacheError
+from taskproc.store import layout
+from taskproc.store.base import Version
+from taskproc.store.claims import DiskAttempt
+from taskproc.store.disk import DiskStore
+from taskproc.tasks.naming import Identity
+
+
+@dataclass
+class Running:
+    """The job that runs here now.
+
+    Attributes:
+        inputs: key of each need → the version that this run reads.
+        lost: keys whose version could not be read after all; the task cannot be blamed for what it raised then.
+        outer: the job within which it runs, if a task runs others.
+    """
+
+    key: str
+    store: DiskStore
+    attempt: DiskAttempt
+    inputs: Mapping[str, Version]
+    lost: set[str] = field(default_factory=set)
+    outer: Running | None = None
+
+
+_running: ContextVar[Running | None] = ContextVar("taskproc_running", default=None)
+_of_process: list[Running] = []
+
+
+@contextmanager
+def active(job: Running, away: bool) -> Iterator[None]:
+    """Answer for `job` inside the block; `away`: in a process that does nothing else but run jobs."""
+    job.outer = running_job()
+    token = _running.set(job)
+    if away:
+        _of_process.append(job)
+    try:
+        yield
+    finally:
+        _running.reset(token)
+        if away:
+            _of_process.remove(job)
+
+
+def running_job() -> Running | None:
+    """The job that asks, if a job asks."""
+    return _running.get() or (_of_process[0] if len(_of_process) == 1 else None)
+
+
+def running_keys() -> frozenset[str]:
+    """Keys of the jobs within which is asked, from the innermost outwards."""
+    keys, job = set(), running_job()
+    while job is not None:
+        keys.add(job.key)
+        job = job.outer
+    return frozenset(keys)
+
+
+def input_value(identity: Identity) -> tuple[bool, object]:
+    """Whether this is an input of the job that asks, and then its value."""
+    job = running_job()
+    key = identity.place.key
+    version = job.inputs.get(key) if job is not None else None
+    version = version or identity.version
+    if version is None or job is None:
+        return False, None
+    try:
+        return True, job.store.load(version)
+    except MissingResult:
+        job.lost.add(key)
+        raise
+
+
+def store_of(identity: Identity) -> DiskStore:
+    """The store that the task was built in."""
+    if identity.cache is not None:
+        return identity.cache.store
+    if (job := running_job()) is not None:
+        return job.store
+    raise NoCacheError("an input of a task was asked outside its run")
+
+
+def directory(identity: Identity) -> Path:
+    """The data directory; see Task.task_directory."""
+    job = running_job()
+    if job is not None:
+        if job.key == identity.place.key:
+            return job.attempt.directory
+        version = job.inputs.get(identity.place.key)
+        if version is not None:
+            return Path(os.path.dirname(version.path), layout.data_folder(version.record.number))
+    return store_of(identity).directory(identity.place)
+
+
+def log(identity: Identity, stream: str) -> Path:
+    """The log of the newest attempt, or of the running one; see Task.task_stdout."""
+    job = running_job()
+    if job is not None and job.key == identity.place.key:
+        return job.attempt.log(stream)
+    return store_of(identity).log(identity.place, stream)
+
+
+def refuse_missing(task: Any, name: str) -> NoReturn:
+    """AttributeError; on an input of a job it says why an attribute may be missing."""
+    identity = vars(task).get("_taskproc")
+    text = f"{type(task).__qualname__!r} object has no attribute {name!r}"
+    if identity is not None and identity.version is not None:
+        text += " here: inputs come to a worker with their plain attributes only. Make what you need an attribute of "
+        text += "the task that reads it"
+    raise AttributeError(text, name=name, obj=task)

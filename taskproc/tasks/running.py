@@ -1,0 +1,190 @@
+"""Running a graph: the options of a run become a plan, a runner and watchers, and one loop carries them through."""
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from functools import partial
+from typing import Any, Literal
+
+from typing_extensions import TypedDict
+
+from taskproc.drive import drive
+from taskproc.errors import BuildError, CycleError, FailedTaskError, MissingResult, OptionError
+from taskproc.kernel.limits import Limits
+from taskproc.kernel.model import Event
+from taskproc.kernel.plan import Plan
+from taskproc.run.lanes import Lanes
+from taskproc.run.pool import LocalExecutor
+from taskproc.tasks.cached import Graph, GraphWork, graph_of
+from taskproc.tasks.commands import Command, command_of, commands
+from taskproc.tasks.executors import choose, is_in_process, runner_for
+from taskproc.tasks.failures import failure_of
+from taskproc.tasks.labels import labels_of, warn_of_unknown
+from taskproc.tasks.looking import preview
+from taskproc.tasks.reading import running_keys, store_of
+from taskproc.tasks.stats import Counter, RunStats
+from taskproc.watch.stream import Stream, Watcher
+
+Task = Any  # tasks.task stands above this module
+logger = logging.getLogger("taskproc")
+
+# Places in the runner are slots like any other: what no user writes as a label names them
+_WORKERS, _COMMANDS = "(workers)", "(commands)"
+_RELOADS = 3  # how often the final result may turn out unreadable
+
+
+class RunOptions(TypedDict, total=False):
+    """The options of a run; see Task.run_graph."""
+
+    executor: Executor | None
+    max_workers: int | None
+    rate_limits: Mapping[str, int] | None
+    prefixes: Mapping[str, str | Sequence[str]] | None
+    prefix: Mapping[str, str | Sequence[str]] | None
+    detect_source_change: bool
+    show_progress: bool
+    on_error: Literal["stop", "continue"]
+    force: bool
+    watchers: Sequence[Watcher]
+
+
+def run_graph(
+    task: Task,
+    *,
+    executor: Executor | None = None,
+    max_workers: int | None = None,
+    rate_limits: Mapping[str, int] | None = None,
+    prefixes: Mapping[str, str | Sequence[str]] | None = None,
+    prefix: Mapping[str, str | Sequence[str]] | None = None,
+    detect_source_change: bool = True,
+    show_progress: bool = False,
+    on_error: Literal["stop", "continue"] = "stop",
+    force: bool = False,
+    watchers: Sequence[Watcher] = (),
+    dry_run: bool = False,
+) -> tuple[Any, RunStats]:
+    """The result of `task` and the statistics of the run; see Task.run_graph."""
+    started = time.monotonic()
+    if on_error not in ("stop", "continue"):
+        raise OptionError(f"on_error must be 'stop' or 'continue', got {on_error!r}")
+    executor = choose(executor, max_workers)
+    given = commands(prefixes, prefix)
+    if not isinstance(rate_limits or {}, Mapping):
+        raise OptionError(f"rate_limits must map labels to numbers, got {rate_limits!r}")
+    limits = Limits(rate_limits or {})
+    work = plan_work(task, detect_source_change, force)
+    classes = {type(some) for some in work.graph.tasks.values()}
+    warn_of_unknown(classes, "rate limit", limits.slots())
+    warn_of_unknown(classes, "prefix", given)
+    work.commands = _behind(work.graph, given)
+    work.in_process = is_in_process(executor)
+    work.captures = not isinstance(executor, LocalExecutor)
+    counter = Counter()
+    if dry_run:
+        for key, _ in preview(work):
+            counter.count(Event("done", key), work.graph.class_name(key))
+        return None, counter.stats(time.monotonic() - started)
+    stream = Stream([*watchers, *_progress(work.graph, show_progress, not work.captures)])
+    with runner_for(executor, max_workers) as runner:
+        value = _Run(work, runner, counter, stream, limits, on_error == "stop").result()
+    return value, counter.stats(time.monotonic() - started)
+
+
+def plan_work(task: Task, detect_source_change: bool = True, force: bool = False) -> GraphWork:
+    """The graph of `task`, gathered and ready to be judged or run; no file is touched."""
+    graph = graph_of(task)
+    _refuse_itself(graph)
+    if force and task._taskproc.version is not None:
+        raise BuildError(f"{graph.name_of(graph.root)} is an input of the task that runs here and cannot be run anew")
+    forced = frozenset([graph.root]) if force else frozenset()
+    return GraphWork(graph, store_of(task._taskproc), checks_code=detect_source_change, forced=forced)
+
+
+def _refuse_itself(graph: Graph) -> None:
+    """A task that runs a graph inside `run_task` would wait for ever if that needs the task itself."""
+    for key in running_keys().intersection(graph.needs):
+        name, root = graph.name_of(key), graph.name_of(graph.root)
+        raise CycleError(f"{name} needs itself: {root} is run inside its run_task, and waits for it")
+
+
+class _Run:
+    """One run on its way."""
+
+    def __init__(
+        self, work: GraphWork, runner: Lanes[str], counter: Counter, stream: Stream, limits: Limits, stops: bool
+    ):
+        places = {_WORKERS: runner.ordinary.capacity(), _COMMANDS: runner.prefixed.capacity()}
+        self._plan: Plan[str] = Plan(Limits({**limits.slots(), **places}))
+        work.labels = lambda key: (
+            *labels_of(type(work.graph.tasks[key])),
+            _COMMANDS if key in work.commands else _WORKERS,
+        )
+        self._work, self._runner, self._counter, self._stream, self._stops = work, runner, counter, stream, stops
+        self._failed: list[Event[str]] = []
+
+    def result(self) -> Any:
+        """Run what is to be run and load the result of the root."""
+        root = self._work.graph.root
+        try:
+            for attempt in range(_RELOADS + 1):
+                self._drive()
+                if self._failed:
+                    raise self._error()
+                try:
+                    return self._work.store.load(self._work.versions[root])
+                except MissingResult as error:
+                    if attempt == _RELOADS or not self._work.forget(root) or not self._plan.lose(root):
+                        raise
+                    logger.warning("%s; it is computed again", error)
+        finally:
+            self._runner.stop()
+            self._work.end()
+            self._stream.close()
+
+    def _drive(self) -> None:
+        graph = self._work.graph
+        for event in drive(self._plan, self._work, self._runner, stop_on_failure=self._stops):
+            if event.key is None:
+                continue
+            name = graph.class_name(event.key)
+            self._counter.count(event, name)
+            self._stream.tell(event, name, partial(graph.name_of, event.key))
+            if event.kind == "failed":
+                self._failed.append(event)
+
+    def _error(self) -> FailedTaskError:
+        """All failures; what was not started since the run stopped counts as skipped."""
+        graph = self._work.graph
+        for key in graph.needs:
+            if self._plan.state(key) in ("waiting", "due", "ready"):
+                event = Event("skipped", key)
+                self._counter.count(event, graph.class_name(key))
+                self._stream.tell(event, graph.class_name(key), partial(graph.name_of, key))
+        failures = [failure_of(self._work, str(event.key), event) for event in self._failed]
+        error = FailedTaskError(failures)
+        error.__cause__ = failures[0].error
+        return error
+
+
+def _behind(graph: Graph, given: Mapping[str, Command]) -> dict[str, Command]:
+    """Key → command, for the tasks that run behind one."""
+    if not given:
+        return {}
+    classes = {type(task) for task in graph.tasks.values()}
+    by_class = {cls: command_of(labels_of(cls), given) for cls in classes}
+    found = {key: by_class[type(task)] for key, task in graph.tasks.items()}
+    return {key: command for key, command in found.items() if command is not None}
+
+
+def _progress(graph: Graph, shows: bool, local: bool) -> Sequence[Watcher]:
+    if not shows:
+        return ()
+    from taskproc.watch.progress import progress
+
+    totals: dict[str, int] = {}
+    for key in graph.needs:
+        name = graph.class_name(key)
+        totals[name] = totals.get(name, 0) + 1
+    return (progress(totals, bars=False if local else None),)  # bars would be drawn over a debugger

@@ -1,0 +1,66 @@
+"""What a run did, counted per task class."""
+from __future__ import annotations
+
+from typing import Any
+
+from typing_extensions import TypedDict
+
+from taskproc.kernel.model import Event
+
+
+class RunStats(TypedDict):
+    """Statistics of one run. The dicts go by task name; a class that does not occur is absent.
+
+    Attributes:
+        stats: how many tasks were run (in a dry run: would be run, at most).
+        hits: how many had a fresh result already.
+        failed: how many failed.
+        skipped: how many were not run because of a failure.
+        seconds: time spent in `run_task`, summed over tasks.
+        elapsed: wall time of the whole run in seconds.
+    """
+
+    stats: dict[str, int]
+    hits: dict[str, int]
+    failed: dict[str, int]
+    skipped: dict[str, int]
+    seconds: dict[str, float]
+    elapsed: float
+
+
+# Kind of event → where it is counted
+_KINDS = {"done": "stats", "fresh": "hits", "failed": "failed", "skipped": "skipped"}
+
+
+class Counter:
+    """Counts the events of a run as they come."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, dict[str, int]] = {name: {} for name in _KINDS.values()}
+        self._seconds: dict[str, float] = {}
+
+    def count(self, event: Event[Any], name: str) -> None:
+        """Take an event of a task of the class `name` into account."""
+        if (which := _KINDS.get(event.kind)) is None:
+            return
+        counts = self._counts[which]
+        counts[name] = counts.get(name, 0) + 1
+        seconds = event.detail.get("seconds")
+        if isinstance(seconds, float):
+            self._seconds[name] = self._seconds.get(name, 0.0) + seconds
+
+    def total(self, which: str) -> int:
+        """The sum of `stats`, `hits`, `failed` or `skipped` over all classes."""
+        return sum(self._counts[which].values())
+
+    def stats(self, elapsed: float) -> RunStats:
+        """The statistics so far."""
+        counts = {name: dict(some) for name, some in self._counts.items()}
+        return RunStats(
+            stats=counts["stats"],
+            hits=counts["hits"],
+            failed=counts["failed"],
+            skipped=counts["skipped"],
+            seconds=dict(self._seconds),
+            elapsed=elapsed,
+        )

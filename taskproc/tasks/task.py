@@ -1,0 +1,240 @@
+"""Task: what a user subclasses. Its attributes say what it needs, `run_task` what it does."""
+from __future__ import annotations
+
+from abc import ABCMeta
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Protocol, TypeVar, overload
+
+from typing_extensions import Unpack
+
+from taskproc.errors import BuildError
+from taskproc.store.cache import current
+from taskproc.tasks import looking, reading, running
+from taskproc.tasks.build import build
+from taskproc.tasks.future import Indexable
+from taskproc.tasks.labels import labels_of
+from taskproc.tasks.naming import Identity, brief, task_name
+from taskproc.tasks.running import RunOptions
+from taskproc.tasks.stats import RunStats
+from taskproc.values.encode import json_form
+
+R_co = TypeVar("R_co", covariant=True)
+R = TypeVar("R")
+
+# What the document of the library says not to override
+_FINAL = frozenset(
+    "task_name task_labels task_id task_args task_directory task_stdout task_stderr task_stdout_caller "
+    "task_stderr_caller task_is_done get_result run_graph clear_task clear_all_tasks cli to_json".split()
+)
+
+
+class HasRun(Protocol[R_co]):
+    """Whatever computes a value of this type."""
+
+    def run_task(self) -> R_co: ...
+
+
+class _TaskName:
+    def __get__(self, instance: object, owner: type) -> str:
+        return task_name(owner)
+
+
+class _TaskLabels:
+    def __get__(self, instance: object, owner: type) -> tuple[str, ...]:
+        return labels_of(owner)
+
+
+class TaskType(ABCMeta):
+    """Metaclass of tasks: calling a class gives the one instance of its arguments; a wrong class is refused early."""
+
+    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any):
+        super().__init__(name, bases, namespace, **options)
+        if namespace.get("__module__") != __name__ and (taken := sorted(_FINAL & namespace.keys())):
+            raise BuildError(f"{cls.__qualname__} overrides {', '.join(taken)}: these names are taskproc's own")
+
+    if not TYPE_CHECKING:  # type checkers are to see the signature of __init__
+
+        # Not __init_subclass__ wrapping __init__: @dataclass writes __init__ after that
+        def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+            if not callable(getattr(cls, "run_task", None)):
+                raise BuildError(f"{cls.__qualname__} has no run_task method: define what it computes")
+            return build(cls, args, kwargs)
+
+        def __setattr__(cls, name: str, value: object) -> None:
+            # A dataclass would compare by fields, lose its hash, and show all tasks below it; a task is its key
+            if name not in ("__eq__", "__hash__", "__repr__"):
+                super().__setattr__(name, value)
+
+
+class Task(Indexable, metaclass=TaskType):
+    """A computation with a name, arguments and needs. Subclass it, and build instances inside `with Cache(...):`.
+
+    In `__init__`, set as attributes what it needs: other tasks, `Const`, `FutureList`, `FutureDict`, elements of such
+    (`task['key']`), or plain lists, tuples, dicts and dataclasses that hold them. In `run_task`, read them by
+    `.get_result()` and return a value that cloudpickle can pickle. Two tasks of one class with equal arguments are one.
+
+    Attributes to set on the class, all optional:
+        task_label: a label or several, for rate limits and prefix commands.
+        task_compress_level: gzip level of stored results, 0 (stored) to 9 (small, the default).
+    """
+
+    task_label: ClassVar[str | Sequence[str]] = ()
+    task_compress_level: ClassVar[int] = 9
+
+    task_name: ClassVar = _TaskName()       #: name of the class: module and qualified name. There without a cache, too
+    task_labels: ClassVar = _TaskLabels()   #: the name first, then the class's labels
+
+    if TYPE_CHECKING:
+        _taskproc: Identity
+    else:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            reading.refuse_missing(self, name)
+
+    @property
+    def task_id(self) -> int:
+        """Integer id, unique within the class, the same on every machine: 63 bits of the key."""
+        return self._taskproc.place.id
+
+    @property
+    def task_args(self) -> dict[str, Any]:
+        """The arguments in JSON, by parameter name, defaults included; what JSON cannot say carries a tag."""
+        where = type(self).__qualname__
+        return {
+            key: json_form(value, f"argument {key!r} of {where}") for key, value in self._taskproc.arguments.items()
+        }
+
+    @property
+    def task_directory(self) -> Path:
+        """A directory of its own for the files of this task: empty when an attempt begins, kept with its result.
+
+        Before the first run it is that of the attempt to come. On an input, the directory of the result that is read.
+        """
+        return reading.directory(self._taskproc)
+
+    @property
+    def task_stdout(self) -> Path:
+        """File with what the newest attempt printed; there while it runs, too."""
+        return reading.log(self._taskproc, "stdout")
+
+    @property
+    def task_stderr(self) -> Path:
+        """File with what the newest attempt printed to standard error."""
+        return reading.log(self._taskproc, "stderr")
+
+    @property
+    def task_stdout_caller(self) -> Path:
+        """File with what the prefix command itself printed, in the newest attempt behind one."""
+        return reading.log(self._taskproc, "stdout_caller")
+
+    @property
+    def task_stderr_caller(self) -> Path:
+        """File with what the prefix command itself printed to standard error."""
+        return reading.log(self._taskproc, "stderr_caller")
+
+    def task_is_done(self) -> bool:
+        """Whether a result is stored that is fresh for the present code. Reads a record per task above it."""
+        return looking.is_done(self)
+
+    def get_result(self: HasRun[R]) -> R:
+        """The result. Inside `run_task` of another task: of this run. Outside: the newest that is fresh.
+
+        Loaded anew at each call, never shared. Raises MissingResult, which says why there is none, or CorruptedResult.
+        """
+        value: R = looking.result(self)
+        return value
+
+    @overload
+    def run_graph(
+        self: HasRun[R], *, dry_run: Literal[False] = False, **options: Unpack[RunOptions]
+    ) -> tuple[R, RunStats]: ...
+    @overload
+    def run_graph(
+        self: HasRun[R], *, dry_run: Literal[True], **options: Unpack[RunOptions]
+    ) -> tuple[None, RunStats]: ...
+    def run_graph(self, *, dry_run: bool = False, **options: Unpack[RunOptions]) -> tuple[Any, RunStats]:
+        """Run this task after all that it needs, as far as no fresh result is stored, and keep the results.
+
+        Args:
+            executor: any concurrent.futures executor; it is used, and left open. Default: worker processes of our own.
+            max_workers: how many of these; default: as many as this process may use.
+            rate_limits: label or task name → how many such tasks may run at once, at least 1.
+            prefixes: label or task name → command that the task is run behind, in a fresh interpreter: a string, split
+                as a shell splits words, or a list. The leftmost label of a task that is listed wins. Words may hold
+                {task_name}, {task_id}, {task_directory}, {stdout}, {stderr}. Empty: a fresh interpreter, no command.
+            prefix: the same under its other name.
+            detect_source_change: run a task again when the source of its class has changed.
+            show_progress: show a bar per task class on standard error, or plain lines where it is no terminal.
+            on_error: 'stop': after a failure nothing new starts, what runs may finish. 'continue': whatever does not
+                need a failed task is still run.
+            force: run this task even if its result is fresh.
+            watchers: told what happens, beside the progress display; see taskproc.watch.stream.
+            dry_run: run nothing, and tell in the statistics what would be run (at most); the result is None.
+
+        Returns:
+            the result, and the statistics of the run.
+
+        Raises:
+            FailedTaskError: tasks failed; all else that was computed is stored. CycleError, OptionError, CacheError:
+            nothing was started.
+        """
+        return running.run_graph(self, dry_run=dry_run, **options)
+
+    def clear_task(self) -> None:
+        """Forget the result, files and logs of this task; what needs it will be computed again, all the way down."""
+        identity = self._taskproc
+        if reading.store_of(identity).clear(identity.place):
+            reading.directory(identity)  # there again, and empty: the task may be built for its path alone
+
+    @classmethod
+    def clear_all_tasks(cls) -> None:
+        """Forget all results of this class in the cache in force."""
+        current(f"{cls.__qualname__}.clear_all_tasks() was called").store.clear_all(task_name(cls))
+
+    @classmethod
+    def cli(cls, args: Sequence[str] | None = None, defaults: Any = None) -> None:
+        """Run this class as a command: its parameters are flags, see `--help`. Ends the process with an exit code.
+
+        Args:
+            args: the words of the command line; default: those of the process.
+            defaults: a DefaultArguments; default: the one that was populated, if any.
+        """
+        from taskproc.cli.main import run_class  # the one way up: the seed gives Task this method
+
+        raise SystemExit(run_class(cls, args, defaults))
+
+    def _key_form(self) -> object:
+        place = self._taskproc.place
+        return {"__task__": [place.name, place.key]}
+
+    def _json_form(self) -> object:
+        # Nested tasks by key: their own arguments would double with each level of a graph that shares
+        return self._key_form()
+
+    def to_json(self) -> dict[str, Any]:
+        """Itself as a JSON dictionary: class, id, key and arguments; tasks among these by name and key."""
+        place = self._taskproc.place
+        return {"__task__": [place.name, place.key], "id": place.id, "args": self.task_args}
+
+    def __repr__(self) -> str:
+        return brief(self) if "_taskproc" in vars(self) else f"<{type(self).__qualname__} under construction>"
+
+    if not TYPE_CHECKING:
+
+        def __reduce_ex__(self, protocol: int) -> NoReturn:
+            raise TypeError(f"{self!r} is a task: return its result (get_result()) rather than the task itself")
+
+        def __copy__(self) -> Task:
+            return self
+
+        def __deepcopy__(self, memo: dict[int, object]) -> Task:
+            return self
+
+    # One instance per key
+    def __hash__(self) -> int:
+        return id(self) >> 4
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
