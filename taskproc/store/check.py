@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from taskproc.store import layout
 from taskproc.store.base import Place, Version
 from taskproc.store.claims import EMPTY_CLAIM, is_held
-from taskproc.store.disk import UNREADABLE, DiskStore
+from taskproc.store.disk import DiskStore
+from taskproc.store.folder import UNREADABLE
 from taskproc.store.record import version_of
 
 _CHUNK = 1 << 20
@@ -48,8 +49,8 @@ def check(store: DiskStore) -> Iterator[Finding]:
     May be called while runs are at work; what they do meanwhile is no finding. A run on another machine counts as
     living until this process has seen its beat stand still for the lease. OSError for a folder that cannot be listed.
 
-    Costs a listing a folder, a small read a claim, and a read of every byte of every result: about 1 s a GB that is cached
-    by the system, in pieces of 1 MiB.
+    Costs a listing a folder, a small read a claim, and a read of every byte of every result: about 1 s a GB that is
+    cached by the system, in pieces of 1 MiB.
     """
     observer = DiskStore(store.root, files=store.files)  # no token: our own run is as good as another
     for entry in _entries(observer, store.root):

@@ -14,7 +14,6 @@ import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from taskproc.errors import CacheError
 from taskproc.kernel.model import Elsewhere, Record, Stamp
@@ -23,10 +22,8 @@ from taskproc.store import layout
 from taskproc.store.base import Claim, Facts, Pick, Place, Version
 from taskproc.store.codec import comment_member, compress, footer_member, read_comment, store_form
 from taskproc.store.files import Files, Folder
+from taskproc.store.folder import CacheFolder
 from taskproc.store.record import about, content_of
-
-if TYPE_CHECKING:
-    from taskproc.store.disk import DiskStore
 
 LONG_ENOUGH = 0.02   # seconds of work that are worth the half millisecond of an fsync
 EMPTY_CLAIM = 1.0    # seconds after which a claim that never got its head counts as dead
@@ -36,7 +33,7 @@ _TRIES = 100
 class DiskAttempt:
     """A claim that is held: see Attempt. Keeps two descriptors until it ends."""
 
-    def __init__(self, store: DiskStore, place: Place, number: int, folder: Folder, handle: int, nonce: str):
+    def __init__(self, store: CacheFolder, place: Place, number: int, folder: Folder, handle: int, nonce: str):
         self.number = number
         self.nonce = nonce
         self._store, self._files, self._place = store, store.files, place
@@ -169,7 +166,7 @@ class DiskAttempt:
             return False
 
 
-def claim(store: DiskStore, place: Place, arguments: str, pick: Pick, *, forced: bool) -> Claim:
+def claim(store: CacheFolder, place: Place, arguments: str, pick: Pick, *, forced: bool) -> Claim:
     """The right to make the next version of `place`; see Store.claim."""
     try:
         for _ in range(_TRIES):
@@ -184,7 +181,7 @@ def claim(store: DiskStore, place: Place, arguments: str, pick: Pick, *, forced:
     return Elsewhere()
 
 
-def _try_claim(store: DiskStore, place: Place, arguments: str, pick: Pick, forced: bool) -> Claim | None:
+def _try_claim(store: CacheFolder, place: Place, arguments: str, pick: Pick, forced: bool) -> Claim | None:
     """One try; None if something moved meanwhile and it must be begun anew."""
     files = store.files
     folder = _open_place(files, layout.place_path(store.root, place))
@@ -221,7 +218,7 @@ def _open_place(files: Files, path: str) -> Folder:
 
 
 def _make_claim(
-    store: DiskStore, place: Place, folder: Folder, arguments: str, forced: bool
+    store: CacheFolder, place: Place, folder: Folder, arguments: str, forced: bool
 ) -> DiskAttempt | Elsewhere:
     """The claim of the next number, not looked at again yet."""
     names = store.files.listdir(folder)
@@ -247,7 +244,7 @@ def _make_claim(
     return attempt
 
 
-def _second_look(store: DiskStore, place: Place, attempt: DiskAttempt, folder: Folder, pick: Pick) -> Claim | None:
+def _second_look(store: CacheFolder, place: Place, attempt: DiskAttempt, folder: Folder, pick: Pick) -> Claim | None:
     """Look again after the claim: another host may have published between our look and it, so this look bears load."""
     files, number = store.files, attempt.number
     names = files.listdir(folder)
@@ -269,7 +266,7 @@ def _second_look(store: DiskStore, place: Place, attempt: DiskAttempt, folder: F
     return attempt
 
 
-def is_held(store: DiskStore, folder: Folder, number: int) -> bool:
+def is_held(store: CacheFolder, folder: Folder, number: int) -> bool:
     """Whether the claim `number` belongs to a run that lives.
 
     One of our own run does not count: it is a dead worker's, since we have its ticket.
@@ -294,7 +291,7 @@ def is_held(store: DiskStore, folder: Folder, number: int) -> bool:
     return token != store.token and store.witness.lives(token)
 
 
-def resume(store: DiskStore, place: Place, number: int) -> DiskAttempt | None:
+def resume(store: CacheFolder, place: Place, number: int) -> DiskAttempt | None:
     """Continue an attempt that this run claimed in another process."""
     attempt = _reopen(store, place, number)
     if attempt is not None:
@@ -302,7 +299,7 @@ def resume(store: DiskStore, place: Place, number: int) -> DiskAttempt | None:
     return attempt
 
 
-def _reopen(store: DiskStore, place: Place, number: int) -> DiskAttempt | None:
+def _reopen(store: CacheFolder, place: Place, number: int) -> DiskAttempt | None:
     files = store.files
     try:
         folder = files.open_folder(layout.place_path(store.root, place))
@@ -322,7 +319,7 @@ def _reopen(store: DiskStore, place: Place, number: int) -> DiskAttempt | None:
     return attempt
 
 
-def bury(store: DiskStore, place: Place, why: Mapping[str, object]) -> None:
+def bury(store: CacheFolder, place: Place, why: Mapping[str, object]) -> None:
     """Turn the claim that a dead worker of this run left into a failed attempt, so that people can read why."""
     try:
         names = store.files.listdir(layout.place_path(store.root, place))

@@ -8,81 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from taskproc.errors import CorruptedResult, MissingResult
 from taskproc.store import claims, layout
 from taskproc.store.base import Claim, Pick, Place, Version
-from taskproc.store.codec import FOOTER, footer_member, read_comment, record_length, stored_value
-from taskproc.store.files import Files, Folder
-from taskproc.store.marks import Witness
-from taskproc.store.record import version_of
-
-_TAIL = 4096  # most records fit: one read gets record and footer
-UNREADABLE = (OSError, ValueError, KeyError, TypeError)  # what reading a damaged, foreign or retired file may raise
+from taskproc.store.codec import stored_value
+from taskproc.store.folder import UNREADABLE, CacheFolder
 
 
-class DiskStore:
-    """The store in the folder `root`.
-
-    Args:
-        root: absolute path of the cache.
-        token: of the run in whose name claims are made; only `claim` needs one.
-    """
-
-    def __init__(self, root: str, token: str = "", files: Files | None = None):
-        self.root = root
-        self.token = token
-        self.files = files or Files()
-        self.witness = Witness(root)
-
-    def look(self, place: Place) -> Iterator[Version]:
-        """Published versions, newest first; see Store.look."""
-        path = layout.place_path(self.root, place)
-        try:
-            folder = self.files.open_folder(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        try:
-            yield from self.versions(folder, place, self.files.listdir(folder))
-        finally:
-            self.files.close_folder(folder)
-
-    def versions(self, folder: Folder, place: Place, names: list[str]) -> Iterator[Version]:
-        """The readable versions among the `names` of an open folder, newest first."""
-        for number in layout.numbers(names)["result"]:
-            try:
-                yield self._read(folder, place, number)
-            except UNREADABLE:
-                continue  # damaged, foreign or just retired: not a version of this place; `check` tells of it
-
-    def _read(self, folder: Folder, place: Place, number: int) -> Version:
-        path = os.path.join(layout.place_path(self.root, place), layout.result_file(number))
-        return version_of(place, path, self.record(folder, number))
-
-    def record(self, folder: Folder, number: int) -> dict[str, Any]:
-        """What the record of a published version says, whosever it is. Raises one of UNREADABLE."""
-        handle = self.files.read_only(folder, layout.result_file(number))
-        try:
-            size = self.files.size(handle)
-            tail = self.files.read(handle, min(size, _TAIL), max(0, size - _TAIL))
-            length = record_length(tail[-FOOTER:])
-            if length + FOOTER > size:
-                raise ValueError("the record is longer than the file")
-            if length + FOOTER > len(tail):
-                tail = self.files.read(handle, length + FOOTER, max(0, size - length - FOOTER))
-        finally:
-            self.files.close(handle)
-        record, footer = tail[-FOOTER - length : -FOOTER], tail[-FOOTER:]
-        if footer_member(record) != footer:
-            raise ValueError("record and footer do not match")
-        content = read_comment(record)
-        if content["n"] != number or content["size"] + length + FOOTER != size:
-            raise ValueError("the record is of another file")
-        return content
+class DiskStore(CacheFolder):
+    """The store in a cache folder; see Store for what each verb promises."""
 
     def load(self, version: Version) -> object:
         """The value of a version; see Store.load."""
@@ -115,7 +52,7 @@ class DiskStore:
     def _was_replaced(self, version: Version) -> bool:
         # Numbers begin anew after a clear: under this name there may be a good result that is not the one we looked at.
         try:
-            now = self._read(os.path.dirname(version.path), version.place, version.record.number)
+            now = self.read_version(os.path.dirname(version.path), version.place, version.record.number)
         except UNREADABLE:
             return False
         return (now.head_digest, now.digest) != (version.head_digest, version.digest)
@@ -146,15 +83,11 @@ class DiskStore:
     def directory(self, place: Place) -> Path:
         """The data directory of the newest version or, before there is one, of the next attempt; made if possible."""
         path = layout.place_path(self.root, place)
-        found = layout.numbers(self._names(path))
+        found = layout.numbers(self.names(path))
         number = found["result"][0] if found["result"] else layout.highest(found) + 1
         directory = os.path.join(path, layout.data_folder(number))
         _try(lambda: self.files.makedirs(directory))
         return Path(directory)
-
-    def highest(self, place: Place) -> int:
-        """The highest number in use at `place`, 0 if none. One listing."""
-        return layout.highest(layout.numbers(self._names(layout.place_path(self.root, place))))
 
     def log_path(self, place: Place, stream: str) -> Path:
         """Where the newest attempt prints to `stream`, or the first will. Not made by asking."""
@@ -168,9 +101,6 @@ class DiskStore:
             _try(path.touch)
         return path
 
-    def _names(self, path: str) -> list[str]:
-        return [entry.name for entry in self.files.scandir(path)]
-
     def clear(self, place: Place) -> bool:
         """Forget all of `place`; see Store.clear."""
         return self.discard(layout.place_path(self.root, place))
@@ -178,25 +108,6 @@ class DiskStore:
     def clear_all(self, name: str) -> bool:
         """Forget every result of a class; see Store.clear_all."""
         return self.discard(layout.class_path(self.root, name))
-
-    def discard(self, path: str) -> bool:
-        """Move a path into the trash, and empty that unless a run is at work on the cache."""
-        trash = os.path.join(self.root, "trash")
-        if not os.path.lexists(path):
-            return False
-        self.files.makedirs(trash)
-        moved = self.files.move(path, os.path.join(trash, uuid.uuid4().hex))
-        if not self.witness.others():
-            for entry in self.files.scandir(trash):
-                self.files.remove_tree(entry.path)
-        return moved
-
-    def places(self) -> Iterator[tuple[str, int]]:
-        """Name and id of everything that has a folder; see Store.places."""
-        for entry in self.files.scandir(self.root):
-            for task in self.files.scandir(os.path.join(entry.path, "results")):
-                if task.name.isascii() and task.name.isdigit() and task.is_dir(follow_symlinks=False):
-                    yield layout.task_name(entry.name), int(task.name)
 
 
 def _try(change: Callable[[], object]) -> None:

@@ -1,0 +1,40 @@
+"""Tests of the far end of a prefix command."""
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+from jobs import boom, call, problem, run_python, same, value
+
+from taskproc.run.setup import Setup
+
+
+@pytest.mark.parametrize("arguments", [(), ("a", "b")])
+def test_wrong_usage(arguments: tuple[str, ...]) -> None:
+    """One file and nothing else."""
+    ended = run_python("-m", "taskproc.run.entry", *arguments)
+
+    assert (2, "usage: python -m taskproc.run.entry FILE\n") == (ended.returncode, ended.stderr)
+
+
+def test_a_file_that_is_not_seen(tmp_path: Path) -> None:
+    """The far end says what is most likely wrong."""
+    ended = run_python("-m", "taskproc.run.entry", str(tmp_path / "job"))
+
+    assert 1 == ended.returncode
+    assert "is its folder shared with this host?" in ended.stderr
+
+
+@pytest.mark.parametrize(("job", "code"), [(call(same, 7), 0), (call(boom, "x"), 1)])
+def test_a_job_leaves_its_marks(tmp_path: Path, job: object, code: int) -> None:
+    """The mark of its start and the outcome, whole; the exit code says whether it failed."""
+    file = tmp_path / "job"
+    file.write_bytes(pickle.dumps((Setup.here(), pickle.dumps(job))))
+
+    ended = run_python("-m", "taskproc.run.entry", "job", cwd=tmp_path)
+    outcome = pickle.loads((tmp_path / "job.outcome").read_bytes())
+
+    assert code == ended.returncode
+    assert {"job", "job.started", "job.outcome"} == {path.name for path in tmp_path.iterdir()}
+    assert "7" == value(outcome) if code == 0 else "KeyError: 'x'" == problem(outcome).text

@@ -1,0 +1,182 @@
+"""Tests of the inbox."""
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+from jobs import LIMIT
+
+from taskproc.run.inbox import Inbox
+
+
+@pytest.fixture
+def inbox() -> Iterator[Inbox[int]]:
+    inbox: Inbox[int] = Inbox()
+    yield inbox
+    inbox.close()
+
+
+def test_items_are_told_once_in_their_order(inbox: Inbox[int]) -> None:
+    """One wait has all that came before it, and the next has nothing of that."""
+    inbox.put(1)
+    inbox.put(2)
+
+    assert [1, 2] == inbox.wait(None)
+    assert [] == inbox.wait(0)
+
+
+def test_what_was_told_stays_with_who_was_told(inbox: Inbox[int]) -> None:
+    """A later wait does not reach into an earlier answer."""
+    inbox.put(1)
+    told = inbox.wait(0)
+    inbox.put(2)
+    inbox.wait(0)
+
+    assert [1] == told
+
+
+def test_nothing_of_many_threads_is_lost(inbox: Inbox[int]) -> None:
+    """Items of many threads are all told, whether the driver sleeps or not."""
+    threads = [threading.Thread(target=lambda: [inbox.put(number) for number in range(1000)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+
+    told: list[int] = []
+    while len(told) < 4000:
+        part = inbox.wait(LIMIT)
+        assert part
+        told += part
+
+    assert sorted([*range(1000)] * 4) == sorted(told)
+
+
+def test_a_put_wakes_the_sleeper(inbox: Inbox[int]) -> None:
+    """A wait without bound, which nothing else would end."""
+
+    def put_to_a_sleeper() -> None:
+        while not inbox._asleep:
+            os.sched_yield()
+        inbox.put(1)
+
+    threading.Thread(target=put_to_a_sleeper, daemon=True).start()
+
+    assert [1] == inbox.wait(LIMIT)
+
+
+def test_a_watched_source_is_read_within_wait(inbox: Inbox[int]) -> None:
+    """`on_ready` is called in the thread that waits, and what it puts is told by the same wait."""
+    here, there = socket.socketpair()
+    threads = []
+
+    def on_ready() -> None:
+        threads.append(threading.current_thread())
+        inbox.put(len(here.recv(10)))
+
+    inbox.watch(here, on_ready)
+    there.send(b"abc")
+
+    assert [3] == inbox.wait(LIMIT)
+    assert [threading.current_thread()] == threads
+    inbox.unwatch(here)
+    there.send(b"abc")
+    assert [] == inbox.wait(0)
+    here.close()
+    there.close()
+
+
+def test_a_source_that_brings_no_item_does_not_end_the_wait(inbox: Inbox[int]) -> None:
+    """Half a message is no reason to return with nothing."""
+    here, there = socket.socketpair()
+    parts: list[bytes] = []
+
+    def on_ready() -> None:
+        parts.append(here.recv(1))
+        if len(parts) == 2:
+            inbox.put(7)
+
+    inbox.watch(here, on_ready)
+    there.send(b"ab")
+
+    assert [7] == inbox.wait(LIMIT)
+    here.close()
+    there.close()
+
+
+def test_a_watched_source_does_not_starve_beside_items(inbox: Inbox[int]) -> None:
+    """A wait that finds items looks at the sources too."""
+    here, there = socket.socketpair()
+    inbox.watch(here, lambda: inbox.put(len(here.recv(10))))
+    there.send(b"abc")
+    inbox.put(1)
+
+    assert [1, 3] == inbox.wait(None)
+    here.close()
+    there.close()
+
+
+def test_a_source_forgotten_by_another_is_not_called(inbox: Inbox[int]) -> None:
+    """Of two that are ready at once, the first may close the second."""
+    pairs = [socket.socketpair() for _ in range(2)]
+    called = []
+
+    def on_ready(index: int) -> None:
+        called.append(index)
+        other = pairs[1 - index][0]
+        inbox.unwatch(other)
+        inbox.unwatch(other)
+        other.close()
+        pairs[index][0].recv(10)
+        inbox.put(index)
+
+    for index, (here, there) in enumerate(pairs):
+        inbox.watch(here, lambda index=index: on_ready(index))  # type: ignore[misc]
+        there.send(b"!")
+
+    assert called == inbox.wait(LIMIT)
+    assert 1 == len(called)
+    for pair in pairs:
+        pair[0].close()
+        pair[1].close()
+
+
+def test_an_interrupt_loses_nothing(inbox: Inbox[int]) -> None:
+    """Ctrl-C while the driver listens passes through; the item that had come is told by the next wait."""
+    here, there = socket.socketpair()
+
+    def on_ready() -> None:
+        inbox.put(len(here.recv(10)))
+        signal.raise_signal(signal.SIGINT)
+
+    inbox.watch(here, on_ready)
+    there.send(b"abc")
+
+    with pytest.raises(KeyboardInterrupt):
+        inbox.wait(LIMIT)
+    assert [3] == inbox.wait(0)
+    here.close()
+    there.close()
+
+
+def test_an_interrupt_ends_a_wait_without_bound(inbox: Inbox[int]) -> None:
+    """Ctrl-C is not held back by an empty inbox, and a put afterwards is told."""
+    pid = os.getpid()
+
+    with pytest.raises(KeyboardInterrupt):  # the signal may come before the wait begins
+        threading.Thread(target=os.kill, args=(pid, signal.SIGINT)).start()
+        inbox.wait(None)
+    inbox.put(1)
+
+    assert [1] == inbox.wait(0)
+
+
+def test_a_put_after_close_is_harmless() -> None:
+    """A late thread does not fail because nobody reads any more."""
+    inbox: Inbox[int] = Inbox()
+    inbox.close()
+    inbox.put(1)
+
+    assert inbox._button.fileno() == -1

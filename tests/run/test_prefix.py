@@ -1,0 +1,283 @@
+"""Tests of the runner for jobs behind a command."""
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from jobs import (
+    boom,
+    call,
+    endings,
+    executable,
+    exit_at_once,
+    fifo,
+    is_gone,
+    kill_self,
+    look_at_process,
+    problem,
+    read_fifo,
+    same,
+    ticket,
+    value,
+    variables,
+)
+
+from taskproc.errors import OptionError
+from taskproc.kernel.model import Failed, Outcome
+from taskproc.run.base import Ending, Job
+from taskproc.run.inbox import Inbox
+from taskproc.run.prefix import PrefixedJob, PrefixRunner, fill, split_prefix
+from taskproc.run.problem import rebuild
+
+
+@dataclass
+class Desk:
+    """A runner, and where its jobs lie."""
+
+    runner: PrefixRunner[str]
+    folder: Path
+
+    def start(self, number: int, job: Job[str], *command: str) -> None:
+        stdout, stderr = self.folder / "out.txt", self.folder / "err.txt"
+        self.runner.start(ticket(number), PrefixedJob(command, job, self.folder / "jobs", stdout, stderr))
+
+    def run(self, job: Job[str], *command: str) -> Outcome[str]:
+        self.start(1, job, *command)
+        return endings(self.runner, 1)[1]
+
+    def left(self) -> list[str]:
+        return sorted(path.name for path in (self.folder / "jobs").iterdir())
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    inbox: Inbox[Ending[str]] = Inbox()
+    runner: PrefixRunner[str] = PrefixRunner(inbox)
+    yield Desk(runner, tmp_path)
+    runner.stop()
+    inbox.close()
+
+
+def test_a_command_carries_the_job(desk: Desk) -> None:
+    """What runs behind the command gives the outcome; both log files are there, and nothing else is left."""
+    assert "7" == value(desk.run(call(same, 7), "env", "A=b"))
+    assert ("", "") == ((desk.folder / "out.txt").read_text(), (desk.folder / "err.txt").read_text())
+    assert [] == desk.left()
+
+
+def test_the_command_and_the_job_print_into_the_logs(desk: Desk) -> None:
+    """Behind what stood there."""
+    (desk.folder / "out.txt").write_text("before\n")
+    desk.run(call(print, "job"), "sh", "-c", 'echo command; echo complaint >&2; "$@"', "sh")
+
+    assert "before\ncommand\njob\n" == (desk.folder / "out.txt").read_text()
+    assert "complaint\n" == (desk.folder / "err.txt").read_text()
+
+
+def test_the_far_end_is_set_up_like_here_but_keeps_its_environment(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folder and import path come along; what the command sets for the task stays, what started it does not."""
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    monkeypatch.setenv("HOME", "/here")
+    names = ["HOME", "PYTHONPATH", "PYTHONSAFEPATH", "TASKPROC_LIFELINE"]
+    desk.start(1, call(look_at_process), "env", "TASKPROC_TEST=there")
+    desk.start(2, call(variables, *names), "env", "HOME=/there")
+
+    found = endings(desk.runner, 2)
+
+    assert value(found[1]).startswith(f"({os.getcwd()!r}, 'there', ")
+    assert str(["/there", os.environ.get("PYTHONPATH"), None, None]) == value(found[2])
+
+
+@pytest.mark.parametrize("name", ["with space", "qu'o\"te;$HOME*\n", "-n"])
+def test_no_path_is_misread(desk: Desk, name: str) -> None:
+    """There is no shell that could."""
+    desk.folder = desk.folder / name
+    desk.folder.mkdir()
+
+    assert "7" == value(desk.run(call(same, 7), "env"))
+
+
+def test_the_exception_of_the_job_comes_back(desk: Desk) -> None:
+    """Exit code 1 of the far end is no fault of the command."""
+    found = problem(desk.run(call(boom, "x"), "nice"))
+
+    assert ("exception", "KeyError: 'x'") == (found.kind, found.text)
+    assert ("x",) == rebuild(found).args
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "text"),
+    [
+        (("no-such-command", "-q"), None, "prefix command 'no-such-command' was not found; is it installed"),
+        (("/dev/null",), None, "prefix command '/dev/null' is not executable"),
+        (("sh", "-c", "echo bad queue >&2; exit 3"), 3, "exited with code 3 before it started the task\nbad queue"),
+        (("sh", "-c", "kill -9 $$"), -9, "was killed by signal 9 (SIGKILL) before it started the task"),
+        (("true",), 0, "ended with code 0 but never started the task; does it wait for the job (e.g. jbsub -wait)?"),
+    ],
+)
+def test_what_is_wrong_with_the_command_is_told(
+    desk: Desk, command: tuple[str, ...], code: int | None, text: str
+) -> None:
+    """It was not found, failed, or never started the task: three different faults of the user's command."""
+    (desk.folder / "err.txt").write_text("of an earlier attempt\n")
+    found = problem(desk.run(call(same, 1), *command))
+
+    assert ("prefix", code) == (found.kind, found.exit_code)
+    assert text in found.text
+    assert "earlier" not in found.text
+    assert [] == desk.left()
+
+
+@pytest.mark.parametrize(
+    ("job", "command", "code", "text"),
+    [
+        (call(exit_at_once, 0), ("nice",), 0, "its process exited with code 0 without an answer"),
+        (call(exit_at_once, 7), ("nice",), 7, "and the prefix command 'nice' exited with code 7"),
+        (call(kill_self, signal.SIGKILL), ("sh", "-c", '"$@"; exit $?', "sh"), 137, "exited with code 137"),
+    ],
+)
+def test_the_death_of_the_task_is_no_fault_of_the_command(
+    desk: Desk, job: Job[str], command: tuple[str, ...], code: int, text: str
+) -> None:
+    """It had been started, so it died."""
+    found = problem(desk.run(job, *command))
+
+    assert ("died", code) == (found.kind, found.exit_code)
+    assert text in found.text
+
+
+def test_an_outcome_that_shows_late_is_waited_for(tmp_path: Path) -> None:
+    """On a network folder, for as long as the patience lasts; whatever the command did with it."""
+    inbox: Inbox[Ending[str]] = Inbox()
+    runner: PrefixRunner[str] = PrefixRunner(inbox, patience=30)
+    desk = Desk(runner, tmp_path)
+    pipe = fifo(tmp_path / "pipe")
+    slow = 'read go < "$0"; "$@"'
+    desk.start(1, call(same, 7), "setsid", "-f", "sh", "-c", slow, pipe)
+
+    assert [] == list(runner.wait(0.1))
+    Path(pipe).write_text("go\n")
+    assert "7" == value(endings(runner, 1)[1])
+    runner.stop()
+    inbox.close()
+
+
+def test_stop_ends_the_waiting_for_a_late_outcome(tmp_path: Path) -> None:
+    """Patience is not paid by who calls off."""
+    inbox: Inbox[Ending[str]] = Inbox()
+    runner: PrefixRunner[str] = PrefixRunner(inbox, patience=1000)
+    Desk(runner, tmp_path).start(1, call(same, 7), "true")
+
+    runner.stop()
+
+    assert [] == list(inbox.wait(0))
+    inbox.close()
+
+
+def test_a_file_that_is_no_outcome_is_told(desk: Desk) -> None:
+    """Foreign bytes fail the task, not the run."""
+    found = desk.run(call(same, 7), "sh", "-c", 'for file; do :; done; echo nonsense > "$file.outcome"', "sh")
+
+    assert "the outcome of the job could not be unpickled: " in problem(found).text
+
+
+def test_a_log_that_cannot_be_written_is_an_ending(desk: Desk) -> None:
+    """As is any other file that the runner needs."""
+    (desk.folder / "out.txt").mkdir()
+
+    assert "IsADirectoryError" in problem(desk.run(call(same, 1))).text
+    assert [] == desk.left()
+
+
+def test_a_command_may_be_killed_while_it_runs(desk: Desk) -> None:
+    """Its children are, too."""
+    pipe, told = fifo(desk.folder / "pipe"), fifo(desk.folder / "told")
+    desk.start(1, call(read_fifo, pipe), "sh", "-c", f'sleep 1000 & echo $$ $! > "{told}"; "$@"', "sh")
+    command, child = map(int, Path(told).read_text().split())
+    os.kill(command, signal.SIGTERM)
+
+    assert -15 == problem(endings(desk.runner, 1)[1]).exit_code
+    assert is_gone(child)
+
+
+def test_a_missing_working_directory_is_told(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A far end that does not see it would misread every relative path."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    script = executable(tmp_path / "command", f'#!/bin/sh\nrmdir "{tmp_path}/gone"\ncd /\n"$@"\n')
+
+    found = problem(desk.run(call(same, 1), script))
+
+    assert "prefix" == found.kind
+    assert f"the working directory '{tmp_path / 'gone'}' cannot be used" in found.text
+
+
+def test_a_prefixed_job_can_be_called_here(tmp_path: Path) -> None:
+    """Without its command."""
+    job = PrefixedJob(("no-such-command",), call(os.getpid), tmp_path, tmp_path, tmp_path)
+
+    assert str(os.getpid()) == value(job())
+
+
+def test_no_room_is_refused() -> None:
+    """Where it is given."""
+    with pytest.raises(OptionError, match="at least 1, got 0"):
+        PrefixRunner(Inbox(), 0)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "words"),
+    [
+        ("jbsub -wait -mem 64g", ("jbsub", "-wait", "-mem", "64g")),
+        ("srun --comment='a b'", ("srun", "--comment=a b")),
+        ("", ()),
+        (["srun", "a b"], ("srun", "a b")),
+    ],
+)
+def test_a_prefix_is_split_as_by_a_shell(prefix: str | list[str], words: tuple[str, ...]) -> None:
+    """A sequence is taken as it is."""
+    assert words == split_prefix(prefix)
+
+
+def test_an_open_quote_is_refused() -> None:
+    """With the prefix and what is wrong with it."""
+    with pytest.raises(OptionError, match="prefix \"srun 'a\" cannot be split into words: No closing quotation"):
+        split_prefix("srun 'a")
+
+
+@pytest.mark.parametrize(
+    ("word", "filled"),
+    [
+        ("-o{stdout}", "-o/a b/out"),
+        ("{task_name}-{task_id}", "m.T-5"),
+        ("{other} {} {{stdout} ${HOME} {", "{other} {} {/a b/out ${HOME} {"),
+        ("{stderr}", "{stderr}"),
+        ("{task_directory}", "{task_id}"),
+    ],
+)
+def test_places_are_filled_and_other_braces_stay(word: str, filled: str) -> None:
+    """A value is never split, and not filled in its turn."""
+    values = {"stdout": "/a b/out", "task_name": "m.T", "task_id": "5", "task_directory": "{task_id}", "other": "no"}
+
+    assert (filled, "x") == fill([word, "x"], values)
+
+
+def test_a_plain_job_is_a_fault_of_ours(desk: Desk) -> None:
+    """Whoever sends one here has mixed up the lanes."""
+    with pytest.raises(AssertionError, match="this is a bug"):
+        desk.runner.start(ticket(1), call(same, 1))
+
+
+def test_failed_far_ends_exit_with_1(desk: Desk) -> None:
+    """A command that looks at the exit code of the task sees the truth."""
+    command = ("sh", "-c", '"$@"; echo "code $?"', "sh")
+    assert isinstance(desk.run(call(boom, "x"), *command), Failed)
+    desk.run(call(same, 1), *command)
+
+    assert "code 1\ncode 0\n" == (desk.folder / "out.txt").read_text()

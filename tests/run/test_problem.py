@@ -1,0 +1,208 @@
+"""Tests of problems and of the exceptions they stand for."""
+from __future__ import annotations
+
+import pickle
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jobs import boom, call, run_python
+
+from taskproc.errors import PrefixError, UnstorableResult, WorkerDied
+from taskproc.kernel.model import Problem
+from taskproc.run import problem as module
+from taskproc.run.pool import LocalExecutor
+from taskproc.run.problem import RemoteError, death_text, exit_text, last_lines, problem_of, rebuild
+
+
+class Plain(Exception):
+    pass
+
+
+class Changing(Exception):
+    """Unpickles, but says something else then."""
+
+    def __init__(self, text: str):
+        super().__init__(f"<{text}>")
+
+
+class TwoArguments(Exception):
+    """Does not unpickle: its arguments are not those of its __init__."""
+
+    def __init__(self, first: str, second: str):
+        super().__init__(first + second)
+
+
+class Silent(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+def holding_a_lock() -> Exception:
+    error = Plain("locked")
+    error.lock = threading.Lock()  # type: ignore[attr-defined]
+    return error
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), KeyError(("a", 1)), Plain(), Plain("a", 2), SystemExit(3), OSError(2, "no")]
+)
+def test_an_exception_comes_back_as_itself(error: BaseException) -> None:
+    """Class, arguments and text survive the border."""
+    problem = pickle.loads(pickle.dumps(problem_of(error)))
+
+    again = rebuild(problem)
+
+    assert (type(error), error.args, str(error)) == (type(again), again.args, str(again))
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (Changing("x"), "Changing: <x>"),
+        (TwoArguments("a", "b"), "TwoArguments: ab"),
+        (holding_a_lock(), "Plain: locked"),
+        (Plain("x" * 2_000_000), "Plain: " + "x" * 993),
+    ],
+)
+def test_one_that_does_not_survive_has_a_stand_in(error: Exception, text: str) -> None:
+    """What would come back changed, or not at all, or is too big, is told in words."""
+    problem = problem_of(error)
+
+    again = rebuild(problem)
+
+    assert problem.error is None
+    assert (RemoteError, text) == (type(again), str(again))
+
+
+def test_bytes_that_cannot_be_read_have_a_stand_in() -> None:
+    """A module that does not import here costs the exception, not its text."""
+    again = rebuild(Problem("exception", "E: words", error=b"\x80\x05cno_such_module\nE\n."))
+
+    assert (RemoteError, "E: words") == (type(again), str(again))
+
+
+def test_in_one_process_the_exception_itself_is_kept() -> None:
+    """Nothing is pickled where nothing travels."""
+    error = holding_a_lock()
+
+    assert rebuild(problem_of(error, pickled=False)) is error
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("died", WorkerDied), ("prefix", PrefixError), ("result", UnstorableResult)]
+)
+def test_other_kinds_are_errors_of_ours(kind: str, expected: type[Exception]) -> None:
+    """Each kind has its class; an exception behind it is its cause."""
+    again = rebuild(Problem(kind, "words", error=ValueError("behind")))
+
+    assert (expected, "words", "behind") == (type(again), str(again), str(again.__cause__))
+
+
+def test_an_error_of_ours_is_not_wrapped_again() -> None:
+    """A result that could not be stored comes back as what the store raised."""
+    error = UnstorableResult("words")
+
+    assert rebuild(Problem("result", "UnstorableResult: words", error=error)) is error
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ValueError("one\ntwo"), "ValueError: one …"),
+        (ValueError(), "ValueError"),
+        (ValueError("\x1b[31mred\x00 \ud800"), "ValueError: \\x1b[31mred\\x00 \\ud800"),
+        (Silent(), "Silent: <its __str__ raised ValueError>"),
+    ],
+)
+def test_the_text_is_one_harmless_line(error: Exception, text: str) -> None:
+    """Nothing in it steers a terminal or fails to encode."""
+    assert text == problem_of(error).text
+    assert problem_of(error).traceback.encode()
+
+
+def traceback_of(function: Any, *arguments: Any) -> str:
+    """Raised through frames of the package."""
+    error = LocalExecutor().submit(function, *arguments).exception()
+    assert error is not None
+    return problem_of(error).traceback
+
+
+def chained() -> None:
+    try:
+        boom("inner")
+    except KeyError as error:
+        raise ValueError("outer") from error
+
+
+def test_the_traceback_is_the_users_own() -> None:
+    """Causes are told, frames of the package are not."""
+    text = traceback_of(chained)
+
+    assert str(Path(module.__file__).parent) not in text
+    assert "in boom" in text
+    assert "in chained" in text
+    assert "KeyError: 'inner'" in text
+    assert text.endswith("ValueError: outer\n")
+
+
+def test_a_traceback_of_nothing_but_ours_stays() -> None:
+    """A fault of the package is not hidden."""
+    assert "pool.py" in traceback_of(call)
+
+
+def test_a_huge_traceback_is_cut_in_its_middle() -> None:
+    """Both ends are kept."""
+    text = problem_of(ValueError("a" + "x" * 500_000 + "z")).traceback
+
+    assert len(text) < 110_000
+    assert text.startswith("ValueError: a")
+    assert text.endswith("z\n")
+
+
+SCRIPT = """
+import pickle
+from pathlib import Path
+from taskproc.run.problem import problem_of, rebuild
+class Mine(Exception): pass
+if __name__ == '__main__':
+    Path('main').write_bytes(pickle.dumps(problem_of(Mine('x'))))
+    for path in sorted(path for path in (Path('main'), Path('other')) if path.exists()):
+        print(path, type(rebuild(pickle.loads(path.read_bytes()))) is Mine)
+"""
+OTHER = """
+import pickle, script
+from pathlib import Path
+from taskproc.run.problem import problem_of, rebuild
+assert type(rebuild(pickle.loads(Path('main').read_bytes()))) is script.Mine
+Path('other').write_bytes(pickle.dumps(problem_of(script.Mine('x'))))
+"""
+
+
+def test_a_class_of_main_is_known_again(tmp_path: Path) -> None:
+    """Raised as `__main__.Mine` in one process, or as `script.Mine` in another, it is one class to `except`."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    (tmp_path / "other.py").write_text(OTHER)
+    run_python("script.py", cwd=tmp_path)
+    run_python("other.py", cwd=tmp_path)
+
+    seen = run_python("script.py", cwd=tmp_path)
+
+    assert "main True\nother True\n" == seen.stdout, seen.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [(3, "exited with code 3"), (-9, "was killed by signal 9 (SIGKILL)"), (-99, "was killed by signal 99")],
+)
+def test_an_exit_code_in_words(code: int, text: str) -> None:
+    """Signals bear their name, where they have one; a death is told to be one."""
+    assert text == exit_text(code)
+    assert death_text(code).startswith(text)
+
+
+def test_last_lines_are_few_and_harmless() -> None:
+    """The end of a log, without what a terminal would obey."""
+    assert "8\n9\n\\x1b[2J" == last_lines(b"\n".join(b"%d" % number for number in range(10)) + b"\n\x1b[2J\n", 3)
+    assert "" == last_lines(b"\n")

@@ -1,0 +1,213 @@
+"""What holds for every runner."""
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+from jobs import (
+    Call,
+    boom,
+    call,
+    endings,
+    exit_at_once,
+    fifo,
+    hang_with_child,
+    is_gone,
+    journal,
+    kill_self,
+    leave,
+    problem,
+    read_fifo,
+    same,
+    ticket,
+    value,
+)
+
+from taskproc.kernel.model import Failed
+from taskproc.run.base import Ending, Job, Runner
+from taskproc.run.inbox import Inbox
+from taskproc.run.lanes import Lanes
+from taskproc.run.pool import LocalExecutor, PoolRunner
+from taskproc.run.prefix import PrefixedJob, PrefixRunner
+from taskproc.run.resident import ResidentRunner
+
+OURS = ["resident", "prefix"]
+PROCESSES = [*OURS, "processes", "lanes"]
+ALL = [*PROCESSES, "threads", "local"]
+
+
+@dataclass
+class Case:
+    """A runner with room for two (but for the local one), and what makes a job one for it."""
+
+    runner: Runner[str]
+    wrap: Callable[[Job[str]], Job[str]]
+
+    def start(self, number: int, job: Job[str]) -> None:
+        self.runner.start(ticket(number), self.wrap(job))
+
+
+def plain(job: Job[str]) -> Job[str]:
+    return job
+
+
+@pytest.fixture
+def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
+    inbox: Inbox[Ending[str]] = Inbox()
+    executors: dict[str, Callable[[], Executor]] = {
+        "processes": lambda: ProcessPoolExecutor(2, get_context("spawn")),
+        "threads": lambda: ThreadPoolExecutor(2),
+        "local": LocalExecutor,
+    }
+    executor: Executor | None = None
+
+    def prefixed(job: Job[str]) -> Job[str]:
+        return PrefixedJob((), job, tmp_path / "jobs", tmp_path / "out", tmp_path / "err")
+
+    if request.param in executors:
+        executor = executors[request.param]()
+        case = Case(PoolRunner(executor, inbox), plain)
+    elif request.param == "resident":
+        case = Case(ResidentRunner(inbox, 2), plain)
+    elif request.param == "prefix":
+        case = Case(PrefixRunner(inbox, 2), prefixed)
+    else:
+        case = Case(Lanes(inbox, ResidentRunner(inbox, 1), PrefixRunner(inbox, 1)), plain)
+    yield case
+    case.runner.stop()
+    if executor is not None:
+        executor.shutdown()
+    inbox.close()
+
+
+def on(*names: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("case", names, indirect=True)
+
+
+@on(*ALL)
+def test_each_outcome_arrives_once_with_its_ticket(case: Case) -> None:
+    """Every start has one ending, under its own ticket."""
+    for number in range(3):
+        case.start(number, call(same, f"value {number}"))
+
+    found = endings(case.runner, 3)
+
+    assert {0: "value 0", 1: "value 1", 2: "value 2"} == {number: value(found[number]) for number in found}
+    assert [] == list(case.runner.wait(0))
+
+
+@on(*ALL)
+def test_no_more_than_capacity_at_once(case: Case, tmp_path: Path) -> None:
+    """Of more jobs than there is room for some wait."""
+    path = tmp_path / "journal"
+    for number in range(5):
+        case.start(number, call(journal, str(path)))
+    endings(case.runner, 5)
+
+    running, most = 0, 0
+    for mark in path.read_text():
+        running += 1 if mark == "+" else -1
+        most = max(most, running)
+
+    assert 1 <= most <= case.runner.capacity()
+    assert 0 == running
+
+
+@on(*PROCESSES)
+def test_a_job_that_cannot_be_sent_is_an_ending(case: Case) -> None:
+    """What does not pickle fails its own ticket, says so, and hurts no other."""
+    case.start(1, call(same, threading.Lock()))
+    case.start(2, call(same, "fine"))
+
+    found = endings(case.runner, 2)
+
+    assert "exception" == problem(found[1]).kind
+    assert "pickle" in problem(found[1]).text
+    assert "fine" == value(found[2])
+
+
+@on(*ALL)
+@pytest.mark.parametrize(("job", "text"), [(call(boom, "x"), "KeyError: 'x'"), (call(leave, 0), "SystemExit: 0")])
+def test_a_job_that_raises_is_an_ending(case: Case, job: Call, text: str) -> None:
+    """Also SystemExit is how the job ended, not the process."""
+    case.start(1, job)
+
+    found = problem(endings(case.runner, 1)[1])
+
+    assert ("exception", text) == (found.kind, found.text)
+
+
+@on(*ALL)
+def test_stop_is_idempotent(case: Case) -> None:
+    """Stopping twice, with nothing started, is nothing."""
+    case.runner.stop()
+    case.runner.stop()
+
+    assert case.runner.capacity() >= 1
+
+
+@on(*PROCESSES)
+def test_a_job_that_is_killed_is_an_ending(case: Case) -> None:
+    """A process that dies is told of, whoever made it."""
+    case.start(1, call(kill_self, signal.SIGSEGV))
+
+    assert "died" == problem(endings(case.runner, 1)[1]).kind
+
+
+@on(*OURS)
+@pytest.mark.parametrize(
+    ("job", "code", "text"),
+    [
+        (call(exit_at_once, 0), 0, "exited with code 0 without an answer (os._exit, or a crash of the interpreter)"),
+        (call(exit_at_once, 3), 3, "exited with code 3 without an answer (os._exit, or a crash of the interpreter)"),
+        (call(kill_self, signal.SIGKILL), -9, "was killed by signal 9 (SIGKILL)"),
+        (call(kill_self, signal.SIGTERM), -15, "was killed by signal 15 (SIGTERM)"),
+    ],
+)
+def test_a_death_is_told_in_words_and_its_neighbour_is_kept(
+    case: Case, tmp_path: Path, job: Call, code: int, text: str
+) -> None:
+    """The one that died is named with its signal or exit code; the one beside it goes on to its end."""
+    pipe = fifo(tmp_path / "pipe")
+    case.start(1, call(read_fifo, pipe))
+    case.start(2, job)
+
+    died = problem(endings(case.runner, 1)[2])
+    Path(pipe).write_text("kept")
+    kept = value(endings(case.runner, 1)[1])
+
+    assert ("died", code, "kept") == (died.kind, died.exit_code, kept)
+    assert died.text.endswith(text)
+
+
+@on(*OURS)
+@pytest.mark.slow
+def test_stop_leaves_no_process(case: Case, tmp_path: Path) -> None:
+    """What runs is killed with its children, also if it does not listen to TERM; what waits never begins."""
+    pipes = [fifo(tmp_path / f"pipe {number}") for number in range(2)]
+    for number, pipe in enumerate(pipes):
+        case.start(number, call(hang_with_child, pipe))
+    pids = [int(pid) for pipe in pipes for pid in Path(pipe).read_text().split()]
+    case.start(3, call(journal, str(tmp_path / "never")))
+
+    case.runner.stop()
+    case.runner.stop()
+
+    assert [True] * 4 == [is_gone(pid, 1) for pid in pids]
+    assert not (tmp_path / "never").exists()
+
+
+@on("processes")
+def test_a_foreign_executor_is_left_open(case: Case) -> None:
+    """Stopping the runner does not shut down what somebody else made."""
+    assert isinstance(case.runner, PoolRunner)
+    case.runner.stop()
+
+    assert isinstance(case.runner._executor.submit(Failed, None).result(), Failed)
+
