@@ -41,8 +41,10 @@ class Origin:
         if os.getpid() == self.process:
             return
         add_scripts(self.scripts)
-        # A forked or spawned child has its parent's script; of a notebook it has what was defined when it was forked
-        inherited = main_name() == self.main != "__main__"
+        # A forked or spawned child has its parent's script; of a notebook it has what was defined when it was forked,
+        # and what was adopted from an earlier run may have been edited since
+        adopted = isinstance(sys.modules["__main__"], _Definitions)
+        inherited = main_name() == self.main != "__main__" and not adopted
         if not self.path or inherited or self.path in _adopted:
             return
         content = pickle.loads(Path(self.path).read_bytes())

@@ -410,11 +410,14 @@ def test_a_run_after_the_block_uses_the_cache_of_the_task(tmp_path: Path) -> Non
     """A task remembers its cache; two caches in one graph are refused."""
     with Cache(tmp_path / "a"):
         task = Echo(1)
-    with Cache(tmp_path / "b"):
-        mixed = Echo(task)
 
     assert run(task)[0] == 1
     assert task._taskproc.cache.path == tmp_path / "a"  # type: ignore[union-attr]
+    with Cache(tmp_path / "b"), pytest.raises(RuntimeError, match="build both in one"):
+        Echo(task)
+    with Cache(tmp_path / "b"):
+        mixed = Echo(2)
+    mixed.value = task
     with pytest.raises(RuntimeError, match="build both in one"):
         run(mixed)
 
