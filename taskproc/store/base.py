@@ -116,7 +116,7 @@ class Store(Protocol):
         ...
 
     def clear(self, place: Place) -> bool:
-        """Forget all of `place`: one rename. Whether there was anything."""
+        """Forget all of `place`: one rename. Whether there was anything. CacheError if that cannot be done."""
         ...
 
     def clear_all(self, name: str) -> bool:

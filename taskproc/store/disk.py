@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from taskproc.errors import CorruptedResult, MissingResult
+from taskproc.errors import CacheError, CorruptedResult, MissingResult
 from taskproc.store import claims, layout
 from taskproc.store.base import Claim, Pick, Place, Version
 from taskproc.store.codec import stored_value
@@ -103,11 +103,17 @@ class DiskStore(CacheFolder):
 
     def clear(self, place: Place) -> bool:
         """Forget all of `place`; see Store.clear."""
-        return self.discard(layout.place_path(self.root, place))
+        return self._forget(layout.place_path(self.root, place))
 
     def clear_all(self, name: str) -> bool:
         """Forget every result of a class; see Store.clear_all."""
-        return self.discard(layout.class_path(self.root, name))
+        return self._forget(layout.class_path(self.root, name))
+
+    def _forget(self, path: str) -> bool:
+        try:
+            return self.discard(path)
+        except OSError as error:
+            raise CacheError(f"cannot clear in cache {self.root!r}: {error}") from error
 
 
 def _try(change: Callable[[], object]) -> None:

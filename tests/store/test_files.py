@@ -1,0 +1,164 @@
+"""The file operations, one by one."""
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from taskproc.store.files import Files
+
+FILES = Files()
+
+
+def test_mkdir_tells_who_made_it(tmp_path: Path) -> None:
+    """True for the one that made it; a missing parent is an error."""
+    assert [True, False] == [FILES.mkdir(str(tmp_path / "a")), FILES.mkdir(str(tmp_path / "a"))]
+    with pytest.raises(FileNotFoundError):
+        FILES.mkdir(str(tmp_path / "b" / "c"))
+
+
+def test_a_folder_is_held_wherever_it_is_moved(tmp_path: Path) -> None:
+    """What is made through the descriptor is made in the directory that was opened, not in what has its name now."""
+    (tmp_path / "a").mkdir()
+    folder = FILES.open_folder(str(tmp_path / "a"))
+    (tmp_path / "a").rename(tmp_path / "b")
+    (tmp_path / "a").mkdir()
+
+    handle = FILES.make(folder, "one")
+    FILES.append(handle, b"text")
+    FILES.close(handle)
+    FILES.rename(folder, "one", "two")
+
+    assert ["two"] == FILES.listdir(folder) == os.listdir(tmp_path / "b")
+    FILES.unlink(folder, "two")
+    FILES.close_folder(folder)
+    assert [[], []] == [os.listdir(tmp_path / name) for name in "ab"]
+
+
+def test_the_same_folder_is_closed_on_its_own(tmp_path: Path) -> None:
+    """One of two that hold a directory may let go."""
+    folder = FILES.open_folder(str(tmp_path))
+    other = FILES.same_folder(folder)
+    FILES.close_folder(folder)
+
+    assert [] == FILES.listdir(other)
+    FILES.close_folder(other)
+
+
+def test_a_folder_given_as_a_path_will_do(tmp_path: Path) -> None:
+    """Where the system has no directory descriptors a folder is a path."""
+    folder = str(tmp_path)
+
+    handle = FILES.make(folder, "one")
+    FILES.append(handle, b"text")
+    mine = FILES.identity(handle)
+    FILES.close(handle)
+    FILES.rename(folder, "one", "two")
+
+    assert mine == FILES.identity_of(folder, "two")
+    assert folder == FILES.same_folder(folder)
+    FILES.close_folder(folder)
+    FILES.unlink(folder, "two")
+    FILES.unlink(folder, "two")
+    assert [] == FILES.listdir(folder)
+
+
+def test_open_folder_refuses_what_is_none(tmp_path: Path) -> None:
+    """Nothing there and a file there are two errors."""
+    (tmp_path / "file").touch()
+
+    with pytest.raises(FileNotFoundError):
+        FILES.open_folder(str(tmp_path / "nothing"))
+    with pytest.raises(NotADirectoryError):
+        FILES.open_folder(str(tmp_path / "file"))
+
+
+def test_make_is_for_one(tmp_path: Path) -> None:
+    """A name that is taken, by whatever, is not made: neither a file nor what a link leads to."""
+    FILES.close(FILES.make(str(tmp_path), "one"))
+    (tmp_path / "link").symlink_to("nowhere")
+
+    for name in ("one", "link"):
+        with pytest.raises(FileExistsError):
+            FILES.make(str(tmp_path), name)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_files_obey_the_umask(tmp_path: Path) -> None:
+    """A shared cache is shared as far as the user's umask says."""
+    before = os.umask(0o027)
+    try:
+        FILES.close(FILES.make(str(tmp_path), "one"))
+        FILES.write_text(str(tmp_path / "two"), "text")
+    finally:
+        os.umask(before)
+
+    assert [0o640, 0o640] == [stat.S_IMODE(os.stat(tmp_path / name).st_mode) for name in ("one", "two")]
+
+
+@pytest.mark.parametrize("operation", ["read_only", "own"])
+@pytest.mark.parametrize("kind", ["link", "directory", "fifo"])
+def test_only_regular_files_are_opened(tmp_path: Path, operation: str, kind: str) -> None:
+    """A link is not followed, and a fifo does not make us wait for its other end."""
+    (tmp_path / "file").touch()
+    path = tmp_path / "it"
+    {"link": lambda: path.symlink_to("file"), "directory": path.mkdir, "fifo": lambda: os.mkfifo(path)}[kind]()
+
+    with pytest.raises(OSError, match="it"):
+        getattr(FILES, operation)(str(tmp_path), "it")
+
+
+def test_append_and_read(tmp_path: Path) -> None:
+    """Appended at the end, wherever was read before; read from an offset, less at the end of the file."""
+    handle = FILES.make(str(tmp_path), "one")
+    FILES.append(handle, b"hello ")
+    FILES.read(handle, 2, 0)
+    FILES.append(handle, memoryview(b"world"))
+    FILES.sync(handle)
+
+    assert (b"hello world", b"wor", b"ld", b"") == tuple(
+        FILES.read(handle, size, offset) for size, offset in ((100, 0), (3, 6), (9, 9), (9, 99))
+    )
+    assert (11, True) == (FILES.size(handle), FILES.modified(handle) > 0)
+    FILES.close(handle)
+
+
+def test_move_tells_whether_there_was_anything(tmp_path: Path) -> None:
+    """Nothing to move is no error."""
+    (tmp_path / "a").mkdir()
+
+    assert [True, False] == [FILES.move(str(tmp_path / "a"), str(tmp_path / "b")) for _ in range(2)]
+    assert (tmp_path / "b").is_dir()
+
+
+def test_scandir_of_nothing_is_empty(tmp_path: Path) -> None:
+    """So is that of a file."""
+    (tmp_path / "file").touch()
+
+    assert [[], []] == [FILES.scandir(str(tmp_path / name)) for name in ("nothing", "file")]
+    assert ["file"] == [entry.name for entry in FILES.scandir(str(tmp_path))]
+
+
+def test_remove_tree_removes_what_is_there(tmp_path: Path) -> None:
+    """A directory with all in it, a file, a link but not what it leads to; nothing is no error."""
+    kept = tmp_path / "kept"
+    (tmp_path / "folder" / "inside").mkdir(parents=True)
+    (tmp_path / "file").touch()
+    kept.mkdir()
+    (tmp_path / "link").symlink_to(kept)
+
+    for name in ("folder", "file", "link", "nothing"):
+        FILES.remove_tree(str(tmp_path / name))
+
+    assert [kept] == list(tmp_path.iterdir())
+
+
+def test_write_text_replaces_what_was_there(tmp_path: Path) -> None:
+    """As a whole; what has no bytes is escaped."""
+    path = tmp_path / "text"
+    FILES.write_text(str(path), "old and longer")
+    FILES.write_text(str(path), "new \ud800 é")
+
+    assert "new \\ud800 é" == path.read_text("utf-8")

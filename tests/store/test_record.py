@@ -1,0 +1,64 @@
+"""The record of a version in JSON."""
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from faults import OTHER, PLACE, few
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskproc.kernel.model import Record, Stamp
+from taskproc.store.base import Version
+from taskproc.store.record import about, content_of, version_of
+
+STAMPS = st.builds(Stamp, st.text(), st.text())
+RECORDS = st.builds(
+    Record, st.integers(1), st.text(), STAMPS, st.dictionaries(st.text(), st.text()), st.dictionaries(st.text(), STAMPS)
+)
+VERSION = Version(PLACE, "path", Record(3, "nonce", Stamp("order", "value"), {"f": "1"}, {"key": Stamp("a", "b")}))
+
+
+@few
+@given(RECORDS, st.integers(0, 1 << 60), st.text())
+def test_a_record_comes_back(record: Record, size: int, digest: str) -> None:
+    """Through JSON, with everything that it says."""
+    version = Version(PLACE, "path", record, size, digest, size, digest, {"host": digest})
+
+    assert version == version_of(PLACE, "path", json.loads(json.dumps(content_of(version))))
+
+
+def test_a_record_of_another_task_is_refused() -> None:
+    """The key decides, not where it lies."""
+    with pytest.raises(ValueError, match="another task"):
+        version_of(OTHER, "path", content_of(VERSION))
+
+
+def test_a_record_of_another_format_is_refused() -> None:
+    """Older and newer ones are misses: they are computed again beside it."""
+    with pytest.raises(ValueError, match="another format"):
+        version_of(PLACE, "path", {**content_of(VERSION), "format": 2})
+
+
+@pytest.mark.parametrize("field", [name for name in content_of(VERSION) if name != "name"])
+def test_a_record_without_a_field_is_refused(field: str) -> None:
+    """One of three errors, which the reader takes for damage."""
+    content: dict[str, Any] = content_of(VERSION)
+    del content[field]
+
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        version_of(PLACE, "path", content)
+
+
+def test_unknown_fields_are_passed_over() -> None:
+    """What a later release adds does not hide a result from this one."""
+    assert VERSION == version_of(PLACE, "path", {**content_of(VERSION), "later": 1})
+
+
+def test_about_is_ready_for_json() -> None:
+    """What is kept for people can be written, and says how long it took."""
+    told = json.loads(json.dumps(about(1.23456789)))
+
+    assert 1.234568 == told["seconds"]
+    assert {"versions", "host", "pid", "ended", "seconds"} == set(told)
