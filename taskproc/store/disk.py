@@ -81,11 +81,15 @@ class DiskStore(CacheFolder):
         claims.bury(self, place, why)
 
     def directory(self, place: Place) -> Path:
-        """The data directory of the newest version or, before there is one, of the next attempt; made if possible."""
+        """The data directory of the newest version or, before there is one, of the attempt that runs or will run.
+
+        Made if possible.
+        """
         path = layout.place_path(self.root, place)
         found = layout.numbers(self.names(path))
-        number = found["result"][0] if found["result"] else layout.highest(found) + 1
-        directory = os.path.join(path, layout.data_folder(number))
+        last = layout.highest(found)
+        number = last if last in found["claim"] and claims.is_held(self, path, last) else last + 1
+        directory = os.path.join(path, layout.data_folder(found["result"][0] if found["result"] else number))
         _try(lambda: self.files.makedirs(directory))
         return Path(directory)
 

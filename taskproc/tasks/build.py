@@ -96,8 +96,8 @@ def _refuse_foreign(cls: type, arguments: Mapping[str, object], cache: Cache) ->
             other = task._taskproc.cache
             if other is not None and other.store.root != cache.store.root:
                 raise BuildError(
-                    f"argument {name!r} of {cls.__qualname__} holds {brief(task)} of cache {other.store.root!r}, but the "
-                    f"cache in force is {cache.store.root!r}: build both in one"
+                    f"argument {name!r} of {cls.__qualname__} holds {brief(task)} of cache {other.store.root!r}, "
+                    f"but the cache in force is {cache.store.root!r}: build both in one"
                 )
 
 

@@ -19,8 +19,8 @@ import zoneinfo
 import pytest
 
 from taskproc.errors import UnnamableValue
-from taskproc.values.encode import canonical_text, digest, json_form, key_form, register
 from taskproc.tasks.future import Const, FutureDict, FutureList
+from taskproc.values.encode import canonical_text, digest, json_form, key_form, register
 
 WHERE = "argument 'x' of Train"
 

@@ -1,0 +1,42 @@
+"""What tests of several rooms share: a cache of one's own, and scripts that run as `__main__`."""
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from taskproc.store.cache import Cache
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Iterator[Cache]:
+    """A new cache, in force during the test."""
+    with Cache(tmp_path / "cache") as made:
+        yield made
+
+
+@pytest.fixture
+def environ() -> dict[str, str]:
+    """Environment for child processes: they find this taskproc, and tell where they hang or crash."""
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONFAULTHANDLER": "1"}
+
+
+@pytest.fixture
+def script(tmp_path: Path, environ: dict[str, str]) -> Callable[..., str]:
+    """Run a text as `script.py` in a folder of its own: `script(text, *arguments)` gives what it printed."""
+
+    def run(text: str, *arguments: str) -> str:
+        (tmp_path / "script.py").write_text(text)
+        command = [sys.executable, "script.py", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=100)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run

@@ -1,0 +1,210 @@
+"""Definitions that fail, come back to themselves, or go deeper than the stack: the user is told what was for whom."""
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+
+from taskproc.errors import BuildError, CycleError, UnnamableValue
+from taskproc.run.pool import LocalExecutor
+from taskproc.tasks import build
+from taskproc.tasks.future import Const
+from taskproc.tasks.needs import needs
+from taskproc.tasks.task import Task
+
+pytestmark = pytest.mark.usefixtures("cache")
+
+
+class Echo(Task):
+    def __init__(self, value: Any = 1):
+        self.value = value
+
+    def run_task(self) -> Any:
+        return self.value
+
+
+class Nested(Task):
+    """Fails at the bottom, with what is in `boom`."""
+
+    def __init__(self, level: int):
+        self.level = level
+        if level == 0:
+            raise boom[0]
+        self.up = Nested(level - 1)
+
+    def run_task(self) -> None: ...
+
+
+boom: list[BaseException] = [ValueError("boom")]
+
+
+def told(error: BaseException) -> str:
+    """What was added to the error; Python 3.10 shows no notes, so there it is its cause."""
+    if sys.version_info < (3, 11):
+        assert isinstance(error.__cause__, BuildError)
+        assert str(error.__cause__) == "\n".join(error.__notes__)
+    return "\n".join(error.__notes__)  # type: ignore[attr-defined]  # 3.10
+
+
+def test_an_error_says_what_was_built_and_for_whom() -> None:
+    """The innermost first; the exception is the user's own."""
+    boom[0] = ValueError("boom")
+
+    with pytest.raises(ValueError, match="^boom") as caught:
+        Nested(2)
+
+    assert caught.value is boom[0]
+    assert told(caught.value) == (
+        "while building Nested(level=0), needed by Nested(level=1), needed by Nested(level=2)"
+    )
+
+
+def test_of_many_callers_only_the_nearest_are_named() -> None:
+    """A message is read by people."""
+    boom[0] = ValueError("boom")
+
+    with pytest.raises(ValueError, match="^boom") as caught:
+        Nested(100)
+
+    assert told(caught.value).count("needed by") == build._SHOWN + 1
+    assert told(caught.value).endswith("… (96 more)")
+
+
+def test_an_argument_without_a_form_says_for_whom() -> None:
+    """The class that was called, and what needed it."""
+
+    class Outer(Task):
+        def __init__(self) -> None:
+            self.first = Echo(Echo(2))
+            self.up = Echo(object())
+
+        def run_task(self) -> None: ...
+
+    with pytest.raises(UnnamableValue, match="argument 'value' of Echo") as caught:
+        Outer()
+
+    assert told(caught.value) == f"while building Echo, needed by {Outer.__qualname__}()"
+
+
+def test_an_error_that_is_caught_on_the_way_does_no_harm() -> None:
+    """A definition may try one thing and take another."""
+
+    class Tries(Task):
+        def __init__(self) -> None:
+            try:
+                self.up: Any = Nested(3)
+            except ValueError:
+                self.up = Echo("other")
+
+        def run_task(self) -> Any:
+            return self.up.get_result()
+
+    boom[0] = ValueError("boom")
+
+    assert Tries().run_graph(executor=LocalExecutor())[0] == "other"
+
+
+def test_what_failed_is_tried_anew_next_time() -> None:
+    """A half-built task is never given out."""
+    tries: list[int] = []
+
+    class Second(Task):
+        def __init__(self) -> None:
+            tries.append(1)
+            if len(tries) == 1:
+                raise OSError("not yet")
+            self.ready = True
+
+        def run_task(self) -> None: ...
+
+    with pytest.raises(OSError, match="not yet"):
+        Second()
+
+    assert Second().ready
+    assert len(tries) == 2
+
+
+class Left(Task):
+    def __init__(self, depth: int):
+        self.up = Right(depth)
+
+    def run_task(self) -> None: ...
+
+
+class Right(Task):
+    def __init__(self, depth: int):
+        self.up = Left(depth - 1) if depth else Left(2)
+
+    def run_task(self) -> None: ...
+
+
+def test_a_definition_that_comes_back_to_itself_is_a_cycle_with_its_path() -> None:
+    """Not an endless recursion; and only the round trip is shown."""
+    with pytest.raises(CycleError) as caught:
+        Left(3)
+
+    way = "Left(depth=2) -> Right(depth=2) -> Left(depth=1) -> Right(depth=1) -> Left(depth=0) -> Right(depth=0)"
+    assert str(caught.value) == f"Left needs itself: {way} -> Left(depth=2)"
+
+
+def test_an_endless_definition_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an error that says what never came to an end."""
+    monkeypatch.setattr(build, "_DEEPEST", 300)
+
+    class Endless(Task):
+        def __init__(self, number: int):
+            self.up = Endless(number + 1)
+
+        def run_task(self) -> None: ...
+
+    with pytest.raises(RecursionError, match=r"Endless\(number=0\) is more than 300 tasks deep: is it endless\?"):
+        Endless(0)
+
+
+class Chain(Task):
+    def __init__(self, number: int):
+        self.up: Any = Chain(number - 1) if number else Const(0)
+
+    def run_task(self) -> int:
+        value: int = self.up.get_result()
+        return value + 1
+
+
+@pytest.mark.slow
+def test_a_definition_may_be_deeper_than_the_stack() -> None:
+    """Python's recursion limit is neither reached nor raised."""
+    limit = sys.getrecursionlimit()
+    task = Chain(2000)
+
+    assert sys.getrecursionlimit() == limit < 2000
+    assert len(needs(task)) == 1
+
+
+@pytest.mark.parametrize("level", [3, 3 * build._LEVELS])
+def test_ctrl_c_passes_through_every_level(level: int) -> None:
+    """It is no error of the task, so nothing is added, and the next definition works."""
+    boom[0] = KeyboardInterrupt()
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        Nested(level)
+
+    assert not hasattr(caught.value, "__notes__")
+    assert Chain(3).up.up.up is Chain(0)
+
+
+def test_a_definition_sees_its_context_at_every_level() -> None:
+    """The cache in force is the caller's, also where the stack began anew."""
+    caches: set[Any] = set()
+
+    class Looks(Task):
+        def __init__(self, number: int):
+            caches.add(self._taskproc.cache)
+            if number:
+                self.up = Looks(number - 1)
+
+        def run_task(self) -> None: ...
+
+    task = Looks(2 * build._LEVELS)
+
+    assert caches == {task._taskproc.cache}

@@ -1,0 +1,355 @@
+"""The five questions, answered for a graph of tasks."""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskproc.errors import BuildError, CycleError
+from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, Lost, Problem, Stale, Stamp, Ticket
+from taskproc.kernel.plan import Plan
+from taskproc.run.pool import LocalExecutor
+from taskproc.run.prefix import PrefixedJob
+from taskproc.store.cache import Cache
+from taskproc.tasks.cached import GraphWork, graph_of
+from taskproc.tasks.commands import Command
+from taskproc.tasks.job import PackedJob, Stored, TaskJob
+from taskproc.tasks.task import Task
+
+
+class Leaf(Task):
+    def __init__(self, name: Any = "a"):
+        self.name = name
+        self.lock: Any = None
+
+    def run_task(self) -> Any:
+        return self.name() if callable(self.name) else self.name
+
+
+class Join(Task):
+    def __init__(self, *ups: Any):
+        self.ups = ups
+
+    def run_task(self) -> str:
+        return "".join(up.get_result() for up in self.ups)
+
+
+def key(task: Any) -> str:
+    return str(task._taskproc.place.key)
+
+
+def work_of(task: Any, **options: Any) -> GraphWork:
+    return GraphWork(graph_of(task), task._taskproc.cache.store, **options)
+
+
+def run(task: Any, **options: Any) -> Any:
+    return task.run_graph(executor=LocalExecutor(), **options)
+
+
+@pytest.fixture
+def begin(cache: Cache) -> Any:
+    """Makes works; each is ended when the test ends."""
+    made: list[GraphWork] = []
+
+    def make(task: Any, **options: Any) -> GraphWork:
+        made.append(work_of(task, **options))
+        return made[-1]
+
+    yield make
+    for work in made:
+        work.end()
+
+
+Begin = Callable[..., GraphWork]
+
+
+# ---------------------------------------------------------------- the graph
+
+
+def test_needs_come_first_and_each_task_once(cache: Cache) -> None:
+    """However many others need it."""
+    a, b = Leaf("a"), Leaf("b")
+    left, right = Join(a, b), Join(b, a)
+
+    graph = graph_of(Join(left, right, a))
+
+    assert list(graph.needs) == [key(task) for task in (a, b, left, right, Join(left, right, a))]
+    assert graph.needs[key(right)] == (key(b), key(a))
+    assert graph.root == key(Join(left, right, a))
+
+
+def test_a_graph_deeper_than_the_stack_is_gathered(cache: Cache) -> None:
+    """A chain that was built by hand, too."""
+    task: Any = Leaf()
+    for _ in range(1500):
+        task = Join(task)
+
+    assert len(graph_of(task).needs) == 1501
+
+
+def test_a_cycle_that_was_made_later_is_told_with_its_path(cache: Cache) -> None:
+    """Through containers, too; and one that is a task's own."""
+    a, b = Leaf("a"), Leaf("b")
+    a.lock, b.lock = {"next": [b]}, (a,)
+
+    with pytest.raises(CycleError, match=r"^Leaf.* needs itself: Leaf\(name='a'\) -> Leaf\(name='b'\) -> Leaf"):
+        graph_of(a)
+    a.lock = a
+    with pytest.raises(CycleError, match=r"Leaf\(name='a'\) -> Leaf\(name='a'\)$"):
+        graph_of(a)
+
+
+def test_two_caches_in_one_graph_are_refused(cache: Cache, tmp_path: Path) -> None:
+    """With both of them; two Cache objects of one folder are one cache."""
+    with Cache(tmp_path / "other"):
+        foreign = Leaf()
+    with Cache(cache.path):
+        same = Leaf()
+    task = Leaf("b")
+    task.lock = [foreign]
+
+    with pytest.raises(BuildError, match=r"^Leaf.* is built in cache '.*/cache', but needs Leaf.* of cache '.*/other'"):
+        graph_of(task)
+    assert len(graph_of(Join(same)).needs) == 2
+
+
+def test_a_task_that_left_the_graph_has_a_name(cache: Cache) -> None:
+    """A record may know needs that are not there any more."""
+    graph = graph_of(Leaf())
+
+    assert graph.name_of(key(Leaf())) == "Leaf(name='a')"
+    assert graph.name_of("0123456789abcdef") == "a task that was there before (01234567)"
+    assert graph.class_name(key(Leaf())) == Leaf.task_name
+
+
+# ---------------------------------------------------------------- feed and judge
+
+
+def test_feed_adds_the_graph_once(cache: Cache) -> None:
+    """With the labels that the run gives."""
+    plan: Plan[str] = Plan()
+    work = work_of(Join(Leaf()), labels=lambda key: ("label",))
+
+    work.feed(plan)
+    work.feed(plan)
+
+    assert len(plan) == 2
+    assert plan.node(key(Leaf())).labels == ("label",)
+
+
+def test_judging_takes_the_version_that_is_fresh(cache: Cache) -> None:
+    """It is the one this run reads; and no file is made."""
+    run(Join(Leaf()))
+    before = set(cache.path.rglob("*"))
+    work = work_of(Join(Leaf()))
+
+    verdicts = [work.judge(key(Leaf())), work.judge(key(Join(Leaf())))]
+
+    assert [type(verdict) for verdict in verdicts] == [Fresh, Fresh]
+    assert cache.store.load(work.versions[key(Leaf())]) == "a"
+    assert set(cache.path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "change", "kind"),
+    [
+        ({}, lambda: Join(Leaf()).clear_task(), "new"),
+        ({}, lambda: run(Leaf(), force=True), "need"),
+        ({}, lambda: None, None),
+    ],
+)
+def test_the_reason_is_kept(cache: Cache, options: Any, change: Callable[[], object], kind: str | None) -> None:
+    """Why a task has to run is asked for later."""
+    run(Join(Leaf()))
+    change()
+    work = work_of(Join(Leaf()), **options)
+    for each in work.graph.needs:
+        work.judge(each)
+
+    reason = work.reasons.get(key(Join(Leaf())))
+
+    assert (reason and reason.kind) == kind
+
+
+def test_code_counts_unless_it_is_not_to(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`detect_source_change`."""
+    run(Leaf())
+    monkeypatch.setattr("taskproc.tasks.cached.fingerprint", lambda cls: {"m:Leaf": "changed"})
+
+    assert isinstance(work_of(Leaf()).judge(key(Leaf())), Stale)
+    assert isinstance(work_of(Leaf(), checks_code=False).judge(key(Leaf())), Fresh)
+
+
+def first() -> str:
+    return "first"
+
+
+def test_a_function_that_is_an_argument_counts_as_code(cache: Cache) -> None:
+    """The key has its name only."""
+    task = Leaf(first)
+    run(task)
+    record = next(cache.store.look(task._taskproc.place)).record
+
+    assert list(record.code) == [f"{__name__}:Leaf", f"{__name__}:first"]
+
+
+def test_what_is_forced_is_stale_and_what_is_made_then_is_fresh(begin: Begin) -> None:
+    """Only a version that came after the order counts."""
+    run(Leaf())
+    work = begin(Leaf(), forced=frozenset([key(Leaf())]), in_process=True)
+    work.feed(Plan())
+
+    assert isinstance(work.judge(key(Leaf())), Stale)
+    attempt(work, Leaf())
+
+    assert isinstance(work.judge(key(Leaf())), Fresh)
+
+
+# ---------------------------------------------------------------- claim, job, close
+
+
+def attempt(work: GraphWork, task: Any) -> Any:
+    """Claim, run and close one task."""
+    ticket = Ticket(key(task), 1)
+    claimed = work.claim(ticket)
+    return claimed if claimed is not None else work.close(ticket, work.job(ticket)())
+
+
+def test_a_run_is_registered_when_something_is_to_run(begin: Begin, cache: Cache) -> None:
+    """Not before: a run that finds all fresh writes nothing; and it is gone with the end."""
+    work = begin(Leaf(), in_process=True)
+    work.judge(key(Leaf()))
+    assert not (cache.path / "run").exists()
+
+    attempt(work, Leaf())
+    assert set(os.listdir(cache.path / "run")) == {work.mark.token, f"{work.mark.token}.d"}
+    work.end()
+
+    assert os.listdir(cache.path / "run") == []
+
+
+def test_a_job_travels_only_where_it_must(begin: Begin) -> None:
+    """In this process it is the job itself, elsewhere it is packed."""
+    for in_process, kind in ((True, TaskJob), (False, PackedJob)):
+        work = begin(Leaf(in_process), in_process=in_process)
+        assert work.claim(Ticket(work.graph.root, 1)) is None
+        assert type(work.job(Ticket(work.graph.root, 1))) is kind
+
+
+def test_a_task_is_done_and_its_version_is_the_one_to_read(begin: Begin, cache: Cache) -> None:
+    """Without a second look."""
+    work = begin(Join(Leaf("x"), Leaf("y")), in_process=True)
+    for task in work.graph.tasks.values():
+        if not isinstance(task, Join):
+            attempt(work, task)
+
+    assert isinstance(attempt(work, Join(Leaf("x"), Leaf("y"))), Stored)
+    assert cache.store.load(work.versions[work.graph.root]) == "xy"
+
+
+def test_what_cannot_travel_fails_when_it_is_run(begin: Begin) -> None:
+    """As its own failure: neighbours run."""
+    task = Leaf()
+    task.lock = __import__("threading").Lock()
+
+    outcome = attempt(begin(task), task)
+
+    assert isinstance(outcome, Failed)
+    assert "attribute 'lock' (lock) cannot be sent to a worker" in outcome.problem.text
+
+
+def test_a_death_after_the_commit_is_no_failure(begin: Begin) -> None:
+    """What was published counts, whatever was said."""
+    work = begin(Leaf(), in_process=True)
+    ticket = Ticket(key(Leaf()), 1)
+    work.claim(ticket)
+    work.job(ticket)()
+
+    outcome = work.close(ticket, Failed(Problem("died", "killed"), 2.0))
+
+    assert outcome == Done(work.versions[key(Leaf())].record.stamp, 2.0)
+
+
+def test_a_death_before_the_commit_is_a_failure_that_people_can_read(begin: Begin, cache: Cache) -> None:
+    """The claim is buried, with the reason in it."""
+    work = begin(Leaf(), in_process=True)
+    ticket = Ticket(key(Leaf()), 1)
+    work.claim(ticket)
+    plain: Any = work.job(ticket)
+    plain.claim(work.store)  # a worker that claims, and dies
+    died = Failed(Problem("died", "its worker process was killed"))
+
+    assert work.close(ticket, died) is died
+    folder = Path(cache.store.log_path(Leaf()._taskproc.place, "stdout")).parent
+    assert {path.name for path in folder.iterdir()} == {"args.json", "failed.1"}
+    assert b"its worker process was killed" in (folder / "failed.1").read_bytes()
+
+
+def test_what_others_published_is_looked_up(begin: Begin) -> None:
+    """If it is gone again meanwhile, it is to be looked at once more."""
+    work = begin(Leaf())
+    ticket = Ticket(key(Leaf()), 1)
+    said = Fresh(Stamp("o", "v"))
+
+    assert work.close(ticket, said) == Elsewhere(after=0.0)
+    run(Leaf())
+    assert isinstance(work.close(ticket, said), Fresh)
+    assert key(Leaf()) in work.versions
+
+
+def test_a_lost_version_is_never_taken_again(begin: Begin) -> None:
+    """Though its record is whole; the reason says so. One that this run made is there for good."""
+    run(Leaf())
+    work = begin(Join(Leaf()), in_process=True)
+    work.judge(key(Leaf()))
+
+    work.close(Ticket(work.graph.root, 1), Lost((key(Leaf()),)))
+
+    verdict = work.judge(key(Leaf()))
+    assert isinstance(verdict, Stale)
+    assert (verdict.reason.kind, verdict.reason.text) == ("unreadable", "its result could not be read")
+    attempt(work, Leaf())
+    assert isinstance(work.judge(key(Leaf())), Fresh)
+    assert work.forget(key(Leaf())) is False
+    os.unlink(work.versions[key(Leaf())].path)
+    assert work.forget(key(Leaf())) is True
+
+
+def test_behind_a_command_the_claim_is_made_here(begin: Begin, cache: Cache) -> None:
+    """It may start hours later; the job continues the claim, and the logs are those of the attempt."""
+    work = begin(Leaf(), commands={key(Leaf()): Command(("nice", "{task_id}"))})
+    ticket = Ticket(key(Leaf()), 1)
+
+    assert work.claim(ticket) is None
+    folder = Path(cache.store.log_path(Leaf()._taskproc.place, "stdout")).parent
+    assert (folder / "claim.1").exists()
+    job = work.job(ticket)
+
+    assert isinstance(job, PrefixedJob)
+    assert job.command == ("nice", str(Leaf().task_id))
+    assert (job.stdout.name, job.stderr.name) == ("stdout_caller.1.txt", "stderr_caller.1.txt")
+    assert isinstance(work.close(ticket, job()), Stored)
+    assert (folder / "result.1.pkl.gz").exists()
+
+
+def test_a_claim_behind_a_command_may_find_it_done(begin: Begin) -> None:
+    """Then no command is started."""
+    work = begin(Leaf(), commands={key(Leaf()): Command(())})
+    run(Leaf())
+
+    assert work.claim(Ticket(key(Leaf()), 1)) == Fresh(work.versions[key(Leaf())].record.stamp)
+
+
+def test_claims_that_were_not_started_are_given_up(begin: Begin, cache: Cache) -> None:
+    """When the run ends."""
+    work = begin(Leaf(), commands={key(Leaf()): Command(())})
+    work.claim(Ticket(key(Leaf()), 1))
+
+    work.end()
+    work.end()
+
+    folder = Path(cache.store.log_path(Leaf()._taskproc.place, "stdout")).parent
+    assert {path.name for path in folder.iterdir()} == {"args.json", "failed.1"}

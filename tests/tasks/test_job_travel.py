@@ -1,0 +1,156 @@
+"""A job on its way to another process: what of a task travels, and what stays behind."""
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from attempts import Acts, Leaf, Tens, job_of, version_of
+
+from taskproc.kernel.model import Failed
+from taskproc.run.pool import LocalExecutor
+from taskproc.store.cache import Cache
+from taskproc.tasks.future import FutureList
+from taskproc.tasks.job import PackedJob, Stored, pack
+from taskproc.tasks.origin import Origin
+from taskproc.tasks.task import Task
+
+HERE = Origin("", "", os.getpid(), {})
+
+
+def sent(task: Any, does: Callable[[Any], Any], **changes: Any) -> Any:
+    """The result of a job that was packed and unpacked."""
+    outcome = pack(job_of(task, does, captures=False, **changes), HERE)()
+    assert isinstance(outcome, Stored), outcome
+    return task._taskproc.cache.store.load(version_of(task))
+
+
+def test_a_packed_job_gives_the_same_result(cache: Cache) -> None:
+    """Same version, same stamp."""
+    here = job_of(Acts(Leaf(1)), lambda self: self.ups[0].get_result(), above=9)()
+    there = pack(job_of(Acts(Leaf(1)), lambda self: self.ups[0].get_result(), above=9), HERE)()
+
+    assert isinstance(here, Stored)
+    assert isinstance(there, Stored)
+    assert here.stamp == there.stamp
+
+
+def test_an_input_arrives_as_what_it_is(cache: Cache) -> None:
+    """An instance of its class with its arguments, its plain attributes, its name, and its directory."""
+
+    def looks(self: Any) -> Any:
+        up = self.ups[0]
+        return type(up) is Leaf, up.value, up.note, up.task_args, up.task_id, up.task_directory.name, up.task_is_done()
+
+    leaf = Leaf("x")
+
+    assert sent(Acts(leaf), looks) == (True, "x", {"of": ["x"]}, {"value": "x"}, leaf.task_id, "data.1", True)
+
+
+def test_what_an_input_needed_does_not_travel(cache: Cache) -> None:
+    """One level deep: the job does not grow with the graph, and the error says why an attribute is missing."""
+    graph: Any = Tens(Leaf(1))
+    small = len(pack(job_of(Acts(graph)), HERE).content)
+    for _ in range(20):
+        graph = Tens(graph)
+    large = len(pack(job_of(Acts(graph)), HERE).content)
+
+    with pytest.raises(AttributeError, match="no attribute 'up' here: inputs come to a worker with their plain"):
+        raise pack(job_of(Acts(graph), lambda self: self.ups[0].up), HERE)().problem.error  # type: ignore[union-attr]
+    assert large < small + 50
+
+
+def test_one_input_stays_one(cache: Cache) -> None:
+    """Identity within the job is kept, whatever holds the input."""
+
+    def looks(self: Any) -> Any:
+        return self.ups[0] is self.ups[1][0] is self.ups[2]["x"] is self.again
+
+    task = Acts(Leaf(1), FutureList([Leaf(1)]), {"x": Leaf(1)})
+    task.again = Leaf(1)  # type: ignore[attr-defined]
+
+    assert sent(task, looks) is True
+
+
+def test_attributes_of_any_shape_travel(cache: Cache) -> None:
+    """Also what contains itself, functions, and private ones."""
+    task: Any = Acts()
+    task.ring = [1]
+    task.ring.append(task.ring)
+    task.function = lambda x: x + 1
+    task._Acts__private = {2}
+
+    def looks(self: Any) -> Any:
+        return self.ring[1] is self.ring, self.function(1), self._Acts__private
+
+    assert sent(task, looks) == (True, 2, {2})
+
+
+@dataclass(frozen=True, slots=True)
+class Slots(Task):
+    up: Any
+    value: int = 2
+
+    def run_task(self) -> Any:
+        return self.up.get_result(), self.value
+
+
+def test_a_frozen_dataclass_with_slots_travels(cache: Cache) -> None:
+    """As a task and as an input."""
+    assert sent(Slots(Leaf(1)), lambda self: None) == (1, 2)
+    assert sent(Acts(Slots(Leaf(1))), lambda self: self.ups[0].value) == 2
+
+
+class Locked(Task):
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.name = "locked"
+
+    def run_task(self) -> int:
+        return 1
+
+
+def test_an_attribute_that_cannot_travel_is_named(cache: Cache) -> None:
+    """With what to do instead."""
+    with pytest.raises(TypeError, match=r"attribute 'lock' \(lock\) cannot be sent to a worker.*inside run_task"):
+        pack(job_of(Locked()), HERE)
+
+
+def test_an_input_comes_without_what_cannot_travel(cache: Cache) -> None:
+    """All else is there, of this input and of the others."""
+
+    def looks(self: Any) -> Any:
+        locked, leaf = self.ups
+        return locked.get_result(), locked.name, hasattr(locked, "lock"), leaf.note
+
+    assert sent(Acts(Locked(), Leaf(1)), looks) == (1, "locked", False, {"of": [1]})
+
+
+def test_a_task_runs_others_far_from_its_graph(cache: Cache) -> None:
+    """An input passed on is known there, though what it was made from is not; it cannot be run anew."""
+
+    def runs(self: Any) -> Any:
+        up = self.ups[0]
+        try:
+            up.run_graph(force=True)
+        except Exception as error:
+            refused = str(error)
+        return Tens(up).run_graph()[0], up.run_graph()[1]["hits"], refused
+
+    value, hits, refused = sent(Acts(Tens(Leaf(1))), runs)
+
+    assert (value, hits) == (100, {Tens.task_name: 1})
+    assert "Tens() is an input of the task that runs here" in refused
+    again, stats = Tens(Tens(Leaf(1))).run_graph(executor=LocalExecutor())
+    assert (again, stats["stats"]) == (100, {})
+
+
+def test_a_job_that_cannot_be_unpacked_is_a_failure() -> None:
+    """The text says where it went wrong."""
+    outcome = PackedJob(b"no pickle", HERE)()
+
+    assert isinstance(outcome, Failed)
+    assert outcome.problem.text.startswith("the task cannot be set up in this process: ")

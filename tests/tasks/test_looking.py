@@ -1,0 +1,142 @@
+"""Looking tells what a run would find, and changes nothing."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskproc.errors import CycleError, MissingResult
+from taskproc.run.pool import LocalExecutor
+from taskproc.store.cache import Cache
+from taskproc.tasks.cached import GraphWork, graph_of
+from taskproc.tasks.looking import is_done, preview, result
+from taskproc.tasks.task import Task
+
+
+class Leaf(Task):
+    def __init__(self, value: Any = 1):
+        self.value = value
+
+    def run_task(self) -> Any:
+        return self.value
+
+
+class Twice(Task):
+    def __init__(self, up: Any):
+        self.up = up
+
+    def run_task(self) -> Any:
+        return self.up.get_result() * 2
+
+
+@pytest.fixture
+def graph(cache: Cache) -> Twice:
+    return Twice(Twice(Leaf()))
+
+
+def run(task: Any, **options: Any) -> Any:
+    return task.run_graph(executor=LocalExecutor(), **options)
+
+
+def would_run(task: Any, **options: Any) -> list[tuple[str, str]]:
+    """What would run and why."""
+    work = GraphWork(graph_of(task), task._taskproc.cache.store, **options)
+    return [(work.graph.name_of(key), reason.text) for key, reason in preview(work)]
+
+
+def files(cache: Cache) -> set[Path]:
+    return set(cache.path.rglob("*"))
+
+
+def test_before_the_first_run_all_would_run(cache: Cache, graph: Twice) -> None:
+    """Needs first; below what would run everything would. No file is made."""
+    before = files(cache)
+
+    assert would_run(graph) == [
+        ("Leaf(value=1)", "no result is stored"),
+        ("Twice(up=Leaf(…))", "upstream Leaf(value=1) would run"),
+        ("Twice(up=Twice(…))", "upstream Twice(up=Leaf(…)) would run"),
+    ]
+    assert files(cache) == before
+
+
+def test_after_a_run_nothing_would(cache: Cache, graph: Twice) -> None:
+    """Every result is fresh."""
+    run(graph)
+
+    assert would_run(graph) == []
+
+
+def test_what_is_forced_would_run(graph: Twice) -> None:
+    """And what lies below it."""
+    run(graph)
+
+    assert would_run(graph, forced=frozenset([graph.up._taskproc.place.key])) == [
+        ("Twice(up=Leaf(…))", "it was ordered to be computed anew"),
+        ("Twice(up=Twice(…))", "upstream Twice(up=Leaf(…)) would run"),
+    ]
+
+
+def test_result_and_is_done_agree(cache: Cache, graph: Twice) -> None:
+    """Before, after, and after something above was cleared."""
+    assert not is_done(graph)
+    run(graph)
+    assert (is_done(graph), result(graph)) == (True, 4)
+
+    Leaf().clear_task()
+
+    assert (is_done(graph), is_done(graph.up), is_done(Leaf())) == (False, False, False)
+
+
+@pytest.mark.parametrize(
+    ("clear", "says"),
+    [
+        (lambda: Twice(Twice(Leaf())), "has no fresh result: no result is stored. Run it with run_graph()"),
+        (lambda: Leaf(), "has no fresh result: Leaf(value=1) is to run first: no result is stored. Run it with"),
+    ],
+)
+def test_a_missing_result_says_why(graph: Twice, clear: Any, says: str) -> None:
+    """Its own reason, or the first thing above it that is not fresh."""
+    run(graph)
+    clear().clear_task()
+
+    with pytest.raises(MissingResult) as caught:
+        result(graph)
+
+    assert str(caught.value).startswith(f"Twice(up=Twice(…)) {says}")
+
+
+def test_a_result_is_loaded_anew_each_time(cache: Cache) -> None:
+    """What one caller does to it no other sees."""
+    task = Leaf([1])
+    run(task)
+
+    result(task).append(2)
+
+    assert result(task) == [1]
+
+
+def test_looking_at_a_cycle_ends(cache: Cache) -> None:
+    """With its path."""
+    one, other = Leaf("one"), Leaf("other")
+    one.next, other.next = other, one  # type: ignore[attr-defined]
+
+    with pytest.raises(CycleError, match=r"Leaf\(value='one'\) -> Leaf\(value='other'\) -> Leaf\(value='one'\)"):
+        is_done(one)
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Cache]:
+    with Cache(tmp_path / "other") as made:
+        yield made
+
+
+def test_a_task_is_looked_for_in_its_own_cache(graph: Twice, other: Cache) -> None:
+    """Whichever is in force."""
+    run(graph)
+
+    assert is_done(graph)
+    assert not is_done(Twice(Twice(Leaf())))
+    assert files(other) == {other.path / name for name in ("taskproc.json", "CACHEDIR.TAG", ".gitignore")}

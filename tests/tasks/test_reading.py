@@ -1,0 +1,192 @@
+"""Inside a job the answers are those of this run, outside those of the cache."""
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskproc.errors import CorruptedResult, MissingResult, NoCacheError
+from taskproc.run.pool import LocalExecutor
+from taskproc.store.base import Version
+from taskproc.store.cache import Cache
+from taskproc.store.claims import DiskAttempt
+from taskproc.store.disk import DiskStore
+from taskproc.tasks import reading
+from taskproc.tasks.naming import Identity
+from taskproc.tasks.reading import Running, active
+from taskproc.tasks.task import Task
+
+
+class Leaf(Task):
+    def __init__(self, value: int = 1):
+        self.value = value
+
+    def run_task(self) -> int:
+        (self.task_directory / "file").write_text(str(self.value))
+        return self.value
+
+
+class Reads(Task):
+    def __init__(self, up: Any):
+        self.up = up
+
+    def run_task(self) -> Any: ...
+
+
+Begin = Callable[..., Running]
+
+
+@pytest.fixture
+def begin(cache: Cache) -> Iterator[Begin]:
+    """Begins a job of a task with inputs that were run before; it runs until the test ends."""
+    with ExitStack() as stack:
+
+        def run(task: Any, *inputs: Any, away: bool = False) -> Running:
+            found = {need._taskproc.place.key: version_of(need) for need in inputs}
+            store = DiskStore(cache.store.root, "token")
+            attempt = store.claim(task._taskproc.place, "{}", lambda versions: None)
+            assert isinstance(attempt, DiskAttempt)
+            job = Running(task._taskproc.place.key, store, attempt, found)
+            stack.callback(attempt.not_needed)
+            stack.enter_context(active(job, away))
+            return job
+
+        yield run
+
+
+def version_of(task: Any) -> Version:
+    task.run_graph(executor=LocalExecutor())
+    return next(task._taskproc.cache.store.look(task._taskproc.place))
+
+
+def test_a_job_reads_the_version_that_was_judged(cache: Cache, begin: Begin) -> None:
+    """Though a newer one is published while it runs."""
+    begin(Reads(Leaf()), Leaf())
+    old = version_of(Leaf())
+    Leaf().run_graph(executor=LocalExecutor(), force=True)
+
+    assert version_of(Leaf()).record.number == old.record.number + 1
+    assert Leaf().task_directory.name == "data.1"
+    assert (Leaf().task_directory / "file").read_text() == "1"
+
+
+def test_an_input_that_cannot_be_read_is_remembered(begin: Begin) -> None:
+    """Gone, or damaged."""
+    job = begin(Reads(Leaf(1)), Leaf(1), Leaf(2))
+    os.unlink(version_of(Leaf(1)).path)
+    damaged = version_of(Leaf(2))
+    content = bytearray(Path(damaged.path).read_bytes())
+    content[damaged.size - 1] ^= 1
+    Path(damaged.path).write_bytes(content)
+
+    with pytest.raises(MissingResult):
+        Leaf(1).get_result()
+    with pytest.raises(CorruptedResult):
+        Leaf(2).get_result()
+
+    assert job.lost == {Leaf(1)._taskproc.place.key, Leaf(2)._taskproc.place.key}
+
+
+def test_a_job_has_the_directory_and_logs_of_its_attempt(begin: Begin) -> None:
+    """And others those of theirs."""
+    version_of(Leaf(1))
+    task = Reads(Leaf(1))
+    job = begin(task, Leaf(1))
+    folder = job.attempt.directory.parent
+
+    assert task.task_directory == folder / "data.1"
+    assert (task.task_stdout, task.task_stderr) == (folder / "stdout.1.txt", folder / "stderr.1.txt")
+    assert not task.task_stdout.exists()
+    assert Leaf(1).task_stdout.parent.name == str(Leaf(1).task_id)
+
+
+def test_jobs_may_lie_within_jobs(begin: Begin) -> None:
+    """The innermost answers, and all of them are known."""
+    assert reading.running_keys() == frozenset()
+    outer = begin(Reads(Leaf(1)), Leaf(1))
+    inner = begin(Reads(Leaf(2)), Leaf(2))
+
+    assert reading.running_job() is inner
+    assert inner.outer is outer
+    assert reading.running_keys() == {outer.key, inner.key}
+
+
+def in_thread(call: Callable[[], Any]) -> Any:
+    answers: list[Any] = []
+    thread = threading.Thread(target=lambda: answers.append(call()))
+    thread.start()
+    thread.join()
+    return answers[0]
+
+
+def test_a_thread_of_a_worker_belongs_to_its_job(begin: Begin) -> None:
+    """A process that does nothing else runs one job; with two of them nobody knows."""
+    first = begin(Reads(Leaf(1)), Leaf(1), away=True)
+    assert in_thread(reading.running_job) is first
+    assert in_thread(Leaf(1).get_result) == 1
+
+    begin(Reads(Leaf(2)), Leaf(2), away=True)
+    assert in_thread(reading.running_job) is None
+
+
+def test_a_thread_of_the_main_process_belongs_to_no_job(begin: Begin) -> None:
+    """There several jobs run at once; it reads what is in the cache."""
+    begin(Reads(Leaf(1)), Leaf(1))
+
+    assert in_thread(reading.running_job) is None
+    assert in_thread(Leaf(1).get_result) == 1
+
+
+def test_after_the_job_nothing_is_left_of_it(begin: Begin, cache: Cache) -> None:
+    """The next question is answered from the cache."""
+    task = Reads(Leaf())
+    version_of(Leaf())
+    job = begin(task, Leaf())
+    with active(Running("other", job.store, job.attempt, {}), True):
+        pass
+
+    assert reading.running_job() is job
+    assert reading._of_process == []
+
+
+def far(task: Any, version: Version | None = None) -> Identity:
+    """Who a task is in a worker."""
+    identity = task._taskproc
+    return Identity(None, identity.place, identity.arguments, version)
+
+
+def test_a_task_without_a_cache_asks_that_of_the_job(begin: Begin) -> None:
+    """Where it came to a worker; outside of a job there is none."""
+    with pytest.raises(NoCacheError, match="an input of a task was asked outside its run"):
+        reading.store_of(far(Leaf()))
+
+    job = begin(Reads(Leaf()))
+
+    assert reading.store_of(far(Leaf())) is job.store
+
+
+def test_an_input_knows_its_version_where_the_job_does_not(begin: Begin) -> None:
+    """A job within a job in a worker reads inputs of the outer one."""
+    version = version_of(Leaf(3))
+    begin(Reads(Leaf(1)))
+
+    assert reading.input_value(far(Leaf(3), version)) == (True, 3)
+    assert reading.input_value(far(Leaf(3))) == (False, None)
+
+
+def test_an_attribute_that_did_not_travel_is_told_apart_from_a_misspelled_one(cache: Cache) -> None:
+    """Both are AttributeErrors, so that `hasattr` works; the one says why."""
+    arrived = object.__new__(Leaf)
+    vars(arrived)["_taskproc"] = far(Leaf(), version_of(Leaf()))
+
+    with pytest.raises(AttributeError, match="'Leaf' object has no attribute 'up' here: inputs come to a worker with"):
+        arrived.up  # type: ignore[attr-defined]  # noqa: B018
+    with pytest.raises(AttributeError, match="^'Leaf' object has no attribute 'up'$") as caught:
+        Leaf().up  # type: ignore[attr-defined]  # noqa: B018
+    assert (caught.value.name, caught.value.obj) == ("up", Leaf())
+    assert not hasattr(arrived, "up")
