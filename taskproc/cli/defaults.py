@@ -34,7 +34,7 @@ class DefaultArguments:
     num_workers: int | None = None
     kwargs: Mapping[str, Any] | None = None
     prefix: Prefix | None = None
-    rate_limits: Mapping[str, int] | None = None
+    rate_limits: Mapping[str, int | Sequence[str]] | None = None
     exec_type: ExecType = "process"
     prefixes: Prefix | None = None
     on_error: Literal["stop", "continue"] = "stop"

@@ -32,7 +32,7 @@ class Options:
     loglevel: str
     num_workers: int | None
     prefixes: Mapping[str, Any] | None
-    rate_limits: Mapping[str, int] | None
+    rate_limits: Mapping[str, int | Sequence[str]] | None
     exec_type: str
     on_error: str
     detect_source_change: bool
@@ -106,7 +106,8 @@ def _parser(prog: str, cls: type, parameters: Mapping[str, Parameter], defaults:
     add("--kwargs", metavar="JSON", type=_json_object, help=f"arguments of {cls.__qualname__}; its flags win over them")
     add("--prefixes", "--prefix", metavar="JSON", type=_json_object,
         help="label or task name → command that tasks are run behind")
-    add("--rate-limits", metavar="JSON", type=_json_object, help="label or task name → how many run at once")
+    add("--rate-limits", metavar="JSON", type=_json_object,
+        help="label or task name → how many run at once, or the names of so many slots")
     add("--on-error", choices=ON_ERROR, default=defaults.on_error,
         help="after a failure start nothing new, or run all that does not need it; default: %(default)s")
     add("-D", "--disable-detect-source-change", dest="detect_source_change", action="store_false",

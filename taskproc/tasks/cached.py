@@ -33,10 +33,12 @@ from taskproc.store.disk import DiskStore
 from taskproc.store.marks import Mark
 from taskproc.tasks.commands import Command
 from taskproc.tasks.job import Stored, TaskJob, pack, pick, slim
+from taskproc.tasks.labels import labels_of
 from taskproc.tasks.naming import brief
 from taskproc.tasks.needs import meet, needs
 from taskproc.tasks.origin import Origin, record_origin
 from taskproc.tasks.reading import store_of
+from taskproc.tasks.slots import Slots
 from taskproc.tasks.source import code_digest, fingerprint
 
 Task = Any  # tasks.task stands above this module; what is asked of one here is `_taskproc` and its class attributes
@@ -99,6 +101,7 @@ class GraphWork:
         commands: key → the command that the task is run behind; absent: none.
         in_process: whether jobs run in this process and need not travel.
         captures: whether what tasks print goes to their logs.
+        slots: the names of slots, where a rate limit gave names.
         versions: key → the version that this run uses, once it is known.
         reasons: key → why the task had to run.
     """
@@ -111,6 +114,7 @@ class GraphWork:
     commands: Mapping[str, Command] = field(default_factory=dict)
     in_process: bool = False
     captures: bool = True
+    slots: Slots = field(default_factory=lambda: Slots(None))
     versions: dict[str, Version] = field(default_factory=dict)
     reasons: dict[str, Reason] = field(default_factory=dict)
     _above: dict[str, int] = field(default_factory=dict)
@@ -205,7 +209,7 @@ class GraphWork:
         assert self._mark is not None, "asked before the first claim [this is a bug]"
         return self._mark
 
-    def _plain_job(self, key: str, number: int = 0) -> TaskJob:
+    def _plain_job(self, key: str, number: int = 0, slots: Mapping[str, str] | None = None) -> TaskJob:
         task = self.graph.tasks[key]
         return TaskJob(
             task=task,
@@ -220,13 +224,15 @@ class GraphWork:
             number=number,
             captures=self.captures or key in self.commands,
             made=frozenset(self._made.intersection(self.graph.needs[key])),
+            slots=slots or {},
         )
 
     def job(self, ticket: Ticket[str]) -> Callable[[], Outcome[str]]:
         """The job, packed unless it stays in this process."""
         key = ticket.key
         attempt = self._claimed.pop(key, None)
-        plain = self._plain_job(key, attempt.number if attempt else 0)
+        slots = self.slots.take(key, labels_of(type(self.graph.tasks[key])))
+        plain = self._plain_job(key, attempt.number if attempt else 0, slots)
         if attempt is None and self.in_process:
             return plain
         if self._origin is None:
@@ -247,6 +253,7 @@ class GraphWork:
     def close(self, ticket: Ticket[str], outcome: Outcome[str]) -> Outcome[str]:
         """What was published counts: a task that was committed before its process died is done."""
         key = ticket.key
+        self.slots.give_back(key)
         if isinstance(outcome, Stored) and outcome.version is not None:
             self.versions[key] = outcome.version
             self._made.add(key)

@@ -29,6 +29,7 @@ from taskproc.tasks.future import Upstream
 from taskproc.tasks.naming import Identity, arguments_text
 from taskproc.tasks.needs import attributes, upstreams
 from taskproc.tasks.origin import Origin
+from taskproc.tasks.slots import told
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class TaskJob:
         number: of the attempt that was claimed already; 0: the job claims itself.
         captures: whether what is printed goes to the task's log files.
         made: keys of needs that were made in this run.
+        slots: label → name of the slot that the task has.
         process: id of the process that drives the run.
     """
 
@@ -65,6 +67,7 @@ class TaskJob:
     number: int
     captures: bool
     made: frozenset[str] = frozenset()
+    slots: Mapping[str, str] = field(default_factory=dict)
     process: int = field(default_factory=os.getpid)
 
     def __call__(self) -> Outcome[str]:
@@ -95,14 +98,14 @@ class TaskJob:
         return {key: version.record.stamp for key, version in self.inputs.items()}
 
     def _run(self, store: DiskStore, attempt: DiskAttempt) -> Outcome[str]:
-        job = reading.Running(self.place.key, store, attempt, self.inputs)
+        job = reading.Running(self.place.key, store, attempt, self.inputs, self.slots)
         away = os.getpid() != self.process
         started = time.perf_counter()
         try:
-            with reading.active(job, away), self._cache(), self._capture(attempt):
+            with reading.active(job, away), told(self.slots if away else {}), self._cache(), self._capture(attempt):
                 try:
                     value = self.task.run_task()
-                except BaseException as error:  # whatever the user's classes raise when pickled
+                except BaseException as error:
                     if self.captures:
                         print(traceback_text(error), end="", file=sys.stderr)
                     raise

@@ -28,6 +28,7 @@ class Running:
 
     Attributes:
         inputs: key of each need → the version that this run reads.
+        slots: label → name of the slot that the task has.
         lost: keys whose version could not be read after all; the task cannot be blamed for what it raised then.
         outer: the job within which it runs, if a task runs others.
     """
@@ -36,6 +37,7 @@ class Running:
     store: DiskStore
     attempt: DiskAttempt
     inputs: Mapping[str, Version]
+    slots: Mapping[str, str] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)
     outer: Running | None = None
 
@@ -115,6 +117,12 @@ def log(identity: Identity, stream: str) -> Path:
     if job is not None and job.key == identity.place.key:
         return job.attempt.log(stream)
     return store_of(identity).log(identity.place, stream)
+
+
+def slots(identity: Identity) -> dict[str, str]:
+    """Label → name of the slot that the task has, while it runs; see Task.task_slots."""
+    job = running_job()
+    return dict(job.slots) if job is not None and job.key == identity.place.key else {}
 
 
 def refuse_missing(task: Any, name: str) -> NoReturn:

@@ -24,6 +24,7 @@ from taskproc.tasks.failures import failure_of
 from taskproc.tasks.labels import labels_of, warn_of_unknown
 from taskproc.tasks.looking import preview
 from taskproc.tasks.reading import running_keys, store_of
+from taskproc.tasks.slots import RateLimits, Slots
 from taskproc.tasks.stats import Counter, RunStats
 from taskproc.watch.stream import Stream, Watcher
 
@@ -40,7 +41,7 @@ class RunOptions(TypedDict, total=False):
 
     executor: Executor | None
     max_workers: int | None
-    rate_limits: Mapping[str, int] | None
+    rate_limits: RateLimits | None
     prefixes: Mapping[str, str | Sequence[str]] | None
     prefix: Mapping[str, str | Sequence[str]] | None
     detect_source_change: bool
@@ -55,7 +56,7 @@ def run_graph(
     *,
     executor: Executor | None = None,
     max_workers: int | None = None,
-    rate_limits: Mapping[str, int] | None = None,
+    rate_limits: RateLimits | None = None,
     prefixes: Mapping[str, str | Sequence[str]] | None = None,
     prefix: Mapping[str, str | Sequence[str]] | None = None,
     detect_source_change: bool = True,
@@ -71,13 +72,13 @@ def run_graph(
         raise OptionError(f"on_error must be 'stop' or 'continue', got {on_error!r}")
     executor = choose(executor, max_workers)
     given = commands(prefixes, prefix)
-    if not isinstance(rate_limits or {}, Mapping):
-        raise OptionError(f"rate_limits must map labels to numbers, got {rate_limits!r}")
-    limits = Limits(rate_limits or {})
+    slots = Slots(rate_limits)
+    limits = Limits(slots.counts)
     work = plan_work(task, detect_source_change, force)
     classes = {type(some) for some in work.graph.tasks.values()}
     warn_of_unknown(classes, "rate limit", limits.slots())
     warn_of_unknown(classes, "prefix", given)
+    work.slots = slots
     work.commands = _behind(work.graph, given)
     work.in_process = is_in_process(executor)
     work.captures = not isinstance(executor, LocalExecutor)

@@ -25,7 +25,7 @@ R = TypeVar("R")
 # What the document of the library says not to override
 _FINAL = frozenset(
     "task_name task_labels task_id task_args task_directory task_stdout task_stderr task_stdout_caller "
-    "task_stderr_caller task_is_done get_result run_graph clear_task clear_all_tasks cli to_json".split()
+    "task_stderr_caller task_slots task_is_done get_result run_graph clear_task clear_all_tasks cli to_json".split()
 )
 
 
@@ -52,6 +52,11 @@ class TaskType(ABCMeta):
         super().__init__(name, bases, namespace, **options)
         if namespace.get("__module__") != __name__ and (taken := sorted(_FINAL & namespace.keys())):
             raise BuildError(f"{cls.__qualname__} overrides {', '.join(taken)}: these names are taskproc's own")
+        if "task_label" in namespace:
+            labels_of(cls)
+        level = namespace.get("task_compress_level", 9)
+        if type(level) is not int or not 0 <= level <= 9:
+            raise BuildError(f"task_compress_level of {cls.__qualname__} must be an int from 0 to 9, got {level!r}")
 
     if not TYPE_CHECKING:  # type checkers are to see the signature of __init__
 
@@ -133,6 +138,11 @@ class Task(Indexable, metaclass=TaskType):
         """File with what the prefix command itself printed to standard error."""
         return reading.log(self._taskproc, "stderr_caller")
 
+    @property
+    def task_slots(self) -> dict[str, str]:
+        """Label → the slot that this task has while it runs, of limits that name slots: `{'gpu': ['0', '3']}`."""
+        return reading.slots(self._taskproc)
+
     def task_is_done(self) -> bool:
         """Whether a result is stored that is fresh for the present code. Reads a record per task above it."""
         return looking.is_done(self)
@@ -159,7 +169,9 @@ class Task(Indexable, metaclass=TaskType):
         Args:
             executor: any concurrent.futures executor; it is used, and left open. Default: worker processes of our own.
             max_workers: how many of these; default: as many as this process may use.
-            rate_limits: label or task name → how many such tasks may run at once, at least 1.
+            rate_limits: label or task name → how many such tasks may run at once, at least 1; or the names of as many
+                slots, of which each running task has one: `task_slots`, and for the label `gpu` in a process of its own
+                also CUDA_VISIBLE_DEVICES.
             prefixes: label or task name → command that the task is run behind, in a fresh interpreter: a string, split
                 as a shell splits words, or a list. The leftmost label of a task that is listed wins. Words may hold
                 {task_name}, {task_id}, {task_directory}, {stdout}, {stderr}. Empty: a fresh interpreter, no command.
