@@ -111,7 +111,7 @@ def is_named_tuple(kind: Any) -> bool:
 
 def _field_names(kind: Any) -> Collection[str] | None:
     if issubclass(kind, tuple):
-        return tuple(kind._fields)
+        return tuple(getattr(kind, "_fields"))
     if dataclasses.is_dataclass(kind):
         return [field.name for field in dataclasses.fields(kind)]
     if isinstance(getattr(kind, "__attrs_attrs__", None), tuple):
