@@ -4,6 +4,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -96,9 +97,18 @@ def _signature(cls: type) -> inspect.Signature:
     found = _signatures.get(cls)
     if found is None:
         init: Any = vars(cls).get("__init__") or cls.__init__  # type: ignore[misc]  # each class has its own entry
-        parameters = [] if init is object.__init__ else list(inspect.signature(init).parameters.values())[1:]
+        parameters = [] if init is object.__init__ else list(_inspected(init).parameters.values())[1:]
         found = _signatures[cls] = inspect.Signature(parameters)
     return found
+
+
+def _inspected(init: Any) -> inspect.Signature:
+    if sys.version_info >= (3, 14):
+        import annotationlib
+
+        # By default annotations would be evaluated, and names that are there for type checkers only be missed
+        return inspect.signature(init, annotation_format=annotationlib.Format.FORWARDREF)
+    return inspect.signature(init)
 
 
 def brief(value: object, depth: int = 0) -> str:
