@@ -57,7 +57,7 @@ numbers.append(Words())  # error
 strings: list[str] = numbers.get_result()  # error
 
 Choose(6, 3).run_graph(on_error="go on")  # error
-Choose(6, 3).run_graph(rate_limits={"gpu": "one"})  # error
+Choose(6, 3).run_graph(rate_limits={"gpu": 1.5})  # error
 Choose(6, 3).run_graph(executor=4)  # error
 Choose(6, 3).run_graph(rate_limit={"gpu": 1})  # error
 Unfinished().run_graph()  # error
