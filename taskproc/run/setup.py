@@ -24,6 +24,7 @@ PACKAGE_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 _scripts: dict[str, str] = {}
 _main_there = "__main__"
+_far_end = False
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,8 @@ class Setup:
 
     def apply(self) -> None:
         """Become like it. Raises OSError if its working directory is not to be seen here."""
-        global _main_there  # a process is set up once, by the one that sends it jobs
-        _main_there = self.main
+        global _main_there, _far_end  # a process is set up once, by the one that sends it jobs
+        _main_there, _far_end = self.main, True
         sys.path[:] = self.path
         sys.argv[:] = self.argv
         add_scripts(self.scripts)
@@ -86,6 +87,11 @@ class Setup:
                     del os.environ[name]
                 else:
                     os.environ[name] = true
+
+
+def is_far_end() -> bool:
+    """Whether this process was started to run the jobs of another one."""
+    return _far_end
 
 
 def register_script(name: str, path: str) -> None:

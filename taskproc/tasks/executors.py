@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 
-from taskproc.errors import OptionError
+from taskproc.errors import BuildError, OptionError
 from taskproc.run.base import Ending, Runner
 from taskproc.run.inbox import Inbox
 from taskproc.run.lanes import Lanes
 from taskproc.run.pool import LocalExecutor, PoolRunner
 from taskproc.run.prefix import PrefixRunner
+from taskproc.run.setup import is_far_end
 from taskproc.tasks.reading import running_job
 
 BEHIND_COMMANDS = 64  # tasks behind prefix commands at once: they take no worker, but a process each
@@ -26,6 +27,11 @@ def choose(executor: object, max_workers: object) -> Executor | None:
             raise OptionError("max_workers is for the default workers: give it to the executor itself")
         if not isinstance(max_workers, int) or isinstance(max_workers, bool) or max_workers < 1:
             raise OptionError(f"max_workers must be an int of at least 1, got {max_workers!r}")
+    if is_far_end() and running_job() is None:
+        # Its own workers would import the script as well, and theirs, without end
+        raise BuildError(
+            "run_graph() was called while a worker imported the script: put the call under `if __name__ == '__main__':`"
+        )
     if executor is None and running_job() is not None:
         return LocalExecutor()  # a run inside a task: workers of workers would only wait for each other
     return executor

@@ -455,6 +455,29 @@ def test_two_threads_may_run_one_graph(cache: Cache) -> None:
     assert sum(ran) == 21
 
 
+UNGUARDED = """
+from taskproc import Cache, Task
+class Main(Task):
+    def run_task(self): return 1
+with Cache("cache"):
+    Main().run_graph(max_workers=1)
+"""
+
+
+@pytest.mark.slow
+def test_an_unguarded_script_given_to_the_command_line_is_refused(tmp_path: Path) -> None:
+    """Its workers must import it, and would run it again, and theirs again: the first says what to do instead."""
+    (tmp_path / "script.py").write_text(UNGUARDED)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "taskproc", "script.py", "-o", "cache"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert "put the call under `if __name__ == '__main__':`" in done.stderr
+
+
 def test_a_dry_run_runs_nothing(cache: Cache) -> None:
     """It tells what would run."""
     task = Many([Echo(1), Echo(2)])
