@@ -15,7 +15,7 @@ from taskproc.kernel.model import Failed, Problem
 from taskproc.run.capture import flush_all, own_descriptors
 from taskproc.run.lifeline import hold_on_if_given
 from taskproc.run.problem import sentence
-from taskproc.run.setup import Setup, load
+from taskproc.run.setup import Setup, be_far_end, load
 from taskproc.run.wire import beside
 from taskproc.run.worker import run
 
@@ -55,4 +55,5 @@ def _set_up_and_run(setup: Setup, job: bytes) -> bytes:
 
 
 if __name__ == "__main__":
+    be_far_end()
     sys.exit(main(sys.argv[1:]))

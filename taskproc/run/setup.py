@@ -68,8 +68,8 @@ class Setup:
 
     def apply(self) -> None:
         """Become like it. Raises OSError if its working directory is not to be seen here."""
-        global _main_there, _far_end  # a process is set up once, by the one that sends it jobs
-        _main_there, _far_end = self.main, True
+        global _main_there  # a process is set up once, by the one that sends it jobs
+        _main_there = self.main
         sys.path[:] = self.path
         sys.argv[:] = self.argv
         add_scripts(self.scripts)
@@ -87,6 +87,12 @@ class Setup:
                     del os.environ[name]
                 else:
                     os.environ[name] = true
+
+
+def be_far_end() -> None:
+    """Say that this process was started to run the jobs of another one, and does nothing else."""
+    global _far_end  # a fact of the process
+    _far_end = True
 
 
 def is_far_end() -> bool:

@@ -22,7 +22,7 @@ from taskproc.kernel.model import Failed, Problem
 from taskproc.run.capture import flush_all, own_descriptors
 from taskproc.run.lifeline import hold_on
 from taskproc.run.problem import problem_of, sentence
-from taskproc.run.setup import Setup, load, set_environ
+from taskproc.run.setup import Setup, be_far_end, load, set_environ
 from taskproc.run.wire import MARK, READY, receive, send
 
 # Those that jobs change. Read from the module below `signal`, which makes an enum of each: 3 µs a handler.
@@ -133,4 +133,5 @@ def _nothing(*_: object) -> None:
 
 
 if __name__ == "__main__":
+    be_far_end()
     main(sys.argv[1:])
