@@ -53,6 +53,7 @@ def check(store: DiskStore) -> Iterator[Finding]:
     cached by the system, in pieces of 1 MiB.
     """
     observer = DiskStore(store.root, files=store.files)  # no token: our own run is as good as another
+    observer.witness = store.witness
     for entry in _entries(observer, store.root):
         if entry.name == "run" and _is_folder(entry):
             yield from _check_runs(observer, entry.path)

@@ -11,7 +11,6 @@ import errno
 import hashlib
 import os
 import secrets
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from taskproc.store.folder import CacheFolder
 from taskproc.store.record import about, content_of
 
 LONG_ENOUGH = 0.02   # seconds of work that are worth the half millisecond of an fsync
-EMPTY_CLAIM = 1.0    # seconds after which a claim that never got its head counts as dead
+EMPTY_CLAIM = 1.0    # seconds for which a claim is seen without a head until it counts as dead
 _TRIES = 100
 
 
@@ -281,13 +280,14 @@ def is_held(store: CacheFolder, folder: Folder, number: int) -> bool:
         raise
     try:
         start = store.files.read(handle, 4096, 0)
-        age = time.time() - store.files.modified(handle)
+        made = (*store.files.identity(handle), store.files.modified(handle))
     finally:
         store.files.close(handle)
     token = _token_of(start)
     if not token:
-        # Its maker is between two operations, or died there. The clock decides about time only, never about truth.
-        return 0 <= age < EMPTY_CLAIM
+        # Its maker is between two operations, or died there. How long, our own clock tells: the file's time is of
+        # another one, and the head may come between a look at the file and one at the time.
+        return store.witness.unchanged(f"claim {made}", start) < EMPTY_CLAIM
     return token != store.token and store.witness.lives(token)
 
 

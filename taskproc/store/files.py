@@ -79,9 +79,9 @@ class Files:
         """Bytes in an open file."""
         return os.fstat(handle).st_size
 
-    def modified(self, handle: int) -> float:
-        """Wall-clock time of the last change."""
-        return os.fstat(handle).st_mtime
+    def modified(self, handle: int) -> int:
+        """When it was last changed, by the clock of its file system: to tell files apart, not to be compared."""
+        return os.fstat(handle).st_mtime_ns
 
     def identity(self, handle: int) -> tuple[int, int]:
         """Device and inode of an open file."""

@@ -85,7 +85,7 @@ class Mark:
 
 
 class Witness:
-    """Tells whether runs are alive; remembers the beats that this process saw, by `clock`."""
+    """Tells whether runs are alive; remembers what this process saw, and since when by `clock`."""
 
     def __init__(self, root: str, clock: Callable[[], float] = time.monotonic):
         self._folder = os.path.join(root, "run")
@@ -109,12 +109,16 @@ class Witness:
         return self._beats(token, beat.decode("ascii", "replace"))
 
     def _beats(self, token: str, beat: str) -> bool:
-        now, path = self._clock(), os.path.join(self._folder, token)
+        return self.unchanged(os.path.join(self._folder, token), beat) < LEASE
+
+    def unchanged(self, path: str, content: str | bytes) -> float:
+        """For how many seconds this process has seen `content` at `path`: 0.0 when it comes to see it first."""
+        now = self._clock()
         last, since = _seen.get(path, (None, now))
-        if last != beat:
-            _seen[path] = (beat, now)
-            return True
-        return now - since < LEASE
+        if last != content:
+            _seen[path] = (content, now)
+            return 0.0
+        return now - since
 
     def others(self, own: str = "") -> list[str]:
         """Tokens of living runs, but for `own`."""
@@ -126,7 +130,7 @@ class Witness:
 
 
 # Of the process, not of a witness: each job has a store of its own, and none lasts as long as a lease.
-_seen: dict[str, tuple[str, float]] = {}
+_seen: dict[str, tuple[str | bytes, float]] = {}
 
 
 def _without_waiting(path: str, flags: int) -> int:

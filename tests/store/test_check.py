@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults import OTHER, PLACE, Hooked, Runs, age, claimed, facts, nothing, place_of, publish
+from faults import OTHER, PLACE, Hooked, Runs, age, claimed, facts, nothing, outwait, place_of, publish
 
 from taskproc.errors import MissingResult
 from taskproc.store.base import Place
@@ -152,7 +152,7 @@ def test_the_claim_of_a_dead_run_is_found(runs: Runs) -> None:
     unsigned.mkdir()
     (unsigned / "claim.1").touch()
     young = kinds(alive)
-    age(unsigned / "claim.1")
+    outwait(alive, Place("module.Task", 9, ""))
 
     assert {"module.Task/results/7/claim.1": "dead"} == young
     assert {**young, "module.Task/results/9/claim.1": "dead"} == kinds(alive)

@@ -15,6 +15,7 @@ from faults import (
     ARGUMENTS,
     PLACE,
     Hooked,
+    Interfering,
     Runs,
     age,
     claimed,
@@ -23,6 +24,7 @@ from faults import (
     hold_and_die,
     names,
     nothing,
+    outwait,
     place_of,
     processes,
     publish,
@@ -141,19 +143,36 @@ def test_only_our_own_dead_are_buried(runs: Runs) -> None:
 
 
 def test_an_empty_claim_counts_as_dead_after_a_second(runs: Runs) -> None:
-    """Its maker is between two operations, or died there."""
+    """Its maker is between two operations, or died there. Its own time says nothing: that is of another clock."""
     store = runs.begin()
     claim = place_of(store) / "claim.1"
     claim.parent.mkdir(parents=True)
     claim.touch()
 
+    age(claim)
     first = store.claim(PLACE, ARGUMENTS, nothing)
-    age(claim, 2.0)
+    outwait(store)
     second = store.claim(PLACE, ARGUMENTS, nothing)
 
     assert isinstance(first, Elsewhere)
     assert isinstance(second, DiskAttempt)
     assert {"claim.2"} == names(store)
+
+
+def test_a_claim_that_is_signed_while_it_is_looked_at_is_held(runs: Runs) -> None:
+    """The head may come between two looks at the file; then its maker has it, whatever the clocks say."""
+    winner = runs.begin()
+    files = Interfering("modified", lambda: claim.write_bytes(head))
+    store = runs.begin(files)
+    claimed(winner)
+    claim = place_of(store) / "claim.1"
+    head = claim.read_bytes()
+    claim.write_bytes(b"")
+
+    answer = store.claim(PLACE, ARGUMENTS, nothing)
+
+    assert files.done
+    assert isinstance(answer, Elsewhere)
 
 
 def test_a_paused_holder_is_fenced(runs: Runs) -> None:

@@ -15,13 +15,13 @@ from faults import (
     WRITES,
     Failing,
     Runs,
-    age,
     claimed,
     die_everywhere,
     facts,
     names,
     newest,
     nothing,
+    outwait,
     place_of,
     processes,
     publish,
@@ -148,8 +148,7 @@ def outlive(root: Path) -> object:
     """The value that the next run has, by whomever it was made."""
     runs = Runs(root)
     store = runs.begin()
-    if (claim := place_of(store) / "claim.1").exists():
-        age(claim)
+    outwait(store)
 
     answer = store.claim(PLACE, ARGUMENTS, newest)
     if isinstance(answer, DiskAttempt):
@@ -168,9 +167,9 @@ FOREIGN: dict[str, Callable[[Path], object]] = {
     "a fifo": lambda path: os.mkfifo(path),
     "a link to a file": lambda path: path.symlink_to(__file__),
     "a dangling link": lambda path: path.symlink_to("nowhere"),
-    "an empty file": lambda path: (path.touch(), age(path)),
-    "garbage": lambda path: (path.write_bytes(b"\x1f\x8b\x08\x10" + b"[" * 9000), age(path)),
-    "text": lambda path: (path.write_text("hello"), age(path)),
+    "an empty file": lambda path: path.touch(),
+    "garbage": lambda path: path.write_bytes(b"\x1f\x8b\x08\x10" + b"[" * 9000),
+    "text": lambda path: path.write_text("hello"),
 }
 
 
@@ -184,6 +183,7 @@ def test_what_is_not_ours_is_no_version_and_no_obstacle(runs: Runs, name: str, k
     store = runs.begin()
     place_of(store).mkdir(parents=True)
     FOREIGN[kind](place_of(store) / name)
+    outwait(store)
     runs.expects_damage = name == "result.1.pkl.gz"
 
     assert [] == list(store.look(PLACE))
