@@ -38,15 +38,19 @@ class Record:
     Attributes:
         number: of the attempt, counted from 1 within its key.
         nonce: random when the attempt was ordered, inherited when it was only doubted; the source of `stamp.order`.
-        code: fingerprint of the code that ran, item → digest.
+        code: digest of the code that ran.
         needs: key of each need → the stamp of the result that was read.
+        settings: what else it was made from, `kind name` → text or digest; the kinds are in rebuild.py.
+        accepted: digests of code that was declared to give the same.
     """
 
     number: int
     nonce: str
     stamp: Stamp
-    code: Mapping[str, str]
+    code: str
     needs: Mapping[str, Stamp]
+    settings: Mapping[str, str] = field(default_factory=dict)
+    accepted: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +63,14 @@ class Ticket(Generic[K]):
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a node must run: `kind` for programs, `text` for people.
+    """Why a node must run: `kind` for programs, `text` for people, `needs` the keys of the needs that it is about.
 
-    Kinds: new, forced, code, need, unreadable, missing.
+    Kinds: new, forced, code, need, unreadable, and those of settings: version, package, environment, attribute.
     """
 
     kind: str
     text: str
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from taskproc.kernel.model import Fresh, Reason, Record, Stale, Stamp
 
@@ -16,6 +16,32 @@ FORCED = Reason("forced", "it was ordered to be computed anew")
 
 # More names than these only say that there are many.
 _NAMES = 3
+
+
+# Kind of a setting → what it is called, and whether its text says something to people
+SETTINGS = {
+    "version": ("task_version", True),
+    "package": ("package", True),
+    "environment": ("environment variable", False),
+    "attribute": ("attribute", False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """What a result would be made from now.
+
+    Attributes:
+        code: digest of the present code; None: the code does not count.
+        needs: key of each need → the stamp of its present result.
+        settings: as in a Record.
+        above: only records with a higher number count, the others were ordered to be made anew.
+    """
+
+    code: str | None
+    needs: Mapping[str, Stamp]
+    settings: Mapping[str, str] = field(default_factory=dict)
+    above: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,33 +58,31 @@ class Good:
 
 def judge(
     records: Iterable[Record],
+    now: Present,
     *,
-    code: Mapping[str, str] | None,
-    needs: Mapping[str, Stamp],
-    above: int = 0,
     name_of: Callable[[str], str] = str,
+    change_of: Callable[[str], str] = lambda code: "the source changed",
 ) -> Good | Stale:
     """The newest record that is good now, or why the newest of all is not.
 
     Args:
         records: newest first; read no further than to the first good one.
-        code: fingerprint of the present code, item → digest; None: the code does not count.
-        needs: key of each need → the stamp of its present result.
-        above: only records with a higher number count, the others were ordered to be made anew.
         name_of: key of a need → what people call it. Also asked for keys that only a record knows.
+        change_of: code digest of a record → how it differs from the present code, in words.
     """
     first: Reason | None = None
     for record in records:
         reason = (
-            forced_reason(record, above)
-            or code_reason(record, code)
-            or edge_reason(record, needs, name_of)
-            or need_reason(record, needs, name_of)
+            forced_reason(record, now.above)
+            or code_reason(record, now.code, change_of)
+            or setting_reason(record, now.settings)
+            or edge_reason(record, now.needs, name_of)
+            or need_reason(record, now.needs, name_of)
         )
         if reason is None:
             return Good(record)
         first = first or reason
-        if record.number <= above:
+        if record.number <= now.above:
             break
     return Stale(first or NEW)
 
@@ -68,17 +92,41 @@ def forced_reason(record: Record, above: int) -> Reason | None:
     return FORCED if record.number <= above else None
 
 
-def code_reason(record: Record, code: Mapping[str, str] | None) -> Reason | None:
-    """It was made by other code."""
-    if code is None or code == record.code:
+def code_reason(record: Record, code: str | None, change_of: Callable[[str], str]) -> Reason | None:
+    """It was made by other code, and nobody said that this one gives the same."""
+    if code is None or code == record.code or code in record.accepted:
         return None
-    changed = [item for item in code if item in record.code and code[item] != record.code[item]]
+    return Reason("code", change_of(record.code))
+
+
+def setting_reason(record: Record, settings: Mapping[str, str]) -> Reason | None:
+    """It was made in other surroundings: another version of a package, another value of a variable."""
+    if settings == record.settings:
+        return None
+    names = [name for name in {**record.settings, **settings} if settings.get(name) != record.settings.get(name)]
+    kinds = [name.partition(" ")[0] for name in names]
+    texts = [_setting(name, record.settings.get(name), settings.get(name)) for name in names[:_NAMES]]
+    more = [f"and {len(names) - _NAMES} more"] if len(names) > _NAMES else []
+    return Reason(next((kind for kind in SETTINGS if kind in kinds), kinds[0]), "; ".join([*texts, *more]))
+
+
+def _setting(name: str, then: str | None, now: str | None) -> str:
+    kind, _, rest = name.partition(" ")
+    word, tells = SETTINGS.get(kind, (kind, False))
+    subject = f"{word} {rest}".rstrip()
+    if then is None or now is None:
+        return f"{subject} counts {'now' if then is None else 'no more'}"
+    return f"{subject} {then} → {now}" if tells else f"{subject} changed"
+
+
+def changed_items(then: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """How the items of code, name → digest, differ, in words; empty if they do not."""
     parts = [
-        ("source of {} changed", changed),
-        ("source of {} is used now", [item for item in code if item not in record.code]),
-        ("source of {} is not used any more", [item for item in record.code if item not in code]),
+        ("source of {} changed", [item for item in now if item in then and now[item] != then[item]]),
+        ("source of {} is used now", [item for item in now if item not in then]),
+        ("source of {} is not used any more", [item for item in then if item not in now]),
     ]
-    return Reason("code", _sentence(parts))
+    return _sentence(parts)
 
 
 def edge_reason(record: Record, needs: Mapping[str, Stamp], name_of: Callable[[str], str] = str) -> Reason | None:
@@ -86,10 +134,10 @@ def edge_reason(record: Record, needs: Mapping[str, Stamp], name_of: Callable[[s
     if needs.keys() == record.needs.keys():
         return None
     parts = [
-        ("upstream {} is needed now", [name_of(key) for key in needs if key not in record.needs]),
-        ("upstream {} is not needed any more", [name_of(key) for key in record.needs if key not in needs]),
+        ("upstream {} is needed now", [key for key in needs if key not in record.needs]),
+        ("upstream {} is not needed any more", [key for key in record.needs if key not in needs]),
     ]
-    return Reason("need", _sentence(parts))
+    return Reason("need", _sentence(parts, name_of))
 
 
 def need_reason(record: Record, needs: Mapping[str, Stamp], name_of: Callable[[str], str] = str) -> Reason | None:
@@ -97,10 +145,12 @@ def need_reason(record: Record, needs: Mapping[str, Stamp], name_of: Callable[[s
     if needs == record.needs:
         return None
     both = [(key, stamp, record.needs[key]) for key, stamp in needs.items() if key in record.needs]
-    values = [name_of(key) for key, now, then in both if now.value != then.value]
-    orders = [name_of(key) for key, now, then in both if now.value == then.value and now.order != then.order]
+    values = [key for key, now, then in both if now.value != then.value]
+    orders = [key for key, now, then in both if now.value == then.value and now.order != then.order]
+    if not values and not orders:
+        return None
     parts = [("upstream {} gave a new value", values), ("upstream {} was computed anew", orders)]
-    return Reason("need", _sentence(parts)) if values or orders else None
+    return Reason("need", _sentence(parts, name_of), (*values, *orders))
 
 
 def order_of(nonce: str, needs: Mapping[str, Stamp]) -> str:
@@ -113,13 +163,13 @@ def order_of(nonce: str, needs: Mapping[str, Stamp]) -> str:
     return digest.hexdigest()
 
 
-def _sentence(parts: Iterable[tuple[str, list[str]]]) -> str:
-    return "; ".join(text.format(_some(names)) for text, names in parts if names)
+def _sentence(parts: Iterable[tuple[str, list[str]]], name_of: Callable[[str], str] = str) -> str:
+    return "; ".join(text.format(_some(keys, name_of)) for text, keys in parts if keys)
 
 
-def _some(names: list[str]) -> str:
-    more = len(names) - _NAMES
+def _some(keys: list[str], name_of: Callable[[str], str]) -> str:
+    more = len(keys) - _NAMES
     # "and 1 more" would be longer than the name
     if more < 2:
-        return ", ".join(names)
-    return f"{', '.join(names[:_NAMES])} and {more} more"
+        return ", ".join(map(name_of, keys))
+    return f"{', '.join(map(name_of, keys[:_NAMES]))} and {more} more"

@@ -5,7 +5,7 @@ to publish the next version; it is won by one, lost by all others, and ends by c
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol, Union
@@ -43,10 +43,12 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a result was made from, and what else is to be remembered of it."""
+    """What a result was made from (see Record), and what else is to be remembered of it."""
 
-    code: Mapping[str, str]
+    code: str
     needs: Mapping[str, Stamp]
+    settings: Mapping[str, str] = field(default_factory=dict)
+    untracked: Sequence[str] = ()
     seconds: float = 0.0
     level: int = 9
 

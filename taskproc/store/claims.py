@@ -78,12 +78,12 @@ class DiskAttempt:
         version = Version(
             place=self._place,
             path=os.path.join(self._path, layout.result_file(self.number)),
-            record=Record(self.number, self.nonce, stamp, facts.code, facts.needs),
+            record=Record(self.number, self.nonce, stamp, facts.code, facts.needs, facts.settings),
             head=len(self._head),
             head_digest=hashlib.sha256(self._head).hexdigest(),
             size=len(self._head) + len(payload),
             digest=digest,
-            about=about(facts.seconds),
+            about=about(facts),
         )
         record = comment_member(content_of(version))
         self._files.append(self._handle, payload)

@@ -110,7 +110,7 @@ class MemoryAttempt:
         digest = hashlib.sha256(content).hexdigest()
         has_files = self._directory is not None and any(self._directory.iterdir())
         stamp = Stamp(order_of(self._nonce, facts.needs), f"{digest}+{secrets.token_hex(8)}" if has_files else digest)
-        record = Record(self.number, self._nonce, stamp, dict(facts.code), dict(facts.needs))
+        record = Record(self.number, self._nonce, stamp, facts.code, dict(facts.needs), dict(facts.settings))
         path = f"memory:{self._place.key}/{self.number}"
         version = Version(self._place, path, record, size=len(content), digest=digest)
         with self._store._lock:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from taskproc.kernel.model import Record, Stamp
-from taskproc.store.base import Place, Version
+from taskproc.store.base import Facts, Place, Version
 from taskproc.store.layout import FORMAT
 
 
@@ -23,7 +23,8 @@ def content_of(version: Version) -> dict[str, Any]:
         "nonce": record.nonce,
         "order": record.stamp.order,
         "value": record.stamp.value,
-        "code": dict(record.code),
+        "code": record.code,
+        "settings": dict(record.settings),
         "needs": [[key, *stamp] for key, stamp in record.needs.items()],
         "head": version.head,
         "head_sha256": version.head_digest,
@@ -41,7 +42,8 @@ def version_of(place: Place, path: str, content: Mapping[str, Any]) -> Version:
         number=content["n"],
         nonce=content["nonce"],
         stamp=Stamp(content["order"], content["value"]),
-        code=content["code"],
+        code=str(content["code"]),
+        settings=content["settings"],
         needs={key: Stamp(order, value) for key, order, value in content["needs"]},
     )
     return Version(
@@ -56,12 +58,16 @@ def version_of(place: Place, path: str, content: Mapping[str, Any]) -> Version:
     )
 
 
-def about(seconds: float) -> dict[str, object]:
-    """What is remembered for people: software, host, process, wall-clock time of the end, seconds it took."""
+def about(facts: Facts) -> dict[str, object]:
+    """What is remembered for people: software, host, process, wall-clock time of the end, seconds it took.
+
+    And `untracked`: what it was made from, too, but cannot be watched.
+    """
     return {
+        **({"untracked": list(facts.untracked)} if facts.untracked else {}),
         "versions": {"python": platform.python_version()},
         "host": platform.node(),
         "pid": os.getpid(),
         "ended": time.time(),
-        "seconds": round(seconds, 6),
+        "seconds": round(facts.seconds, 6),
     }

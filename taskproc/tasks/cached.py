@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from types import FunctionType
+from functools import partial
 from typing import Any
 
 from taskproc.errors import BuildError, CacheError
@@ -25,21 +25,21 @@ from taskproc.kernel.model import (
     Verdict,
 )
 from taskproc.kernel.plan import Plan
-from taskproc.modules import object_name
 from taskproc.run.prefix import PrefixedJob
 from taskproc.store.base import Version
 from taskproc.store.claims import DiskAttempt
 from taskproc.store.disk import DiskStore
 from taskproc.store.marks import Mark
 from taskproc.tasks.commands import Command
+from taskproc.tasks.conditions import Conditions
 from taskproc.tasks.job import Stored, TaskJob, pack, pick, slim
 from taskproc.tasks.labels import labels_of
 from taskproc.tasks.naming import brief
 from taskproc.tasks.needs import meet, needs
 from taskproc.tasks.origin import Origin, record_origin
 from taskproc.tasks.reading import store_of
+from taskproc.tasks.settings import left_on
 from taskproc.tasks.slots import Slots
-from taskproc.tasks.source import code_digest, fingerprint
 
 Task = Any  # tasks.task stands above this module; what is asked of one here is `_taskproc` and its class attributes
 
@@ -124,14 +124,18 @@ class GraphWork:
     _origin: Origin | None = None
     _fed: bool = False
 
+    def __post_init__(self) -> None:
+        self.conditions = Conditions(self.checks_code)
+
     def feed(self, plan: Plan[str]) -> None:
         """Add the whole graph, once."""
         if not self._fed:
             self._fed = True
             self.note_forced()
             # All at once, and now: the files may be edited while the run is on its way, and what runs is the old code
-            for key in self.graph.needs:
-                self._code(key)
+            for task in self.graph.tasks.values():
+                self.conditions.code(task)
+                self.conditions.settings(task)
             for key, above in self.graph.needs.items():
                 plan.add(Node(key, above, self.labels(key)))
 
@@ -168,13 +172,10 @@ class GraphWork:
         return True
 
     def _pick(self, key: str, versions: Any) -> tuple[Version | None, Stale | None]:
-        code = self._code(key) if self.checks_code else None
-        return pick(versions, code, self._stamps(key), self._above.get(key, 0), self.graph.name_of)
-
-    def _code(self, key: str) -> dict[str, str]:
         task = self.graph.tasks[key]
-        given = [some for some in task._taskproc.arguments.values() if isinstance(some, FunctionType)]
-        return {**fingerprint(type(task)), **{object_name(some): code_digest(some) for some in given}}
+        now = self.conditions.present(task, self._stamps(key), self._above.get(key, 0))
+        change_of = partial(self.conditions.change, task, self.store)
+        return pick(versions, now, self.graph.name_of, change_of)
 
     def _stamps(self, key: str) -> dict[str, Stamp]:
         return {need: self.versions[need].record.stamp for need in self.graph.needs[key]}
@@ -217,7 +218,9 @@ class GraphWork:
             root=self.store.root,
             token=self.store.token,
             inputs={need: self.versions[need] for need in self.graph.needs[key]},
-            code=self._code(key),
+            code=self.conditions.code(task).digest,
+            settings=self.conditions.settings(task),
+            untracked=left_on(task).untracked,
             checks_code=self.checks_code,
             above=self._above.get(key, 0),
             forced=key in self.forced,
@@ -232,6 +235,7 @@ class GraphWork:
         key = ticket.key
         attempt = self._claimed.pop(key, None)
         slots = self.slots.take(key, labels_of(type(self.graph.tasks[key])))
+        self.conditions.keep(self.graph.tasks[key], self.store)
         plain = self._plain_job(key, attempt.number if attempt else 0, slots)
         if attempt is None and self.in_process:
             return plain

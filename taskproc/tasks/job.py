@@ -16,7 +16,7 @@ from typing import Any
 
 from taskproc.errors import UnstorableResult
 from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, Lost, Outcome, Problem, Record, Stale, Stamp
-from taskproc.kernel.rebuild import judge
+from taskproc.kernel.rebuild import Present, judge
 from taskproc.run.capture import captured
 from taskproc.run.problem import problem_of, traceback_text
 from taskproc.store.base import Facts, Place, Version
@@ -46,13 +46,14 @@ class TaskJob:
     Attributes:
         root, token: the cache, and the run in whose name is claimed.
         inputs: key of each need → the version to read.
-        code: fingerprint of the task's code; checks_code: whether a version of other code is not fresh.
+        code: digest of the task's code; checks_code: whether a version of other code is not fresh.
         above: a version counts as fresh only with a higher number; forced: the attempt is made by order.
         number: of the attempt that was claimed already; 0: the job claims itself.
         captures: whether what is printed goes to the task's log files.
         made: keys of needs that were made in this run.
         slots: label → name of the slot that the task has.
         process: id of the process that drives the run.
+        settings, untracked: what else the result is made from; see Facts.
     """
 
     task: Any
@@ -60,7 +61,7 @@ class TaskJob:
     root: str
     token: str
     inputs: Mapping[str, Version]
-    code: Mapping[str, str]
+    code: str
     checks_code: bool
     above: int
     forced: bool
@@ -69,6 +70,8 @@ class TaskJob:
     made: frozenset[str] = frozenset()
     slots: Mapping[str, str] = field(default_factory=dict)
     process: int = field(default_factory=os.getpid)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    untracked: tuple[str, ...] = ()
 
     def __call__(self) -> Outcome[str]:
         """Run it, and tell how it ended; raises nothing but a KeyboardInterrupt of the main thread."""
@@ -90,7 +93,8 @@ class TaskJob:
         return claimed
 
     def _pick(self, versions: Any) -> Version | None:
-        return pick(versions, self.code if self.checks_code else None, self.needs, self.above)[0]
+        code = self.code if self.checks_code else None
+        return pick(versions, Present(code, self.needs, self.settings, self.above))[0]
 
     @property
     def needs(self) -> dict[str, Stamp]:
@@ -111,7 +115,8 @@ class TaskJob:
                     raise
         except BaseException as error:  # noqa: BLE001  # whatever a task raises is how it ended
             return self._failed(job, error, time.perf_counter() - started)
-        facts = Facts(self.code, self.needs, time.perf_counter() - started, type(self.task).task_compress_level)
+        seconds, level = time.perf_counter() - started, type(self.task).task_compress_level
+        facts = Facts(self.code, self.needs, self.settings, self.untracked, seconds, level)
         return _commit(attempt, value, facts)
 
     def _cache(self) -> AbstractContextManager[object]:
@@ -151,12 +156,11 @@ def _commit(attempt: DiskAttempt, value: object, facts: Facts) -> Outcome[str]:
 
 def pick(
     versions: Any,
-    code: Mapping[str, str] | None,
-    needs: Mapping[str, Stamp],
-    above: int,
+    now: Present,
     name_of: Callable[[str], str] = str,
+    change_of: Callable[[str], str] = str,
 ) -> tuple[Version | None, Stale | None]:
-    """The newest version that is good, or why there is none."""
+    """The newest version that is good, or why there is none; see kernel.rebuild.judge."""
     seen: dict[int, Version] = {}
 
     def records() -> Any:
@@ -164,14 +168,14 @@ def pick(
             seen[version.record.number] = version
             yield version.record
 
-    answer = judge(records(), code=code, needs=needs, above=above, name_of=name_of)
+    answer = judge(records(), now, name_of=name_of, change_of=change_of)
     return (None, answer) if isinstance(answer, Stale) else (seen[answer.record.number], None)
 
 
 def slim(version: Version) -> Version:
     """A version without what only a judge needs: what it was made from may be ten thousand stamps."""
     record = version.record
-    return replace(version, record=Record(record.number, record.nonce, record.stamp, {}, {}))
+    return replace(version, record=Record(record.number, record.nonce, record.stamp, "", {}))
 
 
 @dataclass(frozen=True)

@@ -32,12 +32,14 @@ class Identity:
     Attributes:
         arguments: by parameter name, defaults applied.
         version: set only on an input of a running job: what its result is, in a process that has no graph.
+        left: what `__init__` left on the task; see tasks/settings.py, which asks once.
     """
 
     cache: Cache | None
     place: Place
     arguments: Mapping[str, object]
     version: Version | None = None
+    left: Any = None
 
 
 def task_name(cls: type) -> str:

@@ -64,7 +64,7 @@ def meet(found: dict[str, Any], task: Any) -> None:
     """
     place = task._taskproc.place
     kind, other = type(task), type(found.setdefault(place.key, task))
-    if kind is not other and ("<locals>" in kind.__qualname__ or fingerprint(kind) != fingerprint(other)):
+    if kind is not other and ("<locals>" in kind.__qualname__ or fingerprint(kind).digest != fingerprint(other).digest):
         raise BuildError(
             f"two task classes of one graph are called {place.name!r}: give them different names, "
             "or build the whole graph anew after a class was defined anew"

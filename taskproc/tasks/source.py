@@ -11,7 +11,8 @@ import hashlib
 import inspect
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -25,17 +26,25 @@ _HAS_DOCSTRING = 0x4000000  # inspect.CO_HAS_DOCSTRING, new in Python 3.14
 # Not part of what code does, or not there on every Python
 _IGNORED = frozenset({"ctx", "kind", "type_comment", "returns", "annotation", "type_params", "type_ignores"})
 
-_known: WeakKeyDictionary[type, dict[str, str]] = WeakKeyDictionary()
 _digests: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
 
-def fingerprint(cls: type) -> dict[str, str]:
-    """`module:qualname` → digest for a task class and those of its bases that are tasks and not taskproc's own."""
-    known = _known.get(cls)
-    if known is None:
-        bases = [base for base in cls.__mro__ if issubclass(base, Upstream) and not base.__module__.startswith(_OWN)]
-        known = _known[cls] = {object_name(base): code_digest(base) for base in bases}
-    return known
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Placeholder of the shape to come."""
+
+    items: Mapping[str, str]
+    texts: Mapping[str, str]
+    untracked: tuple[str, ...]
+    digest: str
+
+
+def fingerprint(cls: type, given: Iterable[object] = ()) -> Fingerprint:
+    """Placeholder of the shape to come."""
+    bases = [base for base in cls.__mro__ if issubclass(base, Upstream) and not base.__module__.startswith(_OWN)]
+    things: list[Any] = [] if getattr(cls, "task_version", None) is not None else [*bases, *given]
+    items = {object_name(thing): code_digest(thing) for thing in things}
+    return Fingerprint(items, {}, (), _digest(repr(sorted(items.items()))))
 
 
 def code_digest(thing: Any) -> str:

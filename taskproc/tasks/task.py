@@ -16,6 +16,7 @@ from taskproc.tasks.future import Indexable
 from taskproc.tasks.labels import labels_of
 from taskproc.tasks.naming import Identity, brief, task_name
 from taskproc.tasks.running import RunOptions
+from taskproc.tasks.settings import check_settings
 from taskproc.tasks.stats import RunStats
 from taskproc.values.encode import json_form
 
@@ -54,6 +55,8 @@ class TaskType(ABCMeta):
             raise BuildError(f"{cls.__qualname__} overrides {', '.join(taken)}: these names are taskproc's own")
         if "task_label" in namespace:
             labels_of(cls)
+        if namespace.keys() & {"task_version", "task_packages", "task_environment"}:
+            check_settings(cls)
         level = namespace.get("task_compress_level", 9)
         if type(level) is not int or not 0 <= level <= 9:
             raise BuildError(f"task_compress_level of {cls.__qualname__} must be an int from 0 to 9, got {level!r}")
@@ -82,10 +85,16 @@ class Task(Indexable, metaclass=TaskType):
     Attributes to set on the class, all optional:
         task_label: a label or several, for rate limits and prefix commands.
         task_compress_level: gzip level of stored results, 0 (stored) to 9 (small, the default).
+        task_version: a string that stands for the source of the class, which is not looked at then.
+        task_packages: names of packages whose version counts.
+        task_environment: names of environment variables whose value counts.
     """
 
     task_label: ClassVar[str | Sequence[str]] = ()
     task_compress_level: ClassVar[int] = 9
+    task_version: ClassVar[str | None] = None
+    task_packages: ClassVar[Sequence[str]] = ()
+    task_environment: ClassVar[Sequence[str]] = ()
 
     task_name: ClassVar = _TaskName()       #: name of the class: module and qualified name. There without a cache, too
     task_labels: ClassVar = _TaskLabels()   #: the name first, then the class's labels

@@ -15,7 +15,7 @@ import json
 import pathlib
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -33,18 +33,19 @@ KEY_BYTES = 64
 JSON_BYTES = 1 << 16
 
 
-def key_form(value: object, where: str) -> Json:
+def key_form(value: object, where: str, most: int | None = None) -> Json:
     """The form that keys are made of. Content over 64 bytes (bytes, arrays, columns) stands there as size and SHA-256.
 
     Args:
         where: the place in words, `argument 'model' of Train`; the path within goes behind its first part:
             `argument 'model.head[3]' of Train`.
+        most: bytes of content, and elements of a list, tuple or set, beyond which a value is refused before it is read.
 
     Raises:
         UnnamableValue: something in `value` has no form.
     """
     plain = _PLAIN.get(type(value))
-    return plain(value) if plain is not None else _encode(value, where, _Walk(True))
+    return plain(value) if plain is not None else _encode(value, where, _Walk(True, most))
 
 
 def json_form(value: object, where: str) -> Json:
@@ -88,10 +89,11 @@ _write = json.JSONEncoder(
 class _Walk:
     """One value on its way to a form; says how long content is written, and how deep it stands."""
 
-    __slots__ = ("_depth", "for_key")
+    __slots__ = ("_depth", "_most", "for_key")
 
-    def __init__(self, for_key: bool):
+    def __init__(self, for_key: bool, most: int | None = None):
         self.for_key = for_key
+        self._most = most
         self._depth = 0
 
     def form(self, value: object) -> Json:
@@ -113,7 +115,13 @@ class _Walk:
             refusal.below(step, value)
             raise
 
+    def refuse_more(self, size: int) -> None:
+        """Refuse what is larger than it may be here."""
+        if self._most is not None and size > self._most:
+            raise Refused(f"is too large to be looked at ({size:,})")
+
     def raw(self, data: bytes | memoryview) -> Json:
+        self.refuse_more(len(data))
         if len(data) <= self._limit():
             return base64.b64encode(data).decode("ascii")
         return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
@@ -192,7 +200,8 @@ _PLAIN: dict[type, Callable[[Any], Json]] = {type(None): _itself, bool: _itself,
 # ---------------------------------------------------------------- containers
 
 
-def _items(values: Iterable[object], walk: _Walk) -> list[Json]:
+def _items(values: Collection[object], walk: _Walk) -> list[Json]:
+    walk.refuse_more(len(values))
     forms: list[Json] = []
     form, value = walk.form, None
     try:

@@ -29,14 +29,14 @@ def cache(script: Write, capsys: Capture) -> str:
 
 
 def test_list_tells_what_there_is(cache: str, capsys: Capture) -> None:
-    """A line per class: how many tasks have a result, the size of all files, the time of the newest."""
+    """A line per class: how many tasks have a result, the size of their files, the time of the newest."""
     assert 0 == main(["list", "-o", cache])
 
     head, *rows = capsys.readouterr().out.splitlines()
     assert ["task", "results", "size", "newest"] == head.split()
     assert [["job.Main", "2"], ["job.Square", "2"]] == [row.split()[:2] for row in rows]
     found = holdings(opened(cache))
-    files = [path for path in Path(cache, "job.Main").rglob("*") if path.is_file()]
+    files = [path for path in Path(cache, "job.Main", "results").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) == found["job.Main"].size
     assert 120.0 == found["job.Square"].newest
     assert rows[1].endswith(time_text(120.0))

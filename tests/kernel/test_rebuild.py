@@ -8,36 +8,45 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from taskproc.kernel.model import Fresh, Reason, Record, Stale, Stamp
-from taskproc.kernel.rebuild import Good, judge, order_of
+from taskproc.kernel.rebuild import Good, Present, changed_items, judge, order_of
 
-CODE = {"Choose": "1", "utils.clean": "2"}
+CODE = "now"
+ITEMS = {"Choose": "1", "utils.clean": "2"}
 NEEDS = {"left": Stamp("o1", "v1"), "right": Stamp("o2", "v2")}
 NAMES = {"left": "Choose(5, 2)", "right": "Choose(5, 3)"}
 
 
-def record(number=1, *, code=CODE, needs=NEEDS):
-    return Record(number, "nonce", Stamp(f"order {number}", "value"), code, needs)
+def record(number=1, *, code=CODE, needs=NEEDS, settings=None, accepted=()):
+    stamp = Stamp(f"order {number}", "value")
+    return Record(number, "nonce", stamp, code, needs, settings or {}, frozenset(accepted))
 
 
-def reason(*records, code=CODE, needs=NEEDS, above=0):
-    verdict = judge(records, code=code, needs=needs, above=above, name_of=lambda key: NAMES.get(key, key))
+def present(code=CODE, needs=NEEDS, settings=None, above=0):
+    return Present(code, needs, settings or {}, above)
+
+
+def reason(*records, **now):
+    verdict = judge(
+        records, present(**now), name_of=lambda key: NAMES.get(key, key), change_of=lambda code: f"it was {code}"
+    )
     assert isinstance(verdict, Stale)
     return verdict.reason
 
 
 def test_a_record_that_matches_is_good():
     """The same code and the same stamps of the same needs: the result is good, and its record is told."""
-    found = judge([record(4)], code=CODE, needs=NEEDS)
+    found = judge([record(4)], present())
 
     assert found == Good(record(4))
     assert found.verdict == Fresh(Stamp("order 4", "value"))
 
 
-def test_the_order_of_items_and_needs_does_not_count():
-    """Code and needs are compared by name."""
-    shuffled = record(code=dict(reversed(CODE.items())), needs=dict(reversed(NEEDS.items())))
+def test_the_order_of_settings_and_needs_does_not_count():
+    """They are compared by name."""
+    given = {"version": "1", "package x": "2"}
+    shuffled = record(settings=dict(reversed(given.items())), needs=dict(reversed(NEEDS.items())))
 
-    assert isinstance(judge([shuffled], code=CODE, needs=NEEDS), Good)
+    assert isinstance(judge([shuffled], present(settings=given)), Good)
 
 
 def test_no_record():
@@ -52,22 +61,69 @@ def test_no_record():
         ({"Choose": "0", "utils.clean": "2"}, "source of Choose changed"),
         ({"Choose": "0", "utils.clean": "0"}, "source of Choose, utils.clean changed"),
         ({"Choose": "1"}, "source of utils.clean is used now"),
-        ({**CODE, "utils.old": "3"}, "source of utils.old is not used any more"),
+        ({**ITEMS, "utils.old": "3"}, "source of utils.old is not used any more"),
         (
             {"Choose": "0", "utils.old": "3"},
             "source of Choose changed; source of utils.clean is used now; source of utils.old is not used any more",
         ),
+        (ITEMS, ""),
     ],
 )
-def test_other_code(then, text):
+def test_other_items(then, text):
     """Each item of the code that changed, appeared or went is named."""
-    assert reason(record(code=then)) == Reason("code", text)
+    assert changed_items(then, ITEMS) == text
+
+
+def test_other_code():
+    """Whoever knows what the digest stood for says what changed."""
+    assert reason(record(code="then")) == Reason("code", "it was then")
+
+
+def test_code_that_was_declared_the_same():
+    """A record may name digests of code that was accepted in its place; any other still counts."""
+    accepted = record(code="then", accepted=["now", "later"])
+
+    assert judge([accepted], present()) == Good(accepted)
+    assert reason(accepted, code="other").kind == "code"
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "kind", "text"),
+    [
+        ({"version": "1"}, {"version": "2"}, "version", "task_version 1 → 2"),
+        ({"package numpy": "1.26"}, {"package numpy": "2.0"}, "package", "package numpy 1.26 → 2.0"),
+        ({}, {"package numpy": "2.0"}, "package", "package numpy counts now"),
+        ({"environment DIR": "a"}, {"environment DIR": "b"}, "environment", "environment variable DIR changed"),
+        ({"environment DIR": "a"}, {}, "environment", "environment variable DIR counts no more"),
+        ({"attribute rows": "a"}, {"attribute rows": "b"}, "attribute", "attribute rows changed"),
+        (
+            {"attribute rows": "a", "package x": "1"},
+            {"attribute rows": "b", "package x": "2"},
+            "package",
+            "attribute rows changed; package x 1 → 2",
+        ),
+        (
+            {},
+            {f"attribute {name}": "b" for name in "abcde"},
+            "attribute",
+            "attribute a counts now; attribute b counts now; attribute c counts now; and 2 more",
+        ),
+    ],
+)
+def test_other_settings(then, now, kind, text):
+    """Each setting that changed, appeared or went is named; those that say something to people with their values."""
+    assert reason(record(settings=then), settings=now) == Reason(kind, text)
+
+
+def test_settings_count_whether_code_does_or_not():
+    """They were declared: only the source may be left out."""
+    assert reason(record(settings={"version": "1"}), code=None, settings={"version": "2"}).kind == "version"
 
 
 def test_code_that_is_not_asked_for():
     """With code None the source does not count, but needs do."""
-    assert isinstance(judge([record(code={})], code=None, needs=NEEDS), Good)
-    assert reason(record(code={}, needs={}), code=None).kind == "need"
+    assert isinstance(judge([record(code="")], present(code=None)), Good)
+    assert reason(record(code="then", needs={}), code=None).kind == "need"
 
 
 @pytest.mark.parametrize(
@@ -90,7 +146,17 @@ def test_code_that_is_not_asked_for():
 )
 def test_other_needs(then, text):
     """Each need that appeared, went, gave another value or was made by another order is named."""
-    assert reason(record(needs=then)) == Reason("need", text)
+    found = reason(record(needs=then))
+
+    assert (found.kind, found.text) == ("need", text)
+
+
+def test_a_reason_tells_which_needs_it_is_about():
+    """By key, those with other values first; other edges are told in words only."""
+    then = {"left": Stamp("old", "v1"), "right": Stamp("o2", "old")}
+
+    assert reason(record(needs=then)).needs == ("right", "left")
+    assert reason(record(needs={})).needs == ()
 
 
 def test_many_names_are_cut_short():
@@ -104,7 +170,7 @@ def test_many_names_are_cut_short():
 
 def test_code_is_told_before_needs():
     """Of several reasons the first is told: forced, code, needs."""
-    stale = record(code={}, needs={})
+    stale = record(code="then", needs={})
 
     assert reason(stale).kind == "code"
     assert reason(stale, above=1).kind == "forced"
@@ -113,30 +179,30 @@ def test_code_is_told_before_needs():
 def test_only_records_above_count():
     """A result made before the order to make it anew does not count, however good; one made after it does."""
     assert reason(record(3), record(2), above=3).kind == "forced"
-    assert judge([record(4), record(3)], code=CODE, needs=NEEDS, above=3) == Good(record(4))
-    assert reason(record(4, code={}), record(3), above=3).kind == "code"
+    assert judge([record(4), record(3)], present(above=3)) == Good(record(4))
+    assert reason(record(4, code="then"), record(3), above=3).kind == "code"
 
 
 def test_an_edit_taken_back_finds_the_older_record():
     """The newest good record is picked, not the newest."""
-    edited = record(3, code={"Choose": "0"})
+    edited = record(3, code="then")
 
-    assert judge([edited, record(2), record(1)], code=CODE, needs=NEEDS) == Good(record(2))
+    assert judge([edited, record(2), record(1)], present()) == Good(record(2))
 
 
 def test_the_reason_is_that_of_the_newest():
     """When none is good, what is said is said of the newest."""
-    assert reason(record(2, needs={}), record(1, code={})).kind == "need"
+    assert reason(record(2, needs={}), record(1, code="then")).kind == "need"
 
 
 def test_records_are_read_no_further_than_needed():
     """Reading a record costs a file: nothing is read behind a good one, or one too old to count."""
-    records = iter([record(3, code={}), record(2), record(1)])
-    judge(records, code=CODE, needs=NEEDS)
+    records = iter([record(3, code="then"), record(2), record(1)])
+    judge(records, present())
     assert [record(1)] == list(records)
 
     records = iter([record(3), record(2), record(1)])
-    judge(records, code=CODE, needs=NEEDS, above=3)
+    judge(records, present(above=3))
     assert [record(2), record(1)] == list(records)
 
 

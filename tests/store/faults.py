@@ -35,7 +35,7 @@ processes.set_forkserver_preload(["__main__", "taskproc.store.disk", "cloudpickl
 
 
 def facts(needs: dict[str, Stamp] | None = None, *, code: str = "1", seconds: float = 0.0) -> Facts:
-    return Facts(code={"run_task": code}, needs=needs or {}, seconds=seconds)
+    return Facts(code=code, needs=needs or {}, seconds=seconds)
 
 
 def newest(versions: Iterator[Version]) -> Version | None:

@@ -99,7 +99,7 @@ if __name__ == "__main__":
     found = next(store.look(place), None)
     if found is None:
         attempt = store.claim(place, "{}", lambda versions: None)
-        attempt.commit([Point(7), double, Point, lambda x: x + 1], Facts({}, {}))
+        attempt.commit([Point(7), double, Point, lambda x: x + 1], Facts("", {}))
     else:
         point, function, cls, local = store.load(found)
         assert isinstance(point, Point) and cls is Point and function is double and local(point.x) == 8

@@ -10,14 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskproc.kernel.model import Record, Stamp
-from taskproc.store.base import Version
+from taskproc.store.base import Facts, Version
 from taskproc.store.record import about, content_of, version_of
 
 STAMPS = st.builds(Stamp, st.text(), st.text())
 RECORDS = st.builds(
-    Record, st.integers(1), st.text(), STAMPS, st.dictionaries(st.text(), st.text()), st.dictionaries(st.text(), STAMPS)
+    Record,
+    st.integers(1),
+    st.text(),
+    STAMPS,
+    st.text(),
+    st.dictionaries(st.text(), STAMPS),
+    st.dictionaries(st.text(), st.text()),
 )
-VERSION = Version(PLACE, "path", Record(3, "nonce", Stamp("order", "value"), {"f": "1"}, {"key": Stamp("a", "b")}))
+RECORD = Record(3, "nonce", Stamp("order", "value"), "code", {"key": Stamp("a", "b")}, {"version": "1"})
+VERSION = Version(PLACE, "path", RECORD)
 
 
 @few
@@ -58,7 +65,12 @@ def test_unknown_fields_are_passed_over() -> None:
 
 def test_about_is_ready_for_json() -> None:
     """What is kept for people can be written, and says how long it took."""
-    told = json.loads(json.dumps(about(1.23456789)))
+    told = json.loads(json.dumps(about(Facts("", {}, seconds=1.23456789))))
 
     assert 1.234568 == told["seconds"]
     assert {"versions", "host", "pid", "ended", "seconds"} == set(told)
+
+
+def test_about_tells_what_cannot_be_watched() -> None:
+    """Where there is something."""
+    assert ["attribute model (a Model)"] == about(Facts("", {}, untracked=["attribute model (a Model)"]))["untracked"]

@@ -7,6 +7,7 @@ from typing import Any
 
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.base import Version
+from taskproc.tasks.conditions import Conditions
 from taskproc.tasks.job import TaskJob
 from taskproc.tasks.needs import needs
 from taskproc.tasks.source import fingerprint
@@ -61,7 +62,8 @@ def job_of(task: Any, does: Callable[[Any], Any] | None = None, **changes: Any) 
         root=identity.cache.store.root,
         token="token",
         inputs={key: version_of(need) for key, need in above.items()},
-        code=fingerprint(type(task)),
+        code=fingerprint(type(task)).digest,
+        settings=Conditions().settings(task),
         checks_code=True,
         above=0,
         forced=False,

@@ -13,6 +13,7 @@ from attempts import Acts, Leaf, Tens, job_of, version_of
 
 from taskproc.errors import MissingResult
 from taskproc.kernel.model import Elsewhere, Failed, Fresh, Lost, Record, Stale, Stamp
+from taskproc.kernel.rebuild import Present
 from taskproc.store.base import Place, Version
 from taskproc.store.cache import Cache
 from taskproc.store.disk import DiskStore
@@ -43,7 +44,7 @@ def test_a_result_is_published(cache: Cache) -> None:
     assert isinstance(outcome, Stored)
     assert outcome.version is not None
     assert cache.store.load(outcome.version) == [1]
-    assert (outcome.version.record.code, outcome.version.record.needs) == ({}, {})
+    assert (outcome.version.record.code, outcome.version.record.needs) == ("", {})
     assert list(version_of(task).record.needs) == [Leaf(1)._taskproc.place.key]
     assert outcome.stamp == version_of(task).record.stamp
 
@@ -163,8 +164,8 @@ def test_a_version_of_other_code_is_not_taken(cache: Cache) -> None:
     """Unless the code does not count."""
     stamp = job_of(Acts())().stamp  # type: ignore[union-attr]
 
-    assert job_of(Acts(), boom, code={"x": "y"}, checks_code=False)() == Fresh(stamp)
-    assert isinstance(job_of(Acts(), code={"x": "y"})(), Stored)
+    assert job_of(Acts(), boom, code="other", checks_code=False)() == Fresh(stamp)
+    assert isinstance(job_of(Acts(), code="other")(), Stored)
 
 
 def test_a_version_that_was_forgotten_is_not_taken(cache: Cache) -> None:
@@ -287,7 +288,7 @@ def test_a_task_that_runs_itself_is_refused(cache: Cache) -> None:
 
 def version(number: int, code: str, need: str = "v") -> Version:
     stamp = Stamp("order", "value")
-    record = Record(number, "nonce", stamp, {"m:A": code}, {"up": Stamp("o", need)})
+    record = Record(number, "nonce", stamp, code, {"up": Stamp("o", need)})
     return Version(Place("m.A", 1, "key"), f"/{number}", record)
 
 
@@ -296,12 +297,12 @@ def test_pick_takes_the_newest_that_is_good() -> None:
     versions = [version(3, "new"), version(2, "old"), version(1, "old")]
     needs_now = {"up": Stamp("o", "v")}
 
-    found, why = pick(versions, {"m:A": "old"}, needs_now, 0)
+    found, why = pick(versions, Present("old", needs_now))
 
     assert found is versions[1]
     assert why is None
-    assert pick(versions, None, needs_now, 0)[0] is versions[0]
-    none, stale = pick(versions, {"m:A": "other"}, needs_now, 0)
+    assert pick(versions, Present(None, needs_now))[0] is versions[0]
+    none, stale = pick(versions, Present("other", needs_now))
     assert none is None
     assert isinstance(stale, Stale)
     assert stale.reason.kind == "code"
@@ -316,7 +317,7 @@ def test_pick_reads_no_further_than_it_must() -> None:
             read.append(number)
             yield version(number, "code")
 
-    pick(versions(), {"m:A": "code"}, {"up": Stamp("o", "v")}, 0)
+    pick(versions(), Present("code", {"up": Stamp("o", "v")}))
 
     assert read == [3]
 
@@ -327,6 +328,6 @@ def test_slim_keeps_what_a_reader_needs() -> None:
 
     thin = slim(full)
 
-    assert (thin.record.code, thin.record.needs) == ({}, {})
+    assert (thin.record.code, thin.record.needs) == ("", {})
     assert replace(thin, record=full.record) == full
     assert (thin.record.number, thin.record.nonce, thin.record.stamp) == (3, "nonce", full.record.stamp)

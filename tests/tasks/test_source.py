@@ -124,7 +124,7 @@ def test_an_edit_that_is_taken_back_gives_the_fingerprint_back(load: Load) -> No
 
 def test_digests_are_the_same_on_every_python(load: Load) -> None:
     """This one was written down once; another would throw away every result that is stored."""
-    assert of(load(BEFORE)) == {"study:Train": GOLDEN}
+    assert of(load(BEFORE)).items == {"study:Train": GOLDEN}
 
 
 GOLDEN = "42e04f9e53d107d54434b9ba71cec379"
@@ -134,7 +134,7 @@ def test_bases_that_are_tasks_belong_to_it(load: Load) -> None:
     """Each by its own name, without taskproc's own; others are not followed here."""
     module = load("class Mixin: pass\nclass Base(Task): pass\nclass Train(Mixin, Base): pass")
 
-    assert list(of(module)) == ["study:Train", "study:Base"]
+    assert list(of(module).items) == ["study:Train", "study:Base"]
 
 
 def test_a_function_has_a_digest(load: Load) -> None:

@@ -1,0 +1,73 @@
+"""Under which conditions the tasks of a run are made: their code and their settings, as they were when it began."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import FunctionType
+from typing import Any
+
+from taskproc.kernel.model import Stamp
+from taskproc.kernel.rebuild import Present, changed_items
+from taskproc.store.disk import DiskStore
+from taskproc.tasks.settings import left_on, settings_of
+from taskproc.tasks.source import Fingerprint, fingerprint
+
+Task = Any  # tasks.task stands above this module
+
+_UNKNOWN = "the source changed"  # where it is not known any more what it was
+
+
+class Conditions:
+    """Asked once per class and remembered: files may be edited while the run is on its way, and what runs is the old.
+
+    Args:
+        checks_code: whether the source counts.
+    """
+
+    def __init__(self, checks_code: bool = True):
+        self._checks_code = checks_code
+        self._code: dict[tuple[object, ...], Fingerprint] = {}
+        self._settings: dict[type, Mapping[str, str]] = {}
+        self._kept: set[tuple[str, str]] = set()
+        self._changes: dict[tuple[str, str, str], str] = {}
+
+    def code(self, task: Task) -> Fingerprint:
+        """What code the task runs; functions that it got as arguments are among it."""
+        given = [some for some in task._taskproc.arguments.values() if isinstance(some, FunctionType)]
+        key = (type(task), *given)
+        found = self._code.get(key)
+        if found is None:
+            found = self._code[key] = fingerprint(type(task), given)
+        return found
+
+    def settings(self, task: Task) -> Mapping[str, str]:
+        """See tasks/settings.py."""
+        cls = type(task)
+        found = self._settings.get(cls)
+        if found is None:
+            found = self._settings[cls] = settings_of(cls)
+        left = left_on(task).settings
+        return {**found, **left} if left and found else left or found
+
+    def present(self, task: Task, needs: Mapping[str, Stamp], above: int) -> Present:
+        """What a result of `task` would be made from now."""
+        code = self.code(task).digest if self._checks_code else None
+        return Present(code, needs, self.settings(task), above)
+
+    def change(self, task: Task, store: DiskStore, code: str) -> str:
+        """How the code of `task` differs from that of the digest `code`, in words."""
+        name, now = task._taskproc.place.name, self.code(task)
+        known = self._changes.get((name, code, now.digest))
+        if known is None:
+            then = store.code(name, code)
+            items = then.get("items") if then is not None else None
+            known = changed_items(items, now.items) if isinstance(items, Mapping) else ""
+            self._changes[name, code, now.digest] = known = known or _UNKNOWN
+        return known
+
+    def keep(self, task: Task, store: DiskStore) -> None:
+        """See to it that the cache knows what the digest of this code stands for: so a later run can name a change."""
+        name, code = task._taskproc.place.name, self.code(task)
+        if (name, code.digest) not in self._kept:
+            self._kept.add((name, code.digest))
+            content = {"items": dict(code.items), "texts": dict(code.texts), "untracked": list(code.untracked)}
+            store.keep_code(name, code.digest, content)

@@ -1,0 +1,100 @@
+"""What a task is made from besides its code and its inputs: versions, variables, and what `__init__` left on it.
+
+A setting is `kind name` → text or digest, and a stored result of another setting is not fresh. Kinds: see
+kernel/rebuild.py.
+"""
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from taskproc.errors import BuildError, UnnamableValue
+from taskproc.tasks.future import Upstream
+from taskproc.tasks.needs import attributes
+from taskproc.values.encode import digest, key_form
+
+MOST = 1 << 20  # bytes of an attribute's content that are looked at
+
+
+class Left(NamedTuple):
+    """What `__init__` left on a task, but for its arguments: settings, and in words what cannot be watched."""
+
+    settings: Mapping[str, str]
+    untracked: tuple[str, ...]
+
+
+_NOTHING = Left({}, ())
+
+
+def check_settings(cls: type) -> None:
+    """Raise BuildError for a task_version, task_packages or task_environment that is not what it must be."""
+    version = getattr(cls, "task_version", None)
+    if version is not None and not isinstance(version, str):
+        raise BuildError(f"task_version of {cls.__qualname__} must be a string, got {version!r}")
+    for name in ("task_packages", "task_environment"):
+        given = getattr(cls, name, ())
+        if isinstance(given, str) or not isinstance(given, Sequence) or not all(isinstance(one, str) for one in given):
+            raise BuildError(f"{name} of {cls.__qualname__} must be a list of strings, got {given!r}")
+
+
+def settings_of(cls: Any) -> dict[str, str]:
+    """Those of a class: as they are now."""
+    found = {} if cls.task_version is None else {"version": cls.task_version}
+    found |= {f"package {name}": _version(name) for name in cls.task_packages}
+    return found | {f"environment {name}": _variable(name) for name in cls.task_environment}
+
+
+def left_on(task: Any) -> Left:
+    """What `__init__` left on `task`, as it was when this was asked first: what runs later may put aside what it likes.
+
+    An attribute that is an argument counts by that already, and one that is a task by being needed.
+    """
+    identity = task._taskproc
+    if identity.left is None:
+        identity.left = _left_on(task, identity.arguments)
+    left: Left = identity.left
+    return left
+
+
+def _left_on(task: Any, arguments: Mapping[str, object]) -> Left:
+    settings: dict[str, str] = {}
+    untracked: list[str] = []
+    given = list(map(id, arguments.values()))
+    for name, value in attributes(task):
+        if id(value) in given:
+            continue
+        try:
+            settings[f"attribute {name}"] = _digest(value, name, task)
+        except UnnamableValue:
+            # As a rule it is the argument itself, which was copied, and counts by its key
+            if name not in arguments:
+                untracked.append(f"attribute {name} (a {type(value).__name__})")
+    return Left(settings, tuple(untracked)) if settings or untracked else _NOTHING
+
+
+def _digest(value: object, name: str, task: object) -> str:
+    is_task = isinstance(value, Upstream) and hasattr(value, "__dict__") and "_taskproc" in vars(value)
+    if is_task:
+        return str(vars(value)["_taskproc"].place.key)
+    return digest(key_form(value, f"attribute {name!r} of {type(task).__qualname__}", MOST))
+
+
+def _version(name: str) -> str:
+    """Version of a distribution, or of the one that a module of this name comes from."""
+    from importlib import metadata  # here: 15 ms, and not needed by most
+
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        owners = metadata.packages_distributions().get(name.partition(".")[0], [])
+    if owners:
+        return ", ".join(sorted({metadata.version(owner) for owner in owners}))
+    return str(getattr(sys.modules.get(name), "__version__", "not installed"))
+
+
+def _variable(name: str) -> str:
+    # Not the text: it may be a secret, and records are for all who may read the cache
+    value = os.environ.get(name)
+    return "not set" if value is None else digest(value)
