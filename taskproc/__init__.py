@@ -19,6 +19,7 @@ from taskproc.errors import (
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
 from taskproc.tasks.future import Const, Future, FutureDict, FutureList
+from taskproc.tasks.inputs import InputFile
 from taskproc.tasks.stats import RunStats
 from taskproc.tasks.task import Task
 from taskproc.values.encode import register as register_key
@@ -35,6 +36,7 @@ __all__ = [
     "Future",
     "FutureDict",
     "FutureList",
+    "InputFile",
     "LocalExecutor",
     "MissingResult",
     "NoCacheError",

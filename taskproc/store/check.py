@@ -59,6 +59,8 @@ def check(store: DiskStore) -> Iterator[Finding]:
             yield from _check_runs(observer, entry.path)
         elif entry.name == "trash" and _is_folder(entry):
             yield from _check_trash(observer, entry.path)
+        elif entry.name == "inputs" and _is_folder(entry):
+            continue  # what is remembered of files outside; it decides nothing
         elif _TEMPORARY.fullmatch(entry.name):
             yield Finding(entry.path, "leftover", "somebody died while he made the cache")
         elif _is_folder(entry) and os.path.isdir(os.path.join(entry.path, "results")):

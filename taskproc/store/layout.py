@@ -16,7 +16,7 @@ from taskproc.store.base import Place
 FORMAT = 1
 ARGUMENTS = "args.json"
 _NUMBERED = re.compile(r"(claim|result|failed|bad)\.([1-9][0-9]{0,17})(\.pkl\.gz)?")
-_OWN = frozenset({"run", "trash", "taskproc.json", "cachedir.tag"})  # some file systems ignore case
+_OWN = frozenset({"run", "trash", "inputs", "taskproc.json", "cachedir.tag"})  # some file systems ignore case
 _LONGEST = 100  # bytes of a folder name; most file systems allow 255, some encrypted ones 143
 
 

@@ -19,6 +19,7 @@ from taskproc.kernel.model import (
     Outcome,
     Problem,
     Reason,
+    Record,
     Stale,
     Stamp,
     Ticket,
@@ -28,6 +29,7 @@ from taskproc.kernel.plan import Plan
 from taskproc.run.prefix import PrefixedJob
 from taskproc.store.base import Version
 from taskproc.store.claims import DiskAttempt
+from taskproc.store.contents import Contents
 from taskproc.store.disk import DiskStore
 from taskproc.store.marks import Mark
 from taskproc.tasks.commands import Command
@@ -150,6 +152,8 @@ class GraphWork:
         if identity.version is not None:
             self.versions[key] = identity.version
             return Fresh(identity.version.record.stamp)
+        if self.graph.tasks[key]._is_outside:
+            return self._judge_outside(key)
         version, stale = self._pick(key, self.store.look(identity.place))
         if version is not None:
             self.versions[key] = slim(version)
@@ -159,6 +163,18 @@ class GraphWork:
             stale = Stale(Reason("unreadable", "its result could not be read"))
         self.reasons.setdefault(key, stale.reason)
         return stale
+
+    def _judge_outside(self, key: str) -> Verdict:
+        """Look at a file outside: its result is it itself, whatever it has in it."""
+        task = self.graph.tasks[key]
+        try:
+            content = Contents(self.store.root).look(task.path)
+        except OSError as error:
+            return Stale(Reason("missing", f"it cannot be read: {error}"))
+        stamp = Stamp("", content.digest)
+        about = {"path": task.path, "signs": content.signs}
+        self.versions[key] = Version(task._taskproc.place, task.path, Record(0, "", stamp, "", {}), about=about)
+        return Fresh(stamp)
 
     def forget(self, key: str) -> bool:
         """Tell that the version in use could not be read: from now on only a newer one counts.
@@ -170,6 +186,11 @@ class GraphWork:
             return False
         self._above[key] = max(self._above.get(key, 0), version.record.number)
         return True
+
+    def value(self, key: str) -> Any:
+        """The result of `key`, which is done. Raises as Store.load."""
+        task = self.graph.tasks[key]
+        return task.get_result() if task._is_outside else self.store.load(self.versions[key])
 
     def _pick(self, key: str, versions: Any) -> tuple[Version | None, Stale | None]:
         task = self.graph.tasks[key]

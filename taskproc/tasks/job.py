@@ -23,6 +23,7 @@ from taskproc.store.base import Facts, Place, Version
 from taskproc.store.cache import Cache, in_force
 from taskproc.store.claims import DiskAttempt
 from taskproc.store.codec import dumps, loads
+from taskproc.store.contents import signs_of
 from taskproc.store.disk import DiskStore
 from taskproc.tasks import reading
 from taskproc.tasks.future import Upstream
@@ -115,9 +116,18 @@ class TaskJob:
                     raise
         except BaseException as error:  # noqa: BLE001  # whatever a task raises is how it ended
             return self._failed(job, error, time.perf_counter() - started)
+        if changed := self._changed_inputs():
+            text = f"{', '.join(changed)} changed while it was read: run again when nobody writes to it"
+            attempt.fail({"kind": "exception", "error": text})
+            return Failed(Problem("exception", text), time.perf_counter() - started)
         seconds, level = time.perf_counter() - started, type(self.task).task_compress_level
         facts = Facts(self.code, self.needs, self.settings, self.untracked, seconds, level)
         return _commit(attempt, value, facts)
+
+    def _changed_inputs(self) -> list[str]:
+        """Paths of input files that are not what they were when the run looked at them."""
+        watched = [version.about for version in self.inputs.values() if "signs" in version.about]
+        return [str(about["path"]) for about in watched if _signs_now(str(about["path"])) != about["signs"]]
 
     def _cache(self) -> AbstractContextManager[object]:
         """Tasks may be built, and run, inside a task: in the same cache."""
@@ -140,6 +150,13 @@ class TaskJob:
         if isinstance(error, KeyboardInterrupt) and here:
             raise error
         return Failed(problem, seconds)
+
+
+def _signs_now(path: str) -> str:
+    try:
+        return signs_of(path)
+    except OSError as error:
+        return str(error)
 
 
 def _commit(attempt: DiskAttempt, value: object, facts: Facts) -> Outcome[str]:

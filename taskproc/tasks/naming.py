@@ -117,6 +117,9 @@ def brief(value: object, depth: int = 0) -> str:
     """`value` as one would write it, in a line; tasks inside other tasks are cut to their names."""
     identity = vars(value).get("_taskproc") if isinstance(value, Upstream) and hasattr(value, "__dict__") else None
     if identity is not None:
+        if type(value)._is_outside:  # type: ignore[attr-defined]  # every task has it
+            path = str(identity.arguments["path"])
+            return f"{type(value).__qualname__}({path if len(path) <= 60 else '…' + path[-59:]!r})"
         if depth > 0:
             return f"{type(value).__qualname__}(…)"
         inner = ", ".join(f"{key}={brief(some, 1)}" for key, some in identity.arguments.items())

@@ -134,7 +134,7 @@ class _Run:
                 if self._failed:
                     raise self._error()
                 try:
-                    return self._work.store.load(self._work.versions[root])
+                    return self._work.value(root)
                 except MissingResult as error:
                     if attempt == _RELOADS or not self._work.forget(root) or not self._plan.lose(root):
                         raise

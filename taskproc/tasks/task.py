@@ -30,6 +30,9 @@ _FINAL = frozenset(
 )
 
 
+_OWN = "taskproc.tasks."
+
+
 class HasRun(Protocol[R_co]):
     """Whatever computes a value of this type."""
 
@@ -51,7 +54,7 @@ class TaskType(ABCMeta):
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any):
         super().__init__(name, bases, namespace, **options)
-        if namespace.get("__module__") != __name__ and (taken := sorted(_FINAL & namespace.keys())):
+        if not str(namespace.get("__module__")).startswith(_OWN) and (taken := sorted(_FINAL & namespace.keys())):
             raise BuildError(f"{cls.__qualname__} overrides {', '.join(taken)}: these names are taskproc's own")
         if "task_label" in namespace:
             labels_of(cls)
@@ -98,6 +101,8 @@ class Task(Indexable, metaclass=TaskType):
 
     task_name: ClassVar = _TaskName()       #: name of the class: module and qualified name. There without a cache, too
     task_labels: ClassVar = _TaskLabels()   #: the name first, then the class's labels
+
+    _is_outside: ClassVar[bool] = False     # whether its result lies outside the cache: see InputFile
 
     if TYPE_CHECKING:
         _taskproc: Identity

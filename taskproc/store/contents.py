@@ -1,0 +1,158 @@
+"""Content of files outside the cache: one digest of a file or folder, remembered as long as nothing about it changes.
+
+`<cache>/inputs/<digest of the path>.json` holds, for each file, what the file system says of it (size, times, inode)
+and its SHA-256. It only saves reading: a file of which anything differs is read again. One that was changed less than
+two seconds before is not remembered, since a second change might leave no trace in a coarse clock (the "racy" entries
+of git's index).
+"""
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import stat
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+_CHUNK = 1 << 20
+_SETTLED = 2.0       # seconds
+_LARGE = 1 << 30     # bytes from which on it is said that a file is read
+_TRIES = 3
+
+# Size, modification and change time in ns, inode
+Signs = tuple[int, int, int, int]
+
+logger = logging.getLogger("taskproc")
+
+
+@dataclass(frozen=True)
+class Content:
+    """What lies at a path.
+
+    Attributes:
+        digest: 64 hex digits; of a file SHA-256 of its bytes, of a folder one over names and digests in it.
+        signs: a digest of what the file system says of it: when this is equal, so is the content.
+    """
+
+    digest: str
+    signs: str
+
+
+@dataclass
+class _Memory:
+    """What was known of a path, and what is known now."""
+
+    then: dict[str, tuple[Signs, str]]
+    now: dict[str, tuple[Signs, str]] = field(default_factory=dict)
+
+
+class Contents:
+    """Digests of what lies outside the cache `root`, remembered in it."""
+
+    def __init__(self, root: str):
+        self._folder = os.path.join(root, "inputs")
+
+    def look(self, path: str) -> Content:
+        """The content of an absolute path. OSError if it is not there, cannot be read, or does not stand still.
+
+        Costs a stat a file, and a read of all that is not remembered: about 1 s a GB.
+        """
+        file = os.path.join(self._folder, f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:32]}.json")
+        for _ in range(_TRIES):
+            memory = _Memory(_read(file, path))
+            before = signs_of(path)
+            digest = _digest_of(path, memory)
+            if signs_of(path) == before:
+                if memory.now != memory.then:
+                    _write(file, path, memory.now)
+                return Content(digest, before)
+        raise OSError(errno.EBUSY, "it is being written to: wait until that has ended", path)
+
+
+def signs_of(path: str) -> str:
+    """A digest of what the file system says of a file, or of all in a folder; OSError if it is not there."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, _, status in _walk(path):
+        digest.update(f"{name}\0{stat.S_IFMT(status.st_mode)} {_signs(status)}\0".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _digest_of(path: str, memory: _Memory) -> str:
+    rows = []
+    for name, full, status in _walk(path):
+        if stat.S_ISDIR(status.st_mode):
+            rows.append([name, "folder"])
+        elif stat.S_ISLNK(status.st_mode):
+            rows.append([name, f"link {os.readlink(full)}"])
+        else:
+            rows.append([name, _file_digest(full, name, status, memory)])
+    if len(rows) == 1 and not rows[0][0] and rows[0][1] != "folder":
+        return rows[0][1]
+    return hashlib.sha256(json.dumps(rows).encode("ascii")).hexdigest()
+
+
+def _walk(path: str) -> Iterator[tuple[str, str, os.stat_result]]:
+    """Name below `path` ("" for itself), full path and status of all that is there, in the order of names.
+
+    Links to files are followed, others are told as such: they may lead round in a circle, or nowhere.
+    """
+    todo = [""]
+    while todo:
+        name = todo.pop()
+        full = os.path.join(path, name) if name else path
+        status = os.lstat(full) if name else os.stat(full)
+        if stat.S_ISLNK(status.st_mode) and os.path.isfile(full):
+            status = os.stat(full)
+        if stat.S_IFMT(status.st_mode) not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
+            raise OSError(errno.EINVAL, "it is neither a file nor a folder", full)
+        yield name, full, status
+        if stat.S_ISDIR(status.st_mode):
+            todo += sorted((os.path.join(name, each) for each in os.listdir(full)), reverse=True)
+
+
+def _file_digest(full: str, name: str, status: os.stat_result, memory: _Memory) -> str:
+    signs = _signs(status)
+    known = memory.then.get(name)
+    if known is not None and known[0] == signs:
+        memory.now[name] = known
+        return known[1]
+    if status.st_size >= _LARGE:
+        logger.info("reading %s (%.1f GB) to see what is in it", full, status.st_size / 1e9)
+    began = time.time()
+    digest = hashlib.sha256()
+    with open(full, "rb", buffering=0) as content:
+        while part := content.read(_CHUNK):
+            digest.update(part)
+    if max(status.st_mtime, status.st_ctime) < began - _SETTLED:
+        memory.now[name] = (signs, digest.hexdigest())
+    return digest.hexdigest()
+
+
+def _signs(status: os.stat_result) -> Signs:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def _read(file: str, path: str) -> dict[str, tuple[Signs, str]]:
+    try:
+        with open(file, "rb") as text:
+            content = json.load(text)
+        if content["path"] != path:
+            return {}
+        return {name: (tuple(signs), str(digest)) for name, (signs, digest) in content["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}  # new, torn or not ours: it is read again
+
+
+def _write(file: str, path: str, files: dict[str, tuple[Signs, str]]) -> None:
+    temporary = f"{file}.{uuid.uuid4().hex}.tmp"
+    try:
+        os.makedirs(os.path.dirname(file), exist_ok=True)
+        with open(temporary, "x", encoding="ascii") as text:
+            json.dump({"path": path, "files": files}, text)
+        os.replace(temporary, file)
+    except OSError:
+        pass  # a read-only cache: it is read again next time

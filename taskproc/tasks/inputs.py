@@ -1,0 +1,43 @@
+"""InputFile: a file or folder from outside as a future, known by its content."""
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from taskproc.store.contents import Contents
+from taskproc.tasks.reading import store_of
+from taskproc.tasks.task import Task, TaskType
+
+
+class _InputType(TaskType):
+    if not TYPE_CHECKING:
+
+        def __call__(cls, path: str | os.PathLike[str]) -> Any:
+            return super().__call__(os.fspath(path))  # `InputFile('a')` and `InputFile(Path('a'))` are one
+
+
+class InputFile(Task, metaclass=_InputType):
+    """A file or folder as a `Future[Path]`: what reads it runs again when its content changes, by a byte.
+
+    One that is touched, copied or downloaded again, and equal, changes nothing. The result is its absolute path. The
+    path stands in the key as it is written; it is taken from the working directory where the task is built.
+
+    Its SHA-256 is taken once, and remembered by size, times and inode: an unchanged file costs a stat, an unchanged
+    folder one for each file in it. A file that is changed while a task runs that reads it makes that task fail. One
+    that is not there is the failure of the run that needs it, not of the line that builds it.
+    """
+
+    _is_outside = True
+
+    def __init__(self, path: str):
+        self.path = os.path.abspath(path)
+
+    def get_result(self) -> Path:
+        """The absolute path. Costs nothing: that the file is there and what it was is seen to by the run."""
+        return Path(self.path)
+
+    def run_task(self) -> Path:
+        """Only where its content could not be read: says why."""
+        Contents(store_of(self._taskproc).root).look(self.path)
+        return Path(self.path)

@@ -1,0 +1,144 @@
+"""InputFile: what lies outside is known by its content."""
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskproc.errors import FailedTaskError
+from taskproc.run.pool import LocalExecutor
+from taskproc.store.cache import Cache
+from taskproc.tasks.future import Future
+from taskproc.tasks.inputs import InputFile
+from taskproc.tasks.task import Task
+
+
+class Count(Task):
+    """How many bytes a file has, or the files of a folder."""
+
+    def __init__(self, file: Future[Path]):
+        self.file = file
+
+    def run_task(self) -> int:
+        path = self.file.get_result()
+        files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
+        return sum(each.stat().st_size for each in files)
+
+
+class Spoil(Count):
+    """Changes what it reads."""
+
+    def run_task(self) -> int:
+        path = self.file.get_result()
+        path.write_bytes(path.read_bytes() + b"!")
+        return 0
+
+
+def run(task: Any, **options: Any) -> tuple[Any, int]:
+    """The result, and how many tasks were run."""
+    value, stats = task.run_graph(executor=LocalExecutor(), **options)
+    return value, sum(stats["stats"].values())
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "file.txt"
+    path.write_text("four")
+    return path
+
+
+def test_a_changed_byte_runs_it_again(cache: Cache, file: Path) -> None:
+    """Also where the size is the same, and the times are put back."""
+    first = run(Count(InputFile(file)))
+    status = os.stat(file)
+    file.write_text("five")
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    assert [first, run(Count(InputFile(file))), run(Count(InputFile(file)))] == [(4, 1), (4, 1), (4, 0)]
+
+
+def test_a_touched_or_copied_file_changes_nothing(cache: Cache, file: Path) -> None:
+    """Only its content counts; and what it was before is found again."""
+    run(Count(InputFile(file)))
+    os.utime(file, (1, 1))
+    touched = run(Count(InputFile(file)))
+    shutil.copy(file, file.with_name("copy"))
+    os.replace(file.with_name("copy"), file)
+    copied = run(Count(InputFile(file)))
+    file.write_text("other")
+    other = run(Count(InputFile(file)))
+    file.write_text("four")
+
+    assert [touched, copied, other, run(Count(InputFile(file)))] == [(4, 0), (4, 0), (5, 1), (4, 0)]
+
+
+def test_a_folder_counts_with_all_that_is_in_it(cache: Cache, tmp_path: Path) -> None:
+    """Contents, names, folders and links; not the times."""
+    folder = tmp_path / "folder"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "inner" / "a").write_text("aa")
+    (folder / "link").symlink_to("nowhere")
+    counts = [run(Count(InputFile(folder)))]
+    for change in (
+        lambda: os.utime(folder / "inner" / "a", (1, 1)),
+        lambda: (folder / "inner" / "a").rename(folder / "inner" / "b"),
+        lambda: (folder / "empty").mkdir(),
+        lambda: (folder / "inner" / "b").write_text("bb"),
+        lambda: ((folder / "link").unlink(), (folder / "link").symlink_to("elsewhere")),
+    ):
+        change()
+        counts.append(run(Count(InputFile(folder))))
+
+    assert counts == [(2, 1), (2, 0), (2, 1), (2, 1), (2, 1), (2, 1)]
+
+
+def test_one_that_is_not_there_is_the_failure_of_the_run(cache: Cache, tmp_path: Path) -> None:
+    """It may be built; the failure names the path. When it has come, the run succeeds."""
+    path = tmp_path / "later"
+    task = Count(InputFile(path))
+
+    with pytest.raises(FailedTaskError) as caught:
+        run(task)
+    (failure,) = caught.value.failures
+    assert isinstance(failure.error, FileNotFoundError)
+    assert failure.task.startswith("InputFile('")
+    assert failure.task.endswith("later')")
+    assert str(path) in str(failure.error)
+    path.write_text("123")
+    assert run(task) == (3, 1)
+
+
+def test_a_file_that_changes_while_it_is_read_makes_the_task_fail(cache: Cache, file: Path) -> None:
+    """What was computed is of neither content."""
+    with pytest.raises(FailedTaskError, match="changed while it was read"):
+        run(Spoil(InputFile(file)))
+
+    assert not Spoil(InputFile(file)).task_is_done()
+
+
+def test_a_string_and_a_path_are_one(cache: Cache, file: Path) -> None:
+    """And the result is the absolute path, also of a relative one, wherever it is asked."""
+    assert InputFile(file) is InputFile(str(file))
+    assert InputFile(file).get_result() == file
+    relative = InputFile(os.path.relpath(file))
+    assert run(relative) == (file, 0)
+
+
+def test_it_is_told_why(cache: Cache, file: Path) -> None:
+    """By the name of the file."""
+    task = Count(InputFile(file))
+    run(task)
+    file.write_text("other")
+
+    with pytest.raises(LookupError, match="upstream InputFile.*file.txt.* gave a new value"):
+        task.get_result()
+
+
+def test_workers_get_the_path(cache: Cache, file: Path) -> None:
+    """In a process of its own."""
+    value, _ = Count(InputFile(file)).run_graph(max_workers=1)
+
+    assert value == 4
