@@ -18,6 +18,7 @@ from taskproc.errors import (
 )
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
+from taskproc.tasks.explaining import Explanation, accept
 from taskproc.tasks.future import Const, Future, FutureDict, FutureList
 from taskproc.tasks.inputs import InputFile
 from taskproc.tasks.stats import RunStats
@@ -32,6 +33,7 @@ __all__ = [
     "CorruptedResult",
     "CycleError",
     "DefaultArguments",
+    "Explanation",
     "FailedTaskError",
     "Future",
     "FutureDict",
@@ -49,5 +51,6 @@ __all__ = [
     "UnnamableValue",
     "UnstorableResult",
     "WorkerDied",
+    "accept",
     "register_key",
 ]

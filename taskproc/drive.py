@@ -119,7 +119,8 @@ def _settle(plan: Plan[K], ticket: Ticket[K], outcome: Outcome[K], now: float) -
 
 def _seen(key: K, verdict: Verdict) -> Event[K]:
     if isinstance(verdict, Stale):
-        return Event("stale", key, {"reason": verdict.reason.kind, "text": verdict.reason.text})
+        reason = verdict.reason
+        return Event("stale", key, {"reason": reason.kind, "text": reason.text, "needs": list(reason.needs)})
     return Event("fresh" if isinstance(verdict, Fresh) else "elsewhere", key)
 
 

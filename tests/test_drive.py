@@ -96,7 +96,7 @@ def test_the_reason_is_told_with_a_stale_node(ride: type[Ride]) -> None:
     """`kind` for programs and `text` for people."""
     event = next(ride("a").events)
 
-    assert event == Event("stale", "a", {"reason": STALE.reason.kind, "text": STALE.reason.text})
+    assert event == Event("stale", "a", {"reason": STALE.reason.kind, "text": STALE.reason.text, "needs": []})
 
 
 def test_a_failure_stops_the_run_and_what_runs_is_kept(ride: type[Ride]) -> None:

@@ -15,16 +15,19 @@ from taskproc.cli.options import Options
 from taskproc.cli.usage import DONE, FAILED, INTERRUPTED, UserError, failures_text, say
 from taskproc.errors import FailedTaskError, TaskprocError
 from taskproc.kernel.model import Event
+from taskproc.kernel.rebuild import FORCED, NEW
 from taskproc.run.cpus import available_cpus
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
 from taskproc.tasks.cached import graph_of
+from taskproc.tasks.explaining import accept, explain
 from taskproc.tasks.looking import preview
 from taskproc.tasks.running import plan_work, run_graph
 from taskproc.tasks.stats import RunStats
 from taskproc.tasks.task import Task
 from taskproc.watch.tally import Tally, closing_line
 
+_TOLD = 3        # reasons per class in the closing lines
 _PREVIEWED = 20  # tasks that a dry run shows with their reasons
 
 logger = logging.getLogger("taskproc")
@@ -36,6 +39,26 @@ def execute(cls: type[Task], options: Options) -> int:
     with Cache(options.output):
         task = _built(cls, options)
         return _preview(task, options) if options.dry_run else _run(task, options)
+
+
+def explain_entry(cls: type[Task], options: Options) -> int:
+    """Tell why the entry task is fresh or would run. Returns the exit code."""
+    _set_loglevel(options.loglevel)
+    with Cache(options.output):
+        print(explain(_built(cls, options)))
+    return DONE
+
+
+def accept_entry(cls: type[Task], options: Options) -> int:
+    """Take what is stored of the entry task, and of all it needs, for results of the present code."""
+    _set_loglevel(options.loglevel)
+    with Cache(options.output):
+        counts = accept(_built(cls, options))
+    for name, count in counts.items():
+        print(f"accepted {name}: {count:,} result{'' if count == 1 else 's'}")
+    if not counts:
+        print("nothing to accept: no result differs by its source alone")
+    return DONE
 
 
 def _built(cls: Callable[..., Task], options: Options) -> Task:
@@ -70,6 +93,8 @@ def _run(task: Task, options: Options) -> int:
             return INTERRUPTED
     if not options.show_progress:
         say(summary(stats))
+    for line in reasons_lines(stats):
+        say(line)
     _show(task, value, options)
     return DONE
 
@@ -114,6 +139,17 @@ def summary(stats: RunStats) -> str:
     """The closing line of a run that nobody watched."""
     done, fresh = sum(stats["stats"].values()), sum(stats["hits"].values())
     return closing_line(Tally(done + fresh, done, fresh), stats["elapsed"])
+
+
+def reasons_lines(stats: RunStats) -> list[str]:
+    """A line per class of which tasks ran for another reason than being new or forced."""
+    lines = []
+    for name, reasons in stats["reasons"].items():
+        told = [f"{text} ({count:,})" for text, count in reasons.items() if text not in (NEW.text, FORCED.text)]
+        more = [f"{len(told) - _TOLD:,} more reasons"] if len(told) > _TOLD else []
+        if told:
+            lines.append(f"  {name} ran because {'; '.join([*told[:_TOLD], *more])}")
+    return lines
 
 
 def _show(task: Task, value: object, options: Options) -> None:

@@ -13,7 +13,10 @@ from taskproc.cli.usage import DONE, UsageError, guarded
 
 if TYPE_CHECKING:
     from taskproc.cli.defaults import DefaultArguments
+    from taskproc.cli.options import Options
     from taskproc.tasks.task import Task
+
+    Command = Callable[[type[Task], Options], int]
 
 _HELP = """\
 usage: {prog} SCRIPT -o DIR [options]
@@ -23,6 +26,8 @@ Run the task called Main of a script, and whatever it needs that is not in the c
 
 commands:
   run SCRIPT -o DIR         the same, also for scripts whose name looks like a command
+  why SCRIPT -o DIR         tell why Main is fresh or would run; nothing is run
+  accept SCRIPT -o DIR      take stored results for results of the present source
   list -o DIR               show what a cache holds
   clear -o DIR NAME [ID …]  forget the results of a task class, or of some of its tasks
 
@@ -55,6 +60,12 @@ def run_class(cls: type[Task], args: Sequence[str] | None = None, defaults: Defa
     return guarded(lambda: _run_entry(prog, cls, words, defaults), f"see `{prog} --help`")
 
 
+def _run_entry(prog: str, cls: type[Task], words: list[str], defaults: DefaultArguments | None) -> int:
+    from taskproc.cli.execute import execute
+
+    return _with_entry(prog, cls, words, defaults, execute)
+
+
 def _dispatch(prog: str, words: list[str]) -> int:
     if not words:
         raise UsageError("which script? Give the file that defines Main")
@@ -85,22 +96,41 @@ def _is_script(word: str) -> bool:
 
 
 def _run_script(prog: str, words: list[str]) -> int:
+    from taskproc.cli.execute import execute
+
+    if words[:1] in (["-h"], ["--help"]):
+        return _dispatch(prog.removesuffix(" run"), ["--help"])
+    return _with_script(prog, words, execute)
+
+
+def _why(prog: str, words: list[str]) -> int:
+    from taskproc.cli.execute import explain_entry
+
+    return _with_script(prog, words, explain_entry)
+
+
+def _accept(prog: str, words: list[str]) -> int:
+    from taskproc.cli.execute import accept_entry
+
+    return _with_script(prog, words, accept_entry)
+
+
+def _with_script(prog: str, words: list[str], command: Command) -> int:
     from taskproc.cli.entry import entry_of, load_script
 
     if not words or words[0].startswith("-"):
-        if words and words[0] in ("-h", "--help"):
-            return _dispatch(prog.removesuffix(" run"), ["--help"])
         raise UsageError("which script? Give the file that defines Main")
     script, rest = words[0], words[1:]
-    return _run_entry(f"{prog} {script}", entry_of(load_script(script), script), rest, None)
+    return _with_entry(f"{prog} {script}", entry_of(load_script(script), script), rest, None, command)
 
 
-def _run_entry(prog: str, cls: type[Task], words: list[str], defaults: DefaultArguments | None) -> int:
+def _with_entry(
+    prog: str, cls: type[Task], words: list[str], defaults: DefaultArguments | None, command: Command
+) -> int:
     from taskproc.cli.defaults import populated
-    from taskproc.cli.execute import execute
     from taskproc.cli.options import parse
 
-    return execute(cls, parse(prog, cls, words, populated() if defaults is None else defaults))
+    return command(cls, parse(prog, cls, words, populated() if defaults is None else defaults))
 
 
 def _list(prog: str, words: list[str]) -> int:
@@ -115,7 +145,13 @@ def _clear(prog: str, words: list[str]) -> int:
     return clear_command(prog, words)
 
 
-_COMMANDS: Mapping[str, Callable[[str, list[str]], int]] = {"run": _run_script, "list": _list, "clear": _clear}
+_COMMANDS: Mapping[str, Callable[[str, list[str]], int]] = {
+    "run": _run_script,
+    "why": _why,
+    "accept": _accept,
+    "list": _list,
+    "clear": _clear,
+}
 
 
 def _prog() -> str:

@@ -65,7 +65,8 @@ class Ticket(Generic[K]):
 class Reason:
     """Why a node must run: `kind` for programs, `text` for people, `needs` the keys of the needs that it is about.
 
-    Kinds: new, forced, code, need, unreadable, and those of settings: version, package, environment, attribute.
+    Kinds: new, forced, code, need, unreadable, missing, and those of settings: version, package, environment,
+    attribute.
     """
 
     kind: str

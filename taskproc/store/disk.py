@@ -130,6 +130,11 @@ class DiskStore(CacheFolder):
         except (OSError, ValueError):
             return None
 
+    def accept(self, place: Place, version: Version, code: str) -> None:
+        """Placeholder."""
+        path = os.path.join(layout.place_path(self.root, place), f"accept.{version.record.number}.json")
+        self.files.write_text(path, json.dumps({"codes": [*version.record.accepted, code]}))
+
     def _forget(self, path: str) -> bool:
         try:
             return self.discard(path)

@@ -1,9 +1,11 @@
 """A cache folder as it lies there: the versions in it, read record by record, and the trash."""
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from taskproc.store import layout
@@ -54,7 +56,13 @@ class CacheFolder:
     def read_version(self, folder: Folder, place: Place, number: int) -> Version:
         """Version `number` of an open folder. Raises one of UNREADABLE."""
         path = os.path.join(layout.place_path(self.root, place), layout.result_file(number))
-        return version_of(place, path, self.record(folder, number))
+        version = version_of(place, path, self.record(folder, number))
+        accepted = os.path.join(layout.place_path(self.root, place), f"accept.{number}.json")
+        if not os.path.exists(accepted):
+            return version
+        with open(accepted) as file:
+            codes = frozenset(json.load(file)["codes"])
+        return replace(version, record=replace(version.record, accepted=codes))
 
     def record(self, folder: Folder, number: int) -> dict[str, Any]:
         """What the record of a published version says, whosever it is. Raises one of UNREADABLE."""

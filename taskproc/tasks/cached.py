@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -161,7 +161,7 @@ class GraphWork:
         assert stale is not None, "no version without a reason [this is a bug]"
         if stale.reason.kind == "forced" and key not in self.forced:
             stale = Stale(Reason("unreadable", "its result could not be read"))
-        self.reasons.setdefault(key, stale.reason)
+        self.reasons[key] = stale.reason
         return stale
 
     def _judge_outside(self, key: str) -> Verdict:
@@ -170,7 +170,8 @@ class GraphWork:
         try:
             content = Contents(self.store.root).look(task.path)
         except OSError as error:
-            return Stale(Reason("missing", f"it cannot be read: {error}"))
+            self.reasons[key] = reason = Reason("missing", f"it cannot be read: {error}")
+            return Stale(reason)
         stamp = Stamp("", content.digest)
         about = {"path": task.path, "signs": content.signs}
         self.versions[key] = Version(task._taskproc.place, task.path, Record(0, "", stamp, "", {}), about=about)
@@ -186,6 +187,12 @@ class GraphWork:
             return False
         self._above[key] = max(self._above.get(key, 0), version.record.number)
         return True
+
+    def acceptable(self, key: str) -> Version | None:
+        """The newest version that would be fresh if the code that made it were the present one."""
+        task = self.graph.tasks[key]
+        now = self.conditions.present(task, self._stamps(key), self._above.get(key, 0))
+        return pick(self.store.look(task._taskproc.place), replace(now, code=None))[0]
 
     def value(self, key: str) -> Any:
         """The result of `key`, which is done. Raises as Store.load."""

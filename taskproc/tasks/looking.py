@@ -7,7 +7,7 @@ from typing import Any
 from taskproc.errors import MissingResult
 from taskproc.kernel.model import Reason, Stale
 from taskproc.tasks import reading
-from taskproc.tasks.cached import GraphWork, graph_of
+from taskproc.tasks.cached import Graph, GraphWork, graph_of
 from taskproc.tasks.naming import brief
 
 Task = Any  # tasks.task stands above this module
@@ -20,7 +20,7 @@ def preview(work: GraphWork) -> Iterator[tuple[str, Reason]]:
     for key, needs in work.graph.needs.items():
         below = next((need for need in needs if need in stale), None)
         if below is not None:
-            reason = Reason("need", f"upstream {work.graph.name_of(below)} would run")
+            reason = Reason("need", f"upstream {work.graph.name_of(below)} would run", (below,))
         else:
             verdict = work.judge(key)
             if not isinstance(verdict, Stale):
@@ -28,6 +28,14 @@ def preview(work: GraphWork) -> Iterator[tuple[str, Reason]]:
             reason = verdict.reason
         stale.add(key)
         yield key, reason
+
+
+def summary(graph: Graph, reason: Reason) -> str:
+    """A reason in words that hold for all tasks of a class: of upstream tasks it names the classes only."""
+    if not reason.needs:
+        return reason.text
+    classes = dict.fromkeys(type(graph.tasks[key]).__qualname__ for key in reason.needs)
+    return f"upstream {', '.join(classes)} changed"
 
 
 def result(task: Task) -> Any:

@@ -22,7 +22,7 @@ from taskproc.tasks.commands import Command, command_of, commands
 from taskproc.tasks.executors import choose, is_in_process, runner_for
 from taskproc.tasks.failures import failure_of
 from taskproc.tasks.labels import labels_of, warn_of_unknown
-from taskproc.tasks.looking import preview
+from taskproc.tasks.looking import preview, summary
 from taskproc.tasks.reading import running_keys, store_of
 from taskproc.tasks.slots import RateLimits, Slots
 from taskproc.tasks.stats import Counter, RunStats
@@ -84,8 +84,9 @@ def run_graph(
     work.captures = not isinstance(executor, LocalExecutor)
     counter = Counter()
     if dry_run:
-        for key, _ in preview(work):
+        for key, reason in preview(work):
             counter.count(Event("done", key), work.graph.class_name(key))
+            counter.reason(work.graph.class_name(key), summary(work.graph, reason))
         return None, counter.stats(time.monotonic() - started)
     stream = Stream([*watchers, *_progress(work.graph, show_progress, not work.captures)])
     with runner_for(executor, max_workers) as runner:
@@ -154,6 +155,8 @@ class _Run:
             self._stream.tell(event, name, partial(graph.name_of, event.key))
             if event.kind == "failed":
                 self._failed.append(event)
+            elif event.kind == "stale":
+                self._counter.reason(name, summary(graph, self._work.reasons[event.key]))
 
     def _error(self) -> FailedTaskError:
         """All failures; what was not started since the run stopped counts as skipped."""

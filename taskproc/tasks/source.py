@@ -44,7 +44,12 @@ def fingerprint(cls: type, given: Iterable[object] = ()) -> Fingerprint:
     bases = [base for base in cls.__mro__ if issubclass(base, Upstream) and not base.__module__.startswith(_OWN)]
     things: list[Any] = [] if getattr(cls, "task_version", None) is not None else [*bases, *given]
     items = {object_name(thing): code_digest(thing) for thing in things}
-    return Fingerprint(items, {}, (), _digest(repr(sorted(items.items()))))
+    return Fingerprint(items, dict(items), (), _digest(repr(sorted(items.items()))))
+
+
+def difference(old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    """Placeholder."""
+    return "\n".join(f"--- {name}" for name in new if old.get(name) != new[name])
 
 
 def code_digest(thing: Any) -> str:

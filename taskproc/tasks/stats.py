@@ -16,6 +16,7 @@ class RunStats(TypedDict):
         hits: how many had a fresh result already.
         failed: how many failed.
         skipped: how many were not run because of a failure.
+        reasons: why tasks had to run, in words → how many of the class; `explain()` of a task says more.
         seconds: time spent in `run_task`, summed over tasks.
         elapsed: wall time of the whole run in seconds.
     """
@@ -24,6 +25,7 @@ class RunStats(TypedDict):
     hits: dict[str, int]
     failed: dict[str, int]
     skipped: dict[str, int]
+    reasons: dict[str, dict[str, int]]
     seconds: dict[str, float]
     elapsed: float
 
@@ -38,6 +40,12 @@ class Counter:
     def __init__(self) -> None:
         self._counts: dict[str, dict[str, int]] = {name: {} for name in _KINDS.values()}
         self._seconds: dict[str, float] = {}
+        self._reasons: dict[str, dict[str, int]] = {}
+
+    def reason(self, name: str, text: str) -> None:
+        """Take into account why a task of the class `name` has to run."""
+        reasons = self._reasons.setdefault(name, {})
+        reasons[text] = reasons.get(text, 0) + 1
 
     def count(self, event: Event[Any], name: str) -> None:
         """Take an event of a task of the class `name` into account."""
@@ -61,6 +69,7 @@ class Counter:
             hits=counts["hits"],
             failed=counts["failed"],
             skipped=counts["skipped"],
+            reasons={name: dict(some) for name, some in self._reasons.items()},
             seconds=dict(self._seconds),
             elapsed=elapsed,
         )

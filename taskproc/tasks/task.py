@@ -12,6 +12,7 @@ from taskproc.errors import BuildError
 from taskproc.store.cache import current
 from taskproc.tasks import looking, reading, running
 from taskproc.tasks.build import build
+from taskproc.tasks.explaining import Explanation, explain
 from taskproc.tasks.future import Indexable
 from taskproc.tasks.labels import labels_of
 from taskproc.tasks.naming import Identity, brief, task_name
@@ -26,7 +27,8 @@ R = TypeVar("R")
 # What the document of the library says not to override
 _FINAL = frozenset(
     "task_name task_labels task_id task_args task_directory task_stdout task_stderr task_stdout_caller "
-    "task_stderr_caller task_slots task_is_done get_result run_graph clear_task clear_all_tasks cli to_json".split()
+    "task_stderr_caller task_slots task_is_done get_result run_graph explain clear_task clear_all_tasks cli "
+    "to_json".split()
 )
 
 
@@ -206,6 +208,14 @@ class Task(Indexable, metaclass=TaskType):
             nothing was started.
         """
         return running.run_graph(self, dry_run=dry_run, **options)
+
+    def explain(self) -> Explanation:
+        """Why the stored result is fresh, or why the task would run, in words: `print(task.explain())`.
+
+        Names what changed, with the difference of the source, and what cannot be watched. Runs nothing; of tasks whose
+        needs would run it tells an upper bound, for these may give what they gave before.
+        """
+        return explain(self)
 
     def clear_task(self) -> None:
         """Forget the result, files and logs of this task; what needs it will be computed again, all the way down."""

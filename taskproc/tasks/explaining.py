@@ -1,0 +1,159 @@
+"""Why a task is fresh or would run, in words for people; and how an edit that changes no result is accepted."""
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from taskproc.kernel.model import Reason
+from taskproc.kernel.rebuild import NEW
+from taskproc.store import layout
+from taskproc.store.base import Version
+from taskproc.store.disk import DiskStore
+from taskproc.tasks.cached import GraphWork, graph_of
+from taskproc.tasks.looking import preview
+from taskproc.tasks.naming import arguments_text
+from taskproc.tasks.reading import store_of
+from taskproc.tasks.settings import left_on
+from taskproc.tasks.source import difference
+
+Task = Any  # tasks.task stands above this module
+
+_SHOWN = 5            # tasks upstream that are told with their reasons
+_RELATIVES = 1000     # other tasks of the class that are looked at for the nearest
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a task is fresh, or would run.
+
+    Attributes:
+        fresh: whether its stored result is good.
+        reasons: task → why it would run: this one first, if it would, then those it needs, at most.
+        text: all that is known, for people; `str()` gives it.
+    """
+
+    fresh: bool
+    reasons: Mapping[str, str]
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return self.text  # so that a notebook shows it as it is meant
+
+
+def explain(task: Task) -> Explanation:
+    """See Task.explain."""
+    work = GraphWork(graph_of(task), store_of(task._taskproc))
+    found = dict(preview(work))
+    root, name_of = work.graph.root, work.graph.name_of
+    if root not in found:
+        version = work.versions[root]
+        lines = [f"{name_of(root)} is fresh: {_made(version)}", *_untracked(work, root)]
+        return Explanation(True, {}, "\n".join(lines))
+    reason = found.pop(root)
+    lines = [f"{name_of(root)} would run: {reason.text}", *_details(work, root, reason)]
+    causes = {key: each for key, each in found.items() if not any(need in found for need in each.needs)}
+    for key, each in list(causes.items())[:_SHOWN]:
+        lines += [f"{name_of(key)}: {each.text}", *_details(work, key, each)]
+    if len(causes) > _SHOWN:
+        lines.append(f"… and {len(causes) - _SHOWN:,} more upstream would run for reasons of their own")
+    reasons = {name_of(root): reason.text, **{name_of(key): each.text for key, each in found.items()}}
+    return Explanation(False, reasons, "\n".join([*lines, *_untracked(work, root)]))
+
+
+def accept(task: Task) -> dict[str, int]:
+    """Take the stored results of `task`, and of all it needs, for results of the present code.
+
+    For edits that change no result: nothing is run, and the next run finds them fresh. Only the source is accepted:
+    what is stale for another reason stays so.
+
+    Returns:
+        task name → how many results were accepted.
+    """
+    work = GraphWork(graph_of(task), store_of(task._taskproc))
+    counts: dict[str, int] = {}
+    for key in work.graph.needs:
+        _accept_one(work, key, counts)
+    return counts
+
+
+def _accept_one(work: GraphWork, key: str, counts: dict[str, int]) -> None:
+    if any(need not in work.versions for need in work.graph.needs[key]):
+        return  # one of its needs is to run
+    work.judge(key)
+    version = work.acceptable(key) if key not in work.versions else None
+    if version is None:
+        return
+    task = work.graph.tasks[key]
+    work.conditions.keep(task, work.store)
+    work.store.accept(version.place, version, work.conditions.code(task).digest)
+    work.versions[key] = version
+    name = task._taskproc.place.name
+    counts[name] = counts.get(name, 0) + 1
+
+
+def _made(version: Version) -> str:
+    about = version.about
+    ended, seconds = about.get("ended"), about.get("seconds")
+    parts = [f"result {version.record.number}"] if version.record.number else [f"content of {version.path}"]
+    if isinstance(ended, float):
+        parts.append(time.strftime("of %Y-%m-%d %H:%M:%S", time.localtime(ended)))
+    if isinstance(seconds, float):
+        parts.append(f"after {seconds:.3g} s")
+    return " ".join(parts)
+
+
+def _details(work: GraphWork, key: str, reason: Reason) -> Iterator[str]:
+    task = work.graph.tasks[key]
+    if reason.kind == "code":
+        version = next(work.store.look(task._taskproc.place), None)
+        then = work.store.code(task._taskproc.place.name, version.record.code) if version is not None else None
+        texts = then.get("texts") if then is not None else None
+        if isinstance(texts, Mapping):
+            yield difference(texts, work.conditions.code(task).texts)
+    elif reason == NEW:
+        yield from _nearest(task, work.store)
+
+
+def _nearest(task: Task, store: DiskStore) -> Iterator[str]:
+    """How the arguments differ from those of the most similar task that has a folder."""
+    place, mine = task._taskproc.place, json.loads(arguments_text(task._taskproc))["args"]
+    folder = os.path.join(layout.class_path(store.root, place.name), "results")
+    best: tuple[int, dict[str, Any]] | None = None
+    for name in store.names(folder)[:_RELATIVES]:
+        other = _arguments(os.path.join(folder, name, layout.ARGUMENTS))
+        if other is None or name == str(place.id):
+            continue
+        differing = [key for key in {**mine, **other} if mine.get(key, place) != other.get(key, place)]
+        if best is None or len(differing) < best[0]:
+            best = len(differing), {key: (other.get(key), mine.get(key)) for key in differing}
+    if best is not None and best[0] <= max(1, len(mine) // 2):
+        changes = ", ".join(f"{key} {_short(then)} → {_short(now)}" for key, (then, now) in best[1].items())
+        yield f"  it is another task than the nearest that is there: {changes}"
+
+
+def _arguments(path: str) -> dict[str, Any] | None:
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)["args"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # for people only, and torn or gone
+    return found if isinstance(found, dict) else None
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:39]}…"
+
+
+def _untracked(work: GraphWork, key: str) -> Iterator[str]:
+    task = work.graph.tasks[key]
+    names = [*left_on(task).untracked, *work.conditions.code(task).untracked]
+    if names:
+        yield f"not watched: {', '.join(names)}"

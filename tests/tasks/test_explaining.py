@@ -1,0 +1,165 @@
+"""Why a task is fresh or would run, and how an edit is accepted."""
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from taskproc.run.pool import LocalExecutor
+from taskproc.store.cache import Cache
+from taskproc.tasks.explaining import accept, explain
+
+STUDY = """
+from taskproc import Task
+
+def clean(text):
+    return text.strip()
+
+class Raw(Task):
+    def __init__(self, name="a", size=1, more=()):
+        self.name = name
+        self.size = size
+
+    def run_task(self):
+        return f" {self.name} " * self.size
+
+class Clean(Task):
+    def __init__(self, name="a"):
+        self.raw = Raw(name)
+
+    def run_task(self):
+        return clean(self.raw.get_result())
+
+class Length(Task):
+    def __init__(self, name="a"):
+        self.clean = Clean(name)
+
+    def run_task(self):
+        return len(self.clean.get_result())
+"""
+Study = Callable[..., ModuleType]
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Cache) -> Iterator[Study]:
+    """Loads the module below, as it is after some replacements, in place of what was loaded before."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def load(*replacements: tuple[str, str]) -> ModuleType:
+        text = STUDY
+        for old, new in replacements:
+            assert old in text
+            text = text.replace(old, new)
+        (tmp_path / "study.py").write_text(text)
+        sys.modules.pop("study", None)
+        cache.instances.clear()
+        importlib.invalidate_caches()
+        return importlib.import_module("study")
+
+    yield load
+    sys.modules.pop("study", None)
+
+
+def run(task: Any, **options: Any) -> dict[str, int]:
+    """Class → how many of its tasks were run."""
+    _, stats = task.run_graph(executor=LocalExecutor(), **options)
+    return {name.partition(".")[2]: count for name, count in stats["stats"].items()}
+
+
+EDIT = ("def run_task(self):\n        return f", "def run_task(self):\n        x = 1\n        return f")
+
+
+def test_a_fresh_task_is_explained(study: Study) -> None:
+    """Which result it is, and since when."""
+    task = study().Length()
+    run(task)
+
+    found = task.explain()
+
+    assert (found.fresh, found.reasons) == (True, {})
+    assert str(found).startswith("Length(name='a') is fresh: result 1 of 2")
+
+
+def test_an_edit_is_explained_with_its_difference(study: Study) -> None:
+    """Down to the task that was asked for, which would run only at most."""
+    run(study().Length())
+
+    found = study(EDIT).Length().explain()
+
+    assert found.reasons == {
+        "Length(name='a')": "upstream Clean(name='a') would run",
+        "Raw(name='a', size=1, more=())": "source of study:Raw changed",
+        "Clean(name='a')": "upstream Raw(name='a', size=1, more=()) would run",
+    }
+    assert "Raw(name='a', size=1, more=()): source of study:Raw changed" in str(found)
+    assert "study:Raw" in str(found).splitlines()[2]
+
+
+def test_a_new_task_is_told_with_its_nearest_relative(study: Study) -> None:
+    """The one that differs in the fewest arguments, if it is not all of them."""
+    module = study()
+    run(module.Raw("a", 1))
+    run(module.Raw("b", 3))
+
+    found = str(module.Raw("b", 4).explain())
+
+    assert "would run: no result is stored" in found
+    assert "nearest that is there: size 3 → 4" in found
+    assert "nearest" not in str(module.Raw("c", 5, (1,)).explain())
+
+
+def test_stats_tell_the_reasons(study: Study) -> None:
+    """By class, in words that hold for all tasks of the class."""
+    module = study()
+    _, cold = module.Length().run_graph(executor=LocalExecutor())
+    module.Raw().clear_task()
+    _, stats = module.Length().run_graph(executor=LocalExecutor())
+    _, dry = study(EDIT).Length().run_graph(dry_run=True)
+
+    assert cold["reasons"] == {f"study.{name}": {"no result is stored": 1} for name in ("Raw", "Clean", "Length")}
+    assert stats["reasons"]["study.Clean"] == {"upstream Raw changed": 1}
+    assert dry["reasons"]["study.Raw"] == {"source of study:Raw changed": 1}
+
+
+def test_an_accepted_edit_runs_nothing(study: Study) -> None:
+    """All that it reaches is taken as it is; the code that it was made by counts still, and a further edit too."""
+    run(study().Length())
+
+    assert accept(study(EDIT).Length()) == {"study.Raw": 1}
+    assert run(study(EDIT).Length()) == {}
+    assert run(study().Length()) == {}
+    assert run(study(EDIT, ("x = 1", "x = 2")).Length()) == {"Raw": 1}
+
+
+def test_only_the_source_is_accepted(study: Study) -> None:
+    """What was never run, or was ordered anew upstream, is to run."""
+    module = study()
+    assert accept(module.Length()) == {}
+    run(module.Length())
+    module.Raw().clear_task()
+    module = study(("return len(", "return 0 + len("))
+
+    assert accept(module.Length()) == {}
+    assert run(module.Length()) == {"Raw": 1, "Clean": 1, "Length": 1}
+
+
+def test_accepting_twice_changes_nothing(study: Study) -> None:
+    """Nor does it where all is fresh."""
+    run(study().Length())
+    accept(study(EDIT).Length())
+
+    assert accept(study(EDIT).Length()) == {}
+
+
+def test_what_cannot_be_watched_is_told(study: Study) -> None:
+    """Of the task itself."""
+    module = study(("self.size = size", "self.size = size; self.lock = __import__('threading').Lock()"))
+    run(module.Raw())
+
+    assert "not watched: attribute lock (a lock)" in str(explain(module.Raw()))
