@@ -10,14 +10,13 @@ from __future__ import annotations
 import ast
 import io
 import math
-import platform
 import re
 import sysconfig
 import tokenize
 from collections import Counter
 from pathlib import Path
 
-from taskproc import Future, FutureDict, FutureList, Task
+from taskproc import Future, FutureDict, FutureList, InputFile, Task
 
 PACKAGES = ("asyncio", "email", "html", "http", "json", "logging", "urllib", "xml")
 WORD = re.compile(r"[A-Z]?[a-z]{2,}")  # ParseError and parse_error are both made of parse and error
@@ -29,16 +28,14 @@ def library() -> Path:
 
 
 class ReadFile(Task):
-    """Words and imports of one source file of the standard library."""
+    """Words and imports of one source file."""
 
-    def __init__(self, file: str, python: str):
-        # Another Python has another file of this name, so the version is an argument too: arguments make the key.
+    def __init__(self, file: Future[Path]):
         self.file = file
-        self.python = python
 
     def run_task(self) -> dict[str, Counter[str]]:
         """Count the words in names, and the top-level modules that are imported."""
-        source = (library() / self.file).read_text(encoding="utf-8")
+        source = self.file.get_result().read_text(encoding="utf-8")
         names = [token.string for token in tokenize.generate_tokens(io.StringIO(source).readline)
                  if token.type == tokenize.NAME]
         return {
@@ -102,8 +99,8 @@ class Main(Task):
     """
 
     def __init__(self, packages: tuple[str, ...] = PACKAGES, top: int = 6):
-        files = {package: [ReadFile(file, platform.python_version()) for file in files_of(package)]
-                 for package in packages}
+        # An InputFile is known by its content: a file that changes, here by another Python, is read again
+        files = {package: [ReadFile(InputFile(file)) for file in files_of(package)] for package in packages}
         self.files = {package: len(found) for package, found in files.items()}
         self.top = top
         self.typical = TypicalWords({package: Total([file["words"] for file in found])
@@ -118,12 +115,12 @@ class Main(Task):
         print("most imported:", ", ".join(f"{module} ({count})" for module, count in most))
 
 
-def files_of(package: str) -> list[str]:
-    """Source files of a package, relative to the library and in order."""
+def files_of(package: str) -> list[Path]:
+    """Source files of a package, in order."""
     found = sorted((library() / package).rglob("*.py"))
     if not found:
         raise ValueError(f"{package!r} is not a package of the standard library")
-    return [path.relative_to(library()).as_posix() for path in found]
+    return found
 
 
 if __name__ == "__main__":

@@ -1,0 +1,73 @@
+"""The commands `why` and `accept`, and what is said of reasons after a run."""
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from conftest import SCRIPT
+
+from taskproc.cli.main import main
+
+Write = Callable[..., str]
+Capture = pytest.CaptureFixture[str]
+
+EDITED = SCRIPT.replace("self.x ** 2", "self.x * self.x")
+
+
+def run(*words: str) -> int:
+    """A command whose tasks run right here, which is quickest."""
+    return main([*words, "-o", "cache", "-t", "local"])
+
+
+def test_reasons_are_told_after_the_run(script: Write, capsys: Capture) -> None:
+    """A line per class; nothing of what is new, or ordered."""
+    run(script())
+    cold = capsys.readouterr().err
+    run(script(EDITED))
+
+    assert "ran because" not in cold
+    assert "job.Square ran because source of job:Square changed (1)" in capsys.readouterr().err
+
+
+def test_why_tells_what_would_run(script: Write, capsys: Capture) -> None:
+    """And runs nothing."""
+    run(script())
+    capsys.readouterr()
+
+    assert 0 == main(["why", script(EDITED), "-o", "cache"])
+
+    out = capsys.readouterr().out
+    assert "Main(x=3, fails=False) would run: upstream Square(x=3) would run" in out
+    assert "Square(x=3): source of job:Square changed" in out
+    assert "the square is" not in out
+
+
+def test_why_takes_the_parameters_of_the_entry_task(script: Write, capsys: Capture) -> None:
+    """As a run does."""
+    run(script())
+    capsys.readouterr()
+
+    assert 0 == main(["why", script(), "-o", "cache", "--x", "5"])
+
+    assert "Main(x=5, fails=False) would run: " in capsys.readouterr().out
+
+
+def test_accept_takes_results_for_those_of_the_present_source(script: Write, capsys: Capture) -> None:
+    """Then nothing is run but the entry task, and there is nothing more to accept."""
+    run(script())
+    capsys.readouterr()
+
+    assert 0 == main(["accept", script(EDITED), "-o", "cache"])
+    assert "accepted job.Square: 1 result\n" == capsys.readouterr().out
+    assert 0 == main(["accept", script(EDITED), "-o", "cache"])
+    assert "nothing to accept: no result differs by its source alone\n" == capsys.readouterr().out
+    run(script(EDITED))
+    assert "1 done, 1 fresh in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["why", "accept"])
+def test_they_need_a_script(command: str, capsys: Capture) -> None:
+    """And say so."""
+    assert 2 == main([command, "-o", "cache"])
+
+    assert "which script?" in capsys.readouterr().err
