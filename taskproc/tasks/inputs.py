@@ -30,7 +30,7 @@ class InputFile(Task, metaclass=_InputType):
 
     _is_outside = True
 
-    def __init__(self, path: str):
+    def __init__(self, path: str | os.PathLike[str]):
         self.path = os.path.abspath(path)
 
     def get_result(self) -> Path:
