@@ -68,6 +68,7 @@ def test_cold_then_warm(tmp_path: Path, name: str) -> None:
     assert {f"{name}.Main"} == {result.parts[1] for result in results(tmp_path) - made}
 
 
+@pytest.mark.long
 def test_the_study_leaves_its_files(tmp_path: Path) -> None:
     """digits.py, cold and then warm, prints a line per model and the paths of the best model and of a picture."""
     printed = run_cold_then_warm(tmp_path, "digits")

@@ -134,6 +134,7 @@ def roomy(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.long
 def test_001_56_a_definition_may_be_20_000_deep(roomy: Path) -> None:
     """It is built under the default recursion limit, runs, and is found done."""
     with Cache(roomy):
@@ -145,6 +146,7 @@ def test_001_56_a_definition_may_be_20_000_deep(roomy: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("in_memory")
+@pytest.mark.long
 def test_001_56_a_chain_of_arguments_may_be_20_000_long() -> None:
     """A task that is an argument of a task that is an argument …"""
     task: Any = Const(0)
