@@ -16,6 +16,7 @@ from taskproc.errors import CacheError, CorruptedResult, MissingResult
 from taskproc.store import claims, layout
 from taskproc.store.base import Claim, Pick, Place, Version
 from taskproc.store.codec import stored_value
+from taskproc.store.files import Folder
 from taskproc.store.folder import UNREADABLE, CacheFolder
 
 
@@ -31,9 +32,8 @@ class DiskStore(CacheFolder):
             or hashlib.sha256(payload).hexdigest() != version.digest
             or hashlib.sha256(content[: version.head]).hexdigest() != version.head_digest
         ):
-            if self._was_replaced(version):
+            if not self._quarantine(version):
                 raise MissingResult(f"result {version.path} was cleared, and computed anew by somebody else")
-            self._quarantine(version)
             raise CorruptedResult(f"result {version.path} is damaged: its bytes are not those that were written")
         written = version.about.get("versions")
         about = written if isinstance(written, Mapping) else {}
@@ -50,24 +50,31 @@ class DiskStore(CacheFolder):
         except OSError as error:
             raise MissingResult(f"result {version.path} cannot be read: {error}") from error
 
-    def _was_replaced(self, version: Version) -> bool:
-        # Numbers begin anew after a clear: under this name there may be a good result that is not the one we looked at.
-        try:
-            now = self.read_version(os.path.dirname(version.path), version.place, version.record.number)
-        except UNREADABLE:
-            return False
-        return (now.head_digest, now.digest) != (version.head_digest, version.digest)
-
-    def _quarantine(self, version: Version) -> None:
+    def _quarantine(self, version: Version) -> bool:
+        """Move a damaged version to bad.<n>. False: it was cleared meanwhile, and a good one has its name now."""
         number = version.record.number
         try:
+            # One descriptor for both: after a clear the path leads to another folder, where numbers begin anew
             folder = self.files.open_folder(os.path.dirname(version.path))
             try:
+                if self._was_replaced(folder, version):
+                    return False
                 self.files.rename(folder, layout.result_file(number), f"bad.{number}")
             finally:
                 self.files.close_folder(folder)
         except OSError:
-            pass  # a read-only cache, or somebody else moved it first: it is not believed either way
+            pass  # a read-only cache, or it is gone: it is not believed either way
+        return True
+
+    def _was_replaced(self, folder: Folder, version: Version) -> bool:
+        """Whether another version has that name. FileNotFoundError: none has."""
+        try:
+            now = self.read_version(folder, version.place, version.record.number)
+        except FileNotFoundError:
+            raise  # one that comes under this name from now on is not ours to move
+        except UNREADABLE:
+            return False
+        return (now.head_digest, now.digest) != (version.head_digest, version.digest)
 
     def claim(self, place: Place, arguments: str, pick: Pick, *, forced: bool = False) -> Claim:
         """The right to make the next version; see Store.claim."""

@@ -23,6 +23,7 @@ from faults import (
     nothing,
     place_of,
     publish,
+    values,
 )
 
 from taskproc.errors import CacheError, CorruptedResult, MissingResult
@@ -164,6 +165,38 @@ def test_a_result_that_was_made_anew_is_not_moved_aside(runs: Runs) -> None:
 
     assert not isinstance(caught.value, CorruptedResult)
     assert ["new"] == [store.load(version) for version in store.look(PLACE)]
+
+
+def test_a_result_made_anew_while_damage_is_found_is_not_moved_aside(runs: Runs) -> None:
+    """Whatever operations of the load a clear and then a commit come before: the new result stays where it is."""
+    other = runs.begin()
+
+    class Between(Hooked):
+        """Clears and claims before one operation, commits before the same or a later one."""
+
+        def __init__(self, clears: int, commits: int):
+            super().__init__()
+            self.clears, self.commits = clears, commits
+
+        def before(self, operation: str, arguments: tuple[Any, ...]) -> None:
+            if self.count == self.clears:
+                other.clear(PLACE)
+                self.attempt = claimed(other)
+            if self.count == self.commits:
+                self.attempt.commit("new", facts())
+
+    def left(clears: int, commits: int) -> list[object]:
+        other.clear(PLACE)
+        old = publish(other, "old")
+        damage(old)
+        files = Between(clears, commits)
+        with pytest.raises(MissingResult):
+            DiskStore(runs.root, files=files).load(old)
+        return values(other) if files.count >= commits else ["new"]
+
+    pairs = [(clears, commits) for commits in range(1, 12) for clears in range(1, commits + 1)]
+
+    assert [] == [pair for pair in pairs if left(*pair) != ["new"]]
 
 
 def test_nothing_is_unpickled_that_does_not_verify(runs: Runs, tmp_path: Path) -> None:
