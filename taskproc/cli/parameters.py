@@ -25,8 +25,8 @@ from typing import Any
 from typing_extensions import is_typeddict
 
 from taskproc.cli.usage import UsageError
+from taskproc.tasks.binding import signature
 from taskproc.tasks.future import Upstream
-from taskproc.tasks.naming import signature
 
 REQUIRED = inspect.Parameter.empty
 _UNIONS = (typing.Union, types.UnionType)

@@ -11,11 +11,14 @@ import threading
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from inspect import BoundArguments
 from typing import Any, TypeVar
 
 from taskproc.errors import BuildError, CycleError
 from taskproc.store.cache import Cache, current
-from taskproc.tasks.naming import Identity, bind, brief, own, place_of
+from taskproc.tasks.binding import bind, copies
+from taskproc.tasks.evolving import rules_of
+from taskproc.tasks.naming import Identity, brief, changed_argument, forms_of, loose_arguments, place_of
 from taskproc.tasks.needs import upstreams
 
 T = TypeVar("T")
@@ -57,28 +60,31 @@ def _build_in(site: _Site, cls: type[T], args: tuple[object, ...], kwargs: dict[
     bound = bind(cls, args, kwargs)
     try:
         _refuse_foreign(cls, bound.arguments, site.cache)
-        place = place_of(cls, bound.arguments)
+        forms = forms_of(cls, bound.arguments)
     except Exception as error:
         _tell(error, site, cls.__qualname__, len(site.levels))
         raise
+    place = place_of(cls, forms)
     known: T | None = site.cache.instances.get((cls, place.key))
     if known is not None:
-        return known
+        if not changed_argument(known):
+            return known
+        site.cache.instances.pop((cls, place.key), None)  # what it holds now is not what is asked for
     if site.abandoned:
         raise BuildError("the definition was abandoned")  # by Ctrl-C in the thread that waits for this one
     task = cls.__new__(cls, *args, **kwargs)
     if not isinstance(task, cls):
         return task
+    ignored = rules_of(cls).ignored
+    kept = copies(bound.arguments, ignored)
     # Not setattr: a frozen dataclass refuses it
-    vars(task)["_taskproc"] = Identity(site.cache, place, own(bound.arguments))
-    args, kwargs = own(bound.args), own(bound.kwargs)
+    vars(task)["_taskproc"] = Identity(site.cache, place, kept, loose=loose_arguments(cls, kept, forms))
+    # Copies for `__init__` too, and others than are kept: it may take its own apart
+    bound.arguments.update(copies(bound.arguments, ignored))
     level = (cls, place.key, task)
     _enter(site, level)
     try:
-        if len(site.levels) % _LEVELS == 0:
-            _in_new_thread(site, lambda: cls.__init__(task, *args, **kwargs))
-        else:
-            cls.__init__(task, *args, **kwargs)
+        _call_init(site, cls, task, bound)
     except Exception as error:
         _tell(error, site, brief(task), len(site.levels) - 1)
         raise
@@ -87,6 +93,13 @@ def _build_in(site: _Site, cls: type[T], args: tuple[object, ...], kwargs: dict[
         site.open.discard(level[:2])
     found: T = site.cache.instances.setdefault((cls, place.key), task)
     return found
+
+
+def _call_init(site: _Site, cls: type, task: object, bound: BoundArguments) -> None:
+    if len(site.levels) % _LEVELS == 0:
+        _in_new_thread(site, lambda: cls.__init__(task, *bound.args, **bound.kwargs))  # type: ignore[misc]
+    else:
+        cls.__init__(task, *bound.args, **bound.kwargs)  # type: ignore[misc]  # the class is given, not the instance
 
 
 def _refuse_foreign(cls: type, arguments: Mapping[str, object], cache: Cache) -> None:

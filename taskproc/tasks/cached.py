@@ -36,8 +36,8 @@ from taskproc.tasks.commands import Command
 from taskproc.tasks.conditions import Conditions
 from taskproc.tasks.job import Stored, TaskJob, pack, pick, slim
 from taskproc.tasks.labels import labels_of
-from taskproc.tasks.naming import brief
-from taskproc.tasks.needs import meet, needs
+from taskproc.tasks.naming import brief, changed_argument
+from taskproc.tasks.needs import meet, needs, refuse_namesakes
 from taskproc.tasks.origin import Origin, record_origin
 from taskproc.tasks.reading import store_of
 from taskproc.tasks.settings import left_on
@@ -91,7 +91,9 @@ def graph_of(task: Task) -> Graph:
         return found
 
     key = task._taskproc.place.key
-    return Graph(key, tasks, closure([key], needs_of, lambda some: brief(tasks[some])))
+    order = closure([key], needs_of, lambda some: brief(tasks[some]))
+    refuse_namesakes({type(some) for some in tasks.values()})
+    return Graph(key, tasks, order)
 
 
 @dataclass
@@ -211,6 +213,8 @@ class GraphWork:
     def claim(self, ticket: Ticket[str]) -> Outcome[str] | None:
         """Claim here for what runs behind a command: it may start hours later. Workers claim for themselves."""
         self._begin()
+        if changed := changed_argument(self.graph.tasks[ticket.key]):
+            return Failed(Problem("exception", changed, error=BuildError(changed)))
         if ticket.key not in self.commands:
             return None
         job = self._plain_job(ticket.key)

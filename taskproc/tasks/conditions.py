@@ -8,6 +8,7 @@ from typing import Any
 from taskproc.kernel.model import Stamp
 from taskproc.kernel.rebuild import Present, changed_items
 from taskproc.store.disk import DiskStore
+from taskproc.tasks.evolving import rules_of
 from taskproc.tasks.settings import left_on, settings_of
 from taskproc.tasks.source import Fingerprint, fingerprint
 
@@ -32,7 +33,8 @@ class Conditions:
 
     def code(self, task: Task) -> Fingerprint:
         """What code the task runs; functions that it got as arguments are among it."""
-        given = [some for some in task._taskproc.arguments.values() if isinstance(some, FunctionType)]
+        arguments, ignored = task._taskproc.arguments, rules_of(type(task)).ignored
+        given = [some for name, some in arguments.items() if isinstance(some, FunctionType) and name not in ignored]
         key = (type(task), *given)
         found = self._code.get(key)
         if found is None:

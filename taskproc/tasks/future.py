@@ -116,8 +116,8 @@ class Item(Indexable):
 
     def __init__(self, parent: Upstream, key: object):
         self.parent = parent
-        self._key = key
         self._form = key_form(key, "the index into a future")
+        self._key = _own_copy(key)
 
     def get_result(self) -> Any:
         """The element. Raises what indexing raises, KeyError or IndexError, if there is none."""

@@ -1,25 +1,20 @@
 """What a task is called: the name of its class, its key and id, and how it is shown to people."""
 from __future__ import annotations
 
-import dataclasses
-import inspect
 import json
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
-from weakref import WeakKeyDictionary
 
+from taskproc.errors import UnnamableValue
 from taskproc.modules import real_name
 from taskproc.store.base import Place, Version
 from taskproc.store.cache import Cache
-from taskproc.tasks.future import Const, FutureDict, FutureList, Item, Upstream
+from taskproc.tasks.binding import is_loose
+from taskproc.tasks.evolving import pinned_name, rules_of
+from taskproc.tasks.future import Const, Item, Upstream
 from taskproc.values.encode import digest, json_form, key_form
-
-# What dataclasses puts into a signature in place of the value of a `default_factory`. Known by its type: a class that
-# came to a worker by value has brought its own.
-_FACTORY = type(inspect.signature(dataclasses.make_dataclass("_", [("x", int, dataclasses.field(default_factory=int))]))
-                .parameters["x"].default)
+from taskproc.values.forms import Json
 
 KEY_FORMAT = 1
 _ID_BITS = 63
@@ -33,6 +28,7 @@ class Identity:
         arguments: by parameter name, defaults applied.
         version: set only on an input of a running job: what its result is, in a process that has no graph.
         left: what `__init__` left on the task; see tasks/settings.py, which asks once.
+        loose: name → digest of each argument that counts and that somebody may change; see `loose_arguments`.
     """
 
     cache: Cache | None
@@ -40,77 +36,70 @@ class Identity:
     arguments: Mapping[str, object]
     version: Version | None = None
     left: Any = None
+    loose: Mapping[str, str] = field(default_factory=dict)
 
 
 def task_name(cls: type) -> str:
-    """`module.qualname`, with `__main__` resolved to the module or script that it is."""
-    return f"{real_name(cls.__module__)}.{cls.__qualname__}"
+    """`module.qualname`, with `__main__` resolved to the module or script that it is; or the name that was pinned."""
+    return pinned_name(cls) or f"{real_name(cls.__module__)}.{cls.__qualname__}"
 
 
-def bind(cls: type, args: tuple[object, ...], kwargs: Mapping[str, object]) -> inspect.BoundArguments:
-    """Arguments by parameter name with defaults applied, so that `A(1)`, `A(x=1)` and `A()` are one task."""
-    try:
-        bound = _signature(cls).bind(*args, **kwargs)
-    except TypeError as error:
-        raise TypeError(f"{cls.__qualname__}: {error}") from None
-    bound.apply_defaults()
-    for name, value in bound.arguments.items():
-        if isinstance(value, _FACTORY):
-            bound.arguments[name] = cls.__dataclass_fields__[name].default_factory()  # type: ignore[attr-defined]
-    return bound
+def forms_of(cls: type, arguments: Mapping[str, object]) -> dict[str, Json]:
+    """The forms of the arguments that count. Raises UnnamableValue for one that has none."""
+    rules, where = rules_of(cls), cls.__qualname__
+    forms = {
+        name: key_form(value, f"argument {name!r} of {where}")
+        for name, value in arguments.items()
+        if name not in rules.ignored
+    }
+    rules.leave_out(forms)
+    return forms
 
 
-def own(value: Any) -> Any:
-    """`value` with plain containers copied at every level: the caller may go on to fill his own for the next task."""
-    kind = type(value)
-    if kind in (list, tuple, set, frozenset, FutureList):
-        return kind(map(own, value))
-    if kind in (dict, FutureDict):
-        return kind((name, own(some)) for name, some in value.items())
-    return bytearray(value) if kind is bytearray else value
-
-
-def place_of(cls: type, arguments: Mapping[str, object]) -> Place:
-    """Where the results of this task lie. Raises UnnamableValue for an argument without a canonical form."""
+def place_of(cls: type, forms: dict[str, Json]) -> Place:
+    """Where the results of the task with these arguments lie; `forms` are of those that count."""
     name = task_name(cls)
-    where = cls.__qualname__
-    forms = {key: key_form(value, f"argument {key!r} of {where}") for key, value in arguments.items()}
     key = digest({"format": KEY_FORMAT, "task": name, "args": forms})
     # Taken from the key, not counted: the same on every machine, so caches can be merged by copying
     return Place(name, int(key[:16], 16) >> (64 - _ID_BITS), key)
 
 
+def loose_arguments(cls: type, arguments: Mapping[str, object], forms: Mapping[str, Json]) -> dict[str, str]:
+    """Name → digest of each argument that counts, and that somebody may change until the task is run."""
+    ignored = rules_of(cls).ignored
+    loose = [name for name, value in arguments.items() if name not in ignored and is_loose(value)]
+    # What is left out at its old meaning counts too: it says that it has this value
+    return {name: digest(forms[name] if name in forms else key_form(arguments[name], name)) for name in loose}
+
+
+def changed_argument(task: Any) -> str | None:
+    """What to say if an argument is not what it was when the task was built: its key would name another result."""
+    identity, where = task._taskproc, type(task).__qualname__
+    for name, before in identity.loose.items():
+        try:
+            now = digest(key_form(identity.arguments[name], name))
+        except Exception:  # noqa: BLE001  # whatever a hook of the user raises: it had a form when the task was built
+            now = ""
+        if now != before:
+            return f"argument {name!r} of {where} was changed after the task was built: pass a copy"
+    return None
+
+
+def arguments_forms(identity: Identity, where: str) -> dict[str, Json]:
+    """The arguments in JSON, for people; one that does not count need not have a form, and is left out then."""
+    forms: dict[str, Json] = {}
+    for name, value in identity.arguments.items():
+        try:
+            forms[name] = json_form(value, f"argument {name!r} of {where}")
+        except UnnamableValue:
+            continue
+    return forms
+
+
 def arguments_text(identity: Identity) -> str:
     """What `args.json` says, for people: name, key and arguments of a task."""
-    arguments = {name: json_form(value, f"argument {name!r}") for name, value in identity.arguments.items()}
-    content = {"task": identity.place.name, "key": identity.place.key, "args": arguments}
-    return json.dumps(content) + "\n"
-
-
-def signature(cls: type) -> inspect.Signature:
-    """Parameters of `cls.__init__` without `self`."""
-    return _signature(cls)
-
-
-_signatures: WeakKeyDictionary[type, inspect.Signature] = WeakKeyDictionary()
-
-
-def _signature(cls: type) -> inspect.Signature:
-    found = _signatures.get(cls)
-    if found is None:
-        init: Any = vars(cls).get("__init__") or cls.__init__  # type: ignore[misc]  # each class has its own entry
-        parameters = [] if init is object.__init__ else list(_inspected(init).parameters.values())[1:]
-        found = _signatures[cls] = inspect.Signature(parameters)
-    return found
-
-
-def _inspected(init: Any) -> inspect.Signature:
-    if sys.version_info >= (3, 14):
-        import annotationlib
-
-        # By default annotations would be evaluated, and names that are there for type checkers only be missed
-        return inspect.signature(init, annotation_format=annotationlib.Format.FORWARDREF)
-    return inspect.signature(init)
+    place = identity.place
+    return json.dumps({"task": place.name, "key": place.key, "args": arguments_forms(identity, place.name)}) + "\n"
 
 
 def brief(value: object, depth: int = 0) -> str:

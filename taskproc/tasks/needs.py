@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from taskproc.errors import BuildError
+from taskproc.modules import object_name
 from taskproc.tasks.future import Const, Item, Upstream
+from taskproc.tasks.naming import task_name
 from taskproc.tasks.source import fingerprint
 
 _PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None)})
@@ -64,11 +66,29 @@ def meet(found: dict[str, Any], task: Any) -> None:
     """
     place = task._taskproc.place
     kind, other = type(task), type(found.setdefault(place.key, task))
-    if kind is not other and ("<locals>" in kind.__qualname__ or fingerprint(kind).digest != fingerprint(other).digest):
-        raise BuildError(
-            f"two task classes of one graph are called {place.name!r}: give them different names, "
-            "or build the whole graph anew after a class was defined anew"
-        )
+    if kind is not other:
+        refuse_namesakes((other, kind))
+        if "<locals>" in kind.__qualname__ or fingerprint(kind).digest != fingerprint(other).digest:
+            raise BuildError(
+                f"two task classes of one graph are called {place.name!r}: give them different names, "
+                "or build the whole graph anew after a class was defined anew"
+            )
+
+
+def refuse_namesakes(classes: Iterable[type]) -> None:
+    """Raise BuildError if two of these are called alike and are not by their own names: one was pinned to the other's.
+
+    They would share a folder, and be told apart by their code only, where that counts.
+    """
+    found: dict[str, type] = {}
+    for cls in classes:
+        name = task_name(cls)
+        other = found.setdefault(name, cls)
+        if object_name(other) != object_name(cls):
+            one, two = sorted((object_name(other), object_name(cls)))
+            raise BuildError(
+                f"the task classes {one} and {two} of one graph are both called {name!r}: pin the name of one of them"
+            )
 
 
 def _inside(value: Any) -> list[object]:

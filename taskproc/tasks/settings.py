@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from taskproc.errors import BuildError, UnnamableValue
+from taskproc.tasks.evolving import rules_of
 from taskproc.tasks.future import Upstream
 from taskproc.tasks.needs import attributes
 from taskproc.values.encode import digest, key_form
@@ -53,20 +54,23 @@ def left_on(task: Any) -> Left:
     """
     identity = task._taskproc
     if identity.left is None:
-        identity.left = _left_on(task, identity.arguments)
+        identity.left = _left_on(task, identity.arguments, rules_of(type(task)).ignored)
     left: Left = identity.left
     return left
 
 
-def _left_on(task: Any, arguments: Mapping[str, object]) -> Left:
+def _left_on(task: Any, arguments: Mapping[str, object], ignored: Collection[str]) -> Left:
     settings: dict[str, str] = {}
     untracked: list[str] = []
     given = list(map(id, arguments.values()))
     for name, value in attributes(task):
-        if id(value) in given:
+        if id(value) in given or name in ignored:
             continue
         try:
-            settings[f"attribute {name}"] = _digest(value, name, task)
+            found = _digest(value, name, task)
+            # A container was copied; that it is new must not make a parameter count that is left out of the key
+            if name not in arguments or found != _digest(arguments[name], name, task):
+                settings[f"attribute {name}"] = found
         except UnnamableValue:
             # As a rule it is the argument itself, which was copied, and counts by its key
             if name not in arguments:

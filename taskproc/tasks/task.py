@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from abc import ABCMeta
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Protocol, TypeVar, overload
 
@@ -12,14 +12,14 @@ from taskproc.errors import BuildError
 from taskproc.store.cache import current
 from taskproc.tasks import looking, reading, running
 from taskproc.tasks.build import build
+from taskproc.tasks.evolving import NAMES, check_class
 from taskproc.tasks.explaining import Explanation, explain
 from taskproc.tasks.future import Indexable
 from taskproc.tasks.labels import labels_of
-from taskproc.tasks.naming import Identity, brief, task_name
+from taskproc.tasks.naming import Identity, arguments_forms, brief, task_name
 from taskproc.tasks.running import RunOptions
 from taskproc.tasks.settings import check_settings
 from taskproc.tasks.stats import RunStats
-from taskproc.values.encode import json_form
 
 R_co = TypeVar("R_co", covariant=True)
 R = TypeVar("R")
@@ -62,6 +62,8 @@ class TaskType(ABCMeta):
             labels_of(cls)
         if namespace.keys() & {"task_version", "task_packages", "task_environment"}:
             check_settings(cls)
+        if namespace.keys() & NAMES:
+            check_class(cls)
         level = namespace.get("task_compress_level", 9)
         if type(level) is not int or not 0 <= level <= 9:
             raise BuildError(f"task_compress_level of {cls.__qualname__} must be an int from 0 to 9, got {level!r}")
@@ -93,6 +95,11 @@ class Task(Indexable, metaclass=TaskType):
         task_version: a string that stands for the source of the class, which is not looked at then.
         task_packages: names of packages whose version counts.
         task_environment: names of environment variables whose value counts.
+        task_ignored_args: names of parameters that do not count: `A(n_jobs=1)` and `A(n_jobs=8)` are one task, and the
+            instance that a Cache built first is the one that is run. Inherited, unless the subclass sets its own.
+        task_default_since: {'dropout': 0.0}: a task without a `dropout` meant 0.0. At that value (and type) it is left
+            out of the key, so old results stay. Inherited; what a subclass sets is added to it.
+        task_pinned_name: what the class is to be called, 'old.module.Train', wherever it is now. Not inherited.
     """
 
     task_label: ClassVar[str | Sequence[str]] = ()
@@ -100,8 +107,11 @@ class Task(Indexable, metaclass=TaskType):
     task_version: ClassVar[str | None] = None
     task_packages: ClassVar[Sequence[str]] = ()
     task_environment: ClassVar[Sequence[str]] = ()
+    task_ignored_args: ClassVar[str | Collection[str]] = ()
+    task_default_since: ClassVar[Mapping[str, object]] = {}
+    task_pinned_name: ClassVar[str | None] = None
 
-    task_name: ClassVar = _TaskName()       #: name of the class: module and qualified name. There without a cache, too
+    task_name: ClassVar = _TaskName()       #: module and qualified name, or the pinned one. There without a cache, too
     task_labels: ClassVar = _TaskLabels()   #: the name first, then the class's labels
 
     _is_outside: ClassVar[bool] = False     # whether its result lies outside the cache: see InputFile
@@ -121,10 +131,7 @@ class Task(Indexable, metaclass=TaskType):
     @property
     def task_args(self) -> dict[str, Any]:
         """The arguments in JSON, by parameter name, defaults included; what JSON cannot say carries a tag."""
-        where = type(self).__qualname__
-        return {
-            key: json_form(value, f"argument {key!r} of {where}") for key, value in self._taskproc.arguments.items()
-        }
+        return dict(arguments_forms(self._taskproc, type(self).__qualname__))
 
     @property
     def task_directory(self) -> Path:
