@@ -5,10 +5,10 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from taskproc.errors import BuildError
+from taskproc.errors import BuildError, CycleError
 from taskproc.modules import object_name
 from taskproc.tasks.future import Const, Item, Upstream
-from taskproc.tasks.naming import task_name
+from taskproc.tasks.naming import brief, task_name
 from taskproc.tasks.source import fingerprint
 
 _PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None)})
@@ -49,12 +49,21 @@ def upstreams(value: object) -> dict[str, Any]:
 
 
 def needs(task: object) -> dict[str, Any]:
-    """The tasks that `task` needs, by key, in the order of its attributes."""
+    """The tasks that `task` needs, by key, in the order of its attributes. CycleError if one of these holds itself."""
     found: dict[str, Any] = {}
-    for _, value in attributes(task):
+    for name, value in attributes(task):
         for some in upstreams(value).values():
+            if some is task:
+                raise CycleError(_itself(task, name, value))
             meet(found, some)
     return found
+
+
+def _itself(task: object, name: str, value: object) -> str:
+    what = f"{brief(task)} needs itself: its attribute {name!r}"
+    if value is task:
+        return f"{what} is the task. Leave it away, for run_task has `self`"
+    return f"{what} ({type(value).__qualname__}) holds the task. Put there only what is needed of it"
 
 
 def meet(found: dict[str, Any], task: Any) -> None:

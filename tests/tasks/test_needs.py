@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from taskproc.errors import BuildError
+from taskproc.errors import BuildError, CycleError
 from taskproc.tasks.future import Const, FutureDict, FutureList
 from taskproc.tasks.needs import attributes, needs, upstreams
 from taskproc.tasks.task import Task
@@ -94,6 +94,43 @@ def test_futures_are_found_at_any_depth(make: Any) -> None:
 def test_a_set_is_looked_into() -> None:
     """In no order."""
     assert sorted(held({Leaf("a"), frozenset({Leaf("b")})})) == ["a", "b"]
+
+
+@dataclass
+class Helper:
+    owner: Any
+
+
+@pytest.mark.parametrize(
+    ("hold", "message"),
+    [
+        (lambda task: task, r"Holds\(\) needs itself: its attribute 'held' is the task. Leave it away"),
+        (lambda task: [{"a": (task,)}], r"Holds\(\) needs itself: its attribute 'held' \(list\) holds the task. Put"),
+        (lambda task: Helper(task), r"attribute 'held' \(Helper\) holds the task"),
+        (lambda task: task["a"], r"attribute 'held' \(Item\) holds the task"),
+        (lambda task: FutureList([Leaf("a"), task]), r"attribute 'held' \(FutureList\) holds the task"),
+    ],
+)
+def test_a_task_that_holds_itself_is_told_by_which_attribute(hold: Any, message: str) -> None:
+    """It would have to wait for its own result."""
+    task = Holds()
+    task.held = hold(task)
+
+    with pytest.raises(CycleError, match=message):
+        task.run_graph()
+
+
+def test_a_helper_may_hold_the_task() -> None:
+    """What is no plain container and no dataclass is not looked into."""
+
+    class Owned:
+        def __init__(self, owner: Any):
+            self.owner = owner
+
+    task = Holds()
+    task.held = Owned(task)
+
+    assert {} == needs(task)
 
 
 def test_what_contains_itself_is_looked_into_once() -> None:
