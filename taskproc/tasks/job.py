@@ -163,7 +163,9 @@ def _commit(attempt: DiskAttempt, value: object, facts: Facts) -> Outcome[str]:
     try:
         version = attempt.commit(value, facts)
     except (UnstorableResult, OSError) as error:
-        text = str(error) if isinstance(error, UnstorableResult) else f"its result cannot be stored: {error}"
+        text = str(error)
+        if isinstance(error, OSError):  # of a write or a sync, which name no file
+            text = f"its result cannot be stored in {str(attempt.log('stdout').parent)!r}: {error}"
         attempt.fail({"kind": "result", "error": text})
         return Failed(Problem("result", text), facts.seconds)
     if version is None:
