@@ -24,6 +24,11 @@ def noise(number: int, size: int) -> bytes:
     return b"".join(parts)[:size]
 
 
+def digest(number: int, size: int) -> str:
+    """What `Digest` makes of it."""
+    return hashlib.sha256(noise(number, size)).hexdigest()
+
+
 class Words(Task):
     """Has a file beside its result."""
 
