@@ -2,9 +2,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 
 from taskproc import Future, Task
 from tests.fault.journal import note
+
+FAILS = "TASKPROC_FAULT_FAILS"  # environment variable: what may fail does
 
 
 def letters(number: int) -> str:
@@ -77,3 +80,17 @@ class Digest(Task):
     def run_task(self) -> str:
         note("start Digest", self.number)
         return hashlib.sha256(self.of.get_result()).hexdigest()
+
+
+class Printer(Task):
+    """Has a log, and may fail."""
+
+    def __init__(self, number: int):
+        self.number = number
+
+    def run_task(self) -> int:
+        note("start Printer", self.number)
+        print("printed by", self.number)
+        if FAILS in os.environ:
+            raise ValueError(self.number)
+        return self.number
