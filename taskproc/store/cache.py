@@ -134,8 +134,12 @@ def _found(path: Path, marker: Path) -> None:
             (path / "CACHEDIR.TAG").write_text(_TAG)
             (path / ".gitignore").write_text("*\n")
         temporary = path / f".taskproc.{uuid.uuid4().hex}.tmp"
-        temporary.write_text(json.dumps({"format": layout.FORMAT, "about": "https://pypi.org/project/taskproc"}) + "\n")
-        os.replace(temporary, marker)
+        try:
+            about = {"format": layout.FORMAT, "about": "https://pypi.org/project/taskproc"}
+            temporary.write_text(json.dumps(about) + "\n")
+            os.replace(temporary, marker)
+        finally:
+            temporary.unlink(missing_ok=True)  # a disk that is full does not get fuller with each try
     except FileExistsError:
         raise CacheError(f"cache path {str(path)!r} is a file, not a folder") from None
     except OSError as error:

@@ -42,6 +42,7 @@ class Mark:
             self.folder.mkdir(parents=True)
             self._handle = self._register(f"{self.path}.new")
         except OSError as error:
+            self._remove()
             raise CacheError(f"cache {root!r} is not writable: {error}") from error
         self._ended = threading.Event()
         threading.Thread(target=self._beat, name="taskproc-beat", daemon=True).start()
@@ -49,13 +50,13 @@ class Mark:
     def _register(self, temporary: str) -> int:
         # Under another name until it is locked: whoever looks takes the lock for a moment, and we would not get it.
         handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        os.write(handle, f"{0:0{_WIDTH}d}\n".encode() + json.dumps(_here()).encode())
-        if sys.platform != "win32":
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                pass  # a folder without locks: the process and the beat tell
-        os.rename(temporary, self.path)
+        try:
+            os.write(handle, f"{0:0{_WIDTH}d}\n".encode() + json.dumps(_here()).encode())
+            _lock(handle)
+            os.rename(temporary, self.path)
+        except OSError:
+            os.close(handle)
+            raise
         return handle
 
     def _beat(self) -> None:
@@ -80,7 +81,11 @@ class Mark:
             os.close(self._handle)
         except OSError:
             pass  # a beat that found no room: nothing that counts was written
-        for path in (self.path, *sorted(map(str, self.folder.rglob("*")), reverse=True), str(self.folder)):
+        self._remove()
+
+    def _remove(self) -> None:
+        spools = sorted(map(str, self.folder.rglob("*")), reverse=True)
+        for path in (self.path, f"{self.path}.new", *spools, str(self.folder)):
             try:
                 os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
             except OSError:
@@ -138,6 +143,14 @@ _seen: dict[str, tuple[str | bytes, float]] = {}
 
 def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _lock(handle: int) -> None:
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            pass  # a folder without locks: the process and the beat tell
 
 
 def _is_locked(handle: int) -> bool:
