@@ -115,6 +115,8 @@ def prepare(path: Path) -> None:
         raise CacheError(f"cache path {str(path)!r} is not a folder: a part of it is a file") from None
     except OSError as error:
         raise CacheError(f"cache {str(path)!r} cannot be read: {error}") from error
+    except ValueError as error:  # NUL, or a surrogate
+        raise CacheError(f"cache path {str(path)!r} is none that a file system takes: {error}") from None
     try:
         version = json.loads(text)["format"]
     except (ValueError, KeyError, TypeError):

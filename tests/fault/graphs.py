@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from typing import Any
 
 from taskproc import Future, Task
 from tests.fault.journal import note
@@ -94,3 +95,14 @@ class Printer(Task):
         if FAILS in os.environ:
             raise ValueError(self.number)
         return self.number
+
+
+class Echo(Task):
+    """Gives back what it was given."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def run_task(self) -> Any:
+        note("start Echo")
+        return self.value.get_result() if hasattr(self.value, "get_result") else self.value
