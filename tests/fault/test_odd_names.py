@@ -24,6 +24,7 @@ def around(tmp_path: Path) -> Any:
     return untouched(tmp_path, tmp_path / "cache")
 
 
+@pytest.mark.slow
 def test_as_arguments(tmp_path: Path) -> None:
     """Alone, nested, as keys of dicts and of a FutureDict: each comes back as it was, and each is a task of its own."""
     with around(tmp_path), Cache("cache"):
