@@ -25,6 +25,7 @@ from typing import Any
 
 from taskproc.errors import CorruptedResult, MissingResult, UnstorableResult
 from taskproc.modules import find_object, is_findable, object_name, runs_as_main
+from taskproc.store.culprit import culprit
 
 FOOTER = 66
 _MAGIC = b"\x1f\x8b\x08"
@@ -111,11 +112,20 @@ def store_form(value: object, root: str, what: str) -> bytes:
     try:
         return dumps(value, root)
     except Exception as error:  # whatever a class's own __reduce__ raises
-        kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+        way, part = culprit(value, lambda part: _pickles(part, root))
+        kind = f"{type(part).__module__}.{type(part).__qualname__}".removeprefix("builtins.")
         raise UnstorableResult(
-            f"{what} (a {kind}) cannot be pickled: {type(error).__name__}: {error}. "
+            f"{what}{way} (a {kind}) cannot be pickled: {type(error).__name__}: {error}. "
             "Return plain data, or write a file into self.task_directory and return its path"
         ) from error
+
+
+def _pickles(value: object, root: str) -> bool:
+    try:
+        dumps(value, root)
+    except Exception:  # noqa: BLE001  # as above
+        return False
+    return True
 
 
 def stored_value(payload: bytes, root: str, what: str, about: Mapping[str, object]) -> object:
