@@ -21,11 +21,6 @@ from tests.fault.mounts import mount, remount
 BIG = 200_000
 
 
-def begin(folder: Path) -> None:
-    """Where the tasks of this child write their journal."""
-    os.environ[journal.VARIABLE] = str(folder / "journal")
-
-
 def made(folder: Path) -> Path:
     """The folder of the cache, to mount something on."""
     path = folder / "cache"
@@ -60,7 +55,7 @@ def repaired(folder: Path) -> list[str]:
 
 def file_size_limit(folder: Path) -> list[str]:
     """A file may not grow beyond 64 kB."""
-    begin(folder)
+    journal.begin(folder)
     resource.setrlimit(resource.RLIMIT_FSIZE, (64_000, resource.RLIM_INFINITY))
     faults = judged(folder, "File too large", run(folder, lambda: Noise(1, BIG)))
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
@@ -69,7 +64,7 @@ def file_size_limit(folder: Path) -> list[str]:
 
 def full_disk(folder: Path) -> list[str]:
     """A disk of 64 kB, and later of 4 MB."""
-    begin(folder)
+    journal.begin(folder)
     mount(made(folder), "size=64k")
     faults = judged(folder, "No space left", run(folder, lambda: Noise(1, BIG)))
     remount(folder / "cache", "size=4m")
@@ -78,7 +73,7 @@ def full_disk(folder: Path) -> list[str]:
 
 def no_inodes(folder: Path) -> list[str]:
     """Room for more and more files: for none of the cache, for some, for all."""
-    begin(folder)
+    journal.begin(folder)
     mount(made(folder), "size=4m,nr_inodes=2")
     faults, ended = [], set()
     for inodes in range(2, 60, 3):
@@ -95,7 +90,7 @@ def no_inodes(folder: Path) -> list[str]:
 
 def read_only_disk(folder: Path) -> list[str]:
     """A complete cache on a disk that is read-only from now on."""
-    begin(folder)
+    journal.begin(folder)
     mount(made(folder), "size=4m")
     run(folder, lambda: Total(1))
     remount(folder / "cache", "size=4m", read_only=True)
@@ -104,7 +99,7 @@ def read_only_disk(folder: Path) -> list[str]:
 
 def no_rights(folder: Path) -> list[str]:
     """A complete cache of somebody else, who lets others read."""
-    begin(folder)
+    journal.begin(folder)
     run(folder, lambda: Total(1))
     for path in (folder / "cache").rglob("*"):
         path.chmod(0o555 if path.is_dir() else 0o444)
@@ -158,7 +153,7 @@ def removed(folder: Path) -> list[str]:
     """The cache is removed while a task runs, inline and in a worker of its own; it is run again there or next time."""
     faults = []
     for number, options in enumerate(({"executor": LocalExecutor()}, {"max_workers": 1})):
-        begin(folder / str(number))
+        journal.begin(folder / str(number))
         cache = folder / str(number) / "cache"
         cache.mkdir(parents=True)
         for _ in range(2):

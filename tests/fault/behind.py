@@ -52,7 +52,7 @@ def has_command(prefix: str) -> bool:
 
 def trial(folder: Path, prefix: str, path: str) -> list[str]:
     """What is wrong about a run behind the command, in a cache at the path; nothing, if all is well."""
-    os.environ[journal.VARIABLE] = str(folder / "journal")
+    journal.begin(folder)
     (folder / "journal").touch()
     cache = Path(os.path.normpath(folder / "odd" / PATHS[path]))
     cache.mkdir(parents=True)

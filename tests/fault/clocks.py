@@ -24,7 +24,7 @@ _FOLD = (1792888200.0, 1792890600.0)  # 2026-10-25 02:30 in summer time and 02:1
 def _run(folder: Path, clock: Clock, clears: bool, zone: str) -> object:
     os.environ["TZ"] = zone
     time.tzset()
-    os.environ[journal.VARIABLE] = str(folder / "journal")
+    journal.begin(folder)
     time.time = clock
     time.time_ns = lambda: int(clock() * 1e9)
     with Cache(folder / "cache"):

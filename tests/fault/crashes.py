@@ -77,7 +77,7 @@ def fail(folder: Path, at: int, number: int, name: str, lasts: bool = False) -> 
 
 def _run(folder: Path, points: Points) -> tuple[str, list[str], str]:
     """What came of it, which operations were met, and whether that was a value, told in our words, or a crash."""
-    os.environ[journal.VARIABLE] = str(folder / "journal")
+    journal.begin(folder)
     seconds = itertools.count()
     time.perf_counter = lambda: float(next(seconds))  # what took a second is worth an fsync
     with hooked(points):
@@ -94,7 +94,7 @@ def _run(folder: Path, points: Points) -> tuple[str, list[str], str]:
 
 def outlive(folder: Path) -> tuple[tuple[bool, ...], tuple[str, ...]]:
     """Run again, and again: what was done before, and all that is not as it should be."""
-    os.environ[journal.VARIABLE] = str(folder / "journal")
+    journal.begin(folder)
     claims.EMPTY_CLAIM = 0.02  # what dies between two operations need not be outwaited for a second each time
     before = journal.counts(folder / "journal")
     with Cache(folder / "cache") as cache:

@@ -24,7 +24,7 @@ class Patient:
         self.folder = folder
         self.log = _Log()
         logging.getLogger("taskproc").addHandler(self.log)
-        os.environ[journal.VARIABLE] = str(folder / "journal")
+        journal.begin(folder)
         self.run(Digest.__name__)
         with self.cache():
             Noise(2, SIZE).run_graph(executor=LocalExecutor())

@@ -11,6 +11,11 @@ VARIABLE = "TASKPROC_FAULT_JOURNAL"
 _open, _write, _close = os.open, os.write, os.close
 
 
+def begin(folder: Path) -> None:
+    """From now on, in this process and its children, the journal is that of `folder`."""
+    os.environ[VARIABLE] = str(folder / "journal")
+
+
 def note(*words: object) -> None:
     """Append a line to the journal that the environment names; one write, so that nobody sees half of it."""
     handle = _open(os.environ[VARIABLE], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)

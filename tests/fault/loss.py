@@ -42,7 +42,7 @@ def tasks() -> dict[str, Any]:
 
 def furnish(folder: Path) -> None:
     """Make the cache: results, files beside them, logs, failed attempts, and what a run left that was killed."""
-    os.environ[journal.VARIABLE] = str(folder / "journal")
+    journal.begin(folder)
     os.environ[graphs.FAILS] = "yes"
     with Cache(folder / "cache"), ThreadPoolExecutor(1) as threads:
         for name, task in tasks().items():
