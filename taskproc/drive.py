@@ -9,7 +9,20 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from taskproc.kernel.model import Done, Elsewhere, Event, Failed, Fresh, K, Lost, Outcome, Stale, Ticket, Verdict
+from taskproc.kernel.model import (
+    Done,
+    Elsewhere,
+    Event,
+    Failed,
+    Fresh,
+    K,
+    Lost,
+    Outcome,
+    Returned,
+    Stale,
+    Ticket,
+    Verdict,
+)
 from taskproc.kernel.plan import Plan
 from taskproc.run.base import Job, Runner
 
@@ -49,8 +62,8 @@ def drive(
     """Yield what happens until nothing is open; after a failure nothing new starts, if `stop_on_failure`.
 
     The runner is neither made nor stopped here. Events: fresh and stale after a look, started, then one of done, fresh,
-    failed, lost, elsewhere, and skipped for what lies below a failure; stopped if the run ended early; late for an
-    answer whose ticket is not in force any more.
+    failed, lost, elsewhere, returned, and skipped for what lies below a failure; stopped if the run ended early; late
+    for an answer whose ticket is not in force any more.
     """
 
     def stops() -> bool:
@@ -131,6 +144,6 @@ def _ended(key: K, outcome: Outcome[K], state: str) -> Event[K]:
         return Event("failed", key, {"seconds": outcome.seconds, "problem": outcome.problem})
     if isinstance(outcome, Lost):
         return Event("failed" if state == "failed" else "lost", key, {"keys": list(outcome.keys)})
-    if isinstance(outcome, Elsewhere):
-        return Event("elsewhere", key)
-    return Event("fresh", key)
+    if isinstance(outcome, Returned):
+        return Event("returned", key)
+    return Event("elsewhere" if isinstance(outcome, Elsewhere) else "fresh", key)

@@ -98,7 +98,11 @@ class TaskFailure:
 
     def __str__(self) -> str:
         kind = type(self.error).__name__
-        lines = [f"task {self.task} failed: {kind}: {self.error}".rstrip(": ")]
+        try:
+            text = str(self.error)
+        except Exception as error:  # noqa: BLE001  # any user's __str__ may raise anything
+            text = f"<its __str__ raised {type(error).__name__}>"
+        lines = [f"task {self.task} failed: {kind}: {text}".rstrip(": ")]
         if self.log:
             lines += ["  last lines of its log:", *(f"  | {line}" for line in self.log.splitlines())]
         if self.stderr is not None:

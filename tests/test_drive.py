@@ -8,7 +8,7 @@ import pytest
 
 from taskproc.drive import drive
 from taskproc.kernel.limits import Limits
-from taskproc.kernel.model import Done, Elsewhere, Event, Failed, Fresh, Lost, Problem, Stamp, Ticket
+from taskproc.kernel.model import Done, Elsewhere, Event, Failed, Fresh, Lost, Problem, Returned, Stamp, Ticket
 from taskproc.kernel.plan import Plan
 from taskproc.testing import STALE, FakeRunner, FakeWork, states
 
@@ -97,6 +97,13 @@ def test_the_reason_is_told_with_a_stale_node(ride: type[Ride]) -> None:
     event = next(ride("a").events)
 
     assert event == Event("stale", "a", {"reason": STALE.reason.kind, "text": STALE.reason.text, "needs": []})
+
+
+def test_what_is_returned_is_started_again(ride: type[Ride]) -> None:
+    """At once, without another look; that is told."""
+    a = ride("a; b", ends={"a": [Returned(), Done(Stamp("order", "value"))]})
+
+    assert a.to_the_end()[2:] == ["started a", "started b", "returned a", "started a", "done b", "done a"]
 
 
 def test_a_failure_stops_the_run_and_what_runs_is_kept(ride: type[Ride]) -> None:

@@ -104,7 +104,7 @@ class Problem:
 
     Kinds: exception (the task raised), died (its process ended), prefix (the command before it went wrong),
     result (its value could not be stored). `error` is the exception itself where it was raised in this process, its
-    pickle where it was raised in another.
+    pickle where it was raised in another. `memory` is the peak of the process that died, in bytes.
     """
 
     kind: str
@@ -112,6 +112,7 @@ class Problem:
     traceback: str = ""
     error: BaseException | bytes | None = None
     exit_code: int | None = None
+    memory: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,16 +138,21 @@ class Lost(Generic[K]):
     keys: tuple[K, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """Where the attempt was to run broke down, and not known to be by its doing: the ticket is given back."""
+
+
 # Fresh: somebody published it between our look and our claim. Elsewhere: somebody holds the claim.
-Outcome = Union[Done, Failed, Lost[K], Fresh, Elsewhere]
+Outcome = Union[Done, Failed, Lost[K], Fresh, Elsewhere, Returned]
 
 
 @dataclass(frozen=True, slots=True)
 class Event(Generic[K]):
     """What has happened to a node: told once, one way, to whoever watches.
 
-    Kinds: fresh, stale, started, done, failed, skipped, elsewhere, lost, late, and stopped (the whole run; its key is
-    None). `detail` is ready for JSON, but for `problem`.
+    Kinds: fresh, stale, started, done, failed, skipped, elsewhere, lost, returned, late, and stopped (the whole run;
+    its key is None). `detail` is ready for JSON, but for `problem`.
     """
 
     kind: str

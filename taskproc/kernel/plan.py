@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from typing import Generic, Literal, get_args
 
 from taskproc.kernel.limits import Limits, Line
-from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, K, Node, Outcome, Stamp, Ticket, Verdict
+from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, K, Node, Outcome, Returned, Stamp, Ticket, Verdict
 
 State = Literal["waiting", "due", "ready", "running", "done", "failed", "skipped"]
 STATES: tuple[State, ...] = get_args(State)
@@ -221,9 +221,8 @@ class Plan(Generic[K]):
         Lost: each key that is still done is to be made again, and the node waits for it. If one of them cannot be made
         again (see `lose`) none is touched, and the node fails. A key that became done after `ticket` was given out is
         not lost by it, for what was read may be the result before; if not, the next run will find it bad.
-
-        ValueError, and nothing changes, if `ticket` is not in force (ask `holds`), or if Lost names no key, or one that
-        the node does not need.
+        Returned: as `give_back`. ValueError, and nothing changes, if `ticket` is not in force (ask `holds`), or if Lost
+        names no key, or one that the node does not need.
         """
         entry = self._in_force(ticket)
         if isinstance(outcome, (Done, Fresh)):
@@ -233,6 +232,8 @@ class Plan(Generic[K]):
             return self._fail(entry)
         if isinstance(outcome, Elsewhere):
             return self._rest(entry, now + outcome.after)
+        if isinstance(outcome, Returned):
+            return self.give_back(ticket)
         return self._lost(entry, outcome.keys)
 
     def lose(self, key: K) -> bool:

@@ -1,7 +1,7 @@
 """`python -m taskproc.run.entry FILE`: the far end of a prefix command; runs the one job that stands in FILE.
 
-It leaves FILE.started before it touches the job, and FILE.outcome, whole or not at all, when that has ended. Exit code
-0, or 1 if the job failed.
+It leaves FILE.started before it touches the job, and FILE.outcome, whole or not at all, when that has ended; for a job
+that may run only so long, FILE.began when its clock starts, and FILE.timedout. Exit code 0, or 1 if the job failed.
 """
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ import faulthandler
 import os
 import pickle
 import sys
+from functools import partial
 from pathlib import Path
 
 from taskproc.kernel.model import Failed, Problem
 from taskproc.run.capture import flush_all, own_descriptors
+from taskproc.run.group import own_peak
 from taskproc.run.lifeline import hold_on_if_given
 from taskproc.run.problem import sentence
 from taskproc.run.setup import Setup, be_far_end, load
+from taskproc.run.timeout import on_begin, watch_over
 from taskproc.run.wire import beside
 from taskproc.run.worker import run
 
@@ -27,20 +30,30 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         print(USAGE, file=sys.stderr)
         return 2
-    hold_on_if_given()
+    held = hold_on_if_given()
     file = Path(arguments[0]).absolute()  # the setup changes the folder
     try:
         setup, job = pickle.loads(file.read_bytes())
     except FileNotFoundError:
         print(f"taskproc: {file} is not to be seen here; is its folder shared with this host?", file=sys.stderr)
         return 1
-    beside(file, "started").touch()
+    beside(file, "started").write_text(f"{os.getpid()} {own_peak()}")
+    on_begin(partial(_begin, file, held))
     content = _set_up_and_run(setup, job)
     flush_all()
     temporary = beside(file, f"outcome.{os.getpid()}.tmp")
     temporary.write_bytes(content)
     temporary.replace(beside(file, "outcome"))
     return 1 if isinstance(load(content), Failed) else 0
+
+
+def _begin(file: Path, held: bool, seconds: float) -> None:
+    if not held:
+        try:
+            os.setpgid(0, 0)  # or the group that is to be ended may be that of a whole scheduler
+        except PermissionError:
+            pass  # it leads a session already
+    watch_over(file, seconds)
 
 
 def _set_up_and_run(setup: Setup, job: bytes) -> bytes:

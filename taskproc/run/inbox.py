@@ -1,4 +1,4 @@
-"""Where the driving thread waits for whatever comes first: an ending from any thread, or a descriptor to be read.
+"""Where the driving thread waits for whatever comes first: an ending from any thread, a descriptor, or an hour.
 
 Any thread may `put`; a wake-up through a socket is paid only while the driver is asleep. The order of the two steps is
 what makes that safe: `put` appends and then looks whether the driver sleeps, the driver says that it sleeps and then
@@ -11,20 +11,37 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import repeat
+from heapq import heappop, heappush
+from itertools import count, repeat
 from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
 
 
+class Alarm:
+    """Something to be done later, unless it is called off."""
+
+    __slots__ = ("action",)
+
+    def __init__(self, action: Callable[[], None]):
+        self.action: Callable[[], None] | None = action
+
+    def call_off(self) -> None:
+        """It is not to be done any more. Idempotent."""
+        self.action = None
+
+
 class Inbox(Generic[T]):
-    """Items of many threads for one. All but `put` belongs to the thread that waits."""
+    """Items of many threads for one. All but `put` and `ring` belongs to the thread that waits."""
 
     def __init__(self) -> None:
         self._items: deque[T] = deque()
         self._taken: list[T] = []
         self._told = False
         self._asleep = False
+        self._rung = False
+        self._alarms: list[tuple[float, int, Alarm]] = []
+        self._turns = count()
         self._selector = selectors.DefaultSelector()
         self._bell, self._button = socket.socketpair()
         self._bell.setblocking(False)
@@ -39,6 +56,20 @@ class Inbox(Generic[T]):
                 self._button.send(b"!")
             except OSError:
                 pass  # the bell is ringing already, or nobody waits here any more
+
+    def ring(self) -> None:
+        """End the wait that is on, or the next one, though there is no item. Signal handlers may call it."""
+        self._rung = True
+        try:
+            self._button.send(b"!")
+        except OSError:
+            pass  # the bell is ringing already
+
+    def call_at(self, when: float, action: Callable[[], None]) -> Alarm:
+        """Call `action` within a wait, at the time `when` of `time.monotonic` or soon after; it may `put`."""
+        alarm = Alarm(action)
+        heappush(self._alarms, (when, next(self._turns), alarm))
+        return alarm
 
     def watch(self, source: int | socket.socket, on_ready: Callable[[], None]) -> None:
         """From now on call `on_ready` within `wait` whenever `source` can be read; it should read, and may `put`."""
@@ -61,7 +92,7 @@ class Inbox(Generic[T]):
             self._told = False
         if not self._items and not self._taken:
             self._sleep(timeout)
-        elif len(self._selector.get_map()) > 1:
+        elif len(self._selector.get_map()) > 1 or self._alarms:
             self._look(0)  # or a watched source would starve beside a busy thread
         # One call in C, in which no signal handler runs: an item is either still there or already taken, never between.
         self._taken.extend(map(deque.popleft, repeat(self._items, len(self._items))))
@@ -75,23 +106,30 @@ class Inbox(Generic[T]):
         self._button.close()
 
     def _sleep(self, timeout: float | None) -> None:
-        """Until there is an item or the time is over; a watched source that brings no item does not end it."""
+        """Until there is an item, a ring, or the time is over; a watched source that brings no item does not end it."""
         deadline = None if timeout is None else time.monotonic() + timeout
         self._asleep = True
         try:
-            while not self._items:
+            while not self._items and not self._rung:
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
                 self._look(left)
                 if left == 0:
                     return
         finally:
-            self._asleep = False
+            self._asleep = self._rung = False
 
     def _look(self, timeout: float | None) -> None:
+        if self._alarms:
+            until = max(0.0, self._alarms[0][0] - time.monotonic())
+            timeout = until if timeout is None else min(timeout, until)
         for key, _ in self._selector.select(timeout):
             # one that was called before may have forgotten this one, and its number may be another's already
             if self._selector.get_map().get(key.fd) is key:
                 cast("Callable[[], Any]", key.data)()
+        while self._alarms and self._alarms[0][0] <= time.monotonic():
+            action = heappop(self._alarms)[2].action
+            if action is not None:
+                action()
 
     def _silence(self) -> None:
         try:

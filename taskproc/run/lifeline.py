@@ -1,15 +1,22 @@
 """Nothing outlives the main process: a pipe of which only that holds the end to write, and whose end is a death.
 
+A process of somebody else's pool has no such pipe. It follows the main process by its number, see `Main`.
+
 Where the kernel can (Linux: F_SETSIG), it kills our process group itself, also while a task holds the interpreter in C
 code for minutes. A thread does the same everywhere else, and where somebody who was forked from the main process still
 holds the pipe: then the parent's changed process id tells.
 """
 from __future__ import annotations
 
+import functools
 import os
 import selectors
 import signal
 import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from taskproc.run.group import end_own_group
 
 LOOK_EVERY = 0.5
 VARIABLE = "TASKPROC_LIFELINE"
@@ -31,15 +38,80 @@ def describe(pipe: int) -> str:
     return f"{pipe}:{status.st_dev}:{status.st_ino}"
 
 
-def hold_on_if_given() -> None:
+def hold_on_if_given() -> bool:
     """Hold on to the pipe that the environment names, if it came along: through `nice` it does, through `srun` not."""
     description = os.environ.pop(VARIABLE, "")
     number = description.partition(":")[0]
     try:
         if number.isdigit() and describe(int(number)) == description:
             hold_on(int(number))
+            return True
     except OSError:
         pass  # no such descriptor: a command between us and the main process closed it, or this is another host
+    return False
+
+
+@dataclass(frozen=True)
+class Main:
+    """The main process of a run, as others know it.
+
+    Attributes:
+        birth: when it was started, in the kernel's own count, which tells it from a later one with its number.
+        machine: where these hold; empty where that cannot be told, and then nobody follows.
+    """
+
+    pid: int
+    birth: str
+    machine: str
+
+    @classmethod
+    def here(cls) -> Main:
+        """This process."""
+        return cls(os.getpid(), birth_of(os.getpid()), machine())
+
+    def follow(self) -> None:
+        """Die, at once or later, as soon as it is dead. Does nothing on another machine; cheap when called again."""
+        if self.machine and self.machine == machine() and self.pid != os.getpid():
+            _follow(self, os.getpid())
+
+
+def birth_of(pid: int) -> str:
+    """When the process was started; empty if there is none, or that cannot be told."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
+        return "" if fields[0] in "ZX" else fields[19]
+    except (OSError, IndexError):
+        return ""
+
+
+@functools.cache
+def machine() -> str:
+    """Tells where a process id holds: the machine since it was started, and the namespace. Empty if not on Linux."""
+    try:
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
+@functools.cache
+def _follow(main: Main, follower: int) -> None:
+    """Once a process: its number is given because a fork would inherit that this was called, but not the thread."""
+    try:
+        death = os.pidfd_open(main.pid) if hasattr(os, "pidfd_open") else None
+    except OSError:
+        death = None  # it is gone, or the kernel is old
+    if birth_of(main.pid) != main.birth:
+        end_own_group()
+    if death is not None:
+        threading.Thread(target=_await_death, args=(death,), name="taskproc-lifeline", daemon=True).start()
+
+
+def _await_death(descriptor: int) -> None:
+    with selectors.DefaultSelector() as selector:
+        selector.register(descriptor, selectors.EVENT_READ)
+        while not selector.select():
+            pass
+    end_own_group()
 
 
 def _ask_kernel(pipe: int) -> None:

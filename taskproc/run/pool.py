@@ -51,7 +51,7 @@ class PoolRunner(Generic[K]):
 
     def _ended(self, ticket: Ticket[K], future: Future[Outcome[K]]) -> None:
         self._futures.discard(future)
-        self._inbox.put((ticket, _outcome(future)))
+        self._inbox.put((ticket, outcome_of(future)))
 
 
 class LocalExecutor(Executor):
@@ -82,7 +82,8 @@ class LocalExecutor(Executor):
         self._closed = True
 
 
-def _outcome(future: Future[Outcome[K]]) -> Outcome[K]:
+def outcome_of(future: Future[Outcome[K]]) -> Outcome[K]:
+    """How the job of a future that is done has ended."""
     if future.cancelled():
         return Failed(Problem("exception", "it was called off before it began"))
     error = future.exception()

@@ -17,24 +17,27 @@ import time
 import weakref
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from taskproc.errors import OptionError
-from taskproc.kernel.model import Failed, Outcome, Problem, Ticket
+from taskproc.kernel.model import Done, Failed, Outcome, Problem, Ticket
 from taskproc.run.base import Ending, Job
-from taskproc.run.group import GRACE, await_exit, signal_group
+from taskproc.run.group import GRACE, Exit, Grace, await_exit, reap, signal_group
 from taskproc.run.inbox import Inbox
 from taskproc.run.lifeline import VARIABLE, describe
 from taskproc.run.mounts import is_network
-from taskproc.run.problem import death_text, exit_text, last_lines, problem_of, sentence
+from taskproc.run.problem import death_text, exit_text, last_lines, memory_text, problem_of, sentence
 from taskproc.run.setup import Setup, interpreter, load, start_environ
+from taskproc.run.timeout import timed_out, timeout_of
 from taskproc.run.wire import beside
 
 K = TypeVar("K", bound=Hashable)
 
 PATIENCE = 60.0
 LOOK_EVERY = 0.5
+LOOK_FOR_BEGIN_EVERY = 0.1
 PLACES = ("task_name", "task_id", "task_directory", "stdout", "stderr")
 
 
@@ -83,6 +86,11 @@ class PrefixedJob(Generic[K]):
     stdout: Path
     stderr: Path
 
+    @property
+    def timeout(self) -> float | None:
+        """How many seconds the job itself may run."""
+        return timeout_of(self.job)
+
     def __call__(self) -> Outcome[K]:
         """Run the job here, without its command."""
         return self.job()
@@ -96,14 +104,21 @@ class PrefixRunner(Generic[K]):
             `folder` lies on a network, which may show files late, and 0 elsewhere.
     """
 
-    def __init__(self, inbox: Inbox[Ending[K]], capacity: int = 64, *, patience: float | None = None):
+    def __init__(
+        self,
+        inbox: Inbox[Ending[K]],
+        capacity: int = 64,
+        *,
+        patience: float | None = None,
+        grace: Grace | None = None,
+    ):
         if capacity < 1:
             raise OptionError(f"number of commands at once must be at least 1, got {capacity!r}")
         self._inbox = inbox
         self._capacity = capacity
         self._patience = patience
         self._places = threading.Semaphore(capacity)
-        self._crew = _Crew()
+        self._crew = _Crew(grace or Grace())
         self._at_exit = weakref.finalize(self, self._crew.end, os.getpid())
 
     def capacity(self) -> int:
@@ -128,7 +143,7 @@ class PrefixRunner(Generic[K]):
         return self._inbox.wait(timeout)
 
     def stop(self) -> None:
-        """TERM to all commands and their children, KILL after 2 s; Ctrl-C ends the grace."""
+        """TERM to all commands and their children, KILL after the grace; Ctrl-C ends that."""
         self._at_exit()
 
     def _run(self, ticket: Ticket[K], job: PrefixedJob[K], content: bytes) -> None:
@@ -149,7 +164,8 @@ class PrefixRunner(Generic[K]):
 class _Crew:
     """The processes that run and the threads that follow them; to be ended together."""
 
-    def __init__(self) -> None:
+    def __init__(self, grace: Grace) -> None:
+        self._grace = grace
         self.stopping = threading.Event()
         self._lock = threading.Lock()
         self._processes: set[subprocess.Popen[bytes]] = set()
@@ -179,12 +195,12 @@ class _Crew:
             self._processes.add(process)
             return process
 
-    def bury(self, process: subprocess.Popen[bytes]) -> None:
-        """Kill what is left of a command that has ended."""
+    def bury(self, process: subprocess.Popen[bytes], inherited: int | None = None) -> Exit:
+        """Kill what is left of a command that has ended; how it did. Once."""
         with self._lock:
             signal_group(process, signal.SIGKILL)
             self._processes.discard(process)
-            process.wait()
+            return reap(process, inherited)
 
     def end(self, pid: int) -> None:
         """End all, in the process that made them only."""
@@ -195,7 +211,7 @@ class _Crew:
             self._signal_all(signal.SIGTERM)
             deadline = time.monotonic() + GRACE
             for thread in list(self._threads):
-                thread.join(max(0.0, deadline - time.monotonic()))
+                self._grace.wait(partial(_join, thread), deadline)
         finally:
             self._signal_all(signal.SIGKILL)
             for thread in list(self._threads):
@@ -205,6 +221,11 @@ class _Crew:
         with self._lock:
             for process in self._processes:
                 signal_group(process, number)
+
+
+def _join(thread: threading.Thread, seconds: float) -> bool:
+    thread.join(seconds)
+    return not thread.is_alive()
 
 
 class _Attempt(Generic[K]):
@@ -221,6 +242,10 @@ class _Attempt(Generic[K]):
             file.write(content)
         self._pipe = os.pipe()
         self._process: subprocess.Popen[bytes] | None = None
+        self._end: Exit | None = None
+        self._ended = threading.Event()
+        self._expired = False
+        self._watch: threading.Thread | None = None
 
     def run(self) -> Outcome[K]:
         """What came of it."""
@@ -233,23 +258,56 @@ class _Attempt(Generic[K]):
                 return Failed(Problem("prefix", _not_started(command[0], error)))
         if self._process is None:
             return Failed(Problem("died", "the runner has been stopped"))
+        if self._job.timeout is not None:
+            self._watch = threading.Thread(target=self._watch_over, args=(self._process, self._job.timeout))
+            self._watch.start()
         code = await_exit(self._process)
+        self._ended.set()
         outcome = self._outcome()
-        if outcome is None and (code == 0 or beside(self._file, "started").exists()):
+        late = self._expired or beside(self._file, "timedout").exists()
+        if outcome is None and not late and (code == 0 or beside(self._file, "started").exists()):
             outcome = self._look_again()
+        if late and self._job.timeout is not None and not isinstance(outcome, Done):
+            return timed_out(self._job.timeout, self._bury())
         return self._no_outcome(code, before) if outcome is None else outcome
+
+    def _watch_over(self, process: subprocess.Popen[bytes], seconds: float) -> None:
+        """In a thread of its own: end the command when its job has run too long."""
+        while not beside(self._file, "began").exists():
+            if self._ended.wait(LOOK_FOR_BEGIN_EVERY):
+                return
+        if not self._ended.wait(seconds):
+            self._expired = True
+            signal_group(process, signal.SIGTERM)
+            if not self._ended.wait(GRACE):
+                signal_group(process, signal.SIGKILL)
 
     def clean_up(self) -> None:
         """Kill what the command left running, and remove the files: a far end that comes late finds nothing to run.
 
         Not when the command has ended, but now: what it left may still have brought the outcome.
         """
-        if self._process is not None:
-            self._crew.bury(self._process)
+        self._ended.set()
+        self._bury()
         for number in self._pipe:
             os.close(number)
         for path in self._file.parent.glob(f"{self._file.name}*"):
             path.unlink(missing_ok=True)
+
+    def _bury(self) -> Exit | None:
+        """How the command ended, with its peak memory if it became the far end itself. Idempotent."""
+        if self._watch is not None:
+            self._watch.join()  # it may signal the process, whose number must not be another's
+        if self._process is not None and self._end is None:
+            self._end = self._crew.bury(self._process, self._peak_at_start(self._process.pid))
+        return self._end
+
+    def _peak_at_start(self, pid: int) -> int | None:
+        try:
+            far, peak = beside(self._file, "started").read_text().split()
+        except (OSError, ValueError):
+            return None  # it did not come so far
+        return int(peak) if int(far) == pid else None
 
     def _outcome(self) -> Outcome[K] | None:
         try:
@@ -275,10 +333,12 @@ class _Attempt(Generic[K]):
         name = shlex.join(self._job.command)
         kind, subject = ("prefix", f"prefix command {name!r}") if name else ("died", "its interpreter")
         if beside(self._file, "started").exists():
-            text = f"its process {death_text(code)}"
+            end = self._bury() or Exit(code)
+            text = f"its process {death_text(end)}"
             if name and code:
                 text = f"its process ended without an answer, and the prefix command {name!r} {exit_text(code)}"
-            return Failed(Problem("died", text, exit_code=code))
+                text += memory_text(end)
+            return Failed(Problem("died", text, exit_code=code, memory=end.memory))
         if code == 0:
             hint = "does it wait for the job (e.g. jbsub -wait)?"
             return Failed(Problem(kind, f"{subject} ended with code 0 but never started the task; {hint}", exit_code=0))

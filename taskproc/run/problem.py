@@ -12,6 +12,7 @@ from typing import Any
 from taskproc.errors import PrefixError, TaskprocError, UnstorableResult, WorkerDied
 from taskproc.kernel.model import Problem
 from taskproc.modules import find_object, main_name
+from taskproc.run.group import Exit
 from taskproc.run.setup import MAIN_NAMES, PACKAGE_FOLDER, load
 
 LONGEST_SENTENCE = 1_000
@@ -90,10 +91,27 @@ def exit_text(code: int) -> str:
         return f"was killed by signal {-code}"
 
 
-def death_text(code: int) -> str:
-    """How the process of a task ended that gave no answer."""
-    without = " without an answer (os._exit, or a crash of the interpreter)" if code >= 0 else ""
-    return exit_text(code) + without
+def death_text(end: Exit) -> str:
+    """How the process of a task ended that gave no answer, and with what peak memory, where that is known."""
+    without = " without an answer (os._exit, exec, or a crash of the interpreter)" if end.code >= 0 else ""
+    return exit_text(end.code) + without + memory_text(end)
+
+
+def memory_text(end: Exit) -> str:
+    """`, peak memory 1.2 GB`; empty where that is not known."""
+    if end.memory is None:
+        return ""
+    return f", peak memory {'' if end.above else 'at most '}{size_text(end.memory)}"
+
+
+def size_text(size: int) -> str:
+    """`999 B`, `120 MB`, `1.2 GB`: with at least two digits that count."""
+    amount, unit = float(size), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if amount < 999.5:
+            break
+        amount, unit = amount / 1000, larger
+    return f"{amount:.1f} {unit}" if amount < 9.95 and unit != "B" else f"{amount:.0f} {unit}"
 
 
 def last_lines(content: bytes, count: int = 10, size: int = 2_000) -> str:

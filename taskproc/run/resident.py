@@ -9,50 +9,41 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-import socket
-import subprocess
-import tempfile
-import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from typing import Generic, TypeVar, cast
 
 from taskproc.errors import OptionError
 from taskproc.kernel.model import Failed, Outcome, Problem, Ticket
 from taskproc.run.base import Ending, Job
 from taskproc.run.cpus import available_cpus
-from taskproc.run.group import GRACE, await_exit, signal_group
+from taskproc.run.group import GRACE, Exit, Grace
 from taskproc.run.inbox import Inbox
-from taskproc.run.problem import death_text, exit_text, last_lines, problem_of, sentence
-from taskproc.run.setup import Setup, interpreter, load, start_environ
-from taskproc.run.wire import HEAD, MARK, READY, send
+from taskproc.run.problem import death_text, exit_text, problem_of, sentence
+from taskproc.run.process import Parcel, Worker
+from taskproc.run.setup import load
+from taskproc.run.timeout import timed_out, timeout_of
+from taskproc.run.wire import BEGAN, LEAVING, READY
 
 K = TypeVar("K", bound=Hashable)
 
 MOST_TRIES = 3
+DEAF_FOR = 0.5  # seconds after which a worker that has closed its end of the channel is taken for lost
 THREADS_OF_BLAS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-@dataclass
-class Parcel(Generic[K]):
-    """A pickled job on its way, and how many workers died with it in hand before they looked at it."""
-
-    ticket: Ticket[K]
-    content: bytes
-    tries: int = 0
 
 
 class ResidentRunner(Generic[K]):
     """At most `workers` processes, each with one job at a time; by default as many as there are processors for us.
 
     A job must pickle with plain `pickle`. What it changes in its process (working directory, environment variables,
-    signal handlers) is put back after it. BLAS libraries get a fair share of the threads unless the user has set it.
+    signal handlers, limits) is put back after it; if it leaves children running the process is replaced, and they end
+    with it. BLAS libraries get a fair share of the threads unless the user has set it.
     """
 
-    def __init__(self, inbox: Inbox[Ending[K]], workers: int | None = None):
+    def __init__(self, inbox: Inbox[Ending[K]], workers: int | None = None, *, grace: Grace | None = None):
         if os.name != "posix":
             raise OptionError("worker processes of our own need POSIX. Pass an executor, such as ThreadPoolExecutor()")
         if workers is not None and workers < 1:
@@ -63,7 +54,8 @@ class ResidentRunner(Generic[K]):
         self._waiting: deque[Parcel[K]] = deque()
         self._stopped = False
         self._pid = os.getpid()
-        self._at_exit = weakref.finalize(self, _end_all, self._workers, self._pid)
+        self._grace = grace or Grace()
+        self._at_exit = weakref.finalize(self, _end_all, self._workers, self._pid, self._grace)
 
     def capacity(self) -> int:
         """The number of workers, started or not."""
@@ -81,7 +73,7 @@ class ResidentRunner(Generic[K]):
             text = f"the job cannot be sent to a worker process: {problem.text}"
             self._fail(ticket, Problem("exception", text, problem.traceback, error))
             return
-        self._waiting.append(Parcel(ticket, content))
+        self._waiting.append(Parcel(ticket, content, timeout_of(job)))
         self._feed()
 
     def wait(self, timeout: float | None) -> Sequence[Ending[K]]:
@@ -89,7 +81,7 @@ class ResidentRunner(Generic[K]):
         return self._inbox.wait(timeout)
 
     def stop(self) -> None:
-        """Kill what runs, with its children; let idle workers go. At most 2 s; Ctrl-C ends the grace."""
+        """Kill what runs, with its children; let idle workers go. Within the grace; Ctrl-C ends that."""
         self._stopped = True
         self._waiting.clear()
         if os.getpid() != self._pid:
@@ -97,12 +89,13 @@ class ResidentRunner(Generic[K]):
         for worker in self._workers:
             self._inbox.unwatch(worker.channel)
             self._inbox.unwatch(worker.exit)
-        _end_all(self._workers, self._pid)
+            _call_off(worker)
+        _end_all(self._workers, self._pid, self._grace)
         self._at_exit.detach()
 
     def _feed(self) -> None:
         while self._waiting:
-            worker = next((each for each in self._workers if each.parcel is None), None)
+            worker = next((each for each in self._workers if each.parcel is None and not each.leaves), None)
             if worker is None and len(self._workers) >= self._count:
                 return
             parcel = self._waiting.popleft()
@@ -122,32 +115,63 @@ class ResidentRunner(Generic[K]):
         for message in worker.read():
             if message == READY:
                 worker.ready = True
+            elif message == LEAVING:
+                worker.leaves = True
+            elif worker.parcel is not None and message == BEGAN:
+                self._set_alarm(worker, worker.parcel.timeout or 0.0, self._expire)
             elif worker.parcel is not None:
-                parcel, worker.parcel = worker.parcel, None
-                self._inbox.put((parcel.ticket, _outcome(message)))
+                self._end(worker, worker.parcel, _outcome(message))
         if worker.deaf:
             self._inbox.unwatch(worker.channel)
+            if worker.parcel is not None and not worker.expired and not worker.gone.is_set():
+                # It is dying, or the job has taken its process for something else (exec), or closed what is not its own
+                self._set_alarm(worker, DEAF_FOR, _give_up)
         self._feed()
+
+    def _end(self, worker: Worker[K], parcel: Parcel[K], outcome: Outcome[K]) -> None:
+        worker.parcel = None
+        _call_off(worker)
+        if worker.expired:
+            worker.leaves = True
+            worker.signal(signal.SIGKILL)  # what was to end with it may have heard TERM and gone on
+            if isinstance(outcome, Failed) and parcel.timeout is not None:
+                outcome = timed_out(parcel.timeout)
+        self._inbox.put((parcel.ticket, outcome))
+
+    def _expire(self, worker: Worker[K]) -> None:
+        worker.expired = True
+        worker.signal(signal.SIGTERM)
+        self._set_alarm(worker, GRACE, Worker.signal)
+
+    def _set_alarm(self, worker: Worker[K], seconds: float, action: Callable[[Worker[K]], None]) -> None:
+        _call_off(worker)
+        worker.alarm = self._inbox.call_at(time.monotonic() + seconds, partial(action, worker))
 
     def _bury(self, worker: Worker[K]) -> None:
         """It is dead, but what it had said before still counts."""
         self._workers.remove(worker)  # first, or it would be fed
+        _call_off(worker)
         self._hear(worker)
         self._inbox.unwatch(worker.channel)
         self._inbox.unwatch(worker.exit)
         parcel = worker.parcel
         began, said = worker.began(), worker.last_words()
-        code = worker.close()
+        end = worker.close()
         if parcel is not None:
-            self._blame(worker, parcel, began, code, said)
+            self._blame(worker, parcel, began, end, said)
         self._feed()
 
-    def _blame(self, worker: Worker[K], parcel: Parcel[K], began: bool, code: int, said: str) -> None:
+    def _blame(self, worker: Worker[K], parcel: Parcel[K], began: bool, end: Exit, said: str) -> None:
         if not worker.ready:
-            text = f"no worker process could be started: {' '.join(worker.command)} {exit_text(code)}"
-            self._fail(parcel.ticket, Problem("died", f"{text}\n{said}".rstrip(), exit_code=code))
+            text = f"no worker process could be started: {' '.join(worker.command)} {exit_text(end.code)}"
+            self._fail(parcel.ticket, Problem("died", f"{text}\n{said}".rstrip(), exit_code=end.code))
+        elif worker.expired and parcel.timeout is not None:
+            self._inbox.put((parcel.ticket, timed_out(parcel.timeout, end)))
         elif began or parcel.tries + 1 >= MOST_TRIES:
-            self._fail(parcel.ticket, Problem("died", f"its worker process {death_text(code)}", exit_code=code))
+            text = f"its worker process {death_text(end)}"
+            if worker.silent:
+                text = "its worker process closed its end of the channel (exec, or all descriptors closed)"
+            self._fail(parcel.ticket, Problem("died", text, exit_code=end.code, memory=end.memory))
         else:
             parcel.tries += 1
             self._waiting.appendleft(parcel)
@@ -156,123 +180,24 @@ class ResidentRunner(Generic[K]):
         self._inbox.put((ticket, Failed(problem)))
 
 
-class Worker(Generic[K]):
-    """One process, seen from here. Raises OSError if it cannot be started."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self.parcel: Parcel[K] | None = None
-        self.ready = False
-        self.deaf = False
-        self.gone = threading.Event()
-        self._given = 0
-        self._heard = bytearray()
-        self._marks = tempfile.TemporaryFile()  # noqa: SIM115  # these live as long as the process
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
-        self.channel, there = socket.socketpair()
-        life, self._lifeline = os.pipe()
-        self.exit, exit_writer = os.pipe()
-        inherited = (there.fileno(), life, self._marks.fileno())
-        self.command = [*interpreter(), "-m", "taskproc.run.worker", *map(str, inherited), str(os.getpid())]
-        try:
-            self._process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._errors,
-                pass_fds=inherited, start_new_session=True, env=start_environ(environ),
-            )
-        except BaseException:
-            os.close(exit_writer)
-            self._close_all()
-            raise
-        finally:
-            there.close()
-            os.close(life)
-        waiter = threading.Thread(target=_tell_exit, args=(self._process, self.gone, exit_writer), daemon=True)
-        waiter.start()
-        self._send(pickle.dumps(Setup.here(environ=environ), 5))
-
-    def give(self, parcel: Parcel[K]) -> None:
-        """Send it a job; it must be idle, so it is reading."""
-        self.parcel = parcel
-        self._given += 1
-        self._send(parcel.content)
-
-    def read(self) -> Iterator[bytes]:
-        """Whole messages that have come, without waiting."""
-        while True:
-            try:
-                part = self.channel.recv(1 << 16, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                break
-            except ConnectionResetError:
-                part = b""
-            if not part:
-                self.deaf = True
-                break
-            self._heard += part
-        while len(self._heard) >= HEAD.size:
-            end = HEAD.size + HEAD.unpack_from(self._heard)[0]
-            if len(self._heard) < end:
-                break
-            message = bytes(self._heard[HEAD.size:end])
-            del self._heard[:end]
-            yield message
-
-    def began(self) -> bool:
-        """Whether it had looked at the last job it was given."""
-        mark = os.pread(self._marks.fileno(), MARK.size, 0)
-        return len(mark) == MARK.size and MARK.unpack(mark)[0] == self._given
-
-    def last_words(self) -> str:
-        """What it wrote to standard error before it was ready."""
-        self._errors.seek(0)
-        return last_lines(self._errors.read(1 << 20))
-
-    def dismiss(self) -> None:
-        """Ask it to end: at once if it is busy."""
-        if self.parcel is not None:
-            signal_group(self._process, signal.SIGTERM)
-        else:
-            self.channel.close()
-
-    def close(self) -> int:
-        """Kill what is left of its process group and free all it had; its exit code, or minus a signal."""
-        signal_group(self._process, signal.SIGKILL)
-        self.gone.wait()
-        code = self._process.wait()
-        os.close(self.exit)
-        self._close_all()
-        return code
-
-    def _send(self, content: bytes) -> None:
-        try:
-            send(self.channel, content)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # its exit will be told, with all there is to say
-        except BaseException:
-            signal_group(self._process, signal.SIGKILL)  # half a message leaves it of no use
-            raise
-
-    def _close_all(self) -> None:
-        self.channel.close()
-        os.close(self._lifeline)
-        self._marks.close()
-        self._errors.close()
-
-
 def share_of_threads(workers: int, environ: Mapping[str, str]) -> dict[str, str]:
     """`environ` with a bound for the threads of BLAS libraries, so that all workers together have one per processor."""
     share = str(max(1, available_cpus() // workers))
     return {**dict.fromkeys(THREADS_OF_BLAS, share), **environ}
 
 
-def _tell_exit(process: subprocess.Popen[bytes], gone: threading.Event, exit_writer: int) -> None:
-    """Wait in a thread of its own. End of file on the socket would not do: a grandchild may hold that open."""
-    await_exit(process)
-    gone.set()
-    os.close(exit_writer)
+def _give_up(worker: Worker[K]) -> None:
+    worker.silent = True
+    worker.signal(signal.SIGKILL)
 
 
-def _end_all(workers: list[Worker[K]], pid: int) -> None:
-    """End them all, within GRACE; also at the exit of the interpreter, but not in a fork of it."""
+def _call_off(worker: Worker[K]) -> None:
+    if worker.alarm is not None:
+        worker.alarm.call_off()
+
+
+def _end_all(workers: list[Worker[K]], pid: int, grace: Grace) -> None:
+    """End them all, within the grace; also at the exit of the interpreter, but not in a fork of it."""
     if os.getpid() != pid:
         return
     for worker in workers:
@@ -280,7 +205,7 @@ def _end_all(workers: list[Worker[K]], pid: int) -> None:
     try:
         deadline = time.monotonic() + GRACE
         for worker in workers:
-            worker.gone.wait(max(0.0, deadline - time.monotonic()))
+            grace.wait(worker.gone.wait, deadline)
     finally:
         while workers:
             workers.pop().close()

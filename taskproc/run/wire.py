@@ -10,7 +10,10 @@ from pathlib import Path
 
 HEAD = struct.Struct("<Q")
 MARK = struct.Struct("<Q")
+# What a worker says beside its answers, which are pickles and begin otherwise
 READY = b"ready"
+BEGAN = b"began"  # the job that may run only so long
+LEAVING = b"leaving"  # it takes no other job after this one
 SMALL = 1 << 16
 
 

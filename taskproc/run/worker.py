@@ -3,9 +3,10 @@
 Messages go both ways over one socket, each with its length before it. Before a job is touched its number is written
 into a file that the other side reads only after a death: that names the job, and costs no message.
 
-Between jobs the working directory, the environment, the signal handlers and the timer are put back. Random generators
-need nothing: each worker is a fresh interpreter, so none shares the state of another, and a job that wants the same
-numbers each time seeds its own.
+Between jobs the working directory, the environment, the signal handlers, the timer and the limits are put back. Where
+that cannot be done, or a job leaves children running, the worker ends after its answer, and another takes its place.
+Random generators need nothing: each worker is a fresh interpreter, so none shares the state of another, and a job that
+wants the same numbers each time seeds its own.
 """
 from __future__ import annotations
 
@@ -20,10 +21,15 @@ from typing import Any
 
 from taskproc.kernel.model import Failed, Problem
 from taskproc.run.capture import flush_all, own_descriptors
+from taskproc.run.group import own_peak
 from taskproc.run.lifeline import hold_on
 from taskproc.run.problem import problem_of, sentence
 from taskproc.run.setup import Setup, be_far_end, load, set_environ
-from taskproc.run.wire import MARK, READY, receive, send
+from taskproc.run.timeout import on_begin
+from taskproc.run.wire import BEGAN, LEAVING, MARK, READY, receive, send
+
+if sys.platform != "win32":
+    import resource
 
 # Those that jobs change. Read from the module below `signal`, which makes an enum of each: 3 µs a handler.
 SIGNALS = tuple(
@@ -31,6 +37,7 @@ SIGNALS = tuple(
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGALRM", "SIGUSR1", "SIGUSR2", "SIGPIPE", "SIGCHLD")
     if hasattr(signal, name)
 )
+LIMITS = ("AS", "CORE", "CPU", "DATA", "FSIZE", "NOFILE", "NPROC", "STACK")
 _get_handler: Callable[[int], Any] = getattr(sys.modules.get("_signal"), "getsignal", signal.getsignal)
 
 
@@ -44,9 +51,11 @@ class Baseline:
         self._environ = dict(os.environ)
         self._folder = os.getcwd()
         self._handlers = [(number, _get_handler(number)) for number in SIGNALS]
+        limits = [getattr(resource, f"RLIMIT_{name}") for name in LIMITS if hasattr(resource, f"RLIMIT_{name}")]
+        self._limits = [(limit, resource.getrlimit(limit)) for limit in limits]
 
-    def restore(self) -> None:
-        """Put it all back; cheap if nothing has changed."""
+    def restore(self) -> bool:
+        """Put it all back; cheap if nothing has changed. False: a limit could not be lifted again."""
         signal.setitimer(signal.ITIMER_REAL, 0)  # first: an alarm of the last job is nobody's any more
         for number, handler in self._handlers:
             if handler is not None and _get_handler(number) is not handler and _get_handler(number) != handler:
@@ -58,6 +67,16 @@ class Baseline:
                 os.chdir(self._folder)
         except FileNotFoundError:
             self._return_to_folder()
+        return self._restore_limits()
+
+    def _restore_limits(self) -> bool:
+        try:
+            for limit, pair in self._limits:
+                if resource.getrlimit(limit) != pair:
+                    resource.setrlimit(limit, pair)
+        except (OSError, ValueError):
+            return False  # the job has lowered it for good
+        return True
 
     def _return_to_folder(self) -> None:
         """The job has removed the folder it went to, or the one we came from; the latter we can only do without."""
@@ -96,16 +115,31 @@ def serve(channel: socket.socket, marks: int) -> None:
         answer = run(message)
         del message
         flush_all()
-        baseline.restore()
+        stays = baseline.restore() and not has_children()
         try:
+            if not stays:
+                send(channel, LEAVING)
             send(channel, answer)
         except BrokenPipeError:
             return  # nobody waits for it any more
+        if not stays:
+            return
+
+
+def has_children() -> bool:
+    """Whether a child of this process runs. Those that have ended, and nobody waited for, are waited for."""
+    try:
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
+    except ChildProcessError:
+        return False
+    return True
 
 
 def main(arguments: list[str]) -> None:
     """Args: descriptors of the socket, the lifeline and the file of marks; the process id of the parent."""
     socket_number, lifeline, marks, parent = map(int, arguments)
+    os.pwrite(marks, MARK.pack(own_peak()), MARK.size)
     hold_on(lifeline, parent)
     for number in (socket_number, marks):
         os.set_inheritable(number, False)
@@ -121,6 +155,7 @@ def main(arguments: list[str]) -> None:
     there.apply()
     own_descriptors()
     faulthandler.enable(2)  # a crash in C code then tells its place in the log of the job
+    on_begin(lambda seconds: send(channel, BEGAN))
     send(channel, READY)
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 2)

@@ -20,12 +20,15 @@ from taskproc.kernel.model import (
     Problem,
     Reason,
     Record,
+    Returned,
     Stale,
     Stamp,
     Ticket,
     Verdict,
 )
 from taskproc.kernel.plan import Plan
+from taskproc.run.foreign import ForeignJob
+from taskproc.run.lifeline import Main
 from taskproc.run.prefix import PrefixedJob
 from taskproc.store.base import Version
 from taskproc.store.claims import DiskAttempt
@@ -103,7 +106,7 @@ class GraphWork:
     Attributes:
         forced: keys that are to be run even if fresh.
         commands: key → the command that the task is run behind; absent: none.
-        in_process: whether jobs run in this process and need not travel.
+        in_process: whether jobs run in this process and need not travel; foreign: whether in somebody else's.
         captures: whether what tasks print goes to their logs.
         slots: the names of slots, where a rate limit gave names.
         versions: key → the version that this run uses, once it is known.
@@ -117,6 +120,7 @@ class GraphWork:
     forced: frozenset[str] = frozenset()
     commands: Mapping[str, Command] = field(default_factory=dict)
     in_process: bool = False
+    foreign: bool = False
     captures: bool = True
     slots: Slots = field(default_factory=lambda: Slots(None))
     versions: dict[str, Version] = field(default_factory=dict)
@@ -279,6 +283,8 @@ class GraphWork:
             if attempt is not None:
                 attempt.fail({"kind": "exception", "error": str(error)})
             return _CannotTravel(Problem("exception", str(error), error=error))
+        if attempt is None and self.foreign:
+            return ForeignJob(packed, self.mark.folder / "begun", ticket.number, Main.here())
         if attempt is None:
             return packed
         command = self.commands[key].filled(self.graph.tasks[key], attempt)
@@ -297,14 +303,20 @@ class GraphWork:
         if isinstance(outcome, Lost):
             for lost in outcome.keys:
                 self.forget(lost)
-        if isinstance(outcome, Failed) and outcome.problem.kind in ("died", "prefix"):
-            if isinstance(verdict := self.judge(key), Fresh):
-                return Done(verdict.stamp, outcome.seconds)
-            why = {"kind": outcome.problem.kind, "error": outcome.problem.text}
-            self.store.bury(self.graph.tasks[key]._taskproc.place, why)
+        if isinstance(outcome, Returned):
+            outcome = self._after_death(key, Problem("died", "its pool broke, and it is run again"), outcome)
+        if isinstance(outcome, Failed) and outcome.problem.kind in ("died", "prefix", "timeout"):
+            outcome = self._after_death(key, outcome.problem, outcome)
         if isinstance(outcome, Fresh):
             verdict = self.judge(key)
             return verdict if isinstance(verdict, Fresh) else Elsewhere(after=0.0)
+        return outcome
+
+    def _after_death(self, key: str, problem: Problem, outcome: Outcome[str]) -> Outcome[str]:
+        """`outcome`, unless its result was published before; else the claim that it left becomes a failure."""
+        if isinstance(verdict := self.judge(key), Fresh):
+            return Done(verdict.stamp, outcome.seconds if isinstance(outcome, Failed) else 0.0)
+        self.store.bury(self.graph.tasks[key]._taskproc.place, {"kind": problem.kind, "error": problem.text})
         return outcome
 
     def end(self) -> None:

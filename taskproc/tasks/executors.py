@@ -5,9 +5,12 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
 from taskproc.errors import BuildError, OptionError
 from taskproc.run.base import Ending, Runner
+from taskproc.run.foreign import ForeignRunner
+from taskproc.run.group import Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.lanes import Lanes
 from taskproc.run.pool import LocalExecutor, PoolRunner
@@ -45,21 +48,28 @@ def is_in_process(executor: Executor | None) -> bool:
     return threads or isinstance(executor, LocalExecutor)
 
 
+def _workers(inbox: Inbox[Ending[str]], grace: Grace, count: int | None) -> Runner[str]:
+    from taskproc.run.resident import ResidentRunner
+
+    return ResidentRunner(inbox, count, grace=grace)
+
+
 @contextmanager
-def runner_for(executor: Executor | None, max_workers: int | None) -> Iterator[Lanes[str]]:
+def runner_for(executor: Executor | None, max_workers: int | None, grace: Grace | None = None) -> Iterator[Lanes[str]]:
     """The runner of a run. What it started is ended with the block; an executor of the caller's is left open."""
     inbox: Inbox[Ending[str]] = Inbox()
+    grace = grace or Grace()
     own: Executor | None = None
     ordinary: Runner[str]
     if executor is None and sys.platform == "win32":
         own = executor = ThreadPoolExecutor(max_workers)  # there are no resident workers there
-    if executor is not None:
+    if executor is None:
+        ordinary = _workers(inbox, grace, max_workers)
+    elif is_in_process(executor) or sys.platform == "win32":
         ordinary = PoolRunner(executor, inbox)
     else:
-        from taskproc.run.resident import ResidentRunner
-
-        ordinary = ResidentRunner(inbox, max_workers)
-    lanes = Lanes(inbox, ordinary, PrefixRunner(inbox, BEHIND_COMMANDS))
+        ordinary = ForeignRunner(executor, inbox, partial(_workers, inbox, grace), grace=grace)
+    lanes = Lanes(inbox, ordinary, PrefixRunner(inbox, BEHIND_COMMANDS, grace=grace))
     try:
         yield lanes
     finally:

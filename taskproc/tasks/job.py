@@ -17,7 +17,7 @@ from typing import Any
 from taskproc.errors import UnstorableResult
 from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, Lost, Outcome, Problem, Record, Stale, Stamp
 from taskproc.kernel.rebuild import Present, judge
-from taskproc.run.capture import captured
+from taskproc.run.capture import captured, flush_all
 from taskproc.run.problem import problem_of, traceback_text
 from taskproc.store.base import Facts, Place, Version
 from taskproc.store.cache import Cache, in_force
@@ -109,7 +109,7 @@ class TaskJob:
         try:
             with reading.active(job, away), told(self.slots if away else {}), self._cache(), self._capture(attempt):
                 try:
-                    value = self.task.run_task()
+                    value = _called(self.task.run_task)
                 except BaseException as error:
                     if self.captures:
                         print(traceback_text(error), end="", file=sys.stderr)
@@ -157,6 +157,22 @@ def _signs_now(path: str) -> str:
         return signs_of(path)
     except OSError as error:
         return str(error)
+
+
+def _called(run_task: Callable[[], object]) -> object:
+    """What it gives, in this process: a child that it forked, and that comes back here too, is nobody's and ends."""
+    pid, code = os.getpid(), 1
+    try:
+        value = run_task()
+        code = 0
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else code
+        raise
+    finally:
+        if os.getpid() != pid:
+            flush_all()
+            os._exit(code)
+    return value
 
 
 def _commit(attempt: DiskAttempt, value: object, facts: Facts) -> Outcome[str]:

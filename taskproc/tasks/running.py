@@ -81,6 +81,7 @@ def run_graph(
     work.slots = slots
     work.commands = _behind(work.graph, given)
     work.in_process = is_in_process(executor)
+    work.foreign = executor is not None and not work.in_process
     work.captures = not isinstance(executor, LocalExecutor)
     counter = Counter()
     if dry_run:

@@ -9,7 +9,7 @@ from tests.fault import behind, clocks, journal
 from tests.fault.awkward import KEPT, REFUSED
 from tests.fault.forks import forked, nursed
 from tests.fault.graphs import Noise, noise
-from tests.fault.rows import Row, folder, guarded, row_of, settings, tests_row
+from tests.fault.rows import Row, folder, guarded, row_of, tests_row
 from tests.fault.shapes import build_and_judge, run_chain
 
 CLASSES = ("F8", "F9", "F11", "F12", "F13", "F14", "F15", "F16")

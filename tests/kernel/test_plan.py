@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from taskproc.kernel.limits import Limits
-from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, Node, Problem, Stamp, Ticket
+from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, Node, Problem, Returned, Stamp, Ticket
 from taskproc.kernel.plan import MOVES, STATES, Plan
 from taskproc.testing import STALE, grow, settle, start, states
 
@@ -274,6 +274,16 @@ def test_given_back_is_first_in_line(plan):
     assert plan.give_back(ticket) == ()
 
     assert plan.state("a") == "ready"
+    assert [plan.take().key, plan.take().key] == ["a", "b"]
+
+
+def test_returned_is_given_back(plan):
+    """Where a run broke down through no known fault of its node, it is the first to run again."""
+    grow(plan, "a; b; c")
+    judge_all(plan)
+
+    assert plan.settle(plan.take(), Returned(), 0.0) == ()
+
     assert [plan.take().key, plan.take().key] == ["a", "b"]
 
 

@@ -84,6 +84,13 @@ def kill_self(number: int) -> None:
     os.kill(os.getpid(), number)
 
 
+def fill_and_die(size: int) -> None:
+    """Touch so much memory, and be killed."""
+    held = b"x" * size
+    os.kill(os.getpid(), signal.SIGKILL)
+    del held
+
+
 def fork_and_exit(report: str) -> None:
     """Die while a child that was forked holds all that we held."""
     if os.fork() == 0:

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -180,3 +181,47 @@ def test_a_put_after_close_is_harmless() -> None:
     inbox.put(1)
 
     assert inbox._button.fileno() == -1
+
+
+def test_an_alarm_goes_off_within_a_wait(inbox: Inbox[int]) -> None:
+    """The earlier one first, whatever was set first; what it puts ends the wait."""
+    now = time.monotonic()
+    inbox.call_at(now + 0.02, lambda: inbox.put(2))
+    inbox.call_at(now + 0.01, lambda: inbox.put(1))
+
+    assert [1] == [*inbox.wait(None)]
+    assert [2] == [*inbox.wait(None)]
+
+
+def test_an_alarm_that_is_called_off_is_silent(inbox: Inbox[int]) -> None:
+    """Also when it is late."""
+    inbox.call_at(0.0, lambda: inbox.put(1)).call_off()
+
+    assert [] == inbox.wait(0)
+
+
+def test_an_alarm_is_heard_beside_a_busy_thread(inbox: Inbox[int]) -> None:
+    """There may always be an item, and no need to sleep."""
+    inbox.call_at(0.0, lambda: inbox.put(2))
+    inbox.put(1)
+
+    assert [1, 2] == [*inbox.wait(0)]
+
+
+def test_a_ring_ends_the_wait(inbox: Inbox[int]) -> None:
+    """The next one, if none is on; and one only."""
+    inbox.ring()
+
+    assert [] == inbox.wait(None)
+    assert [] == inbox.wait(0)
+
+
+def test_a_signal_handler_may_ring(inbox: Inbox[int]) -> None:
+    """While the driver sleeps."""
+    before = signal.signal(signal.SIGALRM, lambda *_: inbox.ring())
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        assert [] == inbox.wait(None)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

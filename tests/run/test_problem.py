@@ -12,6 +12,7 @@ from jobs import boom, call, run_python
 from taskproc.errors import PrefixError, UnstorableResult, WorkerDied
 from taskproc.kernel.model import Problem
 from taskproc.run import problem as module
+from taskproc.run.group import Exit
 from taskproc.run.pool import LocalExecutor
 from taskproc.run.problem import RemoteError, death_text, exit_text, last_lines, problem_of, rebuild
 
@@ -199,7 +200,21 @@ def test_a_class_of_main_is_known_again(tmp_path: Path) -> None:
 def test_an_exit_code_in_words(code: int, text: str) -> None:
     """Signals bear their name, where they have one; a death is told to be one."""
     assert text == exit_text(code)
-    assert death_text(code).startswith(text)
+    assert death_text(Exit(code)).startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("end", "text"),
+    [
+        (Exit(-9), "was killed by signal 9 (SIGKILL)"),
+        (Exit(-9, 1_234_000_000), "was killed by signal 9 (SIGKILL), peak memory 1.2 GB"),
+        (Exit(-9, 87_600_000, above=False), "was killed by signal 9 (SIGKILL), peak memory at most 88 MB"),
+        (Exit(-9, 999_600_000), "was killed by signal 9 (SIGKILL), peak memory 1.0 GB"),
+    ],
+)
+def test_a_death_tells_the_peak_memory(end: Exit, text: str) -> None:
+    """Where it is known, and only as far as it is known."""
+    assert text == death_text(end)
 
 
 def test_last_lines_are_few_and_harmless() -> None:

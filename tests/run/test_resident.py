@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -348,3 +349,48 @@ def test_a_job_of_the_main_module_is_found(tmp_path: Path, kind: str) -> None:
     shown = run_python("main.py", kind, "main", cwd=tmp_path)
 
     assert "mine\n" == shown.stdout, shown.stderr
+
+
+def test_a_worker_that_has_become_another_program_is_given_up(runner: ResidentRunner[str]) -> None:
+    """It would never answer; nobody waits for its end."""
+    runner.start(ticket(1), call(os.execvp, "sleep", ["sleep", "1000"]))
+
+    found = problem(endings(runner, 1)[1])
+
+    assert "its worker process closed its end of the channel (exec, or all descriptors closed)" == found.text
+
+
+def test_a_job_that_leaves_children_takes_its_worker_along(runner: ResidentRunner[str]) -> None:
+    """The children end, and the next job finds a new process. One that has ended does no harm."""
+    jobs = [call(leave_child, "true"), call(os.getpid), call(leave_child, "sleep"), call(os.getpid)]
+    for number, job in enumerate(jobs):
+        runner.start(ticket(number), job)
+
+    found = endings(runner, 4)
+
+    _, first = value(found[0]).split()
+    child, second = value(found[2]).split()
+    assert first == value(found[1]) == second
+    assert second != value(found[3])
+    assert is_gone(int(child), 1)
+
+
+def leave_child(command: str) -> str:
+    child = subprocess.Popen([command, *(["1000"] if command == "sleep" else [])])
+    if command == "true":
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    child.returncode = 0  # Python would warn that it runs
+    return f"{child.pid} {os.getpid()}"
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_a_limit_is_lifted_after_the_job(runner: ResidentRunner[str], hard: bool) -> None:
+    """Or, if that is not possible, its worker is replaced."""
+    runner.start(ticket(1), call(lower_limit, hard))
+    runner.start(ticket(2), call(resource.getrlimit, resource.RLIMIT_CORE))
+
+    assert str(resource.getrlimit(resource.RLIMIT_CORE)) == value(endings(runner, 2)[2])
+
+
+def lower_limit(hard: bool) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0 if hard else resource.getrlimit(resource.RLIMIT_CORE)[1]))

@@ -17,6 +17,7 @@ from jobs import (
     endings,
     exit_at_once,
     fifo,
+    fill_and_die,
     hang_with_child,
     is_gone,
     journal,
@@ -164,8 +165,8 @@ def test_a_job_that_is_killed_is_an_ending(case: Case) -> None:
 @pytest.mark.parametrize(
     ("job", "code", "text"),
     [
-        (call(exit_at_once, 0), 0, "exited with code 0 without an answer (os._exit, or a crash of the interpreter)"),
-        (call(exit_at_once, 3), 3, "exited with code 3 without an answer (os._exit, or a crash of the interpreter)"),
+        (call(exit_at_once, 0), 0, "exited with code 0 without an answer (os._exit, exec, or a crash"),
+        (call(exit_at_once, 3), 3, "exited with code 3 without an answer (os._exit, exec, or a crash"),
         (call(kill_self, signal.SIGKILL), -9, "was killed by signal 9 (SIGKILL)"),
         (call(kill_self, signal.SIGTERM), -15, "was killed by signal 15 (SIGTERM)"),
     ],
@@ -183,7 +184,20 @@ def test_a_death_is_told_in_words_and_its_neighbour_is_kept(
     kept = value(endings(case.runner, 1)[1])
 
     assert ("died", code, "kept") == (died.kind, died.exit_code, kept)
-    assert died.text.endswith(text)
+    assert text in died.text
+
+
+@on(*OURS)
+def test_a_death_tells_the_peak_memory_of_the_process_that_died(case: Case) -> None:
+    """Not of its runner, nor of those that died before."""
+    case.start(1, call(fill_and_die, 400_000_000))
+    much = problem(endings(case.runner, 1)[1])
+    case.start(2, call(kill_self, signal.SIGKILL))
+    little = problem(endings(case.runner, 1)[2])
+
+    assert 400_000_000 < much.memory < 700_000_000
+    assert much.text.endswith(f"SIGKILL), peak memory {much.memory / 1e6:.0f} MB")
+    assert little.memory < 400_000_000
 
 
 @on(*OURS)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from taskproc.errors import BuildError, CycleError
-from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, Lost, Problem, Stale, Stamp, Ticket
+from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, Lost, Problem, Returned, Stale, Stamp, Ticket
 from taskproc.kernel.plan import Plan
 from taskproc.run.pool import LocalExecutor
 from taskproc.run.prefix import PrefixedJob
@@ -290,6 +290,19 @@ def test_a_death_before_the_commit_is_a_failure_that_people_can_read(begin: Begi
     folder = Path(cache.store.log_path(Leaf()._taskproc.place, "stdout")).parent
     assert {path.name for path in folder.iterdir()} == {"args.json", "failed.1"}
     assert b"its worker process was killed" in (folder / "failed.1").read_bytes()
+
+
+def test_a_task_of_a_broken_pool_is_done_or_runs_again(begin: Begin, cache: Cache) -> None:
+    """What it published counts; the claim that it left is in nobody's way."""
+    work = begin(Leaf(), in_process=True)
+    ticket = Ticket(key(Leaf()), 1)
+    work.claim(ticket)
+    plain: Any = work.job(ticket)
+    plain.claim(work.store)
+
+    assert work.close(ticket, Returned()) == Returned()
+    assert isinstance(plain(), Stored)
+    assert isinstance(work.close(ticket, Returned()), Done)
 
 
 def test_what_others_published_is_looked_up(begin: Begin) -> None:

@@ -1,0 +1,237 @@
+"""A runner for processes of somebody else's executor, which may break under it: then the run goes on in our own.
+
+A pool whose process dies fails all that it was given, and takes nothing any more. So each job leaves a mark when it
+begins. What had begun is suspect: it is run once more, one job at a time in a worker of our own, where a death is that
+of one job. What had not begun, and all that is still to come, goes to further workers of our own. So there is at most
+one run too many for each suspect.
+"""
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from taskproc.kernel.model import Failed, Outcome, Returned, Ticket
+from taskproc.run.base import Ending, Job, Runner
+from taskproc.run.group import GRACE, Grace
+from taskproc.run.inbox import Inbox
+from taskproc.run.lifeline import Main, birth_of
+from taskproc.run.pool import PoolRunner, outcome_of
+from taskproc.run.problem import problem_of, sentence
+from taskproc.run.timeout import timeout_of
+
+K = TypeVar("K", bound=Hashable)
+logger = logging.getLogger("taskproc")
+
+
+@dataclass(frozen=True)
+class ForeignJob(Generic[K]):
+    """A job for a process of somebody else's.
+
+    Attributes:
+        job: what is to be done; pickles with plain `pickle`.
+        marks: file of the run to which each job appends when it begins; both ends should see it.
+        number: of its ticket.
+        main: with that process it dies.
+    """
+
+    job: Job[K]
+    marks: Path
+    number: int
+    main: Main
+
+    @property
+    def timeout(self) -> float | None:
+        """How many seconds the job may run."""
+        return timeout_of(self.job)
+
+    def __call__(self) -> Outcome[K]:
+        """Run it, as the leader of a process group, so that what it does to its group, and we to it, hits no other."""
+        with _own_group():
+            self.main.follow()
+            _append(self.marks, f"{self.number} {os.getpid()} {birth_of(os.getpid())}\n")
+            return self.job()
+
+
+class ForeignRunner(Generic[K]):
+    """Runs each ForeignJob in the executor as long as that is whole; those with a timeout in workers of our own.
+
+    Args:
+        workers: makes a runner of our own with at most so many workers, which puts its endings into `inbox`.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        inbox: Inbox[Ending[K]],
+        workers: Callable[[int], Runner[K]],
+        *,
+        grace: Grace | None = None,
+    ):
+        self._executor = executor
+        self._inbox = inbox
+        self._pool: PoolRunner[K] = PoolRunner(executor, inbox)
+        self._workers = workers
+        self._grace = grace or Grace()
+        self._lanes: dict[int, Runner[K]] = {}
+        self._running: dict[int, tuple[ForeignJob[K], Future[Outcome[K]]]] = {}
+        self._suspects: set[K] = set()
+        self._broken = False
+
+    def capacity(self) -> int:
+        """That of the executor."""
+        return self._pool.capacity()
+
+    def start(self, ticket: Ticket[K], job: Job[K]) -> None:
+        """Begin `job`: in the executor, or where its like is run now."""
+        if not isinstance(job, ForeignJob):
+            self._pool.start(ticket, job)  # it stands for a job that cannot travel
+        elif ticket.key in self._suspects:
+            self._lane(1).start(ticket, job.job)
+        elif self._broken or job.timeout is not None:
+            self._lane(max(2, self.capacity())).start(ticket, job.job)  # never the one of the suspects
+        else:
+            self._submit(ticket, job)
+
+    def wait(self, timeout: float | None) -> Sequence[Ending[K]]:
+        """What has come into the inbox."""
+        return self._inbox.wait(timeout)
+
+    def stop(self) -> None:
+        """Call off what has not begun, end the processes in which something runs, which breaks their pool."""
+        running = list(self._running.values())
+        for _, future in running:
+            future.cancel()
+        try:
+            _end_groups([job for job, future in running if not future.done()], self._grace)
+        finally:
+            for lane in self._lanes.values():
+                lane.stop()
+
+    def _lane(self, workers: int) -> Runner[K]:
+        if workers not in self._lanes:
+            self._lanes[workers] = self._workers(workers)
+        return self._lanes[workers]
+
+    def _submit(self, ticket: Ticket[K], job: ForeignJob[K]) -> None:
+        try:
+            future = self._executor.submit(job)
+        except BrokenExecutor as error:
+            self._break(error)
+            self.start(ticket, job)
+        except Exception as error:  # noqa: BLE001  # a foreign executor refuses as it likes
+            self._inbox.put((ticket, Failed(problem_of(error, pickled=False))))
+        else:
+            self._running[ticket.number] = job, future
+            future.add_done_callback(partial(self._ended, ticket))
+
+    def _ended(self, ticket: Ticket[K], future: Future[Outcome[K]]) -> None:
+        """In a thread of the executor."""
+        job, _ = self._running.pop(ticket.number)
+        error = None if future.cancelled() else future.exception()
+        if not isinstance(error, BrokenExecutor):
+            self._inbox.put((ticket, outcome_of(future)))
+            return
+        self._break(error)
+        if job.number in _begun(job.marks):
+            self._suspects.add(ticket.key)
+        self._inbox.put((ticket, Returned()))
+
+    def _break(self, error: BrokenExecutor) -> None:
+        if not self._broken:
+            self._broken = True
+            kind = type(self._executor).__name__
+            logger.warning(
+                "a process of the %s died and broke it (%s); the run goes on in worker processes of taskproc's own",
+                kind, sentence(error),
+            )
+
+
+@contextmanager
+def _own_group() -> Iterator[None]:
+    """Lead a process group while a job runs. The pool's own ways, such as Ctrl-C for all of it, are put back after."""
+    try:
+        before = os.getpgrp()
+        if before != os.getpid():
+            os.setpgid(0, 0)
+    except (OSError, AttributeError):
+        yield  # it leads a session, or this is Windows
+        return
+    try:
+        yield
+    finally:
+        if before != os.getpid():
+            try:
+                os.setpgid(0, before)
+            except OSError:
+                pass  # nobody else is left in that
+
+
+def _append(path: Path, line: str) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    except OSError:
+        return  # not to be seen from here: if the pool breaks the job counts as not begun, and is run again
+    try:
+        os.write(descriptor, line.encode())
+    except OSError:
+        pass  # see above
+    finally:
+        os.close(descriptor)
+
+
+def _begun(path: Path) -> dict[int, tuple[int, str]]:
+    """Number of each ticket whose job has begun → the process in which, and when that was started."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return {}
+    parts = [line.split(" ") for line in lines]
+    return {int(part[0]): (int(part[1]), part[2]) for part in parts if len(part) == 3}
+
+
+def _end_groups(jobs: list[ForeignJob[K]], grace: Grace) -> None:
+    """End the processes in which `jobs` run, with their children: TERM, and KILL after the grace."""
+    places = {job.marks for job in jobs}
+    begun = {number: where for path in places for number, where in _begun(path).items()}
+    groups = [begun[job.number] for job in jobs if job.number in begun]
+    try:
+        deadline = time.monotonic() + GRACE
+        for pid, birth in groups:
+            _signal(pid, birth, signal.SIGTERM)
+        for pid, birth in groups:
+            grace.wait(partial(_is_over, pid, birth), deadline)
+    finally:
+        for pid, birth in groups:
+            _signal(pid, birth, signal.SIGKILL)
+
+
+def _is_over(pid: int, birth: str, seconds: float) -> bool:
+    """Whether the process has died, or has put its job behind it; after so many seconds, if it has not now."""
+    if not _leads(pid, birth):
+        return True
+    time.sleep(seconds)
+    return not _leads(pid, birth)
+
+
+def _leads(pid: int, birth: str) -> bool:
+    try:
+        return bool(birth) and birth_of(pid) == birth and os.getpgid(pid) == pid
+    except OSError:
+        return False
+
+
+def _signal(pid: int, birth: str, number: int) -> None:
+    if _leads(pid, birth):
+        try:
+            os.killpg(pid, number)
+        except OSError:
+            pass  # it ended in this moment

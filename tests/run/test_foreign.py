@@ -1,0 +1,240 @@
+"""Tests of the runner for other people's processes."""
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jobs import LIMIT, Call, call, exit_at_once, kill_self, problem, same, ticket, value
+
+from taskproc.kernel.model import Failed, Outcome, Returned
+from taskproc.run.base import Ending, Job
+from taskproc.run.foreign import ForeignJob, ForeignRunner
+from taskproc.run.inbox import Inbox
+from taskproc.run.lifeline import Main
+from taskproc.run.resident import ResidentRunner
+
+
+class Pool(Executor):
+    """Holds what it is given, until it is told what becomes of it."""
+
+    _max_workers = 2
+
+    def __init__(self) -> None:
+        self.given: list[tuple[Any, Future[Any]]] = []
+        self.broken = False
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        if self.broken:
+            raise BrokenExecutor("broken")
+        future: Future[Any] = Future()
+        self.given.append((fn, future))
+        return future
+
+    def begin(self, index: int) -> None:
+        """As far as a process of it would come before it dies."""
+        job, _ = self.given[index]
+        with open(job.marks, "a") as file:
+            file.write(f"{job.number} 0 0\n")
+
+    def collapse(self) -> None:
+        self.broken = True
+        for _, future in self.given:
+            if not future.done():
+                future.set_exception(BrokenExecutor("a process died"))
+
+
+class Desk:
+    """A runner over such a pool, and workers of our own that are counted."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.inbox: Inbox[Ending[str]] = Inbox()
+        self.pool = Pool()
+        self.hired: list[int] = []
+        self.runner: ForeignRunner[str] = ForeignRunner(self.pool, self.inbox, self.workers)
+
+    def workers(self, count: int) -> ResidentRunner[str]:
+        self.hired.append(count)
+        return ResidentRunner(self.inbox, count)
+
+    def start(self, number: int, job: Job[str]) -> None:
+        self.runner.start(ticket(number), ForeignJob(job, self.folder / "begun", number, Main.here()))
+
+    def endings(self, count: int) -> dict[int, Outcome[str]]:
+        found: dict[int, Outcome[str]] = {}
+        while len(found) < count:
+            told = self.runner.wait(LIMIT)
+            assert told, f"hung with {sorted(found)} of {count}"
+            found.update({each.number: outcome for each, outcome in told})
+        return found
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(tmp_path)
+    yield desk
+    desk.runner.stop()
+    desk.inbox.close()
+
+
+def test_what_was_in_a_pool_that_broke_is_given_back(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """Begun or not, it is nobody's failure yet; that is said once."""
+    desk.start(1, call(same, 1))
+    desk.start(2, call(same, 2))
+    desk.pool.begin(0)
+    with caplog.at_level(logging.WARNING):
+        desk.pool.collapse()
+
+    assert {1: Returned(), 2: Returned()} == desk.endings(2)
+    (message,) = caplog.messages
+    assert message.startswith("a process of the Pool died and broke it (BrokenExecutor: a process died); the run goes")
+
+
+def test_suspects_run_one_by_one_and_the_killer_is_named(desk: Desk) -> None:
+    """In one process after the other, so a death is that of one; the innocent one ends."""
+    desk.start(1, call(kill_self, signal.SIGKILL))
+    desk.start(2, call(os.getpid))
+    desk.pool.begin(0)
+    desk.pool.begin(1)
+    desk.pool.collapse()
+    desk.endings(2)
+
+    desk.start(1, call(kill_self, signal.SIGKILL))
+    desk.start(2, call(same, "innocent"))
+    found = desk.endings(2)
+
+    assert "its worker process was killed by signal 9 (SIGKILL), peak memory" in problem(found[1]).text
+    assert "innocent" == value(found[2])
+    assert [1] == desk.hired
+
+
+def test_what_had_not_begun_and_what_is_to_come_runs_beside_the_suspects(desk: Desk) -> None:
+    """In other workers; the broken pool is not asked for them, and asked it would say so itself."""
+    desk.start(1, call(same, 1))
+    desk.pool.collapse()
+    desk.endings(1)
+
+    desk.start(1, call(same, "again"))
+    desk.start(2, call(same, "new"))
+
+    assert {1: "again", 2: "new"} == {number: value(each) for number, each in desk.endings(2).items()}
+    assert [2] == desk.hired
+    assert 1 == len(desk.pool.given)
+
+
+def test_a_pool_that_was_broken_before_is_no_failure(desk: Desk) -> None:
+    """Its `submit` says so; the run goes on elsewhere."""
+    desk.pool.broken = True
+
+    desk.start(1, call(same, "fine"))
+
+    assert "fine" == value(desk.endings(1)[1])
+
+
+class Timed(Call):
+    timeout = 60.0
+
+
+def test_what_may_not_run_for_ever_runs_in_workers_of_our_own(desk: Desk) -> None:
+    """A process of somebody else's cannot be ended without hurting their pool."""
+    desk.start(1, Timed(same, ("fine",)))
+
+    assert "fine" == value(desk.endings(1)[1])
+    assert [] == desk.pool.given
+
+
+def test_an_executor_that_refuses_is_an_ending(desk: Desk) -> None:
+    """Another exception than a broken pool is the failure of what was given."""
+    executor = ThreadPoolExecutor(1)
+    executor.shutdown()
+    desk.runner._executor = executor
+
+    desk.start(1, call(same, 1))
+
+    assert "RuntimeError: cannot schedule new futures after shutdown" == problem(desk.endings(1)[1]).text
+
+
+def test_a_foreign_job_leads_a_group_and_leaves_a_mark(tmp_path: Path) -> None:
+    """While it runs; then the process is back in the group of its pool."""
+    marks = tmp_path / "begun"
+    job: ForeignJob[str] = ForeignJob(call(groups), marks, 7, Main.here())
+    before = os.getpgrp()
+
+    child = os.fork()
+    if child == 0:
+        seen = value(job())
+        os._exit(0 if seen == f"{os.getpid()}" and os.getpgrp() == before else 1)
+    _, status = os.waitpid(child, 0)
+
+    assert 0 == status
+    assert marks.read_text().startswith(f"7 {child} ")
+
+
+def groups() -> int:
+    return os.getpgrp()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="a process is known by its birth on Linux only")
+@pytest.mark.parametrize("other", [{"birth": "1"}, {"machine": "another"}, {}])
+def test_a_job_of_a_dead_run_does_not_begin(tmp_path: Path, other: dict[str, str]) -> None:
+    """It dies if its main process is not there any more; on another machine nobody can tell."""
+    here = Main.here()
+    main = Main(here.pid, other.get("birth", here.birth), other.get("machine", here.machine))
+    job: ForeignJob[str] = ForeignJob(call(same, 1), tmp_path / "begun", 1, main)
+
+    child = os.fork()
+    if child == 0:
+        job()
+        os._exit(3)
+    _, status = os.waitpid(child, 0)
+
+    assert (-signal.SIGKILL if "birth" in other else 3) == os.waitstatus_to_exitcode(status)
+    assert ("birth" not in other) == (tmp_path / "begun").exists()
+
+
+def test_stop_ends_what_runs_in_the_pool(tmp_path: Path) -> None:
+    """The process that the mark names, if it is still that process and still at it."""
+    desk = Desk(tmp_path)
+    reader, writer = os.pipe()
+    desk.start(1, call(partial(tell_and_wait, writer)))
+    desk.pool.given[0][1].set_running_or_notify_cancel()
+    child = os.fork()
+    if child == 0:
+        desk.pool.given[0][0]()
+        os._exit(0)
+    os.read(reader, 1)
+
+    desk.runner.stop()
+    _, status = os.waitpid(child, 0)
+
+    assert -signal.SIGTERM == os.waitstatus_to_exitcode(status)
+    os.close(reader)
+    os.close(writer)
+    desk.inbox.close()
+
+
+def tell_and_wait(writer: int) -> None:
+    os.write(writer, b"!")
+    while True:
+        signal.pause()
+
+
+def test_the_stand_in_for_a_job_that_cannot_travel_is_run(desk: Desk) -> None:
+    """It only says why."""
+    desk.runner.start(ticket(1), call(exit_at_once, 0))
+
+    desk.pool.given[0][1].set_result(Failed(problem_text()))
+    assert isinstance(desk.endings(1)[1], Failed)
+
+
+def problem_text() -> Any:
+    from taskproc.kernel.model import Problem
+
+    return Problem("exception", "cannot travel")
