@@ -18,6 +18,7 @@ from taskproc.errors import (
 )
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
+from taskproc.store.keys import make_key_file
 from taskproc.tasks.explaining import Explanation, accept
 from taskproc.tasks.future import Const, Future, FutureDict, FutureList
 from taskproc.tasks.inputs import InputFile
@@ -52,5 +53,6 @@ __all__ = [
     "UnstorableResult",
     "WorkerDied",
     "accept",
+    "make_key_file",
     "register_key",
 ]

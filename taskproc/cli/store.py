@@ -13,6 +13,7 @@ from taskproc.store import layout
 from taskproc.store.base import Place
 from taskproc.store.cache import prepare
 from taskproc.store.disk import DiskStore
+from taskproc.store.rules import Rules
 
 
 @dataclass
@@ -65,11 +66,10 @@ def clear_command(prog: str, words: Sequence[str]) -> int:
 
 
 def opened(path: str) -> DiskStore:
-    """The store of a cache that exists; nothing is made. UsageError if there is none, CacheError if it is too new."""
+    """The store of a cache that exists; nothing is made. UsageError if there is none."""
     if not Path(path, "taskproc.json").exists():
         raise UsageError(f"no cache at {path!r}")
-    prepare(Path(path))
-    return DiskStore(os.path.abspath(path))
+    return DiskStore(os.path.abspath(path), rules=Rules(refusal=prepare(Path(path))))
 
 
 def holdings(store: DiskStore) -> dict[str, Holding]:

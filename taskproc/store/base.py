@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol, Union
+from typing import Any, NamedTuple, Protocol, Union
 
 from taskproc.kernel.model import Elsewhere, Record, Stamp
 
@@ -123,6 +123,28 @@ class Store(Protocol):
 
     def clear_all(self, name: str) -> bool:
         """Forget every result of the class `name`: one rename. Whether there was anything."""
+        ...
+
+    def retire(self, in_use: Mapping[Place, int]) -> None:
+        """Forget older versions: `in_use` says which one stays at each place, besides the newest of the others.
+
+        For a run that ends. Does nothing while another one is at work, and never fails.
+        """
+        ...
+
+    def accept(self, place: Place, version: Version, code: str) -> None:
+        """Declare `version` good also for the code with the digest `code`.
+
+        Raises MissingResult if it was cleared or replaced, CacheError if that cannot be written.
+        """
+        ...
+
+    def keep_code(self, name: str, digest: str, content: Mapping[str, object]) -> None:
+        """Keep what the digest of some code of the class `name` stands for (JSON), once; never fails."""
+        ...
+
+    def code(self, name: str, digest: str) -> Mapping[str, Any] | None:
+        """What was kept of the code `digest`; None if nothing was, or it cannot be read."""
         ...
 
     def places(self) -> Iterator[tuple[str, int]]:

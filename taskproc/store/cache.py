@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, cast
@@ -19,6 +20,8 @@ from typing import Any, TypeVar, cast
 from taskproc.errors import CacheError, NoCacheError
 from taskproc.store import layout
 from taskproc.store.disk import DiskStore
+from taskproc.store.guard import refuse_exposed
+from taskproc.store.rules import Durability, Rules, checked
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,14 +42,42 @@ class Cache:
 
     Args:
         path: the folder, str or Path; relative to the working directory at this moment.
+        durability: what a power failure may cost: 'none', 'result' or 'full'. It may never make a result wrong.
+            'result' waits for the disk where a task took more than 20 ms, 'full' for every result and its folder.
+        keep_versions: how many earlier results of a task stay besides the one in use; they are used again when their
+            code and inputs come back.
+        key_file: a file with a key of 16 bytes or more (`taskproc.make_key_file(path)`). Results are signed with it,
+            and what was not signed with it is not loaded. Default: the environment variable TASKPROC_KEY_FILE.
+        shared: take results whoever owns them, from a folder whoever may write it: each of them can run code as you.
 
     Raises:
-        CacheError: (on entering) the path is a file, cannot be made, or was written by a newer format.
+        OptionError: one of the options is wrong.
+        CacheError: the key file cannot be used; (on entering) the path is a file, cannot be made, or can be written
+            by others.
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        durability: Durability = "result",
+        keep_versions: int = 1,
+        key_file: str | os.PathLike[str] | None = None,
+        shared: bool = False,
+    ):
+        self._begin(path, checked(durability, keep_versions, key_file, shared))
+        _ = self.store.key  # now, not at the first result: a wrong key fails where it is given
+
+    @classmethod
+    def under(cls, rules: Rules, path: str) -> Cache:
+        """The cache of a job: it is there, and its rules were checked where the run began."""
+        cache = cls.__new__(cls)
+        cache._begin(path, rules)
+        return cache
+
+    def _begin(self, path: str | os.PathLike[str], rules: Rules) -> None:
         self.path = Path(os.path.abspath(os.fspath(path)))
-        self.store = DiskStore(str(self.path))
+        self.store = DiskStore(str(self.path), rules=rules)
         # One instance per class object and key. A class that was redefined under its name is another object.
         self.instances: dict[tuple[type, str], Any] = {}
 
@@ -54,7 +85,11 @@ class Cache:
         return f"Cache({str(self.path)!r})"
 
     def __enter__(self) -> Cache:
-        prepare(self.path)
+        rules = self.store.rules
+        refusal = prepare(self.path, shared=rules.shared)
+        refuse_exposed(self.path, rules)
+        if refusal != rules.refusal:
+            self.store.rules = replace(rules, refusal=refusal)
         _in_force.set((*_in_force.get(), self))
         return self
 
@@ -103,14 +138,18 @@ def in_force(cache: Cache) -> Iterator[None]:
         _in_force.reset(token)
 
 
-def prepare(path: Path) -> None:
-    """Make a cache folder, or see that this one can be used. CacheError says why not."""
+def prepare(path: Path, *, shared: bool = False) -> str:
+    """Make a cache folder, or see that this one can be used; CacheError says why not.
+
+    Answers why nothing may be written there, or nothing. Each record says its own format, so what is of ours can be
+    read beside what is of a newer one; but how to add to that, and what to keep of it, only a newer taskproc knows.
+    """
     marker = path / "taskproc.json"
     try:
         text = marker.read_text("utf-8", "replace")
     except FileNotFoundError:
-        _found(path, marker)
-        return
+        _found(path, marker, shared)
+        return ""
     except NotADirectoryError:
         raise CacheError(f"cache path {str(path)!r} is not a folder: a part of it is a file") from None
     except OSError as error:
@@ -119,19 +158,21 @@ def prepare(path: Path) -> None:
         raise CacheError(f"cache path {str(path)!r} is none that a file system takes: {error}") from None
     try:
         version = json.loads(text)["format"]
-    except (ValueError, KeyError, TypeError):
-        version = layout.FORMAT  # torn or edited: it decides nothing but this, and every record has its own
-    if not isinstance(version, int) or version > layout.FORMAT:
-        raise CacheError(
-            f"cache {str(path)!r} is of format {version}, this taskproc knows {layout.FORMAT}: "
-            "update taskproc, or use another folder"
-        )
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""  # torn or edited: it decides nothing but this, and every record has its own
+    if isinstance(version, int) and version <= layout.FORMAT:
+        return ""
+    return (
+        f"cache {str(path)!r} is of format {version}, this taskproc knows {layout.FORMAT} and can only read there: "
+        "update taskproc, or use another folder"
+    )
 
 
-def _found(path: Path, marker: Path) -> None:
-    """Make what a new cache has. Files that concern the whole folder only where nothing else lives in it."""
+def _found(path: Path, marker: Path, shared: bool) -> None:
+    """Make what a new cache has. Files that concern the whole folder only where nothing else lies in it."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        # The umask decides for all below it; this one others must not write unasked, and it was not there before
+        path.mkdir(0o777 if shared else 0o755, parents=True, exist_ok=True)
         if not any(path.iterdir()):
             (path / "CACHEDIR.TAG").write_text(_TAG)
             (path / ".gitignore").write_text("*\n")

@@ -3,10 +3,12 @@
 Kinds of findings:
 
     damaged   a published result whose bytes are not what was written; the next run computes it again
+    unsigned  a result that was not signed with the key that is used now; it is not loaded
+    signed    a result that was signed, where no key is used now; it is not loaded
     dead      a claim whose run is dead; the next attempt takes it over
-    foreign   a file or folder that taskproc did not make there; it is never touched
-    orphan    data or logs of a number that no attempt bears any more
-    leftover  what ended runs left in run/ and trash/; the next clear empties the trash
+    foreign   a file or folder that taskproc did not make there, or that belongs to another user; it is never touched
+    orphan    data, logs or acceptance of a number that no attempt bears any more
+    leftover  what ended runs left in run/ and trash/, and half-written files; the next clear empties the trash
 """
 from __future__ import annotations
 
@@ -18,18 +20,17 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from taskproc.store import layout
+from taskproc.store import layout, sources
 from taskproc.store.base import Place, Version
 from taskproc.store.claims import EMPTY_CLAIM, is_held
 from taskproc.store.disk import DiskStore
-from taskproc.store.folder import UNREADABLE
+from taskproc.store.folder import UNREADABLE, Untrusted
 from taskproc.store.record import version_of
 
 _CHUNK = 1 << 20
 _FILES = frozenset({"taskproc.json", "CACHEDIR.TAG", ".gitignore"})
 _TEMPORARY = re.compile(r"\.taskproc\.[0-9a-f]{32}\.tmp")
 _RUN = re.compile(r"([0-9a-f]{32})(\.d|\.new)?")
-_BESIDE = re.compile(r"(data|stdout|stderr|stdout_caller|stderr_caller)\.([1-9][0-9]{0,17})(\.txt)?")
 
 Entry = os.DirEntry[str]
 
@@ -52,7 +53,8 @@ def check(store: DiskStore) -> Iterator[Finding]:
     Costs a listing a folder, a small read a claim, and a read of every byte of every result: about 1 s a GB that is
     cached by the system, in pieces of 1 MiB.
     """
-    observer = DiskStore(store.root, files=store.files)  # no token: our own run is as good as another
+    # no token: our own run is as good as another
+    observer = DiskStore(store.root, files=store.files, rules=store.rules)
     observer.witness = store.witness
     for entry in _entries(observer, store.root):
         if entry.name == "run" and _is_folder(entry):
@@ -63,7 +65,7 @@ def check(store: DiskStore) -> Iterator[Finding]:
             continue  # what is remembered of files outside; it decides nothing
         elif _TEMPORARY.fullmatch(entry.name):
             yield Finding(entry.path, "leftover", "somebody died while he made the cache")
-        elif _is_folder(entry) and os.path.isdir(os.path.join(entry.path, "results")):
+        elif _is_folder(entry) and any(os.path.isdir(os.path.join(entry.path, name)) for name in ("results", "code")):
             yield from _check_class(observer, entry)
         elif entry.name not in _FILES:
             yield _foreign(entry)
@@ -71,6 +73,9 @@ def check(store: DiskStore) -> Iterator[Finding]:
 
 def _check_class(store: DiskStore, folder: Entry) -> Iterator[Finding]:
     for entry in _entries(store, folder.path):
+        if entry.name == "code" and _is_folder(entry):
+            yield from _check_code(store, entry)
+            continue
         if entry.name != "results" or not _is_folder(entry):
             yield _foreign(entry)
             continue
@@ -81,15 +86,30 @@ def _check_class(store: DiskStore, folder: Entry) -> Iterator[Finding]:
                 yield _foreign(place)
 
 
+def _check_code(store: DiskStore, folder: Entry) -> Iterator[Finding]:
+    for entry in _entries(store, folder.path):
+        if layout.is_temporary(entry.name) and entry.is_file(follow_symlinks=False):
+            yield from _check_temporary(entry)
+        elif not layout.is_code_file(entry.name) or not entry.is_file(follow_symlinks=False):
+            yield _foreign(entry)
+        elif sources.read_file(store, folder.path, entry.name) is None:
+            yield Finding(entry.path, "leftover", "it does not tell any more what code it was; it decides nothing")
+
+
+def _check_temporary(entry: Entry) -> Iterator[Finding]:
+    if _age(entry) > EMPTY_CLAIM:
+        yield Finding(entry.path, "leftover", "somebody died while he wrote it")
+
+
 def _check_place(store: DiskStore, class_folder: str, folder: Entry) -> Iterator[Finding]:
     entries = _entries(store, folder.path)
     found = layout.numbers(entry.name for entry in entries if entry.is_file(follow_symlinks=False))
     known = {number for some in found.values() for number in some} | {layout.highest(found) + 1}
     for entry in entries:
-        beside = _BESIDE.fullmatch(entry.name)
-        if beside is not None and _is_folder(entry) == (beside[1] == "data") == (beside[3] is None):
-            if int(beside[2]) not in known:
-                yield Finding(entry.path, "orphan", f"no attempt {beside[2]} is known any more")
+        kind, number = layout.beside(entry.name) or ("", 0)
+        if kind and (entry.is_dir if kind == "data" else entry.is_file)(follow_symlinks=False):
+            if number not in (found["result"] if kind == "accept" else known):
+                yield Finding(entry.path, "orphan", f"no attempt {number} is known any more")
         elif not entry.is_file(follow_symlinks=False):
             yield _foreign(entry)
         else:
@@ -98,6 +118,9 @@ def _check_place(store: DiskStore, class_folder: str, folder: Entry) -> Iterator
 
 def _check_file(store: DiskStore, class_folder: str, folder: Entry, entry: Entry) -> Iterator[Finding]:
     kinds = {kind: numbers[0] for kind, numbers in layout.numbers([entry.name]).items() if numbers}
+    if layout.is_temporary(entry.name):
+        yield from _check_temporary(entry)
+        return
     if "result" in kinds:
         yield from _check_result(store, class_folder, folder, entry, kinds["result"])
     elif "claim" in kinds:
@@ -114,6 +137,9 @@ def _check_result(store: DiskStore, class_folder: str, folder: Entry, entry: Ent
         intact = _is_intact(store, folder.path, entry.name, version)
     except FileNotFoundError:
         return  # cleared, or moved aside by a reader, since it was listed
+    except Untrusted as error:
+        yield Finding(entry.path, error.kind, f"{error}; it is not loaded")
+        return
     except UNREADABLE as error:
         yield Finding(entry.path, "damaged", f"it has no record that can be read: {error}")
         return
@@ -122,6 +148,9 @@ def _check_result(store: DiskStore, class_folder: str, folder: Entry, entry: Ent
         yield Finding(entry.path, "foreign", f"it is the result of another task, of class {version.place.name!r}")
     if not intact:
         yield Finding(entry.path, "damaged", "its bytes are not those that were written")
+    accept = os.path.join(folder.path, layout.accept_file(number))
+    if os.path.isfile(accept) and store.accepted(folder.path, version) is None:
+        yield Finding(accept, "leftover", "it accepts no code for the version that is here")
 
 
 def _is_intact(store: DiskStore, folder: str, name: str, version: Version) -> bool:

@@ -20,11 +20,10 @@ from taskproc.kernel.rebuild import order_of
 from taskproc.store import layout
 from taskproc.store.base import Claim, Facts, Pick, Place, Version
 from taskproc.store.codec import comment_member, compress, footer_member, read_comment, store_form
-from taskproc.store.files import Files, Folder
+from taskproc.store.files import Folder
 from taskproc.store.folder import CacheFolder
 from taskproc.store.record import about, content_of
 
-LONG_ENOUGH = 0.02   # seconds of work that are worth the half millisecond of an fsync
 EMPTY_CLAIM = 1.0    # seconds for which a claim is seen without a head until it counts as dead
 _TRIES = 100
 
@@ -48,7 +47,7 @@ class DiskAttempt:
         """The data directory of this attempt; see Attempt.directory."""
         if self._directory is None:
             self._directory = Path(self._path, layout.data_folder(self.number))
-            self._files.makedirs(str(self._directory))
+            self._store.make_folder(str(self._directory))
         return self._directory
 
     def log(self, stream: str) -> Path:
@@ -87,8 +86,8 @@ class DiskAttempt:
         )
         record = comment_member(content_of(version))
         self._files.append(self._handle, payload)
-        self._files.append(self._handle, record + footer_member(record))
-        if facts.seconds >= LONG_ENOUGH:
+        self._files.append(self._handle, record + footer_member(record, self._store.key))
+        if self._store.rules.flushes(facts.seconds):
             self._files.sync(self._handle)
         return version if self._rename(layout.result_file(self.number)) else None
 
@@ -140,11 +139,19 @@ class DiskAttempt:
         try:
             self._files.rename(self._folder, layout.claim_file(self.number), name)
             renamed = True
+            if self._store.rules.durability == "full":
+                self._sync_folder()
         except FileNotFoundError:
             renamed = False
         mine = self._is_there(name) if renamed else self._was_renamed(name)
         self.release()
         return mine
+
+    def _sync_folder(self) -> None:
+        try:
+            self._files.sync_folder(self._folder)
+        except OSError:
+            pass  # it is published: the loss of power may still cost the work, and never the truth
 
     def _is_there(self, name: str) -> bool:
         # By path, not by descriptor: after a clear it lies in the trash, and was published to nobody.
@@ -183,7 +190,7 @@ def claim(store: CacheFolder, place: Place, arguments: str, pick: Pick, *, force
 def _try_claim(store: CacheFolder, place: Place, arguments: str, pick: Pick, forced: bool) -> Claim | None:
     """One try; None if something moved meanwhile and it must be begun anew."""
     files = store.files
-    folder = _open_place(files, layout.place_path(store.root, place))
+    folder = _open_place(store, layout.place_path(store.root, place))
     try:
         attempt = _make_claim(store, place, folder, arguments, forced)
         if not isinstance(attempt, DiskAttempt):
@@ -202,8 +209,9 @@ def _try_claim(store: CacheFolder, place: Place, arguments: str, pick: Pick, for
         files.close_folder(folder)
 
 
-def _open_place(files: Files, path: str) -> Folder:
+def _open_place(store: CacheFolder, path: str) -> Folder:
     """The folder of a place, made if there is none. FileNotFoundError if it was cleared meanwhile."""
+    files = store.files
     try:
         return files.open_folder(path)
     except FileNotFoundError:
@@ -211,9 +219,14 @@ def _open_place(files: Files, path: str) -> Folder:
     try:
         files.mkdir(path)
     except FileNotFoundError:
-        files.makedirs(os.path.dirname(path))
+        store.make_folder(os.path.dirname(path))
         files.mkdir(path)
-    return files.open_folder(path)
+    folder = files.open_folder(path)
+    if store.rules.durability == "full":
+        while path != store.root:
+            path = os.path.dirname(path)
+            files.sync_folder(path)
+    return folder
 
 
 def _make_claim(

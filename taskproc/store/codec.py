@@ -5,7 +5,7 @@ A result file is a row of gzip members, so that `gzip -dc FILE` is the pickle an
     [head]     empty; its comment says whose attempt it is: token, number, key
     [payload]  the pickle, compressed
     [record]   empty; its comment is the record, JSON
-    [footer]   empty; its extra field is length and SHA-256 of the record: 66 bytes, always
+    [footer]   empty; its extra field is length and SHA-256 or HMAC-SHA256 of the record: 66 bytes, always
 
 gzip's own CRC guards nothing here: an unpickler stops at its last opcode and never reads that far.
 """
@@ -26,12 +26,14 @@ from typing import Any
 from taskproc.errors import CorruptedResult, MissingResult, UnstorableResult
 from taskproc.modules import find_object, is_findable, object_name, runs_as_main
 from taskproc.store.culprit import culprit
+from taskproc.store.keys import Key
 
 FOOTER = 66
 _MAGIC = b"\x1f\x8b\x08"
 _EXTRA, _COMMENT = 4, 16
 _REST = b"\x00\x00\x00\x00\x02\xff"          # no time, slowest, unknown system: the same bytes everywhere
 _NOTHING = b"\x03\x00" + bytes(8)            # an empty deflate stream, its CRC and its size
+_PLAIN, _SIGNED = b"TP", b"TS"               # ids of a footer's extra field
 
 _root: ContextVar[str] = ContextVar("taskproc_cache_root", default="")
 
@@ -56,10 +58,11 @@ def read_comment(member: bytes) -> dict[str, Any]:
     return content
 
 
-def footer_member(record: bytes) -> bytes:
-    """The last 66 bytes of a result: length and SHA-256 of the record member."""
-    content = len(record).to_bytes(8, "little") + hashlib.sha256(record).digest()
-    field = b"TP" + len(content).to_bytes(2, "little") + content
+def footer_member(record: bytes, key: Key | None = None) -> bytes:
+    """The last 66 bytes of a result: length and SHA-256 of the record member, or its HMAC-SHA256 under a key."""
+    digest = hashlib.sha256(record).digest() if key is None else key.sign(record)
+    content = len(record).to_bytes(8, "little") + digest
+    field = (_PLAIN if key is None else _SIGNED) + len(content).to_bytes(2, "little") + content
     return _MAGIC + bytes([_EXTRA]) + _REST + len(field).to_bytes(2, "little") + field + _NOTHING
 
 
@@ -68,6 +71,11 @@ def record_length(footer: bytes) -> int:
     if len(footer) != FOOTER or footer[:4] != _MAGIC + bytes([_EXTRA]):
         raise ValueError("no footer")
     return int.from_bytes(footer[16:24], "little")
+
+
+def is_signed(footer: bytes) -> bool:
+    """Whether a footer says that it is an HMAC."""
+    return footer[12:14] == _SIGNED
 
 
 def compress(content: bytes, level: int) -> bytes:

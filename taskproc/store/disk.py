@@ -7,17 +7,18 @@ killed at any moment. The full description is docs/storage.md.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from taskproc.errors import CacheError, CorruptedResult, MissingResult
-from taskproc.store import claims, layout
+from taskproc.store import accepting, claims, layout, sources
 from taskproc.store.base import Claim, Pick, Place, Version
 from taskproc.store.codec import stored_value
 from taskproc.store.files import Folder
-from taskproc.store.folder import UNREADABLE, CacheFolder
+from taskproc.store.folder import UNREADABLE, CacheFolder, Untrusted
+from taskproc.store.retire import retire
 
 
 class DiskStore(CacheFolder):
@@ -44,15 +45,18 @@ class DiskStore(CacheFolder):
         try:
             handle = self.files.read_only(os.path.dirname(version.path), os.path.basename(version.path))
             try:
+                self.owned_size(handle)
                 return self.files.read(handle, version.size + 1, 0)
             finally:
                 self.files.close(handle)
-        except OSError as error:
+        except (OSError, Untrusted) as error:
             raise MissingResult(f"result {version.path} cannot be read: {error}") from error
 
     def _quarantine(self, version: Version) -> bool:
         """Move a damaged version to bad.<n>. False: it was cleared meanwhile, and a good one has its name now."""
         number = version.record.number
+        if self.rules.refusal:
+            return True
         try:
             # One descriptor for both: after a clear the path leads to another folder, where numbers begin anew
             folder = self.files.open_folder(os.path.dirname(version.path))
@@ -74,10 +78,11 @@ class DiskStore(CacheFolder):
             raise  # one that comes under this name from now on is not ours to move
         except UNREADABLE:
             return False
-        return (now.head_digest, now.digest) != (version.head_digest, version.digest)
+        return not _is_same(now, version)
 
     def claim(self, place: Place, arguments: str, pick: Pick, *, forced: bool = False) -> Claim:
         """The right to make the next version; see Store.claim."""
+        self.rules.allow_writing()
         return claims.claim(self, place, arguments, pick, forced=forced)
 
     def resume(self, place: Place, number: int) -> claims.DiskAttempt | None:
@@ -98,7 +103,7 @@ class DiskStore(CacheFolder):
         last = layout.highest(found)
         number = last if last in found["claim"] and claims.is_held(self, path, last) else last + 1
         directory = os.path.join(path, layout.data_folder(found["result"][0] if found["result"] else number))
-        _try(lambda: self.files.makedirs(directory))
+        _try(lambda: self.make_folder(directory))
         return Path(directory)
 
     def log_path(self, place: Place, stream: str) -> Path:
@@ -109,9 +114,43 @@ class DiskStore(CacheFolder):
         """What the newest attempt printed to `stream`; the file is made, empty, if it can be."""
         path = self.log_path(place, stream)
         if not path.exists():
-            _try(lambda: self.files.makedirs(str(path.parent)))
-            _try(path.touch)
+            _try(lambda: self._make_empty(path))
         return path
+
+    def _make_empty(self, path: Path) -> None:
+        self.make_folder(str(path.parent))
+        path.touch()
+
+    def retire(self, in_use: Mapping[Place, int]) -> None:
+        """Forget older versions; see Store.retire."""
+        retire(self, in_use)
+
+    def accept(self, place: Place, version: Version, code: str) -> None:
+        """Declare `version` good for other code; see Store.accept. Of two who accept at once one may be lost."""
+        self.rules.allow_writing()
+        number = version.record.number
+        try:
+            folder = self.files.open_folder(layout.place_path(self.root, place))
+            try:
+                now = self.read_version(folder, place, number)
+                if not _is_same(now, version):
+                    raise MissingResult(f"result {version.path} was cleared, and computed anew")
+                codes = (self.accepted(folder, now) or frozenset()) | {code}
+                self.put(folder, layout.accept_file(number), accepting.encode(now, codes, self.key))
+            finally:
+                self.files.close_folder(folder)
+        except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError) as error:
+            raise MissingResult(f"result {version.path} is not there any more: {error}") from error
+        except OSError as error:
+            raise CacheError(f"cannot write to cache {self.root!r}: {error}") from error
+
+    def keep_code(self, name: str, digest: str, content: Mapping[str, object]) -> None:
+        """Keep what a digest of code stands for; see Store.keep_code."""
+        sources.keep(self, name, digest, content)
+
+    def code(self, name: str, digest: str) -> Mapping[str, Any] | None:
+        """What was kept of some code; see Store.code."""
+        return sources.read(self, name, digest)
 
     def clear(self, place: Place) -> bool:
         """Forget all of `place`; see Store.clear."""
@@ -121,36 +160,20 @@ class DiskStore(CacheFolder):
         """Forget every result of a class; see Store.clear_all."""
         return self._forget(layout.class_path(self.root, name))
 
-    def keep_code(self, name: str, digest: str, content: Mapping[str, object]) -> None:
-        """Placeholder."""
-        path = os.path.join(layout.class_path(self.root, name), "code", f"{digest}.json")
-        if not os.path.exists(path):
-            self.files.makedirs(os.path.dirname(path))
-            self.files.write_text(path, json.dumps(content))
-
-    def code(self, name: str, digest: str) -> Mapping[str, object] | None:
-        """Placeholder."""
-        try:
-            with open(os.path.join(layout.class_path(self.root, name), "code", f"{digest}.json")) as file:
-                found: Mapping[str, object] = json.load(file)
-                return found
-        except (OSError, ValueError):
-            return None
-
-    def accept(self, place: Place, version: Version, code: str) -> None:
-        """Placeholder."""
-        path = os.path.join(layout.place_path(self.root, place), f"accept.{version.record.number}.json")
-        self.files.write_text(path, json.dumps({"codes": [*version.record.accepted, code]}))
-
     def _forget(self, path: str) -> bool:
+        self.rules.allow_writing()
         try:
             return self.discard(path)
         except OSError as error:
             raise CacheError(f"cannot clear in cache {self.root!r}: {error}") from error
 
 
+def _is_same(one: Version, other: Version) -> bool:
+    return (one.head_digest, one.digest) == (other.head_digest, other.digest)
+
+
 def _try(change: Callable[[], object]) -> None:
     try:
         change()
-    except OSError:
+    except (OSError, CacheError):
         pass  # a read-only cache still tells where things would be

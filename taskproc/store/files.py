@@ -38,21 +38,26 @@ class Files:
         """Names in a folder, in no order."""
         return os.listdir(folder)
 
-    def scandir(self, path: str) -> list[os.DirEntry[str]]:
+    def scandir(self, folder: Folder) -> list[os.DirEntry[str]]:
         """Entries of a directory, in no order; empty if there is none."""
         try:
-            with os.scandir(path) as entries:
+            with os.scandir(folder) as entries:
                 return list(entries)
         except (FileNotFoundError, NotADirectoryError):
             return []
 
     def open_folder(self, path: str) -> Folder:
-        """Hold a directory by descriptor, where the system can."""
+        """Hold a directory by descriptor, where the system can; never that which a link leads to."""
         if not _HAS_FOLDERS:
             if not os.path.isdir(path):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
             return path
-        return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError as error:
+            if error.errno == errno.ELOOP:  # some systems say so of a link
+                raise NotADirectoryError(errno.ENOTDIR, "is a link, not a folder", path) from None
+            raise
 
     def close_folder(self, folder: Folder) -> None:
         """Let go of it."""
@@ -75,9 +80,10 @@ class Files:
         """Open an existing regular file for reading; never follows a link, never waits for a pipe's other end."""
         return _regular(_open(folder, name, _READ), name)
 
-    def size(self, handle: int) -> int:
-        """Bytes in an open file."""
-        return os.fstat(handle).st_size
+    def size_and_owner(self, handle: int) -> tuple[int, int]:
+        """Bytes in an open file, and whose it is."""
+        status = os.fstat(handle)
+        return status.st_size, status.st_uid
 
     def modified(self, handle: int) -> int:
         """When it was last changed, by the clock of its file system: to tell files apart, not to be compared."""
@@ -114,6 +120,17 @@ class Files:
         """Wait until an open file is on the disk."""
         os.fsync(handle)
 
+    def sync_folder(self, folder: Folder) -> None:
+        """Wait until the names in a folder are on the disk; does nothing where the system cannot."""
+        if not _HAS_FOLDERS:
+            return
+        handle = folder if isinstance(folder, int) else os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            if handle != folder:
+                os.close(handle)
+
     def close(self, handle: int) -> None:
         """Close an open file; on a network folder this is where a write may fail."""
         os.close(handle)
@@ -129,6 +146,14 @@ class Files:
         path, at = _at(folder, name)
         try:
             os.unlink(path, dir_fd=at)
+        except FileNotFoundError:
+            pass
+
+    def move_out(self, folder: Folder, name: str, new: str) -> None:
+        """Rename what is in a folder to a path elsewhere; it is no error if it is gone."""
+        path, at = _at(folder, name)
+        try:
+            os.rename(path, new, src_dir_fd=at)
         except FileNotFoundError:
             pass
 

@@ -1,22 +1,35 @@
 """A cache folder as it lies there: the versions in it, read record by record, and the trash."""
 from __future__ import annotations
 
-import json
+import functools
+import hmac
 import os
 import uuid
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from taskproc.store import layout
+from taskproc.errors import CacheError
+from taskproc.store import accepting, layout
 from taskproc.store.base import Place, Version
-from taskproc.store.codec import FOOTER, footer_member, read_comment, record_length
+from taskproc.store.codec import FOOTER, footer_member, is_signed, read_comment, record_length
 from taskproc.store.files import Files, Folder
+from taskproc.store.keys import Key
 from taskproc.store.marks import Witness
 from taskproc.store.record import version_of
+from taskproc.store.rules import Rules
 
 _TAIL = 4096  # most records fit: one read gets record and footer
 UNREADABLE = (OSError, ValueError, KeyError, TypeError)  # what reading a damaged, foreign or retired file may raise
+
+
+class Untrusted(ValueError):
+    """A file that may be whole, and is not believed: `foreign`, `unsigned`, or `signed` where no key was given."""
+
+    def __init__(self, kind: str, text: str):
+        super().__init__(text)
+        self.kind = kind
 
 
 class CacheFolder:
@@ -25,13 +38,23 @@ class CacheFolder:
     Args:
         root: absolute path of the cache.
         token: of the run in whose name claims are made; only claims need one.
+
+    Attributes:
+        passed_over: place → why its newest result was passed over when it was looked at last, if it was.
     """
 
-    def __init__(self, root: str, token: str = "", files: Files | None = None):
+    def __init__(self, root: str, token: str = "", files: Files | None = None, rules: Rules | None = None):
         self.root = root
         self.token = token
         self.files = files or Files()
+        self.rules = rules or Rules()
         self.witness = Witness(root)
+        self.passed_over: dict[Place, str] = {}
+
+    @functools.cached_property
+    def key(self) -> Key | None:
+        """What results are signed with. CacheError if it is needed and cannot be used."""
+        return None if self.rules.key_file is None else Key(self.rules.key_file, self.rules.owners)
 
     def look(self, place: Place) -> Iterator[Version]:
         """Published versions, newest first; see Store.look."""
@@ -41,34 +64,89 @@ class CacheFolder:
         except (FileNotFoundError, NotADirectoryError):
             return
         try:
-            yield from self.versions(folder, place, self.files.listdir(folder))
+            yield from self.versions(folder, place, self.files.listdir(folder), warns=True)
         finally:
             self.files.close_folder(folder)
 
-    def versions(self, folder: Folder, place: Place, names: list[str]) -> Iterator[Version]:
-        """The readable versions among the `names` of an open folder, newest first."""
+    def versions(self, folder: Folder, place: Place, names: list[str], *, warns: bool = False) -> Iterator[Version]:
+        """The readable versions among the `names` of an open folder, newest first; `warns` of those not believed."""
+        self.passed_over.pop(place, None)
         for number in layout.numbers(names)["result"]:
             try:
-                yield self.read_version(folder, place, number)
-            except UNREADABLE:
-                continue  # damaged, foreign or just retired: not a version of this place; `check` tells of it
+                version = self.read_version(folder, place, number)
+            except FileNotFoundError:
+                continue  # just retired, or moved aside by another reader
+            except UNREADABLE as error:
+                # damaged or foreign: not a version of this place; `check` tells of it
+                text = f"{layout.result_file(number)} is passed over: {error}"
+                self.passed_over.setdefault(place, text)
+                if warns and isinstance(error, Untrusted):
+                    self._warn(place, text)
+                continue
+            if layout.accept_file(number) in names:
+                accepted = self.accepted(folder, version) or frozenset()
+                version = replace(version, record=replace(version.record, accepted=accepted))
+            yield version
+
+    def _warn(self, place: Place, text: str) -> None:
+        # Once per program: a cache of ten thousand foreign results has one story to tell
+        if self.root not in _warned:
+            _warned.add(self.root)
+            where = os.path.join(layout.place_path(self.root, place), text)
+            warnings.warn(f"{where}. So may others be: `check` lists them", RuntimeWarning, stacklevel=2)
 
     def read_version(self, folder: Folder, place: Place, number: int) -> Version:
         """Version `number` of an open folder. Raises one of UNREADABLE."""
         path = os.path.join(layout.place_path(self.root, place), layout.result_file(number))
-        version = version_of(place, path, self.record(folder, number))
-        accepted = os.path.join(layout.place_path(self.root, place), f"accept.{number}.json")
-        if not os.path.exists(accepted):
-            return version
-        with open(accepted) as file:
-            codes = frozenset(json.load(file)["codes"])
-        return replace(version, record=replace(version.record, accepted=codes))
+        return version_of(place, path, self.record(folder, number))
+
+    def accepted(self, folder: Folder, version: Version) -> frozenset[str] | None:
+        """Digests of other code that was accepted for a version; None if its accept file is gone or not good for it."""
+        try:
+            text = self.small(folder, layout.accept_file(version.record.number), accepting.LONGEST)
+        except UNREADABLE:
+            return None
+        return accepting.decode(text, version, self.key)
+
+    def small(self, folder: Folder, name: str, longest: int) -> bytes:
+        """All of a small file. Raises one of UNREADABLE, also if it is larger than `longest`, or not to be trusted."""
+        handle = self.files.read_only(folder, name)
+        try:
+            if self.owned_size(handle) > longest:
+                raise ValueError(f"{name} is too large")
+            return self.files.read(handle, longest, 0)
+        finally:
+            self.files.close(handle)
+
+    def put(self, folder: Folder, name: str, content: bytes) -> None:
+        """Make a small file appear whole, in place of what has its name."""
+        temporary = f".{name}.{uuid.uuid4().hex}.tmp"
+        handle = self.files.make(folder, temporary)
+        try:
+            try:
+                self.files.append(handle, content)
+                if self.rules.durability != "none":
+                    self.files.sync(handle)
+            finally:
+                self.files.close(handle)
+            self.files.rename(folder, temporary, name)
+        except OSError:
+            self.files.unlink(folder, temporary)
+            raise
+
+    def owned_size(self, handle: int) -> int:
+        """Bytes in an open file; Untrusted if it is somebody's whose files do not count."""
+        size, owner = self.files.size_and_owner(handle)
+        if not self.rules.trusts(owner):
+            text = f"it belongs to another user (uid {owner}); if you trust him, say Cache(..., shared=True)"
+            raise Untrusted("foreign", text)
+        return size
 
     def record(self, folder: Folder, number: int) -> dict[str, Any]:
         """What the record of a published version says, whosever it is. Raises one of UNREADABLE."""
         handle = self.files.read_only(folder, layout.result_file(number))
         try:
-            size = self.files.size(handle)
+            size = self.owned_size(handle)
             tail = self.files.read(handle, min(size, _TAIL), max(0, size - _TAIL))
             length = record_length(tail[-FOOTER:])
             if length + FOOTER > size:
@@ -78,12 +156,22 @@ class CacheFolder:
         finally:
             self.files.close(handle)
         record, footer = tail[-FOOTER - length : -FOOTER], tail[-FOOTER:]
-        if footer_member(record) != footer:
-            raise ValueError("record and footer do not match")
+        self._verify(record, footer)
         content = read_comment(record)
         if content["n"] != number or content["size"] + length + FOOTER != size:
             raise ValueError("the record is of another file")
         return content
+
+    def _verify(self, record: bytes, footer: bytes) -> None:
+        """Untrusted or ValueError if `footer` is not that of this record, made with our key if we have one."""
+        if self.key is None and is_signed(footer):
+            raise Untrusted("signed", "it is signed, and no key_file was given to verify it with")
+        if self.key is not None and not is_signed(footer):
+            raise Untrusted("unsigned", "it is not signed, and a key_file was given")
+        if not hmac.compare_digest(footer_member(record, self.key), footer):
+            if self.key is not None:
+                raise Untrusted("unsigned", "it was signed with another key, or damaged since")
+            raise ValueError("record and footer do not match")
 
     def highest(self, place: Place) -> int:
         """The highest number in use at `place`, 0 if none. One listing."""
@@ -93,17 +181,32 @@ class CacheFolder:
         """What a directory has in it; empty if there is none."""
         return [entry.name for entry in self.files.scandir(path)]
 
+    def make_folder(self, path: str) -> None:
+        """Make a directory of the cache with its parents, or find it there; CacheError if the cache itself is gone."""
+        self.rules.allow_writing()
+        if not os.path.isdir(self.root):
+            raise CacheError(f"cache folder {self.root!r} was removed or renamed while it was in use")
+        self.files.makedirs(path)
+
     def discard(self, path: str) -> bool:
         """Move a path into the trash, and empty that unless a run is at work on the cache."""
-        trash = os.path.join(self.root, "trash")
         if not os.path.lexists(path):
             return False
-        self.files.makedirs(trash)
-        moved = self.files.move(path, os.path.join(trash, uuid.uuid4().hex))
-        if not self.witness.others():
-            for entry in self.files.scandir(trash):
-                self.files.remove_tree(entry.path)
+        moved = self.files.move(path, self.new_trash())
+        self.empty_trash()
         return moved
+
+    def new_trash(self) -> str:
+        """A path in the trash that nothing has."""
+        trash = os.path.join(self.root, "trash")
+        self.make_folder(trash)
+        return os.path.join(trash, uuid.uuid4().hex)
+
+    def empty_trash(self, own: str = "") -> None:
+        """Remove what was moved aside, unless a run other than `own` is at work: its tasks may read what lies there."""
+        if not self.witness.others(own):
+            for entry in self.files.scandir(os.path.join(self.root, "trash")):
+                self.files.remove_tree(entry.path)
 
     def places(self) -> Iterator[tuple[str, int]]:
         """Name and id of everything that has a folder; see Store.places."""
@@ -111,3 +214,6 @@ class CacheFolder:
             for task in self.files.scandir(os.path.join(entry.path, "results")):
                 if task.name.isascii() and task.name.isdigit() and task.is_dir(follow_symlinks=False):
                     yield layout.task_name(entry.name), int(task.name)
+
+
+_warned: set[str] = set()

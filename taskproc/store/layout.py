@@ -1,7 +1,9 @@
 """Names inside a cache: which file is what, and how a task name becomes a folder name.
 
     <cache>/<task name>/results/<id>/{args.json, claim.<n>, result.<n>.pkl.gz, failed.<n>, bad.<n>, data.<n>/,
-                                      stdout.<n>.txt, stderr.<n>.txt, stdout_caller.<n>.txt, stderr_caller.<n>.txt}
+                                      stdout.<n>.txt, stderr.<n>.txt, stdout_caller.<n>.txt, stderr_caller.<n>.txt,
+                                      accept.<n>.json}
+    <cache>/<task name>/code/<digest>.json
 """
 from __future__ import annotations
 
@@ -15,6 +17,10 @@ from taskproc.store.base import Place
 
 FORMAT = 1
 ARGUMENTS = "args.json"
+_DIGEST = re.compile(r"[0-9a-f]{16,128}")
+_BESIDE = re.compile(r"(data|stdout|stderr|stdout_caller|stderr_caller|accept)\.([1-9][0-9]{0,17})(\.txt|\.json)?")
+_ENDS = {"data": None, "accept": ".json"}
+_TEMPORARY = re.compile(r"\.(?:accept\.[0-9]{1,18}|[0-9a-f]{16,128})\.json\.[0-9a-f]{32}\.tmp")
 _NUMBERED = re.compile(r"(claim|result|failed|bad)\.([1-9][0-9]{0,17})(\.pkl\.gz)?")
 _OWN = frozenset({"run", "trash", "inputs", "taskproc.json", "cachedir.tag"})  # some file systems ignore case
 _LONGEST = 100  # bytes of a folder name; most file systems allow 255, some encrypted ones 143
@@ -83,3 +89,40 @@ def log_file(stream: str, number: int) -> str:
 def data_folder(number: int) -> str:
     """Files of an attempt."""
     return f"data.{number}"
+
+
+def accept_file(number: int) -> str:
+    """Other code that a version is good for."""
+    return f"accept.{number}.json"
+
+
+def code_path(root: str, name: str) -> str:
+    """Folder of what digests of a class's code stand for."""
+    return os.path.join(class_path(root, name), "code")
+
+
+def code_file(digest: str) -> str:
+    """What one digest stands for; ValueError if it is no digest in hexadecimal."""
+    if not _DIGEST.fullmatch(digest):
+        raise ValueError(f"not the digest of any code: {digest!r}")
+    return f"{digest}.json"
+
+
+def is_code_file(name: str) -> bool:
+    """Whether a file is named as code_file() names it."""
+    stem, dot, kind = name.partition(".")
+    return dot + kind == ".json" and _DIGEST.fullmatch(stem) is not None
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file is one that was to be renamed when it was whole, and is not by now if its maker died."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+def beside(name: str) -> tuple[str, int] | None:
+    """Kind and number of what lies beside the attempts: data (a folder), the logs, accept; None if it is none of them.
+    """
+    match = _BESIDE.fullmatch(name)
+    if match is None or match[3] != _ENDS.get(match[1], ".txt"):
+        return None
+    return match[1], int(match[2])

@@ -31,15 +31,20 @@ _TOKEN = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 
 class Mark:
-    """A run of our own: registered when made, until `close`. Its token is in every claim it makes."""
+    """A run of our own: registered when made, until `close`. Its token is in every claim it makes.
 
-    def __init__(self, root: str):
+    Its folder is for what it sends to its own far ends, who unpickle it: nobody else may look into it. In a cache that
+    is not shared nobody else may put another one in its place either.
+    """
+
+    def __init__(self, root: str, *, shared: bool = False):
         self.token = uuid.uuid4().hex
         self.path = os.path.join(root, "run", self.token)
         self.folder = Path(f"{self.path}.d")
         self._count = 0
         try:
-            self.folder.mkdir(parents=True)
+            self.folder.parent.mkdir(0o777 if shared else 0o755, parents=True, exist_ok=True)
+            self.folder.mkdir(0o700)
             self._handle = self._register(f"{self.path}.new")
         except OSError as error:
             self._remove()

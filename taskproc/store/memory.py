@@ -10,8 +10,9 @@ import secrets
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from taskproc.errors import MissingResult
 from taskproc.kernel.model import Elsewhere, Record, Stamp
@@ -34,6 +35,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._shelves: dict[Place, _Shelf] = {}
+        self._code: dict[tuple[str, str], Mapping[str, object]] = {}
         self._lock = threading.Lock()
         self._folders = tempfile.TemporaryDirectory(prefix="taskproc-")
 
@@ -48,7 +50,7 @@ class MemoryStore:
         """The value of a version; see Store.load."""
         shelf = self._shelves.get(version.place, _Shelf())
         kept = shelf.versions.get(version.record.number)
-        if kept is None or kept[0] != version:
+        if kept is None or not _is_same(kept[0], version):
             raise MissingResult(f"result {version.path} is not there any more")
         try:
             return loads(kept[1])
@@ -70,6 +72,33 @@ class MemoryStore:
             nonce = secrets.token_hex(16) if forced or newest is None else newest.record.nonce
             return MemoryAttempt(self, place, shelf, nonce)
 
+    def retire(self, in_use: Mapping[Place, int]) -> None:
+        """Forget older versions, but for one; see Store.retire."""
+        with self._lock:
+            for place, number in in_use.items():
+                versions = self._shelves.get(place, _Shelf()).versions
+                others = sorted((other for other in versions if other != number), reverse=True)
+                for old in others[1:] if number in versions else ():
+                    del versions[old]
+
+    def accept(self, place: Place, version: Version, code: str) -> None:
+        """Declare `version` good for other code; see Store.accept."""
+        with self._lock:
+            versions = self._shelves.get(place, _Shelf()).versions
+            kept = versions.get(version.record.number)
+            if kept is None or not _is_same(kept[0], version):
+                raise MissingResult(f"result {version.path} is not there any more")
+            record = replace(kept[0].record, accepted=kept[0].record.accepted | {code})
+            versions[version.record.number] = (replace(kept[0], record=record), kept[1])
+
+    def keep_code(self, name: str, digest: str, content: Mapping[str, object]) -> None:
+        """Keep what a digest of code stands for; see Store.keep_code."""
+        self._code[name, digest] = content
+
+    def code(self, name: str, digest: str) -> Mapping[str, Any] | None:
+        """What was kept of some code; see Store.code."""
+        return self._code.get((name, digest))
+
     def clear(self, place: Place) -> bool:
         """Forget all of `place`; see Store.clear."""
         with self._lock:
@@ -81,6 +110,8 @@ class MemoryStore:
             gone = [place for place in self._shelves if place.name == name]
             for place in gone:
                 del self._shelves[place]
+            for known in [known for known in self._code if known[0] == name]:
+                del self._code[known]
             return bool(gone)
 
     def places(self) -> Iterator[tuple[str, int]]:
@@ -112,7 +143,7 @@ class MemoryAttempt:
         stamp = Stamp(order_of(self._nonce, facts.needs), f"{digest}+{secrets.token_hex(8)}" if has_files else digest)
         record = Record(self.number, self._nonce, stamp, facts.code, dict(facts.needs), dict(facts.settings))
         path = f"memory:{self._place.key}/{self.number}"
-        version = Version(self._place, path, record, size=len(content), digest=digest)
+        version = Version(self._place, path, record, head_digest=self._nonce, size=len(content), digest=digest)
         with self._store._lock:
             self._shelf.held, self._ended = False, True
             if self._store._shelves.get(self._place) is not self._shelf:
@@ -129,3 +160,7 @@ class MemoryAttempt:
         with self._store._lock:
             if not self._ended:
                 self._shelf.held, self._ended = False, True
+
+
+def _is_same(one: Version, other: Version) -> bool:
+    return (one.record.number, one.record.stamp, one.digest) == (other.record.number, other.record.stamp, other.digest)

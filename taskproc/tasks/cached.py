@@ -30,7 +30,7 @@ from taskproc.kernel.plan import Plan
 from taskproc.run.foreign import ForeignJob
 from taskproc.run.lifeline import Main
 from taskproc.run.prefix import PrefixedJob
-from taskproc.store.base import Version
+from taskproc.store.base import Place, Version
 from taskproc.store.claims import DiskAttempt
 from taskproc.store.contents import Contents
 from taskproc.store.disk import DiskStore
@@ -167,6 +167,8 @@ class GraphWork:
         assert stale is not None, "no version without a reason [this is a bug]"
         if stale.reason.kind == "forced" and key not in self.forced:
             stale = Stale(Reason("unreadable", "its result could not be read"))
+        if stale.reason.kind == "new" and (text := self.store.passed_over.get(identity.place)):
+            stale = Stale(Reason("unreadable", text))
         self.reasons[key] = stale.reason
         return stale
 
@@ -237,8 +239,9 @@ class GraphWork:
     def _begin(self) -> None:
         """Register the run, when it is known that there is something to run."""
         if self._mark is None:
-            self._mark = Mark(self.store.root)
-            self.store = DiskStore(self.store.root, self._mark.token, self.store.files)
+            self.store.rules.allow_writing()
+            self._mark = Mark(self.store.root, shared=self.store.rules.shared)
+            self.store = DiskStore(self.store.root, self._mark.token, self.store.files, self.store.rules)
 
     @property
     def mark(self) -> Mark:
@@ -264,6 +267,7 @@ class GraphWork:
             captures=self.captures or key in self.commands,
             made=frozenset(self._made.intersection(self.graph.needs[key])),
             slots=slots or {},
+            rules=self.store.rules,
         )
 
     def job(self, ticket: Ticket[str]) -> Callable[[], Outcome[str]]:
@@ -324,7 +328,15 @@ class GraphWork:
         for attempt in self._claimed.values():
             attempt.fail({"kind": "interrupted", "error": "the run ended before it was started"})
         if self._mark is not None:
-            self._mark.close()
+            try:
+                self.store.retire(self._replaced())
+            finally:
+                self._mark.close()
+
+    def _replaced(self) -> dict[Place, int]:
+        """Where this run made a version that is not the first one → its number."""
+        made = [self.versions[key] for key in self._made]
+        return {version.place: version.record.number for version in made if version.record.number > 1}
 
 
 @dataclass(frozen=True)

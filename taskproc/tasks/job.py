@@ -25,6 +25,7 @@ from taskproc.store.claims import DiskAttempt
 from taskproc.store.codec import dumps, loads
 from taskproc.store.contents import signs_of
 from taskproc.store.disk import DiskStore
+from taskproc.store.rules import Rules
 from taskproc.tasks import reading
 from taskproc.tasks.future import Upstream
 from taskproc.tasks.naming import Identity, arguments_text
@@ -55,6 +56,7 @@ class TaskJob:
         slots: label → name of the slot that the task has.
         process: id of the process that drives the run.
         settings, untracked: what else the result is made from; see Facts.
+        rules: how the cache is kept.
     """
 
     task: Any
@@ -73,10 +75,11 @@ class TaskJob:
     process: int = field(default_factory=os.getpid)
     settings: Mapping[str, str] = field(default_factory=dict)
     untracked: tuple[str, ...] = ()
+    rules: Rules = field(default_factory=Rules)
 
     def __call__(self) -> Outcome[str]:
         """Run it, and tell how it ended; raises nothing but a KeyboardInterrupt of the main thread."""
-        store = DiskStore(self.root, self.token)
+        store = DiskStore(self.root, self.token, rules=self.rules)
         try:
             claimed = store.resume(self.place, self.number) if self.number else self.claim(store)
         except Exception as error:  # noqa: BLE001  # the claim may fail in any way; it is told as the task's failure
@@ -131,7 +134,7 @@ class TaskJob:
 
     def _cache(self) -> AbstractContextManager[object]:
         """Tasks may be built, and run, inside a task: in the same cache."""
-        return in_force(self.task._taskproc.cache or Cache(self.root))
+        return in_force(self.task._taskproc.cache or Cache.under(self.rules, self.root))
 
     def _capture(self, attempt: DiskAttempt) -> AbstractContextManager[object]:
         if not self.captures:

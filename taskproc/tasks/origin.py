@@ -63,6 +63,7 @@ def record_origin(folder: Path) -> Origin:
     if not defined:
         return Origin(main_name(), "", os.getpid(), scripts)
     path = folder / "main.pkl"
+    path.touch(0o600)
     path.write_bytes(pickle.dumps(_by_value(defined)))
     return Origin(main_name(), str(path), os.getpid(), scripts)
 

@@ -357,7 +357,7 @@ def test_bad_options_are_refused_before_anything_starts(cache: Cache, caplog: py
 
 
 def test_a_cache_that_cannot_be_used_says_so(tmp_path: Path) -> None:
-    """A file, a folder below a file, a newer format."""
+    """A file, a folder below a file; a newer format, as soon as there is something to write."""
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(CacheError, match="file"), Cache(path):
@@ -365,8 +365,9 @@ def test_a_cache_that_cannot_be_used_says_so(tmp_path: Path) -> None:
 
     (tmp_path / "newer").mkdir()
     (tmp_path / "newer" / "taskproc.json").write_text('{"format": 99}')
-    with pytest.raises(CacheError, match=r"format 99.*update taskproc"), Cache(tmp_path / "newer"):
-        pass
+    with Cache(tmp_path / "newer"), pytest.raises(CacheError, match=r"format 99.*update taskproc"):
+        Choose(1, 1).run_graph(executor=LocalExecutor(), show_progress=False)
+    assert ["taskproc.json"] == os.listdir(tmp_path / "newer")
 
 
 def test_a_class_without_run_task_is_refused(cache: Cache) -> None:

@@ -20,10 +20,10 @@ from tests.protocol.steps import Protocol
 from tests.protocol.world import ENDS, State
 
 PLACE = Place("module.Task", 7, "0123456789abcdef" * 4)
-FACTS = Facts(code={}, needs={})
+FACTS = Facts(code="", needs={})
 # What others cannot see, or what decides nothing
 PRIVATE = frozenset(
-    "close close_folder same_folder identity modified size read sync scandir makedirs write_text".split()
+    "close close_folder same_folder identity modified size size_and_owner read sync scandir makedirs write_text".split()
 )
 
 

@@ -24,7 +24,9 @@ OTHER = Place("module.Task", 8, "fedcba9876543210" * 4)
 ARGUMENTS = '{"n": 7}\n'
 
 OPERATIONS = frozenset(name for name in vars(Files) if not name.startswith("_"))
-WRITES = frozenset({"mkdir", "makedirs", "make", "append", "sync", "rename", "unlink", "move", "write_text"})
+WRITES = frozenset(
+    "mkdir makedirs make append sync sync_folder rename unlink move move_out write_text".split()
+)
 
 # How long an example takes says more about the machine than about the code.
 few = settings(max_examples=60, derandomize=True, database=None, deadline=None)
@@ -74,6 +76,15 @@ def names(store: DiskStore, place: Place = PLACE) -> set[str]:
 def values(store: DiskStore, place: Place = PLACE) -> list[object]:
     """What is published at a place, newest first."""
     return [store.load(version) for version in store.look(place)]
+
+
+def failure(call: Callable[[], object], kind: type[Exception]) -> Exception | None:
+    """What it raised, if it is of that kind."""
+    try:
+        call()
+    except kind as error:
+        return error
+    return None
 
 
 class Hooked(Files):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from faults import OTHER, PLACE, claimed, publish
 
 from taskproc.errors import CacheError, NoCacheError
 from taskproc.store.cache import Cache, current, in_force
@@ -217,14 +218,29 @@ def test_a_path_that_is_a_file_is_refused(tmp_path: Path, path: str) -> None:
 
 
 @pytest.mark.parametrize("version", [2, 99, "2", None, 1.5])
-def test_a_newer_format_is_refused(tmp_path: Path, version: object) -> None:
-    """Both versions and two remedies are named; nothing is written."""
+def test_a_newer_format_is_only_read(tmp_path: Path, version: object) -> None:
+    """What is of our format is found; to write is refused, with both versions and two remedies, and changes nothing."""
+    with Cache(tmp_path) as cache:
+        made = publish(cache.store, "kept")
     (tmp_path / "taskproc.json").write_text(json.dumps({"format": version}))
+    before = sorted(tmp_path.rglob("*"))
 
-    with pytest.raises(CacheError, match=f"of format {version}, this taskproc knows 1: update"), Cache(tmp_path):
-        pass
+    with Cache(tmp_path) as cache:
+        assert "kept" == cache.store.load(next(cache.store.look(PLACE)))
+        for write in (
+            lambda: claimed(cache.store, OTHER),
+            lambda: cache.store.clear(PLACE),
+            lambda: cache.store.clear_all(PLACE.name),
+            lambda: cache.store.accept(PLACE, made, "a" * 64),
+        ):
+            with pytest.raises(CacheError, match=f"of format {version}, this taskproc knows 1 .*: update"):
+                write()
+        cache.store.directory(OTHER)
+        cache.store.log(OTHER, "stdout")
+        cache.store.keep_code(PLACE.name, "a" * 64, {})
+        cache.store.retire({PLACE: 1})
 
-    assert ["taskproc.json"] == os.listdir(tmp_path)
+    assert before == sorted(tmp_path.rglob("*"))
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"null", b"\xff\xfe\x00", b"1"])

@@ -18,6 +18,7 @@ from faults import (
     claimed,
     die_everywhere,
     facts,
+    failure,
     names,
     newest,
     nothing,
@@ -32,15 +33,6 @@ from taskproc.errors import CacheError
 from taskproc.store.base import Place
 from taskproc.store.check import check
 from taskproc.store.claims import DiskAttempt
-
-
-def failure(call: Callable[[], object], kind: type[Exception]) -> Exception | None:
-    """What it raised, if it is of that kind."""
-    try:
-        call()
-    except kind as error:
-        return error
-    return None
 
 
 class TestFailingWrites:

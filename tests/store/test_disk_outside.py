@@ -122,6 +122,7 @@ print("loaded")
 @pytest.mark.slow
 def test_what_a_script_stored_is_found_by_its_real_name(tmp_path: Path) -> None:
     """Objects of `__main__` are the script's own classes in the next run, and the module's where it is imported."""
+    (tmp_path / "cache").mkdir()
     (tmp_path / "script.py").write_text(SCRIPT)
     (tmp_path / "reader.py").write_text(READER)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import string
+from pathlib import Path
 
 import pytest
 from faults import few
@@ -102,3 +103,49 @@ def test_a_place_lies_below_its_class() -> None:
     """The path has the name, the id, and nothing of the key."""
     assert "/c/m.T" == layout.class_path("/c", "m.T")
     assert "/c/m.T/results/7" == layout.place_path("/c", Place("m.T", 7, "key"))
+
+
+HOSTILE = [*ODD, "../../x", "/abs", "~", "~root", "%2e%2e", "..%2f", "a/../../b", "\n", "$(x)", "a';b", '"', "a" * 9999]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_place_lies_inside_the_cache(tmp_path: Path, name: str) -> None:
+    """Whatever a class is called, all of it is joined to a path below the root, also when links are followed."""
+    root = os.path.realpath(tmp_path)
+    paths = [
+        layout.class_path(root, name),
+        layout.code_path(root, name),
+        *(layout.place_path(root, Place(name, number, name)) for number in (0, (1 << 63) - 1)),
+    ]
+
+    for path in paths:
+        os.makedirs(path, exist_ok=True)
+        assert root == os.path.commonpath([root, os.path.realpath(path)])
+        assert root == os.path.dirname(layout.class_path(root, name))
+    assert [os.path.basename(layout.class_path(root, name))] == os.listdir(root)
+
+
+def test_what_lies_beside_is_read_from_names() -> None:
+    """Its kind and number; what ends otherwise is not ours."""
+    ours = {"data.1": ("data", 1), "stdout.20.txt": ("stdout", 20), "stderr_caller.3.txt": ("stderr_caller", 3)}
+    ours["accept.4.json"] = ("accept", 4)
+    foreign = "data.1.txt data.0 data.01 stdout.1 stdout.1.json accept.1 accept.1.txt datas.1 xdata.1".split()
+    foreign += ["data.\u00b2", "data.1\n"]
+
+    assert ours == {name: found for name in [*ours, *foreign] if (found := layout.beside(name)) is not None}
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "temporary"),
+    [
+        (layout.code_file("a" * 64), True, False),
+        (f".{layout.code_file('a' * 64)}.{'0' * 32}.tmp", False, True),
+        (f".{layout.accept_file(7)}.{'0' * 32}.tmp", False, True),
+        ("a.json", False, False),
+        (f"{'A' * 64}.json", False, False),
+        (f".args.json.{'0' * 32}.tmp", False, False),
+    ],
+)
+def test_names_of_small_files(name: str, code: bool, temporary: bool) -> None:
+    """What holds code, and what was to be renamed."""
+    assert (code, temporary) == (layout.is_code_file(name), layout.is_temporary(name))

@@ -335,3 +335,52 @@ def test_what_does_not_load_is_missing_not_damaged(any_store: Any) -> None:
         any_store.load(version)
 
     assert [version] == list(any_store.look(PLACE))
+
+
+def test_older_versions_are_let_go(any_store: Any) -> None:
+    """What is in use stays, and the newest of the others."""
+    versions = [publish(any_store, value) for value in "abcd"]
+
+    any_store.retire({PLACE: 2, OTHER: 1})
+
+    assert [4, 2] == numbers(any_store)
+    assert ["d", "b"] == [any_store.load(version) for version in any_store.look(PLACE)]
+    with pytest.raises(MissingResult):
+        any_store.load(versions[0])
+    assert 5 == publish(any_store, "e").record.number
+
+
+def test_what_is_not_there_is_not_in_use(any_store: Any) -> None:
+    """It was cleared: what is there now is another life."""
+    for value in "abc":
+        publish(any_store, value)
+
+    any_store.retire({PLACE: 7})
+
+    assert [3, 2, 1] == numbers(any_store)
+
+
+def test_code_is_accepted(any_store: Any) -> None:
+    """For one version; it is the same version otherwise, and loads as before."""
+    first, second = publish(any_store, 1), publish(any_store, 2)
+
+    any_store.accept(PLACE, first, "a" * 64)
+    any_store.accept(PLACE, first, "b" * 64)
+
+    assert [frozenset(), {"a" * 64, "b" * 64}] == [version.record.accepted for version in any_store.look(PLACE)]
+    assert [2, 1] == [any_store.load(version) for version in (second, first)]
+    any_store.clear(PLACE)
+    with pytest.raises(MissingResult):
+        any_store.accept(PLACE, first, "c" * 64)
+
+
+def test_code_is_kept(any_store: Any, new_run: NEW_RUN) -> None:
+    """By class and digest, until the class is cleared."""
+    publish(any_store, 1)
+    any_store.keep_code(PLACE.name, "a" * 64, {"items": {}})
+
+    kept = new_run().code(PLACE.name, "a" * 64)
+    unknown = any_store.code(PLACE.name, "b" * 64)
+    any_store.clear_all(PLACE.name)
+
+    assert ({"items": {}}, None, None) == (kept, unknown, any_store.code(PLACE.name, "a" * 64))

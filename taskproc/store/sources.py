@@ -1,0 +1,43 @@
+"""What a digest of code stands for, kept once per task class: for people and for reasons. It decides nothing."""
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from taskproc.errors import CacheError
+from taskproc.store import layout
+from taskproc.store.files import Folder
+from taskproc.store.folder import CacheFolder
+
+_LONGEST = 16 << 20  # bytes that are read
+
+
+def keep(store: CacheFolder, name: str, digest: str, content: Mapping[str, object]) -> None:
+    """Write what `digest` stands for, unless it is there; in a cache that cannot be written it stays unknown."""
+    if read(store, name, digest) is not None:
+        return
+    path = layout.code_path(store.root, name)
+    try:
+        store.make_folder(path)
+        folder = store.files.open_folder(path)
+        try:
+            store.put(folder, layout.code_file(digest), json.dumps(dict(content)).encode("ascii") + b"\n")
+        finally:
+            store.files.close_folder(folder)
+    except (OSError, CacheError):
+        pass  # read-only, full, or cleared just now: it is for people, and no run should fail for it
+
+
+def read(store: CacheFolder, name: str, digest: str) -> Mapping[str, Any] | None:
+    """What was kept; None if it is gone or torn."""
+    return read_file(store, layout.code_path(store.root, name), layout.code_file(digest))
+
+
+def read_file(store: CacheFolder, folder: Folder, name: str) -> Mapping[str, Any] | None:
+    """What a file in a folder of code says; None if it is gone or torn."""
+    try:
+        found = json.loads(store.small(folder, name, _LONGEST))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
