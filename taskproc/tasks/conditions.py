@@ -7,10 +7,11 @@ from typing import Any
 
 from taskproc.kernel.model import Stamp
 from taskproc.kernel.rebuild import Present, changed_items
+from taskproc.source.fingerprint import Fingerprint
 from taskproc.store.disk import DiskStore
 from taskproc.tasks.evolving import rules_of
 from taskproc.tasks.settings import left_on, settings_of
-from taskproc.tasks.source import Fingerprint, fingerprint
+from taskproc.tasks.source import fingerprint
 
 Task = Any  # tasks.task stands above this module
 

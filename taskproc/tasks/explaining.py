@@ -10,6 +10,7 @@ from typing import Any
 
 from taskproc.kernel.model import Reason
 from taskproc.kernel.rebuild import NEW
+from taskproc.source.difference import difference
 from taskproc.store import layout
 from taskproc.store.base import Version
 from taskproc.store.disk import DiskStore
@@ -18,7 +19,6 @@ from taskproc.tasks.looking import preview
 from taskproc.tasks.naming import arguments_text
 from taskproc.tasks.reading import store_of
 from taskproc.tasks.settings import left_on
-from taskproc.tasks.source import difference
 
 Task = Any  # tasks.task stands above this module
 

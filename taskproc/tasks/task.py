@@ -19,6 +19,7 @@ from taskproc.tasks.labels import labels_of
 from taskproc.tasks.naming import Identity, arguments_forms, brief, task_name
 from taskproc.tasks.running import RunOptions
 from taskproc.tasks.settings import check_settings
+from taskproc.tasks.source import check_includes
 from taskproc.tasks.stats import RunStats
 
 R_co = TypeVar("R_co", covariant=True)
@@ -64,6 +65,8 @@ class TaskType(ABCMeta):
             check_settings(cls)
         if namespace.keys() & NAMES:
             check_class(cls)
+        if "task_includes" in namespace:
+            check_includes(cls)
         level = namespace.get("task_compress_level", 9)
         if type(level) is not int or not 0 <= level <= 9:
             raise BuildError(f"task_compress_level of {cls.__qualname__} must be an int from 0 to 9, got {level!r}")
@@ -93,6 +96,7 @@ class Task(Indexable, metaclass=TaskType):
         task_label: a label or several, for rate limits and prefix commands.
         task_compress_level: gzip level of stored results, 0 (stored) to 9 (small, the default).
         task_version: a string that stands for the source of the class, which is not looked at then.
+        task_includes: functions, classes and modules whose source counts, where it cannot be seen that they are used.
         task_packages: names of packages whose version counts.
         task_environment: names of environment variables whose value counts.
         task_ignored_args: names of parameters that do not count: `A(n_jobs=1)` and `A(n_jobs=8)` are one task, and the
@@ -105,6 +109,7 @@ class Task(Indexable, metaclass=TaskType):
     task_label: ClassVar[str | Sequence[str]] = ()
     task_compress_level: ClassVar[int] = 9
     task_version: ClassVar[str | None] = None
+    task_includes: ClassVar[Sequence[object]] = ()
     task_packages: ClassVar[Sequence[str]] = ()
     task_environment: ClassVar[Sequence[str]] = ()
     task_ignored_args: ClassVar[str | Collection[str]] = ()

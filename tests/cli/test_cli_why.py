@@ -26,7 +26,7 @@ def test_reasons_are_told_after_the_run(script: Write, capsys: Capture) -> None:
     run(script(EDITED))
 
     assert "ran because" not in cold
-    assert "job.Square ran because source of job:Square changed (1)" in capsys.readouterr().err
+    assert "job.Square ran because source of job:Square.run_task changed (1)" in capsys.readouterr().err
 
 
 def test_why_tells_what_would_run(script: Write, capsys: Capture) -> None:
@@ -38,7 +38,7 @@ def test_why_tells_what_would_run(script: Write, capsys: Capture) -> None:
 
     out = capsys.readouterr().out
     assert "Main(x=3, fails=False) would run: upstream Square(x=3) would run" in out
-    assert "Square(x=3): source of job:Square changed" in out
+    assert "Square(x=3): source of job:Square.run_task changed" in out
     assert "the square is" not in out
 
 

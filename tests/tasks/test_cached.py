@@ -13,11 +13,11 @@ from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, Lost, Problem,
 from taskproc.kernel.plan import Plan
 from taskproc.run.pool import LocalExecutor
 from taskproc.run.prefix import PrefixedJob
+from taskproc.source.fingerprint import Fingerprint
 from taskproc.store.cache import Cache
 from taskproc.tasks.cached import GraphWork, graph_of
 from taskproc.tasks.commands import Command
 from taskproc.tasks.job import PackedJob, Stored, TaskJob
-from taskproc.tasks.source import Fingerprint
 from taskproc.tasks.task import Task
 
 
@@ -197,7 +197,7 @@ def test_a_function_that_is_an_argument_counts_as_code(cache: Cache) -> None:
 
     code = cache.store.code(Leaf.task_name, record.code)
     assert code is not None
-    assert code["items"].keys() == {f"{__name__}:Leaf", f"{__name__}:first"}
+    assert code["items"].keys() >= {f"{__name__}:Leaf", f"{__name__}:first"}
 
 
 def test_what_is_forced_is_stale_and_what_is_made_then_is_fresh(begin: Begin) -> None:

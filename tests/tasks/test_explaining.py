@@ -94,10 +94,10 @@ def test_an_edit_is_explained_with_its_difference(study: Study) -> None:
 
     assert found.reasons == {
         "Length(name='a')": "upstream Clean(name='a') would run",
-        "Raw(name='a', size=1, more=())": "source of study:Raw changed",
+        "Raw(name='a', size=1, more=())": "source of study:Raw.run_task changed",
         "Clean(name='a')": "upstream Raw(name='a', size=1, more=()) would run",
     }
-    assert "Raw(name='a', size=1, more=()): source of study:Raw changed" in str(found)
+    assert "Raw(name='a', size=1, more=()): source of study:Raw.run_task changed" in str(found)
     assert "study:Raw" in str(found).splitlines()[2]
 
 
@@ -124,7 +124,7 @@ def test_stats_tell_the_reasons(study: Study) -> None:
 
     assert cold["reasons"] == {f"study.{name}": {"no result is stored": 1} for name in ("Raw", "Clean", "Length")}
     assert stats["reasons"]["study.Clean"] == {"upstream Raw changed": 1}
-    assert dry["reasons"]["study.Raw"] == {"source of study:Raw changed": 1}
+    assert dry["reasons"]["study.Raw"] == {"source of study:Raw.run_task changed": 1}
 
 
 def test_an_accepted_edit_runs_nothing(study: Study) -> None:

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from taskproc.errors import BuildError
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
-from taskproc.tasks.source import code_digest, fingerprint
+from taskproc.tasks.source import check_includes, fingerprint
 from taskproc.tasks.task import Task
 
 Load = Callable[[str], ModuleType]
@@ -58,7 +59,7 @@ def load(tmp_path: Path) -> Iterator[Load]:
 
 
 def of(module: ModuleType) -> dict[str, str]:
-    return fingerprint(module.Train)
+    return dict(fingerprint(module.Train).items)
 
 
 @pytest.mark.parametrize(
@@ -122,38 +123,68 @@ def test_an_edit_that_is_taken_back_gives_the_fingerprint_back(load: Load) -> No
     assert of(load(BEFORE)) == first
 
 
-def test_digests_are_the_same_on_every_python(load: Load) -> None:
-    """This one was written down once; another would throw away every result that is stored."""
-    assert of(load(BEFORE)).items == {"study:Train": GOLDEN}
-
-
-GOLDEN = "42e04f9e53d107d54434b9ba71cec379"
-
-
-def test_bases_that_are_tasks_belong_to_it(load: Load) -> None:
-    """Each by its own name, without taskproc's own; others are not followed here."""
+def test_bases_that_are_the_users_belong_to_it(load: Load) -> None:
+    """Each by its own name, mixins that are no tasks too; without taskproc's own."""
     module = load("class Mixin: pass\nclass Base(Task): pass\nclass Train(Mixin, Base): pass")
 
-    assert list(of(module).items) == ["study:Train", "study:Base"]
+    assert list(of(module)) == ["study:Base", "study:Mixin", "study:Train"]
 
 
-def test_a_function_has_a_digest(load: Load) -> None:
-    """Of its code, decorators and name included."""
-    texts = ["def f(x): return x", "def f(x): return x  # same", "def f(x): return -x", "def g(x): return x"]
-    digests = [code_digest(next(thing for name, thing in vars(load(text)).items() if name in "fg")) for text in texts]
+def test_other_tasks_are_ends(load: Load) -> None:
+    """They have fingerprints of their own; which one is used counts."""
+    text = "class A(Task): x = 1\nclass B(Task): x = 2\nC = A\n"
+    text += "class Train(Task):\n    def __init__(self): self.up = C()\n"
+    first = of(load(text))
 
-    assert digests[0] == digests[1]
-    assert len(set(digests)) == 3
+    assert list(first) == ["study:Train", "study:Train.__init__"]
+    assert of(load(text.replace("x = 1", "x = 3"))) == first
+    assert of(load(text.replace("C = A", "C = B"))) != first
 
 
-def test_a_digest_is_that_of_the_code_that_was_loaded(load: Load) -> None:
-    """As far as can be told: of the file as it was when it was first asked for, not as it was edited since."""
-    module = load("def f(): return 1\nclass Train(Task): pass")
-    before = code_digest(module.f), code_digest(module.Train)
+def test_functions_that_are_arguments_count(load: Load) -> None:
+    """By what they reach, like helpers."""
+    module = load("def deep(): return 1\ndef f(): return deep()\nclass Train(Task): pass")
 
-    Path(str(module.__file__)).write_text("#\n\ndef f(): return 2\nclass Train(Task): x = 1")
+    assert list(fingerprint(module.Train, [module.f]).items) == ["study:Train", "study:deep", "study:f"]
 
-    assert (code_digest(module.f), code_digest(module.Train)) == before
+
+def test_includes_are_followed(load: Load) -> None:
+    """Functions, classes and modules; inherited like any attribute, and no part of the code themselves."""
+    text = "def f(): return 1\nclass C: x = 2\nclass Base(Task): task_includes = [f, C]\nclass Train(Base): pass"
+    first = of(load(text))
+
+    assert list(first) == ["study:Base", "study:C", "study:C.x", "study:Train", "study:f"]
+    assert of(load(text.replace("return 1", "return 2"))) != first
+    module = load("class Train(Task): pass")
+    module.Train.task_includes = [module]
+    assert list(of(module)) == ["study:Train"]
+
+
+@pytest.mark.parametrize("wrong", [["f"], [1], "study", None, [None], {print}])
+def test_includes_that_cannot_be_followed_are_refused(load: Load, wrong: object) -> None:
+    """Names would be looked up somewhere else than where they are meant."""
+    module = load("class Train(Task): pass")
+    check_includes(module.Train)
+    module.Train.task_includes = wrong
+
+    with pytest.raises(BuildError, match="task_includes of Train must be a list"):
+        check_includes(module.Train)
+
+
+def test_a_version_stands_for_the_code(load: Load) -> None:
+    """Nothing is followed; None in a subclass takes it back."""
+    text = "class Base(Task): task_version = '2'\nclass Train(Base): pass\nclass Back(Base): task_version = None"
+    module = load(text)
+
+    assert fingerprint(module.Train).items == {}
+    assert list(fingerprint(module.Back).items) == ["study:Back", "study:Base"]
+
+
+def test_where_a_task_runs_is_no_code(load: Load) -> None:
+    """Labels and compression."""
+    text = BEFORE + "    task_compress_level = 1\n"
+
+    assert of(load(text.replace('"gpu"', '"cpu"').replace("level = 1", "level = 2"))) == of(load(text))
 
 
 def test_code_nested_deeper_than_the_stack_is_compared(load: Load) -> None:
@@ -187,8 +218,8 @@ def without_source(body: str) -> Any:
 )
 def test_without_source_the_bytecode_is_compared(one: str, other: str) -> None:
     """The same for the same text, another for another; a docstring does not count."""
-    assert fingerprint(without_source(one)) == fingerprint(without_source(one))
-    assert fingerprint(without_source(one)) != fingerprint(without_source(other))
+    assert fingerprint(without_source(one)).items == fingerprint(without_source(one)).items
+    assert fingerprint(without_source(one)).items != fingerprint(without_source(other)).items
 
 
 def test_sets_in_bytecode_have_no_order() -> None:

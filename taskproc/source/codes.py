@@ -1,0 +1,85 @@
+"""Code objects: when two of them do the same, what they read from outside, and the text of one that has no source.
+
+The bytecode of one source is another on each Python, so what is kept of it holds for one version only.
+"""
+from __future__ import annotations
+
+import dis
+import sys
+from collections.abc import Iterator
+from types import CodeType
+
+from taskproc.source.scopes import Chain
+
+_HAS_DOCSTRING = 0x4000000  # inspect.CO_HAS_DOCSTRING, new in Python 3.14
+_OPTIMIZED = 0x1            # inspect.CO_OPTIMIZED: a function, not a class or module
+_ROOTS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF"})
+_STEPS = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
+
+
+def code_text(code: CodeType) -> str:
+    """What a code object does, in one text; equal for equal code, wherever it stands. Docstrings are not in it."""
+    return "".join(_text(code))
+
+
+def _text(code: CodeType) -> Iterator[str]:
+    todo: list[CodeType] = [code]
+    while todo:
+        some = todo.pop()
+        counts = (some.co_argcount, some.co_posonlyargcount, some.co_kwonlyargcount, some.co_flags & 0x2AF)
+        names = (some.co_varnames, some.co_names, some.co_freevars, some.co_cellvars)
+        yield ascii((some.co_name, counts, names, some.co_code.hex(), getattr(some, "co_exceptiontable", b"").hex()))
+        documented = _is_documented(some)
+        for index, constant in enumerate(some.co_consts):
+            if isinstance(constant, CodeType):
+                yield f"<{len(todo)}>"
+                todo.append(constant)
+            elif index or not documented or not isinstance(constant, (str, type(None))):
+                yield _constant_text(constant)
+
+
+def _is_documented(code: CodeType) -> bool:
+    """Whether the first constant is a docstring or None: in each function, since 3.14 where a flag says so."""
+    if sys.version_info >= (3, 14):
+        return bool(code.co_flags & _HAS_DOCSTRING)
+    return bool(code.co_flags & _OPTIMIZED) and not code.co_name.startswith("<")
+
+
+def _constant_text(constant: object) -> str:
+    """Its value and type; for sets (of `x in {"a", "b"}`) in no order, which is another in each process."""
+    if isinstance(constant, frozenset):
+        return f"{{{', '.join(sorted(map(_constant_text, constant)))}}}"
+    if isinstance(constant, tuple):
+        return f"({', '.join(map(_constant_text, constant))})"
+    return f"{type(constant).__name__}:{hex(constant) if type(constant) is int else ascii(constant)}"
+
+
+def nested(code: CodeType) -> Iterator[CodeType]:
+    """All code objects inside one, outer ones first."""
+    todo = [code]
+    while todo:
+        for constant in todo.pop().co_consts:
+            if isinstance(constant, CodeType):
+                yield constant
+                todo.append(constant)
+
+
+def names_read(code: CodeType) -> list[Chain]:
+    """The chains of names that begin outside, of a function without source."""
+    found: dict[Chain, None] = {}
+    for some in (code, *nested(code)):
+        chain: Chain = ()
+        for step in dis.get_instructions(some):
+            if chain and step.opname in _STEPS:
+                chain = (*chain, str(step.argval))
+                continue
+            if chain:
+                found[chain] = None
+            chain = (str(step.argval),) if step.opname in _ROOTS else ()
+    return list(found)
+
+
+def modules_read(code: CodeType) -> list[str]:
+    """The modules that a function without source imports."""
+    return [str(step.argval) for some in (code, *nested(code)) for step in dis.get_instructions(some)
+            if step.opname == "IMPORT_NAME"]  # fmt: skip

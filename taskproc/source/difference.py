@@ -1,0 +1,35 @@
+"""What has changed between two fingerprints, for people."""
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+
+_MOST_LINES = 60
+
+
+def difference(old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    """A unified diff per item that differs, three lines of context, at most 60 lines in all; empty if nothing differs.
+
+    Args:
+        old, new: `texts` of two fingerprints, or of those items that matter.
+    """
+    names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    lines = [line for name in names for line in _lines(name, old.get(name), new.get(name))]
+    if len(lines) > _MOST_LINES:
+        lines = [*lines[: _MOST_LINES - 1], f"… {len(lines) - _MOST_LINES + 1} more lines"]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _lines(name: str, old: str | None, new: str | None) -> Iterator[str]:
+    found = list(
+        difflib.unified_diff(
+            (old or "").splitlines(),
+            (new or "").splitlines(),
+            f"{name} (before)" if old is not None else "(was not there)",
+            f"{name} (now)" if new is not None else "(is not there any more)",
+            lineterm="",
+        )
+    )
+    if not found:  # bytecode has no text
+        found = [f"--- {name} (before)", f"+++ {name} (now)"] if None not in (old, new) else [f"  {name}"]
+    yield from found

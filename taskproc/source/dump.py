@@ -1,0 +1,107 @@
+"""Source as syntax: one text for all ways to write the same, and the same one on every Python.
+
+Not in it: comments, formatting, docstrings, `pass`, annotations. `x: int` in a class declares a field, so the name
+stays; in a function `x: int = 3` is `x = 3`.
+"""
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+# Not part of what code does, or not there on every Python
+_IGNORED = frozenset(
+    {"ctx", "kind", "type_comment", "returns", "annotation", "type_params", "type_ignores", "simple"}
+)
+_DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_END = object()
+
+
+class _Text(str):
+    """Goes out as it is; what else is a str is a name or a constant."""
+
+    __slots__ = ()
+
+
+def digest(text: str) -> str:
+    """32 hex digits."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def dump(node: ast.AST, omitted: frozenset[int] = frozenset()) -> Iterator[str]:
+    """The tree as text, in pieces, without recursion: generated code may be nested deep.
+
+    Args:
+        omitted: ids of nodes to leave out.
+    """
+    todo: list[tuple[object, bool]] = [(node, False)]  # what is to be written, and whether a class owns it
+    while todo:
+        some, owned = todo.pop()
+        if some is _END:
+            yield ")"
+        elif type(some) is _Text:
+            yield some
+        elif isinstance(some, list):
+            yield "["
+            todo.append((_Text("]"), owned))
+            todo.extend((item, owned) for item in reversed(some))
+        elif isinstance(some, ast.AST):
+            shown = None if id(some) in omitted else _shown(some, owned)
+            if shown is not None:
+                yield f"({type(shown).__name__}"
+                todo += _fields(shown, owned)
+        else:
+            yield _constant(some)
+
+
+def _fields(node: ast.AST, owned: bool) -> list[tuple[object, bool]]:
+    fields: list[tuple[object, bool]] = [(_END, owned)]
+    for name, value in sorted(ast.iter_fields(node), reverse=True):
+        if name in _IGNORED or value is None or value == []:
+            continue  # fields that newer versions added are empty in older code
+        inner = owned
+        if name == "body" and isinstance(node, _DEFINITIONS):
+            value = [some for some in value if not says_nothing(some)]
+            inner = isinstance(node, ast.ClassDef)
+        fields += [(value, inner), (_Text(f" {name}="), inner)]
+    return fields
+
+
+def _shown(node: ast.AST, owned: bool) -> ast.AST | None:
+    """The node as it is written down; None: not at all."""
+    if isinstance(node, ast.AnnAssign) and not owned:
+        if node.value is None:
+            return None
+        return ast.Assign(targets=[node.target], value=node.value)
+    if isinstance(node, ast.JoinedStr):
+        return ast.JoinedStr(values=list(_joined(node.values)))
+    return node
+
+
+def _joined(values: list[Any]) -> Iterator[ast.expr]:
+    """Pieces of an f-string with their text in one piece each: how it is cut depends on the version."""
+    text = ""
+    for value in values:
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            text += value.value
+            continue
+        if text:
+            yield ast.Constant(text)
+        text = ""
+        yield value
+    if text:
+        yield ast.Constant(text)
+
+
+def says_nothing(statement: ast.AST) -> bool:
+    """A docstring or another constant that stands alone, or `pass`."""
+    if isinstance(statement, ast.Pass):
+        return True
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def _constant(value: object) -> str:
+    # Not repr of a str: which characters it shows as they are depends on the version. Python refuses to write long
+    # numbers in decimal
+    return f"{type(value).__name__}:{hex(value) if type(value) is int else ascii(value)}"

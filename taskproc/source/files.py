@@ -1,0 +1,220 @@
+"""Source files: their text as it was loaded, and the place in it that a code object comes from.
+
+A file may have been edited since its module was imported, and what runs is the old code. So a function is not looked up
+by its line alone: the text is compiled, and its code must do the same as the function's own.
+"""
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.util
+import linecache
+import os
+import weakref
+from collections.abc import Iterator, Mapping
+from types import CodeType
+from typing import Any
+
+from taskproc.source.codes import code_text, nested
+from taskproc.source.scopes import Module, Scope
+
+_INNER = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_KEPT = 4        # versions of the text of one file
+_FAR = 1 << 24   # lines that no file has
+_AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # cells of a notebook may await; of a function it changes nothing
+_FUTURES = 0x1FE0000  # flags of `from __future__ import …`, which cells of a notebook inherit
+
+_versions: dict[str, list[SourceFile]] = {}
+_stats: dict[str, tuple[tuple[int, int, int], SourceFile | None]] = {}
+_found: dict[int, tuple[weakref.ref[CodeType], tuple[SourceFile, Scope] | None]] = {}
+
+
+class SourceFile:
+    """One version of a file. Syntax errors are raised when it is made."""
+
+    def __init__(self, path: str, text: str, flags: int = 0):
+        self.path, self.text, self.flags = path, text, flags
+        self.lines = text.splitlines(keepends=True)
+        self.tree = ast.parse(text)
+        self.module = Module(self.tree)
+        code = compile(text, path, "exec", flags=flags | _AWAIT, dont_inherit=True)
+        self.memo: dict[object, Any] = {}  # what others found out about this text
+        self._codes: dict[str, list[CodeType]] = {}
+        for some in nested(code):
+            self._codes.setdefault(some.co_name, []).append(some)
+        self._scopes: dict[tuple[str, int], list[Scope]] = {}
+        for scope in self.module.functions:
+            self._scopes.setdefault((scope.name, _first_line(scope.node)), []).append(scope)
+
+    @functools.cached_property
+    def imports(self) -> Mapping[str, str]:
+        """What its top level imports under a name, as it is written: `np` → `numpy`; not where there are several."""
+        found: dict[str, str] = {}
+        for name, targets in self.module.top.imports.items():
+            texts = {"." * level + ".".join(filter(None, (module, inner))) for module, inner, level in targets}
+            if len(texts) == 1:
+                found[name] = texts.pop()
+        return found
+
+    def statements(self, name: str) -> list[ast.stmt]:
+        """What binds a name at the top level, also under an `if`, in the order of the text."""
+        return self._statements.get(name, [])
+
+    @functools.cached_property
+    def _statements(self) -> dict[str, list[ast.stmt]]:
+        found: dict[str, list[ast.stmt]] = {}
+        todo: list[ast.stmt] = self.tree.body[::-1]
+        while todo:
+            statement = todo.pop()
+            inner = _inside(statement)
+            todo += inner[::-1]
+            for name in _bound(statement, inner):
+                found.setdefault(name, []).append(statement)
+        return found
+
+    def scope_of(self, code: CodeType) -> Scope | None:
+        """The function or lambda that `code` was compiled from; None if this version has none that does the same."""
+        wanted = code_text(code)
+        same = [some for some in self._codes.get(code.co_name, ()) if code_text(some) == wanted]
+        for some in sorted(same, key=lambda some: abs(some.co_firstlineno - code.co_firstlineno)):
+            scopes = self._scopes.get((some.co_name, some.co_firstlineno), [])
+            if len(scopes) == 1:
+                return scopes[0]
+            for scope in scopes:
+                if code_text(self._alone(scope)) == wanted:
+                    return scope
+        return None
+
+    def _alone(self, scope: Scope) -> CodeType:
+        """The code of one of several lambdas on a line: what is compiled at a line that no other one stands on."""
+        tree = ast.parse(self.text)
+        twins = [some for some in Module(tree).functions if some.name == scope.name]
+        originals = [some for some in self.module.functions if some.name == scope.name]
+        node: Any = twins[originals.index(scope)].node
+        node.lineno = node.end_lineno = _FAR
+        node.end_col_offset = node.col_offset + 1
+        code = compile(tree, self.path, "exec", flags=self.flags | _AWAIT, dont_inherit=True)
+        return next(some for some in nested(code) if some.co_firstlineno == _FAR)
+
+    def class_scopes(self, qualname: str) -> list[Scope]:
+        """The class statements of this name, the last one first."""
+        return [scope for scope in reversed(self.module.classes) if scope.qualname == qualname]
+
+    def segment(self, node: Any, omitted: frozenset[int] = frozenset()) -> str:
+        """Text of a node with its decorators, dedented; without the lines of what is `omitted` inside it."""
+        if isinstance(node, ast.Lambda):
+            return ast.get_source_segment(self.text, node) or ""
+        hidden = {
+            line
+            for inner in (ast.walk(node) if omitted else ())
+            if id(inner) in omitted and isinstance(inner, ast.stmt)
+            for line in range(_first_line(inner), (inner.end_lineno or 0) + 1)
+        }
+        lines = [number for number in range(_first_line(node), node.end_lineno + 1) if number not in hidden]
+        texts = [self.lines[number - 1] for number in lines]
+        margin = texts[0][: len(texts[0]) - len(texts[0].lstrip())] if texts else ""
+        return "".join(text.removeprefix(margin) for text in texts).rstrip() + "\n"
+
+
+def place_of(code: CodeType, names: Mapping[str, Any]) -> tuple[SourceFile, Scope] | None:
+    """The file and scope of a code object of a function with these globals; what was found once stays so."""
+    known = _found.get(id(code))
+    if known is not None and known[0]() is code:
+        return known[1]
+    found = next(_places(code, names), None)
+    # By identity: equal code objects may come from two files. The callback runs before the id can be used again
+    _found[id(code)] = (weakref.ref(code, functools.partial(_forget, id(code))), found)
+    return found
+
+
+def _forget(key: int, gone: object) -> None:
+    known = _found.get(key)
+    if known is not None and known[0] is gone:
+        del _found[key]
+
+
+def _places(code: CodeType, names: Mapping[str, Any]) -> Iterator[tuple[SourceFile, Scope]]:
+    for file in _candidates(code, names):
+        scope = file.scope_of(code)
+        if scope is not None:
+            yield file, scope
+
+
+def _candidates(code: CodeType, names: Mapping[str, Any]) -> Iterator[SourceFile]:
+    """The versions that are known, the one on disk, and the one that tracebacks have shown, which may be older."""
+    path, flags = code.co_filename, code.co_flags & _FUTURES
+    now = _present(path)
+    if now is not None:
+        yield now
+    if now is not None and flags:
+        yield from filter(None, [_version(path, now.text, flags)])
+    shown = linecache.cache.get(path)
+    lines = shown[2] if shown is not None and len(shown) == 4 else [] if now else linecache.getlines(path, dict(names))
+    if lines:
+        yield from filter(None, [_version(path, "".join(lines), flags)])
+    yield from [some for some in _versions.get(path, ()) if some is not now]
+
+
+def read(path: str) -> SourceFile | None:
+    """The file as it is now; None if it cannot be read or is no Python. Costs a stat where it has not changed."""
+    return _present(path)
+
+
+def _present(path: str) -> SourceFile | None:
+    try:
+        found = os.stat(path)
+        stat = (found.st_mtime_ns, found.st_size, found.st_ino)
+        known = _stats.get(path)
+        if known is not None and known[0] == stat:
+            return known[1]
+        with open(path, "rb") as file:
+            text = importlib.util.decode_source(file.read())
+    except (OSError, UnicodeDecodeError, SyntaxError, ValueError):
+        return None
+    _stats[path] = (stat, _version(path, text, 0))
+    return _stats[path][1]
+
+
+def _version(path: str, text: str, flags: int) -> SourceFile | None:
+    kept = _versions.setdefault(path, [])
+    for some in kept:
+        if some.text == text and some.flags == flags:
+            return some
+    try:
+        made = SourceFile(path, text, flags)
+    except (SyntaxError, ValueError, RecursionError):  # a cell with magics, generated code nested too deep
+        return None
+    kept.append(made)
+    del kept[:-_KEPT]
+    return made
+
+
+def _inside(statement: Any) -> list[ast.stmt]:
+    """The statements in a compound one that is no definition."""
+    if isinstance(statement, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+        return []
+    parts = [statement, *getattr(statement, "handlers", ()), *getattr(statement, "cases", ())]
+    return [some for part in parts for name in ("body", "orelse", "finalbody") for some in getattr(part, name, ())]
+
+
+def _bound(statement: Any, inner: list[ast.stmt]) -> Iterator[str]:
+    """The names that a statement of a module binds, without those that statements inside it do."""
+    if isinstance(statement, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+        yield statement.name
+        return
+    if isinstance(statement, (ast.Import, ast.ImportFrom)):
+        yield from (alias.asname or alias.name.partition(".")[0] for alias in statement.names)
+        return
+    hidden = {id(some) for some in inner}
+    todo: list[ast.AST] = [statement]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        todo += [some for some in ast.iter_child_nodes(node) if id(some) not in hidden and not isinstance(some, _INNER)]
+
+
+def _first_line(node: Any) -> int:
+    decorators = getattr(node, "decorator_list", ())
+    line: int = decorators[0].lineno if decorators else node.lineno
+    return line

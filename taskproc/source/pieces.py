@@ -1,0 +1,190 @@
+"""What one function or class says by itself: its syntax, its text, and what it takes from outside.
+
+Of a function it belongs to the immutable code object, so it is found once; of a class it belongs to the text of a file.
+"""
+from __future__ import annotations
+
+import ast
+import functools
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import CodeType
+from typing import Any
+
+from taskproc.source.codes import code_text, modules_read, names_read
+from taskproc.source.dump import digest, dump
+from taskproc.source.files import SourceFile, place_of
+from taskproc.source.scopes import Chain, Imported, Scope, Use
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What is taken from outside.
+
+    Attributes:
+        chains: names that a scope around it binds, as they are written: `utils.clean`.
+        imports: what its own imports lead to, and the names that follow.
+        alerts: what cannot be followed, in words.
+    """
+
+    chains: tuple[Chain, ...]
+    imports: tuple[tuple[Imported, Chain], ...]
+    alerts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The code of a function, lambda or class.
+
+    Attributes:
+        file: None: its source was not found.
+        qualname: what it is called where it is written; None without source.
+        unsteady: variables of the functions around it, and parameters, that the code itself changes in place.
+        defaults: parameter → the constant that is written as its default, and a digest of what is written.
+    """
+
+    file: SourceFile | None
+    scope: Scope | None
+    qualname: str | None
+    digest: str
+    text: str
+    reads: Reads
+    unsteady: frozenset[str] = frozenset()
+    defaults: Mapping[str, tuple[object, str]] = field(default_factory=dict)
+
+
+_pieces: dict[int, tuple[weakref.ref[CodeType], Piece]] = {}
+
+
+def piece_of(code: CodeType, names: Mapping[str, Any]) -> Piece:
+    """The piece of a function's code; `names` are its globals."""
+    known = _pieces.get(id(code))
+    if known is not None and known[0]() is code:
+        return known[1]
+    found = place_of(code, names)
+    piece = _without_source(code) if found is None else _of_function(*found)
+    _pieces[id(code)] = (weakref.ref(code, functools.partial(_forget, id(code))), piece)
+    return piece
+
+
+def _forget(key: int, gone: object) -> None:
+    known = _pieces.get(key)
+    if known is not None and known[0] is gone:
+        del _pieces[key]
+
+
+def _without_source(code: CodeType) -> Piece:
+    imports = tuple((Imported(name, None, 0), ()) for name in modules_read(code))
+    reads = Reads(tuple(names_read(code)), imports, ("no source was found that does the same, so its bytecode counts",))
+    return Piece(None, None, None, digest(code_text(code)), "", reads)
+
+
+def _of_function(file: SourceFile, scope: Scope) -> Piece:
+    node: Any = scope.node
+    # Defaults count as they are, not as they are written
+    shape = "".join(dump(node, frozenset(map(id, [*node.args.defaults, *node.args.kw_defaults]))))
+    uses = [*scope.head, *(use for some in scope.below() for use in _body(some, scope))]
+    unsteady: set[str] = set()
+    around: Scope | None = scope
+    while around is not None:
+        unsteady |= around.mutated
+        around = around.parent
+    return Piece(
+        file=file,
+        scope=scope,
+        qualname=scope.qualname,
+        digest=digest(shape),
+        text=file.segment(node),
+        reads=reads_of(list(scope.below()), uses),
+        unsteady=frozenset(unsteady),
+        defaults=_defaults(node.args),
+    )
+
+
+def _body(scope: Scope, root: Scope) -> list[Use]:
+    if scope is root:
+        return scope.uses
+    return [*scope.head, *scope.defaults, *scope.uses]
+
+
+def _defaults(args: ast.arguments) -> dict[str, tuple[object, str]]:
+    names = [arg.arg for arg in [*args.posonlyargs, *args.args]]
+    pairs = [*zip(names[len(names) - len(args.defaults) :], args.defaults)]
+    pairs += [(arg.arg, some) for arg, some in zip(args.kwonlyargs, args.kw_defaults) if some is not None]
+    return {name: (getattr(some, "value", None), digest("".join(dump(some)))) for name, some in pairs}
+
+
+def reads_of(scopes: Sequence[Scope], uses: Iterable[Use]) -> Reads:
+    """What `uses` take from outside of these scopes."""
+    inside = {id(scope) for scope in scopes}
+    chains: dict[Chain, None] = {}
+    imports: dict[tuple[Imported, Chain], None] = {}
+    for use in uses:
+        home = use.scope.home(use.chain[0])
+        if home is None:
+            chains[use.chain] = None
+        elif id(home) in inside and home.kind != "class":
+            for target in home.imports.get(use.chain[0], ()):
+                imports[target, use.chain[1:]] = None
+        elif home.kind == "function":
+            chains[use.chain] = None
+    for scope in scopes:
+        imports.update(dict.fromkeys((Imported(name, None, 0), ()) for name in scope.modules))
+    alerts = dict.fromkeys(words for scope in scopes for words in scope.alerts)
+    return Reads(tuple(chains), tuple(imports), tuple(alerts))
+
+
+def class_piece(file: SourceFile, scope: Scope, reached: frozenset[str]) -> tuple[str, str]:
+    """Digest and text of a class statement without what has an item of its own.
+
+    Args:
+        reached: names of attributes that do: methods and inner classes that were followed, values that count.
+    """
+    key = ("piece", scope, reached)
+    if key not in file.memo:
+        inner = {id(some.node) for some in scope.children if some.name in reached}
+        omitted = frozenset(inner | {id(shown) for name, _, shown in _assigned(scope) if name in reached})
+        file.memo[key] = digest("".join(dump(scope.node, omitted))), file.segment(scope.node, omitted)
+    found: tuple[str, str] = file.memo[key]
+    return found
+
+
+def class_reads(file: SourceFile, scope: Scope, reached: frozenset[str]) -> Reads:
+    """What the decorators, bases and other statements of a class take from outside; methods read for themselves."""
+    key = ("reads", scope, reached)
+    if key not in file.memo:
+        omitted = {id(statement) for name, statement, _ in _assigned(scope) if name in reached}
+        uses = [*scope.head, *(use for use in scope.uses if use.tag not in omitted)]
+        file.memo[key] = reads_of([scope], uses)
+    found: Reads = file.memo[key]
+    return found
+
+
+def _assigned(scope: Scope) -> Iterator[tuple[str, ast.AST, ast.AST]]:
+    """Name, statement, and what of it the value stands for, of each `name = value` of a class."""
+    node: Any = scope.node
+    for statement in node.body:
+        targets: list[ast.AST] = getattr(statement, "targets", None) or [getattr(statement, "target", None)]
+        value = getattr(statement, "value", None)
+        if len(targets) != 1 or not isinstance(targets[0], ast.Name) or value is None:
+            continue
+        if isinstance(statement, ast.Assign):
+            yield targets[0].id, statement, statement
+        elif isinstance(statement, ast.AnnAssign):
+            yield targets[0].id, statement, value  # that it is a field stays
+
+
+def agrees(scope: Scope, attributes: Mapping[str, object]) -> bool:
+    """Whether a class with these attributes may come from this statement: its names are there, its constants equal."""
+    written = {some.name for some in scope.children if some.kind == "function" and some.name != "<lambda>"}
+    if not written <= attributes.keys():
+        return False
+    values = {name: statement.value for name, statement, _ in _assigned(scope)}  # type: ignore[attr-defined]
+    return all(
+        _same(attributes.get(name), value.value) for name, value in values.items() if isinstance(value, ast.Constant)
+    )
+
+
+def _same(value: object, constant: object) -> bool:
+    return type(value) is not type(constant) or value == constant

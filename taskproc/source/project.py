@@ -1,0 +1,83 @@
+"""Whose code it is. The user's is what lies outside the standard library, every site-packages folder, and taskproc.
+
+An editable install lies where it is edited, so it is the user's. So are `__main__`, notebook cells, what `exec` made.
+"""
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import sysconfig
+from collections.abc import Mapping
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from types import CodeType, ModuleType
+
+from taskproc.modules import real_name
+
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
+_LIBRARY = frozenset(sys.stdlib_module_names) | frozenset(sys.builtin_module_names)
+
+
+@functools.cache
+def is_users_file(path: str) -> bool:
+    """Whether a file with this name belongs to the user's project; it need not exist."""
+    path = os.path.abspath(path)
+    # Some installers link file by file into a store of theirs; a linked folder is an editable install
+    if os.path.islink(path) and not _INSTALLED.isdisjoint(Path(path).parts):
+        return False
+    real = os.path.realpath(path)
+    return _INSTALLED.isdisjoint(Path(real).parts) and not real.startswith(_foreign_folders())
+
+
+def is_users_module(module: ModuleType) -> bool:
+    """Whether a module belongs to the user's project. Its attributes are read past any `__getattr__`."""
+    names = vars(module)
+    path = names.get("__file__")
+    if type(path) is str:
+        return is_users_file(path)
+    name = str(names.get("__name__", ""))
+    if name.partition(".")[0] in _LIBRARY - {"__main__"}:
+        return False
+    places = list(names.get("__path__") or ())  # a package without __init__.py
+    return not places or is_users_file(str(places[0]))
+
+
+def is_users_code(code: CodeType, names: Mapping[str, object]) -> bool:
+    """Whether a function with this code and these globals belongs to the user's project."""
+    path = code.co_filename
+    if not path.startswith("<"):
+        return is_users_file(path)
+    return not path.startswith("<frozen ") and _is_users_name(names.get("__name__"))
+
+
+def is_users_class(cls: type) -> bool:
+    """Whether a class was defined by the user's project."""
+    return _is_users_name(cls.__module__)
+
+
+def is_extension(module: ModuleType) -> bool:
+    """Whether a module is compiled, so that there is no source of it."""
+    return str(vars(module).get("__file__")).endswith(tuple(EXTENSION_SUFFIXES))
+
+
+def name_of(names: Mapping[str, object]) -> str:
+    """What the module with these globals is really called."""
+    return real_name(str(names.get("__name__") or "__main__"))
+
+
+def _is_users_name(name: object) -> bool:
+    if name == "builtins":
+        return False
+    module = sys.modules.get(str(name))
+    if module is not None:
+        return is_users_module(module)
+    return str(name).partition(".")[0] not in _LIBRARY
+
+
+@functools.cache
+def _foreign_folders() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    folders = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    own = str(Path(__file__).parent.parent)
+    return tuple(os.path.realpath(folder) + os.sep for folder in [*folders, own])
