@@ -11,6 +11,7 @@ TaskprocError
 ├── UnstorableResult (TypeError)       what run_task returned cannot be pickled
 ├── OptionError (ValueError)           a rate limit, a prefix or another option is wrong
 ├── WorkerDied (RuntimeError)          the process that ran a task ended without a word
+├── TaskTimeout (TimeoutError)         a task ran longer than its `task_timeout`, and was ended
 ├── PrefixError (RuntimeError)         the prefix command, not the task, went wrong
 └── FailedTaskError (RuntimeError)     a run ended with failed tasks; `.failures` has them all
 
@@ -66,6 +67,10 @@ class OptionError(TaskprocError, ValueError):
 
 class WorkerDied(TaskprocError, RuntimeError):
     """The process that ran a task ended without an answer (signal, `os._exit`, out of memory)."""
+
+
+class TaskTimeout(TaskprocError, TimeoutError):
+    """A task ran longer than its `task_timeout`; its process and their children were ended."""
 
 
 class PrefixError(TaskprocError, RuntimeError):

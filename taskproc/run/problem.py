@@ -9,7 +9,7 @@ import traceback
 from types import FunctionType
 from typing import Any
 
-from taskproc.errors import PrefixError, TaskprocError, UnstorableResult, WorkerDied
+from taskproc.errors import PrefixError, TaskprocError, TaskTimeout, UnstorableResult, WorkerDied
 from taskproc.kernel.model import Problem
 from taskproc.modules import find_object, main_name
 from taskproc.run.group import Exit
@@ -19,7 +19,12 @@ LONGEST_SENTENCE = 1_000
 LONGEST_TRACEBACK = 100_000
 LARGEST_PICKLE = 1_000_000
 
-_OWN_KINDS: dict[str, type[TaskprocError]] = {"died": WorkerDied, "prefix": PrefixError, "result": UnstorableResult}
+_OWN_KINDS: dict[str, type[TaskprocError]] = {
+    "died": WorkerDied,
+    "timeout": TaskTimeout,
+    "prefix": PrefixError,
+    "result": UnstorableResult,
+}
 
 
 class RemoteError(RuntimeError):

@@ -19,6 +19,7 @@ from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, Lost, Outcome,
 from taskproc.kernel.rebuild import Present, judge
 from taskproc.run.capture import captured, flush_all
 from taskproc.run.problem import problem_of, traceback_text
+from taskproc.run.timeout import begin
 from taskproc.store.base import Facts, Place, Version
 from taskproc.store.cache import Cache, in_force
 from taskproc.store.claims import DiskAttempt
@@ -77,6 +78,12 @@ class TaskJob:
     untracked: tuple[str, ...] = ()
     rules: Rules = field(default_factory=Rules)
 
+    @property
+    def timeout(self) -> float | None:
+        """How many seconds the task may run."""
+        seconds: float | None = type(self.task).task_timeout
+        return seconds
+
     def __call__(self) -> Outcome[str]:
         """Run it, and tell how it ended; raises nothing but a KeyboardInterrupt of the main thread."""
         store = DiskStore(self.root, self.token, rules=self.rules)
@@ -111,6 +118,8 @@ class TaskJob:
         started = time.perf_counter()
         try:
             with reading.active(job, away), told(self.slots if away else {}), self._cache(), self._capture(attempt):
+                if self.timeout is not None:
+                    begin(self.timeout)
                 try:
                     value = _called(self.task.run_task)
                 except BaseException as error:
@@ -222,6 +231,7 @@ class PackedJob:
 
     content: bytes
     origin: Origin
+    timeout: float | None = None
 
     def __call__(self) -> Outcome[str]:
         """Unpack and run it."""
@@ -239,10 +249,10 @@ def pack(job: TaskJob, origin: Origin) -> PackedJob:
     """`job` made ready to travel. Raises TypeError that names the attribute which cannot be pickled."""
     slimmed = replace(job, inputs={key: slim(version) for key, version in job.inputs.items()})
     try:
-        return PackedJob(dumps(slimmed, reduce=_reducer(slimmed, _is_free)), origin)
+        return PackedJob(dumps(slimmed, reduce=_reducer(slimmed, _is_free)), origin, job.timeout)
     except Exception as error:  # whatever the user's classes raise when pickled
         try:
-            return PackedJob(dumps(slimmed, reduce=_reducer(slimmed, _travels)), origin)
+            return PackedJob(dumps(slimmed, reduce=_reducer(slimmed, _travels)), origin, job.timeout)
         except Exception:  # noqa: BLE001  # whatever the user's classes raise when pickled
             pass  # it was not only an attribute of an input, which the task itself may do without
         raise TypeError(_culprit(slimmed) or f"it cannot be sent to a worker: {error}") from error

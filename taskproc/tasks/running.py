@@ -82,6 +82,7 @@ def run_graph(
     work.commands = _behind(work.graph, given)
     work.in_process = is_in_process(executor)
     work.foreign = executor is not None and not work.in_process
+    _refuse_timeouts(work)
     work.captures = not isinstance(executor, LocalExecutor)
     counter = Counter()
     if dry_run:
@@ -110,6 +111,18 @@ def _refuse_itself(graph: Graph) -> None:
     for key in running_keys().intersection(graph.needs):
         name, root = graph.name_of(key), graph.name_of(graph.root)
         raise CycleError(f"{name} needs itself: {root} is run inside its run_task, and waits for it")
+
+
+def _refuse_timeouts(work: GraphWork) -> None:
+    """A thread cannot be ended. Before anything starts, or the user would learn it from a task that hangs."""
+    if not work.in_process:
+        return
+    for key, task in work.graph.tasks.items():
+        if type(task).task_timeout is not None and key not in work.commands and task._taskproc.version is None:
+            raise OptionError(
+                f"{type(task).__qualname__} has a task_timeout, which cannot be kept in threads and inline: run it in "
+                "worker processes (no executor), or put it behind a prefix (an empty one will do)"
+            )
 
 
 class _Run:

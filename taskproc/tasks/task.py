@@ -1,6 +1,7 @@
 """Task: what a user subclasses. Its attributes say what it needs, `run_task` what it does."""
 from __future__ import annotations
 
+import math
 from abc import ABCMeta
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -70,6 +71,11 @@ class TaskType(ABCMeta):
         level = namespace.get("task_compress_level", 9)
         if type(level) is not int or not 0 <= level <= 9:
             raise BuildError(f"task_compress_level of {cls.__qualname__} must be an int from 0 to 9, got {level!r}")
+        timeout = namespace.get("task_timeout")
+        if timeout is not None and not (type(timeout) in (int, float) and 0 < timeout < math.inf):
+            raise BuildError(
+                f"task_timeout of {cls.__qualname__} must be a positive number of seconds or None, got {timeout!r}"
+            )
 
     if not TYPE_CHECKING:  # type checkers are to see the signature of __init__
 
@@ -104,6 +110,8 @@ class Task(Indexable, metaclass=TaskType):
         task_default_since: {'dropout': 0.0}: a task without a `dropout` meant 0.0. At that value (and type) it is left
             out of the key, so old results stay. Inherited; what a subclass sets is added to it.
         task_pinned_name: what the class is to be called, 'old.module.Train', wherever it is now. Not inherited.
+        task_timeout: seconds after which `run_task` is ended, with the processes it started; in processes of our own
+            and behind prefix commands. Default: None, as long as it takes.
     """
 
     task_label: ClassVar[str | Sequence[str]] = ()
@@ -115,6 +123,7 @@ class Task(Indexable, metaclass=TaskType):
     task_ignored_args: ClassVar[str | Collection[str]] = ()
     task_default_since: ClassVar[Mapping[str, object]] = {}
     task_pinned_name: ClassVar[str | None] = None
+    task_timeout: ClassVar[float | None] = None
 
     task_name: ClassVar = _TaskName()       #: module and qualified name, or the pinned one. There without a cache, too
     task_labels: ClassVar = _TaskLabels()   #: the name first, then the class's labels

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 from taskproc.kernel.model import Done, Failed, Outcome, Stamp, Ticket
 from taskproc.run.base import Runner
+from taskproc.run.timeout import begin
 
 LIMIT = 60.0  # seconds after which a test has hung
 
@@ -28,6 +30,19 @@ class Call:
 
     def __call__(self) -> Outcome[str]:
         return Done(Stamp("order", str(self.function(*self.arguments))))
+
+
+@dataclass(frozen=True)
+class Timed(Call):
+    """May run only so long, after some seconds in which it has not begun yet."""
+
+    timeout: float = 60.0
+    before: float = 0.0
+
+    def __call__(self) -> Outcome[str]:
+        time.sleep(self.before)
+        begin(self.timeout)
+        return super().__call__()
 
 
 def call(function: Callable[..., Any], *arguments: Any) -> Call:
@@ -118,6 +133,27 @@ def hang_with_child(fifo: str) -> None:
     Path(fifo).write_text(f"{os.getpid()} {child.pid}")
     while True:
         signal.pause()
+
+
+def hang_politely(fifo: str) -> None:
+    """Tell our process id and that of a child, and never end, but at the first word."""
+    child = subprocess.Popen(["sleep", "1000"])
+    Path(fifo).write_text(f"{os.getpid()} {child.pid}")
+    while True:
+        signal.pause()
+
+
+def end_at_term(fifo: str, how: str) -> str:
+    """Hear TERM, and end by an exception or with a result."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("heard"))
+    Path(fifo).write_text("ready")
+    try:
+        while True:
+            signal.pause()
+    except SystemExit:
+        if how == "exception":
+            raise
+    return how
 
 
 def hang_in_c(fifo: str) -> None:

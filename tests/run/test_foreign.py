@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jobs import LIMIT, Call, call, exit_at_once, kill_self, problem, same, ticket, value
+from jobs import LIMIT, Timed, call, exit_at_once, kill_self, problem, same, ticket, value
 
 from taskproc.kernel.model import Failed, Outcome, Returned
 from taskproc.run.base import Ending, Job
@@ -136,10 +136,6 @@ def test_a_pool_that_was_broken_before_is_no_failure(desk: Desk) -> None:
     desk.start(1, call(same, "fine"))
 
     assert "fine" == value(desk.endings(1)[1])
-
-
-class Timed(Call):
-    timeout = 60.0
 
 
 def test_what_may_not_run_for_ever_runs_in_workers_of_our_own(desk: Desk) -> None:

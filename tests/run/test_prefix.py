@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 from jobs import (
+    Timed,
     boom,
     call,
     endings,
     executable,
     exit_at_once,
     fifo,
+    hang_politely,
     is_gone,
     kill_self,
     look_at_process,
@@ -30,6 +32,7 @@ from taskproc.errors import OptionError
 from taskproc.kernel.model import Failed, Outcome
 from taskproc.run.base import Ending, Job
 from taskproc.run.inbox import Inbox
+from taskproc.run.lifeline import VARIABLE
 from taskproc.run.prefix import PrefixedJob, PrefixRunner, fill, split_prefix
 from taskproc.run.problem import rebuild
 
@@ -281,3 +284,17 @@ def test_failed_far_ends_exit_with_1(desk: Desk) -> None:
     desk.run(call(same, 1), *command)
 
     assert "code 1\ncode 0\n" == (desk.folder / "out.txt").read_text()
+
+
+@pytest.mark.slow
+def test_the_far_end_ends_itself_where_the_near_end_cannot(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command may start it in another session, or on another machine; queueing there does not count."""
+    monkeypatch.setattr("taskproc.run.prefix.LOOK_FOR_BEGIN_EVERY", 1000)
+    pipe = fifo(desk.folder / "pipe")
+    desk.start(1, Timed(hang_politely, (pipe,), timeout=0.2), "setsid", "--wait", "env", f"{VARIABLE}=")
+    pids = read_fifo(pipe).split()
+
+    found = problem(endings(desk.runner, 1)[1])
+
+    assert ("timeout", "timed out after 0.2 s") == (found.kind, found.text)
+    assert [True, True] == [is_gone(int(pid), 1) for pid in pids]

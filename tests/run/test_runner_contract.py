@@ -12,12 +12,15 @@ from pathlib import Path
 import pytest
 from jobs import (
     Call,
+    Timed,
     boom,
     call,
+    end_at_term,
     endings,
     exit_at_once,
     fifo,
     fill_and_die,
+    hang_politely,
     hang_with_child,
     is_gone,
     journal,
@@ -198,6 +201,56 @@ def test_a_death_tells_the_peak_memory_of_the_process_that_died(case: Case) -> N
     assert 400_000_000 < much.memory < 700_000_000
     assert much.text.endswith(f"SIGKILL), peak memory {much.memory / 1e6:.0f} MB")
     assert little.memory < 400_000_000
+
+
+@on(*OURS)
+@pytest.mark.parametrize("hang", [hang_politely, hang_with_child])
+@pytest.mark.slow
+def test_a_job_that_runs_too_long_is_ended(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hang: Callable[[str], None]
+) -> None:
+    """With its children, also if it does not listen; its neighbour is kept, and its place is free again."""
+    for module in ("resident", "prefix"):
+        monkeypatch.setattr(f"taskproc.run.{module}.GRACE", 0.1)
+    pipes = [fifo(tmp_path / name) for name in "ab"]
+    case.start(1, call(read_fifo, pipes[0]))
+    case.start(2, Timed(hang, (pipes[1],), timeout=0.2))
+    pids = [int(pid) for pid in Path(pipes[1]).read_text().split()]
+
+    late = problem(endings(case.runner, 1)[2])
+    case.start(3, Timed(same, ("next",)))
+    again = value(endings(case.runner, 1)[3])
+    Path(pipes[0]).write_text("kept")
+
+    assert ("timeout", "timed out after 0.2 s") == (late.kind, late.text)
+    assert isinstance(late.memory, int)
+    assert [True, True] == [is_gone(pid, 1) for pid in pids]
+    assert ("next", "kept") == (again, value(endings(case.runner, 1)[1]))
+
+
+@on(*OURS)
+@pytest.mark.parametrize("how", ["exception", "result"])
+@pytest.mark.slow
+def test_a_result_in_the_grace_counts_and_an_exception_does_not(case: Case, tmp_path: Path, how: str) -> None:
+    """What a job says that was told to end is that it was; but what it has done it has done."""
+    pipe = fifo(tmp_path / "pipe")
+    case.start(1, Timed(end_at_term, (pipe, how), timeout=0.2))
+    read_fifo(pipe)
+
+    (found,) = endings(case.runner, 1).values()
+    case.start(2, call(same, "next"))
+
+    assert "result" == value(found) if how == "result" else "timeout" == problem(found).kind
+    assert "next" == value(endings(case.runner, 1)[2])
+
+
+@on(*OURS)
+@pytest.mark.slow
+def test_the_clock_starts_when_the_job_begins(case: Case) -> None:
+    """Neither the start of a process counts nor what is imported for it."""
+    case.start(1, Timed(same, ("fine",), timeout=0.4, before=0.6))
+
+    assert "fine" == value(endings(case.runner, 1)[1])
 
 
 @on(*OURS)
