@@ -24,6 +24,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from taskproc.text import printable, printable_lines, shortened, text_of
+
 
 class TaskprocError(Exception):
     """The root: `except TaskprocError` catches all that taskproc itself raises."""
@@ -102,17 +104,19 @@ class TaskFailure:
     log: str = ""
 
     def __str__(self) -> str:
-        kind = type(self.error).__name__
-        try:
-            text = str(self.error)
-        except Exception as error:  # noqa: BLE001  # any user's __str__ may raise anything
-            text = f"<its __str__ raised {type(error).__name__}>"
-        lines = [f"task {self.task} failed: {kind}: {text}".rstrip(": ")]
+        text = printable_lines(shortened(f"{type(self.error).__name__}: {text_of(self.error)}"))
+        lines = [f"task {printable(self.task)} failed: {text}".rstrip(": ")]
         if self.log:
-            lines += ["  last lines of its log:", *(f"  | {line}" for line in self.log.splitlines())]
+            lines += ["  last lines of its log:", *(f"  | {printable(line)}" for line in self.log.splitlines())]
         if self.stderr is not None:
-            lines.append(f"  log: {self.stderr}")
+            lines.append(f"  log: {printable(str(self.stderr))}")
         return "\n".join(lines)
+
+    def __copy__(self) -> TaskFailure:
+        return self
+
+    def __deepcopy__(self, memo: object) -> TaskFailure:
+        return self  # its error may be anything, and need not allow it
 
 
 class FailedTaskError(TaskprocError, RuntimeError):
@@ -125,6 +129,8 @@ class FailedTaskError(TaskprocError, RuntimeError):
     def __init__(self, failures: Sequence[TaskFailure]):
         super().__init__(tuple(failures))
         self.failures = tuple(failures)
+        if failures:
+            self.__cause__ = failures[0].error  # also after pickling, which forgets causes
 
     def __str__(self) -> str:
         count = len(self.failures)

@@ -17,18 +17,19 @@ PACKAGE = "taskproc"
 
 # room → rooms it may import besides itself. A room is a folder or a module right below the package.
 ROOMS: Mapping[str, frozenset[str]] = {
-    "errors": frozenset(),
+    "text": frozenset(),
+    "errors": frozenset({"text"}),
     "modules": frozenset(),
     "values": frozenset({"errors", "modules"}),
     "source": frozenset({"errors", "modules", "values"}),
     "kernel": frozenset({"errors"}),
-    "store": frozenset({"errors", "modules", "kernel"}),
-    "run": frozenset({"errors", "modules", "kernel"}),
-    "watch": frozenset({"errors", "modules", "kernel"}),
-    "drive": frozenset({"errors", "modules", "kernel"}),
-    "tasks": frozenset({"errors", "modules", "values", "source", "kernel", "store", "run", "watch", "drive"}),
-    "testing": frozenset({"errors", "modules", "kernel", "store", "run", "watch", "drive"}),
-    "cli": frozenset({"errors", "modules", "values", "kernel", "store", "run", "watch", "drive", "tasks"}),
+    "store": frozenset({"text", "errors", "modules", "kernel"}),
+    "run": frozenset({"text", "errors", "modules", "kernel"}),
+    "watch": frozenset({"text", "errors", "modules", "kernel"}),
+    "drive": frozenset({"text", "errors", "modules", "kernel"}),
+    "tasks": frozenset({"text", "errors", "modules", "values", "source", "kernel", "store", "run", "watch", "drive"}),
+    "testing": frozenset({"text", "errors", "modules", "kernel", "store", "run", "watch", "drive"}),
+    "cli": frozenset({"text", "errors", "modules", "values", "kernel", "store", "run", "watch", "drive", "tasks"}),
 }
 OPEN = frozenset({"__init__", "__main__"})  # the two front doors may import any room
 # What meets a room as a Protocol may import the module that holds the Protocol, and no other.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from taskproc.cli.options import Options
-from taskproc.cli.usage import DONE, FAILED, INTERRUPTED, UserError, failures_text, say
+from taskproc.cli.usage import DONE, FAILED, INTERRUPTED, UserError, failures_text, say, tell
 from taskproc.errors import FailedTaskError, TaskprocError
 from taskproc.kernel.model import Event
 from taskproc.kernel.rebuild import FORCED, NEW
@@ -25,6 +25,7 @@ from taskproc.tasks.looking import preview
 from taskproc.tasks.running import plan_work, run_graph
 from taskproc.tasks.stats import RunStats
 from taskproc.tasks.task import Task
+from taskproc.text import printable
 from taskproc.watch.tally import Tally, closing_line
 
 _TOLD = 3        # reasons per class in the closing lines
@@ -45,7 +46,7 @@ def explain_entry(cls: type[Task], options: Options) -> int:
     """Tell why the entry task is fresh or would run. Returns the exit code."""
     _set_loglevel(options.loglevel)
     with Cache(options.output):
-        print(explain(_built(cls, options)))
+        tell(str(explain(_built(cls, options))))
     return DONE
 
 
@@ -55,9 +56,9 @@ def accept_entry(cls: type[Task], options: Options) -> int:
     with Cache(options.output):
         counts = accept(_built(cls, options))
     for name, count in counts.items():
-        print(f"accepted {name}: {count:,} result{'' if count == 1 else 's'}")
+        tell(f"accepted {printable(name)}: {count:,} result{'' if count == 1 else 's'}")
     if not counts:
-        print("nothing to accept: no result differs by its source alone")
+        tell("nothing to accept: no result differs by its source alone")
     return DONE
 
 
@@ -148,7 +149,7 @@ def reasons_lines(stats: RunStats) -> list[str]:
         told = [f"{text} ({count:,})" for text, count in reasons.items() if text not in (NEW.text, FORCED.text)]
         more = [f"{len(told) - _TOLD:,} more reasons"] if len(told) > _TOLD else []
         if told:
-            lines.append(f"  {name} ran because {'; '.join([*told[:_TOLD], *more])}")
+            lines.append(f"  {printable(name)} ran because {'; '.join([*told[:_TOLD], *more])}")
     return lines
 
 
@@ -183,16 +184,16 @@ def _preview(task: Task, options: Options) -> int:
     work = plan_work(task, options.detect_source_change, options.force_entrypoint)
     counts = stats["stats"]
     count, total = sum(counts.values()), len(work.graph.needs)
-    print(f"{'at most ' if count else ''}{count:,} of {total:,} tasks would run")
-    width = max(map(len, counts), default=0)
+    tell(f"{'at most ' if count else ''}{count:,} of {total:,} tasks would run")
+    width = max((len(printable(name)) for name in counts), default=0)
     for name, some in counts.items():
-        print(f"  {name:<{width}}  {some:,}")
+        tell(f"  {printable(name):<{width}}  {some:,}")
     if count:
         print()
         for key, reason in islice(preview(work), _PREVIEWED):
-            print(f"  {work.graph.name_of(key)}   because {reason.text}")
+            tell(f"  {work.graph.name_of(key)}   because {reason.text}")
     if count > _PREVIEWED:
-        print(f"  … and {count - _PREVIEWED:,} more")
+        tell(f"  … and {count - _PREVIEWED:,} more")
     return DONE
 
 

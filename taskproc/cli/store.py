@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from taskproc.cli.options import Parser
-from taskproc.cli.usage import DONE, UsageError
+from taskproc.cli.usage import DONE, UsageError, tell
 from taskproc.store import layout
 from taskproc.store.base import Place
 from taskproc.store.cache import prepare
 from taskproc.store.disk import DiskStore
 from taskproc.store.rules import Rules
+from taskproc.text import printable
 
 
 @dataclass
@@ -32,12 +33,13 @@ def list_command(prog: str, words: Sequence[str]) -> int:
     store = opened(parser.parse_args(words).output)
     found = holdings(store)
     rows = [
-        (name, f"{each.tasks:,}", size_text(each.size), time_text(each.newest)) for name, each in sorted(found.items())
+        (printable(name), f"{each.tasks:,}", size_text(each.size), time_text(each.newest))
+        for name, each in sorted(found.items())
     ]
     rows.insert(0, ("task", "results", "size", "newest"))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for name, count, size, newest in rows:
-        print(f"{name:<{widths[0]}}  {count:>{widths[1]}}  {size:>{widths[2]}}  {newest}")
+        tell(f"{name:<{widths[0]}}  {count:>{widths[1]}}  {size:>{widths[2]}}  {newest}")
     return DONE
 
 
@@ -53,15 +55,15 @@ def clear_command(prog: str, words: Sequence[str]) -> int:
         raise UsageError("clear what? Give the name of a task class, as `list` shows it")
     name, *ids = given.what
     store = opened(given.output)
-    there = _ids(store, name)
+    name, there = _ids(store, name)
     if unknown := [number for number in ids if number not in there]:
         raise UsageError(f"{name} has no task {unknown[0]!r}; nothing was cleared")
     if not ids:
         store.clear_all(name)
-        print(f"cleared {name}: {_tasks(len(there))}")
+        tell(f"cleared {printable(name)}: {_tasks(len(there))}")
     for number in ids:
         store.clear(Place(name, int(number), ""))
-        print(f"cleared {name} {number}")
+        tell(f"cleared {printable(name)} {number}")
     return DONE
 
 
@@ -95,14 +97,16 @@ def _files(path: str) -> list[str]:
     return [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
 
 
-def _ids(store: DiskStore, name: str) -> set[str]:
+def _ids(store: DiskStore, shown: str) -> tuple[str, set[str]]:
+    """The name of a class of which there is something, as it is or as `list` shows it, and the ids of its tasks."""
     everything = list(store.places())
+    name = next((known for known, _ in everything if printable(known) == shown), shown)
     found = {str(number) for known, number in everything if known == name}
     if not found:
-        names = sorted({known for known, _ in everything})
+        names = sorted({printable(known) for known, _ in everything})
         there = f"; it has {', '.join(names)}" if names else ": it is empty"
         raise UsageError(f"the cache has nothing of {name!r}{there}")
-    return found
+    return name, found
 
 
 def _tasks(count: int) -> str:

@@ -21,6 +21,7 @@ from taskproc.errors import (
     TaskprocError,
     UnnamableValue,
 )
+from taskproc.text import printable_lines
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 _WRONG_USE = (OptionError, UnnamableValue, BuildError, CacheError, NoCacheError)
@@ -76,9 +77,14 @@ def _exit_code(error: SystemExit) -> int:
 def say(text: str) -> None:
     """Write to standard error; if nobody listens any more, that changes nothing."""
     try:
-        print(text, file=sys.stderr, flush=True)
+        print(printable_lines(text), file=sys.stderr, flush=True)
     except OSError:
         pass
+
+
+def tell(text: str) -> None:
+    """Write to standard output what the command was asked for, harmless."""
+    print(printable_lines(text))
 
 
 def failures_text(error: FailedTaskError) -> str:

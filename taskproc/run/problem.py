@@ -1,23 +1,19 @@
 """Why an attempt failed, as text that crosses any border, and as the exception itself wherever that can be rebuilt."""
 from __future__ import annotations
 
-import functools
-import io
 import os
 import signal
 import traceback
-from types import FunctionType
-from typing import Any
 
 from taskproc.errors import PrefixError, TaskprocError, TaskTimeout, UnstorableResult, WorkerDied
 from taskproc.kernel.model import Problem
-from taskproc.modules import find_object, main_name
 from taskproc.run.group import Exit
-from taskproc.run.setup import MAIN_NAMES, PACKAGE_FOLDER, load
+from taskproc.run.raised import RemoteError, hang, pack, unpack
+from taskproc.run.setup import PACKAGE_FOLDER
+from taskproc.text import printable, printable_lines, shortened, text_of
 
 LONGEST_SENTENCE = 1_000
 LONGEST_TRACEBACK = 100_000
-LARGEST_PICKLE = 1_000_000
 
 _OWN_KINDS: dict[str, type[TaskprocError]] = {
     "died": WorkerDied,
@@ -27,27 +23,23 @@ _OWN_KINDS: dict[str, type[TaskprocError]] = {
 }
 
 
-class RemoteError(RuntimeError):
-    """Stands for an exception that could not be brought over from another process; says its class and its text."""
-
-
 def problem_of(error: BaseException, *, pickled: bool = True) -> Problem:
     """What `error` tells, in the process where it was raised; never raises.
 
     Args:
-        pickled: carry the exception as bytes, or not at all if it does not survive a round trip. False keeps the
-            exception itself, for a problem that never leaves this process.
+        pickled: carry the exception as bytes; see run/raised.py. False keeps the exception itself, for a problem that
+            never leaves this process.
     """
-    kept = _pickle(error) if pickled else error
+    kept = pack(error) if pickled else error
     return Problem("exception", sentence(error), traceback_text(error), kept)
 
 
 def rebuild(problem: Problem) -> BaseException:
-    """The exception of `problem`, or one that stands for it and says the same."""
-    original = _unpickle(problem.error) if isinstance(problem.error, bytes) else problem.error
+    """The exception of `problem`, or one that stands for it and says the same. Its causes come along."""
+    original = unpack(problem.error, problem.traceback) if isinstance(problem.error, bytes) else problem.error
     own = _OWN_KINDS.get(problem.kind)
     if own is None:
-        return original if original is not None else RemoteError(problem.text)
+        return original if original is not None else hang([("", RemoteError(problem.text))], problem.traceback)
     if isinstance(original, own):
         return original
     error = own(problem.text)
@@ -57,12 +49,9 @@ def rebuild(problem: Problem) -> BaseException:
 
 def sentence(error: BaseException) -> str:
     """`ValueError: its text`, in one line without control characters."""
-    try:
-        lines = str(error).strip().splitlines() or [""]
-    except Exception as failure:  # noqa: BLE001  # any user's __str__ may raise anything
-        lines = [f"<its __str__ raised {type(failure).__name__}>"]
-    text = printable(lines[0]) + (" …" if len(lines) > 1 else "")
-    return f"{type(error).__name__}: {text}".removesuffix(": ")[:LONGEST_SENTENCE]
+    lines = text_of(error).strip().splitlines() or [""]
+    text = f"{type(error).__name__}: {lines[0]}".removesuffix(": ")
+    return printable(text + (" …" if len(lines) > 1 else ""))[:LONGEST_SENTENCE]
 
 
 def traceback_text(error: BaseException) -> str:
@@ -73,17 +62,7 @@ def traceback_text(error: BaseException) -> str:
         text = "".join(story.format())
     except Exception as failure:  # noqa: BLE001  # the user's exception classes take part in this
         text = f"{sentence(error)}\n<its traceback could not be told: {sentence(failure)}>\n"
-    if len(text) > LONGEST_TRACEBACK:
-        half = LONGEST_TRACEBACK // 2
-        text = f"{text[:half]}\n[… {len(text) - 2 * half} characters …]\n{text[-half:]}"
-    return "".join(printable(line) + "\n" for line in text.split("\n")).removesuffix("\n")
-
-
-def printable(text: str) -> str:
-    """`text` with what a terminal would obey, or UTF-8 cannot say, as escapes."""
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() or each == "\t" else repr(each)[1:-1] for each in text)
+    return printable_lines(shortened(text, LONGEST_TRACEBACK))
 
 
 def exit_text(code: int) -> str:
@@ -137,49 +116,3 @@ def _leave_out_own_frames(story: traceback.TracebackException) -> None:
             if other is not None and id(other) not in seen:
                 seen.add(id(other))
                 left.append(other)
-
-
-def _pickle(error: BaseException) -> bytes | None:
-    """`error` as bytes, if what they give back is the same by class and text."""
-    try:
-        target = io.BytesIO()
-        _pickler()(target, protocol=5).dump(error)
-        content = target.getvalue()
-        if len(content) > LARGEST_PICKLE:
-            return None
-        copy = load(content)
-        faithful = type(copy) is type(error) and str(copy) == str(error)
-    except Exception:  # noqa: BLE001  # the user's classes take part; the text is told in any case
-        return None
-    return content if faithful else None
-
-
-def _unpickle(content: bytes) -> BaseException | None:
-    try:
-        error = load(content)
-    except Exception:  # noqa: BLE001  # its module may not import here; the text is told in any case
-        return None
-    return error if isinstance(error, BaseException) else None
-
-
-@functools.cache
-def _pickler() -> Any:
-    """A cloudpickle by which classes of `__main__` go by their real name, so that `except` knows them again."""
-    import cloudpickle
-
-    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle is untyped
-        def reducer_override(self, obj: Any) -> Any:
-            if isinstance(obj, (type, FunctionType)) and obj.__module__ in MAIN_NAMES:
-                name = f"{main_name()}:{obj.__qualname__}"
-                if main_name() not in MAIN_NAMES and _leads_to(name, obj):
-                    return find_object, (name,)
-            return super().reducer_override(obj)
-
-    return Pickler
-
-
-def _leads_to(name: str, obj: object) -> bool:
-    try:
-        return find_object(name) is obj
-    except (ImportError, AttributeError):
-        return False

@@ -1,12 +1,15 @@
 """Failures as the user gets them: what failed, with what error, and where to read on."""
 from __future__ import annotations
 
+import copyreg
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from taskproc.errors import MissingResult, TaskFailure
 from taskproc.kernel.model import Event, Problem
 from taskproc.run.problem import last_lines, rebuild
+from taskproc.run.raised import RemoteError, pack, unpack
 from taskproc.tasks.cached import GraphWork
 from taskproc.tasks.naming import brief
 
@@ -34,6 +37,19 @@ def failure_of(work: GraphWork, key: str, event: Event[str]) -> TaskFailure:
         stderr=stderr,
         log=_tail(stderr) or _tail(stdout),
     )
+
+
+def _reduced(failure: TaskFailure) -> tuple[Callable[..., TaskFailure], tuple[object, ...]]:
+    """How a failure is pickled: its error may be anything, and travels as errors do."""
+    values = {name: value for name, value in vars(failure).items() if name != "error"}
+    return _restored, (values, pack(failure.error))
+
+
+def _restored(values: dict[str, Any], error: bytes) -> TaskFailure:
+    return TaskFailure(**values, error=unpack(error, values["traceback"]) or RemoteError(values["task"]))
+
+
+copyreg.pickle(TaskFailure, _reduced)
 
 
 def _list(value: object) -> list[Any]:

@@ -13,6 +13,7 @@ from taskproc.store.cache import Cache
 from taskproc.tasks.binding import is_loose
 from taskproc.tasks.evolving import pinned_name, rules_of
 from taskproc.tasks.future import Const, Item, Upstream
+from taskproc.text import printable
 from taskproc.values.encode import digest, json_form, key_form
 from taskproc.values.forms import Json
 
@@ -102,8 +103,12 @@ def arguments_text(identity: Identity) -> str:
     return json.dumps({"task": place.name, "key": place.key, "args": arguments_forms(identity, place.name)}) + "\n"
 
 
-def brief(value: object, depth: int = 0) -> str:
-    """`value` as one would write it, in a line; tasks inside other tasks are cut to their names."""
+def brief(value: object) -> str:
+    """`value` as one would write it, in a harmless line; tasks inside other tasks are cut to their names."""
+    return printable(_brief(value, 0))
+
+
+def _brief(value: object, depth: int) -> str:
     identity = vars(value).get("_taskproc") if isinstance(value, Upstream) and hasattr(value, "__dict__") else None
     if identity is not None:
         if type(value)._is_outside:  # type: ignore[attr-defined]  # every task has it
@@ -111,14 +116,14 @@ def brief(value: object, depth: int = 0) -> str:
             return f"{type(value).__qualname__}({path if len(path) <= 60 else '…' + path[-59:]!r})"
         if depth > 0:
             return f"{type(value).__qualname__}(…)"
-        inner = ", ".join(f"{key}={brief(some, 1)}" for key, some in identity.arguments.items())
+        inner = ", ".join(f"{key}={_brief(some, 1)}" for key, some in identity.arguments.items())
         return f"{type(value).__qualname__}({_cut(inner)})"
     if isinstance(value, (list, tuple, set, frozenset, dict)) and value:
         return _brief_container(value, depth)
     if isinstance(value, Const):
-        return f"Const({brief(value._value, depth + 1)})"
+        return f"Const({_brief(value._value, depth + 1)})"
     if isinstance(value, Item):
-        return f"{brief(value.parent, depth)}[{brief(value._key, depth + 1)}]"
+        return f"{_brief(value.parent, depth)}[{_brief(value._key, depth + 1)}]"
     try:
         return _cut(repr(value), 60)
     except Exception:  # noqa: BLE001  # whatever a class of the user raises: it is only for people
@@ -130,10 +135,10 @@ def _brief_container(value: Any, depth: int) -> str:
     if depth > 2 or len(value) > 4:
         return f"{kind or type(value).__name__} of {len(value)}"
     if isinstance(value, dict):
-        inner = ", ".join(f"{brief(key, depth + 1)}: {brief(some, depth + 1)}" for key, some in value.items())
+        inner = ", ".join(f"{_brief(key, depth + 1)}: {_brief(some, depth + 1)}" for key, some in value.items())
         return f"{kind}({{{inner}}})" if kind else f"{{{inner}}}"
     comma = "," if type(value) is tuple and len(value) == 1 else ""
-    inner = ", ".join(brief(some, depth + 1) for some in value) + comma
+    inner = ", ".join(_brief(some, depth + 1) for some in value) + comma
     left, right = ("(", ")") if isinstance(value, tuple) else ("{", "}") if isinstance(value, set) else ("[", "]")
     return f"{kind}({left}{inner}{right})" if kind else f"{left}{inner}{right}"
 

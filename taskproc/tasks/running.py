@@ -180,10 +180,7 @@ class _Run:
                 event = Event("skipped", key)
                 self._counter.count(event, graph.class_name(key))
                 self._stream.tell(event, graph.class_name(key), partial(graph.name_of, key))
-        failures = [failure_of(self._work, str(event.key), event) for event in self._failed]
-        error = FailedTaskError(failures)
-        error.__cause__ = failures[0].error
-        return error
+        return FailedTaskError([failure_of(self._work, str(event.key), event) for event in self._failed])
 
 
 def _behind(graph: Graph, given: Mapping[str, Command]) -> dict[str, Command]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
 from taskproc.kernel.model import Event
+from taskproc.text import printable
 from taskproc.watch.tally import Tally, closing_line, duration, failed_line, tallies
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def short_names(totals: Mapping[str, int]) -> dict[str, str]:
     seen: dict[str, int] = {}
     for each in short.values():
         seen[each] = seen.get(each, 0) + 1
-    return {name: each if seen[each] == 1 else name for name, each in short.items()}
+    return {name: printable(each if seen[each] == 1 else name) for name, each in short.items()}
 
 
 def _bars(console: Console) -> Progress:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 from taskproc.kernel.model import Event
+from taskproc.text import printable
 from taskproc.watch.tally import Tally, closing_line, duration, failed_line, tallies
 
 LINES = 20   # of one kind told of one class, before the run is told in tenths
@@ -87,5 +88,5 @@ class Lines:
             self._write(f"  {tally.ended():,} of {tally.total:,} ended{extra} after {ran}")
 
     def _write(self, line: str) -> None:
-        self._file.write(line + "\n")
+        self._file.write(printable(line) + "\n")
         self._file.flush()

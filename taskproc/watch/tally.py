@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskproc.kernel.model import Event, Problem
+from taskproc.text import printable
 
 
 @dataclass
@@ -68,4 +69,4 @@ def failed_line(event: Event[Any], text: str) -> str:
     why = next(iter(why.splitlines()), "")
     seconds = event.detail.get("seconds")
     after = f" after {duration(seconds)}" if isinstance(seconds, float) and seconds >= 0.05 else ""
-    return f"failed  {text}  {why[:200]}{after}"
+    return printable(f"failed  {text}  {why[:200]}{after}")

@@ -148,3 +148,17 @@ def test_sizes_are_short(size: float, text: str) -> None:
 def test_never_is_a_dash() -> None:
     """A class without a result has no newest one."""
     assert "-" == time_text(0.0)
+
+
+def test_odd_names_are_shown_harmless_and_found_by_what_is_shown(script: Write, capsys: Capture) -> None:
+    """A class may be called anything; the folder of another may be given to us."""
+    odd = "class Main(Task):\n    task_pinned_name = 'a\\x1b[2J\\nb/../c'\n    def run_task(self): return 1\n"
+    assert 0 == main([script(f"from taskproc import Task\n{odd}"), "-o", "cache", "-t", "local"])
+    capsys.readouterr()
+
+    assert 0 == main(["list", "-o", "cache"])
+    shown = r"a\x1b[2J\nb/../c"
+    assert [shown, "1"] == capsys.readouterr().out.splitlines()[1].split()[:2]
+    assert 0 == main(["clear", "-o", "cache", shown])
+    assert f"cleared {shown}: 1 task\n" == capsys.readouterr().out
+    assert {} == holdings(opened("cache"))

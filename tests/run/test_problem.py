@@ -14,36 +14,17 @@ from taskproc.kernel.model import Problem
 from taskproc.run import problem as module
 from taskproc.run.group import Exit
 from taskproc.run.pool import LocalExecutor
-from taskproc.run.problem import RemoteError, death_text, exit_text, last_lines, problem_of, rebuild
+from taskproc.run.problem import death_text, exit_text, last_lines, problem_of, rebuild
+from taskproc.run.raised import RemoteError
 
 
 class Plain(Exception):
     pass
 
 
-class Changing(Exception):
-    """Unpickles, but says something else then."""
-
-    def __init__(self, text: str):
-        super().__init__(f"<{text}>")
-
-
-class TwoArguments(Exception):
-    """Does not unpickle: its arguments are not those of its __init__."""
-
-    def __init__(self, first: str, second: str):
-        super().__init__(first + second)
-
-
 class Silent(Exception):
     def __str__(self) -> str:
         raise ValueError("no words")
-
-
-def holding_a_lock() -> Exception:
-    error = Plain("locked")
-    error.lock = threading.Lock()  # type: ignore[attr-defined]
-    return error
 
 
 @pytest.mark.parametrize(
@@ -58,25 +39,6 @@ def test_an_exception_comes_back_as_itself(error: BaseException) -> None:
     assert (type(error), error.args, str(error)) == (type(again), again.args, str(again))
 
 
-@pytest.mark.parametrize(
-    ("error", "text"),
-    [
-        (Changing("x"), "Changing: <x>"),
-        (TwoArguments("a", "b"), "TwoArguments: ab"),
-        (holding_a_lock(), "Plain: locked"),
-        (Plain("x" * 2_000_000), "Plain: " + "x" * 993),
-    ],
-)
-def test_one_that_does_not_survive_has_a_stand_in(error: Exception, text: str) -> None:
-    """What would come back changed, or not at all, or is too big, is told in words."""
-    problem = problem_of(error)
-
-    again = rebuild(problem)
-
-    assert problem.error is None
-    assert (RemoteError, text) == (type(again), str(again))
-
-
 def test_bytes_that_cannot_be_read_have_a_stand_in() -> None:
     """A module that does not import here costs the exception, not its text."""
     again = rebuild(Problem("exception", "E: words", error=b"\x80\x05cno_such_module\nE\n."))
@@ -86,7 +48,7 @@ def test_bytes_that_cannot_be_read_have_a_stand_in() -> None:
 
 def test_in_one_process_the_exception_itself_is_kept() -> None:
     """Nothing is pickled where nothing travels."""
-    error = holding_a_lock()
+    error = Plain(threading.Lock())
 
     assert rebuild(problem_of(error, pickled=False)) is error
 

@@ -1,14 +1,20 @@
 """A failure tells what failed, with what error, and where to read on."""
 from __future__ import annotations
 
+import copy
+import dataclasses
+import pickle
 import sys
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from taskproc.errors import FailedTaskError, MissingResult, WorkerDied
+from taskproc.errors import FailedTaskError, MissingResult, TaskFailure, WorkerDied
 from taskproc.kernel.model import Event, Problem
 from taskproc.run.pool import LocalExecutor
+from taskproc.run.raised import RemoteError
 from taskproc.store.cache import Cache
 from taskproc.tasks.cached import GraphWork, graph_of
 from taskproc.tasks.failures import failure_of
@@ -97,3 +103,87 @@ def test_the_cause_is_the_users_exception(cache: Cache) -> None:
     assert isinstance(caught.value.__cause__, KeyError)
     assert caught.value.__cause__ is caught.value.failures[0].error
     assert "in run_task" in caught.value.failures[0].traceback
+
+
+def test_the_message_is_harmless_and_not_too_long(cache: Cache) -> None:
+    """Nothing in it steers a terminal, wherever it is from; lines stay lines."""
+    log = "first\n\x1b]0;title\x07"
+    task, path = "A(\x1b[2J)", Path("a\nb\x1b[2J")
+    error = RuntimeError("one\ntwo\x1b[31m\u202e" + "x" * 20_000)
+
+    text = str(TaskFailure(task, "m.A", 1, error, log=log, stderr=path))
+
+    assert text.startswith("task A(\\x1b[2J) failed: RuntimeError: one\ntwo\\x1b[31m\\u202exxx")
+    assert text.endswith("x\n  last lines of its log:\n  | first\n  | \\x1b]0;title\\x07\n  log: a\\nb\\x1b[2J")
+    assert len(text) < 10_500
+
+
+class Silent(Exception):
+    def __init__(self, first: int, second: int):
+        self.numbers = first, second
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+def test_an_error_without_words_is_told() -> None:
+    """Its class may raise what it likes."""
+    assert "task A failed: Silent: <its __str__ raised ValueError>" == str(TaskFailure("A", "m.A", 1, Silent(1, 2)))
+
+
+def test_failures_are_pickled_and_copied() -> None:
+    """Whatever the errors are; the cause comes along."""
+    lock = ValueError("locked", threading.Lock())
+    first = TaskFailure("A", "m.A", 1, Silent(1, 2), traceback="Traceback …", stderr=Path("a"), log="x")
+    error = FailedTaskError([first, TaskFailure("B", "m.B", 2, lock)])
+
+    again = pickle.loads(pickle.dumps(error))
+    copies = [copy.copy(error), copy.deepcopy(error)]
+
+    assert str(again) == str(error).replace("ValueError: ('locked'", "RemoteError: ValueError: ('locked'")
+    assert (type(again.failures[0].error), again.failures[0].error.numbers) == (Silent, (1, 2))
+    assert again.__cause__ is again.failures[0].error
+    assert "Traceback …" in str(again.__cause__.__cause__)
+    assert dataclasses.replace(again.failures[0], error=first.error) == first
+    assert [each.failures for each in copies] == [error.failures] * 2
+    assert copies[1].__cause__ is error.__cause__
+
+
+class Raises(Task):
+    """Fails in a process of its own."""
+
+    def __init__(self, how: str):
+        self.how = how
+
+    def run_task(self) -> None:
+        if self.how == "chain":
+            try:
+                raise Silent(1, 2)
+            except Silent as error:
+                raise LookupError("\x1b[2Jnot there") from error
+        raise RuntimeError(threading.Lock())
+
+
+@pytest.mark.slow
+def test_exceptions_arrive_from_another_process(cache: Cache) -> None:
+    """As themselves, with their causes and the traceback of where they were raised, or in words."""
+
+    class Both(Task):
+        def __init__(self) -> None:
+            self.parts = [Raises("chain"), Raises("lock")]
+
+        def run_task(self) -> None: ...
+
+    with pytest.raises(FailedTaskError) as caught:
+        Both().run_graph(max_workers=1, on_error="continue")
+
+    found = {each.task: each for each in caught.value.failures}
+    chain, lock = (found[f"Raises(how='{how}')"].error for how in ("chain", "lock"))
+    assert (type(chain), chain.args) == (LookupError, ("\x1b[2Jnot there",))
+    assert isinstance(chain.__cause__, Silent)
+    assert chain.__cause__.numbers == (1, 2)
+    assert "in run_task" in str(chain.__cause__.__cause__)
+    assert (type(lock), str(lock)[:13]) == (RemoteError, "RuntimeError:")
+    assert "in run_task" in str(lock.__cause__)
+    assert "\x1b" not in str(caught.value)
+    assert "in run_task" in found["Raises(how='lock')"].traceback

@@ -129,6 +129,21 @@ def test_a_task_with_much_to_show_is_cut() -> None:
     assert "\n" not in brief(Echo(["a\n  b"] * 3))
 
 
+def test_what_is_shown_of_a_task_is_harmless() -> None:
+    """Whatever its class is called, and whatever the class of an argument says."""
+
+    class Loud:
+        def __repr__(self) -> str:
+            return "\x1b[31mloud\x07"
+
+        def __task_key__(self) -> str:
+            return "loud"
+
+    odd = type(Task)("a\x1b[2J\nb", (Echo,), {"__module__": __name__})
+
+    assert brief(odd([Loud(), "\x1b"])) == r"a\x1b[2J\nb(value=[\x1b[31mloud\x07, '\x1b'], other=None)"
+
+
 def test_a_task_that_cannot_be_shown_is_built_all_the_same() -> None:
     """A broken repr of an argument is no reason to fail."""
 

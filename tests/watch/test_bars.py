@@ -161,3 +161,8 @@ def test_names_are_short_where_they_stay_apart() -> None:
     assert {"a.Load": "a.Load", "b.Load": "b.Load", "b.Train": "Train"} == short_names(
         {"a.Load": 1, "b.Load": 1, "b.Train": 1}
     )
+
+
+def test_names_are_harmless() -> None:
+    """A class may be called anything."""
+    assert {"a.\x1b[2J": r"\x1b[2J"} == short_names({"a.\x1b[2J": 1})

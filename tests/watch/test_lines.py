@@ -82,3 +82,13 @@ def test_what_is_not_told_is_not_put_into_words() -> None:
 
     lines.tell(Event("fresh", 1), "m.A", unread)
     lines.tell(Event("started", 1), "m.A", unread)
+
+
+def test_a_line_is_one_line_and_harmless() -> None:
+    """Names, reasons and messages come from anywhere."""
+    lines = told({"m.A": 2}, [
+        ("m.A", Event("stale", "\x1b]0;x\x07", {"text": "a\rb"})),
+        ("m.A", Event("failed", "\n", {"problem": Problem("result", "it\x1b[2J \u202ecannot")})),
+    ])
+
+    assert [r"  ready   A(\x1b]0;x\x07)   because a\rb", r"  failed  A(\n)  it\x1b[2J \u202ecannot"] == lines[:2]
