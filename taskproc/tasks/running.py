@@ -139,6 +139,7 @@ class _Run:
         )
         self._work, self._runner, self._counter, self._stream, self._stops = work, runner, counter, stream, stops
         self._failed: list[Event[str]] = []
+        self._told: set[str] = set()
 
     def result(self) -> Any:
         """Run what is to be run and load the result of the root."""
@@ -154,6 +155,7 @@ class _Run:
                     if attempt == _RELOADS or not self._work.forget(root) or not self._plan.lose(root):
                         raise
                     logger.warning("%s; it is computed again", error)
+                    self._told.add(root)
         finally:
             self._runner.stop()
             self._work.end()
@@ -171,6 +173,21 @@ class _Run:
                 self._failed.append(event)
             elif event.kind == "stale":
                 self._counter.reason(name, summary(graph, self._work.reasons[event.key]))
+            self._warn(event)
+
+    def _warn(self, event: Event[str]) -> None:
+        """Say once of each result that was there and could not be used, that it is computed again."""
+        if event.kind == "lost":
+            keys, text = event.detail["keys"], "its result could not be read"
+        elif event.kind == "stale" and event.detail["reason"] == "unreadable":
+            keys, text = [event.key], str(event.detail["text"])
+        else:
+            return
+        assert isinstance(keys, list), f"lost {keys!r} [this is a bug]"
+        for key in keys:
+            if key not in self._told:
+                self._told.add(key)
+                logger.warning("%s: %s; it is computed again", self._work.graph.name_of(key), text)
 
     def _error(self) -> FailedTaskError:
         """All failures; what was not started since the run stopped counts as skipped."""

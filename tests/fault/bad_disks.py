@@ -161,7 +161,7 @@ def removed(folder: Path) -> list[str]:
                 with Cache(cache):
                     value = Remover(str(cache)).run_graph(**options)[0]  # type: ignore[call-overload]
             except TaskprocError as error:
-                value = None
+                value = f"{type(error).__name__}: {error}"
                 if str(cache) not in str(error):
                     faults.append(f"no path in: {error}")
         if value != "done":

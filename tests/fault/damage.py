@@ -103,6 +103,7 @@ class Patient:
         # The reader may have begun, and found it out
         begun = journal.counts(self.folder / "journal")["start Digest 0"]
         yield from self._ran({"start Noise 1": 1, "start Digest 0": min(max(begun, 1), 2)})
+        yield from self._warned(told)
 
     def _ran(self, expected: dict[str, int]) -> Iterator[str]:
         ran = journal.counts(self.folder / "journal")

@@ -119,9 +119,10 @@ def _no_rows(name: str, classes: Sequence[str], why: str) -> list[Row]:
 
 def table(found: Sequence[Row], minutes: float) -> str:
     """The rows as Markdown, below the circumstances."""
+    now, python = datetime.now(timezone.utc), platform.python_version()
     lines = [
-        f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC, commit {_commit()}, Python {platform.python_version()}, "
-        f"{_machine()}, seed {settings.seed}, {minutes:.0f} minutes.",
+        f"{now:%Y-%m-%d %H:%M} UTC, commit {_commit()}, Python {python}, {_machine()}.",
+        f"Seed {settings.seed}, {minutes:.0f} minutes.",
         "",
         "| class | what was done | required | measured | met |",
         "|---|---|---|---|---|",

@@ -139,7 +139,7 @@ def _flips(until: float) -> list[Row]:
     with folder() as path:
         count, undetected, faults = nursed(_many_flips, path, settings.seed, until, seconds=LONG)
     return [row_of(
-        "F3", f"random bits of a result flipped, met by get_result, a run, and a task that reads it; seed {settings.seed}",
+        "F3", "random bits of a result flipped, met by get_result, by a run, and by a task that reads it",
         "10,000 flips: 0 wrong, 0 crashes, 100 % detected", faults,
         f"{count:,} flips, {len(faults)} bad, {100 * (count - undetected) / count:.0f} % detected",
     )]  # fmt: skip
