@@ -21,15 +21,8 @@ def difference(old: Mapping[str, str], new: Mapping[str, str]) -> str:
 
 
 def _lines(name: str, old: str | None, new: str | None) -> Iterator[str]:
-    found = list(
-        difflib.unified_diff(
-            (old or "").splitlines(),
-            (new or "").splitlines(),
-            f"{name} (before)" if old is not None else "(was not there)",
-            f"{name} (now)" if new is not None else "(is not there any more)",
-            lineterm="",
-        )
-    )
-    if not found:  # bytecode has no text
-        found = [f"--- {name} (before)", f"+++ {name} (now)"] if None not in (old, new) else [f"  {name}"]
-    yield from found
+    before = f"{name} (before)" if old is not None else "(was not there)"
+    now = f"{name} (now)" if new is not None else "(is not there any more)"
+    lines = (old or "").splitlines(), (new or "").splitlines()
+    found = list(difflib.unified_diff(*lines, before, now, lineterm=""))
+    yield from found or [f"--- {before}", f"+++ {now}"]  # bytecode has no text

@@ -22,7 +22,7 @@ MISSING = object()
 # Values that code works with and that are no part of what it computes; not worth a word if they have no form
 SILENT = frozenset(
     "logging _thread threading typing types typing_extensions weakref _weakref _abc abc _contextvars contextvars "
-    "__future__ _collections builtins".split()
+    "__future__ _collections".split()
 )
 OPAQUE = frozenset(
     {

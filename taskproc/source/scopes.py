@@ -335,7 +335,7 @@ class _Walk:
             return False
         owner, name = chain_of(node.args[0]), _text(node.args[1])
         if name is not None and owner is not None:
-            place.uses.append(Use(place.scope, (*owner, name), place.tag))
+            place.uses.extend(Use(place.scope, found, place.tag) for found in (chain, (*owner, name)))
             self.push(node.args[2:], place)
             return True
         if name is None and (owner is None or owner[0] not in ("self", "cls")):  # of a class all methods count

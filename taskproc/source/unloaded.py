@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -34,7 +34,7 @@ class Unloaded:
         self._walk = walk
         self._found: dict[str, tuple[str, str]] = {}  # name → digest and text
         self._met: set[tuple[str, Chain]] = set()
-        self._todo: deque[tuple[str, Chain, str]] = deque()
+        self._todo: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
 
     def follow(self, imported: Imported, rest: Chain, names: Mapping[str, Any], reader: str) -> None:
         """Follow an import in a function with these globals, and the names that are read from what it gives."""
@@ -43,7 +43,8 @@ class Unloaded:
             package = str(names.get("__name__")).rpartition(".")[0] if "__path__" not in names else names["__name__"]
         self._import(imported, rest, str(package), reader)
         while self._todo:
-            self._module(*self._todo.popleft())
+            visit, args = self._todo.popleft()
+            visit(*args)
 
     def put(self) -> None:
         """Put the items; what the walk met as a live object is there already, and true."""
@@ -60,7 +61,7 @@ class Unloaded:
         chain = rest if imported.name is None else (imported.name, *rest)
         if (module, chain) not in self._met:
             self._met.add((module, chain))
-            self._todo.append((module, chain, reader))
+            self._todo.append((self._module, (module, chain, reader)))
 
     def _module(self, module: str, chain: Chain, reader: str) -> None:
         """Follow `chain` from a module on: into its submodules, to a name that it defines, or to all of them."""
@@ -97,7 +98,7 @@ class Unloaded:
         path, loaded = locate(inner)
         if path is None and loaded is None:
             return chain[0].startswith("__")  # `module.__file__` and the like
-        self._todo.append((inner, chain[1:], reader))
+        self._todo.append((self._module, (inner, chain[1:], reader)))
         return True
 
     def _elsewhere(self, file: SourceFile, module: str, chain: Chain) -> None:
@@ -128,7 +129,7 @@ class Unloaded:
     def _reads(self, file: SourceFile, module: str, name: str, reads: Reads) -> None:
         for chain in reads.chains:
             if chain[0] in file.module.top.bound:
-                self._symbol(file, module, chain[0], chain[1:])
+                self._todo.append((self._symbol, (file, module, chain[0], chain[1:])))
             else:
                 self._elsewhere(file, module, chain)
         for imported, rest in reads.imports:

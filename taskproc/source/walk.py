@@ -234,7 +234,7 @@ class Walk:
                 self.meet(kind, "")
             for some in code_in(value):
                 self.meet(some, "")
-            if is_users_class(kind) or kind.__module__ not in SILENT:
+            if kind is not object and (is_users_class(kind) or kind.__module__ not in SILENT):
                 self.untrack(f"{place} {why}")
             return None
 

@@ -1,0 +1,35 @@
+"""What changed, for people."""
+from __future__ import annotations
+
+from taskproc.source.difference import difference
+
+
+def test_each_item_that_changed_is_shown() -> None:
+    """With three lines of context, by name; what is equal is not."""
+    old = {"m:a": "1\n2\n3\n4\n5\n", "m:b": "same\n", "m:gone": "x\n"}
+    new = {"m:a": "1\n2\n3\n4\n6\n", "m:b": "same\n", "m:new": "y\n"}
+
+    assert difference(old, new) == (
+        "--- m:a (before)\n+++ m:a (now)\n@@ -2,4 +2,4 @@\n 2\n 3\n 4\n-5\n+6\n"
+        "--- m:gone (before)\n+++ (is not there any more)\n@@ -1 +0,0 @@\n-x\n"
+        "--- (was not there)\n+++ m:new (now)\n@@ -0,0 +1 @@\n+y\n"
+    )
+
+
+def test_equal_texts_have_no_difference() -> None:
+    """An empty text, not an empty diff."""
+    assert difference({"m:a": "1"}, {"m:a": "1"}) == ""
+
+
+def test_a_long_difference_is_cut() -> None:
+    """At 60 lines, and it says how much is missing."""
+    old, new = ({"m:a": "".join(f"{kind}{number}\n" for number in range(100))} for kind in "xy")
+    lines = difference(old, new).splitlines()
+
+    assert len(lines) == 60
+    assert lines[-1] == "… 144 more lines"
+
+
+def test_items_without_text_are_named() -> None:
+    """Bytecode that came or went."""
+    assert difference({}, {"m:f": ""}) == "--- (was not there)\n+++ m:f (now)\n"

@@ -1,0 +1,331 @@
+"""One fingerprint for one code: in every process, however it was started, as the code was loaded."""
+from __future__ import annotations
+
+import builtins
+import importlib
+import linecache
+import logging
+import os
+import subprocess
+import sys
+import types
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from taskproc.modules import main_name
+from taskproc.source.fingerprint import fingerprint
+from taskproc.source.project import is_users_file
+
+Load = Callable[[Mapping[str, str]], ModuleType]
+
+SCRIPT = """
+import sys
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache, partial
+
+NAMES = {"a", "b", "c", "d"}
+class Color(Enum):
+    RED = 1
+    BLUE = "b"
+@dataclass(frozen=True)
+class Config:
+    n: int
+    colors: frozenset = frozenset({Color.RED, Color.BLUE})
+CONFIG = Config(3)
+@lru_cache
+def helper(x, *, key=lambda y: -y):
+    return x in {"p", "q", "r"} and CONFIG
+step = partial(helper, key=None)
+def run(): return step(NAMES), helper(1)
+class Train:
+    rates: dict = {"b": 1, "a": 2}
+    def f(self): return run()
+
+if __name__ == "__main__":
+    from taskproc.source.fingerprint import fingerprint
+    found = fingerprint([Train])
+    assert not found.untracked, found.untracked
+    print(found.digest, len(found.items), *found.items)
+"""
+# Written down once: another one would throw away every result that is stored
+GOLDEN = "f36185f6e6ffc2cb30cd520557716e05"
+
+
+def printed(folder: Path, environ: dict[str, str], *words: str) -> str:
+    command = [sys.executable, *words]
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_the_fingerprint_is_the_same_in_every_process_and_on_every_python(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    """However the script is run, under any hash seed; names are those that an import gives."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    (tmp_path / "other").mkdir()
+    by_import = "import script; from taskproc.source.fingerprint import fingerprint as f; x = f([script.Train]); "
+
+    found = {
+        printed(tmp_path, {**environ, "PYTHONHASHSEED": "1"}, "script.py"),
+        printed(tmp_path, {**environ, "PYTHONHASHSEED": "2"}, "-m", "script"),
+        printed(tmp_path / "other", environ, "../script.py"),
+        printed(tmp_path, environ, "-c", by_import + "print(x.digest, len(x.items), *x.items)"),
+    }
+
+    assert len(found) == 1
+    assert found.pop().split()[0] == GOLDEN
+
+
+def test_globals_count_as_they_are_now(load: Load) -> None:
+    """Constants and functions that are bound anew, attributes of classes, closures."""
+    module = load({"m": "N = 1\ndef f(): return 1\ndef g(): return 2\nclass A: x = 1\ndef run(): return f(), N, A\n"})
+    seen = [fingerprint([module.run]).digest]
+    for owner, name, value in ((module, "N", 2), (module, "f", module.g), (module.A, "x", 3), (module.A, "y", 4)):
+        setattr(owner, name, value)
+        seen.append(fingerprint([module.run]).digest)
+
+    assert len(set(seen)) == len(seen)
+
+
+def test_a_module_stands_for_what_it_defines(load: Load) -> None:
+    """Functions, classes and constants; not what it imports and does not use."""
+    module = load(
+        {
+            "m": "import os\nfrom a import f\nN = 1\ndef g(): return 1\nclass A: pass\nif N:\n    def h(): return 2\n",
+            "a": "def f(): return 1",
+        }
+    )
+
+    assert list(fingerprint([module]).items) == ["m:A", "m:N", "m:g", "m:h"]
+
+
+def test_a_chain_of_helpers_may_be_long(load: Load) -> None:
+    """It is walked without recursion."""
+    lines = [f"def f{number}(): return f{number + 1}()" for number in range(1500)]
+    module = load({"m": "\n".join([*lines, "def f1500(): return 1", "run = f0"])})
+
+    assert len(fingerprint([module.run]).items) == 1501
+
+
+@pytest.mark.slow
+def test_a_chain_of_helpers_may_be_very_long(load: Load) -> None:
+    """Through modules and imports inside functions, too."""
+    lines = [f"def f{number}(): return f{number + 1}()" for number in range(5000)]
+    text = "\n".join([*lines, "def f5000(): return 1", "run = f0"])
+    module = load({"m": text + "\ndef lazy():\n    import a\n    return a.f0()", "a": text})
+
+    assert len(fingerprint([module.run]).items) == 5001
+    assert len(fingerprint([module.lazy]).items) == 5002
+
+
+# ---------------------------------------------------------------- whose code it is
+
+
+def test_installed_code_does_not_count(load: Load, tmp_path: Path) -> None:
+    """Below site-packages, wherever that is, also if it lies inside the project."""
+    packages = tmp_path / "0" / ".venv" / "site-packages"
+    packages.mkdir(parents=True)
+    (packages / "venv_lib.py").write_text("def g(): return 1")
+    module = load(
+        {
+            "m": f"import sys\nsys.path.append({str(packages)!r})\nfrom venv_lib import g\nfrom other import f\n"
+            "def run():\n    import venv_lib\n    return g() + f() + venv_lib.g()",
+            "other": "def f(): return 1",
+        }
+    )
+    found = fingerprint([module.run])
+    del sys.modules["venv_lib"]
+
+    assert list(found.items) == ["m:run", "other:f"]
+    assert found.untracked == ()
+
+
+def test_a_linked_folder_counts(load: Load, tmp_path: Path) -> None:
+    """An editable install: the code lies where it is edited."""
+    project, installed = tmp_path / "project", tmp_path / "site-packages"
+    project.mkdir()
+    installed.mkdir()
+    (project / "code.py").write_text("")
+    (installed / "linked").symlink_to(project)
+    (installed / "single.py").symlink_to(project / "code.py")
+
+    places = [project / "code.py", installed / "linked" / "code.py", installed / "single.py", installed / "plain.py"]
+    assert [is_users_file(str(place)) for place in places] == [True, True, False, False]
+
+
+def test_the_standard_library_and_taskproc_do_not_count() -> None:
+    """Nor what is frozen or built in."""
+    import json
+
+    from taskproc.tasks.task import Task
+
+    assert fingerprint([json, json.dumps, sys, len, Task, os.path, importlib.import_module]).items == {}
+
+
+# ---------------------------------------------------------------- the code that was loaded
+
+
+def test_the_text_is_that_of_the_code_that_runs(load: Load, caplog: pytest.LogCaptureFixture) -> None:
+    """A file that was edited since is not: what is the same in it is found, of the rest the bytecode counts."""
+    text = "def f(): return 1\ndef g(): return 2\ndef run(): return f() + g()"
+    module = load({"m": text})
+    Path(str(module.__file__)).write_text("# new\n\ndef f(): return 3\ndef g(): return 2\ndef run(): return f() + g()")
+
+    with caplog.at_level(logging.WARNING, "taskproc"):
+        found = [fingerprint([module.run]) for _ in range(2)]
+
+    assert {name: bool(some) for name, some in found[0].texts.items()} == {"m:f": False, "m:g": True, "m:run": True}
+    assert found[0].untracked == ("m:f: no source was found that does the same, so its bytecode counts",)
+    assert [record.getMessage()[:5] for record in caplog.records] == ["m:f: "]
+    assert found[0].items["m:g"] == fingerprint([load({"m": text}).run]).items["m:g"]
+
+
+def test_what_was_found_stays(load: Load) -> None:
+    """Of code that was asked for before, an edit of its file changes nothing."""
+    module = load({"m": "def run(): return 1"})
+    before = fingerprint([module.run])
+
+    Path(str(module.__file__)).write_text("def run(): return 2")
+
+    assert fingerprint([module.run]) == before
+
+
+def test_an_edit_is_seen_when_the_module_is_loaded_anew(load: Load) -> None:
+    """Under the same path, in the same process; and taken back."""
+    module = load({"m": "class A:\n    x = object()\n    def f(self): return 1\ndef run(): return A"})
+    path = Path(str(module.__file__))
+    seen = []
+    for text in (path.read_text(), path.read_text().replace("1", "2"), path.read_text()):
+        path.write_text(text)
+        os.utime(path, ns=(len(seen), len(seen)))
+        seen.append(fingerprint([importlib.reload(module).run]).items)
+
+    assert seen[0] == seen[2] != seen[1]
+
+
+def notebook(number: int, text: str, names: dict[str, Any]) -> None:
+    """Run a cell as a notebook does: its text is known to linecache, and there is no file."""
+    path = f"<ipython-input-{number}-abc>"
+    linecache.cache[path] = (len(text), None, text.splitlines(keepends=True), path)
+    exec(compile(text, path, "exec"), names)
+
+
+def test_cells_of_a_notebook_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the user's code, by its source; a cell that is run anew replaces what it defined."""
+    main = ModuleType("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    notebook(1, "N = 1\ndef helper():\n    'Help.'\n    return N  # one", vars(main))
+    notebook(2, "class Train:\n    def f(self): return helper()", vars(main))
+    first = fingerprint([vars(main)["Train"]])
+    notebook(3, "def helper(): return N", vars(main))
+    same = fingerprint([vars(main)["Train"]])
+    notebook(4, "def helper(): return -N", vars(main))
+
+    assert list(first.items) == ["__main__:N", "__main__:Train", "__main__:Train.f", "__main__:helper"]
+    assert first.untracked == ()
+    assert same.items == first.items != fingerprint([vars(main)["Train"]]).items
+
+
+def made(body: str, name: str = "nowhere") -> Any:
+    space: dict[str, Any] = {"__name__": name}
+    exec(f"import logging\nN = 1\ndef helper(): return N\nclass Made:\n{body}", space)
+    return space
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("    def f(self): return 1", "    def f(self): return 2"),
+        ("    def f(self): return 'a'", "    def f(self): return 'b'"),
+        ("    def f(self): return ('a' for x in self)", "    def f(self): return ('b' for x in self)"),
+        ("    def f(self): return lambda: (lambda: 'a')", "    def f(self): return lambda: (lambda: 'b')"),
+        ("    def f(self, x=1): return x", "    def f(self, x=2): return x"),
+        ("    def f(self): return self.a", "    def f(self): return self.b"),
+        ("    x = 1", "    x = 2"),
+        ("    p = property(lambda self: 1)", "    p = property(lambda self: 2)"),
+        ("    def f(self): return helper()", "    def f(self): return helper(), 0"),
+    ],
+)
+def test_classes_without_source_count_by_bytecode(old: str, new: str) -> None:
+    """The same for the same, another for another."""
+    assert fingerprint([made(old)["Made"]]).items == fingerprint([made(old)["Made"]]).items
+    assert fingerprint([made(old)["Made"]]).items != fingerprint([made(new)["Made"]]).items
+
+
+def test_what_bytecode_reaches_counts() -> None:
+    """Helpers and constants, as with source; a docstring does not."""
+    space = made("    def f(self): return helper()")
+    before = fingerprint([space["Made"]])
+    space["N"] = 2
+
+    assert list(before.items) == [f"nowhere:{name}" for name in ("Made", "Made.f", "N", "helper")]
+    assert fingerprint([space["Made"]]).items != before.items
+    documented = made("    def f(self):\n        'Doc.'\n        return helper()")
+    assert fingerprint([documented["Made"]]).items == before.items
+
+
+def test_classes_without_source_are_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    """In a warning, which says that their digest is that of one Python; and as untracked."""
+    kind = made("    def f(self): return 1\n    def g(self): return 2", "warned")["Made"]
+
+    with caplog.at_level(logging.WARNING, "taskproc"):
+        found = [fingerprint([kind]) for _ in range(2)]
+
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert warning.startswith("warned:Made: its source was not found")
+    assert found[0].untracked == tuple(
+        f"warned:Made.{name}: no source was found that does the same, so its bytecode counts" for name in "fg"
+    )
+
+
+def test_classes_of_a_factory_count(load: Load) -> None:
+    """A class statement in a function has source; what it takes from the function counts by value."""
+    text = "def make(n):\n    class A:\n        x = n\n        def f(self): return n\n    return A\n"
+    text += "B = make(1)\ndef run(): return B"
+    before = fingerprint([load({"m": text}).run])
+
+    assert before.untracked == ()
+    assert before != fingerprint([load({"m": text.replace("make(1)", "make(2)")}).run])
+    assert before.items != fingerprint([load({"m": text.replace("return n", "return -n")}).run]).items
+
+
+def test_classes_made_by_type_count(load: Load) -> None:
+    """By their attributes and functions."""
+    text = "def f(self): return 1\nA = type('A', (), {'f': f, 'x': 2, 'g': lambda self: 3})\ndef run(): return A"
+    before = fingerprint([load({"m": text}).run])
+
+    for old, new in (("return 1", "return 7"), ("'x': 2", "'x': 7"), ("self: 3", "self: 7")):
+        assert fingerprint([load({"m": text.replace(old, new)}).run]).items != before.items
+
+
+def test_a_function_without_a_module_counts() -> None:
+    """Made by exec in an empty dictionary."""
+    space: dict[str, Any] = {}
+    exec("def f(): return len(f.__name__)", space)
+    function = types.FunctionType(space["f"].__code__, {"__builtins__": builtins})
+
+    assert list(fingerprint([function]).items) == [f"{main_name()}:f"]
+
+
+def test_imports_inside_functions_give_the_same_whether_loaded_or_not(load: Load) -> None:
+    """Else each result would be stale as soon as the function has run."""
+    module = load(
+        {
+            "m": "def run():\n    from a import f\n    import b\n    return f() + b.C().g()",
+            "a": "import math\nN = math.pi\n@staticmethod\ndef f(x=N): return x\nM = f",
+            "b": "class C:\n    def g(self): return 1",
+        }
+    )
+    before = fingerprint([module.run])
+    importlib.import_module("b")
+    importlib.import_module("a")
+
+    assert fingerprint([module.run]) == before
+    assert list(before.items) == ["a:N", "a:f", "a:math", "b:C", "m:run"]
