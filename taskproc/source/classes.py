@@ -57,7 +57,7 @@ def _attributes(
         if attr in walk.settings:
             yield attr
         elif is_function_like(value) or issubclass(type(value), type):
-            if not (found and _is_generated(attr, value, found[0].path)):
+            if not _is_generated(cls, attr, value, found[0].path if found else ""):
                 target = walk.meet(value, place)
                 if target and target != place:
                     notes[attr] = f"is {target}"
@@ -100,11 +100,17 @@ def functions_in(value: Any) -> Iterator[FunctionType]:
             todo += reversed(wrapped(some) or ())
 
 
-def _is_generated(attr: str, value: Any, path: str) -> bool:
-    """Whether dataclasses, attrs or the like wrote a method from the class's fields, which count themselves."""
-    codes = [function.__code__ for function in functions_in(value)]
-    written = any(code.co_filename.startswith("<") and code.co_filename != path for code in codes)
-    return attr.startswith("__") and written
+def _is_generated(cls: type, attr: str, value: Any, path: str) -> bool:
+    """Whether dataclasses, namedtuple or attrs wrote a method from the class's fields, which count themselves.
+
+    What `exec` made without any source is told from it by its globals: a namedtuple's are none of its module's.
+    """
+    for function in functions_in(value) if attr.startswith("__") else ():
+        written = function.__code__.co_filename
+        foreign = bool(path) or function.__globals__.get("__name__") != cls.__module__
+        if foreign and written.startswith("<") and written != path:
+            return True
+    return False
 
 
 def class_place(cls: type) -> tuple[SourceFile, Scope] | None:

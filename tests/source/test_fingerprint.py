@@ -329,3 +329,13 @@ def test_imports_inside_functions_give_the_same_whether_loaded_or_not(load: Load
 
     assert fingerprint([module.run]) == before
     assert list(before.items) == ["a:N", "a:f", "a:math", "b:C", "m:run"]
+
+
+def test_what_is_also_imported_at_the_top_counts_as_it_is_now(load: Load) -> None:
+    """What is there is true, a file only says what will be."""
+    module = load({"m": "import a\ndef run():\n    from a import N\n    return N + a.N", "a": "N = 1"})
+    before = fingerprint([module.run])
+    module.a.N = 2
+
+    assert fingerprint([module.run]).items.keys() == before.items.keys()
+    assert fingerprint([module.run]).items != before.items

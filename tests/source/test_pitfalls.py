@@ -79,7 +79,7 @@ CASES: dict[str, Case] = {
         [("m", "sin as f", "cos as f")], [("m", "import sin", "import  sin")],
     ),
     "a module that another name stands for": Case(
-        project("import a as u\nimport b\n"
+        project("import a as u\nimport a, b\n"
                 "def run(): return u.f() + b.f()", a="def f(): return 1", b="def f(): return 2"),
         [("m", "import a as u", "import b as u")], [("a", "return 1", "return  1")],
     ),
@@ -330,6 +330,29 @@ CASES: dict[str, Case] = {
                 "def run(): return X"),
         [("m", "P(5)", "P(6)"), ("m", "y: int = 1", "y: int = 2")], [("m", "x: int", "x: str")],
     ),
+    "a named tuple made by a call": Case(
+        project("from collections import namedtuple\nP = namedtuple('P', 'x y')\nX = P(1, 2)\ndef run(): return X"),
+        [("m", "P(1, 2)", "P(1, 3)"), ("m", "'x y'", "'x z'")], [("m", "'x y'", "['x', 'y']")],
+    ),
+    "an enum made by a call": Case(
+        project("from enum import Enum\nE = Enum('E', 'A B')\ndef run(): return E.A"),
+        [("m", "'A B'", "'A C'"), ("m", "'A B'", "'B A'")], [("m", "'A B'", "['A', 'B']")],
+    ),
+    "a default without a form": Case(
+        project("def make(n): return object()\ndef run(x=make(1)): return x"),
+        [("m", "make(1)", "make(2)")], [("m", "make(1)", "make( 1)")],
+    ),
+    "a class that its metaclass was called for": Case(
+        project("class Meta(type):\n    def f(cls): return 1\nA = Meta('A', (), {})\ndef run(): return A.f()"),
+        [("m", "return 1", "return 2")], [("m", "return 1", "return (1)")],
+    ),
+    "a function that a dataclass holds": Case(
+        project(
+            "from dataclasses import dataclass\n@dataclass\nclass D:\n    f: object\ndef g(): return 1\nX = D(g)\n"
+            "def run(): return X.f()"
+        ),
+        [("m", "return 1", "return 2")], [("m", "return 1", "return (1)")],
+    ),
     "a function that a name is bound to": Case(
         project("def f(): return 1\ndef g(): return 2\nh = f\ndef run(): return h() + f() + g()"),
         [("m", "h = f", "h = g")], [("m", "h = f", "h = (f)")],
@@ -387,3 +410,4 @@ def test_an_edit_that_is_taken_back_gives_the_fingerprint_back(load: Load, files
 
     assert of(module) == of(module) == first
     assert sorted(first.items) == list(first.items) == list(first.texts)
+    assert not [words for words in first.untracked if "bytecode" in words]

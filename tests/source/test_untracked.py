@@ -105,6 +105,19 @@ def test_what_another_module_changes_does_not_count(load: Load) -> None:
     assert found == tuple(f"{place} is changed by the code itself" for place in ("a:Z", "reg:N", "reg:X", "reg:Y"))
 
 
+def test_what_is_changed_by_code_that_is_met_later_does_not_count(load: Load) -> None:
+    """The value had its item before."""
+    files = {
+        "m": "import a, reg\nT = {'a': a.put}\ndef run(): return reg.N, T",
+        "reg": "N = 0",
+        "a": "import reg\ndef put(): reg.N = 5",
+    }
+    found = fingerprint([load(files).run])
+
+    assert list(found.items) == ["a:put", "m:T", "m:run"]
+    assert found.untracked == ("reg:N is changed by the code itself",)
+
+
 def test_nothing_of_the_users_is_run(load: Load) -> None:
     """No property, no __getattr__, __getattribute__, __hash__, __eq__, __class__, nor any import."""
     text = """
