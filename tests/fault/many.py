@@ -21,7 +21,7 @@ from taskproc.store.files import Files
 from taskproc.store.layout import numbers
 
 JOURNAL = "TASKPROC_MANY_JOURNAL"
-SECONDS = 100  # after which a process hangs
+SECONDS = 40  # after which a process hangs, or what it waits for never comes
 
 # Forked from a process without threads, that has imported all this
 processes = multiprocessing.get_context("forkserver")
@@ -109,12 +109,12 @@ class Crowd:
         self.processes[name] = made
         return made
 
-    def join(self, *names: str) -> list[str]:
+    def join(self, *names: str, seconds: float = SECONDS) -> list[str]:
         """Wait for these processes, or all; who hangs or crashed."""
         faults = []
         for name in names or list(self.processes):
             process = self.processes.pop(name)
-            process.join(SECONDS)
+            process.join(seconds)
             if process.exitcode != 0:
                 faults.append(f"{name}: {'hangs' if process.exitcode is None else process.exitcode}")
                 process.kill()
@@ -180,13 +180,15 @@ def run_rounds(cache: Path, rounds: int, pieces: int, barrier: Any, host: tuple[
         run_round(cache, batch, pieces)
 
 
-def run_piece(cache: Path, gate: str, host: str = "", lease: float = 10.0, deed: Any = None) -> None:
-    """Run one task that waits for a gate, and note the answer."""
+def run_piece(
+    cache: Path, gate: str, host: str = "", lease: float = 10.0, deed: Any = None, seconds: float = 0.0
+) -> None:
+    """Run one task that waits for a gate, and note the answer. With a `host` it has a lease of its own."""
     if host:
         be(host, 0.0, 0.0)
         marks.LEASE, marks.BEAT_EVERY = lease, lease / 5
     with Cache(cache):
-        task = Piece(7, 7, 0.0, gate)
+        task = Piece(7, 7, seconds, gate)
     value, _ = task.run_graph(executor=LocalExecutor(), watchers=[Told(deed)])
     note("answer", 7, "right" if value == 7007 else f"wrong:{value}")
 
@@ -196,12 +198,12 @@ def be(host: str, shift: float, delay: float) -> None:
 
     Its listings may be as old as `delay` seconds, but not from before a change of its own, as on a network folder.
     """
-    marks._boot = lambda: host  # type: ignore[assignment]
-    socket.gethostname = lambda: host  # type: ignore[assignment]
+    marks._boot = lambda: host
+    socket.gethostname = lambda: host
     marks._known.clear()
     true_time = time.time
-    time.time = lambda: true_time() + shift  # type: ignore[assignment]
-    time.time_ns = lambda: int(time.time() * 1e9)  # type: ignore[assignment]
+    time.time = lambda: true_time() + shift
+    time.time_ns = lambda: int(time.time() * 1e9)
     if delay:
         _list_late(delay)
 
