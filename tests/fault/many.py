@@ -132,11 +132,15 @@ class Crowd:
 
     def wait_for(self, *start: str) -> list[str]:
         """The first line that begins so, when it is there."""
+        self.wait_until(lambda: bool(self.lines(*start)))
+        return self.lines(*start)[0]
+
+    def wait_until(self, holds: Callable[[], bool]) -> None:
+        """Return when something holds; AssertionError with all journals if that takes too long."""
         until = time.monotonic() + SECONDS
-        while not (found := self.lines(*start)):
-            assert time.monotonic() < until, f"nobody writes {start}: {self.lines()}"
+        while not holds():
+            assert time.monotonic() < until, self.lines()
             time.sleep(0.005)
-        return found[0]
 
     def executions(self) -> Counter[str]:
         """Task → how often it was begun."""
@@ -236,23 +240,28 @@ def _list_late(delay: float) -> None:
         fresh_after(operation)
 
 
-def count_operations() -> Callable[[], int]:
-    """From now on the file operations of this process are counted; how many there were."""
-    count = 0
+class Operations:
+    """From when it is made the file operations of this process are counted. Times are taken before an operation."""
 
-    def counted(operation: str) -> Callable[..., Any]:
-        original = getattr(Files, operation)
+    def __init__(self) -> None:
+        self.count, self.first, self.latest = 0, 0.0, 0.0
+        for operation in [name for name in vars(Files) if not name.startswith("_")]:
+            setattr(Files, operation, self._counted(getattr(Files, operation)))
 
-        def call(self: Files, *arguments: Any) -> Any:
-            nonlocal count
-            count += 1
-            return original(self, *arguments)
+    def _counted(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(files: Files, *arguments: Any) -> Any:
+            self.latest = time.monotonic()
+            self.first = self.first or self.latest
+            self.count += 1
+            return original(files, *arguments)
 
         return call
 
-    for operation in [name for name in vars(Files) if not name.startswith("_")]:
-        setattr(Files, operation, counted(operation))
-    return lambda: count
+    def taken(self) -> tuple[int, float, float]:
+        """How many there were since the last call, when the first and the latest began."""
+        taken = self.count, self.first, self.latest
+        self.count, self.first = 0, 0.0
+        return taken
 
 
 def is_gone(pid: int) -> bool:
