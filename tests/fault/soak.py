@@ -17,6 +17,7 @@ from tests.fault.rows import ROOT, Row, say, settings
 
 # Module → its fault classes. The open-ended ones share the time; the others take what they need.
 MODULES = {
+    "soak_identity": ("F8",),
     "soak_rest": ("F8", "F9", "F11", "F12", "F13", "F14", "F15", "F16"),
     "soak_deaths": ("F1", "F2", "F10"),
     "soak_many": ("F5", "F6"),

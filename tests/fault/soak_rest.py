@@ -18,7 +18,7 @@ BIG = 64 << 20
 
 # Fault class, what is done, what is required, where the tests are
 ELSEWHERE = (
-    ("F8", "pairs that other systems take for one, 10,000 random values, all hash seeds, golden digests",
+    ("F8", "pairs that other systems take for one, random values, all hash seeds, golden digests",
      "one key exactly if equal with types, 0 collisions", "tests/identity", "tests/tasks/test_naming.py"),
     ("F9", f"{len(KEPT)} awkward results that are kept, {len(REFUSED)} that are refused",
      "kept as they were, or refused with the owner and the way to the culprit", "tests/fault/test_awkward.py"),

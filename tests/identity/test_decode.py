@@ -5,7 +5,6 @@ import collections
 import dataclasses
 import datetime as dt
 import decimal
-import enum
 import fractions
 import functools
 import json
@@ -20,37 +19,13 @@ import pytest
 
 from taskproc.errors import UnnamableValue
 from taskproc.values.decode import decode
-from taskproc.values.encode import canonical_text, json_form, key_form, register
+from taskproc.values.encode import json_form, key_form, register
 from taskproc.values.forms import FUTURE_TAGS, Json
-
-WHERE = "argument 'x' of Train"
-
-
-class Color(enum.Enum):
-    RED = 1
-
-
-class Word(str, enum.Enum):
-    ONE = "one"
-
-
-class Access(enum.Flag):
-    READ = 1
-    WRITE = 2
-
-
-class Mask(enum.IntFlag):
-    LOW = 1
-    HIGH = 4
-
-
-class Pair(typing.NamedTuple):
-    left: object
-    right: object
+from tests.identity.samples import WHERE, Access, Color, Keyed, Mask, Pair, Word, full_text, there_and_back
 
 
 @dataclasses.dataclass(frozen=True)
-class Point:
+class Counted:
     x: object
     y: object = 0
     made: int = dataclasses.field(default=0, init=False)
@@ -65,11 +40,6 @@ class Slotted:
     x: int
 
 
-class Keyed:
-    def __task_key__(self) -> object:
-        return 1
-
-
 class Handle:
     def __init__(self, name: str):
         self.name = name
@@ -82,14 +52,6 @@ class Handle:
 
 class Closed(Handle):
     pass
-
-
-def there_and_back(value: object, future: typing.Callable[[Json], object] | None = None) -> object:
-    return decode(json.loads(canonical_text(json_form(value, WHERE))), future)
-
-
-def full_text(value: object) -> str:
-    return canonical_text(json_form(value, WHERE))
 
 
 @pytest.mark.parametrize(
@@ -107,8 +69,8 @@ def full_text(value: object) -> str:
         dt.timezone(dt.timedelta(seconds=-1), "odd"), zoneinfo.ZoneInfo("Asia/Tokyo"), pathlib.PurePosixPath("/a/b"),
         pathlib.PureWindowsPath("c:/a"), pathlib.Path("a"), decimal.Decimal("-1.00"), decimal.Decimal("1E+9"),
         decimal.Decimal("-Infinity"), fractions.Fraction(-1, 3), uuid.UUID(int=7), Color.RED, Word.ONE, Access.READ,
-        Access.READ | Access.WRITE, Access(0), Mask.LOW | Mask.HIGH, Mask(8), Mask(0), int, Point, len, math.sin,
-        json.dumps, Pair(1, (2,)), Point(Pair([], {}), (1,)), [Point(1)], {Point(1): {Point(2)}},
+        Access.READ | Access.WRITE, Access(0), Mask.LOW | Mask.HIGH, Mask(8), Mask(0), int, Counted, len, math.sin,
+        json.dumps, Pair(1, (2,)), Counted(Pair([], {}), (1,)), [Counted(1)], {Counted(1): {Counted(2)}},
     ],
     ids=lambda value: f"{type(value).__name__}",
 )  # fmt: skip
@@ -139,7 +101,7 @@ def test_round_trip_of_what_is_not_equal_to_itself(value: object) -> None:
 
 def test_instances_are_not_built_again() -> None:
     """Neither __init__ nor __post_init__ runs: the instance has the attributes that it had."""
-    assert Point(1) == there_and_back(Point(1))
+    assert Counted(1) == there_and_back(Counted(1))
 
 
 def test_futures_are_given_to_the_caller() -> None:
@@ -190,13 +152,14 @@ def test_registered_types() -> None:
     [
         {"__unknown__": 1}, {"__tuple__": 1}, {"__int__": "zz"}, {"__int__": None}, {"__bytes__": "?"},
         {"__bytes__": 1}, (1,), {"a": {1}}, {"__set__": [[]]}, {"__function__": ""}, {"__decimal__": [0, "x", 0]},
-        {"__enum__": [f"{__name__}:Color", "GREEN"]}, {"__enum__": [f"{__name__}:Point", "x"]}, {"__enum__": []},
-        {"__dataclass__": [f"{__name__}:Point", {"x": 1}]},
+        {"__enum__": [f"{Color.__module__}:Color", "GREEN"]}, {"__enum__": [f"{__name__}:Counted", "x"]},
+        {"__enum__": []},
+        {"__dataclass__": [f"{__name__}:Counted", {"x": 1}]},
         {"__dataclass__": [f"{__name__}:Slotted", {"x": 1, "y": 2}]},
-        {"__dataclass__": ["no.such.module:Point", {}]},
+        {"__dataclass__": ["no.such.module:Counted", {}]},
         {"__dataclass__": [f"{__name__}:Gone", {}]}, {"__dataclass__": ["builtins:int", {}]},
         {"__class__": "builtins:len"}, {"__zone__": "No/Where"}, {"__date__": "today"},
-        {"__namedtuple__": [f"{__name__}:Pair", {"left": 1}]}, {"__path__": ["Path.home", "a"]},
+        {"__namedtuple__": [f"{Pair.__module__}:Pair", {"left": 1}]}, {"__path__": ["Path.home", "a"]},
         {"__numpy__": ["array", {}]}, {"__pandas__": ["Index", ["eval", [], []]]},
         {"__polars__": ["Series", ["a", "eval", []]]},
     ],

@@ -2,10 +2,8 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
 import datetime as dt
 import decimal
-import enum
 import fractions
 import functools
 import pathlib
@@ -21,62 +19,21 @@ import pytest
 from taskproc.errors import UnnamableValue
 from taskproc.tasks.future import Const, FutureDict, FutureList
 from taskproc.values.encode import canonical_text, digest, json_form, key_form, register
-
-WHERE = "argument 'x' of Train"
-
-
-class Color(enum.Enum):
-    RED = 1
-    BLUE = 2
-
-
-class Shade(enum.Enum):
-    RED = 1
-
-
-class Number(enum.IntEnum):
-    ONE = 1
-
-
-class Word(str, enum.Enum):
-    ONE = "one"
-
-
-class Access(enum.Flag):
-    READ = 1
-    WRITE = 2
-    BOTH = 3
-
-
-class Mask(enum.IntFlag):
-    LOW = 1
-    MIDDLE = 2
-    HIGH = 4
-
-
-class Pair(typing.NamedTuple):
-    left: object
-    right: object
-
-
-@dataclasses.dataclass
-class Point:
-    x: object
-    y: object = 0
-
-
-@dataclasses.dataclass
-class OtherPoint:
-    x: object
-    y: object = 0
-
-
-class Keyed:
-    def __init__(self, key: object):
-        self.key = key
-
-    def __task_key__(self) -> object:
-        return self.key
+from tests.identity.samples import (
+    WHERE,
+    Access,
+    Color,
+    Keyed,
+    Mask,
+    Number,
+    Pair,
+    Point,
+    Shade,
+    Spot,
+    Word,
+    function,
+    key,
+)
 
 
 class KeyedInt(int):
@@ -91,14 +48,6 @@ class KeyedToo(Keyed):
 class Handle:
     def __init__(self, name: str):
         self.name = name
-
-
-def function() -> None:
-    pass
-
-
-def key(value: object) -> str:
-    return digest(key_form(value, WHERE))
 
 
 DIFFERENT = [
@@ -154,7 +103,7 @@ DIFFERENT = [
     (Access.READ, Access.BOTH),
     (Mask.LOW, 1),
     (Mask(0), Mask(8)),
-    (Point(1), OtherPoint(1)),
+    (Point(1), Spot(1)),
     (Point(1), {"x": 1, "y": 0}),
     (pathlib.PurePosixPath("a"), "a"),
     (pathlib.PurePosixPath("a"), pathlib.PureWindowsPath("a")),
@@ -266,7 +215,7 @@ def test_long_content_is_small_in_a_key() -> None:
 
 def test_hook_stands_for_the_value() -> None:
     """What __task_key__ returns is the value, under the name of its class."""
-    assert {"__key__": [f"{__name__}:Keyed", {"__tuple__": [1]}]} == key_form(Keyed((1,)), WHERE)
+    assert {"__key__": [f"{Keyed.__module__}:Keyed", {"__tuple__": [1]}]} == key_form(Keyed((1,)), WHERE)
     assert {"__key__": [f"{__name__}:KeyedInt", 1]} == key_form(KeyedInt(1), WHERE)
 
 

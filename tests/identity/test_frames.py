@@ -3,32 +3,13 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
-import json
 import typing
 
 import pytest
 
 from taskproc.errors import UnnamableValue
-from taskproc.values.decode import decode
-from taskproc.values.encode import canonical_text, digest, json_form, key_form
-
-WHERE = "argument 'x' of Train"
-
-
-def key(value: object) -> str:
-    return digest(key_form(value, WHERE))
-
-
-def full_text(value: object) -> str:
-    return canonical_text(json_form(value, WHERE))
-
-
-def there_and_back(value: object) -> typing.Any:
-    return decode(json.loads(full_text(value)))
-
-
-class Model:
-    """Has no form."""
+from taskproc.values.encode import key_form
+from tests.identity.samples import WHERE, Model, full_text, key, there_and_back
 
 
 def test_frames_are_told_apart() -> None:

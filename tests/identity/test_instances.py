@@ -4,38 +4,16 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
-import json
-import typing
 
 import pytest
 
 from taskproc.errors import UnnamableValue
-from taskproc.values.decode import decode
-from taskproc.values.encode import canonical_text, digest, json_form, key_form
-
-WHERE = "argument 'x' of Train"
-
-
-def key(value: object) -> str:
-    return digest(key_form(value, WHERE))
-
-
-def full_text(value: object) -> str:
-    return canonical_text(json_form(value, WHERE))
-
-
-def there_and_back(value: object) -> typing.Any:
-    return decode(json.loads(full_text(value)))
+from taskproc.values.encode import key_form
+from tests.identity.samples import WHERE, Point, full_text, key, there_and_back
 
 
 @dataclasses.dataclass
-class Point:
-    x: object
-    y: object = 0
-
-
-@dataclasses.dataclass
-class Box:
+class Sized:
     content: object
 
     @functools.cached_property
@@ -66,7 +44,7 @@ def test_missing_field_is_refused() -> None:
 
 def test_cached_property_does_not_change_a_key() -> None:
     """What an instance remembers of its own computations is no part of it."""
-    box = Box(1)
+    box = Sized(1)
     before = key(box)
 
     assert 1 == box.size

@@ -12,12 +12,7 @@ import pytest
 
 from taskproc.errors import UnnamableValue
 from taskproc.values.encode import canonical_text, json_form, key_form
-
-WHERE = "argument 'x' of Train"
-
-
-class Model:
-    """Has no form."""
+from tests.identity.samples import WHERE, Keyed, Model, Pair, Point, function
 
 
 class OwnInt(int):
@@ -40,29 +35,6 @@ class Derived:
         return self.x / 2
 
 
-class Pair(typing.NamedTuple):
-    left: object
-    right: object
-
-
-@dataclasses.dataclass
-class Point:
-    x: object
-    y: object = 0
-
-
-class Keyed:
-    def __init__(self, key: object):
-        self.key = key
-
-    def __task_key__(self) -> object:
-        return self.key
-
-
-def function() -> None:
-    pass
-
-
 def closure() -> typing.Callable[[], None]:
     def inner() -> None:
         pass
@@ -71,7 +43,7 @@ def closure() -> typing.Callable[[], None]:
 
 
 REFUSED = [
-    (Model(), "argument 'x' of Train has no canonical form ({module}.Model); pass it as the output of a task"),
+    (Model(), "argument 'x' of Train has no canonical form (tests.identity.samples.Model); pass it as the output of"),
     ([0, {"a": Model()}], "argument 'x[1]['a']' of Train has no canonical form"),
     (Point(Pair(1, Model())), "argument 'x.x.right' of Train has no"),
     ({(1, Model()): 1}, "argument 'x.keys()[0][1]' of Train has no"),
