@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -71,19 +71,31 @@ def record_origin(folder: Path) -> Origin:
 def _by_value(defined: Mapping[str, object]) -> dict[str, object]:
     import cloudpickle  # here: 28 ms, and not needed where nothing is to be run
 
+    spawned = sys.modules.get("__mp_main__")
+    if spawned is None:
+        return _packed(defined, cloudpickle.dumps)
+    # What multiprocessing calls the script in a child that it spawned is, for cloudpickle, a module as any other
+    cloudpickle.register_pickle_by_value(spawned)
     try:
-        return {"found": cloudpickle.dumps(dict(defined)), "missing": {}}
+        return _packed(defined, cloudpickle.dumps)
+    finally:
+        cloudpickle.unregister_pickle_by_value(spawned)
+
+
+def _packed(defined: Mapping[str, object], dumps: Callable[[object], bytes]) -> dict[str, object]:
+    try:
+        return {"found": dumps(dict(defined)), "missing": {}}
     except Exception:  # noqa: BLE001  # whatever the user's classes raise when pickled
         pass  # one of them reaches something that cannot travel: find out which, the others can
     found: dict[str, object] = {}
     missing: dict[str, str] = {}
     for name, thing in defined.items():
         try:
-            cloudpickle.dumps(thing)
+            dumps(thing)
             found[name] = thing
         except Exception as error:  # noqa: BLE001  # as above
             missing[name] = f"{type(error).__name__}: {error}"
-    return {"found": cloudpickle.dumps(found), "missing": missing}
+    return {"found": dumps(found), "missing": missing}
 
 
 class _Definitions(ModuleType):

@@ -61,7 +61,7 @@ class Death(Points):
 
 
 class Failure(Points):
-    """The point `at` fails with `number`, and so do all later ones if `lasts`."""
+    """The point `at` fails with `number`, and so do all later ones if `lasts`, but that files can be closed."""
 
     def __init__(self, at: int, number: int, lasts: bool = False):
         super().__init__()
@@ -70,7 +70,7 @@ class Failure(Points):
     def at_point(self, name: str, call: Call, arguments: tuple[Any, ...]) -> Any:
         """Fail there, as the system would."""
         count = len(self.names)
-        if count < self.at or (count > self.at and not self.lasts):
+        if count < self.at or (count > self.at and (not self.lasts or name == "close")):
             return call()
         if name == "write":
             _write_half(arguments)  # what still found room

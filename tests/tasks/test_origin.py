@@ -270,3 +270,21 @@ def test_a_script_in_processes_of_multiprocessing(script: Script, method: str, t
     for how in (method, "warm"):
         assert json.loads(script(GUARDED, method, how)) == [True, True, True, "script.Named", True, False]
     assert not list((tmp_path / method).glob("*__m*"))
+
+
+SPAWNED = GUARDED.split("if __name__", maxsplit=1)[0] + '''
+def work(folder):
+    with Cache(folder):
+        print(json.dumps(Check().run_graph(max_workers=1)[0]))
+
+if __name__ == "__main__":
+    process = multiprocessing.get_context("spawn").Process(target=work, args=sys.argv[1:])
+    process.start()
+    process.join()
+'''
+
+
+@pytest.mark.slow
+def test_a_run_in_a_child_that_was_spawned(script: Script) -> None:
+    """Its workers get what the script defines, though the script goes by another name in that child."""
+    assert json.loads(script(SPAWNED, "cache")) == [True, True, True, "script.Named"]
