@@ -180,7 +180,7 @@ class _Run:
         if event.kind == "lost":
             keys, text = event.detail["keys"], "its result could not be read"
         elif event.kind == "stale" and event.detail["reason"] == "unreadable":
-            keys, text = [event.key], str(event.detail["text"])
+            keys, text = [str(event.key)], str(event.detail["text"])
         else:
             return
         assert isinstance(keys, list), f"lost {keys!r} [this is a bug]"
