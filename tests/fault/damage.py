@@ -50,12 +50,15 @@ class Patient:
             return task.run_graph(executor=LocalExecutor())[0]
 
     def heal(self) -> None:
-        """Put everything back as it was."""
-        for folder in {path.parent for path in self.sound if path.parent.parent.name == "results"}:
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
+        """Put everything back as it was; what is as it was stays."""
+        for folder in self.result.parent.parent.iterdir():
+            for path in folder.iterdir():
+                if path == self.result or path not in self.sound:
+                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         for path, content in self.sound.items():
-            path.write_bytes(content)
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
         (self.folder / "journal").unlink(missing_ok=True)
         self.log.lines.clear()
 
