@@ -65,7 +65,7 @@ class Patient:
     def trial(self, damage: Damage, *, told: bool = True, as_input: bool = True) -> list[str]:
         """What is wrong about how a damaged result is met, alone and as an input; nothing, if all is well.
 
-        `told`: whether a warning must say so; else one may.
+        `told`: whether one warning must say so; else one may.
         """
         faults = []
         for meet in (self._looked_at, self._run_alone, self._run_as_input)[: 3 if as_input else 2]:

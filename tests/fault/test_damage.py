@@ -24,7 +24,7 @@ def test_200_flipped_bits(tmp_path: Path) -> None:
 def _flips(folder: Path) -> dict[str, list[str]]:
     patient = Patient(folder)
     return _faults({
-        f"bit {bit} of byte {position}": patient.trial(flip(position, bit), told=position < patient.before_record)
+        f"bit {bit} of byte {position}": patient.trial(flip(position, bit))
         for position, bit in flips(SEED, 200, patient.size)
     })  # fmt: skip
 
@@ -39,7 +39,7 @@ def test_every_length(tmp_path: Path, part: int) -> None:
 def _cuts(folder: Path, part: int) -> dict[str, list[str]]:
     patient = Patient(folder)
     return _faults({
-        f"cut to {length}": patient.trial(cut(length), told=False, as_input=length % 10 < 1)
+        f"cut to {length}": patient.trial(cut(length), as_input=length % 10 < 1)
         for length in range(part, patient.size, PARTS)
     })  # fmt: skip
 
@@ -54,7 +54,7 @@ def _whole(folder: Path) -> dict[str, list[str]]:
     patient = Patient(folder)
     sibling = patient.sound[patient.sibling]
     damages = {**WHOLE, "the result of a sibling": rewritten(lambda _: sibling)}
-    return _faults({name: patient.trial(damage, told=False) for name, damage in damages.items()})
+    return _faults({name: patient.trial(damage, told=name != "nothing") for name, damage in damages.items()})
 
 
 def test_a_crafted_pickle_is_not_run(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def _bombs(folder: Path) -> dict[str, list[str]]:
         "in place of the payload": sound[:start] + _padded(gzip.compress(bomb), end - start) + sound[end:],
     }
     return _faults({
-        name: patient.trial(rewritten(lambda _, new=new: new), told=name == "in place of the payload")
+        name: patient.trial(rewritten(lambda _, new=new: new))
         for name, new in crafted.items()
     })  # fmt: skip
 
