@@ -221,12 +221,12 @@ def _open_place(store: CacheFolder, path: str) -> Folder:
     except FileNotFoundError:
         store.make_folder(os.path.dirname(path))
         files.mkdir(path)
-    folder = files.open_folder(path)
     if store.rules.durability == "full":
-        while path != store.root:
-            path = os.path.dirname(path)
-            files.sync_folder(path)
-    return folder
+        above = path
+        while above != store.root:
+            above = os.path.dirname(above)
+            files.sync_folder(above)
+    return files.open_folder(path)
 
 
 def _make_claim(

@@ -161,7 +161,6 @@ class DiskStore(CacheFolder):
         return self._forget(layout.class_path(self.root, name))
 
     def _forget(self, path: str) -> bool:
-        self.rules.allow_writing()
         try:
             return self.discard(path)
         except OSError as error:

@@ -33,12 +33,13 @@ from taskproc.errors import CacheError
 from taskproc.store.base import Place
 from taskproc.store.check import check
 from taskproc.store.claims import DiskAttempt
+from taskproc.store.rules import Rules
 
 
 class TestFailingWrites:
     """A full or a broken disk fails the task, and nothing else."""
 
-    @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+    @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO])
     def test_of_a_commit(self, runs: Runs, number: int) -> None:
         """Nothing is visible, the attempt can be failed, and a later claim of anybody succeeds at once."""
         at, failed = 0, []
@@ -85,6 +86,7 @@ class TestFailingWrites:
             place = Place(f"module{at}.Task", at, f"{at:032d}")
             files = Failing(errno.ENOSPC, at)
             store = runs.begin(files)
+            store.rules = Rules("full")
             error = failure(lambda store=store, place=place: store.claim(place, ARGUMENTS, nothing), CacheError)
             if error is None:
                 break
@@ -94,7 +96,7 @@ class TestFailingWrites:
             publish(runs.begin(), "whole", place)
             assert ["whole"] == values(store, place)
 
-        assert {"makedirs", "mkdir", "write_text", "make", "append"} == set(failed)
+        assert {"makedirs", "mkdir", "sync_folder", "write_text", "make", "append"} == set(failed)
 
     @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="descriptors cannot be counted")
     def test_leaves_no_descriptor_open(self, runs: Runs) -> None:
@@ -104,6 +106,7 @@ class TestFailingWrites:
             at += 1
             files = Failing(errno.EIO, at, kinds)
             store = runs.begin(files)
+            store.rules = Rules("full")
             before = len(os.listdir("/proc/self/fd"))
             try:
                 attempt = claimed(store, Place("module.Task", at, f"{at:032d}"))

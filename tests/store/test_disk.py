@@ -333,6 +333,22 @@ def test_a_place_that_is_a_file_is_said_so(runs: Runs) -> None:
     assert claimed(store).commit(1, facts()) is not None
 
 
+def test_a_place_that_is_a_link_is_refused(runs: Runs, tmp_path: Path) -> None:
+    """Somebody may have planted it: nothing is read or written where it leads."""
+    store = runs.begin()
+    publish(store, 1)
+    place_of(store).rename(tmp_path / "elsewhere")
+    place_of(store).symlink_to(tmp_path / "elsewhere")
+    before = sorted((tmp_path / "elsewhere").iterdir())
+
+    assert [] == list(store.look(PLACE))
+    with pytest.raises(CacheError, match="Not a directory|link"):
+        store.claim(PLACE, ARGUMENTS, nothing)
+    store.retire({PLACE: 1})
+    assert store.clear(PLACE)
+    assert before == sorted((tmp_path / "elsewhere").iterdir())
+
+
 def test_whatever_lies_in_the_trash_is_removed(runs: Runs) -> None:
     """Files and links that were moved aside go as folders do; what a link leads to stays."""
     store = DiskStore(runs.root)

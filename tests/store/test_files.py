@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -66,9 +67,13 @@ def test_a_folder_given_as_a_path_will_do(tmp_path: Path) -> None:
 
 
 def test_open_folder_refuses_what_is_none(tmp_path: Path) -> None:
-    """Nothing there and a file there are two errors."""
+    """Nothing there and a file there are two errors; a link is no folder, whatever it leads to."""
     (tmp_path / "file").touch()
 
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    with pytest.raises(NotADirectoryError):
+        FILES.open_folder(str(tmp_path / "link"))
     with pytest.raises(FileNotFoundError):
         FILES.open_folder(str(tmp_path / "nothing"))
     with pytest.raises(NotADirectoryError):
@@ -162,3 +167,42 @@ def test_write_text_replaces_what_was_there(tmp_path: Path) -> None:
     FILES.write_text(str(path), "new \ud800 é")
 
     assert "new \\ud800 é" == path.read_text("utf-8")
+
+
+def test_what_is_moved_out_of_a_folder(tmp_path: Path) -> None:
+    """By name, out of the directory that is held, wherever that is now; nothing to move is no error."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "one").mkdir()
+    folder = FILES.open_folder(str(tmp_path / "a"))
+    (tmp_path / "a").rename(tmp_path / "b")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "one").touch()
+
+    FILES.move_out(folder, "one", str(tmp_path / "out"))
+    FILES.move_out(folder, "one", str(tmp_path / "twice"))
+    names = [entry.name for entry in FILES.scandir(folder)]
+    FILES.close_folder(folder)
+
+    assert ([], ["one"], True, False) == (
+        names,
+        os.listdir(tmp_path / "a"),
+        (tmp_path / "out").is_dir(),
+        (tmp_path / "twice").exists(),
+    )
+
+
+def test_a_folder_is_flushed_by_descriptor_and_by_path(tmp_path: Path) -> None:
+    """What is no folder cannot be."""
+    folder = FILES.open_folder(str(tmp_path))
+    FILES.sync_folder(folder)
+    FILES.sync_folder(str(tmp_path))
+    assert [] == FILES.listdir(folder)
+    FILES.close_folder(folder)
+
+    with pytest.raises(FileNotFoundError):
+        FILES.sync_folder(str(tmp_path / "nowhere"))
+
+
+def test_folders_are_removed_without_following_links() -> None:
+    """The system has what it takes, so that nobody can lead a removal elsewhere while it is under way."""
+    assert shutil.rmtree.avoids_symlink_attacks or os.name != "posix"

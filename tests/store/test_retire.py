@@ -245,7 +245,7 @@ class TestReaders:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [28, 122, 13, 30, 5], ids=["ENOSPC", "EDQUOT", "EACCES", "EROFS", "EIO"])
+@pytest.mark.parametrize("number", [28, 13, 30], ids=["ENOSPC", "EACCES", "EROFS"])
 def test_an_error_at_every_operation(runs: Runs, number: int) -> None:
     """Nothing is raised, what is kept is whole, what was not moved is a version still; later all of it goes."""
     kinds = frozenset(name for name in vars(Hooked) if not name.startswith("_")) - {"before", "after"}
