@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import stat
 import sys
 import threading
 from collections.abc import Callable
@@ -41,6 +42,7 @@ def test_what_a_script_defines_is_recorded_by_value(main: ModuleType, tmp_path: 
 
     assert origin == Origin("pipeline", str(tmp_path / "main.pkl"), os.getpid(), origin.scripts)
     assert recorded(tmp_path) == {"missing": {}, "found": ["A", "f"]}
+    assert stat.S_IMODE((tmp_path / "main.pkl").stat().st_mode) & 0o077 == 0, "it is ours, and is unpickled"
 
 
 def test_nothing_is_written_where_nothing_is_defined(main: ModuleType, tmp_path: Path) -> None:
