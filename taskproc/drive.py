@@ -58,9 +58,11 @@ def drive(
     *,
     stop_on_failure: bool = True,
     clock: Callable[[], float] = time.monotonic,
+    check: Callable[[], None] = lambda: None,
 ) -> Iterator[Event[K]]:
     """Yield what happens until nothing is open; after a failure nothing new starts, if `stop_on_failure`.
 
+    `check` is called before anything is judged, started or settled; what it raises ends the loop at once.
     The runner is neither made nor stopped here. Events: fresh and stale after a look, started, then one of done, fresh,
     failed, lost, elsewhere, returned, and skipped for what lies below a failure; stopped if the run ended early; late
     for an answer whose ticket is not in force any more.
@@ -74,10 +76,12 @@ def drive(
         if stops():
             if plan.open():
                 yield Event("stopped", None, {"open": plan.open()})
-            yield from _wind_down(plan, work, runner, clock)
+            while plan.running():  # what runs may finish; its results are kept
+                check()
+                yield from settle_some(plan, work, runner, clock)
             return
-        yield from _judge_all(plan, work, clock)
-        yield from _start_all(plan, work, runner, clock, stops)
+        yield from _judge_all(plan, work, clock, check)
+        yield from _start_all(plan, work, runner, clock, stops, check)
         if stops():
             continue  # a claim failed
         if not plan.open():
@@ -85,20 +89,32 @@ def drive(
         due = plan.next_due()
         if not plan.running() and due is None:
             raise AssertionError(f"stuck with {plan.open()} nodes open and none running [this is a bug]")
-        yield from _settle_some(plan, work, runner, clock, None if due is None else max(0.0, due - clock()))
+        check()
+        yield from settle_some(plan, work, runner, clock, None if due is None else max(0.0, due - clock()))
 
 
-def _judge_all(plan: Plan[K], work: Work[K], clock: Callable[[], float]) -> Iterator[Event[K]]:
+def _judge_all(
+    plan: Plan[K], work: Work[K], clock: Callable[[], float], check: Callable[[], None]
+) -> Iterator[Event[K]]:
     while (key := plan.due(clock())) is not None:
+        check()
         verdict = work.judge(key)
         plan.judge(key, verdict, clock())
         yield _seen(key, verdict)
 
 
 def _start_all(
-    plan: Plan[K], work: Work[K], runner: Runner[K], clock: Callable[[], float], stops: Callable[[], bool]
+    plan: Plan[K],
+    work: Work[K],
+    runner: Runner[K],
+    clock: Callable[[], float],
+    stops: Callable[[], bool],
+    check: Callable[[], None],
 ) -> Iterator[Event[K]]:
-    while not stops() and (ticket := plan.take()) is not None:
+    while not stops():
+        check()
+        if (ticket := plan.take()) is None:
+            return
         outcome = work.claim(ticket)
         if outcome is None:
             yield Event("started", ticket.key)
@@ -107,20 +123,15 @@ def _start_all(
             yield from _settle(plan, ticket, outcome, clock())
 
 
-def _settle_some(
-    plan: Plan[K], work: Work[K], runner: Runner[K], clock: Callable[[], float], timeout: float | None
+def settle_some(
+    plan: Plan[K], work: Work[K], runner: Runner[K], clock: Callable[[], float], timeout: float | None = None
 ) -> Iterator[Event[K]]:
+    """Wait until something ended, and tell it; starts nothing."""
     for ticket, said in runner.wait(timeout):
         if not plan.holds(ticket):
             yield Event("late", ticket.key)
             continue
         yield from _settle(plan, ticket, work.close(ticket, said), clock())
-
-
-def _wind_down(plan: Plan[K], work: Work[K], runner: Runner[K], clock: Callable[[], float]) -> Iterator[Event[K]]:
-    """Let what runs finish; its results are kept."""
-    while plan.running():
-        yield from _settle_some(plan, work, runner, clock, None)
 
 
 def _settle(plan: Plan[K], ticket: Ticket[K], outcome: Outcome[K], now: float) -> Iterator[Event[K]]:

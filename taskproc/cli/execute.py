@@ -14,12 +14,10 @@ from typing import Any, TextIO
 from taskproc.cli.options import Options
 from taskproc.cli.usage import DONE, FAILED, INTERRUPTED, UserError, failures_text, say, tell
 from taskproc.errors import FailedTaskError, TaskprocError
-from taskproc.kernel.model import Event
 from taskproc.kernel.rebuild import FORCED, NEW
 from taskproc.run.cpus import available_cpus
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
-from taskproc.tasks.cached import graph_of
 from taskproc.tasks.explaining import accept, explain
 from taskproc.tasks.looking import preview
 from taskproc.tasks.running import plan_work, run_graph
@@ -72,26 +70,16 @@ def _built(cls: Callable[..., Task], options: Options) -> Task:
 
 
 def _run(task: Task, options: Options) -> int:
-    ended = _Ended()
     with _executor(options) as executor:
         try:
-            value, stats = run_graph(
-                task,
-                **_run_options(options, executor),
-                show_progress=options.show_progress,
-                watchers=[ended],
-            )
+            value, stats = run_graph(task, **_run_options(options, executor), show_progress=options.show_progress)
         except FailedTaskError as error:
             if any(each.task_id == task.task_id and each.task_name == task.task_name for each in error.failures):
                 repeat(task.task_stdout, sys.stdout)
             say(failures_text(error))
             return FAILED
         except KeyboardInterrupt:
-            if isinstance(executor, ThreadPoolExecutor):
-                executor.shutdown(wait=False, cancel_futures=True)  # say it before waiting for what cannot be ended
-            total = len(graph_of(task).needs)
-            say(f"interrupted: {ended.count:,} of {total:,} done; run again to resume")
-            return INTERRUPTED
+            return INTERRUPTED  # the run has said how far it came
     if not options.show_progress:
         say(summary(stats))
     for line in reasons_lines(stats):
@@ -121,19 +109,6 @@ def _executor(options: Options) -> Iterator[Executor | None]:
             yield executor
     else:
         yield None
-
-
-class _Ended:
-    """Counts the tasks whose result is there."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def tell(self, event: Event[Any], name: str, text: Callable[[], str]) -> None:
-        self.count += event.kind in ("done", "fresh")
-
-    def close(self) -> None:
-        pass
 
 
 def summary(stats: RunStats) -> str:

@@ -107,6 +107,7 @@ class ForeignRunner(Generic[K]):
 
     def stop(self) -> None:
         """Call off what has not begun, end the processes in which something runs, which breaks their pool."""
+        self._broken = True
         running = list(self._running.values())
         for _, future in running:
             future.cancel()

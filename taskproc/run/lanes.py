@@ -39,6 +39,10 @@ class Lanes(Generic[K]):
         """Endings of both lanes, in the order in which they came."""
         return self._inbox.wait(timeout)
 
+    def ring(self) -> None:
+        """End the wait that is on, or the next one. Signal handlers may call it."""
+        self._inbox.ring()
+
     def stop(self) -> None:
         """Stop both at the same time, so that the grace is not paid twice."""
         other = threading.Thread(target=self.prefixed.stop, name="taskproc-stop")

@@ -18,11 +18,16 @@ R = TypeVar("R")
 
 
 class PoolRunner(Generic[K]):
-    """Runs jobs in an executor that somebody else made, and closes."""
+    """Runs jobs in an executor that somebody else made, and closes.
+
+    Attributes:
+        is_inline: whether they run in the thread that starts them.
+    """
 
     def __init__(self, executor: Executor, inbox: Inbox[Ending[K]]):
         self._executor = executor
         self._inbox = inbox
+        self.is_inline = isinstance(executor, LocalExecutor)
         self._futures: set[Future[Outcome[K]]] = set()
 
     def capacity(self) -> int:

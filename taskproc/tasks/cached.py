@@ -316,6 +316,11 @@ class GraphWork:
             return verdict if isinstance(verdict, Fresh) else Elsewhere(after=0.0)
         return outcome
 
+    def interrupted(self, key: str) -> bool:
+        """Tell that what ran for `key` was ended with the run. Whether its result was published before."""
+        why = Problem("interrupted", "the run was interrupted")
+        return isinstance(self._after_death(key, why, Failed(why)), Done)
+
     def _after_death(self, key: str, problem: Problem, outcome: Outcome[str]) -> Outcome[str]:
         """`outcome`, unless its result was published before; else the claim that it left becomes a failure."""
         if isinstance(verdict := self.judge(key), Fresh):

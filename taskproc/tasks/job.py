@@ -19,6 +19,7 @@ from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, Lost, Outcome,
 from taskproc.kernel.rebuild import Present, judge
 from taskproc.run.capture import captured, flush_all
 from taskproc.run.problem import problem_of, traceback_text
+from taskproc.run.signals import is_interrupt
 from taskproc.run.timeout import begin
 from taskproc.store.base import Facts, Place, Version
 from taskproc.store.cache import Cache, in_force
@@ -159,7 +160,7 @@ class TaskJob:
         job.attempt.fail({"kind": problem.kind, "error": problem.text, "traceback": problem.traceback})
         # Ctrl-C reaches the main thread of the main process only; raised elsewhere it is the task's own doing
         here = os.getpid() == self.process and threading.current_thread() is threading.main_thread()
-        if isinstance(error, KeyboardInterrupt) and here:
+        if isinstance(error, KeyboardInterrupt) and here and is_interrupt():
             raise error
         return Failed(problem, seconds)
 

@@ -10,17 +10,19 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
-from taskproc.drive import drive
+from taskproc.drive import drive, settle_some
 from taskproc.errors import BuildError, CycleError, FailedTaskError, MissingResult, OptionError
 from taskproc.kernel.limits import Limits
 from taskproc.kernel.model import Event
 from taskproc.kernel.plan import Plan
+from taskproc.run.group import Grace
 from taskproc.run.lanes import Lanes
 from taskproc.run.pool import LocalExecutor
 from taskproc.tasks.cached import Graph, GraphWork, graph_of
 from taskproc.tasks.commands import Command, command_of, commands
 from taskproc.tasks.executors import choose, is_in_process, runner_for
 from taskproc.tasks.failures import failure_of
+from taskproc.tasks.interrupts import Interrupts
 from taskproc.tasks.labels import labels_of, warn_of_unknown
 from taskproc.tasks.looking import preview, summary
 from taskproc.tasks.reading import running_keys, store_of
@@ -91,8 +93,9 @@ def run_graph(
             counter.reason(work.graph.class_name(key), summary(work.graph, reason))
         return None, counter.stats(time.monotonic() - started)
     stream = Stream([*watchers, *_progress(work.graph, show_progress, not work.captures)])
-    with runner_for(executor, max_workers) as runner:
-        value = _Run(work, runner, counter, stream, limits, on_error == "stop").result()
+    grace = Grace()
+    with runner_for(executor, max_workers, grace) as runner:
+        value = _Run(work, runner, counter, stream, limits, on_error == "stop", grace).result()
     return value, counter.stats(time.monotonic() - started)
 
 
@@ -129,7 +132,14 @@ class _Run:
     """One run on its way."""
 
     def __init__(
-        self, work: GraphWork, runner: Lanes[str], counter: Counter, stream: Stream, limits: Limits, stops: bool
+        self,
+        work: GraphWork,
+        runner: Lanes[str],
+        counter: Counter,
+        stream: Stream,
+        limits: Limits,
+        stops: bool,
+        grace: Grace,
     ):
         places = {_WORKERS: runner.ordinary.capacity(), _COMMANDS: runner.prefixed.capacity()}
         self._plan: Plan[str] = Plan(Limits({**limits.slots(), **places}))
@@ -140,40 +150,63 @@ class _Run:
         self._work, self._runner, self._counter, self._stream, self._stops = work, runner, counter, stream, stops
         self._failed: list[Event[str]] = []
         self._told: set[str] = set()
+        self._interrupts = Interrupts(work, self._plan, runner, grace)
 
     def result(self) -> Any:
         """Run what is to be run and load the result of the root."""
+        value = None
+        with self._interrupts.signals as signals:
+            try:
+                value = self._result()
+            except BaseException:
+                if not signals.first:
+                    raise
+                self._interrupts.wind_down(self._settle)
+            finally:
+                self._runner.stop()
+                self._stream.close()
+                if signals.first:
+                    self._interrupts.tell()
+                self._work.end()
+        signals.check()
+        return value
+
+    def _result(self) -> Any:
         root = self._work.graph.root
-        try:
-            for attempt in range(_RELOADS + 1):
-                self._drive()
-                if self._failed:
-                    raise self._error()
-                try:
-                    return self._work.value(root)
-                except MissingResult as error:
-                    if attempt == _RELOADS or not self._work.forget(root) or not self._plan.lose(root):
-                        raise
-                    logger.warning("%s; it is computed again", error)
-                    self._told.add(root)
-        finally:
-            self._runner.stop()
-            self._work.end()
-            self._stream.close()
+        for attempt in range(_RELOADS + 1):
+            self._drive()
+            if self._failed:
+                raise self._error()
+            try:
+                return self._work.value(root)
+            except MissingResult as error:
+                if attempt == _RELOADS or not self._work.forget(root) or not self._plan.lose(root):
+                    raise
+                logger.warning("%s; it is computed again", error)
+                self._told.add(root)
+        raise AssertionError("the last attempt neither returned nor raised [this is a bug]")
 
     def _drive(self) -> None:
+        check = self._interrupts.signals.check
+        for event in drive(self._plan, self._work, self._runner, stop_on_failure=self._stops, check=check):
+            self._note(event)
+
+    def _settle(self) -> None:
+        for event in settle_some(self._plan, self._work, self._runner, time.monotonic):
+            self._note(event)
+
+    def _note(self, event: Event[str]) -> None:
+        if event.key is None:
+            return
         graph = self._work.graph
-        for event in drive(self._plan, self._work, self._runner, stop_on_failure=self._stops):
-            if event.key is None:
-                continue
-            name = graph.class_name(event.key)
-            self._counter.count(event, name)
-            self._stream.tell(event, name, partial(graph.name_of, event.key))
-            if event.kind == "failed":
-                self._failed.append(event)
-            elif event.kind == "stale":
-                self._counter.reason(name, summary(graph, self._work.reasons[event.key]))
-            self._warn(event)
+        name = graph.class_name(event.key)
+        self._counter.count(event, name)
+        self._stream.tell(event, name, partial(graph.name_of, event.key))
+        if event.kind == "failed":
+            self._failed.append(event)
+        elif event.kind == "stale":
+            self._counter.reason(name, summary(graph, self._work.reasons[event.key]))
+        self._warn(event)
 
     def _warn(self, event: Event[str]) -> None:
         """Say once of each result that was there and could not be used, that it is computed again."""

@@ -297,7 +297,7 @@ def test_an_interrupted_run_says_how_far_it_came(script: Write) -> None:
 
     assert 130 == process.returncode
     assert "" == out
-    assert "interrupted: 1 of 2 done; run again to resume\n" == err
+    assert "interrupted: 1 of 2 done, 1 stopped; run again to resume\n" == err
 
 
 @pytest.mark.slow

@@ -139,7 +139,7 @@ def test_ctrl_c_in_the_calling_thread_ends_the_run(cache: Cache) -> None:
     def interrupted(self: Any) -> str:
         ran.append(self.name)
         if self.name == "b" and ran.count("b") == 1:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return str(self.name)
 
     act[:] = [interrupted]

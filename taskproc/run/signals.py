@@ -1,0 +1,85 @@
+"""Ctrl-C, TERM and HUP while a run goes on: the first signal asks it to end, the second leaves it no time.
+
+A handler runs between any two instructions, so the first signal only leaves a note, and the loop looks at that before
+it starts anything (`check`). Where the driving thread itself runs a job, the handler raises KeyboardInterrupt in it.
+"""
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+
+NUMBERS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+_in_force: list[Signals] = []
+
+
+class Signals:
+    """A context in which these signals are ours. Only in the main thread, and only those that nobody else has claimed.
+
+    Args:
+        ask: called by the first signal; press: by each further one. Both within the handler: they must not lock.
+        is_inside: whether the driving thread runs a job now, which is to be broken off.
+        enabled: False: leave all signals alone.
+
+    Attributes:
+        first: number of the signal that came first, 0 if none came.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[], None],
+        press: Callable[[], None],
+        is_inside: Callable[[], bool] = lambda: False,
+        *,
+        enabled: bool = True,
+    ):
+        self.first = 0
+        self._enabled = enabled
+        self._ask, self._press, self._is_inside = ask, press, is_inside
+        self._before: dict[int, object] = {}
+        self._pid = os.getpid()
+
+    def __enter__(self) -> Signals:
+        if self._enabled and threading.current_thread() is threading.main_thread():
+            for number in NUMBERS:
+                handler = signal.getsignal(number)
+                if handler in (signal.SIG_DFL, signal.default_int_handler):
+                    self._before[number] = handler
+                    signal.signal(number, self._note)
+        if signal.SIGINT in self._before:
+            _in_force.append(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            if signal.getsignal(number) == self._note:  # a task in this thread may have set its own
+                signal.signal(number, handler)  # type: ignore[arg-type]  # it is what getsignal gave
+        if self in _in_force:
+            _in_force.remove(self)
+
+    def check(self) -> None:
+        """Raise what the first signal stands for, if one came: KeyboardInterrupt, or SystemExit(128 + its number)."""
+        if self.first:
+            raise KeyboardInterrupt if self.first == signal.SIGINT else SystemExit(128 + self.first)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._pid:
+            # A fork of ours, such as a process of the caller's pool, has this handler too
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        elif self.first:
+            self._press()
+        else:
+            self.first = number
+            self._ask()
+            if self._is_inside():
+                raise KeyboardInterrupt
+
+
+def is_interrupt() -> bool:
+    """Whether a KeyboardInterrupt in the main thread may be a signal's, and not the doing of the job that raised it."""
+    return not _in_force or any(each.first for each in _in_force)

@@ -1,0 +1,82 @@
+"""What a run does when it is interrupted: it says so, ends or waits for what runs, and tells how to go on."""
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from taskproc.errors import CacheError
+from taskproc.kernel.plan import Plan
+from taskproc.run.group import Grace
+from taskproc.run.lanes import Lanes
+from taskproc.run.pool import PoolRunner
+from taskproc.run.signals import Signals
+from taskproc.tasks.cached import GraphWork
+from taskproc.tasks.reading import running_job
+
+
+class Interrupts:
+    """The signals of one run.
+
+    Attributes:
+        signals: to be entered for the time of the run. Of a run inside a task none: they are for the outer one.
+    """
+
+    def __init__(self, work: GraphWork, plan: Plan[str], runner: Lanes[str], grace: Grace):
+        self._work, self._plan, self._runner, self._grace = work, plan, runner, grace
+        inside = running_job() is not None
+        self.signals = Signals(runner.ring, self._press, lambda: running_job() is not None, enabled=not inside)
+
+    def wind_down(self, settle: Callable[[], None]) -> None:
+        """After the first signal: end what can be ended. Threads cannot: `settle` is called until they are through."""
+        if count := len(self._in_threads()):
+            tasks = "a running task" if count == 1 else f"{count} running tasks"
+            say(f"interrupted: waiting for {tasks}, which cannot be ended in threads; a second signal leaves at once")
+            self._runner.prefixed.stop()
+            while self._in_threads():
+                settle()
+        self._runner.stop()
+
+    def tell(self) -> None:
+        """Put away what was left, and write the one line that says how far the run came."""
+        running = [key for key in self._work.graph.needs if self._plan.state(key) == "running"]
+        published = sum(map(self._was_published, running))
+        done, stopped = self._plan.count("done") + published, len(running) - published
+        part = f", {stopped:,} stopped" if stopped else ""
+        say(f"interrupted: {done:,} of {len(self._work.graph.needs):,} done{part}; run again to resume")
+
+    def _was_published(self, key: str) -> bool:
+        try:
+            return self._work.interrupted(key)
+        except (OSError, CacheError):
+            return False  # the cache was removed under the run
+
+    def _in_threads(self) -> list[str]:
+        work, pool = self._work, self._runner.ordinary
+        if not isinstance(pool, PoolRunner) or pool.is_inline:
+            return []
+        keys = (key for key in work.graph.needs if self._plan.state(key) == "running")
+        return [key for key in keys if key not in work.commands]
+
+    def _press(self) -> None:
+        self._grace.hurry()
+        if isinstance(self._runner.ordinary, PoolRunner) and self._plan.running():
+            self._work.end()  # claims that threads hold count as dead from now on
+            for stream in (sys.stdout, sys.stderr):
+                _flush(stream)
+            os._exit(128 + self.signals.first)
+
+
+def say(text: str) -> None:
+    """Write a line to standard error; if the terminal is gone, that changes nothing."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except (OSError, ValueError, RuntimeError):
+        pass  # closed, or interrupted in the middle of a line
+
+
+def _flush(stream: object) -> None:
+    try:
+        stream.flush()  # type: ignore[attr-defined]  # None, or whatever the user has put there
+    except (OSError, ValueError, RuntimeError, AttributeError):
+        pass  # see above
