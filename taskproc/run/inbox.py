@@ -65,6 +65,10 @@ class Inbox(Generic[T]):
         except OSError:
             pass  # the bell is ringing already
 
+    def button(self) -> int:
+        """The descriptor through which a byte wakes the sleeper, who sleeps on if there is no item and no ring."""
+        return self._button.fileno()
+
     def call_at(self, when: float, action: Callable[[], None]) -> Alarm:
         """Call `action` within a wait, at the time `when` of `time.monotonic` or soon after; it may `put`."""
         alarm = Alarm(action)

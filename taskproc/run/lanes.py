@@ -43,6 +43,10 @@ class Lanes(Generic[K]):
         """End the wait that is on, or the next one. Signal handlers may call it."""
         self._inbox.ring()
 
+    def button(self) -> int:
+        """See `Inbox.button`."""
+        return self._inbox.button()
+
     def stop(self) -> None:
         """Stop both at the same time, so that the grace is not paid twice."""
         other = threading.Thread(target=self.prefixed.stop, name="taskproc-stop")

@@ -2,6 +2,8 @@
 
 A handler runs between any two instructions, so the first signal only leaves a note, and the loop looks at that before
 it starts anything (`check`). Where the driving thread itself runs a job, the handler raises KeyboardInterrupt in it.
+A signal that comes between the last instruction before a sleep and the sleep itself would be noticed only after that:
+the interpreter wakes the sleeper through a descriptor (`set_wakeup_fd`).
 """
 from __future__ import annotations
 
@@ -22,6 +24,7 @@ class Signals:
         ask: called by the first signal; press: by each further one. Both within the handler: they must not lock.
         is_inside: whether the driving thread runs a job now, which is to be broken off.
         enabled: False: leave all signals alone.
+        wakeup: a descriptor that is not blocking, by a byte in which the driving thread is woken.
 
     Attributes:
         first: number of the signal that came first, 0 if none came.
@@ -34,11 +37,13 @@ class Signals:
         is_inside: Callable[[], bool] = lambda: False,
         *,
         enabled: bool = True,
+        wakeup: int = -1,
     ):
         self.first = 0
-        self._enabled = enabled
+        self._enabled, self._wakeup = enabled, wakeup
         self._ask, self._press, self._is_inside = ask, press, is_inside
         self._before: dict[int, object] = {}
+        self._wakeup_before: int | None = None
         self._pid = os.getpid()
 
     def __enter__(self) -> Signals:
@@ -48,6 +53,10 @@ class Signals:
                 if handler in (signal.SIG_DFL, signal.default_int_handler):
                     self._before[number] = handler
                     signal.signal(number, self._note)
+            if self._before and self._wakeup >= 0:
+                self._wakeup_before = signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
+                if self._wakeup_before >= 0:  # it is an event loop's, and this run holds that up anyway
+                    signal.set_wakeup_fd(self._wakeup_before)
         if signal.SIGINT in self._before:
             _in_force.append(self)
         return self
@@ -58,6 +67,8 @@ class Signals:
         for number, handler in self._before.items():
             if signal.getsignal(number) == self._note:  # a task in this thread may have set its own
                 signal.signal(number, handler)  # type: ignore[arg-type]  # it is what getsignal gave
+        if self._wakeup_before == -1:
+            signal.set_wakeup_fd(-1)
         if self in _in_force:
             _in_force.remove(self)
 

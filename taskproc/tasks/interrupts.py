@@ -25,7 +25,9 @@ class Interrupts:
     def __init__(self, work: GraphWork, plan: Plan[str], runner: Lanes[str], grace: Grace):
         self._work, self._plan, self._runner, self._grace = work, plan, runner, grace
         inside = running_job() is not None
-        self.signals = Signals(runner.ring, self._press, lambda: running_job() is not None, enabled=not inside)
+        self.signals = Signals(
+            runner.ring, self._press, lambda: running_job() is not None, enabled=not inside, wakeup=runner.button()
+        )
 
     def wind_down(self, settle: Callable[[], None]) -> None:
         """After the first signal: end what can be ended. Threads cannot: `settle` is called until they are through."""
