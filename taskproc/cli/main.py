@@ -29,6 +29,7 @@ commands:
   why SCRIPT -o DIR         tell why Main is fresh or would run; nothing is run
   accept SCRIPT -o DIR      take stored results for results of the present source
   list -o DIR               show what a cache holds
+  check -o DIR              read all of it, and tell what is damaged or left over
   clear -o DIR NAME [ID …]  forget the results of a task class, or of some of its tasks
 
 options:
@@ -139,6 +140,12 @@ def _list(prog: str, words: list[str]) -> int:
     return list_command(prog, words)
 
 
+def _check(prog: str, words: list[str]) -> int:
+    from taskproc.cli.store import check_command
+
+    return check_command(prog, words)
+
+
 def _clear(prog: str, words: list[str]) -> int:
     from taskproc.cli.store import clear_command
 
@@ -150,6 +157,7 @@ _COMMANDS: Mapping[str, Callable[[str, list[str]], int]] = {
     "why": _why,
     "accept": _accept,
     "list": _list,
+    "check": _check,
     "clear": _clear,
 }
 

@@ -1,19 +1,20 @@
-"""The subcommands that look at a cache: `list` and `clear`. They load no script, and no result."""
+"""The subcommands that look at a cache: `list`, `check` and `clear`. They load no script, and no result."""
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from taskproc.cli.options import Parser
-from taskproc.cli.usage import DONE, UsageError, tell
+from taskproc.cli.usage import DONE, FAILED, UsageError, say, tell
 from taskproc.store import layout
 from taskproc.store.base import Place
 from taskproc.store.cache import prepare
+from taskproc.store.check import check
 from taskproc.store.disk import DiskStore
-from taskproc.store.rules import Rules
+from taskproc.store.rules import checked
 from taskproc.text import printable
 
 
@@ -67,11 +68,28 @@ def clear_command(prog: str, words: Sequence[str]) -> int:
     return DONE
 
 
+def check_command(prog: str, words: Sequence[str]) -> int:
+    """`check -o DIR`: a line for all that is not as it should be, and how much of each kind."""
+    parser = Parser(prog=prog, description="Read all of a cache, and tell what is damaged, dead, foreign or left over.")
+    parser.add_argument("-o", "--output", metavar="DIR", required=True, help="the cache folder")
+    store = opened(parser.parse_args(words).output)
+    counts: dict[str, int] = {}
+    for finding in check(store):
+        counts[finding.kind] = counts.get(finding.kind, 0) + 1
+        path = os.path.relpath(finding.path, store.root)
+        tell(f"{finding.kind:<8}  {printable(path)}  {printable(finding.text)}")
+    results = sum(each.tasks for each in holdings(store).values())
+    found = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items())) or "nothing wrong"
+    say(f"{_tasks(results)} with a result; {found}")
+    return FAILED if "damaged" in counts else DONE
+
+
 def opened(path: str) -> DiskStore:
     """The store of a cache that exists; nothing is made. UsageError if there is none."""
     if not Path(path, "taskproc.json").exists():
         raise UsageError(f"no cache at {path!r}")
-    return DiskStore(os.path.abspath(path), rules=Rules(refusal=prepare(Path(path))))
+    rules = checked("result", 0, None, False)
+    return DiskStore(os.path.abspath(path), rules=replace(rules, refusal=prepare(Path(path))))
 
 
 def holdings(store: DiskStore) -> dict[str, Holding]:

@@ -49,6 +49,7 @@ class Cache:
         key_file: a file with a key of 16 bytes or more (`taskproc.make_key_file(path)`). Results are signed with it,
             and what was not signed with it is not loaded. Default: the environment variable TASKPROC_KEY_FILE.
         shared: take results whoever owns them, from a folder whoever may write it: each of them can run code as you.
+            The environment variable TASKPROC_SHARED=1 says the same.
 
     Raises:
         OptionError: one of the options is wrong.

@@ -50,6 +50,7 @@ class Rules:
 
 LONG_ENOUGH = 0.02  # seconds of work that are worth the half millisecond of an fsync
 KEY_FILE_VARIABLE = "TASKPROC_KEY_FILE"
+SHARED_VARIABLE = "TASKPROC_SHARED"
 
 
 def checked(durability: object, keep_versions: object, key_file: object, shared: object) -> Rules:
@@ -61,6 +62,7 @@ def checked(durability: object, keep_versions: object, key_file: object, shared:
         raise OptionError(f"keep_versions must be a whole number of at least 0, got {keep_versions!r}")
     if not isinstance(shared, bool):
         raise OptionError(f"shared must be True or False, got {shared!r}")
+    shared = shared or os.environ.get(SHARED_VARIABLE, "") not in ("", "0")
     return Rules(kind, keep_versions, _key_path(key_file), shared, frozenset({own_uid()}))
 
 

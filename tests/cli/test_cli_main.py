@@ -145,7 +145,7 @@ def test_a_script_that_raises_is_told(script: Write, capsys: Capture) -> None:
     ("words", "message"),
     [
         ([], r"which script\?"),
-        (["frobnicate"], r"'frobnicate' is neither a script .* nor a command \(run, why, accept, list, clear\)"),
+        (["frobnicate"], r"'frobnicate' is neither a script .* nor a command \(run, why, accept, list, check, clear\)"),
         (["-o", "cache", "job.py"], "the script stands before its options, got '-o'"),
         (["nowhere.py"], "no such file: 'nowhere.py'"),
         (["run"], r"which script\?"),

@@ -162,3 +162,19 @@ def test_odd_names_are_shown_harmless_and_found_by_what_is_shown(script: Write, 
     assert 0 == main(["clear", "-o", "cache", shown])
     assert f"cleared {shown}: 1 task\n" == capsys.readouterr().out
     assert {} == holdings(opened("cache"))
+
+
+def test_check_finds_what_is_damaged(cache: str, capsys: Capture) -> None:
+    """A line a finding, on stdout, and the sum; the exit code tells whether a result is damaged."""
+    assert 0 == main(["check", "-o", cache])
+    assert ("", "4 tasks with a result; nothing wrong\n") == capsys.readouterr()
+
+    path = next(Path(cache).glob("job.Main/results/*/result.*"))
+    path.write_bytes(path.read_bytes()[:-1])
+    Path(cache, "notes.txt").touch()
+
+    assert 1 == main(["check", "-o", cache])
+    out, err = capsys.readouterr()
+    assert ["damaged", "foreign"] == [line.split()[0] for line in out.splitlines()]
+    assert str(path.relative_to(cache)) in out
+    assert "4 tasks with a result; 1 damaged, 1 foreign\n" == err

@@ -167,3 +167,12 @@ class TestARemovedCache:
         assert not Path(runs.root).exists()
 
 
+
+
+@pytest.mark.parametrize(("value", "shared"), [("1", True), ("yes", True), ("0", False), ("", False)])
+def test_the_environment_may_share(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str, shared: bool) -> None:
+    """Where there is no line to write it on, as on the command line; what was said in code stays said."""
+    monkeypatch.setenv("TASKPROC_SHARED", value)
+
+    assert Cache(tmp_path).store.rules.shared is shared
+    assert Cache(tmp_path, shared=True).store.rules.shared
