@@ -6,15 +6,42 @@ from __future__ import annotations
 
 import dis
 import sys
+import weakref
 from collections.abc import Iterator
 from types import CodeType
+from typing import Generic, TypeVar
 
 from taskproc.source.scopes import Chain
+
+T = TypeVar("T")
 
 _HAS_DOCSTRING = 0x4000000  # inspect.CO_HAS_DOCSTRING, new in Python 3.14
 _OPTIMIZED = 0x1            # inspect.CO_OPTIMIZED: a function, not a class or module
 _ROOTS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF"})
 _STEPS = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
+
+
+class ByCode(Generic[T]):
+    """Remembers something about each code object, by identity: equal ones may come from two files.
+
+    What is remembered goes when the memory has doubled and its code object is gone. Not by a callback of the weak
+    reference: Python drops what is raised in one, and a Ctrl-C may come there.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[weakref.ref[CodeType], T]] = {}
+        self._most = 1024
+
+    def get(self, code: CodeType) -> T | None:
+        known = self._known.get(id(code))
+        return known[1] if known is not None and known[0]() is code else None
+
+    def put(self, code: CodeType, value: T) -> T:
+        if len(self._known) >= self._most:
+            self._known = {key: known for key, known in list(self._known.items()) if known[0]() is not None}
+            self._most = max(1024, 2 * len(self._known))
+        self._known[id(code)] = (weakref.ref(code), value)
+        return value
 
 
 def code_text(code: CodeType) -> str:

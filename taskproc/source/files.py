@@ -10,12 +10,11 @@ import functools
 import importlib.util
 import linecache
 import os
-import weakref
 from collections.abc import Iterator, Mapping
 from types import CodeType
 from typing import Any
 
-from taskproc.source.codes import code_text, nested
+from taskproc.source.codes import ByCode, code_text, nested
 from taskproc.source.scopes import Module, Scope
 
 _INNER = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -26,7 +25,7 @@ _FUTURES = 0x1FE0000  # flags of `from __future__ import …`, which cells of a 
 
 _versions: dict[str, list[SourceFile]] = {}
 _stats: dict[str, tuple[tuple[int, int, int], SourceFile | None]] = {}
-_found: dict[int, tuple[weakref.ref[CodeType], tuple[SourceFile, Scope] | None]] = {}
+_found: ByCode[tuple[tuple[SourceFile, Scope] | None]] = ByCode()
 
 
 class SourceFile:
@@ -118,19 +117,8 @@ class SourceFile:
 
 def place_of(code: CodeType, names: Mapping[str, Any]) -> tuple[SourceFile, Scope] | None:
     """The file and scope of a code object of a function with these globals; what was found once stays so."""
-    known = _found.get(id(code))
-    if known is not None and known[0]() is code:
-        return known[1]
-    found = next(_places(code, names), None)
-    # By identity: equal code objects may come from two files. The callback runs before the id can be used again
-    _found[id(code)] = (weakref.ref(code, functools.partial(_forget, id(code))), found)
-    return found
-
-
-def _forget(key: int, gone: object) -> None:
-    known = _found.get(key)
-    if known is not None and known[0] is gone:
-        del _found[key]
+    known = _found.get(code)
+    return known[0] if known is not None else _found.put(code, (next(_places(code, names), None),))[0]
 
 
 def _places(code: CodeType, names: Mapping[str, Any]) -> Iterator[tuple[SourceFile, Scope]]:

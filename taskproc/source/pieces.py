@@ -5,14 +5,12 @@ Of a function it belongs to the immutable code object, so it is found once; of a
 from __future__ import annotations
 
 import ast
-import functools
-import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any
 
-from taskproc.source.codes import code_text, modules_read, names_read
+from taskproc.source.codes import ByCode, code_text, modules_read, names_read
 from taskproc.source.dump import digest, dump
 from taskproc.source.files import SourceFile, place_of
 from taskproc.source.scopes import Chain, Imported, Scope, Use
@@ -54,24 +52,16 @@ class Piece:
     defaults: Mapping[str, tuple[object, str]] = field(default_factory=dict)
 
 
-_pieces: dict[int, tuple[weakref.ref[CodeType], Piece]] = {}
+_pieces: ByCode[Piece] = ByCode()
 
 
 def piece_of(code: CodeType, names: Mapping[str, Any]) -> Piece:
     """The piece of a function's code; `names` are its globals."""
-    known = _pieces.get(id(code))
-    if known is not None and known[0]() is code:
-        return known[1]
+    known = _pieces.get(code)
+    if known is not None:
+        return known
     found = place_of(code, names)
-    piece = _without_source(code) if found is None else _of_function(*found)
-    _pieces[id(code)] = (weakref.ref(code, functools.partial(_forget, id(code))), piece)
-    return piece
-
-
-def _forget(key: int, gone: object) -> None:
-    known = _pieces.get(key)
-    if known is not None and known[0] is gone:
-        del _pieces[key]
+    return _pieces.put(code, _without_source(code) if found is None else _of_function(*found))
 
 
 def _without_source(code: CodeType) -> Piece:

@@ -182,7 +182,7 @@ class Walk:
         cells = dict(zip(function.__code__.co_freevars, function.__closure__ or ()))
         self.seen.add(id(piece.scope))
         if piece.file is None:
-            warn_bytecode(function, name)
+            warn_bytecode(name)
         else:
             self.scan(piece.file, names)
         self.follow(piece.reads, name, names, piece.file, notes, cells)

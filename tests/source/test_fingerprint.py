@@ -339,3 +339,10 @@ def test_what_is_also_imported_at_the_top_counts_as_it_is_now(load: Load) -> Non
 
     assert fingerprint([module.run]).items.keys() == before.items.keys()
     assert fingerprint([module.run]).items != before.items
+
+
+def test_ends_are_not_followed_unless_asked_for(load: Load) -> None:
+    """What was given is no end."""
+    module = load({"m": "class A: pass\nclass B: pass\ndef run(): return A, B"})
+
+    assert list(fingerprint([module.run, module.A], ends=lambda thing: True).items) == ["m:A", "m:run"]

@@ -80,7 +80,7 @@ CASES: dict[str, Case] = {
     ),
     "a module that another name stands for": Case(
         project("import a as u\nimport a, b\n"
-                "def run(): return u.f() + b.f()", a="def f(): return 1", b="def f(): return 2"),
+                "def run(): return u.f() + a.f() + b.f()", a="def f(): return 1", b="def f(): return 2"),
         [("m", "import a as u", "import b as u")], [("a", "return 1", "return  1")],
     ),
     "a module as a value": Case(
