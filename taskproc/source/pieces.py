@@ -155,7 +155,7 @@ def _assigned(scope: Scope) -> Iterator[tuple[str, ast.AST, ast.AST]]:
     """Name, statement, and what of it the value stands for, of each `name = value` of a class."""
     node: Any = scope.node
     for statement in node.body:
-        targets: list[ast.AST] = getattr(statement, "targets", None) or [getattr(statement, "target", None)]
+        targets: list[Any] = getattr(statement, "targets", None) or [getattr(statement, "target", None)]
         value = getattr(statement, "value", None)
         if len(targets) != 1 or not isinstance(targets[0], ast.Name) or value is None:
             continue

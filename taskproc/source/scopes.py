@@ -76,7 +76,7 @@ class Scope:
 
     def below(self) -> Iterator[Scope]:
         """Itself and all scopes inside it, in the order of the text."""
-        todo = [self]
+        todo: list[Scope] = [self]
         while todo:
             scope = todo.pop()
             yield scope
@@ -317,7 +317,7 @@ class _Walk:
         chain = chain_of(node.func)
         if chain is not None and len(chain) > 1 and chain[-1] in _MUTATORS:
             self._change(chain[:-1], place)
-        look = _LOOKS.get(chain[-1]) if chain is not None else None
+        look = _LOOKS.get(chain[-1]) if chain else None
         if chain is None or look is None or not look(self, node, chain, place):
             self.inside(node, place)
 
