@@ -12,6 +12,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from taskproc.errors import CacheError
@@ -120,11 +121,11 @@ class DiskAttempt:
         if self._ended:
             return
         self._ended = True
-        try:
+        # Nothing that counts was written: what is published is closed, and checked, before
+        with suppress(OSError):
             self._close()
-        except OSError:
-            pass  # nothing that counts was written: what is published is closed, and checked, before
-        self._files.close_folder(self._folder)
+        with suppress(OSError):
+            self._files.close_folder(self._folder)
 
     def _close(self) -> None:
         handle, self._handle = self._handle, -1

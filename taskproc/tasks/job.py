@@ -151,9 +151,18 @@ class TaskJob:
             return nullcontext()
         return captured(attempt.log("stdout"), attempt.log("stderr"), main_pid=self.process)
 
+    def _lost(self, unread: set[str]) -> set[str]:
+        """Keys of inputs that must be made again, if some could not be read: these, and all that are gone with them.
+
+        What this run made, and is there, does not load: to make it again would not help.
+        """
+        if not unread:
+            return set()
+        gone = {key for key, version in self.inputs.items() if not os.path.exists(version.path)}
+        return gone | {key for key in unread if key not in self.made}
+
     def _failed(self, job: reading.Running, error: BaseException, seconds: float) -> Outcome[str]:
-        # What this run made, and is there, does not load: to make it again would not help
-        if lost := [key for key in job.lost if key not in self.made or not os.path.exists(self.inputs[key].path)]:
+        if lost := self._lost(job.lost):
             job.attempt.not_needed()
             return Lost(tuple(sorted(lost)))
         problem = problem_of(error, pickled=os.getpid() != self.process)

@@ -210,6 +210,15 @@ def test_an_input_that_is_gone_is_lost(cache: Cache) -> None:
     assert "claim.1" not in files(cache, task)
 
 
+def test_all_inputs_that_are_gone_are_told_at_once(cache: Cache) -> None:
+    """Also those that it did not come to ask for: else it would run once more for each."""
+    job = job_of(Acts(Leaf(1), Leaf(2), Leaf(3)), lambda self: [up.get_result() for up in self.ups])
+    for number in (1, 3):
+        os.unlink(version_of(Leaf(number)).path)
+
+    assert job() == Lost(tuple(sorted(Leaf(number)._taskproc.place.key for number in (1, 3))))
+
+
 def test_an_input_that_is_gone_but_not_missed_is_not_lost(cache: Cache) -> None:
     """A task that catches the error, and one that never asks, are done."""
 
