@@ -7,7 +7,6 @@ from __future__ import annotations
 import functools
 import os
 import sys
-import sysconfig
 from collections.abc import Mapping
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -77,7 +76,6 @@ def _is_users_name(name: object) -> bool:
 
 @functools.cache
 def _foreign_folders() -> tuple[str, ...]:
-    paths = sysconfig.get_paths()
-    folders = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    own = str(Path(__file__).parent.parent)
-    return tuple(os.path.realpath(folder) + os.sep for folder in [*folders, own])
+    # Not sysconfig: it reads a file that a process which has dropped its rights may not be able to read
+    folders = (os.path.dirname(os.__file__), str(Path(__file__).parent.parent))
+    return tuple(os.path.realpath(folder) + os.sep for folder in folders)

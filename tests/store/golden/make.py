@@ -92,7 +92,7 @@ def expected(folder: Path) -> dict[str, Any]:
                 "number": version.record.number,
                 "stamp": list(version.record.stamp),
                 "needs": sorted(version.record.needs),
-                "accepted": sorted(version.accepted),
+                "accepted": sorted(version.record.accepted),
                 "value": shown(store.load(version), folder),
             }
             for version in store.look(place)
