@@ -1,7 +1,7 @@
 """An exception across a border: as itself where a round trip shows the same, else as a description; its causes, too.
 
 Pickle rebuilds an exception by calling its class with `args`, which are not always what `__init__` takes, and forgets
-what stands in slots. So what does not come back alike is tried once more, past its own `__init__`.
+what stands in slots. So one of the user's classes, if it does not say itself how, is rebuilt past its own `__init__`.
 """
 from __future__ import annotations
 
@@ -81,14 +81,9 @@ def _chain(error: BaseException) -> Iterator[tuple[str, BaseException]]:
 
 def _pickled(error: BaseException) -> bytes | None:
     """`error` as bytes, if what they give back is the same by class, text and attributes."""
-    ways = (True,) if _slots(error) else (False, True)
-    return next(filter(None, (_tried(error, past_init) for past_init in ways)), None)
-
-
-def _tried(error: BaseException, past_init: bool) -> bytes | None:
     try:
         target = io.BytesIO()
-        _pickler()(target, past_init).dump(error)
+        _pickler()(target, protocol=5).dump(error)
         content = target.getvalue()
         faithful = len(content) <= LARGEST and _looks(load(content)) == _looks(error)
     except Exception:  # noqa: BLE001  # the user's classes take part; the text is told in any case
@@ -146,20 +141,13 @@ def _pickler() -> Any:
     import cloudpickle
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle is untyped
-        def __init__(self, file: io.BytesIO, past_init: bool):
-            super().__init__(file, protocol=5)
-            self._past_init = past_init
-
         def reducer_override(self, obj: Any) -> Any:
             if isinstance(obj, (type, FunctionType)) and obj.__module__ in MAIN_NAMES:
                 name = f"{main_name()}:{obj.__qualname__}"
                 if main_name() not in MAIN_NAMES and _leads_to(name, obj):
                     return find_object, (name,)
-            if self._past_init and isinstance(obj, BaseException):
-                reduced = _past_init(obj)
-                if reduced is not NotImplemented:
-                    return reduced
-            return super().reducer_override(obj)
+            reduced = _past_init(obj) if isinstance(obj, BaseException) else NotImplemented
+            return super().reducer_override(obj) if reduced is NotImplemented else reduced
 
     return Pickler
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from taskproc.cli.usage import UsageError, UserError, failures_text, guarded, say, user_traceback
+from taskproc.cli.usage import UsageError, UserError, failures_text, guarded, say, tell, user_traceback
 from taskproc.errors import CacheError, CycleError, FailedTaskError, MissingResult, OptionError, TaskFailure
 from taskproc.store.cache import current
 
@@ -154,3 +154,11 @@ def test_many_failures_are_counted() -> None:
     assert "1,000 tasks failed" == lines[0]
     assert "… and 980 more" == lines[-1]
     assert 20 == sum("ValueError: boom" in line for line in lines)
+
+
+def test_what_is_said_is_harmless(capsys: pytest.CaptureFixture[str]) -> None:
+    """Names and messages come from anywhere; lines stay lines."""
+    say("a\x1b[2J\nb")
+    tell("c\u202e\nd")
+
+    assert ("c\\u202e\nd\n", "a\\x1b[2J\nb\n") == capsys.readouterr()

@@ -70,6 +70,17 @@ def _says(how: str) -> Says:
     return Says(how=how)
 
 
+class Locked(Exception):
+    """Has what cannot be pickled, and says how to do without."""
+
+    def __init__(self, text: str):
+        super().__init__(text)
+        self.lock = threading.Lock()
+
+    def __reduce__(self) -> Any:
+        return Locked, self.args
+
+
 class Silent(Exception):
     def __str__(self) -> str:
         raise ValueError("no words")
@@ -128,6 +139,13 @@ def test_an_exception_comes_back_as_itself(error: BaseException) -> None:
     assert vars(again) == vars(error)
     for name in ("code", "filename", "errno", "value", "name", "start"):
         assert getattr(again, name, None) == getattr(error, name, None)
+
+
+def test_a_class_that_says_how_is_asked() -> None:
+    """It knows best what it is made of."""
+    again = there_and_back(Locked("text"))
+
+    assert (type(again), str(again), type(again.lock)) == (Locked, "text", type(threading.Lock()))
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="there are no groups")

@@ -38,6 +38,11 @@ class Box:
     content: Any
 
 
+@dataclasses.dataclass(eq=False)
+class Key:
+    content: Any
+
+
 class Color(enum.Enum):
     RED = 1
 
@@ -68,7 +73,8 @@ CHANGES: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
     "dataclass": (lambda: Box(1), lambda value: setattr(value, "content", 2)),
     "list in a dataclass": (lambda: Box([1]), lambda value: value.content.append(2)),
     "what has no form any more": (lambda: Box([1]), lambda value: value.content.append(object())),
-    "dataclass as a key": (lambda: {(1, 2): [Box(1)]}, lambda value: setattr(value[1, 2][0], "content", 2)),
+    "dataclass in a dict": (lambda: {(1, 2): [Box(1)]}, lambda value: setattr(value[1, 2][0], "content", 2)),
+    "key of a dict": (lambda: {Key(1): 2}, lambda value: setattr(next(iter(value)), "content", 2)),
     "deque": (lambda: collections.deque([1]), lambda value: value.append(2)),
     "ordered dict": (lambda: collections.OrderedDict(a=1), lambda value: value.update(b=1)),
     "counter": (lambda: collections.Counter("a"), lambda value: value.update("b")),

@@ -72,6 +72,22 @@ def test_an_ignored_argument_need_not_be_named() -> None:
     assert task.options[1] is loop
 
 
+def test_what_becomes_of_an_ignored_argument_does_not_count_under_its_name(cache: Cache) -> None:
+    """`self.n_jobs = n_jobs or …` is no setting of the task."""
+
+    class Some(Train):
+        def __init__(self, n_jobs: int):
+            super().__init__(0.1, n_jobs)
+            self.n_jobs = n_jobs * 1000
+
+    count = []
+    for number in (1, 2):
+        cache.instances.clear()
+        count.append(run(Some(number))[1])
+
+    assert count == [1, 0]
+
+
 def test_the_code_of_an_ignored_function_does_not_count(cache: Cache) -> None:
     """As little as the function itself."""
 

@@ -62,3 +62,10 @@ def test_a_failure_is_told_in_one_line() -> None:
         Event("failed", "a", {"seconds": 0.0, "problem": problem}), "A(1)"
     )
     assert "failed  A(1)  its inputs were lost again and again" == failed_line(lost, "A(1)")
+
+
+def test_a_line_on_a_failure_is_harmless() -> None:
+    """Bars show it above themselves."""
+    event = Event("failed", "a", {"problem": Problem("died", "\x1b[2J")})
+
+    assert r"failed  A(\x07)  \x1b[2J" == failed_line(event, "A(\x07)")
