@@ -216,22 +216,27 @@ def _end_groups(jobs: list[ForeignJob[K]], grace: Grace) -> None:
 
 
 def _is_over(pid: int, birth: str, seconds: float) -> bool:
-    """Whether the process has died, or has put its job behind it; after so many seconds, if it has not now."""
-    if not _leads(pid, birth):
+    """Whether nothing is left of a job and its children; after so many seconds, if there is something now."""
+    if not _is_there(pid, birth):
         return True
     time.sleep(seconds)
-    return not _leads(pid, birth)
+    return not _is_there(pid, birth)
 
 
-def _leads(pid: int, birth: str) -> bool:
+def _is_there(pid: int, birth: str) -> bool:
+    """Whether the group of a job has members: the process itself, unless it has put the job behind it, or children."""
+    found = birth_of(pid, dead=True)
     try:
-        return bool(birth) and birth_of(pid) == birth and os.getpgid(pid) == pid
+        if found:
+            return found == birth and os.getpgid(pid) == pid
+        os.killpg(pid, 0)  # while a group has members, no new process gets its number
     except OSError:
         return False
+    return bool(birth)
 
 
 def _signal(pid: int, birth: str, number: int) -> None:
-    if _leads(pid, birth):
+    if _is_there(pid, birth):
         try:
             os.killpg(pid, number)
         except OSError:

@@ -75,11 +75,11 @@ class Main:
             _follow(self, os.getpid())
 
 
-def birth_of(pid: int) -> str:
-    """When the process was started; empty if there is none, or that cannot be told."""
+def birth_of(pid: int, *, dead: bool = False) -> str:
+    """When the process was started; empty if there is none, or that cannot be told. `dead`: also of a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
-        return "" if fields[0] in "ZX" else fields[19]
+        return "" if fields[0] in "ZX" and not dead else fields[19]
     except (OSError, IndexError):
         return ""
 

@@ -113,6 +113,13 @@ class Run:
         pids = [int(pid) for _, _, *some in self.begun() for pid in some if int(pid)]
         return [pid for pid in pids if lives(pid)]
 
+    def left(self) -> list[int]:
+        """Tasks and their children that live on 2 s from now: who was killed may need a moment to be gone."""
+        deadline = time.monotonic() + 2.0
+        while (alive := self.tasks_alive()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return alive
+
     def terminal_is_as_before(self) -> bool:
         return self._master < 0 or termios.tcgetattr(self._master) == self.before
 
@@ -174,7 +181,7 @@ def interrupt(executor: str, number: int, twice: bool, folder: Path, slack: floa
             (folder / "go").touch()
         in_time = ended_within(program.process, (0.5 if twice else 3.0) + slack)
         told = "" if twice and threads else program.said()
-        alive, starts = program.tasks_alive(), len(program.begun())
+        alive, starts = program.left(), len(program.begun())
         same = program.terminal_is_as_before()
         found = {
             "it was not gone in time": not in_time,
@@ -217,10 +224,7 @@ def kill_main(executor: str, folder: Path, delay: float = 0.0) -> list[str]:
         time.sleep(delay)
         program.process.kill()
         program.process.wait()
-        deadline = time.monotonic() + 2.0
-        while time.monotonic() < deadline and program.tasks_alive():
-            time.sleep(0.01)
-        alive, starts = program.tasks_alive(), len(program.begun())
+        alive, starts = program.left(), len(program.begun())
     found = {f"{alive} live": bool(alive), f"{starts - AT_ONCE} were started after the kill": starts != AT_ONCE}
     return [fault for fault, is_there in found.items() if is_there] + resume(executor, folder)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jobs import LIMIT, Timed, call, exit_at_once, kill_self, problem, same, ticket, value
+from jobs import LIMIT, Timed, call, exit_at_once, is_gone, kill_self, problem, same, ticket, value
 
 from taskproc.kernel.model import Failed, Outcome, Returned
 from taskproc.run.base import Ending, Job
@@ -74,6 +74,20 @@ class Desk:
             assert told, f"hung with {sorted(found)} of {count}"
             found.update({each.number: outcome for each, outcome in told})
         return found
+
+
+def tell_and_wait(writer: int) -> None:
+    os.write(writer, str(os.getpid()).encode())
+    while True:
+        signal.pause()
+
+
+def tell_and_leave_a_deaf_child(writer: int) -> None:
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        tell_and_wait(writer)
+    while True:
+        signal.pause()
 
 
 @pytest.fixture
@@ -195,31 +209,30 @@ def test_a_job_of_a_dead_run_does_not_begin(tmp_path: Path, other: dict[str, str
     assert ("birth" not in other) == (tmp_path / "begun").exists()
 
 
-def test_stop_ends_what_runs_in_the_pool(tmp_path: Path) -> None:
-    """The process that the mark names, if it is still that process and still at it."""
+@pytest.mark.parametrize("act", [tell_and_wait, tell_and_leave_a_deaf_child])
+def test_stop_ends_what_runs_in_the_pool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[int], None]
+) -> None:
+    """The process that the mark names, if it is still that process and still at it, and its children after it."""
+    monkeypatch.setattr("taskproc.run.foreign.GRACE", 0.1)
     desk = Desk(tmp_path)
     reader, writer = os.pipe()
-    desk.start(1, call(partial(tell_and_wait, writer)))
+    desk.start(1, call(partial(act, writer)))
     desk.pool.given[0][1].set_running_or_notify_cancel()
     child = os.fork()
     if child == 0:
         desk.pool.given[0][0]()
         os._exit(0)
-    os.read(reader, 1)
+    told = int(os.read(reader, 16))
 
     desk.runner.stop()
     _, status = os.waitpid(child, 0)
 
     assert -signal.SIGTERM == os.waitstatus_to_exitcode(status)
+    assert is_gone(told, 1)
     os.close(reader)
     os.close(writer)
     desk.inbox.close()
-
-
-def tell_and_wait(writer: int) -> None:
-    os.write(writer, b"!")
-    while True:
-        signal.pause()
 
 
 def test_the_stand_in_for_a_job_that_cannot_travel_is_run(desk: Desk) -> None:
