@@ -213,7 +213,7 @@ class Task(Indexable, metaclass=TaskType):
                 as a shell splits words, or a list. The leftmost label of a task that is listed wins. Words may hold
                 {task_name}, {task_id}, {task_directory}, {stdout}, {stderr}. Empty: a fresh interpreter, no command.
             prefix: the same under its other name.
-            detect_source_change: run a task again when the source of its class has changed.
+            detect_source_change: run a task again when code has changed that it reaches.
             show_progress: show a bar per task class on standard error, or plain lines where it is no terminal.
             on_error: 'stop': after a failure nothing new starts, what runs may finish. 'continue': whatever does not
                 need a failed task is still run.
