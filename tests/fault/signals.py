@@ -4,6 +4,7 @@ The oracle is the journal: lines of starts and ends with process ids, written by
 """
 from __future__ import annotations
 
+import json
 import os
 import pty
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +26,7 @@ LIMIT = 60.0
 AT_ONCE = 2  # tasks that run at once
 LONG = 4   # tasks that run until they are told to end
 EXECUTORS = ("resident", "fork", "threads")
+TAG = "TASKPROC_FAULT"  # in the environment of all that a program starts
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -84,9 +87,10 @@ class Run:
         self._master, self._slave = pty.openpty() if terminal else (-1, -1)
         errors = self._slave if terminal else (folder / "errors").open("wb")
         command = [sys.executable, "-m", "tests.fault.signals", executor, str(folder)]
+        environ = {**os.environ, "PYTHONPATH": str(ROOT), "STUBBORN": "1" if stubborn else "", TAG: str(folder)}
         self.process = subprocess.Popen(
             command, cwd=ROOT, stdin=self._slave if terminal else subprocess.DEVNULL, stdout=errors, stderr=errors,
-            start_new_session=True, env={**os.environ, "PYTHONPATH": str(ROOT), "STUBBORN": "1" if stubborn else ""},
+            start_new_session=True, env=environ,
         )
         if terminal:
             self.before = termios.tcgetattr(self._master)
@@ -96,6 +100,9 @@ class Run:
 
     def begun(self) -> list[list[str]]:
         return [line for line in self.lines() if line[0] == "start"]
+
+    def count(self, kind: str) -> Counter[str]:
+        return Counter(line[1] for line in self.lines() if line[0] == kind)
 
     def until(self, is_so: Callable[[], bool]) -> None:
         deadline = time.monotonic() + LIMIT
@@ -201,18 +208,17 @@ def _is_line(told: str, threads: bool) -> bool:
     return [f"interrupted: {done}{stopped}; run again to resume"] == lines
 
 
-def resume(executor: str, folder: Path) -> list[str]:
-    """Run it again to its end: what had been done is kept, nothing stands in the way."""
+def resume(executor: str, folder: Path, *, exact: bool = True) -> list[str]:
+    """Run it again to its end: nothing stands in the way, and, if `exact`, each task has ended once in all."""
     (folder / "go").touch()
     with run(executor, folder) as program:
         if not ended_within(program.process, LIMIT):
             return ["the next run hung"]
-        quick = sum(line[:2] == ["end", "quick"] for line in program.lines())
-        ends = [line[1] for line in program.lines() if line[0] == "end" and line[1] != "quick"]
+        ends, names = program.count("end"), {"quick", *map(str, range(LONG))}
+        code, said = program.process.returncode, program.said()
         found = {
-            f"the next run ended with {program.process.returncode}: {program.said()}": program.process.returncode != 0,
-            f"what was done was done {quick} times": quick != 1,
-            f"ended are {ends}": sorted(ends) != sorted(map(str, range(LONG))),
+            f"the next run ended with {code}: {said}": code != 0 or said != "1\n",
+            f"ended are {ends}": ends.keys() != names or (exact and max(ends.values()) > 1),
         }
     return [fault for fault, is_there in found.items() if is_there]
 
@@ -227,6 +233,45 @@ def kill_main(executor: str, folder: Path, delay: float = 0.0) -> list[str]:
         alive, starts = program.left(), len(program.begun())
     found = {f"{alive} live": bool(alive), f"{starts - AT_ONCE} were started after the kill": starts != AT_ONCE}
     return [fault for fault, is_there in found.items() if is_there] + resume(executor, folder)
+
+
+def kill_anywhere(executor: str, folder: Path, delay: float) -> list[str]:
+    """SIGKILL to the main process so many seconds after its start, whatever it is at; then run it to its end.
+
+    The figures: nobody alive 2 s later, nothing stored is computed again, and all is right in the end.
+    """
+    (folder / "go").touch()
+    with run(executor, folder) as program:
+        ended_within(program.process, delay)
+        program.process.kill()
+        program.process.wait()
+        deadline = time.monotonic() + 2.0
+        while (alive := tagged(folder)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+    stored, starts = stored_in(folder), program.count("start")
+    if not (faults := resume(executor, folder, exact=False)):
+        again = {number for number in stored if program.count("start")[number] > starts[number]}
+        faults = [f"{again} had been stored and were run again"] if again else []
+    return [*([f"{alive} live"] if alive else []), *faults]
+
+
+def tagged(folder: Path) -> list[int]:
+    """Processes of a program that ran there, but zombies."""
+    mark = f"{TAG}={folder}\0".encode()
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if mark in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:
+            pass  # it ended in this moment, or is another user's
+    return found
+
+
+def stored_in(folder: Path) -> set[str]:
+    """Numbers of the tasks whose result is stored."""
+    places = (folder / "cache" / Long.task_name / "results").glob("*/result.*")
+    return {str(json.loads((path.parent / "args.json").read_text())["args"]["number"]) for path in places}
 
 
 if __name__ == "__main__":

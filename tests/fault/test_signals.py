@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.signals import EXECUTORS, SIGNALS, interrupt, kill_main
+from tests.fault.signals import EXECUTORS, SIGNALS, interrupt, kill_anywhere, kill_main
 
 pytestmark = [
     pytest.mark.slow,
@@ -33,3 +33,9 @@ def test_a_second_signal_leaves_no_grace(tmp_path: Path, executor: str, number: 
 def test_nothing_outlives_the_main_process(tmp_path: Path, executor: str) -> None:
     """Nor starts after it, also in a pool of somebody else's; and the next run finds no obstacle."""
     assert [] == kill_main(executor, tmp_path)
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_a_kill_at_any_time_loses_nothing_that_was_stored(tmp_path: Path, executor: str) -> None:
+    """One moment of many; the soak tries more."""
+    assert [] == kill_anywhere(executor, tmp_path, 0.6)
