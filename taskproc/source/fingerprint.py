@@ -33,6 +33,17 @@ class Fingerprint:
     untracked: tuple[str, ...]
     digest: str
 
+    def called(self, name: str, instead: str) -> Fingerprint:
+        """The same with `name`, and what stands in it, under the name that it has `instead` of its own."""
+
+        def renamed(item: str) -> str:
+            inside = item == name or item.startswith((f"{name}.", f"{name}#"))
+            return instead + item[len(name) :] if inside else item
+
+        items = dict(sorted((renamed(item), value) for item, value in self.items.items()))
+        texts = {renamed(item): text for item, text in self.texts.items()}
+        return Fingerprint(items, {item: texts[item] for item in items}, self.untracked, _digest(items))
+
 
 def fingerprint(
     things: Sequence[object],
@@ -58,5 +69,9 @@ def fingerprint(
         items=items,
         texts={name: walk.texts[name] for name in items},
         untracked=tuple(sorted(walk.untracked)),
-        digest=digest(json.dumps(items, separators=(",", ":"))),
+        digest=_digest(items),
     )
+
+
+def _digest(items: Mapping[str, str]) -> str:
+    return digest(json.dumps(items, separators=(",", ":")))

@@ -6,9 +6,11 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from taskproc.errors import BuildError
+from taskproc.modules import object_name
 from taskproc.source.fingerprint import Fingerprint
 from taskproc.source.fingerprint import fingerprint as fingerprint_of
 from taskproc.source.project import is_users_class
+from taskproc.tasks.evolving import pinned_name
 from taskproc.tasks.future import Upstream
 
 # Where and how a task runs, not what it computes
@@ -35,7 +37,13 @@ def fingerprint(cls: type, given: Iterable[object] = ()) -> Fingerprint:
     if not things:
         return _NOTHING
     known = set(map(id, things))
-    return fingerprint_of(things, ends=lambda some: _is_task(some) and id(some) not in known, settings=SETTINGS)
+    found = fingerprint_of(things, ends=lambda some: _is_task(some) and id(some) not in known, settings=SETTINGS)
+    pinned = pinned_name(cls)
+    if pinned is None:
+        return found
+    # So that a class which was only moved has the code that it had
+    module, _, name = pinned.rpartition(".")
+    return found.called(object_name(cls), f"{module}:{name}")
 
 
 def check_includes(cls: type) -> None:

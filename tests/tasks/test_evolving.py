@@ -4,6 +4,8 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -234,6 +236,43 @@ def test_a_pinned_name_is_the_name(cache: Cache) -> None:
     assert Renamed.task_labels == (Train.task_name,)
     assert key(Renamed(0.1)) == key(Train(0.1))
     assert Past(0.1).task_directory.relative_to(cache.path).parts[0] == "project.Fit"
+
+
+MODEL = """
+from taskproc import Task
+class Model(Task):
+    def __init__(self, rate: float):
+        self.rate = rate
+    def run_task(self) -> float:
+        return self.halved()
+    def halved(self) -> float:
+        return self.rate / 2
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "runs"),
+    [
+        ("moved", ("", ""), 0),
+        ("renamed", ("class Model", "class Fit"), 1),  # another name is other code; `accept` says that it is not
+        ("edited", ("rate / 2", "rate / 3"), 1),
+    ],
+)
+def test_a_class_that_was_moved_keeps_its_results(
+    cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, change: tuple[str, str], runs: int
+) -> None:
+    """Its code stands under the name that it had."""
+    monkeypatch.syspath_prepend(tmp_path)
+    old, new = f"{name}_from", f"{name}_to"
+    pinned = MODEL.replace("class Model(Task):", f"class Model(Task):\n    task_pinned_name = '{old}.Model'")
+    (tmp_path / f"{old}.py").write_text(MODEL)
+    (tmp_path / f"{new}.py").write_text(pinned.replace(*change))
+    there, here = vars(import_module(old)), vars(import_module(new))
+
+    there["Model"](0.5).run_graph(executor=LocalExecutor())
+    _, stats = (here.get("Fit") or here["Model"])(0.5).run_graph(executor=LocalExecutor())
+
+    assert sum(stats["stats"].values()) == runs
 
 
 def test_a_pinned_name_is_not_inherited() -> None:
