@@ -14,6 +14,11 @@ from taskproc.store.cache import Cache
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Twice as many as processors: tests of processes wait more than they compute."""
+    return 2 * (os.cpu_count() or 1)
+
+
 @pytest.fixture
 def cache(tmp_path: Path) -> Iterator[Cache]:
     """A new cache, in force during the test."""
