@@ -99,6 +99,30 @@ def test_the_reason_is_told_with_a_stale_node(ride: type[Ride]) -> None:
     assert event == Event("stale", "a", {"reason": STALE.reason.kind, "text": STALE.reason.text, "needs": []})
 
 
+class Stop(Exception):
+    """Raised by a check."""
+
+
+@pytest.mark.parametrize("calls", range(7))
+def test_a_check_that_raises_ends_the_loop_at_once(calls: int) -> None:
+    """Before each look, start and wait; also while what runs after a failure winds down, which else would hang here."""
+    left = iter([None] * calls)
+    work, runner = FakeWork("a; b; c<b", ends={"a": [BOOM]}), FakeRunner[str]()
+    runner.held.add("b")
+    told: list[str] = []
+
+    def check() -> None:
+        if next(left, Stop) is Stop:
+            raise Stop
+
+    with pytest.raises(Stop):
+        for event in drive(Plan(), work, runner, clock=runner.clock, check=check):
+            told += [f"{event.kind} {event.key}"]
+
+    whole = ["stale a", "stale b", "started a", "started b", "failed a", "stopped None"]
+    assert told == whole[: (0, 1, 2, 3, 4, 4, 6)[calls]]
+
+
 def test_what_is_returned_is_started_again(ride: type[Ride]) -> None:
     """At once, without another look; that is told."""
     a = ride("a; b", ends={"a": [Returned(), Done(Stamp("order", "value"))]})

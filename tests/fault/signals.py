@@ -16,7 +16,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from taskproc.run import foreign, prefix, resident
+from taskproc.run.group import GRACE
 from taskproc.store.cache import Cache
 from taskproc.tasks.task import Task
 from tests.fault.deaths import executor_of, note
@@ -70,6 +73,8 @@ class All(Task):
 
 def program(executor: str, folder: str) -> None:
     """What is interrupted: `python -m tests.fault.signals EXECUTOR FOLDER`."""
+    for module in (foreign, prefix, resident):
+        module.GRACE = float(os.environ["GRACE"])  # type: ignore[attr-defined]  # it was imported there
     with Cache(f"{folder}/cache"), executor_of(executor) as made:
         graph = All(f"{folder}/journal", executor != "threads")
         workers = AT_ONCE if made is None else None
@@ -81,13 +86,16 @@ def program(executor: str, folder: str) -> None:
 class Run:
     """The program on its way, in a session of its own; with a terminal, if it is to lose that."""
 
-    def __init__(self, executor: str, folder: Path, *, stubborn: bool = False, terminal: bool = False):
+    def __init__(
+        self, executor: str, folder: Path, *, stubborn: bool = False, terminal: bool = False, grace: float = GRACE
+    ):
         self.folder, self.executor = folder, executor
         self.journal = folder / "journal"
         self._master, self._slave = pty.openpty() if terminal else (-1, -1)
         errors = self._slave if terminal else (folder / "errors").open("wb")
         command = [sys.executable, "-m", "tests.fault.signals", executor, str(folder)]
-        environ = {**os.environ, "PYTHONPATH": str(ROOT), "STUBBORN": "1" if stubborn else "", TAG: str(folder)}
+        environ = {**os.environ, "PYTHONPATH": str(ROOT), TAG: str(folder)}
+        environ |= {"STUBBORN": "1" if stubborn else "", "GRACE": str(grace)}
         self.process = subprocess.Popen(
             command, cwd=ROOT, stdin=self._slave if terminal else subprocess.DEVNULL, stdout=errors, stderr=errors,
             start_new_session=True, env=environ,
@@ -151,7 +159,7 @@ def lives(pid: int) -> bool:
 
 
 @contextmanager
-def run(executor: str, folder: Path, **options: bool) -> Iterator[Run]:
+def run(executor: str, folder: Path, **options: Any) -> Iterator[Run]:
     made = Run(executor, folder, **options)
     try:
         yield made
@@ -175,14 +183,15 @@ def interrupt(executor: str, number: int, twice: bool, folder: Path, slack: floa
     """
     threads = executor == "threads"
     code = 128 + number if number != signal.SIGINT else -number
-    with run(executor, folder, stubborn=twice, terminal=number == signal.SIGHUP) as program:
+    grace = 1000.0 if twice else GRACE  # what does not end by the second signal does not end
+    with run(executor, folder, stubborn=twice, terminal=number == signal.SIGHUP, grace=grace) as program:
         program.until(lambda: len(program.begun()) == AT_ONCE)
         program.process.send_signal(number)
         if twice and threads:
             program.until(lambda: "a second signal leaves at once" in program.said())
             code = 128 + number
         if twice:
-            time.sleep(0.2)  # it is in its grace now, which is ten times as long
+            time.sleep(0.2)  # or both could be taken for one
             program.process.send_signal(number)
         elif threads:
             (folder / "go").touch()

@@ -20,6 +20,8 @@ from taskproc.run.inbox import Inbox
 from taskproc.run.lifeline import Main
 from taskproc.run.resident import ResidentRunner
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
 
 class Pool(Executor):
     """Holds what it is given, until it is told what becomes of it."""

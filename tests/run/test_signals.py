@@ -11,6 +11,8 @@ import pytest
 
 from taskproc.run.signals import NUMBERS, Signals, is_interrupt
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
