@@ -93,4 +93,6 @@ class Signals:
 
 def is_interrupt() -> bool:
     """Whether a KeyboardInterrupt in the main thread may be a signal's, and not the doing of the job that raised it."""
-    return not _in_force or any(each.first for each in _in_force)
+    if _in_force:
+        return any(each.first for each in _in_force)
+    return signal.getsignal(signal.SIGINT) != signal.SIG_IGN  # as in the background of a shell, where none can come
