@@ -25,6 +25,7 @@ from jobs import (
     import_and_ask,
     interrupt_self,
     is_gone,
+    kill_self,
     look_at_process,
     package_environ,
     problem,
@@ -394,3 +395,14 @@ def test_a_limit_is_lifted_after_the_job(runner: ResidentRunner[str], hard: bool
 
 def lower_limit(hard: bool) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0 if hard else resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
+def test_a_peak_that_may_be_the_main_process_is_only_a_bound(runner: ResidentRunner[str]) -> None:
+    """The kernel counts from the peak of the process that started it."""
+    much = b"x" * 100_000_000
+    runner.start(ticket(1), call(kill_self, signal.SIGKILL))
+
+    found = problem(endings(runner, 1)[1])
+
+    assert f"SIGKILL), peak memory at most {found.memory / 1e6:.0f} MB" in found.text
+    assert found.memory > len(much)

@@ -265,14 +265,15 @@ def test_what_cannot_travel_fails_when_it_is_run(begin: Begin) -> None:
     assert "attribute 'lock' (lock) cannot be sent to a worker" in outcome.problem.text
 
 
-def test_a_death_after_the_commit_is_no_failure(begin: Begin) -> None:
+@pytest.mark.parametrize("kind", ["died", "prefix", "timeout"])
+def test_a_death_after_the_commit_is_no_failure(begin: Begin, kind: str) -> None:
     """What was published counts, whatever was said."""
     work = begin(Leaf(), in_process=True)
     ticket = Ticket(key(Leaf()), 1)
     work.claim(ticket)
     work.job(ticket)()
 
-    outcome = work.close(ticket, Failed(Problem("died", "killed"), 2.0))
+    outcome = work.close(ticket, Failed(Problem(kind, "killed"), 2.0))
 
     assert outcome == Done(work.versions[key(Leaf())].record.stamp, 2.0)
 
