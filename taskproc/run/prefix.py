@@ -38,6 +38,7 @@ K = TypeVar("K", bound=Hashable)
 PATIENCE = 60.0
 LOOK_EVERY = 0.5
 LOOK_FOR_BEGIN_EVERY = 0.1
+FAR_FIRST = 0.5  # seconds by which the far end may be late to end its job itself: who hears TERM should hear it once
 PLACES = ("task_name", "task_id", "task_directory", "stdout", "stderr")
 
 
@@ -276,9 +277,10 @@ class _Attempt(Generic[K]):
         while not beside(self._file, "began").exists():
             if self._ended.wait(LOOK_FOR_BEGIN_EVERY):
                 return
-        if not self._ended.wait(seconds):
+        if not self._ended.wait(seconds + FAR_FIRST):
             self._expired = True
-            signal_group(process, signal.SIGTERM)
+            if not beside(self._file, "timedout").exists():
+                signal_group(process, signal.SIGTERM)
             if not self._ended.wait(GRACE):
                 signal_group(process, signal.SIGKILL)
 

@@ -16,6 +16,7 @@ from jobs import (
     executable,
     exit_at_once,
     fifo,
+    hang_in_c,
     hang_politely,
     is_gone,
     kill_self,
@@ -298,3 +299,14 @@ def test_the_far_end_ends_itself_where_the_near_end_cannot(desk: Desk, monkeypat
 
     assert ("timeout", "timed out after 0.2 s") == (found.kind, found.text)
     assert [True, True] == [is_gone(int(pid), 1) for pid in pids]
+
+
+@pytest.mark.slow
+def test_the_near_end_ends_what_the_far_end_cannot(desk: Desk) -> None:
+    """No thread of the far end can run while C code holds the interpreter."""
+    pipe = fifo(desk.folder / "pipe")
+    desk.start(1, Timed(hang_in_c, (pipe,), timeout=0.2))
+    pid = int(read_fifo(pipe))
+
+    assert "timed out after 0.2 s" == problem(endings(desk.runner, 1)[1]).text
+    assert is_gone(pid, 1)
