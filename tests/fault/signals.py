@@ -128,9 +128,9 @@ class Run:
         pids = [int(pid) for _, _, *some in self.begun() for pid in some if int(pid)]
         return [pid for pid in pids if lives(pid)]
 
-    def left(self) -> list[int]:
+    def left(self, slack: float = 0.0) -> list[int]:
         """Tasks and their children that live on 2 s from now: who was killed may need a moment to be gone."""
-        deadline = time.monotonic() + 2.0
+        deadline = time.monotonic() + 2.0 + slack
         while (alive := self.tasks_alive()) and time.monotonic() < deadline:
             time.sleep(0.01)
         return alive
@@ -197,7 +197,7 @@ def interrupt(executor: str, number: int, twice: bool, folder: Path, slack: floa
             (folder / "go").touch()
         in_time = ended_within(program.process, (0.5 if twice else 3.0) + slack)
         told = "" if twice and threads else program.said()
-        alive, starts = program.left(), len(program.begun())
+        alive, starts = program.left(slack), len(program.begun())
         same = program.terminal_is_as_before()
         found = {
             "it was not gone in time": not in_time,
@@ -232,19 +232,19 @@ def resume(executor: str, folder: Path, *, exact: bool = True) -> list[str]:
     return [fault for fault, is_there in found.items() if is_there]
 
 
-def kill_main(executor: str, folder: Path, delay: float = 0.0) -> list[str]:
+def kill_main(executor: str, folder: Path, delay: float = 0.0, slack: float = 0.0) -> list[str]:
     """SIGKILL to the main process: nobody lives 2 s later, nothing new has started, and the next run goes on."""
     with run(executor, folder, stubborn=True) as program:
         program.until(lambda: len(program.begun()) == AT_ONCE)
         time.sleep(delay)
         program.process.kill()
         program.process.wait()
-        alive, starts = program.left(), len(program.begun())
+        alive, starts = program.left(slack), len(program.begun())
     found = {f"{alive} live": bool(alive), f"{starts - AT_ONCE} were started after the kill": starts != AT_ONCE}
     return [fault for fault, is_there in found.items() if is_there] + resume(executor, folder)
 
 
-def kill_anywhere(executor: str, folder: Path, delay: float) -> list[str]:
+def kill_anywhere(executor: str, folder: Path, delay: float, slack: float = 0.0) -> list[str]:
     """SIGKILL to the main process so many seconds after its start, whatever it is at; then run it to its end.
 
     The figures: nobody alive 2 s later, nothing stored is computed again, and all is right in the end.
@@ -254,7 +254,7 @@ def kill_anywhere(executor: str, folder: Path, delay: float) -> list[str]:
         ended_within(program.process, delay)
         program.process.kill()
         program.process.wait()
-        deadline = time.monotonic() + 2.0
+        deadline = time.monotonic() + 2.0 + slack
         while (alive := tagged(folder)) and time.monotonic() < deadline:
             time.sleep(0.02)
     stored, starts = stored_in(folder), program.count("start")

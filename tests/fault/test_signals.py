@@ -32,10 +32,10 @@ def test_a_second_signal_leaves_no_grace(tmp_path: Path, executor: str, number: 
 @pytest.mark.parametrize("executor", [*EXECUTORS, "prefix", "spawn"])
 def test_nothing_outlives_the_main_process(tmp_path: Path, executor: str) -> None:
     """Nor starts after it, also in a pool of somebody else's; and the next run finds no obstacle."""
-    assert [] == kill_main(executor, tmp_path)
+    assert [] == kill_main(executor, tmp_path, slack=SLACK)
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_a_kill_at_any_time_loses_nothing_that_was_stored(tmp_path: Path, executor: str) -> None:
     """One moment of many; the soak tries more."""
-    assert [] == kill_anywhere(executor, tmp_path, 0.6)
+    assert [] == kill_anywhere(executor, tmp_path, 0.6, SLACK)
