@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
@@ -124,7 +125,8 @@ class ForeignRunner(Generic[K]):
 
     def _submit(self, ticket: Ticket[K], job: ForeignJob[K]) -> None:
         try:
-            future = self._executor.submit(job)
+            with _followed(job.main):
+                future = self._executor.submit(job)
         except BrokenExecutor as error:
             self._break(error)
             self.start(ticket, job)
@@ -154,6 +156,27 @@ class ForeignRunner(Generic[K]):
                 "a process of the %s died and broke it (%s); the run goes on in worker processes of taskproc's own",
                 kind, sentence(error),
             )
+
+
+@contextmanager
+def _followed(main: Main) -> Iterator[None]:
+    """Whoever is forked in here, by a pool that is given a job, dies with `main`, though it may never get a job."""
+    global _forking
+    _forking = main, threading.get_ident()
+    try:
+        yield
+    finally:
+        _forking = None
+
+
+def _after_fork() -> None:
+    if _forking is not None and _forking[1] == threading.get_ident():
+        _forking[0].follow()
+
+
+_forking: tuple[Main, int] | None = None
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @contextmanager

@@ -93,14 +93,14 @@ def exceed_memory() -> None:
 
 
 def leave_children() -> None:
-    subprocess.Popen(["sleep", "1000"])
-    threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+    subprocess.Popen(["sleep", "5"])  # in a pool of the caller's nobody ends it
+    threading.Thread(target=time.sleep, args=(5,), daemon=True).start()
 
 
 def fork_twice() -> None:
     if (child := os.fork()) == 0:
         if os.fork() == 0:
-            os.execvp("sleep", ["sleep", "1000"])
+            os.execvp("sleep", ["sleep", "5"])
         os._exit(0)
     os.waitpid(child, 0)
 

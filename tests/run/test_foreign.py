@@ -4,6 +4,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from functools import partial
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jobs import LIMIT, Timed, call, exit_at_once, is_gone, kill_self, problem, same, ticket, value
+from jobs import LIMIT, Timed, call, exit_at_once, fifo, is_gone, kill_self, problem, same, ticket, value
 
 from taskproc.kernel.model import Failed, Outcome, Returned
 from taskproc.run.base import Ending, Job
@@ -55,10 +56,10 @@ class Pool(Executor):
 class Desk:
     """A runner over such a pool, and workers of our own that are counted."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, pool: Pool | None = None) -> None:
         self.folder = folder
         self.inbox: Inbox[Ending[str]] = Inbox()
-        self.pool = Pool()
+        self.pool = pool or Pool()
         self.hired: list[int] = []
         self.runner: ForeignRunner[str] = ForeignRunner(self.pool, self.inbox, self.workers)
 
@@ -209,6 +210,30 @@ def test_a_job_of_a_dead_run_does_not_begin(tmp_path: Path, other: dict[str, str
 
     assert (-signal.SIGKILL if "birth" in other else 3) == os.waitstatus_to_exitcode(status)
     assert ("birth" not in other) == (tmp_path / "begun").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="a process follows by a descriptor of another")
+def test_a_process_that_a_pool_forks_dies_with_the_main_process(tmp_path: Path) -> None:
+    """Also before it has a job: it would wait for ever."""
+    pipe = fifo(tmp_path / "pipe")
+
+    class Forks(Pool):
+        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+            if os.fork() == 0:
+                Path(pipe).write_text(str(os.getpid()))
+                threading.Event().wait()
+            return super().submit(fn)
+
+    main = os.fork()
+    if main == 0:
+        desk = Desk(tmp_path, Forks())
+        desk.start(1, call(same, 1))
+        signal.pause()
+    forked = int(Path(pipe).read_text())
+    os.kill(main, signal.SIGKILL)
+
+    assert is_gone(forked, LIMIT)
+    os.waitpid(main, 0)
 
 
 @pytest.mark.parametrize("act", [tell_and_wait, tell_and_leave_a_deaf_child])
