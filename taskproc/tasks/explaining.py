@@ -13,12 +13,12 @@ from taskproc.kernel.rebuild import NEW
 from taskproc.source.difference import difference
 from taskproc.store import layout
 from taskproc.store.base import Version
-from taskproc.store.disk import DiskStore
 from taskproc.tasks.cached import GraphWork, graph_of
 from taskproc.tasks.looking import preview
 from taskproc.tasks.naming import arguments_text
 from taskproc.tasks.reading import store_of
 from taskproc.tasks.settings import left_on
+from taskproc.watch.tally import duration
 
 Task = Any  # tasks.task stands above this module
 
@@ -57,10 +57,11 @@ def explain(task: Task) -> Explanation:
         lines = [f"{name_of(root)} is fresh: {_made(version)}", *_untracked(work, root)]
         return Explanation(True, {}, "\n".join(lines))
     reason = found.pop(root)
-    lines = [f"{name_of(root)} would run: {reason.text}", *_details(work, root, reason)]
+    told: set[str] = set()
+    lines = [f"{name_of(root)} would run: {reason.text}", *_details(work, root, reason, told)]
     causes = {key: each for key, each in found.items() if not any(need in found for need in each.needs)}
     for key, each in list(causes.items())[:_SHOWN]:
-        lines += [f"{name_of(key)}: {each.text}", *_details(work, key, each)]
+        lines += [f"{name_of(key)}: {each.text}", *_details(work, key, each, told)]
     if len(causes) > _SHOWN:
         lines.append(f"… and {len(causes) - _SHOWN:,} more upstream would run for reasons of their own")
     reasons = {name_of(root): reason.text, **{name_of(key): each.text for key, each in found.items()}}
@@ -105,30 +106,46 @@ def _made(version: Version) -> str:
     if isinstance(ended, float):
         parts.append(time.strftime("of %Y-%m-%d %H:%M:%S", time.localtime(ended)))
     if isinstance(seconds, float):
-        parts.append(f"after {seconds:.3g} s")
+        parts.append(f"after {duration(seconds)}")
     return " ".join(parts)
 
 
-def _details(work: GraphWork, key: str, reason: Reason) -> Iterator[str]:
-    task = work.graph.tasks[key]
+def _details(work: GraphWork, key: str, reason: Reason, told: set[str]) -> Iterator[str]:
+    """More on a reason; a difference that is in `told` is not shown again."""
     if reason.kind == "code":
-        version = next(work.store.look(task._taskproc.place), None)
-        then = work.store.code(task._taskproc.place.name, version.record.code) if version is not None else None
-        texts = then.get("texts") if then is not None else None
-        if isinstance(texts, Mapping):
-            yield difference(texts, work.conditions.code(task).texts)
+        changed = _changed_source(work, key)
+        if changed and changed not in told:
+            told.add(changed)
+            yield changed
     elif reason == NEW:
-        yield from _nearest(task, work.store)
+        yield from _nearest(work, key)
 
 
-def _nearest(task: Task, store: DiskStore) -> Iterator[str]:
-    """How the arguments differ from those of the most similar task that has a folder."""
+def _changed_source(work: GraphWork, key: str) -> str:
+    """The difference of those items that count as changed: a comment in another one is none."""
+    task = work.graph.tasks[key]
+    name = task._taskproc.place.name
+    version = next(work.store.look(task._taskproc.place), None)
+    then = work.store.code(name, version.record.code) if version is not None else None
+    items, texts = (then.get("items"), then.get("texts")) if then is not None else (None, None)
+    if not isinstance(items, Mapping) or not isinstance(texts, Mapping):
+        return ""
+    now = work.conditions.code(task)
+    same = {item for item, value in now.items.items() if items.get(item) == value}
+    old, new = ({item: text for item, text in some.items() if item not in same} for some in (texts, now.texts))
+    return difference(old, new)
+
+
+def _nearest(work: GraphWork, key: str) -> Iterator[str]:
+    """How the arguments differ from those of the most similar task that has a folder, and is not of this graph."""
+    task, store = work.graph.tasks[key], work.store
+    beside = {str(each._taskproc.place.id) for each in work.graph.tasks.values()}
     place, mine = task._taskproc.place, json.loads(arguments_text(task._taskproc))["args"]
     folder = os.path.join(layout.class_path(store.root, place.name), "results")
     best: tuple[int, dict[str, Any]] | None = None
     for name in store.names(folder)[:_RELATIVES]:
         other = _arguments(os.path.join(folder, name, layout.ARGUMENTS))
-        if other is None or name == str(place.id):
+        if other is None or name in beside:
             continue
         differing = [key for key in {**mine, **other} if mine.get(key, place) != other.get(key, place)]
         if best is None or len(differing) < best[0]:

@@ -63,10 +63,11 @@ def duration(seconds: float) -> str:
 
 
 def failed_line(event: Event[Any], text: str) -> str:
-    """`failed  Train(lr=0.1)  exit 137 after 41 s`."""
+    """`failed  Train(lr=0.1)  exit 137 after 41 s`; a timeout says itself after how long."""
     problem = event.detail.get("problem")
     why = problem.text if isinstance(problem, Problem) else "its inputs were lost again and again"
     why = next(iter(why.splitlines()), "")
     seconds = event.detail.get("seconds")
-    after = f" after {duration(seconds)}" if isinstance(seconds, float) and seconds >= 0.05 else ""
+    timed_out = isinstance(problem, Problem) and problem.kind == "timeout"
+    after = f" after {duration(seconds)}" if isinstance(seconds, float) and seconds >= 0.05 and not timed_out else ""
     return printable(f"failed  {text}  {why[:200]}{after}")

@@ -13,6 +13,7 @@ import pytest
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
 from taskproc.tasks.explaining import accept, explain
+from taskproc.watch.tally import duration
 
 STUDY = """
 from taskproc import Task
@@ -101,6 +102,36 @@ def test_an_edit_is_explained_with_its_difference(study: Study) -> None:
     assert "study:Raw" in str(found).splitlines()[2]
 
 
+def test_what_does_not_count_is_no_part_of_the_difference(study: Study) -> None:
+    """A comment in one function, beside an edit of another."""
+    comment = ("    return text.strip()", "    # both ends\n    return text.strip()")
+    run(study().Clean())
+
+    found = str(study(comment, ("return clean(", "return 2 * clean(")).Clean().explain())
+
+    assert "+    return 2 * clean(self.raw.get_result())" in found
+    assert "both ends" not in found
+
+
+def test_one_edit_of_many_tasks_is_shown_once(study: Study) -> None:
+    """Each is named with its reason."""
+    second = ("self.clean = Clean(name)", "self.clean = Clean(name)\n        self.other = Raw('z')")
+    run(study(second).Length())
+
+    found = str(study(second, EDIT).Length().explain())
+
+    assert 2 == found.count("source of study:Raw.run_task changed")
+    assert 1 == found.count("+    x = 1")
+
+
+def test_a_result_tells_how_long_it_took(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a run tells it, also where it took hours."""
+    run(study().Raw())
+    monkeypatch.setattr("taskproc.tasks.explaining.duration", lambda seconds: duration(seconds + 7500))
+
+    assert str(study().Raw().explain()).endswith("after 2 h 5 min")
+
+
 def test_a_new_task_is_told_with_its_nearest_relative(study: Study) -> None:
     """The one that differs in the fewest arguments, if it is not all of them."""
     module = study()
@@ -112,6 +143,14 @@ def test_a_new_task_is_told_with_its_nearest_relative(study: Study) -> None:
     assert "would run: no result is stored" in found
     assert "nearest that is there: size 3 → 4" in found
     assert "nearest" not in str(module.Raw("c", 5, (1,)).explain())
+
+
+def test_a_task_of_the_same_graph_is_no_relative(study: Study) -> None:
+    """It has not become another: both are there."""
+    module = study(("self.clean = Clean(name)", "self.clean = Clean(name)\n        self.other = Raw(name, 2)"))
+    run(module.Raw("a", 1))
+
+    assert "nearest" not in str(module.Length().explain())
 
 
 def test_stats_tell_the_reasons(study: Study) -> None:

@@ -61,6 +61,8 @@ def test_a_failure_is_told_in_one_line() -> None:
     assert "failed  A(1)  ValueError: too" == failed_line(
         Event("failed", "a", {"seconds": 0.0, "problem": problem}), "A(1)"
     )
+    late = Event("failed", "a", {"seconds": 41.0, "problem": Problem("timeout", "timed out after 41 s")})
+    assert "failed  A(1)  timed out after 41 s" == failed_line(late, "A(1)")
     assert "failed  A(1)  its inputs were lost again and again" == failed_line(lost, "A(1)")
 
 
