@@ -27,9 +27,9 @@ class _ScriptLoader(SourceFileLoader):
 def load_script(path: str) -> ModuleType:
     """The script as a module. UsageError if there is none; UserError if it raises while it is loaded."""
     if os.path.isdir(path):
-        raise UsageError(f"{path!r} is a folder: give the script in it")
+        raise UsageError(f"{path!r} is a folder: give the script in it", hint="")
     if not os.path.exists(path):
-        raise UsageError(f"no such file: {path!r}")
+        raise UsageError(f"no such file: {path!r}", hint="")
     name = module_name(path)
     file = os.path.abspath(path)
     _add_folder(os.path.dirname(os.path.realpath(path)), first=name == Path(path).stem)
@@ -86,10 +86,10 @@ def entry_of(module: ModuleType, path: str) -> type[Task]:
     if isinstance(found, type) and issubclass(found, Task) and found is not Task:
         return found
     if found is not None:
-        raise UsageError(f"{ENTRY} in {path!r} is no subclass of Task: {found!r}")
+        raise UsageError(f"{ENTRY} in {path!r} is no subclass of Task: {found!r}", hint="")
     tasks = [name for name, thing in vars(module).items() if _is_own_task(thing, module)]
     there = f"; its tasks are {', '.join(tasks)}" if tasks else ""
-    raise UsageError(f"{path!r} has no task called {ENTRY}{there}")
+    raise UsageError(f"{path!r} has no task called {ENTRY}{there}", f"define `class {ENTRY}(Task)` in it")
 
 
 def _is_own_task(thing: object, module: ModuleType) -> bool:

@@ -40,13 +40,24 @@ A module whose last lines are `if __name__ == '__main__': Main.cli()` takes the 
 python -m MODULE -o DIR [options]
 """
 
+_RUNS_NOT = "\nNothing is run, and options that say how to run change nothing."
+_WHY = "Tell why {} is fresh or would run, and what changed." + _RUNS_NOT
+_ACCEPT = "Take stored results of {}, and of all it needs, for results of the present source." + _RUNS_NOT
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line, by default that of this process; returns its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     prog = _prog()
-    known = words[:1] if words and (words[0] in _COMMANDS or _is_script(words[0])) else []
-    return guarded(lambda: _dispatch(prog, words), f"see `{' '.join([prog, *known])} --help`")
+    return guarded(lambda: _dispatch(prog, words), f"see `{' '.join([prog, *_known(words)])} --help`")
+
+
+def _known(words: list[str]) -> list[str]:
+    """The first words, as far as help on them can be had."""
+    count = 1 if words[:1] and (words[0] in _COMMANDS or _is_script(words[0])) else 0
+    if words[:1] and words[0] in ("run", "why", "accept") and os.path.isfile("".join(words[1:2])):
+        count = 2
+    return words[:count]
 
 
 def run_class(cls: type[Task], args: Sequence[str] | None = None, defaults: DefaultArguments | None = None) -> int:
@@ -99,39 +110,44 @@ def _is_script(word: str) -> bool:
 def _run_script(prog: str, words: list[str]) -> int:
     from taskproc.cli.execute import execute
 
-    if words[:1] in (["-h"], ["--help"]):
-        return _dispatch(prog.removesuffix(" run"), ["--help"])
     return _with_script(prog, words, execute)
 
 
 def _why(prog: str, words: list[str]) -> int:
     from taskproc.cli.execute import explain_entry
 
-    return _with_script(prog, words, explain_entry)
+    return _with_script(prog, words, explain_entry, _WHY)
 
 
 def _accept(prog: str, words: list[str]) -> int:
     from taskproc.cli.execute import accept_entry
 
-    return _with_script(prog, words, accept_entry)
+    return _with_script(prog, words, accept_entry, _ACCEPT)
 
 
-def _with_script(prog: str, words: list[str], command: Command) -> int:
+def _with_script(prog: str, words: list[str], command: Command, purpose: str = "") -> int:
     from taskproc.cli.entry import entry_of, load_script
 
+    if words[:1] in (["-h"], ["--help"]):
+        return _dispatch(_prog(), ["--help"])
     if not words or words[0].startswith("-"):
         raise UsageError("which script? Give the file that defines Main")
     script, rest = words[0], words[1:]
-    return _with_entry(f"{prog} {script}", entry_of(load_script(script), script), rest, None, command)
+    return _with_entry(f"{prog} {script}", entry_of(load_script(script), script), rest, None, command, purpose)
 
 
 def _with_entry(
-    prog: str, cls: type[Task], words: list[str], defaults: DefaultArguments | None, command: Command
+    prog: str,
+    cls: type[Task],
+    words: list[str],
+    defaults: DefaultArguments | None,
+    command: Command,
+    purpose: str = "",
 ) -> int:
     from taskproc.cli.defaults import populated
     from taskproc.cli.options import parse
 
-    return command(cls, parse(prog, cls, words, populated() if defaults is None else defaults))
+    return command(cls, parse(prog, cls, words, populated() if defaults is None else defaults, purpose))
 
 
 def _list(prog: str, words: list[str]) -> int:

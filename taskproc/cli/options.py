@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from taskproc.cli.defaults import EXEC_TYPES, LOG_LEVELS, ON_ERROR, DefaultArguments
-from taskproc.cli.parameters import REQUIRED, Parameter, parameters_of, read_flags, shown_hint, takes_more
+from taskproc.cli.parameters import REQUIRED, Parameter, parameters_of, read_flags, shown_hint, takes_json, takes_more
 from taskproc.cli.usage import UsageError
 
 BUILT_IN = frozenset(
@@ -41,6 +41,9 @@ class Options:
     dry_run: bool
 
 
+_RUN = "Run {}, and whatever it needs that is not in the cache."
+
+
 class Parser(argparse.ArgumentParser):
     """Knows no abbreviations, and says what is wrong by raising UsageError."""
 
@@ -52,16 +55,22 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message)
 
 
-def parse(prog: str, cls: type, words: Sequence[str], defaults: DefaultArguments) -> Options:
-    """Read the words after the script. UsageError names the flag that is wrong; `--help` raises SystemExit."""
+def parse(
+    prog: str, cls: type, words: Sequence[str], defaults: DefaultArguments, purpose: str = ""
+) -> Options:
+    """Read the words after the script. UsageError names the flag that is wrong; `--help` raises SystemExit.
+
+    Args:
+        purpose: what the command does, for its help, with {} for the entry task; default: that it runs.
+    """
     parameters = parameters_of(cls, BUILT_IN)
-    parser = _parser(prog, cls, parameters, defaults)
+    parser = _parser(prog, cls, parameters, defaults, purpose or _RUN)
     given, rest = parser.parse_known_args(list(words))
     flags = read_flags(cls, parameters, rest)
     kwargs = defaults.kwargs if given.kwargs is None else given.kwargs
     output = given.output or defaults.output
     if not output:
-        raise UsageError("the cache folder is missing: -o DIR")
+        raise UsageError("no cache folder is given: -o DIR")
     return Options(
         arguments=_arguments(cls, parameters, {**(kwargs or {}), **flags}),
         output=output,
@@ -90,8 +99,11 @@ def _arguments(cls: type, parameters: Mapping[str, Parameter], given: dict[str, 
     return given
 
 
-def _parser(prog: str, cls: type, parameters: Mapping[str, Parameter], defaults: DefaultArguments) -> Parser:
-    parser = Parser(prog=prog, usage="%(prog)s -o DIR [options]", description=_description(cls), add_help=False)
+def _parser(
+    prog: str, cls: type, parameters: Mapping[str, Parameter], defaults: DefaultArguments, purpose: str
+) -> Parser:
+    description = _description(cls, purpose)
+    parser = Parser(prog=prog, usage="%(prog)s -o DIR [options]", description=description, add_help=False)
     _describe_parameters(parser, cls, parameters, defaults.kwargs or {})
     if "%(prog)" in (parser.description or ""):
         parser.description = _plain(str(parser.description))  # only then argparse replaces here too
@@ -105,9 +117,9 @@ def _parser(prog: str, cls: type, parameters: Mapping[str, Parameter], defaults:
         help="where tasks run: in worker processes, in threads, or one by one right here; default: %(default)s")
     add("--kwargs", metavar="JSON", type=_json_object, help=f"arguments of {cls.__qualname__}; its flags win over them")
     add("--prefixes", "--prefix", metavar="JSON", type=_json_object,
-        help="label or task name → command that tasks are run behind")
+        help="label or task name → command that tasks are run behind: '{\"gpu\": \"srun\"}'")
     add("--rate-limits", metavar="JSON", type=_json_object,
-        help="label or task name → how many run at once, or the names of so many slots")
+        help="label or task name → how many run at once, or the names of so many slots: '{\"gpu\": 1}'")
     add("--on-error", choices=ON_ERROR, default=defaults.on_error,
         help="after a failure start nothing new, or run all that does not need it; default: %(default)s")
     add("-D", "--disable-detect-source-change", dest="detect_source_change", action="store_false",
@@ -122,8 +134,8 @@ def _parser(prog: str, cls: type, parameters: Mapping[str, Parameter], defaults:
     return parser
 
 
-def _description(cls: type) -> str:
-    text = f"Run {cls.__qualname__}, and whatever it needs that is not in the cache."
+def _description(cls: type, purpose: str) -> str:
+    text = purpose.format(cls.__qualname__)
     own = inspect.cleandoc(vars(cls).get("__doc__") or "")
     # What dataclasses writes for want of a docstring is the signature
     if own.startswith(f"{cls.__name__}("):
@@ -143,7 +155,9 @@ def _describe_parameters(
         lines.append((flag, "required" if default is REQUIRED else f"default: {default!r}"))
     width = min(28, max(len(flag) for flag, _ in lines))
     text = "\n".join(f"{flag:<{width}}  {words}" for flag, words in lines)
-    parser.description = f"{parser.description}\n\nparameters of {cls.__qualname__}:\n{textwrap.indent(text, '  ')}"
+    how = " (lists, tuples and dicts in JSON)" if any(takes_json(each.hint) for each in parameters.values()) else ""
+    title = f"parameters of {cls.__qualname__}{how}:"
+    parser.description = f"{parser.description}\n\n{title}\n{textwrap.indent(text, '  ')}"
 
 
 def _plain(text: str) -> str:
@@ -165,7 +179,9 @@ def _json_object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"this is no JSON: {text!r} ({error})") from None
+        raise argparse.ArgumentTypeError(
+            f"this is no JSON: {text!r} ({error}). Write an object such as '{{\"key\": 1}}'"
+        ) from None
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError(f"expected a JSON object such as '{{\"key\": 1}}', got {text!r}")
     return value

@@ -161,6 +161,13 @@ def _takes_bool(hint: Any) -> bool:
     return hint is bool or (typing.get_origin(hint) in _UNIONS and bool in typing.get_args(hint))
 
 
+def takes_json(hint: Any) -> bool:
+    """Whether a value of this type may be a list, a tuple, a set or a dict."""
+    if typing.get_origin(hint) in (*_UNIONS, typing.Annotated):
+        return any(map(takes_json, typing.get_args(hint)))
+    return (typing.get_origin(hint) or hint) in _CONTAINERS
+
+
 def _value(parameter: Parameter, words: Sequence[str]) -> Any:
     """One parser for each parameter, with one option of a fixed name: parameters may be called whatever they like."""
     with warnings.catch_warnings():
@@ -181,7 +188,7 @@ def _value(parameter: Parameter, words: Sequence[str]) -> Any:
             said = ", ".join(word.removeprefix("--value").removeprefix("=") for word in words)
             # Of a value that does not fit the library says no more than is said here
             why = "" if "Expected a" in str(error) else f" ({str(error).splitlines()[-1]})"
-            wanted = shown_hint(parameter.hint)
+            wanted = shown_hint(parameter.hint) + " in JSON" * takes_json(parameter.hint)
             raise UsageError(f"argument --{parameter.name}: expected {wanted}, got {said!r}{why}") from error
 
 

@@ -30,7 +30,15 @@ _MOST_FAILURES = 20  # shown; all are counted
 
 
 class UsageError(Exception):
-    """The command line cannot be understood, or lacks something; exit code 2."""
+    """The command line cannot be understood, or lacks something; exit code 2.
+
+    Args:
+        hint: what to do, where the command's own hint does not help; an empty one is none.
+    """
+
+    def __init__(self, text: str, hint: str | None = None):
+        super().__init__(text)
+        self.hint = hint
 
 
 class UserError(Exception):
@@ -52,6 +60,7 @@ def _told(call: Callable[[], int], hint: str) -> int:
     try:
         return call()
     except UsageError as error:
+        hint = hint if error.hint is None else error.hint
         say(f"error: {error}" + (f"\n\nhint: {hint}" if hint else ""))
         return WRONG
     except UserError as error:

@@ -149,7 +149,7 @@ def test_a_script_that_raises_is_told(script: Write, capsys: Capture) -> None:
         (["-o", "cache", "job.py"], "the script stands before its options, got '-o'"),
         (["nowhere.py"], "no such file: 'nowhere.py'"),
         (["run"], r"which script\?"),
-        (["job.py"], "the cache folder is missing: -o DIR"),
+        (["job.py"], "no cache folder is given: -o DIR"),
         (["job.py", "-o", "job.py"], "cache path .* is .* file"),
         (["job.py", "-o", "cache", "--x", "y"], "argument --x: expected int, got 'y'"),
         (["job.py", "-o", "cache", "--rate-limits", '{"a": 0}'], "rate limit of label 'a' must be at least 1, got 0"),
@@ -170,12 +170,47 @@ def test_wrong_usage(script: Write, capsys: Capture, words: list[str], message: 
     assert re.search(message, err)
 
 
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["job.py"], "see `taskproc job.py --help`"),
+        (["why", "job.py"], "see `taskproc why job.py --help`"),
+        (["why"], "see `taskproc why --help`"),
+        (["list"], "see `taskproc list --help`"),
+        (["empty.py"], "define `class Main(Task)` in it"),
+        (["frobnicate"], "see `taskproc --help`"),
+        (["why", "nowhere.py"], None),
+        (["nowhere.py"], None),
+    ],
+    ids=str,
+)
+def test_a_hint_can_be_followed(
+    script: Write, capsys: Capture, monkeypatch: pytest.MonkeyPatch, words: list[str], hint: str | None
+) -> None:
+    """It names help that is there, or what to write; none is better than one that leads here again."""
+    Path(script()).with_name("empty.py").write_text("")
+    monkeypatch.setattr(sys, "argv", ["taskproc"])
+
+    assert 2 == main(words)
+
+    _, _, told = capsys.readouterr().err.partition("\n\nhint: ")
+    assert (hint or "") == told.rstrip()
+
+
 def test_help_is_told_on_stdout(script: Write, capsys: Capture) -> None:
     """Of the program, of a script, and of each command."""
     assert 0 == main(["--help"]) == main(["run", "--help"])
     assert "taskproc SCRIPT -o DIR" in capsys.readouterr().out
     assert 0 == main([script(), "--help"])
     assert "Print a square." in capsys.readouterr().out
+    assert 0 == main(["why", "--help"]) == main(["accept", "-h"])
+    assert "taskproc SCRIPT -o DIR" in capsys.readouterr().out
+    assert 0 == main(["why", script(), "--help"])
+    why = capsys.readouterr().out
+    assert "Tell why Main is fresh" in why
+    assert "Run Main" not in why
+    assert 0 == main(["accept", script(), "--help"])
+    assert "Take stored results of Main" in capsys.readouterr().out
     assert 0 == main(["list", "--help"]) == main(["clear", "-h"])
     assert "-o DIR" in capsys.readouterr().out
 

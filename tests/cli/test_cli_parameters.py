@@ -136,7 +136,7 @@ def test_only_what_is_on_the_line_is_read() -> None:
     ("words", "message"),
     [
         (["--count", "x"], "argument --count: expected int, got 'x'"),
-        (["--numbers", '["a"]'], r"argument --numbers: expected list\[int\] \| None, got"),
+        (["--numbers", '["a"]'], r"argument --numbers: expected list\[int\] \| None in JSON, got"),
         (["--colour", "GREEN"], r"argument --colour: expected RED\|BLUE, got 'GREEN'"),
         (["--mode", "medium"], r"argument --mode: expected fast\|slow, got 'medium'"),
         (["--settings.speed", "1"], "argument --settings: expected Settings, got '.speed=1'"),
