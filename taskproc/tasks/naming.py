@@ -19,6 +19,8 @@ from taskproc.values.forms import Json
 
 KEY_FORMAT = 1
 _ID_BITS = 63
+_LEVELS = 2  # of tasks inside a task that are shown with their arguments
+_PLAIN = (str, int, float)
 
 
 @dataclass(slots=True)
@@ -104,7 +106,7 @@ def arguments_text(identity: Identity) -> str:
 
 
 def brief(value: object) -> str:
-    """`value` as one would write it, in a harmless line; tasks inside other tasks are cut to their names."""
+    """`value` as one would write it, in a harmless line; of tasks inside other tasks only the plain arguments."""
     return printable(_brief(value, 0))
 
 
@@ -116,7 +118,7 @@ def _brief(value: object, depth: int) -> str:
             return f"{type(value).__qualname__}({path if len(path) <= 60 else '…' + path[-59:]!r})"
         if depth > 0:
             return f"{type(value).__qualname__}(…)"
-        inner = ", ".join(f"{key}={_brief(some, 1)}" for key, some in identity.arguments.items())
+        inner = ", ".join(f"{key}={_upstream(some, 1)}" for key, some in identity.arguments.items())
         return f"{type(value).__qualname__}({_cut(inner)})"
     if isinstance(value, (list, tuple, set, frozenset, dict)) and value:
         return _brief_container(value, depth)
@@ -128,6 +130,20 @@ def _brief(value: object, depth: int) -> str:
         return _cut(repr(value), 60)
     except Exception:  # noqa: BLE001  # whatever a class of the user raises: it is only for people
         return f"<{type(value).__name__}>"
+
+
+def _upstream(value: object, level: int) -> str:
+    """An argument; of a task so much that two which read different files, or have different seeds, are told apart."""
+    if isinstance(value, Item):
+        return f"{_upstream(value.parent, level)}[{_brief(value._key, 1)}]"
+    identity = vars(value).get("_taskproc") if isinstance(value, Upstream) and hasattr(value, "__dict__") else None
+    if identity is None or level > _LEVELS or type(value)._is_outside:  # type: ignore[attr-defined]  # see _brief
+        return _brief(value, 1)
+    plain = {key: some for key, some in identity.arguments.items() if isinstance(some, (*_PLAIN, Upstream))}
+    inner = [f"{key}={_upstream(some, level + 1)}" for key, some in plain.items()]
+    if len(plain) < len(identity.arguments):
+        inner.append("…")
+    return f"{type(value).__qualname__}({_cut(', '.join(inner), 80)})"
 
 
 def _brief_container(value: Any, depth: int) -> str:

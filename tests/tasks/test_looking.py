@@ -56,8 +56,8 @@ def test_before_the_first_run_all_would_run(cache: Cache, graph: Twice) -> None:
 
     assert would_run(graph) == [
         ("Leaf(value=1)", "no result is stored"),
-        ("Twice(up=Leaf(…))", "upstream Leaf(value=1) would run"),
-        ("Twice(up=Twice(…))", "upstream Twice(up=Leaf(…)) would run"),
+        ("Twice(up=Leaf(value=1))", "upstream Leaf(value=1) would run"),
+        ("Twice(up=Twice(up=Leaf(value=1)))", "upstream Twice(up=Leaf(value=1)) would run"),
     ]
     assert files(cache) == before
 
@@ -74,8 +74,8 @@ def test_what_is_forced_would_run(graph: Twice) -> None:
     run(graph)
 
     assert would_run(graph, forced=frozenset([graph.up._taskproc.place.key])) == [
-        ("Twice(up=Leaf(…))", "it was ordered to be computed anew"),
-        ("Twice(up=Twice(…))", "upstream Twice(up=Leaf(…)) would run"),
+        ("Twice(up=Leaf(value=1))", "it was ordered to be computed anew"),
+        ("Twice(up=Twice(up=Leaf(value=1)))", "upstream Twice(up=Leaf(value=1)) would run"),
     ]
 
 
@@ -105,7 +105,7 @@ def test_a_missing_result_says_why(graph: Twice, clear: Any, says: str) -> None:
     with pytest.raises(MissingResult) as caught:
         result(graph)
 
-    assert str(caught.value).startswith(f"Twice(up=Twice(…)) {says}")
+    assert str(caught.value).startswith(f"Twice(up=Twice(up=Leaf(value=1))) {says}")
 
 
 def test_a_result_is_loaded_anew_each_time(cache: Cache) -> None:
