@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from taskproc.kernel.model import Fresh, Reason, Record, Stale, Stamp
 
 NEW = Reason("new", "no result is stored")
-FORCED = Reason("forced", "it was ordered to be computed anew")
+FORCED = Reason("forced", "it was cleared or forced")
 
 # More names than these only say that there are many.
 _NAMES = 3
@@ -149,7 +149,7 @@ def need_reason(record: Record, needs: Mapping[str, Stamp], name_of: Callable[[s
     orders = [key for key, now, then in both if now.value == then.value and now.order != then.order]
     if not values and not orders:
         return None
-    parts = [("upstream {} gave a new value", values), ("upstream {} was computed anew", orders)]
+    parts = [("upstream {} gave a new value", values), ("upstream {} ran anew", orders)]
     return Reason("need", _sentence(parts, name_of), (*values, *orders))
 
 

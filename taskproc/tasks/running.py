@@ -124,7 +124,7 @@ def _refuse_timeouts(work: GraphWork) -> None:
         if type(task).task_timeout is not None and key not in work.commands and task._taskproc.version is None:
             raise OptionError(
                 f"{type(task).__qualname__} has a task_timeout, which cannot be kept in threads and inline: run it in "
-                "worker processes (no executor), or put it behind a prefix (an empty one will do)"
+                "worker processes (no executor, `-t process`), or put it behind a prefix (an empty one will do)"
             )
 
 

@@ -74,7 +74,7 @@ def test_what_is_forced_would_run(graph: Twice) -> None:
     run(graph)
 
     assert would_run(graph, forced=frozenset([graph.up._taskproc.place.key])) == [
-        ("Twice(up=Leaf(value=1))", "it was ordered to be computed anew"),
+        ("Twice(up=Leaf(value=1))", "it was cleared or forced"),
         ("Twice(up=Twice(up=Leaf(value=1)))", "upstream Twice(up=Leaf(value=1)) would run"),
     ]
 
