@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from taskproc.cli.options import Options
-from taskproc.cli.usage import DONE, FAILED, INTERRUPTED, UserError, failures_text, say, tell
+from taskproc.cli.usage import DONE, FAILED, INTERRUPTED, UsageError, UserError, failures_text, say, tell
 from taskproc.errors import FailedTaskError, TaskprocError
 from taskproc.kernel.rebuild import FORCED, NEW
 from taskproc.run.cpus import available_cpus
 from taskproc.run.pool import LocalExecutor
-from taskproc.store.cache import Cache
+from taskproc.store.cache import Cache, in_force, is_cache
 from taskproc.tasks.explaining import accept, explain
 from taskproc.tasks.looking import preview
 from taskproc.tasks.running import plan_work, run_graph
@@ -35,15 +35,19 @@ logger = logging.getLogger("taskproc")
 def execute(cls: type[Task], options: Options) -> int:
     """Build the entry task in the cache and run it, or tell what would run. Returns the exit code."""
     _set_loglevel(options.loglevel)
+    if options.dry_run:
+        cache = Cache(options.output)
+        # A folder that is not there is not made either: nothing is in it
+        with cache if is_cache(options.output) else in_force(cache):
+            return _preview(_built(cls, options), options)
     with Cache(options.output):
-        task = _built(cls, options)
-        return _preview(task, options) if options.dry_run else _run(task, options)
+        return _run(_built(cls, options), options)
 
 
 def explain_entry(cls: type[Task], options: Options) -> int:
     """Tell why the entry task is fresh or would run. Returns the exit code."""
     _set_loglevel(options.loglevel)
-    with Cache(options.output):
+    with existing(options.output):
         tell(str(explain(_built(cls, options))))
     return DONE
 
@@ -51,13 +55,20 @@ def explain_entry(cls: type[Task], options: Options) -> int:
 def accept_entry(cls: type[Task], options: Options) -> int:
     """Take what is stored of the entry task, and of all it needs, for results of the present code."""
     _set_loglevel(options.loglevel)
-    with Cache(options.output):
+    with existing(options.output):
         counts = accept(_built(cls, options))
     for name, count in counts.items():
         tell(f"accepted {printable(name)}: {count:,} result{'' if count == 1 else 's'}")
     if not counts:
         tell("nothing to accept: no result differs by its source alone")
     return DONE
+
+
+def existing(path: str) -> Cache:
+    """The cache at `path`. UsageError if there is none: a slip of the pen must not make one."""
+    if not is_cache(path):
+        raise UsageError(f"no cache at {path!r}")
+    return Cache(path)
 
 
 def _built(cls: Callable[..., Task], options: Options) -> Task:

@@ -11,7 +11,7 @@ from taskproc.cli.options import Parser
 from taskproc.cli.usage import DONE, FAILED, UsageError, say, tell
 from taskproc.store import layout
 from taskproc.store.base import Place
-from taskproc.store.cache import prepare
+from taskproc.store.cache import is_cache, prepare
 from taskproc.store.check import check
 from taskproc.store.disk import DiskStore
 from taskproc.store.rules import checked
@@ -86,7 +86,7 @@ def check_command(prog: str, words: Sequence[str]) -> int:
 
 def opened(path: str) -> DiskStore:
     """The store of a cache that exists; nothing is made. UsageError if there is none."""
-    if not Path(path, "taskproc.json").exists():
+    if not is_cache(path):
         raise UsageError(f"no cache at {path!r}")
     rules = checked("result", 0, None, False)
     return DiskStore(os.path.abspath(path), rules=replace(rules, refusal=prepare(Path(path))))

@@ -121,6 +121,11 @@ class Cache:
         return cast(F, wrapped)
 
 
+def is_cache(path: str | os.PathLike[str]) -> bool:
+    """Whether a cache lies there."""
+    return os.path.exists(os.path.join(path, "taskproc.json"))
+
+
 def current(what: str) -> Cache:
     """The cache in force. NoCacheError says that `what` needs one, and how to give it."""
     caches = _in_force.get()

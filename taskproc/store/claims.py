@@ -22,11 +22,12 @@ from taskproc.store import layout
 from taskproc.store.base import Claim, Facts, Pick, Place, Version
 from taskproc.store.codec import comment_member, compress, footer_member, read_comment, store_form
 from taskproc.store.files import Folder
-from taskproc.store.folder import CacheFolder
+from taskproc.store.folder import UNREADABLE, CacheFolder
 from taskproc.store.record import about, content_of
 
 EMPTY_CLAIM = 1.0    # seconds for which a claim is seen without a head until it counts as dead
 _TRIES = 100
+_LONGEST_FAILURE = 1 << 20
 
 
 class DiskAttempt:
@@ -342,6 +343,16 @@ def bury(store: CacheFolder, place: Place, why: Mapping[str, object]) -> None:
     for number in layout.numbers(names)["claim"]:
         if (attempt := _reopen(store, place, number)) is not None:
             attempt.fail(why)
+
+
+def why_failed(store: CacheFolder, folder: Folder, number: int) -> Mapping[str, object] | None:
+    """What a failed attempt was ended with; None if that cannot be read, or nothing was said."""
+    try:
+        content = store.small(folder, f"failed.{number}", _LONGEST_FAILURE)
+        end = content.find(b"\x00", 10) + 11  # of the head
+        return read_comment(content[end:])
+    except UNREADABLE:
+        return None
 
 
 def _head(token: str, place: Place, number: int, nonce: str) -> bytes:

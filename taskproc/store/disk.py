@@ -152,6 +152,13 @@ class DiskStore(CacheFolder):
         """What was kept of some code; see Store.code."""
         return sources.read(self, name, digest)
 
+    def failure(self, place: Place) -> Mapping[str, Any] | None:
+        """What is known of the newest attempt, if it failed: `error`, and what else `fail` was told; for people."""
+        path = layout.place_path(self.root, place)
+        found = layout.numbers(self.names(path))
+        number = layout.highest(found)
+        return claims.why_failed(self, path, number) if number and number in found["failed"] else None
+
     def clear(self, place: Place) -> bool:
         """Forget all of `place`; see Store.clear."""
         return self._forget(layout.place_path(self.root, place))

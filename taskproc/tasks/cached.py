@@ -128,6 +128,7 @@ class GraphWork:
     _above: dict[str, int] = field(default_factory=dict)
     _made: set[str] = field(default_factory=set)
     _claimed: dict[str, DiskAttempt] = field(default_factory=dict)
+    _unreadable: dict[str, OSError] = field(default_factory=dict)
     _mark: Mark | None = None
     _origin: Origin | None = None
     _fed: bool = False
@@ -178,7 +179,10 @@ class GraphWork:
         try:
             content = Contents(self.store.root).look(task.path)
         except OSError as error:
-            self.reasons[key] = reason = Reason("missing", f"it cannot be read: {error}")
+            given, where = task._taskproc.arguments["path"], "" if task.path == error.filename else f" ({task.path})"
+            what = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+            self._unreadable[key] = type(error)(f"{given!r}{where} {what}")
+            self.reasons[key] = reason = Reason("missing", str(self._unreadable[key]))
             return Stale(reason)
         stamp = Stamp("", content.digest)
         about = {"path": task.path, "signs": content.signs}
@@ -219,6 +223,8 @@ class GraphWork:
     def claim(self, ticket: Ticket[str]) -> Outcome[str] | None:
         """Claim here for what runs behind a command: it may start hours later. Workers claim for themselves."""
         self._begin()
+        if unreadable := self._unreadable.get(ticket.key):
+            return Failed(Problem("exception", str(unreadable), error=unreadable))
         if changed := changed_argument(self.graph.tasks[ticket.key]):
             return Failed(Problem("exception", changed, error=BuildError(changed)))
         if ticket.key not in self.commands:

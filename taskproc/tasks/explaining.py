@@ -18,6 +18,7 @@ from taskproc.tasks.looking import preview
 from taskproc.tasks.naming import arguments_text
 from taskproc.tasks.reading import store_of
 from taskproc.tasks.settings import left_on
+from taskproc.text import printable
 from taskproc.watch.tally import duration
 
 Task = Any  # tasks.task stands above this module
@@ -117,8 +118,20 @@ def _details(work: GraphWork, key: str, reason: Reason, told: set[str]) -> Itera
         if changed and changed not in told:
             told.add(changed)
             yield changed
-    elif reason == NEW:
+    failed = list(_failure(work, key))
+    yield from failed
+    if reason == NEW and not failed:
         yield from _nearest(work, key)
+
+
+def _failure(work: GraphWork, key: str) -> Iterator[str]:
+    """How the newest attempt failed, if it did, and where its log is."""
+    place = work.graph.tasks[key]._taskproc.place
+    why = work.store.failure(place)
+    if why is not None:
+        error = next(iter(str(why.get("error", "")).splitlines()), "")
+        log = work.store.log_path(place, "stderr")
+        yield f"  its last attempt failed: {printable(error)}" + (f"; log: {log}" if log.exists() else "")
 
 
 def _changed_source(work: GraphWork, key: str) -> str:

@@ -5,8 +5,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taskproc.store.contents import Contents
-from taskproc.tasks.reading import store_of
 from taskproc.tasks.task import Task, TaskType
 
 
@@ -28,6 +26,8 @@ class InputFile(Task, metaclass=_InputType):
     that is not there is the failure of the run that needs it, not of the line that builds it.
     """
 
+    task_pinned_name = "taskproc.InputFile"
+
     _is_outside = True
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -38,6 +38,5 @@ class InputFile(Task, metaclass=_InputType):
         return Path(self.path)
 
     def run_task(self) -> Path:
-        """Only where its content could not be read: says why."""
-        Contents(store_of(self._taskproc).root).look(self.path)
+        """Never run: its content is its result."""
         return Path(self.path)

@@ -2,15 +2,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from conftest import SCRIPT
 
 from taskproc.cli.main import main
 
 Write = Callable[..., str]
 Capture = pytest.CaptureFixture[str]
 
+SCRIPT = """
+from taskproc import Task
+
+class Square(Task):
+    def __init__(self, x: int):
+        self.x = x
+
+    def run_task(self) -> int:
+        return self.x ** 2
+
+class Main(Task):
+    def __init__(self, x: int = 3, fails: bool = False):
+        self.square = Square(x)
+        self.fails = fails
+
+    def run_task(self) -> int:
+        return self.square.get_result()
+"""
 EDITED = SCRIPT.replace("self.x ** 2", "self.x * self.x")
 
 
@@ -21,7 +39,7 @@ def run(*words: str) -> int:
 
 def test_reasons_are_told_after_the_run(script: Write, capsys: Capture) -> None:
     """A line per class; nothing of what is new, or ordered."""
-    run(script())
+    run(script(SCRIPT))
     cold = capsys.readouterr().err
     run(script(EDITED))
 
@@ -31,7 +49,7 @@ def test_reasons_are_told_after_the_run(script: Write, capsys: Capture) -> None:
 
 def test_why_tells_what_would_run(script: Write, capsys: Capture) -> None:
     """And runs nothing."""
-    run(script())
+    run(script(SCRIPT))
     capsys.readouterr()
 
     assert 0 == main(["why", script(EDITED), "-o", "cache"])
@@ -44,17 +62,17 @@ def test_why_tells_what_would_run(script: Write, capsys: Capture) -> None:
 
 def test_why_takes_the_parameters_of_the_entry_task(script: Write, capsys: Capture) -> None:
     """As a run does."""
-    run(script())
+    run(script(SCRIPT))
     capsys.readouterr()
 
-    assert 0 == main(["why", script(), "-o", "cache", "--x", "5"])
+    assert 0 == main(["why", script(SCRIPT), "-o", "cache", "--x", "5"])
 
     assert "Main(x=5, fails=False) would run: " in capsys.readouterr().out
 
 
 def test_accept_takes_results_for_those_of_the_present_source(script: Write, capsys: Capture) -> None:
     """Then nothing is run but the entry task, and there is nothing more to accept."""
-    run(script())
+    run(script(SCRIPT))
     capsys.readouterr()
 
     assert 0 == main(["accept", script(EDITED), "-o", "cache"])
@@ -71,3 +89,20 @@ def test_they_need_a_script(command: str, capsys: Capture) -> None:
     assert 2 == main([command, "-o", "cache"])
 
     assert "which script?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["why", "accept"])
+def test_they_make_no_cache(script: Write, command: str, capsys: Capture) -> None:
+    """A slip of the pen in its name is told."""
+    assert 2 == main([command, script(SCRIPT), "-o", "cahce"])
+
+    assert "no cache at 'cahce'" in capsys.readouterr().err
+    assert not Path("cahce").exists()
+
+
+def test_a_dry_run_makes_no_cache(script: Write, capsys: Capture) -> None:
+    """All would run, and no folder is there afterwards."""
+    assert 0 == main([script(SCRIPT), "-o", "cache", "--dry-run"])
+
+    assert "2 of 2 tasks would run" in capsys.readouterr().out
+    assert not Path("cache").exists()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from taskproc.errors import FailedTaskError
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
 from taskproc.tasks.explaining import accept, explain
@@ -202,3 +203,14 @@ def test_what_cannot_be_watched_is_told(study: Study) -> None:
     run(module.Raw())
 
     assert "not watched: attribute lock (a lock)" in str(explain(module.Raw()))
+
+
+def test_the_last_failure_is_told(study: Study) -> None:
+    """Why there is no result: it was tried. One that succeeded afterwards is forgotten."""
+    module = study(("return f", "raise ValueError('no disk') ; return f"))
+    with pytest.raises(FailedTaskError):
+        run(module.Raw())
+
+    assert "its last attempt failed: ValueError: no disk" in str(module.Raw().explain())
+    run(study().Raw())
+    assert "failed" not in str(study().Raw().explain())

@@ -106,7 +106,8 @@ def test_one_that_is_not_there_is_the_failure_of_the_run(cache: Cache, tmp_path:
     assert isinstance(failure.error, FileNotFoundError)
     assert failure.task.startswith("InputFile('")
     assert failure.task.endswith("later')")
-    assert str(path) in str(failure.error)
+    assert str(failure.error) == f"{str(path)!r} is not there"
+    assert (failure.traceback, list(cache.path.glob("*InputFile*"))) == ("", [])
     path.write_text("123")
     assert run(task) == (3, 1)
 
