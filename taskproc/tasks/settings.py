@@ -27,6 +27,8 @@ class Left(NamedTuple):
 
 
 _NOTHING = Left({}, ())
+_MISSING = object()
+_LOOSE = frozenset({list, dict, set, bytearray})  # no two of these are one object by chance
 
 
 def check_settings(cls: type) -> None:
@@ -62,9 +64,8 @@ def left_on(task: Any) -> Left:
 def _left_on(task: Any, arguments: Mapping[str, object], ignored: Collection[str]) -> Left:
     settings: dict[str, str] = {}
     untracked: list[str] = []
-    given = list(map(id, arguments.values()))
     for name, value in attributes(task):
-        if id(value) in given or name in ignored:
+        if name in ignored or _is_argument(name, value, arguments, ignored):
             continue
         try:
             found = _digest(value, name, task)
@@ -76,6 +77,19 @@ def _left_on(task: Any, arguments: Mapping[str, object], ignored: Collection[str
             if name not in arguments:
                 untracked.append(f"attribute {name} (a {type(value).__name__})")
     return Left(settings, tuple(untracked)) if settings or untracked else _NOTHING
+
+
+def _is_argument(name: str, value: object, arguments: Mapping[str, object], ignored: Collection[str]) -> bool:
+    """Whether an attribute is there as an argument is, and so counts by the key already.
+
+    Under another name that says nothing of what exists once only (`True`, `5`, "adam"): a switch from outside may be
+    one argument today and another tomorrow.
+    """
+    if arguments.get(name.lstrip("_"), _MISSING) is value or arguments.get(name, _MISSING) is value:
+        return True
+    if any(arguments[some] is value for some in ignored if some in arguments):
+        return True
+    return type(value) in _LOOSE and any(some is value for some in arguments.values())
 
 
 def _digest(value: object, name: str, task: object) -> str:

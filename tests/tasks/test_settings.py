@@ -74,6 +74,26 @@ def test_what_init_left_counts(cache: Cache) -> None:
     assert runs_again(cache)
 
 
+def test_an_attribute_that_happens_to_be_an_argument_counts(cache: Cache) -> None:
+    """Small values exist once: a switch from outside may be one argument today, and another tomorrow."""
+
+    class Switched(Task):
+        task_ignored_args = ("jobs",)
+
+        def __init__(self, one: bool, other: bool, jobs: str):
+            self._one, self.other, self.workers, self.switch = one, other, jobs, made_from["switch"]
+
+        def run_task(self) -> None: ...
+
+    seen = []
+    for made_from["switch"] in (True, False):
+        cache.instances.clear()
+        seen.append(left_on(Switched(True, False, "many")).settings)
+
+    assert [["attribute switch"]] * 2 == list(map(list, seen))
+    assert seen[0] != seen[1]
+
+
 def test_futures_on_self_count(cache: Cache) -> None:
     """Which element is read, which task stands where, what a Const holds."""
     forms = [
