@@ -98,20 +98,23 @@ def _digest_of(path: str, memory: _Memory) -> str:
 def _walk(path: str) -> Iterator[tuple[str, str, os.stat_result]]:
     """Name below `path` ("" for itself), full path and status of all that is there, in the order of names.
 
-    Links to files are followed, others are told as such: they may lead round in a circle, or nowhere.
+    Links are followed; those that lead nowhere, or back to a folder that they stand in, are told as such.
     """
-    todo = [""]
+    todo: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
     while todo:
-        name = todo.pop()
+        name, above = todo.pop()
         full = os.path.join(path, name) if name else path
         status = os.lstat(full) if name else os.stat(full)
-        if stat.S_ISLNK(status.st_mode) and os.path.isfile(full):
-            status = os.stat(full)
+        if stat.S_ISLNK(status.st_mode) and os.path.exists(full):
+            behind = os.stat(full)
+            status = status if (behind.st_dev, behind.st_ino) in above else behind
         if stat.S_IFMT(status.st_mode) not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
             raise OSError(errno.EINVAL, "it is neither a file nor a folder", full)
         yield name, full, status
         if stat.S_ISDIR(status.st_mode):
-            todo += sorted((os.path.join(name, each) for each in os.listdir(full)), reverse=True)
+            inside = above | {(status.st_dev, status.st_ino)}
+            names = sorted((os.path.join(name, each) for each in os.listdir(full)), reverse=True)
+            todo += [(each, inside) for each in names]
 
 
 def _file_digest(full: str, name: str, status: os.stat_result, memory: _Memory) -> str:

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from taskproc.errors import BuildError
 from taskproc.tasks.task import Task, TaskType
 
 
@@ -12,7 +13,13 @@ class _InputType(TaskType):
     if not TYPE_CHECKING:
 
         def __call__(cls, path: str | os.PathLike[str]) -> Any:
-            return super().__call__(os.fspath(path))  # `InputFile('a')` and `InputFile(Path('a'))` are one
+            built = super().__call__(os.fspath(path))  # `InputFile('a')` and `InputFile(Path('a'))` are one
+            if built.path != os.path.abspath(path):
+                raise BuildError(
+                    f"InputFile({os.fspath(path)!r}) was built in another working directory, and is {built.path!r} "
+                    "in this Cache: give an absolute path"
+                )
+            return built
 
 
 class InputFile(Task, metaclass=_InputType):

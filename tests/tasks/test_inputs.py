@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from taskproc.errors import FailedTaskError
+from taskproc.errors import BuildError, FailedTaskError
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
 from taskproc.tasks.future import Future
@@ -93,6 +93,37 @@ def test_a_folder_counts_with_all_that_is_in_it(cache: Cache, tmp_path: Path) ->
         counts.append(run(Count(InputFile(folder))))
 
     assert counts == [(2, 1), (2, 0), (2, 1), (2, 1), (2, 1), (2, 1)]
+
+
+def test_a_folder_behind_a_link_counts(cache: Cache, tmp_path: Path) -> None:
+    """A link that leads back to where it stands does not."""
+    folder, elsewhere = tmp_path / "folder", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.mkdir()
+    (elsewhere / "a").write_text("aa")
+    (folder / "link").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(folder)
+    counts = [run(Count(InputFile(folder)))[1]]
+    (elsewhere / "a").write_text("bb")
+    counts += [run(Count(InputFile(folder)))[1] for _ in range(2)]
+
+    assert counts == [1, 1, 0]
+
+
+def test_one_relative_path_is_not_taken_for_two_files(
+    cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key has the path as it is written, so in one Cache it stands for one file."""
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    monkeypatch.chdir(tmp_path / "one")
+    InputFile("file")
+    monkeypatch.chdir(tmp_path / "other")
+
+    with pytest.raises(BuildError, match="another working directory"):
+        InputFile("file")
+    assert InputFile("../one/file").get_result() == tmp_path / "one" / "file"
 
 
 def test_one_that_is_not_there_is_the_failure_of_the_run(cache: Cache, tmp_path: Path) -> None:
