@@ -278,6 +278,21 @@ class Walk:
             self.untrack(f"{place} is changed by the code itself")
         elif place and not place.endswith("__"):
             self._bound(value, place, chain[:count], file, notes)
+            if count < len(chain) and issubclass(type(value), type):
+                self._of_ended(value, chain[: count + 1], file, notes)
+
+    def _of_ended(self, cls: type, chain: Chain, file: SourceFile | None, notes: dict[str, str]) -> None:
+        """Of a class that is not followed: the constant or function of it that is named."""
+        attr = chain[-1]
+        if id(cls) in self._roots or attr.startswith("__") or attr in self.settings or not self.ends(cls):
+            return
+        owner = next((base for base in cls.__mro__ if attr in vars(base)), None)
+        if owner is not None and is_users_class(owner):
+            place = f"{real_name(str(owner.__module__))}:{owner.__qualname__}.{attr}"
+            if place in self.unsteady:
+                self.untrack(f"{place} is changed by the code itself")
+            else:
+                self._bound(vars(owner)[attr], place, chain, file, notes)
 
     def _bound(self, value: Any, place: str, chain: Chain, file: SourceFile | None, notes: dict[str, str]) -> None:
         foreign = issubclass(type(value), ModuleType) and not is_users_module(value)

@@ -5,6 +5,7 @@ to publish the next version; it is won by one, lost by all others, and ends by c
 """
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +44,12 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a result was made from (see Record), and what else is to be remembered of it."""
+    """What a result was made from (see Record), and what else is to be remembered of it.
+
+    Attributes:
+        mark: of the classes and functions whose names stand in the pickled value: what goes behind the value's digest.
+            Equal bytes of an object whose class is another now do not do the same.
+    """
 
     code: str
     needs: Mapping[str, Stamp]
@@ -51,6 +57,11 @@ class Facts:
     untracked: Sequence[str] = ()
     seconds: float = 0.0
     level: int = 9
+    mark: Callable[[Sequence[object]], str] = lambda things: ""
+
+    def value(self, digest: str, met: Sequence[object], has_files: bool) -> str:
+        """The value half of a stamp. The same bytes beside other files are not the same value."""
+        return f"{digest}{self.mark(met)}" + (f"+{secrets.token_hex(8)}" if has_files else "")
 
 
 class Attempt(Protocol):

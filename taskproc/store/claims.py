@@ -71,11 +71,11 @@ class DiskAttempt:
 
     def commit(self, value: object, facts: Facts) -> Version | None:
         """Publish `value`; see Attempt.commit."""
-        payload = compress(store_form(value, self._store.root, "its result"), facts.level)
+        met: list[object] = []
+        payload = compress(store_form(value, self._store.root, "its result", met), facts.level)
         digest = hashlib.sha256(payload).hexdigest()
         has_files = self._directory is not None and bool(self._files.scandir(str(self._directory)))
-        # The same bytes beside other files are not the same value
-        stamp = Stamp(order_of(self.nonce, facts.needs), f"{digest}+{secrets.token_hex(8)}" if has_files else digest)
+        stamp = Stamp(order_of(self.nonce, facts.needs), facts.value(digest, met, has_files))
         version = Version(
             place=self._place,
             path=os.path.join(self._path, layout.result_file(self.number)),

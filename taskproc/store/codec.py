@@ -94,15 +94,20 @@ def decompress(members: bytes) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def dumps(value: object, root: str = "", reduce: Callable[[object], object] | None = None) -> bytes:
+def dumps(
+    value: object,
+    root: str = "",
+    reduce: Callable[[object], object] | None = None,
+    met: list[object] | None = None,
+) -> bytes:
     """`value` as a pickle that any process can load which can import its classes.
 
     Classes and functions of `__main__` go by their real name, what cannot be imported (lambdas, local classes) by
     value, paths below `root` as seen from it. `reduce` may answer for an object first; NotImplemented leaves it to the
-    rest.
+    rest. `met` is given the classes and functions that go by name.
     """
     target = io.BytesIO()
-    _make_pickler()(target, root, reduce).dump(value)
+    _make_pickler()(target, root, reduce, met).dump(value)
     return target.getvalue()
 
 
@@ -115,10 +120,10 @@ def loads(content: bytes, root: str = "") -> object:
         _root.reset(token)
 
 
-def store_form(value: object, root: str, what: str) -> bytes:
-    """`value` pickled for the store; UnstorableResult says `what` it was and why it cannot be."""
+def store_form(value: object, root: str, what: str, met: list[object] | None = None) -> bytes:
+    """`value` pickled for the store; UnstorableResult says `what` it was and why it cannot be. `met`: see dumps."""
     try:
-        return dumps(value, root)
+        return dumps(value, root, met=met)
     except Exception as error:  # whatever a class's own __reduce__ raises
         way, part = culprit(value, lambda part: _pickles(part, root))
         kind = f"{type(part).__module__}.{type(part).__qualname__}".removeprefix("builtins.")
@@ -165,15 +170,24 @@ def _make_pickler() -> type[Any]:
         class Pickler(cloudpickle.CloudPickler):  # type: ignore[misc]  # cloudpickle is untyped
             """cloudpickle, but what runs as __main__ goes by its real name, and the cache may move."""
 
-            def __init__(self, target: io.BytesIO, root: str, reduce: Callable[[object], object] | None):
+            def __init__(
+                self,
+                target: io.BytesIO,
+                root: str,
+                reduce: Callable[[object], object] | None,
+                met: list[object] | None,
+            ):
                 super().__init__(target, protocol=5)
                 self._root = root
                 self._reduce = reduce
+                self._met = met
 
             def reducer_override(self, obj: Any) -> Any:
                 if self._reduce is not None and (answer := self._reduce(obj)) is not NotImplemented:
                     return answer
                 if isinstance(obj, (type, FunctionType)):
+                    if self._met is not None and is_findable(obj):
+                        self._met.append(obj)
                     if runs_as_main(obj) and is_findable(obj):
                         return find_object, (object_name(obj),)
                 elif self._root and isinstance(obj, PurePath) and _lies_below(obj, self._root):

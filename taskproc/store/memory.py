@@ -137,10 +137,11 @@ class MemoryAttempt:
 
     def commit(self, value: object, facts: Facts) -> Version | None:
         """Publish `value`; see Attempt.commit."""
-        content = store_form(value, "", "its result")
+        met: list[object] = []
+        content = store_form(value, "", "its result", met)
         digest = hashlib.sha256(content).hexdigest()
         has_files = self._directory is not None and any(self._directory.iterdir())
-        stamp = Stamp(order_of(self._nonce, facts.needs), f"{digest}+{secrets.token_hex(8)}" if has_files else digest)
+        stamp = Stamp(order_of(self._nonce, facts.needs), facts.value(digest, met, has_files))
         record = Record(self.number, self._nonce, stamp, facts.code, dict(facts.needs), dict(facts.settings))
         path = f"memory:{self._place.key}/{self.number}"
         version = Version(self._place, path, record, head_digest=self._nonce, size=len(content), digest=digest)

@@ -91,13 +91,13 @@ def is_loose(value: Any) -> bool:
 
 def _is_flat(value: Collection[object]) -> bool:
     """Whether no element can be changed, quickly: it may be a list of a million numbers."""
-    return _FLAT.issuperset(map(type, value))
+    return FLAT.issuperset(map(type, value))
 
 
-_FLAT = frozenset({
+FLAT = frozenset({
     type(None), bool, int, float, complex, str, bytes, range, type(...), dt.date, dt.time, dt.datetime, dt.timedelta,
     pathlib.PurePosixPath, pathlib.PureWindowsPath, pathlib.PosixPath, pathlib.WindowsPath,
 })  # fmt: skip
-_FIXED = _FLAT | {bytearray}  # which `own` copies
+_FIXED = FLAT | {bytearray}  # which `own` copies
 _ROWS = frozenset({list, tuple, set, frozenset, FutureList})
 _TABLES = frozenset({dict, FutureDict})

@@ -2,14 +2,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import FunctionType
 from typing import Any
 
 from taskproc.kernel.model import Stamp
 from taskproc.kernel.rebuild import Present, changed_items
 from taskproc.source.fingerprint import Fingerprint
 from taskproc.store.disk import DiskStore
-from taskproc.tasks.evolving import rules_of
+from taskproc.tasks.given import given_to
 from taskproc.tasks.settings import left_on, settings_of
 from taskproc.tasks.source import fingerprint
 
@@ -33,9 +32,8 @@ class Conditions:
         self._changes: dict[tuple[str, str, str], str] = {}
 
     def code(self, task: Task) -> Fingerprint:
-        """What code the task runs; functions that it got as arguments are among it."""
-        arguments, ignored = task._taskproc.arguments, rules_of(type(task)).ignored
-        given = [some for name, some in arguments.items() if isinstance(some, FunctionType) and name not in ignored]
+        """What code the task runs; that of what it got as arguments is among it."""
+        given = given_to(task)
         key = (type(task), *given)
         found = self._code.get(key)
         if found is None:

@@ -34,6 +34,7 @@ from taskproc.tasks.naming import Identity, arguments_text
 from taskproc.tasks.needs import attributes, upstreams
 from taskproc.tasks.origin import Origin
 from taskproc.tasks.slots import told
+from taskproc.tasks.source import mark_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ class TaskJob:
             attempt.fail({"kind": "exception", "error": text})
             return Failed(Problem("exception", text), time.perf_counter() - started)
         seconds, level = time.perf_counter() - started, type(self.task).task_compress_level
-        facts = Facts(self.code, self.needs, self.settings, self.untracked, seconds, level)
+        facts = Facts(self.code, self.needs, self.settings, self.untracked, seconds, level, mark_of)
         return _commit(attempt, value, facts)
 
     def _changed_inputs(self) -> list[str]:

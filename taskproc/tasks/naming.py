@@ -30,6 +30,7 @@ class Identity:
     Attributes:
         arguments: by parameter name, defaults applied.
         version: set only on an input of a running job: what its result is, in a process that has no graph.
+        given: classes and functions among the arguments; see tasks/given.py, which asks once.
         left: what `__init__` left on the task; see tasks/settings.py, which asks once.
         loose: name → digest of each argument that counts and that somebody may change; see `loose_arguments`.
     """
@@ -39,6 +40,7 @@ class Identity:
     arguments: Mapping[str, object]
     version: Version | None = None
     left: Any = None
+    given: Any = None
     loose: Mapping[str, str] = field(default_factory=dict)
 
 

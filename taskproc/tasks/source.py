@@ -9,7 +9,7 @@ from taskproc.errors import BuildError
 from taskproc.modules import object_name
 from taskproc.source.fingerprint import Fingerprint
 from taskproc.source.fingerprint import fingerprint as fingerprint_of
-from taskproc.source.project import is_users_class
+from taskproc.source.project import is_users_class, is_users_code
 from taskproc.tasks.evolving import pinned_name
 from taskproc.tasks.future import Upstream
 
@@ -44,6 +44,19 @@ def fingerprint(cls: type, given: Iterable[object] = ()) -> Fingerprint:
     # So that a class which was only moved has the code that it had
     module, _, name = pinned.rpartition(".")
     return found.called(object_name(cls), f"{module}:{name}")
+
+
+def mark_of(things: Iterable[object]) -> str:
+    """`~` and a digest of the code of those that are the user's; empty if none is, and for task classes."""
+    users = [some for some in things if _is_users(some) and not _is_task(some)]
+    if not users:
+        return ""
+    users.sort(key=object_name)
+    return f"~{fingerprint_of(users, ends=_is_task, settings=SETTINGS).digest}"
+
+
+def _is_users(thing: Any) -> bool:
+    return is_users_class(thing) if isinstance(thing, type) else is_users_code(thing.__code__, thing.__globals__)
 
 
 def check_includes(cls: type) -> None:

@@ -1,0 +1,154 @@
+"""Code that is run without being named: what came as an argument, as an input, or stands on another task class."""
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from taskproc.run.pool import LocalExecutor
+from taskproc.store.cache import Cache
+
+Load = Callable[[str], ModuleType]
+
+STUDY = """
+import dataclasses, enum, functools
+from taskproc import Const, Task
+
+def function():
+    return 1
+
+class Plain:
+    def __call__(self):
+        return 1
+
+@dataclasses.dataclass(frozen=True)
+class Fields:
+    number: int = 0
+    inner: object = None
+
+    def __call__(self):
+        return 1
+
+class Choice(enum.Enum):
+    ONE = 1
+
+    def __call__(self):
+        return 1
+
+class Named:
+    def __task_key__(self):
+        return "name"
+
+    def __call__(self):
+        return 1
+
+class Upstream(Task):
+    LIMITS = [1]
+
+    @staticmethod
+    def helper():
+        return 1
+
+    def run_task(self):
+        return Plain()
+
+class Call(Task):
+    task_ignored_args = ["ignored"]
+
+    def __init__(self, given, ignored=None):
+        self.given = given
+
+    def run_task(self):
+        given = self.given.get_result() if hasattr(self.given, "get_result") else self.given
+        while isinstance(given, (list, dict)):
+            given = given["x"] if isinstance(given, dict) else given[0]
+        given = getattr(given, "inner", None) or given
+        return given()() if isinstance(given, type) else given()
+
+class Borrow(Task):
+    def run_task(self):
+        return Upstream.LIMITS[0] * Upstream.helper()
+"""
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Iterator[Load]:
+    """Makes modules called `study` from texts; each a new one, as if a new process had imported an edited file."""
+    numbers = itertools.count()
+
+    def make(text: str) -> ModuleType:
+        path = tmp_path / f"{next(numbers)}.py"
+        path.write_text(text)
+        spec = importlib.util.spec_from_file_location("study", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = sys.modules["study"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    yield make
+    sys.modules.pop("study", None)
+
+
+def run(module: ModuleType, task: str) -> tuple[object, int]:
+    """The result of the task that is written so, and how many tasks were run."""
+    value, stats = eval(task, vars(module)).run_graph(executor=LocalExecutor())
+    return value, sum(stats["stats"].values())
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "function", "[function]", "{'x': function}", "functools.partial(function)", "Plain", "[Plain]", "Fields()",
+        "[Fields()]", "Fields(inner=Fields())", "Fields(inner=function)", "Choice.ONE", "Named()", "Const(Fields())",
+    ],
+)  # fmt: skip
+def test_code_among_the_arguments_counts(cache: Cache, load: Load, given: str) -> None:
+    """Functions, classes, and the classes of instances, at any depth: the key has their names only."""
+    task = f"Call({given})"
+    runs = [run(load(STUDY), task), run(load(STUDY.replace("return 1", "return 2")), task), run(load(STUDY), task)]
+
+    assert runs == [(1, 1), (2, 1), (1, 0)]
+
+
+def test_code_of_an_argument_that_is_ignored_does_not_count(cache: Cache, load: Load) -> None:
+    """Nor that of a task, which has its own."""
+    task = "Call(function, Fields())"
+    edited = STUDY.replace("number: int = 0", "number: int = 1")
+
+    assert [run(load(STUDY), task), run(load(edited), task)] == [(1, 1), (1, 0)]
+
+
+def test_an_equal_instance_of_an_edited_class_is_another_value(cache: Cache, load: Load) -> None:
+    """Its bytes are the same and its methods are not: what lies below calls them without naming the class."""
+    task, edited = "Call(Upstream())", STUDY.replace("return 1", "return 2")
+    runs = [run(load(STUDY), task), run(load(edited), task), run(load(STUDY), task)]
+
+    assert runs == [(1, 2), (2, 2), (1, 0)]
+
+
+def test_an_equal_instance_of_the_same_class_ends_it(cache: Cache, load: Load) -> None:
+    """What was edited is the task, not the class of its result."""
+    task, edited = "Call(Upstream())", STUDY.replace("LIMITS = [1]", "LIMITS = [2]")
+
+    assert [run(load(STUDY), task), run(load(edited), task)] == [(1, 2), (1, 1)]
+
+
+@pytest.mark.parametrize(("old", "new"), [("LIMITS = [1]", "LIMITS = [2]"), ("return 1", "return 2")])
+def test_what_is_named_of_another_task_class_counts(cache: Cache, load: Load, old: str, new: str) -> None:
+    """Constants and functions that stand on it are no input."""
+    runs = [run(load(text), "Borrow()") for text in (STUDY, STUDY.replace(old, new), STUDY)]
+
+    assert runs == [(1, 1), (2, 1), (1, 0)]
+
+
+def test_what_is_not_named_of_another_task_class_does_not_count(cache: Cache, load: Load) -> None:
+    """Its run_task gives an input."""
+    runs = [run(load(text), "Borrow()") for text in (STUDY, STUDY.replace("return Plain()", "return 5"))]
+
+    assert runs == [(1, 1), (1, 0)]
