@@ -164,10 +164,11 @@ def order_of(nonce: str, needs: Mapping[str, Stamp]) -> str:
 
 
 def _sentence(parts: Iterable[tuple[str, list[str]]], name_of: Callable[[str], str] = str) -> str:
-    return "; ".join(text.format(_some(keys, name_of)) for text, keys in parts if keys)
+    return "; ".join(text.format(some_names(keys, name_of)) for text, keys in parts if keys)
 
 
-def _some(keys: list[str], name_of: Callable[[str], str]) -> str:
+def some_names(keys: list[str], name_of: Callable[[str], str] = str) -> str:
+    """The first names, and how many more there are."""
     more = len(keys) - _NAMES
     # "and 1 more" would be longer than the name
     if more < 2:

@@ -42,7 +42,7 @@ class Fingerprint:
 
         items = dict(sorted((renamed(item), value) for item, value in self.items.items()))
         texts = {renamed(item): text for item, text in self.texts.items()}
-        return Fingerprint(items, {item: texts[item] for item in items}, self.untracked, _digest(items))
+        return Fingerprint(items, {item: texts[item] for item in items}, self.untracked, digest_of(items))
 
 
 def fingerprint(
@@ -69,9 +69,10 @@ def fingerprint(
         items=items,
         texts={name: walk.texts[name] for name in items},
         untracked=tuple(sorted(walk.untracked)),
-        digest=_digest(items),
+        digest=digest_of(items),
     )
 
 
-def _digest(items: Mapping[str, str]) -> str:
+def digest_of(items: Mapping[str, str]) -> str:
+    """32 hex digits over items of code, sorted by name."""
     return digest(json.dumps(items, separators=(",", ":")))

@@ -1,6 +1,7 @@
 """The five questions of a run, answered for a graph of tasks whose results are kept in a cache."""
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -45,6 +46,8 @@ from taskproc.tasks.origin import Origin, record_origin
 from taskproc.tasks.reading import store_of
 from taskproc.tasks.settings import left_on
 from taskproc.tasks.slots import Slots
+
+logger = logging.getLogger("taskproc")
 
 Task = Any  # tasks.task stands above this module; what is asked of one here is `_taskproc` and its class attributes
 
@@ -132,6 +135,7 @@ class GraphWork:
     _mark: Mark | None = None
     _origin: Origin | None = None
     _fed: bool = False
+    _told: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.conditions = Conditions(self.checks_code)
@@ -309,6 +313,7 @@ class GraphWork:
         if isinstance(outcome, Stored) and outcome.version is not None:
             self.versions[key] = outcome.version
             self._made.add(key)
+            self._warn_of_others(key, outcome.differing)
             return outcome
         if isinstance(outcome, Lost):
             for lost in outcome.keys:
@@ -321,6 +326,19 @@ class GraphWork:
             verdict = self.judge(key)
             return verdict if isinstance(verdict, Fresh) else Elsewhere(after=0.0)
         return outcome
+
+    def _warn_of_others(self, key: str, differing: str) -> None:
+        """Say once per class that a worker has run other code than stands here."""
+        name = self.graph.tasks[key]._taskproc.place.name
+        if differing and (name, differing) not in self._told:
+            self._told.add((name, differing))
+            logger.warning(
+                "%s: its worker has loaded other code or values of %s than this process: the file was edited in the "
+                "meantime, or a value was set after the import. The result is kept as made by what the worker has; "
+                "pass values as arguments, or run in threads",
+                name,
+                differing,
+            )
 
     def interrupted(self, key: str) -> bool:
         """Tell that what ran for `key` was ended with the run. Whether its result was published before."""

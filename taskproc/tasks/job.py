@@ -30,6 +30,7 @@ from taskproc.store.disk import DiskStore
 from taskproc.store.rules import Rules
 from taskproc.tasks import reading
 from taskproc.tasks.future import Upstream
+from taskproc.tasks.loaded import Loaded, loaded_code
 from taskproc.tasks.naming import Identity, arguments_text
 from taskproc.tasks.needs import attributes, upstreams
 from taskproc.tasks.origin import Origin
@@ -39,9 +40,10 @@ from taskproc.tasks.source import mark_of
 
 @dataclass(frozen=True, slots=True)
 class Stored(Done):
-    """Done, and where the result lies."""
+    """Done, and where the result lies. `differing`: see tasks/loaded.py."""
 
     version: Version | None = None
+    differing: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ class TaskJob:
         away = os.getpid() != self.process
         started = time.perf_counter()
         try:
+            loaded = loaded_code(self.task, self.code, store) if away else Loaded(self.code, "")
             with reading.active(job, away), told(self.slots if away else {}), self._cache(), self._capture(attempt):
                 if self.timeout is not None:
                     begin(self.timeout)
@@ -135,8 +138,8 @@ class TaskJob:
             attempt.fail({"kind": "exception", "error": text})
             return Failed(Problem("exception", text), time.perf_counter() - started)
         seconds, level = time.perf_counter() - started, type(self.task).task_compress_level
-        facts = Facts(self.code, self.needs, self.settings, self.untracked, seconds, level, mark_of)
-        return _commit(attempt, value, facts)
+        facts = Facts(loaded.code, self.needs, self.settings, self.untracked, seconds, level, mark_of)
+        return _commit(attempt, value, facts, loaded.differing)
 
     def _changed_inputs(self) -> list[str]:
         """Paths of input files that are not what they were when the run looked at them."""
@@ -198,7 +201,7 @@ def _called(run_task: Callable[[], object]) -> object:
     return value
 
 
-def _commit(attempt: DiskAttempt, value: object, facts: Facts) -> Outcome[str]:
+def _commit(attempt: DiskAttempt, value: object, facts: Facts, differing: str) -> Outcome[str]:
     try:
         version = attempt.commit(value, facts)
     except (UnstorableResult, OSError) as error:
@@ -209,7 +212,7 @@ def _commit(attempt: DiskAttempt, value: object, facts: Facts) -> Outcome[str]:
         return Failed(Problem("result", text), facts.seconds)
     if version is None:
         return Elsewhere(after=0.0)  # taken over or cleared while it ran
-    return Stored(version.record.stamp, facts.seconds, slim(version))
+    return Stored(version.record.stamp, facts.seconds, slim(version), differing)
 
 
 def pick(
