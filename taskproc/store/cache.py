@@ -91,6 +91,9 @@ class Cache:
         refuse_exposed(self.path, rules)
         if refusal != rules.refusal:
             self.store.rules = replace(rules, refusal=refusal)
+        if self not in _in_force.get():
+            # A class that was defined anew since then is another, and so is all that was built with the old one
+            self.instances.clear()
         _in_force.set((*_in_force.get(), self))
         return self
 

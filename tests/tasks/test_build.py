@@ -59,6 +59,31 @@ def test_each_cache_has_its_own_instances(cache: Cache) -> None:
     assert (there._taskproc.cache, Echo(1)._taskproc.cache) == (other, cache)
 
 
+def test_entering_a_cache_again_builds_anew(tmp_path: Path) -> None:
+    """In a notebook a class may have been defined anew between two cells, and stands in no instance of before."""
+
+    class Inner(Task):
+        def run_task(self) -> None: ...
+
+    class Other(Inner): ...
+
+    class Outer(Task):
+        def __init__(self) -> None:
+            self.inner = classes[-1]()
+
+        def run_task(self) -> None: ...
+
+    classes: list[Any] = [Inner]
+    cache = Cache(tmp_path / "cache")
+    with cache:
+        first = Outer()
+        with cache:
+            assert Outer() is first
+    classes.append(Other)
+    with cache:
+        assert type(Outer().inner) is Other
+
+
 def test_a_task_of_another_cache_is_refused_as_an_argument(tmp_path: Path) -> None:
     """Where it is given: the instance would be taken for that of its twin in this cache."""
     with Cache(tmp_path / "other"):
