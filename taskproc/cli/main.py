@@ -28,7 +28,7 @@ commands:
   run SCRIPT -o DIR         the same, also for scripts whose name looks like a command
   why SCRIPT -o DIR         tell why Main is fresh or would run; nothing is run
   accept SCRIPT -o DIR      take stored results for results of the present source
-  list -o DIR               show what a cache holds
+  list -o DIR [NAME]        show what a cache holds, or the tasks of a class with their ids
   check -o DIR              read all of it, and tell what is damaged or left over
   clear -o DIR NAME [ID …]  forget the results of a task class, or of some of its tasks
 

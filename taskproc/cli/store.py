@@ -1,6 +1,7 @@
 """The subcommands that look at a cache: `list`, `check` and `clear`. They load no script, and no result."""
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from taskproc.store.disk import DiskStore
 from taskproc.store.rules import checked
 from taskproc.text import printable
 
+_LONGEST = 100  # characters of a task's arguments that are shown
+
 
 @dataclass
 class Holding:
@@ -28,20 +31,57 @@ class Holding:
 
 
 def list_command(prog: str, words: Sequence[str]) -> int:
-    """`list -o DIR`: a line per task class."""
-    parser = Parser(prog=prog, description="Show what a cache holds: a line per task class.")
+    """`list -o DIR`: a line per task class; `list -o DIR NAME`: a line per task of one."""
+    text = "Show what a cache holds: a line per task class, or per task of the class NAME, with its id."
+    parser = Parser(prog=prog, description=text)
     parser.add_argument("-o", "--output", metavar="DIR", required=True, help="the cache folder")
-    store = opened(parser.parse_args(words).output)
-    found = holdings(store)
-    rows = [
-        (printable(name), f"{each.tasks:,}", size_text(each.size), time_text(each.newest))
-        for name, each in sorted(found.items())
-    ]
-    rows.insert(0, ("task", "results", "size", "newest"))
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    for name, count, size, newest in rows:
-        tell(f"{name:<{widths[0]}}  {count:>{widths[1]}}  {size:>{widths[2]}}  {newest}")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="a task class, as `list` shows it")
+    given = parser.parse_intermixed_args(words)
+    store = opened(given.output)
+    if given.name is None:
+        _show(("task", "results", "size", "newest"), _class_rows(store))
+    else:
+        _show(("id", "results", "size", "newest", "arguments"), _task_rows(store, given.name))
     return DONE
+
+
+def _class_rows(store: DiskStore) -> list[tuple[str, ...]]:
+    return [
+        (printable(name), f"{each.tasks:,}", size_text(each.size), time_text(each.newest))
+        for name, each in sorted(holdings(store).items())
+    ]
+
+
+def _task_rows(store: DiskStore, shown: str) -> list[tuple[str, ...]]:
+    """Of each task of a class id, versions, size, time and arguments, newest first."""
+    name, ids = _ids(store, shown)
+    found = []
+    for number in sorted(ids, key=int):
+        path = layout.place_path(store.root, Place(name, int(number), ""))
+        holding = _holding(path)
+        versions = len(layout.numbers(store.names(path))["result"])
+        row = (number, f"{versions:,}", size_text(holding.size), time_text(holding.newest), _arguments_of(path))
+        found.append((holding.newest, row))
+    return [row for _, row in sorted(found, key=lambda each: -each[0])]
+
+
+def _arguments_of(path: str) -> str:
+    """`n=6, k=3`, as args.json has it; empty if that is torn or gone."""
+    try:
+        arguments = json.loads(Path(path, layout.ARGUMENTS).read_text("utf-8"))["args"]
+        text = ", ".join(f"{name}={json.dumps(value)}" for name, value in arguments.items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ""
+    return printable(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…")
+
+
+def _show(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """A table: the first column to the left, the last as it is, the others to the right."""
+    table = [head, *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(head) - 1)]
+    for first, *middle, last in table:
+        cells = [f"{cell:>{width}}" for cell, width in zip(middle, widths[1:])]
+        tell("  ".join([f"{first:<{widths[0]}}", *cells, last]).rstrip())
 
 
 def clear_command(prog: str, words: Sequence[str]) -> int:
@@ -97,17 +137,25 @@ def holdings(store: DiskStore) -> dict[str, Holding]:
     found: dict[str, Holding] = {}
     for name, number in store.places():
         holding = found.setdefault(name, Holding())
-        results = 0.0
-        for path in _files(layout.place_path(store.root, Place(name, number, ""))):
-            try:
-                status = os.stat(path)
-            except OSError:
-                continue  # cleared while we look
-            holding.size += status.st_size
-            if os.path.basename(path).startswith("result."):
-                results = max(results, status.st_mtime)
-        holding.tasks += results > 0
-        holding.newest = max(holding.newest, results)
+        one = _holding(layout.place_path(store.root, Place(name, number, "")))
+        holding.size += one.size
+        holding.tasks += one.tasks
+        holding.newest = max(holding.newest, one.newest)
+    return found
+
+
+def _holding(place: str) -> Holding:
+    """What there is of one task."""
+    found = Holding()
+    for path in _files(place):
+        try:
+            status = os.stat(path)
+        except OSError:
+            continue  # cleared while we look
+        found.size += status.st_size
+        if os.path.basename(path).startswith("result."):
+            found.newest = max(found.newest, status.st_mtime)
+    found.tasks = int(found.newest > 0)
     return found
 
 

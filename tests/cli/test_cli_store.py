@@ -178,3 +178,16 @@ def test_check_finds_what_is_damaged(cache: str, capsys: Capture) -> None:
     assert ["damaged", "foreign"] == [line.split()[0] for line in out.splitlines()]
     assert str(path.relative_to(cache)) in out
     assert "4 tasks with a result; 1 damaged, 1 foreign\n" == err
+
+
+def test_list_tells_the_tasks_of_a_class(cache: str, capsys: Capture) -> None:
+    """With the ids that `clear` takes and their arguments, newest first."""
+    assert 0 == main(["list", "-o", cache, "job.Square"])
+
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert ["id", "results", "size", "newest", "arguments"] == head.split()
+    assert ["x=4", "x=3"] == [row.split()[-1] for row in rows]
+    number = rows[0].split()[0]
+    assert 0 == main(["clear", "-o", cache, "job.Square", number])
+    assert 2 == main(["list", "-o", cache, "job.Circle"])
+    assert "the cache has nothing of 'job.Circle'; it has job.Main, job.Square" in capsys.readouterr().err
