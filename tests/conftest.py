@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,11 @@ import pytest
 from taskproc.store.cache import Cache
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# In the background of a shell, or under nohup, these are ignored, and would be in all that the tests start
+for _name in ("SIGINT", "SIGHUP"):
+    if hasattr(signal, _name) and signal.getsignal(getattr(signal, _name)) == signal.SIG_IGN:
+        signal.signal(getattr(signal, _name), signal.default_int_handler if _name == "SIGINT" else signal.SIG_DFL)
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -82,5 +82,6 @@ def tests_row(kind: str, done: str, required: str, *words: str) -> list[Row]:
         return [(kind, done, required, f"not run: no {missing[0]}", False)]
     run = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
     last = (run.stdout.strip().splitlines() or [""])[-1].strip("= ")
-    faults = [] if run.returncode == 0 else [f"pytest ended with {run.returncode}"]
+    failed = [line for line in run.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    faults = [] if run.returncode == 0 else [f"pytest ended with {run.returncode}", *failed]
     return [row_of(kind, done, required, faults, re.sub(r" in [\d.]+s.*", "", last))]

@@ -5,6 +5,7 @@ import argparse
 import importlib
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -67,6 +68,10 @@ It ends with exit code 1 if a row is not met; a row that could not be run here i
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the soak; 0 if every row is met."""
+    # In the background of a shell these are ignored, and would be in all that is started here
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     options = _options(words)
     settings.seed, settings.only = options.seed, frozenset(filter(None, options.only.split(",")))
     started = time.monotonic()
