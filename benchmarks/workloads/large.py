@@ -35,9 +35,9 @@ class Table(Task):
     def run_task(self) -> tuple[bytes, "np.ndarray[tuple[int], np.dtype[np.float64]]"]:
         """As many MB as asked for, in all; it repeats itself after a tenth, far beyond what a compressor remembers."""
         rng, tenth = np.random.default_rng(0), self.size * MB // 20
-        words = np.array([bytes(97 + rng.integers(0, 26, 7)) + b" " for _ in range(1000)])
+        words = np.array([bytes(rng.integers(97, 123, 7).tolist()) + b" " for _ in range(1000)])
         text = words[rng.zipf(1.3, tenth // 8) % 1000].tobytes() * 10
-        return text, np.tile(np.round(rng.normal(0, 10, tenth // 8), 2), 10)
+        return text, np.tile(np.round(rng.normal(0, 1, tenth // 8), 2), 10)
 
 
 class Made(Task):
