@@ -24,14 +24,14 @@ FLOORS = ("sketch", "floor", "pool")
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0 whatever the ratios are, 1 if a program of ours failed, 130 if interrupted."""
     options = _parser().parse_args(arguments)
-    rows = _chosen(options.only)
+    rows, peers = _chosen(options.only), _peers(options)
     if options.list:
         print("\n".join(f"{row.workload:4} {row.title}" for row in rows))
         return 0
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="benchmarks-", dir=options.folder)).resolve()
     try:
-        return _measure(options, rows, folder)
+        return _measure(options, rows, peers, folder)
     except KeyboardInterrupt:
         _tell("interrupted")
         return 130
@@ -39,14 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _remove(folder)
 
 
-def _measure(options: argparse.Namespace, rows: Sequence[Row], folder: Path) -> int:
+def _measure(options: argparse.Namespace, rows: Sequence[Row], peers: set[str], folder: Path) -> int:
     _warn(folder, options.quick)
     environment = present() if options.no_peers else prepare(options.environment, _tell)
     rounds = 1 if options.quick else options.rounds
     lines = []
     with open(options.json or os.devnull, "a", encoding="utf-8") as file:
         measurer = Measurer(environment, folder, _tell, hurried=options.quick)
-        for line in measure(rows, measurer, rounds, options):
+        for line in measure(rows, measurer, rounds, options.quick, peers):
             file.write(json.dumps(line) + "\n")
             file.flush()
             lines.append(line)
@@ -60,21 +60,34 @@ def _measure(options: argparse.Namespace, rows: Sequence[Row], folder: Path) -> 
     return int(any("error" in line and line["side"] == OURS and "step" in line for line in lines))
 
 
-def measure(rows: Sequence[Row], measurer: Measurer, rounds: int, options: argparse.Namespace) -> Iterator[Line]:
+def measure(
+    rows: Sequence[Row], measurer: Measurer, rounds: int, quick: bool, peers: set[str]
+) -> Iterator[Line]:
     """All lines that the rows need."""
     for session in SESSIONS:
-        lasts = _lasts(session, rows, options.no_peers)
+        lasts = _lasts(session, rows, peers)
         if lasts:
-            yield from measurer.run(session, session.quick if options.quick else session.count, rounds, lasts)
+            yield from measurer.run(session, session.quick if quick else session.count, rounds, lasts)
 
 
-def _lasts(session: Session, rows: Sequence[Row], no_peers: bool) -> dict[str, str]:
+def _peers(options: argparse.Namespace) -> set[str]:
+    """Who takes part, beside ours and the floors."""
+    known = {side for row in ROWS for side in row.sides} - {*FLOORS}
+    if options.against is not None:
+        named = {name.strip() for name in options.against.split(",")}
+        if unknown := named - known:
+            raise SystemExit(f"no peer is called {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+        known = named
+    return set() if options.no_peers else known
+
+
+def _lasts(session: Session, rows: Sequence[Row], peers: set[str]) -> dict[str, str]:
     """Each side that the rows ask for, ours first, and the last of its steps that they ask for."""
     asked: dict[str, set[str]] = {OURS: set()}
     for row in rows:
         if row.place.session == session.name:
             for side in (OURS, *row.sides):
-                if side == OURS or side in FLOORS or not no_peers:
+                if side in (OURS, *FLOORS) or side in peers:
                     asked.setdefault(side, set()).add(row.place.step)
     return {side: [step.name for step in session.steps(side) if step.name in steps][-1]
             for side, steps in asked.items() if steps}
@@ -98,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--only", metavar="W1,W2", help="these workloads (default: all)")
     add("--list", action="store_true", help="tell the rows, measure nothing")
     add("--rounds", type=int, default=5, metavar="N", help="how often, the sides in turn (default: 5)")
+    add("--against", metavar="NAMES", help="these peers: pipefunc,joblib (default: all)")
     add("--no-peers", action="store_true", help="ours and the floors, with the Python that runs this")
     add("--folder", type=Path, default=Path(), metavar="DIR",
         help="where the new folders are made, not on a tmpfs (default: the current directory)")

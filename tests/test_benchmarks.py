@@ -120,7 +120,9 @@ def test_the_readme_keeps_the_table(tmp_path: Path) -> None:
     assert path.read_text() == f"# Title\n\n{BEGIN}\nnew\n\n{END}\nthe end\n"
 
 
-def test_unknown_workloads_are_refused() -> None:
-    """A name that is no workload ends the program before anything is made."""
+def test_unknown_names_are_refused() -> None:
+    """A name that is no workload or no peer ends the program before anything is made."""
     with pytest.raises(SystemExit, match="no workload is called w99"):
         program.main(["--only", "W1,W99"])
+    with pytest.raises(SystemExit, match="no peer is called make"):
+        program.main(["--against", "doit,make"])
