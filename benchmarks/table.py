@@ -41,9 +41,9 @@ class Figures:
             return None
         return median(values) / (self._counts[place.session] if place.each else 1)
 
-    def error(self, place: Place, side: str) -> str:
-        """Why there is no figure."""
-        return self._errors.get((place.session, side), "not run")
+    def error(self, place: Place, side: str) -> str | None:
+        """Why there is no figure; None where the side was not asked."""
+        return self._errors.get((place.session, side))
 
 
 def table(rows: Sequence[Row], figures: Figures, *, judged: bool) -> str:
@@ -62,7 +62,7 @@ def table(rows: Sequence[Row], figures: Figures, *, judged: bool) -> str:
 def _figure(row: Row, figures: Figures, side: str) -> str:
     figure = figures.look(row.place, side)
     if figure is None:
-        return figures.error(row.place, side).replace("|", "/")[:80]
+        return (figures.error(row.place, side) or "not run").replace("|", "/")[:80]
     shown = figure * UNITS[row.unit]
     return f"{shown:.{0 if shown >= 100 else 1 if shown >= 10 else 2}f} {row.unit}"
 
@@ -71,6 +71,8 @@ def _others(row: Row, figures: Figures) -> str:
     ours, parts = figures.look(row.place, OURS), []
     for side in row.sides:
         theirs = figures.look(row.place, side)
+        if theirs is None and figures.error(row.place, side) is None:
+            continue
         ratio = f" ({ours / theirs:.2f})" if ours is not None and theirs else ""
         parts.append(f"{side} {_figure(row, figures, side)}{ratio}")
     return ", ".join(parts)

@@ -90,9 +90,9 @@ def line(side: str, wall: float, step: str = "cold") -> dict[str, object]:
 
 
 def test_medians_ratios_and_verdicts() -> None:
-    """Ours is held against the median of the fastest that has one, and against ours elsewhere."""
+    """Ours is held against the median of the fastest that has one, and against ours elsewhere; `d` was not asked."""
     place = Place("s", "cold")
-    row = Row("W0", "what", place, "s", ("a", "b", "c"), (fastest(1.5, "a", "b", "c"), fastest(1.0, "a", "b", "c"),
+    row = Row("W0", "what", place, "s", ("a", "b", "c", "d"), (fastest(1.5, "a", "b", "c"), fastest(1.0, "a", "b", "c"),
               as_ours(1.0, Place("s", "warm"), "W9 + 1 s", more=1.0), as_ours(1.0, Place("none", "warm"), "none")))
     figures = Figures([line(OURS, 3), line(OURS, 1), line(OURS, 100), line("a", 2), line("b", 4), line(OURS, 2, "warm"),
                        {"session": "s", "side": "c", "error": "c not installed"}])
