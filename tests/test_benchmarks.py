@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def test_a_small_run_without_peers(tmp_path: Path, capsys: pytest.CaptureFixture
     assert [("taskproc", "cold"), ("sketch", "cold")] == [(line["side"], line["step"]) for line in told]
     assert {count * (count + 1) // 2} == {line["answer"] for line in told}
     assert all(line["wall"] > 0 and "error" not in line for line in told)
-    assert "| W1i | the same, inline | 0" in capsys.readouterr().out
+    assert re.search(r"\| W1i \| the same, inline \| \d", capsys.readouterr().out)
     assert [lines] == list(tmp_path.iterdir())
 
 

@@ -24,6 +24,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("trial", TRIALS)
+@pytest.mark.usefixtures("open_code")
 def test_storage_that_gives_out(folder: Path, trial: str) -> None:
     """What fails is told with its cause and its path, nothing is half visible, and what is there can be read."""
     answer = nursed(_faults, folder, trial)

@@ -179,6 +179,7 @@ def as_nobody(root: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("open_code")
 @pytest.mark.skipif(os.name != "posix", reason="no users to change to")
 def test_a_complete_cache_is_read_by_who_cannot_write_it() -> None:
     """All that is fresh is used, nothing is changed, and what is to be made is refused in words."""
