@@ -236,6 +236,7 @@ def test_a_process_that_a_pool_forks_dies_with_the_main_process(tmp_path: Path) 
     os.waitpid(main, 0)
 
 
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" in os.environ, reason="forks this process, which must have no threads: -n 0")
 @pytest.mark.parametrize("act", [tell_and_wait, tell_and_leave_a_deaf_child])
 def test_stop_ends_what_runs_in_the_pool(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[int], None]
