@@ -92,6 +92,7 @@ class _Copy:
         self.left = LARGEST
 
     def of(self, value: Any, level: int) -> object:
+        """The copy of `value`, which stands `level` levels deep. Raises Unnamable."""
         kind = type(value)
         self.left -= len(value) if kind in (str, bytes, bytearray) else 1
         if self.left < 0:

@@ -62,6 +62,7 @@ class Walk:
         self._unloaded = Unloaded(self)
 
     def run(self, things: Iterable[object]) -> None:
+        """Reach all that `things` reach; afterwards `items`, `texts` and `untracked` are complete. Once."""
         things = list(things)
         self._roots = set(map(id, things))
         for thing in things:

@@ -11,25 +11,13 @@ from taskproc.cli.main import main
 Write = Callable[..., str]
 Capture = pytest.CaptureFixture[str]
 
-SCRIPT = """
-from taskproc import Task
 
-class Square(Task):
-    def __init__(self, x: int):
-        self.x = x
-
-    def run_task(self) -> int:
-        return self.x ** 2
-
-class Main(Task):
-    def __init__(self, x: int = 3, fails: bool = False):
-        self.square = Square(x)
-        self.fails = fails
-
-    def run_task(self) -> int:
-        return self.square.get_result()
-"""
-EDITED = SCRIPT.replace("self.x ** 2", "self.x * self.x")
+def edited(script: Write) -> str:
+    """Write the script of the other tests with one method edited; its path."""
+    path = script()
+    text = Path(path).read_text("utf-8")
+    assert "self.x ** 2" in text
+    return script(text.replace("self.x ** 2", "self.x * self.x"), path)
 
 
 def run(*words: str) -> int:
@@ -39,9 +27,9 @@ def run(*words: str) -> int:
 
 def test_reasons_are_told_after_the_run(script: Write, capsys: Capture) -> None:
     """A line per class; nothing of what is new, or ordered."""
-    run(script(SCRIPT))
+    run(script())
     cold = capsys.readouterr().err
-    run(script(EDITED))
+    run(edited(script))
 
     assert "ran because" not in cold
     assert "job.Square ran because source of job:Square.run_task changed (1)" in capsys.readouterr().err
@@ -49,10 +37,10 @@ def test_reasons_are_told_after_the_run(script: Write, capsys: Capture) -> None:
 
 def test_why_tells_what_would_run(script: Write, capsys: Capture) -> None:
     """And runs nothing."""
-    run(script(SCRIPT))
+    run(script())
     capsys.readouterr()
 
-    assert 0 == main(["why", script(EDITED), "-o", "cache"])
+    assert 0 == main(["why", edited(script), "-o", "cache"])
 
     out = capsys.readouterr().out
     assert "Main(x=3, fails=False) would run: upstream Square(x=3) would run" in out
@@ -62,24 +50,24 @@ def test_why_tells_what_would_run(script: Write, capsys: Capture) -> None:
 
 def test_why_takes_the_parameters_of_the_entry_task(script: Write, capsys: Capture) -> None:
     """As a run does."""
-    run(script(SCRIPT))
+    run(script())
     capsys.readouterr()
 
-    assert 0 == main(["why", script(SCRIPT), "-o", "cache", "--x", "5"])
+    assert 0 == main(["why", script(), "-o", "cache", "--x", "5"])
 
     assert "Main(x=5, fails=False) would run: " in capsys.readouterr().out
 
 
 def test_accept_takes_results_for_those_of_the_present_source(script: Write, capsys: Capture) -> None:
     """Then nothing is run but the entry task, and there is nothing more to accept."""
-    run(script(SCRIPT))
+    run(script())
     capsys.readouterr()
 
-    assert 0 == main(["accept", script(EDITED), "-o", "cache"])
+    assert 0 == main(["accept", edited(script), "-o", "cache"])
     assert "accepted job.Square: 1 result\n" == capsys.readouterr().out
-    assert 0 == main(["accept", script(EDITED), "-o", "cache"])
+    assert 0 == main(["accept", edited(script), "-o", "cache"])
     assert "nothing to accept: no result differs by its source alone\n" == capsys.readouterr().out
-    run(script(EDITED))
+    run(edited(script))
     assert "1 done, 1 fresh in" in capsys.readouterr().err
 
 
@@ -94,7 +82,7 @@ def test_they_need_a_script(command: str, capsys: Capture) -> None:
 @pytest.mark.parametrize("command", ["why", "accept"])
 def test_they_make_no_cache(script: Write, command: str, capsys: Capture) -> None:
     """A slip of the pen in its name is told."""
-    assert 2 == main([command, script(SCRIPT), "-o", "cahce"])
+    assert 2 == main([command, script(), "-o", "cahce"])
 
     assert "no cache at 'cahce'" in capsys.readouterr().err
     assert not Path("cahce").exists()
@@ -102,7 +90,7 @@ def test_they_make_no_cache(script: Write, command: str, capsys: Capture) -> Non
 
 def test_a_dry_run_makes_no_cache(script: Write, capsys: Capture) -> None:
     """All would run, and no folder is there afterwards."""
-    assert 0 == main([script(SCRIPT), "-o", "cache", "--dry-run"])
+    assert 0 == main([script(), "-o", "cache", "--dry-run"])
 
     assert "2 of 2 tasks would run" in capsys.readouterr().out
     assert not Path("cache").exists()
