@@ -8,8 +8,10 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import types
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -346,3 +348,24 @@ def test_ends_are_not_followed_unless_asked_for(load: Load) -> None:
     module = load({"m": "class A: pass\nclass B: pass\ndef run(): return A, B"})
 
     assert list(fingerprint([module.run, module.A], ends=lambda thing: True).items) == ["m:A", "m:run"]
+
+
+def test_two_threads_that_come_to_a_file_first_find_the_same(load: Load) -> None:
+    """Each would take its own reading of the file for the true one, and half of what the other finds for another's."""
+
+    def ask(together: threading.Barrier, some: type) -> Mapping[str, str]:
+        together.wait()
+        return fingerprint([some]).texts
+
+    text = "class C:\n    def a(self): return self.b()\n    def b(self): return 1\n"
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(20):
+            some = load({"m": text}).C
+            together = threading.Barrier(2)
+            with ThreadPoolExecutor(2) as pool:
+                found = list(pool.map(ask, [together] * 2, [some] * 2))
+            assert found[0] == found[1] == fingerprint([some]).texts
+    finally:
+        sys.setswitchinterval(before)
