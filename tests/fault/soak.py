@@ -102,7 +102,10 @@ def all_rows(minutes: float) -> list[Row]:
     found: list[Row] = []
     for name, classes in wanted.items():
         say(name)
-        found += [row for row in rows_of(name, classes, minutes / max(1, shares)) if settings.wants(row[0])]
+        rows = [row for row in rows_of(name, classes, minutes / max(1, shares)) if settings.wants(row[0])]
+        for row in rows:
+            say(*row)  # the table comes at the end, and may not come
+        found += rows
     return sorted(found, key=lambda row: int(row[0][1:]))
 
 

@@ -1,4 +1,4 @@
-"""The long rows of deaths, signals and kills: fault class, what is required, the figure, and whether it was reached."""
+"""The long rows of deaths, signals and kills."""
 from __future__ import annotations
 
 import random
@@ -8,9 +8,9 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from pathlib import Path
 
 from tests.fault.deaths import HARMLESS, RAISING, WAYS, run_cell
+from tests.fault.rows import Row
 from tests.fault.signals import EXECUTORS, SIGNALS, interrupt, kill_anywhere
 
-Row = tuple[str, str, str, bool]
 DEATHS = ("resident", "fork", "prefix")
 THREADS = tuple(way for way in RAISING if way != "memory limit")
 MOST_KILLS = 200
@@ -38,7 +38,7 @@ def deaths() -> Row:
     figure = f"{good}/{len(processes)} cells right ({len(HARMLESS)} of {len(WAYS)} ways are no deaths), "
     figure += f"{sum(not faults[cell] for cell in cells) - good}/{rest} of what threads and inline can catch"
     required = "killer named with signal or exit code and memory, siblings kept, reruns lacking only, no hang"
-    return "F2 worker death", required, figure, not any(faults.values())
+    return "F2", "worker death, each way on each executor", required, figure, not any(faults.values())
 
 
 def interrupts() -> Row:
@@ -47,7 +47,7 @@ def interrupts() -> Row:
     faults = _tried(cells, lambda cell, folder: interrupt(cell[2], cell[0], cell[1], folder))
     required = "nothing starts, gone in 3 s / 0.5 s (1 s of slack), nobody left, one line, terminal same"
     figure = f"{sum(not some for some in faults.values())}/{len(cells)} cells right"
-    return "F10 signals", required, figure, not any(faults.values())
+    return "F10", "SIGINT, SIGTERM and SIGHUP, once and twice, on each executor", required, figure, not any(faults.values())
 
 
 def kills(until: float, seed: int = 0) -> Row:
@@ -63,7 +63,7 @@ def kills(until: float, seed: int = 0) -> Row:
     faults = _tried(cells(), lambda cell, folder: kill_anywhere(cell[0], folder, cell[1]))
     bad = sum(bool(some) for some in faults.values())
     required = f"{MOST_KILLS} random kills: right, nothing finished lost, no hang, nobody left after 2 s"
-    return "F1 SIGKILL of main", required, f"{len(faults)} kills, {bad} with faults", not bad
+    return "F1", "SIGKILL of the main process at random moments", required, f"{len(faults)} kills, {bad} with faults", not bad
 
 
 def _tried(cells: Iterable[Hashable], run: Callable[..., list[str]]) -> dict[Hashable, list[str]]:
