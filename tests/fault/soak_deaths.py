@@ -47,7 +47,7 @@ def interrupts() -> Row:
     faults = _tried(cells, lambda cell, folder: interrupt(cell[2], cell[0], cell[1], folder))
     required = "nothing starts, gone in 3 s / 0.5 s (1 s of slack), nobody left, one line, terminal same"
     figure = f"{sum(not some for some in faults.values())}/{len(cells)} cells right"
-    return "F10", "SIGINT, SIGTERM and SIGHUP, once and twice, on each executor", required, figure, not any(faults.values())
+    return "F10", "signals, once and twice, on each executor", required, figure, not any(faults.values())
 
 
 def kills(until: float, seed: int = 0) -> Row:
@@ -63,7 +63,7 @@ def kills(until: float, seed: int = 0) -> Row:
     faults = _tried(cells(), lambda cell, folder: kill_anywhere(cell[0], folder, cell[1]))
     bad = sum(bool(some) for some in faults.values())
     required = f"{MOST_KILLS} random kills: right, nothing finished lost, no hang, nobody left after 2 s"
-    return "F1", "SIGKILL of the main process at random moments", required, f"{len(faults)} kills, {bad} with faults", not bad
+    return "F1", "SIGKILL of the main process", required, f"{len(faults)} kills, {bad} with faults", not bad
 
 
 def _tried(cells: Iterable[Hashable], run: Callable[..., list[str]]) -> dict[Hashable, list[str]]:

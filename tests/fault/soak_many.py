@@ -1,7 +1,4 @@
-"""What takes minutes of many processes on one cache: figures for F5 and F6 of the table of faults.
-
-    python -m tests.fault.soak_many --minutes 3
-"""
+"""What takes minutes of many processes on one cache: figures for F5 and F6 of the table of faults."""
 from __future__ import annotations
 
 import os
