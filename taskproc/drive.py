@@ -62,7 +62,8 @@ def drive(
 ) -> Iterator[Event[K]]:
     """Yield what happens until nothing is open; after a failure nothing new starts, if `stop_on_failure`.
 
-    `check` is called before anything is judged, started or settled; what it raises ends the loop at once.
+    `check` is called before anything is judged, started or settled; what it raises ends the loop at once. It may give
+    the plan other limits.
     The runner is neither made nor stopped here. Events: fresh and stale after a look, started, then one of done, fresh,
     failed, lost, elsewhere, returned, and skipped for what lies below a failure; stopped if the run ended early; late
     for an answer whose ticket is not in force any more.
@@ -76,6 +77,7 @@ def drive(
         if stops():
             if plan.open():
                 yield Event("stopped", None, {"open": plan.open()})
+            runner.recall()
             while plan.running():  # what runs may finish; its results are kept
                 check()
                 yield from settle_some(plan, work, runner, clock)

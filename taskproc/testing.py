@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
-from taskproc.kernel.model import Done, K, Node, Outcome, Reason, Stale, Stamp, Ticket, Verdict
+from taskproc.kernel.model import Done, K, Node, Outcome, Reason, Returned, Stale, Stamp, Ticket, Verdict
 from taskproc.kernel.plan import Plan, State
 
 A = TypeVar("A")
@@ -69,6 +69,7 @@ class FakeRunner(Generic[K]):
     Attributes:
         started: keys, in the order in which they were started.
         held: keys whose jobs do not end until they are taken out of it.
+        queued: keys whose jobs are given back when they are recalled.
         now: the time that `clock` tells; a `wait` for which there is nothing to tell moves it by its timeout.
         stopped: whether `stop` was called.
     """
@@ -76,6 +77,7 @@ class FakeRunner(Generic[K]):
     def __init__(self, capacity: int = 1000):
         self.started: list[K] = []
         self.held: set[K] = set()
+        self.queued: set[K] = set()
         self.now = 0.0
         self.stopped = False
         self._capacity = capacity
@@ -115,6 +117,13 @@ class FakeRunner(Generic[K]):
             raise AssertionError(f"waits for ever: running are {[ticket.key for ticket, _ in self._jobs]}")
         self.now += timeout
         return []
+
+    def recall(self) -> None:
+        """Give back, with the next `wait`, the jobs of `queued` keys."""
+        back = [entry for entry in self._jobs if entry[0].key in self.queued]
+        for entry in back:
+            self._jobs.remove(entry)
+            self._said.append((entry[0], Returned()))
 
     def stop(self) -> None:
         """Drop what runs."""

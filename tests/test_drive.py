@@ -140,6 +140,17 @@ def test_a_failure_stops_the_run_and_what_runs_is_kept(ride: type[Ride]) -> None
     assert states(a.plan, "bf") == {"b": "done", "f": "due"}
 
 
+def test_what_has_not_begun_when_a_run_stops_is_given_back(ride: type[Ride]) -> None:
+    """It is ready again, and nobody starts it."""
+    a = ride("a; b; c", ends={"a": [BOOM]})
+    a.runner.queued.add("c")
+
+    told = a.to_the_end()
+
+    assert told[6:] == ["failed a", "stopped None", "returned c", "done b"]
+    assert states(a.plan, "bc") == {"b": "done", "c": "ready"}
+
+
 def test_a_failure_carries_its_problem_and_skipped_nodes_their_cause(ride: type[Ride]) -> None:
     """Whoever reports need not ask anybody."""
     a = ride("a; c<a", ends={"a": [BOOM]})

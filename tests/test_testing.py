@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from taskproc.kernel.limits import Limits
-from taskproc.kernel.model import Failed, Fresh, Node, Problem, Stamp, Ticket
+from taskproc.kernel.model import Failed, Fresh, Node, Problem, Returned, Stamp, Ticket
 from taskproc.kernel.plan import Plan
 from taskproc.run.base import Runner
 from taskproc.testing import DONE, STALE, FakeRunner, FakeWork, grow, nodes, settle, states
@@ -53,6 +53,19 @@ def test_fake_runner_is_a_runner() -> None:
     runner: Runner[str] = FakeRunner(3)
 
     assert runner.capacity() == 3
+
+
+def test_fake_runner_gives_back_what_is_queued() -> None:
+    """And runs the rest."""
+    runner: FakeRunner[str] = FakeRunner()
+    one, two = Ticket("one", 1), Ticket("two", 2)
+    runner.start(one, lambda: DONE)
+    runner.start(two, lambda: DONE)
+    runner.queued.add("one")
+
+    runner.recall()
+
+    assert [runner.wait(None), runner.wait(None)] == [[(one, Returned())], [(two, DONE)]]
 
 
 def test_fake_runner_ends_jobs_in_the_order_they_were_started() -> None:

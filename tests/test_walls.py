@@ -43,8 +43,8 @@ KERNEL_MAY_IMPORT = frozenset(
 )
 # Everything else that is neither ours nor the standard library's is imported inside the function that needs it.
 EAGER = frozenset({"typing_extensions"})
-# tasks.origin: the definitions of a `__main__`, which the same run wrote for its own workers
-UNPICKLERS = ("store.codec", "run.", "tasks.origin")
+# tasks.origin, tasks.packing: what a run wrote, or sent, for its own workers
+UNPICKLERS = ("store.codec", "run.", "tasks.origin", "tasks.packing")
 MOST_LINES = 400
 
 

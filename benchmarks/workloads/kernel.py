@@ -56,6 +56,9 @@ class Nothing:
         """The oldest."""
         return [(self.ended.popleft(), DONE)]
 
+    def recall(self) -> None:
+        """All have begun."""
+
     def stop(self) -> None:
         """Nothing runs."""
 

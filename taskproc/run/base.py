@@ -1,6 +1,6 @@
 """What a runner is: it starts callables and tells how each ended. It knows no store and no task.
 
-How many may run at once is not asked here: the plan's limits hold a slot for each place that a runner has
+How many may run at once is not asked here: the plan's limits hold a slot for each place that a runner has at the time
 (`capacity`), so a runner is never given more than it said it can take.
 """
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Runner(Protocol[K]):
     """Runs jobs. All verbs are called by one thread, the one that drives."""
 
     def capacity(self) -> int:
-        """How many jobs it takes at once, at least 1. Asked once, before the first start; costs nothing."""
+        """How many jobs it can have in hand now, at least 1. Changes, also to less than it has; free to ask."""
         ...
 
     def start(self, ticket: Ticket[K], job: Job[K]) -> None:
@@ -36,6 +36,10 @@ class Runner(Protocol[K]):
 
     def wait(self, timeout: float | None) -> Sequence[Ending[K]]:
         """Endings that have not been told yet, each once, at least one unless `timeout` seconds passed. Blocks."""
+        ...
+
+    def recall(self) -> None:
+        """Give back what has not begun, as endings that are Returned; it may do so with none."""
         ...
 
     def stop(self) -> None:

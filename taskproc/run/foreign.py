@@ -106,6 +106,11 @@ class ForeignRunner(Generic[K]):
         """What has come into the inbox."""
         return self._inbox.wait(timeout)
 
+    def recall(self) -> None:
+        """Give back what waits for workers of our own. The executor is never given more than it has workers."""
+        for lane in self._lanes.values():
+            lane.recall()
+
     def stop(self) -> None:
         """Call off what has not begun, end the processes in which something runs, which breaks their pool."""
         self._broken = True

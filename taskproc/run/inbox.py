@@ -40,6 +40,7 @@ class Inbox(Generic[T]):
         self._told = False
         self._asleep = False
         self._rung = False
+        self._rest = 0.0
         self._alarms: list[tuple[float, int, Alarm]] = []
         self._turns = count()
         self._selector = selectors.DefaultSelector()
@@ -74,6 +75,10 @@ class Inbox(Generic[T]):
         alarm = Alarm(action)
         heappush(self._alarms, (when, next(self._turns), alarm))
         return alarm
+
+    def rest(self, seconds: float) -> None:
+        """In the next sleep look at nothing for so long, unless there is an item: what comes is read at one go then."""
+        self._rest = seconds
 
     def watch(self, source: int | socket.socket, on_ready: Callable[[], None]) -> None:
         """From now on call `on_ready` within `wait` whenever `source` can be read; it should read, and may `put`."""
@@ -115,6 +120,9 @@ class Inbox(Generic[T]):
         self._asleep = True
         try:
             while not self._items and not self._rung:
+                if self._rest:
+                    time.sleep(self._rest)
+                    self._rest = 0.0
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
                 self._look(left)
                 if left == 0:

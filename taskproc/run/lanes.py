@@ -47,6 +47,11 @@ class Lanes(Generic[K]):
         """See `Inbox.button`."""
         return self._inbox.button()
 
+    def recall(self) -> None:
+        """Give back what has not begun in either lane."""
+        self.ordinary.recall()
+        self.prefixed.recall()
+
     def stop(self) -> None:
         """Stop both at the same time, so that the grace is not paid twice."""
         other = threading.Thread(target=self.prefixed.stop, name="taskproc-stop")

@@ -49,6 +49,9 @@ class PoolRunner(Generic[K]):
         """What has come into the inbox."""
         return self._inbox.wait(timeout)
 
+    def recall(self) -> None:
+        """Nothing: it is never given more than the executor has workers."""
+
     def stop(self) -> None:
         """Call off what has not begun. What runs in a thread, or in a process of somebody else, cannot be ended."""
         for future in list(self._futures):

@@ -143,6 +143,9 @@ class PrefixRunner(Generic[K]):
         """What has come into the inbox."""
         return self._inbox.wait(timeout)
 
+    def recall(self) -> None:
+        """Nothing: the command of each job has been started."""
+
     def stop(self) -> None:
         """TERM to all commands and their children, KILL after the grace; Ctrl-C ends that."""
         self._at_exit()

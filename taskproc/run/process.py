@@ -8,53 +8,86 @@ import socket
 import subprocess
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import BinaryIO, Generic, TypeVar
 
 from taskproc.kernel.model import Ticket
 from taskproc.run.group import Exit, await_exit, reap, signal_group
 from taskproc.run.inbox import Alarm
+from taskproc.run.kinds import Kind
+from taskproc.run.pace import MOST, WINDOW
 from taskproc.run.problem import last_lines
 from taskproc.run.setup import Setup, interpreter, start_environ
-from taskproc.run.wire import HEAD, MARK, send
+from taskproc.run.wire import (
+    BEGUN,
+    BOUND,
+    JOB,
+    KIND,
+    MARK,
+    OF_KIND,
+    PEAK,
+    SMALL,
+    UNBOUND,
+    Messages,
+    frame,
+)
 
 K = TypeVar("K", bound=Hashable)
+_AROUND = 64  # bytes, and more, that stand around the content of a job
 
 
-@dataclass
+@dataclass(slots=True, eq=False)
 class Parcel(Generic[K]):
-    """A pickled job on its way, how long it may run, and how many workers died with it before they looked at it."""
+    """A pickled job on its way.
+
+    Attributes:
+        kind: what it is a job of; None: of no kind.
+        timeout: how long it may run; None: as long as it takes.
+        seconds: how long it will take, by guess.
+        tries: how many workers died with it before they looked at it.
+        number, size: its number among the jobs that its worker was given, and how many bytes were sent for it.
+    """
 
     ticket: Ticket[K]
     content: bytes
+    kind: Kind | None = None
     timeout: float | None = None
+    seconds: float = WINDOW
     tries: int = 0
+    number: int = 0
+    size: int = 0
 
 
 class Worker(Generic[K]):
     """One process, seen from here. Raises OSError if it cannot be started.
 
     Attributes:
-        parcel: what it has in hand; None: it is idle, or not ready yet.
-        ready: whether it has started well; deaf: whether it has closed its end of the channel.
-        silent: whether it was given up for that.
+        parcels: what it was given and has not answered, in that order; all but the first are ahead of time.
+        seconds: how long these will take, by guess.
+        called_back: number of the last job that was called back, until the worker has passed it: before that it is
+            given nothing.
+        ready: whether it has started well; silent: whether it was given up for having closed its end of the channel.
         leaves: whether it takes no more jobs, since it cannot be put in order or is to be killed.
         expired: whether its job has run too long; alarm: what is to be done about it, and when.
         gone: set as soon as it has ended.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self.parcel: Parcel[K] | None = None
+        self.parcels: deque[Parcel[K]] = deque()
+        self.seconds = 0.0
+        self.called_back = 0
         self.ready = False
-        self.deaf = self.silent = False
+        self.silent = False
         self.leaves = False
         self.expired = False
         self.alarm: Alarm | None = None
         self.gone = threading.Event()
         self._given = 0
-        self._heard = bytearray()
-        self._marks = tempfile.TemporaryFile()  # noqa: SIM115  # these live as long as the process
+        self._ahead = 0
+        self._kinds: set[bytes] = set()
+        self._marks = _file_of_marks()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self.channel, there = socket.socketpair()
         life, self._lifeline = os.pipe()
@@ -75,38 +108,109 @@ class Worker(Generic[K]):
             os.close(life)
         waiter = threading.Thread(target=_tell_exit, args=(self._process, self.gone, exit_writer), daemon=True)
         waiter.start()
-        self._send(pickle.dumps(Setup.here(environ=environ), 5))
+        self._messages = Messages(self.channel)
+        self._send(frame(pickle.dumps(Setup.here(environ=environ), 5)))
 
-    def give(self, parcel: Parcel[K]) -> None:
-        """Send it a job; it must be idle, so it is reading."""
-        self.parcel = parcel
+    @property
+    def parcel(self) -> Parcel[K] | None:
+        """What it does now, or will do first; None: it is idle."""
+        return self.parcels[0] if self.parcels else None
+
+    @property
+    def deaf(self) -> bool:
+        """Whether it has closed its end of the channel."""
+        return self._messages.closed
+
+    def has_room(self, parcel: Parcel[K]) -> bool:
+        """Whether it may be given that job now: it is idle, or has little to do and so has the job.
+
+        What it is given ahead must fit into the channel, for it may not read on for as long as a job runs. So the first
+        job of a kind is never sent ahead.
+        """
+        if self.leaves or self.called_back:
+            return False
+        if not self.parcels:
+            return True
+        return (
+            parcel.kind is not None
+            and parcel.kind.name in self._kinds
+            and self.seconds + parcel.seconds <= WINDOW
+            and len(self.parcels) < MOST
+            and self._ahead + len(parcel.content) + _AROUND <= SMALL
+        )
+
+    def take(self, parcel: Parcel[K]) -> bytes:
+        """Note that it is given that job. What is to be sent for it, see `give`."""
         self._given += 1
-        self._send(parcel.content)
+        parcel.number = self._given
+        content = self._content(parcel)
+        parcel.size = len(content)
+        if self.parcels:
+            self._ahead += parcel.size
+        self.parcels.append(parcel)
+        self.seconds += parcel.seconds
+        return content
+
+    def _content(self, parcel: Parcel[K]) -> bytes:
+        kind = parcel.kind
+        if kind is None:
+            return frame(JOB + parcel.content)
+        content = frame(b"".join((OF_KIND, kind.name, parcel.content)))
+        if kind.name not in self._kinds:
+            self._kinds.add(kind.name)
+            content = frame(b"".join((KIND, kind.name, kind.content))) + content
+        return content
+
+    def give(self, content: bytes) -> None:
+        """Send what `take` gave, of one job or of several."""
+        self._send(content)
+
+    def ended(self) -> Parcel[K]:
+        """Its first job has ended; that is taken from it."""
+        parcel = self.parcels.popleft()
+        if self.parcels:
+            self.seconds -= parcel.seconds
+            self._ahead -= self.parcels[0].size
+        else:
+            self.seconds = 0.0
+        if parcel.number == self.called_back:
+            self._pass()
+        return parcel
+
+    def call_back(self) -> list[Parcel[K]]:
+        """The jobs that it has not begun, and now never will. One that is about to begin may be refused by it."""
+        if len(self.parcels) < 2:
+            return []
+        os.pwrite(self._marks.fileno(), MARK.pack(self._mark(BEGUN) or 0), BOUND)
+        begun = self._mark(BEGUN) or 0
+        self.called_back = self.parcels[-1].number
+        back: list[Parcel[K]] = []
+        while len(self.parcels) > 1 and self.parcels[-1].number > begun:
+            back.append(self.parcels.pop())
+            self.seconds -= back[-1].seconds
+            self._ahead -= back[-1].size
+        return back[::-1]
+
+    def refused(self, number: int) -> Parcel[K] | None:
+        """It has passed a job that was called back. That job, if it was still counted as its own."""
+        if self.parcels and self.parcels[0].number == number:
+            return self.ended()
+        if number == self.called_back:
+            self._pass()
+        return None
+
+    def _pass(self) -> None:
+        self.called_back = 0
+        os.pwrite(self._marks.fileno(), UNBOUND, BOUND)
 
     def read(self) -> Iterator[bytes]:
         """Whole messages that have come, without waiting."""
-        while True:
-            try:
-                part = self.channel.recv(1 << 16, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                break
-            except ConnectionResetError:
-                part = b""
-            if not part:
-                self.deaf = True
-                break
-            self._heard += part
-        while len(self._heard) >= HEAD.size:
-            end = HEAD.size + HEAD.unpack_from(self._heard)[0]
-            if len(self._heard) < end:
-                break
-            message = bytes(self._heard[HEAD.size:end])
-            del self._heard[:end]
-            yield message
+        return self._messages.ready()
 
     def began(self) -> bool:
-        """Whether it had looked at the last job it was given."""
-        return self._mark(0) == self._given
+        """Whether it had looked at the first job that it has not answered."""
+        begun = self._mark(BEGUN)
+        return begun is not None and bool(self.parcels) and begun >= self.parcels[0].number
 
     def signal(self, number: int = signal.SIGKILL) -> None:
         """Send it, and all its children, a signal; nothing happens if they are gone."""
@@ -119,7 +223,7 @@ class Worker(Generic[K]):
 
     def dismiss(self) -> None:
         """Ask it to end: at once if it is busy."""
-        if self.parcel is not None:
+        if self.parcels:
             self.signal(signal.SIGTERM)
         else:
             self.channel.close()
@@ -128,7 +232,7 @@ class Worker(Generic[K]):
         """Kill what is left of its process group and free all it had; how it ended."""
         self.signal(signal.SIGKILL)
         self.gone.wait()
-        end = reap(self._process, self._mark(MARK.size))
+        end = reap(self._process, self._mark(PEAK))
         os.close(self.exit)
         self._close_all()
         return end
@@ -139,7 +243,7 @@ class Worker(Generic[K]):
 
     def _send(self, content: bytes) -> None:
         try:
-            send(self.channel, content)
+            self.channel.sendall(content)
         except (BrokenPipeError, ConnectionResetError):
             pass  # its exit will be told, with all there is to say
         except BaseException:
@@ -151,6 +255,17 @@ class Worker(Generic[K]):
         os.close(self._lifeline)
         self._marks.close()
         self._errors.close()
+
+
+def _file_of_marks() -> BinaryIO:
+    """In memory where that can be: each job writes into it once."""
+    file: BinaryIO
+    if hasattr(os, "memfd_create"):
+        file = os.fdopen(os.memfd_create("taskproc-marks"), "w+b", buffering=0)
+    else:
+        file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # it lives as long as the process
+    file.write(MARK.pack(0) * 2 + UNBOUND)
+    return file
 
 
 def _tell_exit(process: subprocess.Popen[bytes], gone: threading.Event, exit_writer: int) -> None:

@@ -17,20 +17,23 @@ from functools import partial
 from typing import Generic, TypeVar, cast
 
 from taskproc.errors import OptionError
-from taskproc.kernel.model import Failed, Outcome, Problem, Ticket
+from taskproc.kernel.model import Failed, Outcome, Problem, Returned, Ticket
 from taskproc.run.base import Ending, Job
 from taskproc.run.cpus import available_cpus
 from taskproc.run.group import GRACE, Exit, Grace
 from taskproc.run.inbox import Inbox
+from taskproc.run.kinds import KindJob
+from taskproc.run.pace import MOST, WINDOW, Pace
 from taskproc.run.problem import death_text, exit_text, problem_of, sentence
 from taskproc.run.process import Parcel, Worker
 from taskproc.run.setup import load
 from taskproc.run.timeout import timed_out, timeout_of
-from taskproc.run.wire import BEGAN, LEAVING, READY
+from taskproc.run.wire import ANSWER, BEGAN, LEAVING, MARK, READY, REFUSED, SECONDS
 
 K = TypeVar("K", bound=Hashable)
 
 MOST_TRIES = 3
+_REST = 0.004    # seconds for which answers may gather
 DEAF_FOR = 0.5  # seconds after which a worker that has closed its end of the channel is taken for lost
 THREADS_OF_BLAS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -38,9 +41,12 @@ THREADS_OF_BLAS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 class ResidentRunner(Generic[K]):
     """At most `workers` processes, each with one job at a time; by default as many as there are processors for us.
 
-    A job must pickle with plain `pickle`. What it changes in its process (working directory, environment variables,
-    signal handlers, limits) is put back after it; if it leaves children running the process is replaced, and they end
-    with it. BLAS libraries get a fair share of the threads unless the user has set it.
+    Jobs of a kind (KindJob) that take very little are sent many at a time, and called back from a worker that is held
+    up by one of them while another has nothing to do. Any other job must pickle with plain `pickle`.
+
+    What a job changes in its process (working directory, environment variables, signal handlers, limits) is put back
+    after it; if it leaves children running the process is replaced, and they end with it. BLAS libraries get a fair
+    share of the threads unless the user has set it.
     """
 
     def __init__(self, inbox: Inbox[Ending[K]], workers: int | None = None, *, grace: Grace | None = None):
@@ -52,38 +58,70 @@ class ResidentRunner(Generic[K]):
         self._count = workers or available_cpus()
         self._workers: list[Worker[K]] = []
         self._waiting: deque[Parcel[K]] = deque()
+        self._pace = Pace()
+        # Of all that is waiting or with a worker: how many jobs, their seconds by guess; and those of the last one
+        self._in_hand, self._seconds, self._last = 0, 0.0, WINDOW
+        self._feeds_later = self._shares_later = self._recalls = False
         self._stopped = False
         self._pid = os.getpid()
         self._grace = grace or Grace()
         self._at_exit = weakref.finalize(self, _end_all, self._workers, self._pid, self._grace)
 
     def capacity(self) -> int:
-        """The number of workers, started or not."""
-        return self._count
+        """The number of workers, started or not; more while what they have in hand is done in no time."""
+        room = int((self._count * WINDOW - self._seconds) / self._last) if self._in_hand else 0
+        return max(self._count, self._in_hand + min(room, self._count * MOST))
 
     def start(self, ticket: Ticket[K], job: Job[K]) -> None:
-        """Give `job` to an idle worker, or to a new one, or let it wait for one."""
+        """Give `job` to a worker that has room for it, or to a new one, or let it wait for one."""
         if self._stopped:
             self._fail(ticket, Problem("died", "the runner has been stopped"))
             return
+        parcel = self._parcel(ticket, job)
+        if parcel is None:
+            return
+        self._recalls = False
+        self._in_hand += 1
+        self._seconds += parcel.seconds
+        self._last = parcel.seconds
+        self._waiting.append(parcel)
+        if len(self._workers) < self._count or not all(worker.parcels for worker in self._workers):
+            self._feed()
+        elif not self._feeds_later:
+            # Together with those that are started until then: ten in one message are hardly dearer than one
+            self._feeds_later = True
+            self._inbox.call_at(0.0, self._feed)
+
+    def _parcel(self, ticket: Ticket[K], job: Job[K]) -> Parcel[K] | None:
+        timeout = timeout_of(job)
+        if isinstance(job, KindJob):
+            seconds = self._pace.expect(job.kind.name) if timeout is None else WINDOW
+            return Parcel(ticket, job.own, job.kind, timeout, seconds)
         try:
-            content = pickle.dumps(job, 5)
+            return Parcel(ticket, pickle.dumps(job, 5), None, timeout)
         except Exception as error:  # noqa: BLE001  # the user's classes take part
             problem = problem_of(error, pickled=False)
             text = f"the job cannot be sent to a worker process: {problem.text}"
             self._fail(ticket, Problem("exception", text, problem.traceback, error))
-            return
-        self._waiting.append(Parcel(ticket, content, timeout_of(job)))
-        self._feed()
+            return None
 
     def wait(self, timeout: float | None) -> Sequence[Ending[K]]:
         """What has come into the inbox; the workers are listened to meanwhile."""
         return self._inbox.wait(timeout)
 
+    def recall(self) -> None:
+        """Give back, as Returned, what has not begun; nothing does from now on until something is started."""
+        self._recalls = True
+        back = [parcel for worker in self._workers for parcel in worker.call_back()]
+        back += self._waiting
+        self._waiting.clear()
+        self._again(back)
+
     def stop(self) -> None:
         """Kill what runs, with its children; let idle workers go. Within the grace; Ctrl-C ends that."""
         self._stopped = True
         self._waiting.clear()
+        self._in_hand = 0
         if os.getpid() != self._pid:
             return  # a fork of the main process has the same inbox and the same workers, and neither is its own
         for worker in self._workers:
@@ -94,15 +132,60 @@ class ResidentRunner(Generic[K]):
         self._at_exit.detach()
 
     def _feed(self) -> None:
+        """Give what waits to those that have room, first come first served."""
+        self._feeds_later = False
+        given: dict[Worker[K], list[bytes]] = {}
         while self._waiting:
-            worker = next((each for each in self._workers if each.parcel is None and not each.leaves), None)
-            if worker is None and len(self._workers) >= self._count:
-                return
-            parcel = self._waiting.popleft()
-            try:
-                (worker or self._hire()).give(parcel)
-            except OSError as error:
-                self._fail(parcel.ticket, Problem("died", f"no worker process could be started: {sentence(error)}"))
+            parcel = self._waiting[0]
+            worker = self._with_room(parcel)
+            if (worker is None or worker.parcels) and len(self._workers) < self._count:
+                worker = self._hire_for(parcel)
+            elif worker is None:
+                break
+            self._waiting.popleft()
+            if worker is not None:
+                given.setdefault(worker, []).append(worker.take(parcel))
+        for worker, contents in given.items():
+            worker.give(b"".join(contents))
+        self._look_for_idle()
+        self._rest()
+
+    def _with_room(self, parcel: Parcel[K]) -> Worker[K] | None:
+        """The one with the least to do, if it has room for the job. Idle ones come first."""
+        able = [worker for worker in self._workers if worker.has_room(parcel)]
+        return min(able, key=_seconds_of, default=None)
+
+    def _hire_for(self, parcel: Parcel[K]) -> Worker[K] | None:
+        """A new worker; None: there can be none, and that is how the job has ended."""
+        try:
+            return self._hire()
+        except OSError as error:
+            text = f"no worker process could be started: {sentence(error)}"
+            self._tell(parcel, Failed(Problem("died", text)))
+            return None
+
+    def _rest(self) -> None:
+        """Let answers gather while all have enough to do: to be woken by each one would cost more than to read it."""
+        least = min((worker.seconds if len(worker.parcels) > 1 else 0.0 for worker in self._workers), default=0.0)
+        self._inbox.rest(min(least / 2, _REST) if least > _REST else 0.0)
+
+    def _look_for_idle(self) -> None:
+        """See to it that what waits behind a job which takes longer than it was thought to is done by others."""
+        if not self._shares_later and not self._waiting and self._can_share():
+            self._shares_later = True
+            self._inbox.call_at(time.monotonic() + WINDOW, self._share)
+
+    def _can_share(self) -> bool:
+        if len(self._workers) > 1 and not all(worker.parcels for worker in self._workers):
+            return any(len(worker.parcels) > 1 for worker in self._workers)
+        return False
+
+    def _share(self) -> None:
+        self._shares_later = False
+        if not self._waiting and self._can_share():
+            for worker in self._workers:
+                self._waiting.extend(worker.call_back())
+            self._feed()
 
     def _hire(self) -> Worker[K]:
         worker: Worker[K] = Worker(share_of_threads(self._count, os.environ))
@@ -113,30 +196,37 @@ class ResidentRunner(Generic[K]):
 
     def _hear(self, worker: Worker[K]) -> None:
         for message in worker.read():
-            if message == READY:
+            tag = message[:1]
+            if tag == ANSWER:
+                self._end(worker, message)
+            elif tag == READY:
                 worker.ready = True
-            elif message == LEAVING:
+            elif tag == LEAVING:
                 worker.leaves = True
-            elif worker.parcel is not None and message == BEGAN:
+            elif tag == REFUSED:
+                refused = worker.refused(MARK.unpack_from(message, 1)[0])
+                self._again([refused] if refused else [])
+            elif tag == BEGAN and worker.parcel is not None:
                 self._set_alarm(worker, worker.parcel.timeout or 0.0, self._expire)
-            elif worker.parcel is not None:
-                self._end(worker, worker.parcel, _outcome(message))
         if worker.deaf:
             self._inbox.unwatch(worker.channel)
-            if worker.parcel is not None and not worker.expired and not worker.gone.is_set():
+            if worker.parcels and not worker.expired and not worker.gone.is_set():
                 # It is dying, or the job has taken its process for something else (exec), or closed what is not its own
                 self._set_alarm(worker, DEAF_FOR, _give_up)
         self._feed()
 
-    def _end(self, worker: Worker[K], parcel: Parcel[K], outcome: Outcome[K]) -> None:
-        worker.parcel = None
+    def _end(self, worker: Worker[K], message: bytes) -> None:
+        parcel = worker.ended()
         _call_off(worker)
+        outcome: Outcome[K] = _outcome(memoryview(message)[1 + SECONDS.size :])
+        if parcel.kind is not None:
+            self._pace.learn(parcel.kind.name, SECONDS.unpack_from(message, 1)[0])
         if worker.expired:
             worker.leaves = True
             worker.signal(signal.SIGKILL)  # what was to end with it may have heard TERM and gone on
             if isinstance(outcome, Failed) and parcel.timeout is not None:
                 outcome = timed_out(parcel.timeout)
-        self._inbox.put((parcel.ticket, outcome))
+        self._tell(parcel, outcome)
 
     def _expire(self, worker: Worker[K]) -> None:
         worker.expired = True
@@ -154,27 +244,41 @@ class ResidentRunner(Generic[K]):
         self._hear(worker)
         self._inbox.unwatch(worker.channel)
         self._inbox.unwatch(worker.exit)
-        parcel = worker.parcel
+        parcels = list(worker.parcels)
         began, said = worker.began(), worker.last_words()
         end = worker.close()
-        if parcel is not None:
-            self._blame(worker, parcel, began, end, said)
+        self._again(parcels[1:])
+        if parcels:
+            self._blame(worker, parcels[0], began, end, said)
         self._feed()
 
     def _blame(self, worker: Worker[K], parcel: Parcel[K], began: bool, end: Exit, said: str) -> None:
         if not worker.ready:
             text = f"no worker process could be started: {' '.join(worker.command)} {exit_text(end.code)}"
-            self._fail(parcel.ticket, Problem("died", f"{text}\n{said}".rstrip(), exit_code=end.code))
+            self._tell(parcel, Failed(Problem("died", f"{text}\n{said}".rstrip(), exit_code=end.code)))
         elif worker.expired and parcel.timeout is not None:
-            self._inbox.put((parcel.ticket, timed_out(parcel.timeout, end)))
+            self._tell(parcel, timed_out(parcel.timeout, end))
         elif began or parcel.tries + 1 >= MOST_TRIES:
             text = f"its worker process {death_text(end)}"
             if worker.silent:
                 text = "its worker process closed its end of the channel (exec, or all descriptors closed)"
-            self._fail(parcel.ticket, Problem("died", text, exit_code=end.code, memory=end.memory))
+            self._tell(parcel, Failed(Problem("died", text, exit_code=end.code, memory=end.memory)))
         else:
             parcel.tries += 1
-            self._waiting.appendleft(parcel)
+            self._again([parcel])
+
+    def _again(self, parcels: list[Parcel[K]]) -> None:
+        """These have not begun: they are the next, or given back."""
+        if self._recalls:
+            for parcel in parcels:
+                self._tell(parcel, Returned())
+        else:
+            self._waiting.extendleft(reversed(parcels))
+
+    def _tell(self, parcel: Parcel[K], outcome: Outcome[K]) -> None:
+        self._in_hand -= 1
+        self._seconds = self._seconds - parcel.seconds if self._in_hand else 0.0
+        self._inbox.put((parcel.ticket, outcome))
 
     def _fail(self, ticket: Ticket[K], problem: Problem) -> None:
         self._inbox.put((ticket, Failed(problem)))
@@ -211,7 +315,11 @@ def _end_all(workers: list[Worker[K]], pid: int, grace: Grace) -> None:
             workers.pop().close()
 
 
-def _outcome(message: bytes) -> Outcome[K]:
+def _seconds_of(worker: Worker[K]) -> float:
+    return worker.seconds
+
+
+def _outcome(message: bytes | memoryview) -> Outcome[K]:
     try:
         return cast("Outcome[K]", load(message))
     except Exception as error:  # noqa: BLE001  # the user's classes take part

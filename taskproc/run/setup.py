@@ -113,7 +113,7 @@ def add_scripts(scripts: Mapping[str, str]) -> None:
         sys.meta_path.insert(0, _ScriptFinder())
 
 
-def load(content: bytes) -> object:
+def load(content: bytes | memoryview) -> object:
     """Unpickle what came from the other side; its `__main__` and ours are found by what they are really called."""
     return _Unpickler(io.BytesIO(content)).load()
 

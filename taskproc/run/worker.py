@@ -1,7 +1,8 @@
 """`python -m taskproc.run.worker`: the far end of a resident worker; runs one job after another until nobody asks.
 
-Messages go both ways over one socket, each with its length before it. Before a job is touched its number is written
-into a file that the other side reads only after a death: that names the job, and costs no message.
+Messages go both ways over one socket, each with its length before it. Several jobs may have come before one is begun.
+Before a job is touched its number is written into a file that the other side reads: after a death that names the job,
+and what has not begun may be called back; both cost no message.
 
 Between jobs the working directory, the environment, the signal handlers, the timer and the limits are put back. Where
 that cannot be done, or a job leaves children running, the worker ends after its answer, and another takes its place.
@@ -16,17 +17,36 @@ import pickle
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from taskproc.kernel.model import Failed, Problem
 from taskproc.run.capture import flush_all, own_descriptors
 from taskproc.run.group import own_peak
+from taskproc.run.kinds import Kinds
 from taskproc.run.lifeline import hold_on
 from taskproc.run.problem import problem_of, sentence
 from taskproc.run.setup import Setup, be_far_end, load, set_environ
 from taskproc.run.timeout import on_begin
-from taskproc.run.wire import BEGAN, LEAVING, MARK, READY, receive, send
+from taskproc.run.wire import (
+    ANSWER,
+    BEGAN,
+    BEGUN,
+    BOUND,
+    KIND,
+    LEAVING,
+    MARK,
+    NAMED,
+    OF_KIND,
+    PEAK,
+    READY,
+    REFUSED,
+    SECONDS,
+    UNBOUND,
+    Messages,
+    send,
+)
 
 if sys.platform != "win32":
     import resource
@@ -88,8 +108,13 @@ class Baseline:
 
 def run(message: bytes) -> bytes:
     """The pickled outcome of the pickled job `message`. Whatever the job does, short of ending the process."""
+    return outcome_of(lambda: load(message))
+
+
+def outcome_of(unpack: Callable[[], Any]) -> bytes:
+    """The pickled outcome of the job that `unpack` gives."""
     try:
-        job: Any = load(message)
+        job = unpack()
     except BaseException as error:  # noqa: BLE001  # modules are imported here, which may do anything
         problem = problem_of(error)
         text = f"the job could not be unpickled in its worker process: {problem.text}"
@@ -105,25 +130,66 @@ def run(message: bytes) -> bytes:
         return pickle.dumps(Failed(Problem("result", text)), 5)
 
 
-def serve(channel: socket.socket, marks: int) -> None:
-    """Run the jobs that come in, one at a time, until the other side closes."""
+class Marks:
+    """The file in which it stands which job began, also when nobody is left to say so."""
+
+    def __init__(self, file: int):
+        self._file = file
+        self._number = 0
+
+    def begin(self) -> bool:
+        """The next job begins. False: it was called back.
+
+        First written, then looked: so whoever calls back, writes that, and then sees that a job has not begun, may
+        rely on it that it never will. One that he sees begun may still be refused, and then he is told.
+        """
+        self._number += 1
+        os.pwrite(self._file, MARK.pack(self._number), BEGUN)
+        bound = os.pread(self._file, MARK.size, BOUND)
+        return bound == UNBOUND or self._number <= MARK.unpack(bound)[0]
+
+    @property
+    def number(self) -> bytes:
+        """Of the last job that was to begin."""
+        return MARK.pack(self._number)
+
+
+def serve(channel: socket.socket, messages: Messages, marks: Marks) -> None:
+    """Run the jobs that come in, one after another, until the other side closes."""
     baseline = Baseline()
-    number = 0
-    while (message := receive(channel)) is not None:
-        number += 1
-        os.pwrite(marks, MARK.pack(number), 0)
-        answer = run(message)
+    kinds = Kinds()
+    while (message := messages.next()) is not None:
+        tag, name = message[:1], message[1 : 1 + NAMED]
+        if tag == KIND:
+            kinds.take(name, message[1 + NAMED :])
+            continue
+        if not marks.begin():
+            if not _say(channel, REFUSED + marks.number):
+                return
+            continue
+        begun = time.perf_counter()
+        if tag == OF_KIND:
+            own = message[1 + NAMED :]
+            answer = outcome_of(lambda name=name, own=own: kinds.job(name, own))  # type: ignore[misc]  # bound at once
+        else:
+            answer = run(message[1:])
+        seconds = time.perf_counter() - begun
         del message
         flush_all()
         stays = baseline.restore() and not has_children()
-        try:
-            if not stays:
-                send(channel, LEAVING)
-            send(channel, answer)
-        except BrokenPipeError:
-            return  # nobody waits for it any more
+        if not (stays or _say(channel, LEAVING)) or not _say(channel, ANSWER + SECONDS.pack(seconds) + answer):
+            return
         if not stays:
             return
+
+
+def _say(channel: socket.socket, content: bytes) -> bool:
+    """Send it. False: nobody waits for it any more."""
+    try:
+        send(channel, content)
+    except BrokenPipeError:
+        return False
+    return True
 
 
 def has_children() -> bool:
@@ -139,14 +205,15 @@ def has_children() -> bool:
 def main(arguments: list[str]) -> None:
     """Args: descriptors of the socket, the lifeline and the file of marks; the process id of the parent."""
     socket_number, lifeline, marks, parent = map(int, arguments)
-    os.pwrite(marks, MARK.pack(own_peak()), MARK.size)
+    os.pwrite(marks, MARK.pack(own_peak()), PEAK)
     hold_on(lifeline, parent)
     for number in (socket_number, marks):
         os.set_inheritable(number, False)
     # The main process decides what Ctrl-C means. Not SIG_IGN: the children of a task would inherit that.
     signal.signal(signal.SIGINT, _nothing)
     channel = socket.socket(fileno=socket_number)
-    setup = receive(channel)
+    messages = Messages(channel)
+    setup = messages.next()
     if setup is None:
         return
     there = load(setup)
@@ -160,7 +227,7 @@ def main(arguments: list[str]) -> None:
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 2)
     os.close(silent)
-    serve(channel, marks)
+    serve(channel, messages, Marks(marks))
 
 
 def _nothing(*_: object) -> None:

@@ -29,6 +29,7 @@ from taskproc.kernel.model import (
 )
 from taskproc.kernel.plan import Plan
 from taskproc.run.foreign import ForeignJob
+from taskproc.run.kinds import KindJob
 from taskproc.run.lifeline import Main
 from taskproc.run.prefix import PrefixedJob
 from taskproc.store.base import Place, Version
@@ -38,11 +39,12 @@ from taskproc.store.disk import DiskStore
 from taskproc.store.marks import Mark
 from taskproc.tasks.commands import Command
 from taskproc.tasks.conditions import Conditions
-from taskproc.tasks.job import Stored, TaskJob, pack, pick, slim
+from taskproc.tasks.job import Stored, TaskJob, pick, slim
 from taskproc.tasks.labels import labels_of
 from taskproc.tasks.naming import brief, changed_argument
 from taskproc.tasks.needs import meet, needs, refuse_namesakes
-from taskproc.tasks.origin import Origin, record_origin
+from taskproc.tasks.origin import record_origin
+from taskproc.tasks.packing import Packer
 from taskproc.tasks.reading import store_of
 from taskproc.tasks.settings import left_on
 from taskproc.tasks.slots import Slots
@@ -133,7 +135,7 @@ class GraphWork:
     _claimed: dict[str, DiskAttempt] = field(default_factory=dict)
     _unreadable: dict[str, OSError] = field(default_factory=dict)
     _mark: Mark | None = None
-    _origin: Origin | None = None
+    _packer: Packer | None = None
     _fed: bool = False
     _told: set[tuple[str, str]] = field(default_factory=set)
 
@@ -289,10 +291,8 @@ class GraphWork:
         plain = self._plain_job(key, attempt.number if attempt else 0, slots)
         if attempt is None and self.in_process:
             return plain
-        if self._origin is None:
-            self._origin = record_origin(self.mark.folder)
         try:
-            packed = pack(plain, self._origin)
+            packed = self._packed(plain)
         except TypeError as error:
             if attempt is not None:
                 attempt.fail({"kind": "exception", "error": str(error)})
@@ -305,6 +305,11 @@ class GraphWork:
         stdout, stderr = attempt.log("stdout_caller"), attempt.log("stderr_caller")
         attempt.release()
         return PrefixedJob(command, packed, self.mark.folder, stdout, stderr)
+
+    def _packed(self, job: TaskJob) -> KindJob[str]:
+        if self._packer is None:
+            self._packer = Packer(record_origin(self.mark.folder))
+        return self._packer.pack(job)
 
     def close(self, ticket: Ticket[str], outcome: Outcome[str]) -> Outcome[str]:
         """What was published counts: a task that was committed before its process died is done."""

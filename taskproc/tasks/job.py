@@ -1,7 +1,6 @@
 """One task as a job: claim, run, commit, wherever it is called. Carries its own arguments and the places of its inputs.
 
-A job that travels is packed: the task goes with its attributes, its inputs as instances of their class with their plain
-attributes, one level deep, so the size does not depend on the graph.
+How it travels to another process: packing.py.
 """
 from __future__ import annotations
 
@@ -24,16 +23,12 @@ from taskproc.run.timeout import begin
 from taskproc.store.base import Facts, Place, Version
 from taskproc.store.cache import Cache, in_force
 from taskproc.store.claims import DiskAttempt
-from taskproc.store.codec import dumps, loads
 from taskproc.store.contents import signs_of
 from taskproc.store.disk import DiskStore
 from taskproc.store.rules import Rules
 from taskproc.tasks import reading
-from taskproc.tasks.future import Upstream
 from taskproc.tasks.loaded import Loaded, loaded_code
-from taskproc.tasks.naming import Identity, arguments_text
-from taskproc.tasks.needs import attributes, upstreams
-from taskproc.tasks.origin import Origin
+from taskproc.tasks.naming import arguments_text
 from taskproc.tasks.slots import told
 from taskproc.tasks.source import mark_of
 
@@ -44,6 +39,10 @@ class Stored(Done):
 
     version: Version | None = None
     differing: str = ""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As plain values: a dataclass in a pickle costs ten times as much as its fields
+        return _stored, (self.stamp.order, self.stamp.value, self.seconds, plain(self.version), self.differing)
 
 
 @dataclass(frozen=True)
@@ -233,98 +232,28 @@ def pick(
     return (None, answer) if isinstance(answer, Stale) else (seen[answer.record.number], None)
 
 
+def _stored(order: str, value: str, seconds: float, version: Any, differing: str) -> Stored:
+    return Stored(Stamp(order, value), seconds, version and version_of(version), differing)
+
+
+def plain(version: Version | None) -> tuple[Any, ...] | None:
+    """A slim version as plain values, which pickle at a tenth of the cost."""
+    if version is None:
+        return None
+    record = version.record
+    return (
+        tuple(version.place), version.path, record.number, record.nonce, *record.stamp,
+        version.head, version.head_digest, version.size, version.digest, dict(version.about),
+    )  # fmt: skip
+
+
+def version_of(values: tuple[Any, ...]) -> Version:
+    """The version of its plain values."""
+    place, path, number, nonce, order, value, *rest = values
+    return Version(Place(*place), path, Record(number, nonce, Stamp(order, value), "", {}), *rest)
+
+
 def slim(version: Version) -> Version:
     """A version without what only a judge needs: what it was made from may be ten thousand stamps."""
     record = version.record
     return replace(version, record=Record(record.number, record.nonce, record.stamp, "", {}))
-
-
-@dataclass(frozen=True)
-class PackedJob:
-    """A job as bytes that plain pickle carries anywhere; unpacked where it runs."""
-
-    content: bytes
-    origin: Origin
-    timeout: float | None = None
-
-    def __call__(self) -> Outcome[str]:
-        """Unpack and run it."""
-        try:
-            self.origin.adopt()
-            job = loads(self.content)
-        except Exception as error:  # noqa: BLE001  # whatever the user's classes raise when unpickled
-            problem = problem_of(error)
-            return Failed(replace(problem, text=f"the task cannot be set up in this process: {problem.text}"))
-        assert isinstance(job, TaskJob), "only jobs are packed [this is a bug]"
-        return job()
-
-
-def pack(job: TaskJob, origin: Origin) -> PackedJob:
-    """`job` made ready to travel. Raises TypeError that names the attribute which cannot be pickled."""
-    slimmed = replace(job, inputs={key: slim(version) for key, version in job.inputs.items()})
-    try:
-        return PackedJob(dumps(slimmed, reduce=_reducer(slimmed, _is_free)), origin, job.timeout)
-    except Exception as error:  # whatever the user's classes raise when pickled
-        try:
-            return PackedJob(dumps(slimmed, reduce=_reducer(slimmed, _travels)), origin, job.timeout)
-        except Exception:  # noqa: BLE001  # whatever the user's classes raise when pickled
-            pass  # it was not only an attribute of an input, which the task itself may do without
-        raise TypeError(_culprit(slimmed) or f"it cannot be sent to a worker: {error}") from error
-
-
-def _culprit(job: TaskJob) -> str | None:
-    for name, value in attributes(job.task):
-        try:
-            dumps(value, reduce=_reducer(job, _travels))
-        except Exception as error:  # noqa: BLE001  # whatever the user's classes raise when pickled
-            kind = type(value).__name__
-            return (
-                f"attribute {name!r} ({kind}) cannot be sent to a worker: {type(error).__name__}: {error}. "
-                "Make it inside run_task, or run in threads"
-            )
-    return None
-
-
-def _is_free(value: object) -> bool:
-    """Whether an attribute of an input holds no other task."""
-    return not isinstance(value, Upstream) and not upstreams(value)
-
-
-def _travels(value: object) -> bool:
-    if not _is_free(value):
-        return False
-    try:
-        dumps(value)
-    except Exception:  # noqa: BLE001  # whatever the user's classes raise when pickled
-        return False
-    return True
-
-
-def _reducer(job: TaskJob, carries: Callable[[object], bool]) -> Callable[[object], object]:
-    """How tasks are pickled within `job`: itself as it is, others as inputs."""
-
-    def reduce(thing: Any) -> object:
-        identity = vars(thing).get("_taskproc") if isinstance(thing, Upstream) and hasattr(thing, "__dict__") else None
-        if identity is None:
-            return NotImplemented
-        if thing is job.task:
-            kept = Identity(None, identity.place, identity.arguments)
-            state = dict(attributes(thing))
-        else:
-            arguments = {name: value for name, value in identity.arguments.items() if carries(value)}
-            kept = Identity(None, identity.place, arguments, job.inputs.get(identity.place.key))
-            state = {name: value for name, value in attributes(thing) if carries(value)}
-        return _blank, (type(thing),), (kept, state), None, None, _fill
-
-    return reduce
-
-
-def _blank(cls: type) -> object:
-    return object.__new__(cls)
-
-
-def _fill(task: object, state: tuple[Identity, dict[str, object]]) -> None:
-    identity, values = state
-    vars(task)["_taskproc"] = identity
-    for name, value in values.items():
-        object.__setattr__(task, name, value)

@@ -142,7 +142,8 @@ class _Run:
         grace: Grace,
     ):
         places = {_WORKERS: runner.ordinary.capacity(), _COMMANDS: runner.prefixed.capacity()}
-        self._plan: Plan[str] = Plan(Limits({**limits.slots(), **places}))
+        self._limits = Limits({**limits.slots(), **places})
+        self._plan: Plan[str] = Plan(self._limits)
         work.labels = lambda key: (
             *labels_of(type(work.graph.tasks[key])),
             _COMMANDS if key in work.commands else _WORKERS,
@@ -187,9 +188,12 @@ class _Run:
         raise AssertionError("the last attempt neither returned nor raised [this is a bug]")
 
     def _drive(self) -> None:
-        check = self._interrupts.signals.check
-        for event in drive(self._plan, self._work, self._runner, stop_on_failure=self._stops, check=check):
+        for event in drive(self._plan, self._work, self._runner, stop_on_failure=self._stops, check=self._check):
             self._note(event)
+
+    def _check(self) -> None:
+        self._interrupts.signals.check()
+        self._limits.resize(_WORKERS, self._runner.ordinary.capacity())
 
     def _settle(self) -> None:
         for event in settle_some(self._plan, self._work, self._runner, time.monotonic):

@@ -53,6 +53,23 @@ def test_release_is_all_or_none():
     assert limits.used("disk") == 1
 
 
+def test_a_limit_may_change():
+    """Both ways; what is taken stays taken, and is no more than there is."""
+    limits = Limits({"gpu": 1, "disk": 1})
+    limits.take(("gpu", "disk"))
+
+    limits.resize("gpu", 3)
+    assert (limits.free(("gpu",)), limits.free(("disk",))) == (True, False)
+    limits.take(("gpu",))
+    limits.resize("gpu", 1)
+
+    assert (limits.slots(), limits.free(("gpu",))) == ({"gpu": 2, "disk": 1}, False)
+    limits.release(("gpu",))
+    assert limits.free(("gpu",))
+    limits.resize("gpu", 1)
+    assert not limits.free(("gpu",))
+
+
 def test_a_label_named_twice_takes_one_slot():
     """Labels are a set: naming one twice does not count twice, neither when taken nor when released."""
     limits = Limits({"gpu": 2})

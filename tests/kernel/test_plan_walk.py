@@ -110,7 +110,7 @@ MUTANTS = {
     "to take slots": ("plan", "        self._limits.take(entry.labels)\n", ""),
     "to look at the limits": ("limits", "            if self._limits.free(labels):\n", "            if True:\n"),
     "that a slot may be the last": ("limits", "if used[label] == slots[label]:", "if used[label] > slots[label]:"),
-    "that a full label is free again": ("limits", "            self._full.discard(label)\n", ""),
+    "that a full label is free again": ("limits", "-= 1\n            self._full.discard(label)\n", "-= 1\n"),
     "who came first": ("limits", "if best is None or turn < best_turn:", "if best is None or turn > best_turn:"),
     "to put first what is given back": ("plan", "self._become_ready(entry, first=True)", "self._become_ready(entry)"),
     "to put first within the bucket": ("limits", "            bucket.move_to_end(key, last=False)\n", ""),

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import select
 import signal
@@ -16,6 +17,7 @@ from typing import Any
 
 from taskproc.kernel.model import Done, Failed, Outcome, Stamp, Ticket
 from taskproc.run.base import Runner
+from taskproc.run.kinds import Kind, KindJob
 from taskproc.run.timeout import begin
 
 LIMIT = 60.0  # seconds after which a test has hung
@@ -47,6 +49,19 @@ class Timed(Call):
 
 def call(function: Callable[..., Any], *arguments: Any) -> Call:
     return Call(function, arguments)
+
+
+@dataclass(frozen=True)
+class Does:
+    """A kind: what all its jobs call, each with what it unpickles."""
+
+    function: Callable[..., Any]
+
+    def __call__(self, own: bytes) -> Outcome[str]:
+        return call(self.function, *pickle.loads(own))()
+
+    def job(self, *arguments: Any) -> KindJob[str]:
+        return KindJob(Kind(pickle.dumps(self)), pickle.dumps(arguments))
 
 
 class Unloadable:
@@ -87,6 +102,15 @@ def leave(code: int) -> None:
 
 def exit_at_once(code: int) -> None:
     os._exit(code)
+
+
+def note_and_perhaps_exit(path: str, number: int, last: int) -> int:
+    """Leave the number; end the process with the last one."""
+    with open(path, "a") as file:
+        file.write(f"{number} ")
+    if number == last:
+        os._exit(3)
+    return number
 
 
 def append_and_exit(path: str) -> None:

@@ -226,3 +226,16 @@ def test_a_signal_handler_may_ring(inbox: Inbox[int]) -> None:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def test_a_rest_comes_before_a_sleep_and_once(inbox: Inbox[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes meanwhile is told at one go; who finds an item does not rest."""
+    rests: list[float] = []
+    monkeypatch.setattr(time, "sleep", lambda seconds: (rests.append(seconds), inbox.put(2), inbox.put(3)))
+    inbox.rest(0.5)
+    inbox.put(1)
+    assert ([1], []) == (inbox.wait(None), rests)
+
+    assert ([2, 3], [0.5]) == (inbox.wait(None), rests)
+    inbox.call_at(0.0, lambda: inbox.put(4))
+    assert ([4], [0.5]) == (inbox.wait(None), rests)

@@ -165,7 +165,7 @@ def test_a_worker_that_was_killed_while_idle_is_nobodys_fault(runner: ResidentRu
 
 QUITTER = """#!{python}
 import socket, sys
-socket.socket(fileno=int(sys.argv[-4])).sendall(bytes([5, 0, 0, 0, 0, 0, 0, 0]) + b"ready")
+socket.socket(fileno=int(sys.argv[-4])).sendall(bytes([1, 0, 0, 0, 0, 0, 0, 0]) + b"r")
 open({tries!r}, "a").write("x")
 """
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from jobs import Unloadable, Unsendable, boom, call, change_process, leave, look_at_process, problem, same, value
 
-from taskproc.run.wire import receive, send
+from taskproc.run.wire import Messages, send
 from taskproc.run.worker import Baseline, run
 
 
@@ -32,7 +32,7 @@ def test_a_message_comes_whole(channel: tuple[socket.socket, socket.socket], siz
     thread = threading.Thread(target=send, args=(here, content))
     thread.start()
 
-    assert content == receive(there)
+    assert content == Messages(there).next()
     thread.join()
 
 
@@ -43,7 +43,9 @@ def test_the_end_is_no_message(channel: tuple[socket.socket, socket.socket], par
     here.sendall(part)
     here.close()
 
-    assert receive(there) is None
+    messages = Messages(there)
+
+    assert (None, True) == (messages.next(), messages.closed)
 
 
 def test_a_job_is_run_and_its_outcome_pickled() -> None:

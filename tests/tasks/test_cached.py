@@ -11,13 +11,14 @@ import pytest
 from taskproc.errors import BuildError, CycleError
 from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, Lost, Problem, Returned, Stale, Stamp, Ticket
 from taskproc.kernel.plan import Plan
+from taskproc.run.kinds import KindJob
 from taskproc.run.pool import LocalExecutor
 from taskproc.run.prefix import PrefixedJob
 from taskproc.source.fingerprint import Fingerprint
 from taskproc.store.cache import Cache
 from taskproc.tasks.cached import GraphWork, graph_of
 from taskproc.tasks.commands import Command
-from taskproc.tasks.job import PackedJob, Stored, TaskJob
+from taskproc.tasks.job import Stored, TaskJob
 from taskproc.tasks.task import Task
 
 
@@ -237,7 +238,7 @@ def test_a_run_is_registered_when_something_is_to_run(begin: Begin, cache: Cache
 
 def test_a_job_travels_only_where_it_must(begin: Begin) -> None:
     """In this process it is the job itself, elsewhere it is packed."""
-    for in_process, kind in ((True, TaskJob), (False, PackedJob)):
+    for in_process, kind in ((True, TaskJob), (False, KindJob)):
         work = begin(Leaf(in_process), in_process=in_process)
         assert work.claim(Ticket(work.graph.root, 1)) is None
         assert type(work.job(Ticket(work.graph.root, 1))) is kind

@@ -11,14 +11,20 @@ import pytest
 from attempts import Acts, Leaf, Tens, job_of, version_of
 
 from taskproc.kernel.model import Failed
+from taskproc.run.kinds import KindJob
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
 from taskproc.tasks.future import FutureList
-from taskproc.tasks.job import PackedJob, Stored, pack
+from taskproc.tasks.job import Stored, TaskJob
 from taskproc.tasks.origin import Origin
+from taskproc.tasks.packing import Packer
 from taskproc.tasks.task import Task
 
 HERE = Origin("", "", os.getpid(), {})
+
+
+def pack(job: TaskJob, origin: Origin) -> KindJob[str]:
+    return Packer(origin).pack(job)
 
 
 def sent(task: Any, does: Callable[[Any], Any], **changes: Any) -> Any:
@@ -53,10 +59,10 @@ def test_an_input_arrives_as_what_it_is(cache: Cache) -> None:
 def test_what_an_input_needed_does_not_travel(cache: Cache) -> None:
     """One level deep: the job does not grow with the graph, and the error says why an attribute is missing."""
     graph: Any = Tens(Leaf(1))
-    small = len(pack(job_of(Acts(graph)), HERE).content)
+    small = len(pack(job_of(Acts(graph)), HERE).own)
     for _ in range(20):
         graph = Tens(graph)
-    large = len(pack(job_of(Acts(graph)), HERE).content)
+    large = len(pack(job_of(Acts(graph)), HERE).own)
 
     with pytest.raises(AttributeError, match="no attribute 'up' here: inputs come to a worker with their plain"):
         raise pack(job_of(Acts(graph), lambda self: self.ups[0].up), HERE)().problem.error  # type: ignore[union-attr]
@@ -148,9 +154,9 @@ def test_a_task_runs_others_far_from_its_graph(cache: Cache) -> None:
     assert (again, stats["stats"]) == (100, {})
 
 
-def test_a_job_that_cannot_be_unpacked_is_a_failure() -> None:
+def test_a_job_that_cannot_be_unpacked_is_a_failure(cache: Cache) -> None:
     """The text says where it went wrong."""
-    outcome = PackedJob(b"no pickle", HERE)()
+    outcome = KindJob(pack(job_of(Leaf(1)), HERE).kind, b"no pickle")()
 
     assert isinstance(outcome, Failed)
     assert outcome.problem.text.startswith("the task cannot be set up in this process: ")

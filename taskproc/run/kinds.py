@@ -1,0 +1,79 @@
+"""Jobs that have much in common: that is sent once to each process, a job is only what is its own.
+
+A kind is a pickled callable; a job of that kind is some bytes to call it with. Ten thousand tasks of a class then send
+their class once to each worker, not ten thousand times.
+"""
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic
+
+from taskproc.kernel.model import K, Outcome
+from taskproc.run.setup import load
+from taskproc.run.wire import NAMED
+
+_KEPT = 64  # kinds that a process of somebody else's keeps, which may see many runs
+
+
+class Kind:
+    """What jobs have in common: the pickle of a callable that makes an outcome from the bytes of one of them.
+
+    Attributes:
+        name: a digest of the content.
+    """
+
+    __slots__ = ("content", "name")
+
+    def __init__(self, content: bytes):
+        self.content = content
+        self.name = hashlib.blake2b(content, digest_size=NAMED).digest()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Kind, (self.content,)
+
+
+@dataclass(frozen=True, slots=True)
+class KindJob(Generic[K]):
+    """One job of a kind; runs anywhere, and pickles with plain `pickle`.
+
+    Attributes:
+        own: what the kind is called with.
+        timeout: how many seconds it may run; see run/timeout.py.
+    """
+
+    kind: Kind
+    own: bytes
+    timeout: float | None = None
+
+    def __call__(self) -> Outcome[K]:
+        """Run it; raises what unpickling its kind raises."""
+        outcome: Outcome[K] = _loaded(self.kind.content)(self.own)
+        return outcome
+
+
+@functools.lru_cache(_KEPT)
+def _loaded(content: bytes) -> Callable[[bytes], Any]:
+    kind: Any = load(content)
+    return kind  # type: ignore[no-any-return]  # only kinds are sent
+
+
+class Kinds:
+    """The kinds that a worker has been sent."""
+
+    def __init__(self) -> None:
+        self._contents: dict[bytes, bytes] = {}
+        self._loaded: dict[bytes, Callable[[bytes], Any]] = {}
+
+    def take(self, name: bytes, content: bytes) -> None:
+        """Remember it. It is unpickled by the first job that needs it, whose failure it is if that fails."""
+        self._contents[name] = content
+
+    def job(self, name: bytes, own: bytes) -> Callable[[], Any]:
+        """The job of the kind `name`. Raises what unpickling it raises."""
+        if name not in self._loaded:
+            kind: Any = load(self._contents[name])
+            self._loaded[name] = kind
+        return functools.partial(self._loaded[name], own)
