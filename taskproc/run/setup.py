@@ -19,6 +19,7 @@ from types import ModuleType
 
 from taskproc.modules import main_name
 
+_OURS = f"{__name__.partition('.')[0]}."
 MAIN_NAMES = frozenset({"__main__", "__mp_main__"})  # the second is what multiprocessing calls the first in a child
 PACKAGE_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -161,6 +162,9 @@ class _ScriptFinder(importlib.abc.MetaPathFinder):
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> object:
+        if module.startswith(_OURS):  # most of what is sent, and never run as a script
+            ours: object = super().find_class(module, name)
+            return ours
         if module in MAIN_NAMES:
             module = _main_there
         if module == main_name():
