@@ -1,5 +1,8 @@
 """What a job prints goes to its own two files, while it runs, also beside other jobs in other threads.
 
+A job that prints nothing costs no file: a file is opened by the first line, and a process of many jobs has spools (see
+spool.py).
+
 Python code is told apart by its context: `sys.stdout` and `sys.stderr` are switches that write to the files of the job
 that runs here. Not contextlib.redirect_stdout: it swaps sys.stdout for all threads. In a process of its own the
 descriptors 1 and 2 are moved as well, so that C code and child processes are caught; there is one pair of these in a
@@ -14,67 +17,193 @@ import io
 import os
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-_streams: ContextVar[tuple[TextIO, TextIO] | None] = ContextVar("taskproc_streams", default=None)
-_owner = 0  # the process whose descriptors are ours to move
-_descriptors = threading.Lock()
+from taskproc.run.spool import Spools
 
 
-def own_descriptors() -> None:
+def own_descriptors(*, for_many: bool = False) -> None:
     """Say that descriptors 1 and 2 of this process belong to the job that runs in it. Its forks are not meant.
 
     The process's own streams write line by line from now on: to these print the threads that a job starts.
+
+    Args:
+        for_many: whether it runs one job after another, so that spools are worth their while.
     """
-    global _owner  # a fact of the process
-    _owner = os.getpid()
+    _descriptors.owner, _descriptors.for_many = os.getpid(), for_many
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
-@contextmanager
-def captured(stdout: Path, stderr: Path, *, main_pid: int | None = None) -> Iterator[None]:
+def captured(
+    stdout: str | Path,
+    stderr: str | Path,
+    *,
+    main_pid: int | None = None,
+    spools: str | None = None,
+    folder: int | None = None,
+) -> AbstractContextManager[None]:
     """Within the block what is printed is appended to the two files, line by line, as UTF-8 with backslash escapes.
 
-    A file is made when it is first needed: by the first line, or at once where the descriptors are moved.
+    A file is made when it is first needed: by the first line, or at once where descriptors are moved without spools.
 
     Args:
         main_pid: the process id of the user's main process, for a job that may run in a process of somebody else's
             executor: anywhere but in the main process the descriptors may be moved.
+        spools: a folder of the run, for the spools of a process that runs many jobs.
+        folder: descriptor of the folder that the two files lie in; see Spools.begin.
     """
-    streams = _open(stdout), _open(stderr)
-    token = _streams.set(streams)
-    elsewhere = _owner == os.getpid() or main_pid not in {None, os.getpid()}
-    moving = elsewhere and _descriptors.acquire(blocking=False)
-    try:
-        with _switches.active(), _moved(*streams) if moving else nullcontext():
-            yield
-    finally:
-        if moving:
-            _descriptors.release()
-        _streams.reset(token)
-        for stream in streams:
+    return _Capture((_absolute(stdout), _absolute(stderr)), main_pid, spools, folder)
+
+
+def expose() -> None:
+    """Put what the job that asks has printed under the names of its logs, where that is still to be done."""
+    job = _job.get()
+    if job is not None and job.spools is not None:
+        for index in (0, 1):
+            job.spools.give(index)
+
+
+class _Capture(AbstractContextManager[None]):
+    """One job's; see captured. Not a generator, which would cost more than a job that prints nothing may."""
+
+    def __init__(self, logs: tuple[str, str], main_pid: int | None, spools_in: str | None, folder: int | None):
+        self._logs, self._folder = logs, folder
+        self._main_pid, self._spools_in = main_pid, spools_in
+        self._streams: dict[int, TextIO] = {}
+        self._moving = False
+        self._moved: _Moved | None = None
+        self.spools: Spools | None = None
+
+    def __enter__(self) -> None:
+        self._before = _job.set(self)
+        _switches.enter()
+        try:
+            if _descriptors.take(self._main_pid):
+                self._moving = True
+                self._move()
+        except BaseException:
+            self._leave()
+            raise
+
+    def _move(self) -> None:
+        spools = _descriptors.spools(self._spools_in)
+        try:
+            if spools is not None:
+                spools.begin(*self._logs, self._folder)
+                self.spools = spools
+                return
+        except OSError:
+            _descriptors.drop()  # somebody has closed what is not his own
+        self._moved = _Moved(self.stream(0), self.stream(1))
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if self._moving:
+                self.flush()
+                flush_all()
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        for stream in self._streams.values():
             _calmly(stream.close)
+        if self.spools is not None:
+            try:
+                self.spools.end()
+            except OSError:
+                _descriptors.drop()  # the folder of the run is gone, or the job has closed what is not its own
+        elif self._moved is not None:
+            self._moved.put_back()
+        _switches.leave()
+        if self._moving:
+            _descriptors.release()
+        _job.reset(self._before)
+
+    def stream(self, index: int) -> TextIO:
+        """Where stdout (0) or stderr (1) of the job goes; made when it is first asked for."""
+        stream = self._streams.get(index)
+        return self._streams.setdefault(index, self._open(index)) if stream is None else stream
+
+    def flush(self) -> None:
+        """What is in the streams, if there are any."""
+        for stream in list(self._streams.values()):
+            _calmly(stream.flush)
+
+    def _open(self, index: int) -> TextIO:
+        if self.spools is not None:
+            raw = _Late(functools.partial(self.spools.give, index), owned=False)
+        else:
+            raw = _Late(functools.partial(os.open, self._logs[index], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666))
+        buffered = io.BufferedWriter(raw)
+        return io.TextIOWrapper(buffered, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+
+
+_job: ContextVar[_Capture | None] = ContextVar("taskproc_job", default=None)
+
+
+class _Descriptors:
+    """Descriptors 1 and 2 of this process: whose they are, and the one job that has them now."""
+
+    def __init__(self) -> None:
+        self.owner = 0  # the process in which they are ours to move
+        self.for_many = False
+        self._lock = threading.Lock()
+        self._spools: Spools | None = None
+
+    def take(self, main_pid: int | None) -> bool:
+        """Whether a job of that main process may have them; see captured."""
+        pid = os.getpid()
+        return (self.owner == pid or main_pid not in {None, pid}) and self._lock.acquire(blocking=False)
+
+    def release(self) -> None:
+        """They are free for the next job."""
+        self._lock.release()
+
+    def spools(self, folder: str | None) -> Spools | None:
+        """The spools in that folder; None if there shall be none here, or can be none."""
+        if folder is None or not self.for_many or self.owner != os.getpid():
+            return None
+        if self._spools is None or self._spools.folder != folder:
+            self.drop()
+            _fill_gaps()
+            flush_all()
+            try:
+                self._spools = Spools(folder)
+            except OSError:
+                pass  # no room, or no folder: each file is opened for itself, or the job is told so
+        return self._spools
+
+    def drop(self) -> None:
+        """Have no spools until the next job."""
+        spools, self._spools = self._spools, None
+        if spools is not None:
+            _calmly(spools.close)
+
+
+_descriptors = _Descriptors()
 
 
 class _Late(io.RawIOBase):
-    """A file to append to, opened by the first byte, or by who asks for its descriptor."""
+    """A file to append to, opened by the first byte, or by who asks for its descriptor. `owned`: closed with this."""
 
-    def __init__(self, path: Path):
-        self._path = os.path.abspath(path)  # the job may change the folder before it prints
+    def __init__(self, opener: Callable[[], int], *, owned: bool = True):
+        self._opener, self._owned = opener, owned
         self._descriptor: int | None = None
 
     def writable(self) -> bool:
         return True
 
     def fileno(self) -> int:
+        if self.closed:
+            raise ValueError("I/O operation on closed file")  # what it would open now may be another job's
         if self._descriptor is None:
-            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+            self._descriptor = self._opener()
         return self._descriptor
 
     def write(self, content: Any) -> int:
@@ -83,7 +212,7 @@ class _Late(io.RawIOBase):
     def close(self) -> None:
         super().close()
         descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
+        if descriptor is not None and self._owned:
             os.close(descriptor)
 
 
@@ -94,9 +223,14 @@ class _Switch:
         self._index = index
         self.otherwise = otherwise
 
+    def flush(self) -> None:
+        """Not by __getattr__: what was never written to is not to be made for this."""
+        job = _job.get()
+        (self.otherwise if job is None else job).flush()
+
     def __getattr__(self, name: str) -> Any:
-        streams = _streams.get()
-        return getattr(self.otherwise if streams is None else streams[self._index], name)
+        job = _job.get()
+        return getattr(self.otherwise if job is None else job.stream(self._index), name)
 
 
 class _Switches:
@@ -107,19 +241,19 @@ class _Switches:
         self._count = 0
         self._both: list[_Switch] = []
 
-    @contextmanager
-    def active(self) -> Iterator[None]:
+    def enter(self) -> None:
+        """Something more is captured."""
         with self._lock:
             if not self._count:
                 self._both = [_Switch(0, sys.stdout), _Switch(1, sys.stderr)]
             self._count += 1
             self._put()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._count -= 1
-                self._put()
+
+    def leave(self) -> None:
+        """Something less."""
+        with self._lock:
+            self._count -= 1
+            self._put()
 
     def _put(self) -> None:
         """Whatever stands there now: a job that swapped sys.stdout and forgot it must not hurt the next."""
@@ -136,21 +270,23 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_switches.forked)
 
 
-@contextmanager
-def _moved(stdout: TextIO, stderr: TextIO) -> Iterator[None]:
-    """Descriptors 1 and 2 lead to these two files."""
-    _fill_gaps()
-    flush_all()
-    kept = [os.dup(1), os.dup(2)]
-    try:
-        os.dup2(stdout.fileno(), 1)
-        os.dup2(stderr.fileno(), 2)
-        yield
-    finally:
-        for stream in (stdout, stderr):
-            _calmly(stream.flush)
+class _Moved:
+    """Descriptors 1 and 2 lead to the files of these two streams, until `put_back`."""
+
+    def __init__(self, stdout: TextIO, stderr: TextIO):
+        _fill_gaps()
         flush_all()
-        for number, copy in enumerate(kept, start=1):
+        self._kept = [os.dup(1), os.dup(2)]
+        try:
+            os.dup2(stdout.fileno(), 1)
+            os.dup2(stderr.fileno(), 2)
+        except BaseException:
+            self.put_back()
+            raise
+
+    def put_back(self) -> None:
+        """Lead them where they led before."""
+        for number, copy in enumerate(self._kept, start=1):
             os.dup2(copy, number)
             os.close(copy)
 
@@ -172,9 +308,9 @@ def _c_library() -> Any:
     return ctypes.CDLL(None)
 
 
-def _open(path: Path) -> TextIO:
-    buffered = io.BufferedWriter(_Late(path))
-    return io.TextIOWrapper(buffered, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+def _absolute(path: str | Path) -> str:
+    """The job may change the folder before it prints."""
+    return os.fspath(path) if os.path.isabs(path) else os.path.abspath(path)
 
 
 def _fill_gaps() -> None:

@@ -102,6 +102,16 @@ def signal_group(process: subprocess.Popen[bytes], number: int) -> None:
         pass  # macOS says "not permitted" of a group of zombies
 
 
+def has_children() -> bool:
+    """Whether a child of this process runs. Those that have ended, and nobody waited for, are waited for."""
+    try:
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
+    except ChildProcessError:
+        return False
+    return True
+
+
 def end_own_group() -> None:
     """Kill this process; with all its children, if it leads a group."""
     if os.getpgrp() == os.getpid():

@@ -23,7 +23,7 @@ from typing import Any
 
 from taskproc.kernel.model import Failed, Problem
 from taskproc.run.capture import flush_all, own_descriptors
-from taskproc.run.group import own_peak
+from taskproc.run.group import has_children, own_peak
 from taskproc.run.kinds import Kinds
 from taskproc.run.lifeline import hold_on
 from taskproc.run.problem import problem_of, sentence
@@ -192,16 +192,6 @@ def _say(channel: socket.socket, content: bytes) -> bool:
     return True
 
 
-def has_children() -> bool:
-    """Whether a child of this process runs. Those that have ended, and nobody waited for, are waited for."""
-    try:
-        while os.waitpid(-1, os.WNOHANG) != (0, 0):
-            pass
-    except ChildProcessError:
-        return False
-    return True
-
-
 def main(arguments: list[str]) -> None:
     """Args: descriptors of the socket, the lifeline and the file of marks; the process id of the parent."""
     socket_number, lifeline, marks, parent = map(int, arguments)
@@ -220,7 +210,7 @@ def main(arguments: list[str]) -> None:
     if not isinstance(there, Setup):
         raise AssertionError(f"the first message is {there!r} [this is a bug]")
     there.apply()
-    own_descriptors()
+    own_descriptors(for_many=True)
     faulthandler.enable(2)  # a crash in C code then tells its place in the log of the job
     on_begin(lambda seconds: send(channel, BEGAN))
     send(channel, READY)

@@ -11,7 +11,7 @@ import errno
 import hashlib
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -55,6 +55,16 @@ class DiskAttempt:
     def log(self, stream: str) -> Path:
         """Where this attempt's stdout, stderr, stdout_caller or stderr_caller goes. Not made by asking."""
         return Path(self._path, layout.log_file(stream, self.number))
+
+    def logs(self) -> tuple[str, str]:
+        """The paths of its stdout and stderr, and cheaper than by `log`."""
+        start = self._path + os.sep
+        return start + layout.log_file("stdout", self.number), start + layout.log_file("stderr", self.number)
+
+    @property
+    def folder(self) -> int | None:
+        """A descriptor of the folder that they lie in, where the system has such; open as long as the attempt."""
+        return self._folder if isinstance(self._folder, int) else None
 
     def start(self, names: list[str]) -> None:
         """Put aside what was written into the data directory before the run; `names` is the folder's listing."""
@@ -334,14 +344,20 @@ def _reopen(store: CacheFolder, place: Place, number: int) -> DiskAttempt | None
     return attempt
 
 
-def bury(store: CacheFolder, place: Place, why: Mapping[str, object]) -> None:
-    """Turn the claim that a dead worker of this run left into a failed attempt, so that people can read why."""
+def bury(
+    store: CacheFolder, place: Place, why: Mapping[str, object], last: Callable[[DiskAttempt], object]
+) -> None:
+    """Turn the claim that a dead worker of this run left into a failed attempt, so that people can read why.
+
+    `last` is called with the attempt before.
+    """
     try:
         names = store.files.listdir(layout.place_path(store.root, place))
     except OSError:
         return
     for number in layout.numbers(names)["claim"]:
         if (attempt := _reopen(store, place, number)) is not None:
+            last(attempt)
             attempt.fail(why)
 
 

@@ -89,9 +89,14 @@ class DiskStore(CacheFolder):
         """An attempt of this run that was claimed in another process; None if it was taken over or cleared."""
         return claims.resume(self, place, number)
 
-    def bury(self, place: Place, why: Mapping[str, object]) -> None:
-        """Mark as failed what a dead worker of this run left claimed at `place`."""
-        claims.bury(self, place, why)
+    def bury(
+        self,
+        place: Place,
+        why: Mapping[str, object],
+        last: Callable[[claims.DiskAttempt], object] = lambda attempt: None,
+    ) -> None:
+        """Mark as failed what a dead worker of this run left claimed at `place`, after `last` of it."""
+        claims.bury(self, place, why, last)
 
     def directory(self, place: Place) -> Path:
         """The data directory of the newest version or, before there is one, of the attempt that runs or will run.

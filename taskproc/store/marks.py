@@ -40,7 +40,7 @@ class Mark:
     def __init__(self, root: str, *, shared: bool = False):
         self.token = uuid.uuid4().hex
         self.path = os.path.join(root, "run", self.token)
-        self.folder = Path(f"{self.path}.d")
+        self.folder = Path(folder_of(root, self.token))
         self._count = 0
         try:
             self.folder.parent.mkdir(0o777 if shared else 0o755, parents=True, exist_ok=True)
@@ -95,6 +95,11 @@ class Mark:
                 os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
             except OSError:
                 pass  # the cache was removed under the run, or a far end still writes: the next clear sweeps it
+
+
+def folder_of(root: str, token: str) -> str:
+    """The folder of the run with that token; see Mark."""
+    return os.path.join(root, "run", f"{token}.d")
 
 
 class Witness:

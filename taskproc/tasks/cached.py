@@ -32,6 +32,7 @@ from taskproc.run.foreign import ForeignJob
 from taskproc.run.kinds import KindJob
 from taskproc.run.lifeline import Main
 from taskproc.run.prefix import PrefixedJob
+from taskproc.run.spool import take_over
 from taskproc.store.base import Place, Version
 from taskproc.store.claims import DiskAttempt
 from taskproc.store.contents import Contents
@@ -354,8 +355,13 @@ class GraphWork:
         """`outcome`, unless its result was published before; else the claim that it left becomes a failure."""
         if isinstance(verdict := self.judge(key), Fresh):
             return Done(verdict.stamp, outcome.seconds if isinstance(outcome, Failed) else 0.0)
-        self.store.bury(self.graph.tasks[key]._taskproc.place, {"kind": problem.kind, "error": problem.text})
+        why = {"kind": problem.kind, "error": problem.text}
+        self.store.bury(self.graph.tasks[key]._taskproc.place, why, self._keep_last_words)
         return outcome
+
+    def _keep_last_words(self, attempt: DiskAttempt) -> None:
+        """What it printed last may lie in the spools of its worker still."""
+        take_over(str(self.mark.folder), *attempt.logs(), attempt.folder)
 
     def end(self) -> None:
         """Unregister the run."""

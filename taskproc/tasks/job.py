@@ -25,6 +25,7 @@ from taskproc.store.cache import Cache, in_force
 from taskproc.store.claims import DiskAttempt
 from taskproc.store.contents import signs_of
 from taskproc.store.disk import DiskStore
+from taskproc.store.marks import folder_of
 from taskproc.store.rules import Rules
 from taskproc.tasks import reading
 from taskproc.tasks.loaded import Loaded, loaded_code
@@ -152,7 +153,9 @@ class TaskJob:
     def _capture(self, attempt: DiskAttempt) -> AbstractContextManager[object]:
         if not self.captures:
             return nullcontext()
-        return captured(attempt.log("stdout"), attempt.log("stderr"), main_pid=self.process)
+        stdout, stderr = attempt.logs()
+        spools = folder_of(self.root, self.token)
+        return captured(stdout, stderr, main_pid=self.process, spools=spools, folder=attempt.folder)
 
     def _lost(self, unread: set[str]) -> set[str]:
         """Keys of inputs that must be made again, if some could not be read: these, and all that are gone with them.

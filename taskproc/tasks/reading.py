@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from taskproc.errors import MissingResult, NoCacheError
+from taskproc.run.capture import expose
 from taskproc.store import layout
 from taskproc.store.base import Version
 from taskproc.store.claims import DiskAttempt
@@ -115,6 +116,7 @@ def log(identity: Identity, stream: str) -> Path:
     """The log of the newest attempt, or of the running one; see Task.task_stdout."""
     job = running_job()
     if job is not None and job.key == identity.place.key:
+        expose()
         return job.attempt.log(stream)
     return store_of(identity).log(identity.place, stream)
 

@@ -1,0 +1,264 @@
+"""Where the output of a resident worker goes: into spools, of which those that are written to become logs.
+
+Descriptors 1 and 2 lead to two files in a folder of the run, opened to append, from job to job. A job that prints
+nothing leaves them empty, and the next one has them. A spool that was written to is renamed to the log of its job, and
+a new one takes its place after the job: descriptors follow a file, those of child processes as well, so nothing is
+copied, lost or reordered. That is done when Python code first writes, when the job has run for a moment (so that what
+a child process prints can be followed), and when it ends. Whose output it is stands in a third file, for whoever finds
+the spools of a worker that has died.
+
+What a job leaves behind goes on printing where it did. So a job that had child processes keeps its spools, written to
+or not. A thread that outlives its job cannot be told from the next job.
+"""
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from taskproc.run.group import has_children
+
+if sys.platform != "win32":
+    import resource
+
+LOOK_EVERY = 0.05  # seconds; a job that runs longer than one to two of these has its logs under their names
+SUFFIXES = (".out", ".err")
+_OWNER = ".job"
+_FLAGS = os.O_WRONLY | os.O_APPEND
+
+
+class Spools:
+    """The two of this process. Raises OSError if the folder takes no files; descriptors 0 to 2 must be open.
+
+    Args:
+        folder: of the run; on the file system of the logs, or else what is printed is copied.
+        sleep: what the thread that looks for long jobs waits with.
+    """
+
+    def __init__(self, folder: str, *, sleep: Callable[[float], None] = time.sleep):
+        self.folder = folder
+        self._pid = os.getpid()
+        stem = os.path.join(folder, f"{self._pid}-{os.urandom(4).hex()}")
+        self._lock = threading.Lock()
+        self._sleep = sleep
+        self._count = 0  # odd while a job runs
+        self._idle = self._closed = False
+        self._awake = threading.Event()
+        self._silent = os.open(os.devnull, os.O_RDWR)
+        self._owner = os.open(stem + _OWNER, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._both = tuple(_Spool(stem + suffix, number) for number, suffix in enumerate(SUFFIXES, start=1))
+        self._children = _children()
+        threading.Thread(target=self._watch, name="taskproc-spools", daemon=True).start()
+
+    def begin(self, stdout: str, stderr: str, folder: int | None = None) -> None:
+        """From now on what is printed belongs to these two logs, with absolute paths.
+
+        Args:
+            folder: descriptor of the folder that they lie in. With it they go where that is moved to.
+        """
+        try:
+            os.pwrite(self._owner, _owner(stdout, stderr), 0)
+        except OSError:
+            pass  # the disk is full: should the worker die in this job, its last words stay where they are
+        for spool, log in zip(self._both, (stdout, stderr)):
+            spool.begin(log, folder)
+        with self._lock:
+            self._count += 1
+            if self._idle:
+                self._idle = False
+                self._awake.set()
+
+    def end(self) -> None:
+        """Back to two empty spools, whatever the job did with the descriptors 0 to 2. Raises OSError if that fails."""
+        with self._lock:
+            self._count += 1
+            os.dup2(self._silent, 0)
+            for spool in self._both:
+                spool.lead()
+            children = has_children() or _children() != self._children
+            for spool in self._both:
+                spool.settle(children)
+            for spool in self._both:
+                spool.renew()
+            if children:
+                self._children = _children()
+
+    def give(self, index: int) -> int:
+        """Put stdout (0) or stderr (1) of the job under the name of its log; a descriptor of it, not to be closed."""
+        spool = self._both[index]
+        if os.getpid() == self._pid:  # a fork leaves it to its parent, whose lock it may have copied as taken
+            with self._lock:
+                spool.give()
+        return spool.descriptor
+
+    def close(self) -> None:
+        """Lead the descriptors nowhere."""
+        with self._lock:
+            self._closed = True
+        self._awake.set()
+        for number in (1, 2):
+            os.dup2(self._silent, number)
+        for descriptor in (self._silent, self._owner, *(spool.descriptor for spool in self._both)):
+            os.close(descriptor)
+
+    def _watch(self) -> None:
+        """Give the spools to a job that is there at two looks; while none is, wait without looking."""
+        while not self._closed:
+            seen = self._count
+            self._sleep(LOOK_EVERY)
+            if not self._look(seen):
+                self._awake.wait()
+                self._awake.clear()
+
+    def _look(self, seen: int) -> bool:
+        """Whether another job has begun or ended since, so that it is worth while to look again."""
+        with self._lock:
+            if seen != self._count or self._closed:
+                return True
+            if seen % 2:
+                for spool in self._both:
+                    spool.give()
+            self._idle = True
+            return False
+
+
+def take_over(spools: str, stdout: str, stderr: str, folder: int | None = None) -> None:
+    """Give the job with these two logs what it printed last, if its worker died; nothing if nothing was left.
+
+    Args:
+        spools: the folder of the run; otherwise as `Spools.begin`.
+    """
+    for owner in Path(spools).glob(f"*{_OWNER}"):
+        if not owner.read_bytes().startswith(_owner(stdout, stderr)):
+            continue
+        for suffix, log in zip(SUFFIXES, (stdout, stderr)):
+            spool = str(owner.with_suffix(suffix))
+            if _size(spool) and not _rename(spool, log, folder):
+                _copy(spool, log, folder)
+                os.unlink(spool)
+
+
+class _Spool:
+    """One of them. It is the log from `give` on, if the file can be renamed; else what is in it is copied at the end.
+
+    Attributes:
+        descriptor: of the file, besides the well known one, which the job may close.
+    """
+
+    def __init__(self, path: str, number: int):
+        self._path, self._number = path, number
+        self._log = ""
+        self._folder: int | None = None
+        self._given = self._tried = False
+        self._is_near = True  # whether a file can be renamed from here to there
+        self.descriptor = _make(path)
+        self.lead()
+
+    def lead(self) -> None:
+        """Lead the well known descriptor here."""
+        os.dup2(self.descriptor, self._number)
+
+    def begin(self, log: str, folder: int | None) -> None:
+        self._log, self._folder = log, folder
+        if os.lseek(self.descriptor, 0, os.SEEK_END):
+            os.ftruncate(self.descriptor, 0)  # printed since the last job ended, so by none
+        # Somebody may follow a log since before its job, or the file can only be made where it is to stay
+        if not self._is_near or os.access(log, os.F_OK):
+            self._open_log()
+
+    def give(self) -> None:
+        if not self._tried:
+            self._tried = True
+            self._given = self._rename()
+
+    def settle(self, anyway: bool) -> None:
+        """What is in it is in the log after this. `anyway`: it is the job's also if nothing is in it."""
+        if anyway or (not self._tried and os.lseek(self.descriptor, 0, os.SEEK_END)):
+            self.give()
+        if self._tried and not self._given:
+            self._keep()
+
+    def renew(self) -> None:
+        """An empty one for the next job."""
+        if self._tried:
+            self._replace(_make(self._path))
+            self._given = self._tried = False
+
+    def _open_log(self) -> None:
+        try:
+            name, at = _at(self._log, self._folder)
+            self._replace(os.open(name, _FLAGS | os.O_CREAT, 0o666, dir_fd=at))
+        except OSError:
+            return  # it is another user's, or not a file: tried again at the end
+        self._given = self._tried = True
+
+    def _rename(self) -> bool:
+        try:
+            return _rename(self._path, self._log, self._folder)
+        except FileNotFoundError:
+            return True  # whoever took us for dead has done it, or the log's folder was removed: nobody reads it
+        except OSError as error:
+            self._is_near = error.errno != errno.EXDEV
+            return False
+
+    def _keep(self) -> None:
+        try:
+            _copy(self._path, self._log, self._folder)
+        except OSError:
+            pass  # the folder was removed, or the disk is full: the job goes on, as it would if nobody read its log
+
+    def _replace(self, descriptor: int) -> None:
+        os.close(self.descriptor)
+        self.descriptor = descriptor
+        self.lead()
+
+
+def _owner(stdout: str, stderr: str) -> bytes:
+    """What stands beside the spools; behind it may stand the rest of an earlier one."""
+    return os.fsencode(f"{stdout}\0{stderr}\0")
+
+
+def _make(path: str) -> int:
+    """A new file, also where an older one has the name: that may be somebody's still, who was left behind."""
+    flags = _FLAGS | os.O_CREAT | os.O_EXCL
+    try:
+        return os.open(path, flags, 0o666)
+    except FileExistsError:
+        os.unlink(path)
+        return os.open(path, flags, 0o666)
+
+
+def _rename(spool: str, log: str, folder: int | None) -> bool:
+    """Make the spool the log. False if that has content, which is not to be lost."""
+    name, at = _at(log, folder)
+    if _size(name, at):
+        return False
+    os.rename(spool, name, dst_dir_fd=at)
+    return True
+
+
+def _copy(spool: str, log: str, folder: int | None) -> None:
+    name, at = _at(log, folder)
+    with open(spool, "rb") as source, open(os.open(name, _FLAGS | os.O_CREAT, 0o666, dir_fd=at), "ab") as target:
+        while part := source.read(1 << 20):
+            target.write(part)
+
+
+def _size(path: str, folder: int | None = None) -> int:
+    try:
+        return os.stat(path, dir_fd=folder).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _at(log: str, folder: int | None) -> tuple[str, int | None]:
+    return (log, None) if folder is None else (os.path.basename(log), folder)
+
+
+def _children() -> object:
+    """Changes with each child process that was waited for, for it used something."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN)
