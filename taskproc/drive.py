@@ -6,7 +6,7 @@ of events, so whoever reads slowly slows the run, and whoever stops reading stop
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from taskproc.kernel.model import (
@@ -68,13 +68,9 @@ def drive(
     failed, lost, elsewhere, returned, and skipped for what lies below a failure; stopped if the run ended early; late
     for an answer whose ticket is not in force any more.
     """
-
-    def stops() -> bool:
-        return stop_on_failure and plan.count("failed") > 0
-
     while True:
         work.feed(plan)
-        if stops():
+        if stop_on_failure and plan.count("failed"):
             if plan.open():
                 yield Event("stopped", None, {"open": plan.open()})
             runner.recall()
@@ -83,13 +79,13 @@ def drive(
                 yield from settle_some(plan, work, runner, clock)
             return
         yield from _judge_all(plan, work, clock, check)
-        yield from _start_all(plan, work, runner, clock, stops, check)
-        if stops():
+        yield from _start_all(plan, work, runner, clock, stop_on_failure, check)
+        if stop_on_failure and plan.count("failed"):
             continue  # a claim failed
         if not plan.open():
             return
         due = plan.next_due()
-        if not plan.running() and due is None:
+        if due is None and not plan.running():
             raise AssertionError(f"stuck with {plan.open()} nodes open and none running [this is a bug]")
         check()
         yield from settle_some(plan, work, runner, clock, None if due is None else max(0.0, due - clock()))
@@ -110,10 +106,10 @@ def _start_all(
     work: Work[K],
     runner: Runner[K],
     clock: Callable[[], float],
-    stops: Callable[[], bool],
+    stop_on_failure: bool,
     check: Callable[[], None],
 ) -> Iterator[Event[K]]:
-    while not stops():
+    while not (stop_on_failure and plan.count("failed")):
         check()
         if (ticket := plan.take()) is None:
             return
@@ -136,11 +132,10 @@ def settle_some(
         yield from _settle(plan, ticket, work.close(ticket, said), clock())
 
 
-def _settle(plan: Plan[K], ticket: Ticket[K], outcome: Outcome[K], now: float) -> Iterator[Event[K]]:
+def _settle(plan: Plan[K], ticket: Ticket[K], outcome: Outcome[K], now: float) -> Sequence[Event[K]]:
     skipped = plan.settle(ticket, outcome, now)
-    yield _ended(ticket.key, outcome, plan.state(ticket.key))
-    for key in skipped:
-        yield Event("skipped", key, {"because": ticket.key})
+    ended = _ended(ticket.key, outcome, plan.state(ticket.key))
+    return [ended, *(Event("skipped", key, {"because": ticket.key}) for key in skipped)] if skipped else (ended,)
 
 
 def _seen(key: K, verdict: Verdict) -> Event[K]:

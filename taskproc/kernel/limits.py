@@ -15,6 +15,8 @@ from taskproc.kernel.model import K
 class Limits:
     """How many nodes with a label may run at once, and how many do.
 
+    What `relevant` gives is what the other verbs take: it is asked once for each node, they are asked at each run.
+
     Args:
         limits: label → slots, at least 1. A label that is not there is not limited.
 
@@ -48,21 +50,21 @@ class Limits:
 
     def take(self, labels: tuple[str, ...]) -> None:
         """Take one slot of each of `labels`; ValueError, and none is taken, unless all are free."""
-        if not self.free(labels):
-            raise ValueError(f"not all of {self.relevant(labels)!r} have a free slot")
+        if not self._full.isdisjoint(labels):
+            raise ValueError(f"not all of {labels!r} have a free slot")
         used, slots = self._used, self._slots
-        for label in self.relevant(labels):
+        for label in labels:
             used[label] += 1
             if used[label] == slots[label]:
                 self._full.add(label)
 
     def release(self, labels: tuple[str, ...]) -> None:
         """Give back what `take` took; ValueError, and nothing is given back, if some slot was not taken."""
-        used, relevant = self._used, self.relevant(labels)
-        for label in relevant:
+        used = self._used
+        for label in labels:
             if not used[label]:
-                raise ValueError(f"not all of {relevant!r} have a taken slot")
-        for label in relevant:
+                raise ValueError(f"not all of {labels!r} have a taken slot")
+        for label in labels:
             used[label] -= 1
             self._full.discard(label)
 

@@ -18,7 +18,6 @@ from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, K, Node, Outco
 
 State = Literal["waiting", "due", "ready", "running", "done", "failed", "skipped"]
 STATES: tuple[State, ...] = get_args(State)
-ENDS: tuple[State, ...] = ("done", "failed", "skipped")
 
 # From, to: when. A node is born waiting. Nothing leaves failed and skipped.
 MOVES: Mapping[tuple[State, State], str] = {
@@ -121,7 +120,8 @@ class Plan(Generic[K]):
 
     def open(self) -> int:
         """How many nodes have not ended. O(1)."""
-        return len(self._entries) - sum(self._counts[state] for state in ENDS)
+        counts = self._counts
+        return len(self._entries) - counts["done"] - counts["failed"] - counts["skipped"]
 
     def running(self) -> int:
         """How many nodes run. O(1)."""
