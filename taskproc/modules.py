@@ -6,6 +6,7 @@ instance of the other's own classes.
 """
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 from pathlib import Path
@@ -23,8 +24,13 @@ def main_name() -> str:
     if spec is not None:
         return str(spec.name)
     path = getattr(main, "__file__", None)
+    return _stem(path) if path else "__main__"
+
+
+@functools.lru_cache(maxsize=4)  # asked for each task that `__main__` defines
+def _stem(path: str) -> str:
     # Windows starts some scripts under the path of a launcher; a stem is all that counts
-    return Path(path).stem if path else "__main__"
+    return Path(path).stem
 
 
 def real_name(module: str) -> str:

@@ -24,18 +24,26 @@ def closure(
     ended: dict[K, tuple[K, ...]] = {}
     path: dict[K, tuple[tuple[K, ...], Iterator[K]]] = {}
     for root in roots:
-        if root not in ended:
-            _enter(root, needs_of, path)
+        if root in ended:
+            continue
+        needs = tuple(dict.fromkeys(needs_of(root)))
+        path[root] = needs, iter(needs)
         while path:
-            key, (needs, untold) = path.popitem()
-            below = next((need for need in untold if need not in ended), None)
-            if below is None:
+            key = next(reversed(path))
+            needs, untold = path[key]
+            for need in untold:
+                if need in ended:
+                    continue
+                if need in path:
+                    raise CycleError(_round_trip(list(path), need, name_of))
+                above = tuple(dict.fromkeys(needs_of(need)))
+                if above:
+                    path[need] = above, iter(above)
+                    break
+                ended[need] = ()
+            else:
                 ended[key] = needs
-                continue
-            path[key] = needs, untold
-            if below in path:
-                raise CycleError(_round_trip(list(path), below, name_of))
-            _enter(below, needs_of, path)
+                path.popitem()  # not `del`: a dict looks for its last key among all that were there
     return ended
 
 
@@ -46,13 +54,6 @@ def dependents(needs: Mapping[K, Iterable[K]]) -> dict[K, list[K]]:
         for need in dict.fromkeys(its_needs):
             found.setdefault(need, []).append(key)
     return found
-
-
-def _enter(
-    key: K, needs_of: Callable[[K], Iterable[K]], path: dict[K, tuple[tuple[K, ...], Iterator[K]]]
-) -> None:
-    needs = tuple(dict.fromkeys(needs_of(key)))
-    path[key] = needs, iter(needs)
 
 
 def _round_trip(path: list[K], again: K, name_of: Callable[[K], str]) -> str:

@@ -11,14 +11,13 @@ import threading
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from inspect import BoundArguments
 from typing import Any, TypeVar
 
 from taskproc.errors import BuildError, CycleError
 from taskproc.store.cache import Cache, current
-from taskproc.tasks.binding import bind, copies
+from taskproc.tasks.binding import binder, copies, is_flat
 from taskproc.tasks.evolving import rules_of
-from taskproc.tasks.naming import Identity, brief, changed_argument, forms_of, loose_arguments, place_of
+from taskproc.tasks.naming import Identity, brief, changed_argument, loose_arguments, place_of, texts_of
 from taskproc.tasks.needs import upstreams
 
 T = TypeVar("T")
@@ -27,16 +26,18 @@ _LEVELS = 50           # levels of a definition per thread: leaves each level 20
 _DEEPEST = 50_000      # beyond it a definition is taken for endless
 _SHOWN = 4             # tasks named in a message about a nested definition
 
-Level = tuple[type, str, object]   # class, key, task
 
 
 @dataclass
 class _Site:
-    """One definition under construction, from the task that the user wrote down to the innermost."""
+    """One definition under construction.
+
+    Attributes:
+        levels: class and key → task, from the one that the user wrote down to the innermost.
+    """
 
     cache: Cache
-    levels: list[Level] = field(default_factory=list)
-    open: set[tuple[type, str]] = field(default_factory=set)
+    levels: dict[tuple[type, str], object] = field(default_factory=dict)
     abandoned: bool = False
 
 
@@ -57,49 +58,55 @@ def build(cls: type[T], args: tuple[object, ...], kwargs: dict[str, object]) -> 
 
 
 def _build_in(site: _Site, cls: type[T], args: tuple[object, ...], kwargs: dict[str, object]) -> T:
-    bound = bind(cls, args, kwargs)
+    binds = binder(cls)
+    arguments = binds.bind(cls, args, kwargs)
+    flat = is_flat(arguments.values())  # then there is nothing in them to look for, and nothing to copy
     try:
-        _refuse_foreign(cls, bound.arguments, site.cache)
-        forms = forms_of(cls, bound.arguments)
+        if not flat:
+            _refuse_foreign(cls, arguments, site.cache)
+        rules = rules_of(cls)
+        texts = texts_of(cls, rules, arguments)
     except Exception as error:
         _tell(error, site, cls.__qualname__, len(site.levels))
         raise
-    place = place_of(cls, forms)
-    known: T | None = site.cache.instances.get((cls, place.key))
+    place = place_of(cls, texts)
+    level = (cls, place.key)
+    known: T | None = site.cache.instances.get(level)
     if known is not None:
         if not changed_argument(known):
             return known
-        site.cache.instances.pop((cls, place.key), None)  # what it holds now is not what is asked for
+        site.cache.instances.pop(level, None)  # what it holds now is not what is asked for
     if site.abandoned:
         raise BuildError("the definition was abandoned")  # by Ctrl-C in the thread that waits for this one
     task = cls.__new__(cls, *args, **kwargs)
     if not isinstance(task, cls):
         return task
-    ignored = rules_of(cls).ignored
-    kept = copies(bound.arguments, ignored)
-    # Not setattr: a frozen dataclass refuses it
-    vars(task)["_taskproc"] = Identity(site.cache, place, kept, loose=loose_arguments(cls, kept, forms))
-    # Copies for `__init__` too, and others than are kept: it may take its own apart
-    bound.arguments.update(copies(bound.arguments, ignored))
-    level = (cls, place.key, task)
-    _enter(site, level)
+    if flat:
+        identity = Identity(site.cache, place, arguments, given=())
+    else:
+        kept = copies(arguments, rules.ignored)
+        identity = Identity(site.cache, place, kept, loose=loose_arguments(rules, kept, texts))
+        # Copies for `__init__` too, and others than are kept: it may take its own apart
+        arguments = copies(arguments, rules.ignored)
+    # A frozen dataclass refuses to be set; and not by its dict, which is made only when somebody asks for it
+    object.__setattr__(task, "_taskproc", identity)
+    _enter(site, level, task)
     try:
-        _call_init(site, cls, task, bound)
+        _call_init(site, cls, task, *binds.given(arguments))
     except Exception as error:
         _tell(error, site, brief(task), len(site.levels) - 1)
         raise
     finally:
-        site.levels.pop()
-        site.open.discard(level[:2])
-    found: T = site.cache.instances.setdefault((cls, place.key), task)
+        site.levels.pop(level, None)
+    found: T = site.cache.instances.setdefault(level, task)
     return found
 
 
-def _call_init(site: _Site, cls: type, task: object, bound: BoundArguments) -> None:
+def _call_init(site: _Site, cls: type, task: object, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
     if len(site.levels) % _LEVELS == 0:
-        _in_new_thread(site, lambda: cls.__init__(task, *bound.args, **bound.kwargs))  # type: ignore[misc]
+        _in_new_thread(site, lambda: cls.__init__(task, *args, **kwargs))  # type: ignore[misc]
     else:
-        cls.__init__(task, *bound.args, **bound.kwargs)  # type: ignore[misc]  # the class is given, not the instance
+        cls.__init__(task, *args, **kwargs)  # type: ignore[misc]  # the class is given, not the instance
 
 
 def _refuse_foreign(cls: type, arguments: Mapping[str, object], cache: Cache) -> None:
@@ -114,18 +121,17 @@ def _refuse_foreign(cls: type, arguments: Mapping[str, object], cache: Cache) ->
                 )
 
 
-def _enter(site: _Site, level: Level) -> None:
-    if level[:2] in site.open:
-        start = next(i for i, other in enumerate(site.levels) if other[:2] == level[:2])
-        path = [brief(task) for _, _, task in (*site.levels[start:], level)]
+def _enter(site: _Site, level: tuple[type, str], task: object) -> None:
+    if level in site.levels:
+        start = list(site.levels).index(level)
+        path = [brief(each) for each in (*list(site.levels.values())[start:], task)]
         if len(path) > 12:
             path = [*path[:6], "…", *path[-5:]]
         raise CycleError(f"{level[0].__qualname__} needs itself: {' -> '.join(path)}")
     if len(site.levels) >= _DEEPEST:
-        first = brief(site.levels[0][2])
+        first = brief(next(iter(site.levels.values())))
         raise RecursionError(f"the definition of {first} is more than {_DEEPEST} tasks deep: is it endless?")
-    site.levels.append(level)
-    site.open.add(level[:2])
+    site.levels[level] = task
 
 
 def _in_new_thread(site: _Site, call: Callable[[], object]) -> None:
@@ -155,7 +161,7 @@ def _tell(error: Exception, site: _Site, shown: str, depth: int) -> None:
     if getattr(error, "_taskproc_told", False):
         return
     count = depth if depth <= _SHOWN + 1 else _SHOWN
-    callers = [brief(task) for _, _, task in site.levels[depth - count : depth][::-1]]
+    callers = [brief(task) for task in list(site.levels.values())[depth - count : depth][::-1]]
     more = [f"… ({depth - count} more)"] if count < depth else []
     text = ", needed by ".join([f"while building {shown}", *callers, *more])
     try:

@@ -84,14 +84,13 @@ def graph_of(task: Task) -> Graph:
 
     An input of the job that asks, in a worker, is an end of it: what lies above is not there, and its result is known.
     """
-    root = store_of(task._taskproc).root
+    cache, root = task._taskproc.cache, store_of(task._taskproc).root
     tasks = {task._taskproc.place.key: task}
 
     def needs_of(key: str) -> Iterable[str]:
         found = {} if tasks[key]._taskproc.version is not None else needs(tasks[key])
         for some in found.values():
-            other = store_of(some._taskproc).root
-            if other != root:
+            if some._taskproc.cache is not cache and (other := store_of(some._taskproc).root) != root:
                 raise BuildError(
                     f"{brief(tasks[key])} is built in cache {root!r}, but needs {brief(some)} of cache "
                     f"{other!r}: build both in one"

@@ -26,7 +26,7 @@ class Conditions:
 
     def __init__(self, checks_code: bool = True):
         self._checks_code = checks_code
-        self._code: dict[tuple[object, ...], Fingerprint] = {}
+        self._code: dict[tuple[type, tuple[object, ...]], Fingerprint] = {}
         self._settings: dict[type, Mapping[str, str]] = {}
         self._kept: set[tuple[str, str]] = set()
         self._changes: dict[tuple[str, str, str], str] = {}
@@ -34,7 +34,7 @@ class Conditions:
     def code(self, task: Task) -> Fingerprint:
         """What code the task runs; that of what it got as arguments is among it."""
         given = given_to(task)
-        key = (type(task), *given)
+        key = (type(task), given)
         found = self._code.get(key)
         if found is None:
             found = self._code[key] = fingerprint(type(task), given)

@@ -6,7 +6,7 @@ key has that value.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from taskproc.errors import BuildError
@@ -27,11 +27,11 @@ class Rules(NamedTuple):
     ignored: frozenset[str]
     since: Mapping[str, str]
 
-    def leave_out(self, forms: dict[str, Any]) -> None:
-        """Take from `forms`, by parameter, those that stand at their old meaning."""
+    def leave_out(self, texts: dict[str, str]) -> None:
+        """Take from `texts`, by parameter, those that stand at their old meaning."""
         for name, text in self.since.items():
-            if name in forms and canonical_text(forms[name]) == text:
-                del forms[name]
+            if texts.get(name) == text:
+                del texts[name]
 
 
 _known: WeakKeyDictionary[type, Rules] = WeakKeyDictionary()

@@ -2,8 +2,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from taskproc.errors import UnnamableValue
@@ -11,10 +12,10 @@ from taskproc.modules import real_name
 from taskproc.store.base import Place, Version
 from taskproc.store.cache import Cache
 from taskproc.tasks.binding import is_loose
-from taskproc.tasks.evolving import pinned_name, rules_of
+from taskproc.tasks.evolving import Rules, pinned_name
 from taskproc.tasks.future import Const, Item, Upstream
 from taskproc.text import printable
-from taskproc.values.encode import digest, json_form, key_form
+from taskproc.values.encode import canonical_text, digest, json_form, key_form, plain_text, text_digest
 from taskproc.values.forms import Json
 
 KEY_FORMAT = 1
@@ -32,7 +33,7 @@ class Identity:
         version: set only on an input of a running job: what its result is, in a process that has no graph.
         given: classes and functions among the arguments; see tasks/given.py, which asks once.
         left: what `__init__` left on the task; see tasks/settings.py, which asks once.
-        loose: name → digest of each argument that counts and that somebody may change; see `loose_arguments`.
+        loose: name and digest of each argument that counts and that somebody may change; see `loose_arguments`.
     """
 
     cache: Cache | None
@@ -41,51 +42,65 @@ class Identity:
     version: Version | None = None
     left: Any = None
     given: Any = None
-    loose: Mapping[str, str] = field(default_factory=dict)
+    loose: tuple[tuple[str, str], ...] = ()
+
+
+def identity_of(value: object) -> Identity | None:
+    """Of a task, also of one whose `__init__` runs; None: it is none."""
+    return getattr(value, "_taskproc", None) if isinstance(value, Upstream) else None
 
 
 def task_name(cls: type) -> str:
-    """`module.qualname`, with `__main__` resolved to the module or script that it is; or the name that was pinned."""
-    return pinned_name(cls) or f"{real_name(cls.__module__)}.{cls.__qualname__}"
+    """`module.qualname`, with `__main__` resolved to the module or script that it is; or the name that was pinned.
+
+    One string for all tasks of a class, which keep it.
+    """
+    return sys.intern(pinned_name(cls) or f"{real_name(cls.__module__)}.{cls.__qualname__}")
 
 
-def forms_of(cls: type, arguments: Mapping[str, object]) -> dict[str, Json]:
-    """The forms of the arguments that count. Raises UnnamableValue for one that has none."""
-    rules, where = rules_of(cls), cls.__qualname__
-    forms = {
-        name: key_form(value, f"argument {name!r} of {where}")
-        for name, value in arguments.items()
-        if name not in rules.ignored
-    }
-    rules.leave_out(forms)
-    return forms
+def texts_of(cls: type, rules: Rules, arguments: Mapping[str, object]) -> dict[str, str]:
+    """The canonical texts of the arguments that count. Raises UnnamableValue for one that has no form."""
+    texts = {}
+    for name, value in arguments.items():
+        if name not in rules.ignored:
+            text = plain_text(value)
+            if text is None:
+                text = canonical_text(key_form(value, f"argument {name!r} of {cls.__qualname__}"))
+            texts[name] = text
+    rules.leave_out(texts)
+    return texts
 
 
-def place_of(cls: type, forms: dict[str, Json]) -> Place:
-    """Where the results of the task with these arguments lie; `forms` are of those that count."""
+def place_of(cls: type, texts: Mapping[str, str]) -> Place:
+    """Where the results of the task with these arguments lie; `texts` are of those that count."""
     name = task_name(cls)
-    key = digest({"format": KEY_FORMAT, "task": name, "args": forms})
+    # The canonical text of {"format": …, "task": …, "args": …}, made of those of its parts
+    arguments = ",".join([f"{canonical_text(each)}:{texts[each]}" for each in sorted(texts)])
+    key = text_digest(f'{{"args":{{{arguments}}},"format":{KEY_FORMAT},"task":{canonical_text(name)}}}')
     # Taken from the key, not counted: the same on every machine, so caches can be merged by copying
     return Place(name, int(key[:16], 16) >> (64 - _ID_BITS), key)
 
 
-def loose_arguments(cls: type, arguments: Mapping[str, object], forms: Mapping[str, Json]) -> dict[str, str]:
-    """Name → digest of each argument that counts, and that somebody may change until the task is run."""
-    ignored = rules_of(cls).ignored
-    loose = [name for name, value in arguments.items() if name not in ignored and is_loose(value)]
+def loose_arguments(
+    rules: Rules, arguments: Mapping[str, object], texts: Mapping[str, str]
+) -> tuple[tuple[str, str], ...]:
+    """Name and digest of each argument that counts, and that somebody may change until the task is run."""
+    loose = [name for name, value in arguments.items() if name not in rules.ignored and is_loose(value)]
     # What is left out at its old meaning counts too: it says that it has this value
-    return {name: digest(forms[name] if name in forms else key_form(arguments[name], name)) for name in loose}
+    texts = {name: texts.get(name) or canonical_text(key_form(arguments[name], name)) for name in loose}
+    return tuple((name, text_digest(text)) for name, text in texts.items())
 
 
 def changed_argument(task: Any) -> str | None:
     """What to say if an argument is not what it was when the task was built: its key would name another result."""
-    identity, where = task._taskproc, type(task).__qualname__
-    for name, before in identity.loose.items():
+    identity = task._taskproc
+    for name, before in identity.loose:
         try:
             now = digest(key_form(identity.arguments[name], name))
         except Exception:  # noqa: BLE001  # whatever a hook of the user raises: it had a form when the task was built
             now = ""
         if now != before:
+            where = type(task).__qualname__
             return f"argument {name!r} of {where} was changed after the task was built: pass a copy"
     return None
 
@@ -113,7 +128,7 @@ def brief(value: object) -> str:
 
 
 def _brief(value: object, depth: int) -> str:
-    identity = vars(value).get("_taskproc") if isinstance(value, Upstream) and hasattr(value, "__dict__") else None
+    identity = identity_of(value)
     if identity is not None:
         if type(value)._is_outside:  # type: ignore[attr-defined]  # every task has it
             path = str(identity.arguments["path"])
@@ -138,7 +153,7 @@ def _upstream(value: object, level: int) -> str:
     """An argument; of a task so much that two which read different files, or have different seeds, are told apart."""
     if isinstance(value, Item):
         return f"{_upstream(value.parent, level)}[{_brief(value._key, 1)}]"
-    identity = vars(value).get("_taskproc") if isinstance(value, Upstream) and hasattr(value, "__dict__") else None
+    identity = identity_of(value)
     if identity is None or level > _LEVELS or type(value)._is_outside:  # type: ignore[attr-defined]  # see _brief
         return _brief(value, 1)
     plain = {key: some for key, some in identity.arguments.items() if isinstance(some, (*_PLAIN, Upstream))}

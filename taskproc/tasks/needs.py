@@ -4,14 +4,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from taskproc.errors import BuildError, CycleError
 from taskproc.modules import object_name
-from taskproc.tasks.future import Const, Item, Upstream
-from taskproc.tasks.naming import brief, task_name
+from taskproc.tasks.binding import FLAT
+from taskproc.tasks.future import Const, Item
+from taskproc.tasks.naming import brief, identity_of, task_name
 from taskproc.tasks.source import fingerprint
-
-_PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None)})
 
 
 def attributes(task: object) -> Iterator[tuple[str, object]]:
@@ -19,29 +19,42 @@ def attributes(task: object) -> Iterator[tuple[str, object]]:
     for name, value in vars(task).items():
         if name != "_taskproc":
             yield name, value
-    for cls in type(task).__mro__:
-        slots = vars(cls).get("__slots__", ())
-        for slot in (slots,) if isinstance(slots, str) else slots:
-            private = slot.startswith("__") and not slot.endswith("__")
-            name = f"_{cls.__name__.lstrip('_')}{slot}" if private else slot
-            if name not in ("__dict__", "__weakref__") and hasattr(task, name):
-                yield name, getattr(task, name)
+    for name in _slots(type(task)):
+        if hasattr(task, name):
+            yield name, getattr(task, name)
+
+
+def _slots(cls: type) -> tuple[str, ...]:
+    """Names of the attributes that instances keep outside their dict."""
+    found = _of_class.get(cls)
+    if found is None:
+        found = _of_class[cls] = tuple(name for base in cls.__mro__ for name in _own_slots(base))
+    return found
+
+
+_of_class: WeakKeyDictionary[type, tuple[str, ...]] = WeakKeyDictionary()
+
+
+def _own_slots(cls: type) -> Iterator[str]:
+    slots = vars(cls).get("__slots__", ())
+    for slot in (slots,) if isinstance(slots, str) else slots:
+        private = slot.startswith("__") and not slot.endswith("__")
+        name = f"_{cls.__name__.lstrip('_')}{slot}" if private else slot
+        if name not in ("__dict__", "__weakref__"):
+            yield name
 
 
 def upstreams(value: object) -> dict[str, Any]:
     """The tasks that `value` holds, at any depth of plain containers, by key and in order."""
     found: dict[str, Any] = {}
-    if type(value) in _PLAIN:
-        return found
     seen: set[int] = set()
     todo: list[object] = [value]
     while todo:
         some = todo.pop()
-        if type(some) in _PLAIN or id(some) in seen:
+        if type(some) in FLAT or id(some) in seen:
             continue
         seen.add(id(some))
-        identity = vars(some).get("_taskproc") if isinstance(some, Upstream) and hasattr(some, "__dict__") else None
-        if identity is not None:
+        if identity_of(some) is not None:
             meet(found, some)
         else:
             todo.extend(reversed(_inside(some)))
@@ -52,6 +65,8 @@ def needs(task: object) -> dict[str, Any]:
     """The tasks that `task` needs, by key, in the order of its attributes. CycleError if one of these holds itself."""
     found: dict[str, Any] = {}
     for name, value in attributes(task):
+        if type(value) in FLAT:
+            continue
         for some in upstreams(value).values():
             if some is task:
                 raise CycleError(_itself(task, name, value))

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from typing import Any, Literal
@@ -144,10 +144,7 @@ class _Run:
         places = {_WORKERS: runner.ordinary.capacity(), _COMMANDS: runner.prefixed.capacity()}
         self._limits = Limits({**limits.slots(), **places})
         self._plan: Plan[str] = Plan(self._limits)
-        work.labels = lambda key: (
-            *labels_of(type(work.graph.tasks[key])),
-            _COMMANDS if key in work.commands else _WORKERS,
-        )
+        work.labels = _labels(work)
         self._work, self._runner, self._counter, self._stream, self._stops = work, runner, counter, stream, stops
         self._failed: list[Event[str]] = []
         self._told: set[str] = set()
@@ -235,6 +232,20 @@ class _Run:
                 self._counter.count(event, graph.class_name(key))
                 self._stream.tell(event, graph.class_name(key), partial(graph.name_of, key))
         return FailedTaskError([failure_of(self._work, str(event.key), event) for event in self._failed])
+
+
+def _labels(work: GraphWork) -> Callable[[str], tuple[str, ...]]:
+    """Gives the labels of a task, and its place in the runner; one tuple for all tasks of a class."""
+    known: dict[tuple[type, bool], tuple[str, ...]] = {}
+
+    def labels(key: str) -> tuple[str, ...]:
+        kind = type(work.graph.tasks[key]), key in work.commands
+        found = known.get(kind)
+        if found is None:
+            found = known[kind] = (*labels_of(kind[0]), _COMMANDS if kind[1] else _WORKERS)
+        return found
+
+    return labels
 
 
 def _behind(graph: Graph, given: Mapping[str, Command]) -> dict[str, Command]:

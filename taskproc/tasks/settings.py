@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from taskproc.errors import BuildError, UnnamableValue
 from taskproc.tasks.evolving import rules_of
-from taskproc.tasks.future import Upstream
+from taskproc.tasks.naming import identity_of
 from taskproc.tasks.needs import attributes
 from taskproc.values.encode import digest, key_form
 
@@ -65,7 +65,7 @@ def _left_on(task: Any, arguments: Mapping[str, object], ignored: Collection[str
     settings: dict[str, str] = {}
     untracked: list[str] = []
     for name, value in attributes(task):
-        if name in ignored or _is_argument(name, value, arguments, ignored):
+        if arguments.get(name, _MISSING) is value or name in ignored or _is_argument(name, value, arguments, ignored):
             continue
         try:
             found = _digest(value, name, task)
@@ -80,12 +80,12 @@ def _left_on(task: Any, arguments: Mapping[str, object], ignored: Collection[str
 
 
 def _is_argument(name: str, value: object, arguments: Mapping[str, object], ignored: Collection[str]) -> bool:
-    """Whether an attribute is there as an argument is, and so counts by the key already.
+    """Whether an attribute is there as an argument of another name is, and so counts by the key already.
 
     Under another name that says nothing of what exists once only (`True`, `5`, "adam"): a switch from outside may be
     one argument today and another tomorrow.
     """
-    if arguments.get(name.lstrip("_"), _MISSING) is value or arguments.get(name, _MISSING) is value:
+    if arguments.get(name.lstrip("_"), _MISSING) is value:
         return True
     if any(arguments[some] is value for some in ignored if some in arguments):
         return True
@@ -93,9 +93,9 @@ def _is_argument(name: str, value: object, arguments: Mapping[str, object], igno
 
 
 def _digest(value: object, name: str, task: object) -> str:
-    is_task = isinstance(value, Upstream) and hasattr(value, "__dict__") and "_taskproc" in vars(value)
-    if is_task:
-        return str(vars(value)["_taskproc"].place.key)
+    identity = identity_of(value)
+    if identity is not None:
+        return identity.place.key
     return digest(key_form(value, f"attribute {name!r} of {type(task).__qualname__}", MOST))
 
 

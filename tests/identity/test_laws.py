@@ -11,12 +11,12 @@ import typing
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from taskproc.values.encode import json_form
+from taskproc.values.encode import canonical_text, json_form, key_form, plain_text
 from tests.identity.oracle import ARRAYS, ATOMS, MEMBERS, MUTABLE, faults, keys_of, near, rebuilt, same
-from tests.identity.samples import Box, Number, Pair, Point, Spot, full_text, key, there_and_back
+from tests.identity.samples import WHERE, Box, Number, Pair, Point, Spot, full_text, key, there_and_back
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,6 +82,24 @@ values = st.recursive(hashables | st.sampled_from([*ATOMS, *ARRAYS, *MUTABLE]), 
 
 # Making a nested value costs hypothesis some 10 ms; the ten thousand below cost less.
 few = settings(max_examples=60, derandomize=True, database=None, deadline=None)
+
+
+@settings(max_examples=200, derandomize=True, database=None, deadline=None)
+@given(st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(st.characters(), max_size=5)))
+@example(-(1 << 63))
+@example(1 << 63)
+@example(10**5000)
+@example("\ud800")
+@example("é\x00\"\\")
+def test_the_short_way_to_a_plain_text_is_the_long_one(value: object) -> None:
+    """Byte for byte, or there would be two keys for one value."""
+    assert plain_text(value) == canonical_text(key_form(value, WHERE))
+
+
+def test_only_plain_values_have_a_short_way() -> None:
+    """What is of a subclass, or holds others, may have no form, or another one."""
+    for value in (Number.ONE, (), [1], b"", 1j, type("Text", (str,), {})("a")):
+        assert plain_text(value) is None
 
 
 @pytest.mark.slow

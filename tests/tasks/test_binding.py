@@ -2,11 +2,16 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from taskproc.tasks.binding import bind, own, signature
+from taskproc.tasks import binding
+from taskproc.tasks.binding import binder, own, signature
 from taskproc.tasks.future import FutureDict, FutureList
 from taskproc.tasks.task import Task
 
@@ -21,10 +26,14 @@ class Echo(Task):
         return self.value
 
 
+def bind(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    return binder(cls).bind(cls, args, kwargs)
+
+
 def test_arguments_are_bound_by_parameter() -> None:
     """Defaults applied, in the order of the parameters."""
-    assert bind(Echo, (), {"other": 2}).arguments == {"value": 1, "other": 2}
-    assert bind(Echo, (1,), {"other": 2}).arguments == {"value": 1, "other": 2}
+    assert list(bind(Echo, (), {"other": 2}).items()) == [("value", 1), ("other", 2)]
+    assert bind(Echo, (1,), {"other": 2}) == {"value": 1, "other": 2}
     assert list(signature(Echo).parameters) == ["value", "other"]
 
 
@@ -33,8 +42,69 @@ def test_a_default_factory_is_called() -> None:
     numbers = iter(range(9))
     kind = dataclasses.make_dataclass("kind", [("x", int, dataclasses.field(default_factory=lambda: next(numbers)))])
 
-    assert [bind(kind, (), {}).arguments["x"] for _ in range(2)] == [0, 1]
-    assert bind(kind, (7,), {}).arguments["x"] == 7
+    assert [bind(kind, (), {})["x"] for _ in range(2)] == [0, 1]
+    assert bind(kind, (7,), {})["x"] == 7
+
+
+def shapes() -> list[type]:
+    """Classes whose parameters are of all kinds."""
+
+    class Plain:
+        def __init__(self, a: Any, b: Any = 2, c: Any = 3): ...
+
+    class Named:
+        def __init__(self, a: Any, b: Any = 2, *, c: Any, d: Any = 4): ...
+
+    class Only:
+        def __init__(self, *, a: Any = 1): ...
+
+    class Before:
+        def __init__(self, a: Any, /, b: Any = 2): ...
+
+    class Many:
+        def __init__(self, a: Any = 1, *b: Any, c: Any = 3, **d: Any): ...
+
+    class Nothing: ...
+
+    return [Plain, Named, Only, Before, Many, Nothing]
+
+
+@settings(max_examples=80, derandomize=True, database=None, deadline=None)
+@given(
+    st.sampled_from(shapes()),
+    st.lists(st.integers(), max_size=4),
+    st.dictionaries(st.sampled_from("abcde"), st.integers(), max_size=4),
+)
+def test_the_short_way_to_bind_is_that_of_inspect(cls: Any, args: list[int], kwargs: dict[str, int]) -> None:
+    """The same arguments in the same order, or the same complaint, and `__init__` gets them alike."""
+    try:
+        expected = signature(cls).bind(*args, **kwargs)
+    except TypeError as error:
+        with pytest.raises(TypeError, match=re.escape(f"{cls.__qualname__}: {error}")):
+            bind(cls, tuple(args), kwargs)
+        return
+    expected.apply_defaults()
+
+    found = bind(cls, tuple(args), kwargs)
+
+    assert list(expected.arguments.items()) == list(found.items())
+    assert (expected.args, expected.kwargs) == binder(cls).given(found)
+
+
+def test_a_class_is_inspected_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many tasks of it are built, and however they are called."""
+    asked = []
+    monkeypatch.setattr(binding, "inspected", lambda init: asked.append(init) or inspect.signature(init))
+    monkeypatch.setattr(inspect.Signature, "bind", lambda self, *args, **kwargs: pytest.fail("the long way"))
+
+    class Leaf(Echo):
+        pass
+
+    for number in range(20):
+        Leaf(number)
+        Leaf(value=-number, other=None)
+
+    assert [Echo.__init__] == asked
 
 
 @pytest.mark.parametrize(

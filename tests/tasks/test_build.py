@@ -1,6 +1,7 @@
 """Calling a class gives the one instance of its arguments, complete, however it is defined."""
 from __future__ import annotations
 
+import sys
 import threading
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -397,6 +398,24 @@ def test_a_definition_may_run_tasks() -> None:
             return self.parts.get_result()
 
     assert run(Shape()) == [0, 1, 2]
+
+
+def test_building_touches_no_file(cache: Cache) -> None:
+    """Nothing is looked for and nothing is made before a task is run: a graph of a million would take minutes."""
+    asked: set[str] = set()
+
+    def note(frame: object, event: str, function: Any) -> None:
+        if event == "c_call" and function.__module__ in ("posix", "_io"):
+            asked.add(function.__name__)
+
+    sys.setprofile(note)
+    try:
+        built = [Sum(Echo(number), Echo([number, Path("a")])) for number in range(50)]
+    finally:
+        sys.setprofile(None)
+
+    assert asked <= {"fspath"}
+    assert 100 == sum(len(needs(task)) for task in built)
 
 
 def test_many_arguments_are_many_needs() -> None:

@@ -153,8 +153,8 @@ def test_plain_arguments_cost_nothing(value: Any) -> None:
     """They are copied, or cannot be changed, so nothing is looked at again; futures have copies of their own."""
     task = Echo([value], {"a": value})
 
-    assert {} == task._taskproc.loose
-    assert {} == Echo(Echo(zeros())[0])._taskproc.loose
+    assert () == task._taskproc.loose
+    assert () == Echo(Echo(zeros())[0])._taskproc.loose
 
 
 def test_the_index_into_a_future_is_held_apart_too() -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from taskproc.tasks.evolving import rules_of
 from taskproc.tasks.future import Const, FutureList
-from taskproc.tasks.naming import arguments_text, brief, forms_of, place_of, task_name
+from taskproc.tasks.naming import arguments_text, brief, place_of, task_name, texts_of
 from taskproc.tasks.task import Task
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -44,12 +45,12 @@ def test_a_class_of_a_script_is_called_as_if_imported(monkeypatch: pytest.Monkey
 
 
 def key_of(cls: type, arguments: dict[str, Any]) -> str:
-    return place_of(cls, forms_of(cls, arguments)).key
+    return place_of(cls, texts_of(cls, rules_of(cls), arguments)).key
 
 
 def test_the_id_is_taken_from_the_key() -> None:
     """63 bits, so that it fits every integer type; the same everywhere."""
-    place = place_of(Echo, forms_of(Echo, {"value": 1, "other": None}))
+    place = place_of(Echo, texts_of(Echo, rules_of(Echo), {"value": 1, "other": None}))
 
     assert place.id == int(place.key, 16) >> 65
     assert 0 <= place.id < 1 << 63
