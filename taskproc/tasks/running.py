@@ -197,17 +197,20 @@ class _Run:
             self._note(event)
 
     def _note(self, event: Event[str]) -> None:
-        if event.key is None:
+        key, kind = event.key, event.kind
+        if key is None:
             return
         graph = self._work.graph
-        name = graph.class_name(event.key)
+        name = graph.class_name(key)
         self._counter.count(event, name)
-        self._stream.tell(event, name, partial(graph.name_of, event.key))
-        if event.kind == "failed":
+        if self._stream.is_watched():
+            self._stream.tell(event, name, partial(graph.name_of, key))
+        if kind == "failed":
             self._failed.append(event)
-        elif event.kind == "stale":
-            self._counter.reason(name, summary(graph, self._work.reasons[event.key]))
-        self._warn(event)
+        elif kind == "stale":
+            self._counter.reason(name, summary(graph, self._work.reasons[key]))
+        if kind in ("stale", "lost"):
+            self._warn(event)
 
     def _warn(self, event: Event[str]) -> None:
         """Say once of each result that was there and could not be used, that it is computed again."""

@@ -56,16 +56,20 @@ def left_on(task: Any) -> Left:
     """
     identity = task._taskproc
     if identity.left is None:
-        identity.left = _left_on(task, identity.arguments, rules_of(type(task)).ignored)
+        identity.left = _left_on(task, identity.arguments)
     left: Left = identity.left
     return left
 
 
-def _left_on(task: Any, arguments: Mapping[str, object], ignored: Collection[str]) -> Left:
+def _left_on(task: Any, arguments: Mapping[str, object]) -> Left:
+    others = [(name, value) for name, value in attributes(task) if arguments.get(name, _MISSING) is not value]
+    if not others:
+        return _NOTHING
+    ignored = rules_of(type(task)).ignored
     settings: dict[str, str] = {}
     untracked: list[str] = []
-    for name, value in attributes(task):
-        if arguments.get(name, _MISSING) is value or name in ignored or _is_argument(name, value, arguments, ignored):
+    for name, value in others:
+        if name in ignored or _is_argument(name, value, arguments, ignored):
             continue
         try:
             found = _digest(value, name, task)

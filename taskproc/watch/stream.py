@@ -33,6 +33,10 @@ class Stream:
     def __init__(self, watchers: Iterable[Watcher]):
         self._watchers = list(watchers)
 
+    def is_watched(self) -> bool:
+        """Whether anybody is told: else nothing need be put into words."""
+        return bool(self._watchers)
+
     def tell(self, event: Event[Any], name: str, text: Callable[[], str]) -> None:
         """Tell each watcher, in the order in which they were given."""
         for watcher in self._watchers[:]:
