@@ -5,7 +5,7 @@ to publish the next version; it is won by one, lost by all others, and ends by c
 """
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,7 +61,7 @@ class Facts:
 
     def value(self, digest: str, met: Sequence[object], has_files: bool) -> str:
         """The value half of a stamp. The same bytes beside other files are not the same value."""
-        return f"{digest}{self.mark(met)}" + (f"+{secrets.token_hex(8)}" if has_files else "")
+        return f"{digest}{self.mark(met)}" + (f"+{os.urandom(8).hex()}" if has_files else "")
 
 
 class Attempt(Protocol):
@@ -116,12 +116,12 @@ class Store(Protocol):
         """
         ...
 
-    def claim(self, place: Place, arguments: str, pick: Pick, *, forced: bool = False) -> Claim:
+    def claim(self, place: Place, arguments: Callable[[], str], pick: Pick, *, forced: bool = False) -> Claim:
         """The right to make the next version, unless somebody else has it or `pick` finds a version good after all.
 
         Args:
-            arguments: JSON of the task's arguments, kept beside the results for people.
-            pick: chooses a fresh version or None; asked once more after the claim.
+            arguments: gives JSON of the task's arguments, kept beside the results for people; asked where none lies.
+            pick: chooses a fresh version or None; asked once more after the claim, if there is any to choose from.
             forced: made by order, so its stamp has a new order whatever was stored before.
 
         Raises CacheError if nothing can be written there.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +31,11 @@ _LONGEST_FAILURE = 1 << 20
 
 class DiskAttempt:
     """A claim that is held: see Attempt. Keeps two descriptors until it ends."""
+
+    __slots__ = (
+        "_directory", "_ended", "_files", "_folder", "_handle", "_head", "_identity", "_path", "_place", "_store",
+        "nonce", "number",
+    )  # fmt: skip
 
     def __init__(self, store: CacheFolder, place: Place, number: int, folder: Folder, handle: int, nonce: str):
         self.number = number
@@ -68,8 +72,9 @@ class DiskAttempt:
 
     def start(self, names: list[str]) -> None:
         """Put aside what was written into the data directory before the run; `names` is the folder's listing."""
-        path = os.path.join(self._path, layout.data_folder(self.number))
-        if layout.data_folder(self.number) in names:
+        name = layout.data_folder(self.number)
+        if name in names:
+            path = os.path.join(self._path, name)
             if os.path.islink(path) or not os.path.isdir(path) or self._files.scandir(path):
                 self._store.discard(path)
             else:
@@ -88,7 +93,7 @@ class DiskAttempt:
         stamp = Stamp(order_of(self.nonce, facts.needs), facts.value(digest, met, has_files))
         version = Version(
             place=self._place,
-            path=os.path.join(self._path, layout.result_file(self.number)),
+            path=f"{self._path}{os.sep}{layout.result_file(self.number)}",
             record=Record(self.number, self.nonce, stamp, facts.code, facts.needs, facts.settings),
             head=len(self._head),
             head_digest=hashlib.sha256(self._head).hexdigest(),
@@ -97,8 +102,7 @@ class DiskAttempt:
             about=about(facts),
         )
         record = comment_member(content_of(version))
-        self._files.append(self._handle, payload)
-        self._files.append(self._handle, record + footer_member(record, self._store.key))
+        self._files.append(self._handle, payload, record, footer_member(record, self._store.key))
         if self._store.rules.flushes(facts.seconds):
             self._files.sync(self._handle)
         return version if self._rename(layout.result_file(self.number)) else None
@@ -184,7 +188,7 @@ class DiskAttempt:
             return False
 
 
-def claim(store: CacheFolder, place: Place, arguments: str, pick: Pick, *, forced: bool) -> Claim:
+def claim(store: CacheFolder, place: Place, arguments: Callable[[], str], pick: Pick, *, forced: bool) -> Claim:
     """The right to make the next version of `place`; see Store.claim."""
     try:
         for _ in range(_TRIES):
@@ -199,73 +203,74 @@ def claim(store: CacheFolder, place: Place, arguments: str, pick: Pick, *, force
     return Elsewhere()
 
 
-def _try_claim(store: CacheFolder, place: Place, arguments: str, pick: Pick, forced: bool) -> Claim | None:
+def _try_claim(
+    store: CacheFolder, place: Place, arguments: Callable[[], str], pick: Pick, forced: bool
+) -> Claim | None:
     """One try; None if something moved meanwhile and it must be begun anew."""
-    files = store.files
-    folder = _open_place(store, layout.place_path(store.root, place))
+    path = layout.place_path(store.root, place)
+    is_new = _make_place(store, path)
+    folder = store.files.open_folder(path)
+    made: DiskAttempt | Elsewhere | None = None
     try:
-        attempt = _make_claim(store, place, folder, arguments, forced)
-        if not isinstance(attempt, DiskAttempt):
-            return attempt
-        try:
-            won = _second_look(store, place, attempt, folder, pick)
-        except BaseException:
-            attempt.not_needed()
-            raise
-        if won is None:
-            attempt.drop()
-        elif won is not attempt:
-            attempt.not_needed()
-        return won
+        # What we made is empty. If that was cleared and made anew by another one before we opened it, it is as if our
+        # look had been early: his number is seen by the second look, or by O_EXCL
+        names = [] if is_new else store.files.listdir(folder)
+        made = _make_claim(store, place, folder, names, arguments, forced)
     finally:
-        files.close_folder(folder)
+        if not isinstance(made, DiskAttempt):  # it has the folder from now on
+            store.files.close_folder(folder)
+    return _signed(store, place, made, folder, pick) if isinstance(made, DiskAttempt) else made
 
 
-def _open_place(store: CacheFolder, path: str) -> Folder:
-    """The folder of a place, made if there is none. FileNotFoundError if it was cleared meanwhile."""
+def _make_place(store: CacheFolder, path: str) -> bool:
+    """Make the folder of a place; False if it is there."""
     files = store.files
     try:
-        return files.open_folder(path)
-    except FileNotFoundError:
-        pass
-    try:
-        files.mkdir(path)
+        is_new = files.mkdir(path)
     except FileNotFoundError:
         store.make_folder(os.path.dirname(path))
-        files.mkdir(path)
-    if store.rules.durability == "full":
+        is_new = files.mkdir(path)
+    if is_new and store.rules.durability == "full":
         above = path
         while above != store.root:
             above = os.path.dirname(above)
             files.sync_folder(above)
-    return files.open_folder(path)
+    return is_new
 
 
 def _make_claim(
-    store: CacheFolder, place: Place, folder: Folder, arguments: str, forced: bool
+    store: CacheFolder, place: Place, folder: Folder, names: list[str], arguments: Callable[[], str], forced: bool
 ) -> DiskAttempt | Elsewhere:
-    """The claim of the next number, not looked at again yet."""
-    names = store.files.listdir(folder)
+    """The claim of the number after those in `names`, not signed yet."""
     taken = layout.numbers(names)
     last = layout.highest(taken)
     if last in taken["claim"] and is_held(store, folder, last):
         return Elsewhere()
     if not last or layout.ARGUMENTS not in names:
         # Before the first number it may be torn, by whoever died there; it is for people, and decides nothing
-        store.files.write_text(os.path.join(layout.place_path(store.root, place), layout.ARGUMENTS), arguments)
-    version = None if forced else next(store.versions(folder, place, names), None)
-    nonce = secrets.token_hex(16) if version is None else version.record.nonce
+        store.files.write_text(folder, layout.ARGUMENTS, arguments())
+    version = next(store.versions(folder, place, names), None) if taken["result"] and not forced else None
+    nonce = os.urandom(16).hex() if version is None else version.record.nonce
     try:
         handle = store.files.make(folder, layout.claim_file(last + 1))
     except FileExistsError:
         return Elsewhere(after=0.0)
-    attempt = DiskAttempt(store, place, last + 1, store.files.same_folder(folder), handle, nonce)
+    return DiskAttempt(store, place, last + 1, folder, handle, nonce)
+
+
+def _signed(store: CacheFolder, place: Place, attempt: DiskAttempt, folder: Folder, pick: Pick) -> Claim | None:
+    """The claim signed, and what the second look makes of it."""
     try:
         attempt.sign()
+        won = _second_look(store, place, attempt, folder, pick)
     except BaseException:
         attempt.not_needed()
         raise
-    return attempt
+    if won is None:
+        attempt.drop()
+    elif won is not attempt:
+        attempt.not_needed()
+    return won
 
 
 def _second_look(store: CacheFolder, place: Place, attempt: DiskAttempt, folder: Folder, pick: Pick) -> Claim | None:
@@ -284,7 +289,7 @@ def _second_look(store: CacheFolder, place: Place, attempt: DiskAttempt, folder:
             pass  # nobody holds a directory
     if older:
         names = files.listdir(folder)
-    if (version := pick(store.versions(folder, place, names))) is not None:
+    if kinds["result"] and (version := pick(store.versions(folder, place, names))) is not None:
         return version
     attempt.start(names)
     return attempt

@@ -33,27 +33,42 @@ _MAGIC = b"\x1f\x8b\x08"
 _EXTRA, _COMMENT = 4, 16
 _REST = b"\x00\x00\x00\x00\x02\xff"          # no time, slowest, unknown system: the same bytes everywhere
 _NOTHING = b"\x03\x00" + bytes(8)            # an empty deflate stream, its CRC and its size
+_BEFORE, _BEHIND = _MAGIC + bytes([_COMMENT]) + _REST, b"\x00" + _NOTHING  # a comment
 _PLAIN, _SIGNED = b"TP", b"TS"               # ids of a footer's extra field
+
+_LENGTHS = (44).to_bytes(2, "little"), (40).to_bytes(2, "little")  # of the extra field and of what is in it
+_BEFORE_PLAIN, _BEFORE_SIGNED = (
+    _MAGIC + bytes([_EXTRA]) + _REST + _LENGTHS[0] + kind + _LENGTHS[1] for kind in (_PLAIN, _SIGNED)
+)
+
+_compact, _json = json.JSONEncoder(separators=(",", ":")), json.JSONDecoder()  # kept: json.dumps makes one a call
 
 _root: ContextVar[str] = ContextVar("taskproc_cache_root", default="")
 
 
 def comment_member(content: Mapping[str, object]) -> bytes:
     """An empty gzip member that carries JSON in its comment."""
-    text = json.dumps(content, separators=(",", ":")).encode("ascii")
-    return _MAGIC + bytes([_COMMENT]) + _REST + text + b"\x00" + _NOTHING
+    text = _compact.encode(content).encode("ascii")
+    return _BEFORE + text + _BEHIND
 
 
 def read_comment(member: bytes) -> dict[str, Any]:
     """What comment_member() was given; ValueError if these bytes are not its, exactly."""
-    start, end = len(_MAGIC) + 1 + len(_REST), len(member) - len(_NOTHING) - 1
-    if end < start:
-        raise ValueError("too short for a member with a comment")
+    content = verified_comment(member)
+    if comment_member(content) != member:
+        raise ValueError("not a member that was written here")
+    return content
+
+
+def verified_comment(member: bytes) -> dict[str, Any]:
+    """What comment_member() was given, for bytes that a digest has shown to be its: they are not made again."""
+    if not member.startswith(_BEFORE) or not member.endswith(_BEHIND):
+        raise ValueError("not a member with a comment")
     try:
-        content = json.loads(member[start:end])
+        content = _json.decode(member[len(_BEFORE) : -len(_BEHIND)].decode("ascii"))
     except RecursionError:
         raise ValueError("nested too deeply for a member that was written here") from None
-    if not isinstance(content, dict) or comment_member(content) != member:
+    if not isinstance(content, dict):
         raise ValueError("not a member that was written here")
     return content
 
@@ -62,8 +77,7 @@ def footer_member(record: bytes, key: Key | None = None) -> bytes:
     """The last 66 bytes of a result: length and SHA-256 of the record member, or its HMAC-SHA256 under a key."""
     digest = hashlib.sha256(record).digest() if key is None else key.sign(record)
     content = len(record).to_bytes(8, "little") + digest
-    field = (_PLAIN if key is None else _SIGNED) + len(content).to_bytes(2, "little") + content
-    return _MAGIC + bytes([_EXTRA]) + _REST + len(field).to_bytes(2, "little") + field + _NOTHING
+    return (_BEFORE_PLAIN if key is None else _BEFORE_SIGNED) + content + _NOTHING
 
 
 def record_length(footer: bytes) -> int:

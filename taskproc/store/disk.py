@@ -80,7 +80,7 @@ class DiskStore(CacheFolder):
             return False
         return not _is_same(now, version)
 
-    def claim(self, place: Place, arguments: str, pick: Pick, *, forced: bool = False) -> Claim:
+    def claim(self, place: Place, arguments: Callable[[], str], pick: Pick, *, forced: bool = False) -> Claim:
         """The right to make the next version; see Store.claim."""
         self.rules.allow_writing()
         return claims.claim(self, place, arguments, pick, forced=forced)

@@ -6,6 +6,7 @@ away. Where the system has no such descriptors (Windows) it is a path, and the g
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
 import stat
@@ -17,6 +18,8 @@ _HAS_FOLDERS = os.open in os.supports_dir_fd and os.rename in os.supports_dir_fd
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _MAKE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _OWN = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_REWRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_SMALL = 1 << 16  # bytes that are rather copied than written one by one
 
 
 class Files:
@@ -46,6 +49,15 @@ class Files:
         except (FileNotFoundError, NotADirectoryError):
             return []
 
+    def few(self, path: str, most: int) -> list[str] | None:
+        """Names in a directory, in no order; None if they are more than `most`. Empty if there is none."""
+        try:
+            with os.scandir(path) as entries:
+                names = [entry.name for entry in itertools.islice(entries, most + 1)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return names if len(names) <= most else None
+
     def open_folder(self, path: str) -> Folder:
         """Hold a directory by descriptor, where the system can; never that which a link leads to."""
         if not _HAS_FOLDERS:
@@ -64,17 +76,15 @@ class Files:
         if isinstance(folder, int):
             os.close(folder)
 
-    def same_folder(self, folder: Folder) -> Folder:
-        """Hold an open folder a second time, to be closed on its own."""
-        return os.dup(folder) if isinstance(folder, int) else folder
-
     def make(self, folder: Folder, name: str) -> int:
         """Make a new file, by one caller of many; FileExistsError for all others."""
         return _open(folder, name, _MAKE)
 
     def own(self, folder: Folder, name: str) -> int:
-        """Open an existing regular file for reading and writing; never follows a link."""
-        return _regular(_open(folder, name, _OWN), name)
+        """Open an existing regular file to read it and to go on at its end; never follows a link."""
+        handle = _regular(_open(folder, name, _OWN), name)
+        os.lseek(handle, 0, os.SEEK_END)
+        return handle
 
     def read_only(self, folder: Folder, name: str) -> int:
         """Open an existing regular file for reading; never follows a link, never waits for a pipe's other end."""
@@ -102,19 +112,20 @@ class Files:
 
     def read(self, handle: int, size: int, offset: int) -> bytes:
         """Up to `size` bytes from `offset`; fewer at the end of the file."""
-        os.lseek(handle, offset, os.SEEK_SET)
         parts = []
-        while size > 0 and (part := os.read(handle, min(size, 1 << 30))):
+        while size > 0 and (part := _read_at(handle, min(size, 1 << 30), offset)):
             parts.append(part)
             size -= len(part)
+            offset += len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def append(self, handle: int, content: bytes | memoryview) -> None:
-        """Write all of `content` at the end."""
-        os.lseek(handle, 0, os.SEEK_END)
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(handle, rest[: 1 << 30]) :]
+    def append(self, handle: int, *contents: bytes | memoryview) -> None:
+        """Write all of `contents` at the end, by one call of the system if they are small."""
+        if len(contents) > 1 and sum(map(len, contents)) <= _SMALL:
+            contents = (b"".join(contents),)
+        # Where a handle stands is its end: it is moved by writing only, see `own` and `read`
+        for content in contents:
+            _write(handle, content)
 
     def sync(self, handle: int) -> None:
         """Wait until an open file is on the disk."""
@@ -172,17 +183,33 @@ class Files:
         except OSError:
             shutil.rmtree(path, ignore_errors=True)
 
-    def write_text(self, path: str, text: str) -> None:
-        """Write a small file."""
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
+    def write_text(self, folder: Folder, name: str, text: str) -> None:
+        """Write a small file, in place of what was in it."""
+        handle = _open(folder, name, _REWRITE)
         try:
-            self.append(handle, text.encode("utf-8", "backslashreplace"))
+            _write(handle, text.encode("utf-8", "backslashreplace"))
         finally:
             os.close(handle)
 
 
 def _at(folder: Folder, name: str) -> tuple[str, int | None]:
     return (name, folder) if isinstance(folder, int) else (os.path.join(folder, name), None)
+
+
+def _write(handle: int, content: bytes | memoryview) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(handle, rest[: 1 << 30]) :]
+
+
+def _read_at(handle: int, size: int, offset: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(handle, size, offset)
+    os.lseek(handle, offset, os.SEEK_SET)
+    try:
+        return os.read(handle, size)
+    finally:
+        os.lseek(handle, 0, os.SEEK_END)
 
 
 def _regular(handle: int, name: str) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 from taskproc.errors import CacheError
 from taskproc.store import accepting, layout
 from taskproc.store.base import Place, Version
-from taskproc.store.codec import FOOTER, footer_member, is_signed, read_comment, record_length
+from taskproc.store.codec import FOOTER, footer_member, is_signed, record_length, verified_comment
 from taskproc.store.files import Files, Folder
 from taskproc.store.keys import Key
 from taskproc.store.marks import Witness
@@ -70,7 +70,8 @@ class CacheFolder:
 
     def versions(self, folder: Folder, place: Place, names: list[str], *, warns: bool = False) -> Iterator[Version]:
         """The readable versions among the `names` of an open folder, newest first; `warns` of those not believed."""
-        self.passed_over.pop(place, None)
+        if self.passed_over:
+            self.passed_over.pop(place, None)
         for number in layout.numbers(names)["result"]:
             try:
                 version = self.read_version(folder, place, number)
@@ -97,7 +98,7 @@ class CacheFolder:
 
     def read_version(self, folder: Folder, place: Place, number: int) -> Version:
         """Version `number` of an open folder. Raises one of UNREADABLE."""
-        path = os.path.join(layout.place_path(self.root, place), layout.result_file(number))
+        path = f"{layout.place_path(self.root, place)}{os.sep}{layout.result_file(number)}"
         return version_of(place, path, self.record(folder, number))
 
     def accepted(self, folder: Folder, version: Version) -> frozenset[str] | None:
@@ -157,7 +158,7 @@ class CacheFolder:
             self.files.close(handle)
         record, footer = tail[-FOOTER - length : -FOOTER], tail[-FOOTER:]
         self._verify(record, footer)
-        content = read_comment(record)
+        content = verified_comment(record)
         if content["n"] != number or content["size"] + length + FOOTER != size:
             raise ValueError("the record is of another file")
         return content

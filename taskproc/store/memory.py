@@ -9,7 +9,7 @@ import hashlib
 import secrets
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ class MemoryStore:
         except Exception as error:  # whatever a class's own __setstate__ raises
             raise MissingResult(f"result {version.path} does not load: {type(error).__name__}: {error}") from error
 
-    def claim(self, place: Place, arguments: str, pick: Pick, *, forced: bool = False) -> Claim:
+    def claim(self, place: Place, arguments: Callable[[], str], pick: Pick, *, forced: bool = False) -> Claim:
         """The right to make the next version; see Store.claim."""
         with self._lock:
             shelf = self._shelves.setdefault(place, _Shelf())

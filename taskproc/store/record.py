@@ -1,8 +1,10 @@
 """The record of a version in JSON: all that is known of a result without reading it."""
 from __future__ import annotations
 
+import functools
 import os
 import platform
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -42,7 +44,7 @@ def version_of(place: Place, path: str, content: Mapping[str, Any]) -> Version:
         number=content["n"],
         nonce=content["nonce"],
         stamp=Stamp(content["order"], content["value"]),
-        code=str(content["code"]),
+        code=sys.intern(str(content["code"])),  # that of ten thousand tasks is one
         settings=content["settings"],
         needs={key: Stamp(order, value) for key, order, value in content["needs"]},
     )
@@ -65,9 +67,14 @@ def about(facts: Facts) -> dict[str, object]:
     """
     return {
         **({"untracked": list(facts.untracked)} if facts.untracked else {}),
-        "versions": {"python": platform.python_version()},
-        "host": platform.node(),
+        **_here(),
         "pid": os.getpid(),
         "ended": time.time(),
         "seconds": round(facts.seconds, 6),
     }
+
+
+@functools.cache
+def _here() -> dict[str, object]:
+    """What is the same for all results of a process."""
+    return {"versions": {"python": platform.python_version()}, "host": platform.node()}

@@ -103,7 +103,7 @@ class TaskJob:
 
     def claim(self, store: DiskStore) -> DiskAttempt | Version | Elsewhere:
         """The right to run it, or why not."""
-        claimed = store.claim(self.place, arguments_text(self.task._taskproc), self._pick, forced=self.forced)
+        claimed = store.claim(self.place, lambda: arguments_text(self.task._taskproc), self._pick, forced=self.forced)
         assert isinstance(claimed, (DiskAttempt, Version, Elsewhere)), "a strange attempt [this is a bug]"
         return claimed
 
@@ -258,5 +258,6 @@ def version_of(values: tuple[Any, ...]) -> Version:
 
 def slim(version: Version) -> Version:
     """A version without what only a judge needs: what it was made from may be ten thousand stamps."""
-    record = version.record
-    return replace(version, record=Record(record.number, record.nonce, record.stamp, "", {}))
+    some, record = version, version.record
+    thin = Record(record.number, record.nonce, record.stamp, "", {})
+    return Version(some.place, some.path, thin, some.head, some.head_digest, some.size, some.digest, some.about)

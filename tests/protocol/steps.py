@@ -5,13 +5,13 @@
 | look | `CacheFolder.look` | open_folder, listdir, read_only of versions, by path |
 | load | `DiskStore._bytes` | read_only of the version, by path |
 | set_aside, compare, move_aside | `DiskStore._quarantine` | open_folder, read_only, rename to bad |
-| open, mkdir | `claims._open_place` | open_folder; mkdir |
-| list, ask, make | `claims._make_claim`, `is_held` | listdir; read_only of the highest claim; make |
+| mkdir, open | `claims._make_place`, `_try_claim` | mkdir; open_folder |
+| list, ask, make | `claims._try_claim`, `is_held`, `_make_claim` | listdir; read_only of the highest claim; make |
 | sign | `DiskAttempt.sign` | append |
 | list_again, fence, list_then | `claims._second_look` | listdir; unlink; listdir |
 | drop; not_needed; give_up, fail | `DiskAttempt.drop`, `not_needed`, `fail` | unlink; rename; append, rename |
 | run, reopen, own | `claims.resume` | open_folder; own: where a worker goes on with it |
-| seal, commit, check, check_lost | `DiskAttempt.commit`, `_rename` | append twice; rename; a look by path |
+| seal, commit, check, check_lost | `DiskAttempt.commit`, `_rename` | append; rename; a look by path |
 | clear, sweep | `CacheFolder.discard` | move; remove_tree |
 | ask_alone, retire_open, retire_list, retire | retiring | run/; open_folder; listdir; a removal a step |
 
@@ -84,7 +84,7 @@ class Protocol:
         if found is not None:
             yield self.tell(state, me, text, self.found(actor, found))
         else:
-            yield self.tell(state, me, text, Actor("done") if role == "r" else fresh_start(actor, "open"))
+            yield self.tell(state, me, text, Actor("done") if role == "r" else fresh_start(actor, "mkdir"))
 
     def found(self, actor: Actor, entry: Entry) -> Actor:
         """From now on `actor` knows that version."""
@@ -128,19 +128,22 @@ class Protocol:
 
     # Claim
 
+    def mkdir(self, state: State, me: int, actor: Actor) -> Moves:
+        # What one has made is empty, and is not listed; who opens it may find another one in its place
+        number = 1 if state.place < 0 else 0
+        yield self.tell(world.make_folder(state), me, "mkdir", actor._replace(step="open", number=number))
+
     def open(self, state: State, me: int, actor: Actor) -> Moves:
         if state.place < 0:
-            yield self.tell(state, me, "open_folder (gone)", actor._replace(step="mkdir"))
+            yield self.tell(state, me, "open_folder (gone)", fresh_start(actor, "mkdir"))
         else:
-            yield self.tell(state, me, "open_folder", actor._replace(step="list", folder=state.place))
-
-    def mkdir(self, state: State, me: int, actor: Actor) -> Moves:
-        yield self.tell(world.make_folder(state), me, "mkdir", actor._replace(step="open"))
+            step = "make" if actor.number else "list"
+            yield self.tell(state, me, "open_folder", actor._replace(step=step, folder=state.place))
 
     def list(self, state: State, me: int, actor: Actor) -> Moves:
         folder = self.here(state, actor)
         if folder is None:
-            yield self.tell(state, me, "listdir (gone)", fresh_start(actor, "open"))
+            yield self.tell(state, me, "listdir (gone)", fresh_start(actor, "mkdir"))
             return
         yield self.tell(state, me, "listdir", self.listed(actor, folder))
         if actor.remembered is not None and actor.remembered[0] == self.index(state, actor):
@@ -181,7 +184,7 @@ class Protocol:
         text = "".join(f"read_only result.{entry.number}, " for entry in results(folder)[:1])
         text = f"{text}make claim.{number}"
         if folder is None:
-            yield self.tell(state, me, f"{text} (no folder)", fresh_start(actor, "open"))
+            yield self.tell(state, me, f"{text} (no folder)", fresh_start(actor, "mkdir"))
         elif world.at(folder, "claim", number) is not None:
             yield self.tell(state, me, f"{text} (exists)", fresh_start(actor, "look"))
         elif number > self.scenario.top:
@@ -202,7 +205,7 @@ class Protocol:
     def list_again(self, state: State, me: int, actor: Actor) -> Moves:
         folder = self.here(state, actor)
         if folder is None:
-            yield self.tell(state, me, "listdir (gone)", fresh_start(actor, "open"))
+            yield self.tell(state, me, "listdir (gone)", fresh_start(actor, "mkdir"))
         else:
             yield from self.judge_claim(state, me, actor, folder)
 
@@ -232,7 +235,7 @@ class Protocol:
     def list_then(self, state: State, me: int, actor: Actor) -> Moves:
         folder = self.here(state, actor)
         if folder is None:
-            yield self.tell(state, me, "listdir (gone)", fresh_start(actor, "open"))
+            yield self.tell(state, me, "listdir (gone)", fresh_start(actor, "mkdir"))
         else:
             yield from self.decide(state, me, actor, folder)
 
@@ -249,7 +252,7 @@ class Protocol:
 
     def drop(self, state: State, me: int, actor: Actor) -> Moves:
         after = world.remove(state, self.index(state, actor), "claim", actor.number)
-        yield self.tell(after, me, f"drops: unlink claim.{actor.number}", fresh_start(actor, "open"))
+        yield self.tell(after, me, f"drops: unlink claim.{actor.number}", fresh_start(actor, "mkdir"))
 
     def not_needed(self, state: State, me: int, actor: Actor) -> Moves:
         assert actor.version is not None
@@ -288,7 +291,7 @@ class Protocol:
 
     def seal(self, state: State, me: int, actor: Actor) -> Moves:
         after = world.write(state, me, actor.serial, SEALED)
-        yield self.tell(after, me, "seals: append, append", actor._replace(step="commit"))
+        yield self.tell(after, me, "seals: append", actor._replace(step="commit"))
 
     def commit(self, state: State, me: int, actor: Actor) -> Moves:
         number, index = actor.number, self.index(state, actor)

@@ -23,7 +23,7 @@ PLACE = Place("module.Task", 7, "0123456789abcdef" * 4)
 FACTS = Facts(code="", needs={})
 # What others cannot see, or what decides nothing
 PRIVATE = frozenset(
-    "close close_folder same_folder identity modified size size_and_owner read sync scandir makedirs write_text".split()
+    "close close_folder identity modified size size_and_owner read sync scandir makedirs write_text".split()
 )
 
 
@@ -97,7 +97,7 @@ class Run:
         return next(self.store.look(PLACE), None)
 
     def claim(self) -> Any:
-        return self.store.claim(PLACE, "{}", lambda versions: next(versions, None))
+        return self.store.claim(PLACE, lambda: "{}", lambda versions: next(versions, None))
 
     def attempt(self) -> DiskAttempt:
         claimed = self.claim()
@@ -178,7 +178,7 @@ def test_not_needed(runs: Runs) -> None:
     runs.first.attempt().commit(1, FACTS)
     assert isinstance(runs.second.claim(), Version)
 
-    model = Model(roles="mm").play("B", "open")
+    model = Model(roles="mm").play("B", "mkdir")
     looked, claimed = model.operations, model.play("A", "done").play("B", "done").operations
 
     assert looked + claimed == runs.second.done()
@@ -190,8 +190,8 @@ def test_drop(runs: Runs) -> None:
     runs.second.store.files = files
     runs.second.attempt()
 
-    model = Model(roles="mm", fails=True).play("B", "open").play("B", "make").play("A", "failed", "raises")
-    claimed = [*Model(roles="mm").play("A", "open").play("A", "make").operations, *model.play("B", "seal").operations]
+    model = Model(roles="mm", fails=True).play("B", "mkdir").play("B", "make").play("A", "failed", "raises")
+    claimed = [*Model(roles="mm").play("A", "mkdir").play("A", "make").operations, *model.play("B", "seal").operations]
 
     assert "unlink claim.1" in claimed
     assert claimed == runs.second.done()
@@ -228,7 +228,7 @@ def test_by_way_of_a_worker(runs: Runs) -> None:
     assert resumed is not None
     resumed.commit(1, FACTS)
 
-    model = Model(roles="mm", hands_over=True).play("A", "open").play("A", "done")
+    model = Model(roles="mm", hands_over=True).play("A", "mkdir").play("A", "done")
 
     assert model.operations == runs.first.done()
 

@@ -22,7 +22,7 @@ SCENARIOS = {
     "two with old listings and lost replies": (Scenario("mm", listings=2, replies=2), 6_000),
     "two, and a clear": (Scenario("mmc", top=2), 28_000),
     "two, by way of workers, and a clear": (Scenario("mmc", top=1, fails=True, hands_over=True), 8_000),
-    "two clears": (Scenario("mcc", top=2), 1_000),
+    "two clears": (Scenario("mcc", top=2), 900),
     "two, and a reader of a damaged version": (Scenario("mmr", damages=1, top=2), 24_000),
     "a reader of a damaged version, and a clear": (Scenario("mrc", damages=2, top=3), 2_000),
     "a retirer among others": (Scenario("rmt", suspects=False), 3_600),

@@ -36,6 +36,11 @@ processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(["__main__", "taskproc.store.disk", "cloudpickle"])
 
 
+def arguments() -> str:
+    """What a claim asks for."""
+    return ARGUMENTS
+
+
 def facts(needs: dict[str, Stamp] | None = None, *, code: str = "1", seconds: float = 0.0) -> Facts:
     return Facts(code=code, needs=needs or {}, seconds=seconds)
 
@@ -51,7 +56,7 @@ def nothing(versions: Iterator[Version]) -> None:
 
 def claimed(store: Any, place: Place = PLACE, *, forced: bool = False) -> Any:
     """The attempt that must be ours."""
-    attempt = store.claim(place, ARGUMENTS, nothing, forced=forced)
+    attempt = store.claim(place, arguments, nothing, forced=forced)
     assert not isinstance(attempt, (Version, Elsewhere)), attempt
     return attempt
 
@@ -155,10 +160,16 @@ class Failing(Hooked):
             return
         self.failed = operation
         if operation == "append":
-            Files.append(self, arguments[0], arguments[1][: len(arguments[1]) // 2])  # what still found room
+            Files.append(self, arguments[0], half_of(arguments[1:]))  # what still found room
         if operation == "close":
             Files.close(self, arguments[0])  # the descriptor is gone, also if the last write failed
         raise OSError(self.number, os.strerror(self.number))
+
+
+def half_of(contents: tuple[bytes, ...]) -> bytes:
+    """What is written of them when it ends half way."""
+    content = b"".join(contents)
+    return content[: len(content) // 2]
 
 
 class Dying(Hooked):
@@ -171,7 +182,7 @@ class Dying(Hooked):
     def before(self, operation: str, arguments: tuple[Any, ...]) -> None:
         if self.count == self.at:
             if operation == "append":
-                Files.append(self, arguments[0], arguments[1][: len(arguments[1]) // 2])
+                Files.append(self, arguments[0], half_of(arguments[1:]))
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -218,7 +229,7 @@ def make_and_die(root: str, at: int, value: object) -> None:
     """Claim and commit, and die before the operation `at`."""
     mark = Mark(root)
     store = DiskStore(root, mark.token, Dying(at))
-    attempt = store.claim(PLACE, ARGUMENTS, nothing)
+    attempt = store.claim(PLACE, arguments, nothing)
     assert isinstance(attempt, DiskAttempt)
     (attempt.directory / "file").write_text("beside it")
     assert attempt.commit(value, facts(seconds=1.0)) is not None
@@ -243,7 +254,7 @@ def die_everywhere(folder: str, answers: Any) -> None:
 def hold_and_die(root: str, answers: Any) -> None:
     """Claim, say in whose name, and die."""
     mark = Mark(root)
-    attempt = DiskStore(root, mark.token).claim(PLACE, ARGUMENTS, nothing)
+    attempt = DiskStore(root, mark.token).claim(PLACE, arguments, nothing)
     answers.send((mark.token, attempt.number))
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -256,7 +267,7 @@ def compete(root: str, barrier: Any, rounds: int, answers: Any) -> None:
     for number in range(rounds):
         place = Place("module.Task", number, f"{number:032d}")
         barrier.wait(60)
-        answer = store.claim(place, ARGUMENTS, newest)
+        answer = store.claim(place, arguments, newest)
         barrier.wait(60)  # nobody commits before all have tried
         # On a machine that stops somebody for a second, two may have an attempt: one of them commits
         if isinstance(answer, DiskAttempt) and answer.commit(number, facts()) is not None:

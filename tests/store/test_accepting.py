@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults import ARGUMENTS, OTHER, PLACE, Failing, Hooked, Runs, failure, newest, place_of, publish
+from faults import OTHER, PLACE, Failing, Hooked, Runs, arguments, failure, newest, place_of, publish
 
 from taskproc.errors import CacheError, MissingResult
 from taskproc.store.base import Version
@@ -46,7 +46,7 @@ def test_a_claim_sees_it(runs: Runs) -> None:
     store = runs.begin()
     store.accept(PLACE, publish(store, 1), A)
 
-    answer = store.claim(PLACE, ARGUMENTS, newest)
+    answer = store.claim(PLACE, arguments, newest)
 
     assert isinstance(answer, Version)
     assert {A} == answer.record.accepted

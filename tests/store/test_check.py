@@ -189,7 +189,7 @@ def test_the_result_of_another_task_is_found(runs: Runs) -> None:
     """Known by its class, and by the key that args.json names; a renamed version by its number."""
     store = runs.begin()
     source = Path(publish(store, 1).path)
-    attempt = store.claim(OTHER, KEYED, nothing)
+    attempt = store.claim(OTHER, lambda: KEYED, nothing)
     assert isinstance(attempt, DiskAttempt)
     attempt.commit(2, facts())
     stranger = Place("module.Other", 7, PLACE.key)

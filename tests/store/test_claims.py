@@ -18,6 +18,7 @@ from faults import (
     Interfering,
     Runs,
     age,
+    arguments,
     claimed,
     compete,
     facts,
@@ -49,7 +50,7 @@ def test_one_of_many_threads_wins(runs: Runs) -> None:
 
         def run(store: DiskStore, place: Place = place, barrier: Any = barrier, answers: Any = answers) -> None:
             barrier.wait()
-            answers.append(store.claim(place, ARGUMENTS, nothing))
+            answers.append(store.claim(place, arguments, nothing))
 
         threads = [threading.Thread(target=run, args=(store,)) for store in stores]
         for thread in threads:
@@ -108,7 +109,7 @@ def test_a_living_run_is_waited_for(runs: Runs) -> None:
     store = runs.begin()
     claimed(store)
 
-    assert isinstance(runs.begin().claim(PLACE, ARGUMENTS, nothing), Elsewhere)
+    assert isinstance(runs.begin().claim(PLACE, arguments, nothing), Elsewhere)
     assert {"claim.1"} == names(store)
 
 
@@ -150,9 +151,9 @@ def test_an_empty_claim_counts_as_dead_after_a_second(runs: Runs) -> None:
     claim.touch()
 
     age(claim)
-    first = store.claim(PLACE, ARGUMENTS, nothing)
+    first = store.claim(PLACE, arguments, nothing)
     outwait(store)
-    second = store.claim(PLACE, ARGUMENTS, nothing)
+    second = store.claim(PLACE, arguments, nothing)
 
     assert isinstance(first, Elsewhere)
     assert isinstance(second, DiskAttempt)
@@ -169,7 +170,7 @@ def test_a_claim_that_is_signed_while_it_is_looked_at_is_held(runs: Runs) -> Non
     head = claim.read_bytes()
     claim.write_bytes(b"")
 
-    answer = store.claim(PLACE, ARGUMENTS, nothing)
+    answer = store.claim(PLACE, arguments, nothing)
 
     assert files.done
     assert isinstance(answer, Elsewhere)
@@ -327,7 +328,7 @@ def test_a_pick_may_load(store: DiskStore) -> None:
     publish(store, 1)
     publish(store, 2)
 
-    answer = store.claim(PLACE, ARGUMENTS, picks([1], store))
+    answer = store.claim(PLACE, arguments, picks([1], store))
 
     assert isinstance(answer, Version)
     assert 1 == answer.record.number

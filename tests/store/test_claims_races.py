@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from faults import (
-    ARGUMENTS,
     PLACE,
     Hooked,
     Interfering,
     Runs,
+    arguments,
     claimed,
     facts,
     names,
@@ -37,11 +37,31 @@ class TestSecondLook:
         rival = runs.begin()
         files = Interfering("make", lambda: publish(rival, "first"))
 
-        answer = runs.begin(files).claim(PLACE, ARGUMENTS, newest)
+        answer = runs.begin(files).claim(PLACE, arguments, newest)
 
         assert files.done
         assert isinstance(answer, Version)
         assert {"result.1.pkl.gz", "failed.2"} == names(rival)
+
+    @pytest.mark.parametrize("number", [1, 2])
+    def test_published_in_another_folder(self, runs: Runs, number: int) -> None:
+        """Ours was cleared before we opened it, and another one made: it is not empty, and the second look tells."""
+        rival = runs.begin()
+
+        def deed() -> None:
+            rival.clear(PLACE)
+            for value in range(number):
+                publish(rival, value)
+            (place_of(rival) / "result.1.pkl.gz").unlink() if number > 1 else None
+
+        files = Interfering("open_folder", deed)
+
+        answer = runs.begin(files).claim(PLACE, arguments, newest)
+
+        assert files.done
+        assert isinstance(answer, Version)
+        assert number == answer.record.number
+        assert {f"result.{number}.pkl.gz", f"failed.{number + 1}"} == names(rival)
 
     def test_committed_by_one_taken_for_dead(self, runs: Runs) -> None:
         """A holder that was taken for dead commits just before he is fenced: his version is the answer."""
@@ -51,7 +71,7 @@ class TestSecondLook:
         files = Interfering("make", lambda: late.commit("late", facts()))
         heir = runs.begin(files)
 
-        answer = heir.claim(PLACE, ARGUMENTS, newest)
+        answer = heir.claim(PLACE, arguments, newest)
 
         assert files.done
         assert isinstance(answer, Version)
@@ -94,7 +114,7 @@ class TestSecondLook:
         won: list[DiskAttempt] = []
         files = Interfering("make", lambda: won.append(claimed(rival)))
 
-        answer = runs.begin(files).claim(PLACE, ARGUMENTS, nothing)
+        answer = runs.begin(files).claim(PLACE, arguments, nothing)
 
         assert isinstance(answer, Elsewhere)
         assert won[0].commit(1, facts()) is not None
@@ -109,7 +129,7 @@ class TestSecondLook:
             won.append(claimed(rival))
 
         files = Interfering("make", fail_and_claim)
-        answer = runs.begin(files).claim(PLACE, ARGUMENTS, nothing)
+        answer = runs.begin(files).claim(PLACE, arguments, nothing)
 
         assert isinstance(answer, Elsewhere)
         assert {"failed.1", "claim.2"} == names(rival)
@@ -185,7 +205,7 @@ class TestClear:
             at += 1
             clear()
             files = Interfering(at, clear)
-            answer = runs.begin(files).claim(PLACE, ARGUMENTS, newest)
+            answer = runs.begin(files).claim(PLACE, arguments, newest)
             files.stop()
 
             assert isinstance(answer, DiskAttempt)
@@ -193,7 +213,7 @@ class TestClear:
             assert (version is not None) == (values(DiskStore(runs.root)) == [at])
             if not files.done:
                 break
-        assert at > 10
+        assert at > 6
 
     def test_at_any_moment_of_a_commit(self, runs: Runs) -> None:
         """The commit is told whether its version stands."""

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from faults import (
-    ARGUMENTS,
     OTHER,
     PLACE,
     WRITES,
     Failing,
     Hooked,
     Runs,
+    arguments,
     claimed,
     facts,
     names,
@@ -252,7 +252,7 @@ class TestReadOnly:
     def test_cannot_be_claimed(self, store: DiskStore) -> None:
         """CacheError says which folder and why."""
         with pytest.raises(CacheError, match=r"cannot write to cache .*(Read-only|Permission)"):
-            store.claim(OTHER, ARGUMENTS, nothing)
+            store.claim(OTHER, arguments, nothing)
 
     def test_cannot_be_cleared(self, store: DiskStore) -> None:
         """Neither a task nor a class; CacheError says which folder and why."""
@@ -262,7 +262,7 @@ class TestReadOnly:
 
     def test_every_write_is_covered(self) -> None:
         """The list of writing operations names all that would fail there."""
-        reads = {"listdir", "scandir", "open_folder", "close_folder", "same_folder", "own", "read_only"}
+        reads = {"listdir", "scandir", "open_folder", "close_folder", "few", "own", "read_only"}
         reads |= {"size_and_owner", "modified", "identity", "identity_of", "read", "close", "remove_tree"}
 
         assert reads | WRITES == {name for name in vars(Hooked.__base__) if not name.startswith("_")}
@@ -328,7 +328,7 @@ def test_a_place_that_is_a_file_is_said_so(runs: Runs) -> None:
 
     assert [] == list(store.look(PLACE))
     with pytest.raises(CacheError, match="Not a directory"):
-        store.claim(PLACE, ARGUMENTS, nothing)
+        store.claim(PLACE, arguments, nothing)
     assert store.clear(PLACE)
     assert claimed(store).commit(1, facts()) is not None
 
@@ -343,7 +343,7 @@ def test_a_place_that_is_a_link_is_refused(runs: Runs, tmp_path: Path) -> None:
 
     assert [] == list(store.look(PLACE))
     with pytest.raises(CacheError, match="Not a directory|link"):
-        store.claim(PLACE, ARGUMENTS, nothing)
+        store.claim(PLACE, arguments, nothing)
     store.retire({PLACE: 1})
     assert store.clear(PLACE)
     assert before == sorted((tmp_path / "elsewhere").iterdir())

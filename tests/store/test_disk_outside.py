@@ -98,7 +98,7 @@ if __name__ == "__main__":
     store, place = DiskStore(sys.argv[1], "token"), Place("script.Task", 1, "key")
     found = next(store.look(place), None)
     if found is None:
-        attempt = store.claim(place, "{}", lambda versions: None)
+        attempt = store.claim(place, lambda: "{}", lambda versions: None)
         attempt.commit([Point(7), double, Point, lambda x: x + 1], Facts("", {}))
     else:
         point, function, cls, local = store.load(found)

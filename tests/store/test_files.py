@@ -38,16 +38,6 @@ def test_a_folder_is_held_wherever_it_is_moved(tmp_path: Path) -> None:
     assert [[], []] == [os.listdir(tmp_path / name) for name in "ab"]
 
 
-def test_the_same_folder_is_closed_on_its_own(tmp_path: Path) -> None:
-    """One of two that hold a directory may let go."""
-    folder = FILES.open_folder(str(tmp_path))
-    other = FILES.same_folder(folder)
-    FILES.close_folder(folder)
-
-    assert [] == FILES.listdir(other)
-    FILES.close_folder(other)
-
-
 def test_a_folder_given_as_a_path_will_do(tmp_path: Path) -> None:
     """Where the system has no directory descriptors a folder is a path."""
     folder = str(tmp_path)
@@ -59,7 +49,6 @@ def test_a_folder_given_as_a_path_will_do(tmp_path: Path) -> None:
     FILES.rename(folder, "one", "two")
 
     assert mine == FILES.identity_of(folder, "two")
-    assert folder == FILES.same_folder(folder)
     FILES.close_folder(folder)
     FILES.unlink(folder, "two")
     FILES.unlink(folder, "two")
@@ -96,7 +85,7 @@ def test_files_obey_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
         FILES.close(FILES.make(str(tmp_path), "one"))
-        FILES.write_text(str(tmp_path / "two"), "text")
+        FILES.write_text(str(tmp_path), "two", "text")
     finally:
         os.umask(before)
 
@@ -115,12 +104,19 @@ def test_only_regular_files_are_opened(tmp_path: Path, operation: str, kind: str
         getattr(FILES, operation)(str(tmp_path), "it")
 
 
-def test_append_and_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_pread", [True, False])
+def test_append_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_pread: bool) -> None:
     """Appended at the end, wherever was read before; read from an offset, less at the end of the file."""
+    if not has_pread:
+        monkeypatch.delattr(os, "pread")
     handle = FILES.make(str(tmp_path), "one")
-    FILES.append(handle, b"hello ")
+    FILES.append(handle, b"he", b"llo ")
     FILES.read(handle, 2, 0)
-    FILES.append(handle, memoryview(b"world"))
+    FILES.append(handle, memoryview(b"wo"))
+    FILES.close(handle)
+    handle = FILES.own(str(tmp_path), "one")
+    FILES.read(handle, 3, 1)
+    FILES.append(handle, b"rld")
     FILES.sync(handle)
 
     assert (b"hello world", b"wor", b"ld", b"") == tuple(
@@ -128,6 +124,27 @@ def test_append_and_read(tmp_path: Path) -> None:
     )
     assert (11, os.geteuid(), True) == (*FILES.size_and_owner(handle), FILES.modified(handle) > 0)
     FILES.close(handle)
+
+
+def test_append_of_what_is_large(tmp_path: Path) -> None:
+    """Too large to be copied into one: all is there, in order."""
+    parts = (b"a" * 50_000, memoryview(b"b" * 50_000), b"c")
+    handle = FILES.make(str(tmp_path), "one")
+    FILES.append(handle, *parts)
+    FILES.close(handle)
+
+    assert b"".join(parts) == (tmp_path / "one").read_bytes()
+
+
+def test_few_names(tmp_path: Path) -> None:
+    """As many as were asked for, or none of them; nothing there is an empty directory."""
+    for name in "abc":
+        (tmp_path / name).touch()
+
+    found = [FILES.few(str(tmp_path), most) for most in (2, 3, 4)]
+
+    assert [None, ["a", "b", "c"], ["a", "b", "c"]] == [some and sorted(some) for some in found]
+    assert [] == FILES.few(str(tmp_path / "nothing"), 2) == FILES.few(str(tmp_path / "a"), 2)
 
 
 def test_move_tells_whether_there_was_anything(tmp_path: Path) -> None:
@@ -163,8 +180,8 @@ def test_remove_tree_removes_what_is_there(tmp_path: Path) -> None:
 def test_write_text_replaces_what_was_there(tmp_path: Path) -> None:
     """As a whole; what has no bytes is escaped."""
     path = tmp_path / "text"
-    FILES.write_text(str(path), "old and longer")
-    FILES.write_text(str(path), "new \ud800 é")
+    FILES.write_text(str(tmp_path), "text", "old and longer")
+    FILES.write_text(str(tmp_path), "text", "new \ud800 é")
 
     assert "new \\ud800 é" == path.read_text("utf-8")
 

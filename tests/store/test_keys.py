@@ -259,7 +259,7 @@ class TestSignedResults:
         def never(member: bytes) -> Any:
             raise AssertionError("it was parsed")
 
-        monkeypatch.setattr(folder, "read_comment", never)
+        monkeypatch.setattr(folder, "verified_comment", never)
 
         assert [] == list(signing(tmp_path, key).look(PLACE))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from faults import ARGUMENTS, PLACE, claimed, facts, newest, publish
+from faults import PLACE, arguments, claimed, facts, newest, publish
 
 from taskproc.errors import MissingResult
 from taskproc.kernel.model import Elsewhere
@@ -37,7 +37,7 @@ def test_one_of_many_threads_computes() -> None:
 
     def run() -> None:
         barrier.wait()
-        answer = store.claim(PLACE, ARGUMENTS, newest)
+        answer = store.claim(PLACE, arguments, newest)
         answers.append(answer)
         if not isinstance(answer, (Version, Elsewhere)):
             answer.commit(1, facts())

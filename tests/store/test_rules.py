@@ -133,7 +133,7 @@ class TestARemovedCache:
     def test_a_claim_says_so(self, removed: DiskStore) -> None:
         """It makes no second cache at the path, which would have no mark, no format and none of the results."""
         with pytest.raises(CacheError, match="was removed or renamed while it was in use"):
-            removed.claim(PLACE, "{}", newest)
+            removed.claim(PLACE, lambda: "{}", newest)
 
         assert not Path(removed.root).exists()
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from faults import ARGUMENTS, OTHER, PLACE, claimed, facts, newest, nothing, publish
+from faults import OTHER, PLACE, arguments, claimed, facts, newest, nothing, publish
 
 from taskproc.errors import MissingResult, UnstorableResult
 from taskproc.kernel.model import Elsewhere, Stamp
@@ -91,7 +91,7 @@ def test_an_attempt_is_won_by_one(new_run: NEW_RUN) -> None:
     """While a run holds the attempt, all others hear that it is made elsewhere."""
     attempt = claimed(new_run())
 
-    assert isinstance(new_run().claim(PLACE, ARGUMENTS, nothing), Elsewhere)
+    assert isinstance(new_run().claim(PLACE, arguments, nothing), Elsewhere)
     assert attempt.commit(1, facts()) is not None
 
 
@@ -135,14 +135,14 @@ def test_an_attempt_ends_once(new_run: NEW_RUN) -> None:
     first.not_needed()
     first.fail({})
 
-    assert isinstance(new_run().claim(PLACE, ARGUMENTS, nothing), Elsewhere)
+    assert isinstance(new_run().claim(PLACE, arguments, nothing), Elsewhere)
 
 
 def test_what_is_picked_is_not_computed(any_store: Any) -> None:
     """claim answers the version that `pick` finds good, and leaves the place free."""
     version = publish(any_store, 1)
 
-    assert version == any_store.claim(PLACE, ARGUMENTS, newest)
+    assert version == any_store.claim(PLACE, arguments, newest)
     assert [version] == list(any_store.look(PLACE))
     assert claimed(any_store).commit(2, facts()) is not None
 
@@ -155,7 +155,7 @@ def test_pick_sees_all_versions_newest_first(any_store: Any) -> None:
     def oldest(versions: Iterator[Version]) -> Version:
         return list(versions)[-1]
 
-    found = any_store.claim(PLACE, ARGUMENTS, oldest)
+    found = any_store.claim(PLACE, arguments, oldest)
 
     assert "old" == any_store.load(found)
 
@@ -166,8 +166,9 @@ def test_a_pick_that_raises_holds_nothing(new_run: NEW_RUN) -> None:
     def broken(versions: Iterator[Version]) -> None:
         raise KeyError("broken")
 
+    publish(new_run(), 0)
     with pytest.raises(KeyError, match="broken"):
-        new_run().claim(PLACE, ARGUMENTS, broken)
+        new_run().claim(PLACE, arguments, broken)
 
     assert claimed(new_run()).commit(1, facts()) is not None
 
@@ -277,7 +278,7 @@ def test_a_commit_after_a_clear_does_not_touch_the_next_attempt(new_run: NEW_RUN
     stranger = claimed(store)
 
     assert late.commit("late", facts()) is None
-    assert isinstance(new_run().claim(PLACE, ARGUMENTS, nothing), Elsewhere)
+    assert isinstance(new_run().claim(PLACE, arguments, nothing), Elsewhere)
     assert stranger.commit("good", facts()) is not None
     assert ["good"] == [store.load(version) for version in store.look(PLACE)]
 

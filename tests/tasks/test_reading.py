@@ -49,7 +49,7 @@ def begin(cache: Cache) -> Iterator[Begin]:
         def run(task: Any, *inputs: Any, away: bool = False) -> Running:
             found = {need._taskproc.place.key: version_of(need) for need in inputs}
             store = DiskStore(cache.store.root, "token")
-            attempt = store.claim(task._taskproc.place, "{}", lambda versions: None)
+            attempt = store.claim(task._taskproc.place, lambda: "{}", lambda versions: None)
             assert isinstance(attempt, DiskAttempt)
             job = Running(task._taskproc.place.key, store, attempt, found)
             stack.callback(attempt.not_needed)
