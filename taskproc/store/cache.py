@@ -9,8 +9,7 @@ import inspect
 import json
 import os
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from taskproc.errors import CacheError, NoCacheError
 from taskproc.store import layout
 from taskproc.store.disk import DiskStore
 from taskproc.store.guard import refuse_exposed
-from taskproc.store.rules import Durability, Rules, checked
+from taskproc.store.rules import Durability, checked
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -66,21 +65,26 @@ class Cache:
         key_file: str | os.PathLike[str] | None = None,
         shared: bool = False,
     ):
-        self._begin(path, checked(durability, keep_versions, key_file, shared))
+        rules = checked(durability, keep_versions, key_file, shared)
+        self._begin(DiskStore(os.path.abspath(os.fspath(path)), rules=rules))
         _ = self.store.key  # now, not at the first result: a wrong key fails where it is given
 
     @classmethod
-    def under(cls, rules: Rules, path: str) -> Cache:
+    def under(cls, store: DiskStore) -> Cache:
         """The cache of a job: it is there, and its rules were checked where the run began."""
         cache = cls.__new__(cls)
-        cache._begin(path, rules)
+        cache._begin(store)
         return cache
 
-    def _begin(self, path: str | os.PathLike[str], rules: Rules) -> None:
-        self.path = Path(os.path.abspath(os.fspath(path)))
-        self.store = DiskStore(str(self.path), rules=rules)
+    def _begin(self, store: DiskStore) -> None:
+        self.store = store
         # One instance per class object and key. A class that was redefined under its name is another object.
         self.instances: dict[tuple[type, str], Any] = {}
+
+    @functools.cached_property
+    def path(self) -> Path:
+        """The folder, absolute."""
+        return Path(self.store.root)
 
     def __repr__(self) -> str:
         return f"Cache({str(self.path)!r})"
@@ -137,14 +141,19 @@ def current(what: str) -> Cache:
     return caches[-1]
 
 
-@contextmanager
-def in_force(cache: Cache) -> Iterator[None]:
+class in_force:
     """Inside the block `cache` is the one in force; unlike `with cache` its folder is taken to be there."""
-    token = _in_force.set((*_in_force.get(), cache))
-    try:
-        yield
-    finally:
-        _in_force.reset(token)
+
+    __slots__ = ("_cache", "_token")
+
+    def __init__(self, cache: Cache):
+        self._cache = cache
+
+    def __enter__(self) -> None:
+        self._token = _in_force.set((*_in_force.get(), self._cache))
+
+    def __exit__(self, *exception: object) -> None:
+        _in_force.reset(self._token)
 
 
 def prepare(path: Path, *, shared: bool = False) -> str:

@@ -4,6 +4,7 @@ How it travels to another process: packing.py.
 """
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import threading
@@ -90,7 +91,10 @@ class TaskJob:
 
     def __call__(self) -> Outcome[str]:
         """Run it, and tell how it ended; raises nothing but a KeyboardInterrupt of the main thread."""
-        store = DiskStore(self.root, self.token, rules=self.rules)
+        return self.run_in(_store(self.root, self.token, self.rules))
+
+    def run_in(self, store: DiskStore) -> Outcome[str]:
+        """The same, in a store that is at hand."""
         try:
             claimed = store.resume(self.place, self.number) if self.number else self.claim(store)
         except Exception as error:  # noqa: BLE001  # the claim may fail in any way; it is told as the task's failure
@@ -122,7 +126,7 @@ class TaskJob:
         started = time.perf_counter()
         try:
             loaded = loaded_code(self.task, self.code, store) if away else Loaded(self.code, "")
-            with reading.active(job, away), told(self.slots if away else {}), self._cache(), self._capture(attempt):
+            with reading.active(job, away), self._told(away), in_force(self._cache()), self._capture(attempt):
                 if self.timeout is not None:
                     begin(self.timeout)
                 try:
@@ -146,13 +150,18 @@ class TaskJob:
         watched = [version.about for version in self.inputs.values() if "signs" in version.about]
         return [str(about["path"]) for about in watched if _signs_now(str(about["path"])) != about["signs"]]
 
-    def _cache(self) -> AbstractContextManager[object]:
+    def _cache(self) -> Cache:
         """Tasks may be built, and run, inside a task: in the same cache."""
-        return in_force(self.task._taskproc.cache or Cache.under(self.rules, self.root))
+        # What is built there claims in the name of its own run, so its store has no token
+        cache: Cache | None = self.task._taskproc.cache
+        return cache or Cache.under(_store(self.root, "", self.rules))
+
+    def _told(self, away: bool) -> AbstractContextManager[object]:
+        return told(self.slots) if away and self.slots else _nothing
 
     def _capture(self, attempt: DiskAttempt) -> AbstractContextManager[object]:
         if not self.captures:
-            return nullcontext()
+            return _nothing
         stdout, stderr = attempt.logs()
         spools = folder_of(self.root, self.token)
         return captured(stdout, stderr, main_pid=self.process, spools=spools, folder=attempt.folder)
@@ -178,6 +187,15 @@ class TaskJob:
         if isinstance(error, KeyboardInterrupt) and here and is_interrupt():
             raise error
         return Failed(problem, seconds)
+
+
+# The jobs of a run share a store: it knows paths and the key, and holds nothing open. Few, for runs may be nested
+@functools.lru_cache(maxsize=8)
+def _store(root: str, token: str, rules: Rules) -> DiskStore:
+    return DiskStore(root, token, rules=rules)
+
+
+_nothing = nullcontext()
 
 
 def _signs_now(path: str) -> str:

@@ -7,8 +7,7 @@ there is only one.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +22,7 @@ from taskproc.store.disk import DiskStore
 from taskproc.tasks.naming import Identity
 
 
-@dataclass
+@dataclass(slots=True)
 class Running:
     """The job that runs here now.
 
@@ -47,19 +46,24 @@ _running: ContextVar[Running | None] = ContextVar("taskproc_running", default=No
 _of_process: list[Running] = []
 
 
-@contextmanager
-def active(job: Running, away: bool) -> Iterator[None]:
+class active:
     """Answer for `job` inside the block; `away`: in a process that does nothing else but run jobs."""
-    job.outer = running_job()
-    token = _running.set(job)
-    if away:
-        _of_process.append(job)
-    try:
-        yield
-    finally:
-        _running.reset(token)
-        if away:
-            _of_process.remove(job)
+
+    __slots__ = ("_away", "_job", "_token")
+
+    def __init__(self, job: Running, away: bool):
+        self._job, self._away = job, away
+
+    def __enter__(self) -> None:
+        self._job.outer = running_job()
+        self._token = _running.set(self._job)
+        if self._away:
+            _of_process.append(self._job)
+
+    def __exit__(self, *exception: object) -> None:
+        _running.reset(self._token)
+        if self._away:
+            _of_process.remove(self._job)
 
 
 def running_job() -> Running | None:

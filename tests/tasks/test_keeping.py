@@ -124,7 +124,7 @@ def test_rules_go_with_the_job(tmp_path: Path) -> None:
         job = GraphWork(graph_of(Leaf(1)), cache.store)._plain_job(Leaf(1)._taskproc.place.key)
 
     assert isinstance(job, TaskJob)
-    assert job.rules == cache.store.rules == Cache.under(job.rules, str(tmp_path)).store.rules
+    assert job.rules == cache.store.rules == Cache.under(DiskStore(str(tmp_path), rules=job.rules)).store.rules
     assert "full" == job.rules.durability
 
 
