@@ -28,6 +28,7 @@ from taskproc.kernel.model import (
     Verdict,
 )
 from taskproc.kernel.plan import Plan
+from taskproc.kernel.rebuild import NEW
 from taskproc.run.foreign import ForeignJob
 from taskproc.run.kinds import KindJob
 from taskproc.run.lifeline import Main
@@ -37,6 +38,7 @@ from taskproc.store.base import Place, Version
 from taskproc.store.claims import DiskAttempt
 from taskproc.store.contents import Contents
 from taskproc.store.disk import DiskStore
+from taskproc.store.listing import Listing
 from taskproc.store.marks import Mark
 from taskproc.tasks.commands import Command
 from taskproc.tasks.conditions import Conditions
@@ -141,6 +143,7 @@ class GraphWork:
 
     def __post_init__(self) -> None:
         self.conditions = Conditions(self.checks_code)
+        self._listing = Listing(self.store, len(self.graph.needs))
 
     def feed(self, plan: Plan[str]) -> None:
         """Add the whole graph, once."""
@@ -161,17 +164,25 @@ class GraphWork:
 
     def judge(self, key: str) -> Verdict:
         """Look for a fresh version. One listing, one record read."""
-        identity = self.graph.tasks[key]._taskproc
+        task = self.graph.tasks[key]
+        identity = task._taskproc
         if identity.version is not None:
             self.versions[key] = identity.version
             return Fresh(identity.version.record.stamp)
-        if self.graph.tasks[key]._is_outside:
+        if task._is_outside:
             return self._judge_outside(key)
+        # Only who comes the first time is told by the listing: after a claim that was lost, a death or a result that
+        # turned out unreadable there may be one by now
+        if key not in self.reasons and self._listing.lacks(identity.place):
+            self.reasons[key] = NEW
+            return Stale(NEW)
         version, stale = self._pick(key, self.store.look(identity.place))
         if version is not None:
-            self.versions[key] = slim(version)
+            self.versions[key] = slim(version) if version.record.needs else version
             return Fresh(version.record.stamp)
         assert stale is not None, "no version without a reason [this is a bug]"
+        if stale.reason is NEW:
+            self._listing.missed(identity.place)
         if stale.reason.kind == "forced" and key not in self.forced:
             stale = Stale(Reason("unreadable", "its result could not be read"))
         if stale.reason.kind == "new" and (text := self.store.passed_over.get(identity.place)):
