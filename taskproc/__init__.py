@@ -1,30 +1,40 @@
-"""taskproc: a computation that has parts, as a graph of tasks whose results are kept and reused."""
-from taskproc.cli.defaults import DefaultArguments
-from taskproc.errors import (
-    BuildError,
-    CacheError,
-    CorruptedResult,
-    CycleError,
-    FailedTaskError,
-    MissingResult,
-    NoCacheError,
-    OptionError,
-    PrefixError,
-    TaskFailure,
-    TaskprocError,
-    UnnamableValue,
-    UnstorableResult,
-    WorkerDied,
-)
-from taskproc.run.pool import LocalExecutor
-from taskproc.store.cache import Cache
-from taskproc.store.keys import make_key_file
-from taskproc.tasks.explaining import Explanation, accept
-from taskproc.tasks.future import Const, Future, FutureDict, FutureList
-from taskproc.tasks.inputs import InputFile
-from taskproc.tasks.stats import RunStats
-from taskproc.tasks.task import Task
-from taskproc.values.encode import register as register_key
+"""taskproc: a computation that has parts, as a graph of tasks whose results are kept and reused.
+
+A name is imported when it is first asked for: a worker process needs none of them, `--help` few. Where each of them is
+at home is said twice, for type checkers and for Python.
+"""
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from taskproc.cli.defaults import DefaultArguments
+    from taskproc.errors import (
+        BuildError,
+        CacheError,
+        CorruptedResult,
+        CycleError,
+        FailedTaskError,
+        MissingResult,
+        NoCacheError,
+        OptionError,
+        PrefixError,
+        TaskFailure,
+        TaskprocError,
+        UnnamableValue,
+        UnstorableResult,
+        WorkerDied,
+    )
+    from taskproc.run.pool import LocalExecutor
+    from taskproc.store.cache import Cache
+    from taskproc.store.keys import make_key_file
+    from taskproc.tasks.explaining import Explanation, accept
+    from taskproc.tasks.future import Const, Future, FutureDict, FutureList
+    from taskproc.tasks.inputs import InputFile
+    from taskproc.tasks.stats import RunStats
+    from taskproc.tasks.task import Task
+    from taskproc.values.encode import register as register_key
 
 __all__ = [
     "BuildError",
@@ -56,3 +66,36 @@ __all__ = [
     "make_key_file",
     "register_key",
 ]
+
+_HOMES = {
+    "Cache": "store.cache",
+    "Const": "tasks.future",
+    "DefaultArguments": "cli.defaults",
+    "Explanation": "tasks.explaining",
+    "Future": "tasks.future",
+    "FutureDict": "tasks.future",
+    "FutureList": "tasks.future",
+    "InputFile": "tasks.inputs",
+    "LocalExecutor": "run.pool",
+    "RunStats": "tasks.stats",
+    "Task": "tasks.task",
+    "accept": "tasks.explaining",
+    "make_key_file": "store.keys",
+    "register_key": "values.encode",
+}
+_OTHERWISE = "errors"
+_NAMED_THERE = {"register_key": "register"}
+
+
+if not TYPE_CHECKING:  # to which a module with __getattr__ has every name
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        home = import_module(f"{__name__}.{_HOMES.get(name, _OTHERWISE)}")
+        found = globals()[name] = getattr(home, _NAMED_THERE.get(name, name))
+        return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

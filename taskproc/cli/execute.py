@@ -18,7 +18,6 @@ from taskproc.kernel.rebuild import FORCED, NEW
 from taskproc.run.cpus import available_cpus
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache, in_force, is_cache
-from taskproc.tasks.explaining import accept, explain
 from taskproc.tasks.looking import preview
 from taskproc.tasks.running import plan_work, run_graph
 from taskproc.tasks.stats import RunStats
@@ -46,6 +45,8 @@ def execute(cls: type[Task], options: Options) -> int:
 
 def explain_entry(cls: type[Task], options: Options) -> int:
     """Tell why the entry task is fresh or would run. Returns the exit code."""
+    from taskproc.tasks.explaining import explain  # here and below: 2 ms, and no run needs it
+
     _set_loglevel(options.loglevel)
     with existing(options.output):
         tell(str(explain(_built(cls, options))))
@@ -54,6 +55,8 @@ def explain_entry(cls: type[Task], options: Options) -> int:
 
 def accept_entry(cls: type[Task], options: Options) -> int:
     """Take what is stored of the entry task, and of all it needs, for results of the present code."""
+    from taskproc.tasks.explaining import accept
+
     _set_loglevel(options.loglevel)
     with existing(options.output):
         counts = accept(_built(cls, options))

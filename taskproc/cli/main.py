@@ -73,9 +73,7 @@ def run_class(cls: type[Task], args: Sequence[str] | None = None, defaults: Defa
 
 
 def _run_entry(prog: str, cls: type[Task], words: list[str], defaults: DefaultArguments | None) -> int:
-    from taskproc.cli.execute import execute
-
-    return _with_entry(prog, cls, words, defaults, execute)
+    return _with_entry(prog, cls, words, defaults, _execute)
 
 
 def _dispatch(prog: str, words: list[str]) -> int:
@@ -108,21 +106,36 @@ def _is_script(word: str) -> bool:
 
 
 def _run_script(prog: str, words: list[str]) -> int:
-    from taskproc.cli.execute import execute
-
-    return _with_script(prog, words, execute)
+    return _with_script(prog, words, _execute)
 
 
 def _why(prog: str, words: list[str]) -> int:
-    from taskproc.cli.execute import explain_entry
-
-    return _with_script(prog, words, explain_entry, _WHY)
+    return _with_script(prog, words, _explain, _WHY)
 
 
 def _accept(prog: str, words: list[str]) -> int:
+    return _with_script(prog, words, _take, _ACCEPT)
+
+
+# What runs a graph is imported after the words were understood: `--help`, and a slip of the pen, take half the time
+
+
+def _execute(cls: type[Task], options: Options) -> int:
+    from taskproc.cli.execute import execute
+
+    return execute(cls, options)
+
+
+def _explain(cls: type[Task], options: Options) -> int:
+    from taskproc.cli.execute import explain_entry
+
+    return explain_entry(cls, options)
+
+
+def _take(cls: type[Task], options: Options) -> int:
     from taskproc.cli.execute import accept_entry
 
-    return _with_script(prog, words, accept_entry, _ACCEPT)
+    return accept_entry(cls, options)
 
 
 def _with_script(prog: str, words: list[str], command: Command, purpose: str = "") -> int:

@@ -3,11 +3,14 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import subprocess
 
 GRACE = 2.0  # seconds between TERM and KILL
 LOOK_EVERY = 0.02

@@ -1,10 +1,6 @@
 """Warnings, once for the name of each class or function."""
 from __future__ import annotations
 
-import logging
-
-logger = logging.getLogger("taskproc")
-
 _told: set[str] = set()
 
 
@@ -14,7 +10,9 @@ def warn_bytecode(name: str) -> None:
     if owner in _told:
         return
     _told.add(owner)
-    logger.warning(
+    import logging  # here: 3 ms, and seldom needed
+
+    logging.getLogger("taskproc").warning(
         "%s: its source was not found as it was loaded, so its bytecode counts, which is not the same on every Python",
         owner,
     )

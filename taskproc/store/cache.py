@@ -8,7 +8,6 @@ import functools
 import inspect
 import json
 import os
-import uuid
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import replace
@@ -194,7 +193,7 @@ def _found(path: Path, marker: Path, shared: bool) -> None:
         if not any(path.iterdir()):
             (path / "CACHEDIR.TAG").write_text(_TAG)
             (path / ".gitignore").write_text("*\n")
-        temporary = path / f".taskproc.{uuid.uuid4().hex}.tmp"
+        temporary = path / f".taskproc.{os.urandom(16).hex()}.tmp"
         try:
             about = {"format": layout.FORMAT, "about": "https://pypi.org/project/taskproc"}
             temporary.write_text(json.dumps(about) + "\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 import functools
 import hmac
 import os
-import uuid
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -121,7 +120,7 @@ class CacheFolder:
 
     def put(self, folder: Folder, name: str, content: bytes) -> None:
         """Make a small file appear whole, in place of what has its name."""
-        temporary = f".{name}.{uuid.uuid4().hex}.tmp"
+        temporary = f".{name}.{os.urandom(16).hex()}.tmp"
         handle = self.files.make(folder, temporary)
         try:
             try:
@@ -201,7 +200,7 @@ class CacheFolder:
         """A path in the trash that nothing has."""
         trash = os.path.join(self.root, "trash")
         self.make_folder(trash)
-        return os.path.join(trash, uuid.uuid4().hex)
+        return os.path.join(trash, os.urandom(16).hex())
 
     def empty_trash(self, own: str = "") -> None:
         """Remove what was moved aside, unless a run other than `own` is at work: its tasks may read what lies there."""

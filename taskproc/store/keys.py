@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import hmac
 import os
-import secrets
 import stat
 import sys
 
@@ -49,7 +48,7 @@ def make_key_file(path: str | os.PathLike[str]) -> None:
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600)
         try:
-            os.write(handle, secrets.token_hex(32).encode() + b"\n")
+            os.write(handle, os.urandom(32).hex().encode() + b"\n")
             os.fsync(handle)
         finally:
             os.close(handle)

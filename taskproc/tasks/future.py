@@ -9,9 +9,10 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, overload
 
-from typing_extensions import Never
-
 from taskproc.values.encode import json_form, key_form
+
+if TYPE_CHECKING:
+    from typing_extensions import Never
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

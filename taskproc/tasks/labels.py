@@ -1,13 +1,10 @@
 """Labels of task classes: what rate limits and prefix commands are given for."""
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 
 from taskproc.errors import BuildError
 from taskproc.tasks.naming import task_name
-
-logger = logging.getLogger("taskproc")
 
 
 def labels_of(cls: type) -> tuple[str, ...]:
@@ -24,6 +21,10 @@ def warn_of_unknown(classes: Iterable[type], what: str, labels: Mapping[str, obj
     if not labels:
         return
     known = {label for cls in classes for label in labels_of(cls)}
-    for label in labels:
-        if label not in known:
+    unknown = [label for label in labels if label not in known]
+    if unknown:
+        import logging  # here: 3 ms, and a worker that loads a script does without
+
+        logger = logging.getLogger("taskproc")
+        for label in unknown:
             logger.warning("no task of this graph has the label %r, for which a %s was given", label, what)

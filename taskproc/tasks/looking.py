@@ -2,13 +2,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from taskproc.errors import MissingResult
 from taskproc.kernel.model import Reason, Stale
 from taskproc.tasks import reading
-from taskproc.tasks.cached import Graph, GraphWork, graph_of
 from taskproc.tasks.naming import brief
+
+if TYPE_CHECKING:
+    from taskproc.tasks.cached import Graph, GraphWork
 
 Task = Any  # tasks.task stands above this module
 
@@ -59,6 +61,8 @@ def is_done(task: Task) -> bool:
 
 def _look(task: Task) -> tuple[GraphWork, str | None]:
     """Judge `task` and all that it needs until something is stale: the work so far, and what is wrong."""
+    from taskproc.tasks.cached import GraphWork, graph_of  # here: 20 ms, and a worker reads inputs without it
+
     graph = graph_of(task)
     work = GraphWork(graph=graph, store=reading.store_of(task._taskproc))
     for key, reason in preview(work):

@@ -6,9 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
-from typing import Any, Literal
-
-from typing_extensions import TypedDict
+from typing import Any, Literal, TypedDict
 
 from taskproc.drive import drive, settle_some
 from taskproc.errors import BuildError, CycleError, FailedTaskError, MissingResult, OptionError

@@ -1,25 +1,24 @@
 """The code of a task class: what a result depends on besides arguments and inputs."""
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from taskproc.errors import BuildError
 from taskproc.modules import object_name
-from taskproc.source.fingerprint import Fingerprint
-from taskproc.source.fingerprint import fingerprint as fingerprint_of
 from taskproc.source.project import is_users_class, is_users_code
 from taskproc.tasks.evolving import pinned_name
 from taskproc.tasks.future import Upstream
+
+if TYPE_CHECKING:
+    from taskproc.source.fingerprint import Fingerprint
 
 # Where and how a task runs, not what it computes
 SETTINGS = frozenset(
     "task_label task_compress_level task_timeout task_version task_includes task_packages task_environment "
     "task_ignored_args task_default_since task_pinned_name".split()
 )
-
-_NOTHING = fingerprint_of(())
 
 
 def fingerprint(cls: type, given: Iterable[object] = ()) -> Fingerprint:
@@ -35,9 +34,9 @@ def fingerprint(cls: type, given: Iterable[object] = ()) -> Fingerprint:
     includes = _attribute(cls, "task_includes") or () if version is None else ()
     things = [*bases, *includes, *given]
     if not things:
-        return _NOTHING
+        return _fingerprint_of(())
     known = set(map(id, things))
-    found = fingerprint_of(things, ends=lambda some: _is_task(some) and id(some) not in known, settings=SETTINGS)
+    found = _fingerprint_of(things, lambda some: _is_task(some) and id(some) not in known)
     pinned = pinned_name(cls)
     if pinned is None:
         return found
@@ -52,7 +51,13 @@ def mark_of(things: Iterable[object]) -> str:
     if not users:
         return ""
     users.sort(key=object_name)
-    return f"~{fingerprint_of(users, ends=_is_task, settings=SETTINGS).digest}"
+    return f"~{_fingerprint_of(users, _is_task).digest}"
+
+
+def _fingerprint_of(things: Sequence[object], ends: Callable[[object], bool] = lambda some: False) -> Fingerprint:
+    from taskproc.source.fingerprint import fingerprint as fingerprint_of  # here: 5 ms, and not needed to build tasks
+
+    return fingerprint_of(things, ends=ends, settings=SETTINGS)
 
 
 def _is_users(thing: Any) -> bool:

@@ -1,9 +1,7 @@
 """What a run did, counted per task class."""
 from __future__ import annotations
 
-from typing import Any
-
-from typing_extensions import TypedDict
+from typing import Any, TypedDict
 
 from taskproc.kernel.model import Event
 

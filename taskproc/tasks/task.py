@@ -7,21 +7,23 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Protocol, TypeVar, overload
 
-from typing_extensions import Unpack
-
 from taskproc.errors import BuildError
 from taskproc.store.cache import current
-from taskproc.tasks import looking, reading, running
+from taskproc.tasks import looking, reading
 from taskproc.tasks.build import build
 from taskproc.tasks.evolving import NAMES, check_class
-from taskproc.tasks.explaining import Explanation, explain
 from taskproc.tasks.future import Indexable
 from taskproc.tasks.labels import labels_of
 from taskproc.tasks.naming import Identity, arguments_forms, brief, task_name
-from taskproc.tasks.running import RunOptions
 from taskproc.tasks.settings import check_settings
 from taskproc.tasks.source import check_includes
-from taskproc.tasks.stats import RunStats
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from taskproc.tasks.explaining import Explanation
+    from taskproc.tasks.running import RunOptions
+    from taskproc.tasks.stats import RunStats
 
 R_co = TypeVar("R_co", covariant=True)
 R = TypeVar("R")
@@ -228,6 +230,8 @@ class Task(Indexable, metaclass=TaskType):
             FailedTaskError: tasks failed; all else that was computed is stored. CycleError, OptionError, CacheError:
             nothing was started.
         """
+        from taskproc.tasks import running  # here: a third of the import, and workers only define tasks
+
         return running.run_graph(self, dry_run=dry_run, **options)
 
     def explain(self) -> Explanation:
@@ -236,6 +240,8 @@ class Task(Indexable, metaclass=TaskType):
         Names what changed, with the difference of the source, and what cannot be watched. Runs nothing; of tasks whose
         needs would run it tells an upper bound, for these may give what they gave before.
         """
+        from taskproc.tasks.explaining import explain  # here: as above
+
         return explain(self)
 
     def clear_task(self) -> None:
