@@ -49,6 +49,7 @@ class Facts:
     Attributes:
         mark: of the classes and functions whose names stand in the pickled value: what goes behind the value's digest.
             Equal bytes of an object whose class is another now do not do the same.
+        level: of gzip, 0 to 9; None: what pays.
     """
 
     code: str
@@ -56,7 +57,7 @@ class Facts:
     settings: Mapping[str, str] = field(default_factory=dict)
     untracked: Sequence[str] = ()
     seconds: float = 0.0
-    level: int = 9
+    level: int | None = None
     mark: Callable[[Sequence[object]], str] = lambda things: ""
 
     def value(self, digest: str, met: Sequence[object], has_files: bool) -> str:

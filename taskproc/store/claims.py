@@ -12,6 +12,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from taskproc.errors import CacheError
@@ -19,9 +20,10 @@ from taskproc.kernel.model import Elsewhere, Record, Stamp
 from taskproc.kernel.rebuild import order_of
 from taskproc.store import layout
 from taskproc.store.base import Claim, Facts, Pick, Place, Version
-from taskproc.store.codec import comment_member, compress, footer_member, read_comment, store_form
+from taskproc.store.codec import comment_member, footer_member, read_comment
 from taskproc.store.files import Folder
 from taskproc.store.folder import UNREADABLE, CacheFolder
+from taskproc.store.payload import write_value
 from taskproc.store.record import about, content_of
 
 EMPTY_CLAIM = 1.0    # seconds for which a claim is seen without a head until it counts as dead
@@ -86,23 +88,21 @@ class DiskAttempt:
 
     def commit(self, value: object, facts: Facts) -> Version | None:
         """Publish `value`; see Attempt.commit."""
-        met: list[object] = []
-        payload = compress(store_form(value, self._store.root, "its result", met), facts.level)
-        digest = hashlib.sha256(payload).hexdigest()
+        payload = write_value(value, partial(self._files.append, self._handle), facts.level, self._store.root)
         has_files = self._directory is not None and bool(self._files.scandir(str(self._directory)))
-        stamp = Stamp(order_of(self.nonce, facts.needs), facts.value(digest, met, has_files))
+        stamp = Stamp(order_of(self.nonce, facts.needs), facts.value(payload.value, payload.met, has_files))
         version = Version(
             place=self._place,
             path=f"{self._path}{os.sep}{layout.result_file(self.number)}",
             record=Record(self.number, self.nonce, stamp, facts.code, facts.needs, facts.settings),
             head=len(self._head),
             head_digest=hashlib.sha256(self._head).hexdigest(),
-            size=len(self._head) + len(payload),
-            digest=digest,
+            size=len(self._head) + payload.size,
+            digest=payload.digest,
             about=about(facts),
         )
         record = comment_member(content_of(version))
-        self._files.append(self._handle, payload, record, footer_member(record, self._store.key))
+        self._files.append(self._handle, payload.rest, record, footer_member(record, self._store.key))
         if self._store.rules.flushes(facts.seconds):
             self._files.sync(self._handle)
         return version if self._rename(layout.result_file(self.number)) else None
@@ -111,6 +111,7 @@ class DiskAttempt:
         """End without a version; see Attempt.fail."""
         if self._handle >= 0:
             try:
+                self._files.cut(self._handle, len(self._head))  # what there is of a payload is no use to anybody
                 self._files.append(self._handle, comment_member(why))
             except OSError:
                 pass  # the disk is full: the rename needs no space, and the name says enough

@@ -1,9 +1,9 @@
-"""Values to bytes and back: a pickle in gzip members, with its record and a digest of every byte behind it.
+"""Values to pickles and back, and the gzip members around them: a head, a record and a digest of it.
 
 A result file is a row of gzip members, so that `gzip -dc FILE` is the pickle and nothing else:
 
     [head]     empty; its comment says whose attempt it is: token, number, key
-    [payload]  the pickle, compressed
+    [payload]  the pickle, compressed: see payload.py
     [record]   empty; its comment is the record, JSON
     [footer]   empty; its extra field is length and SHA-256 or HMAC-SHA256 of the record: 66 bytes, always
 
@@ -16,14 +16,13 @@ import io
 import json
 import os
 import pickle
-import zlib
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from pathlib import Path, PurePath
 from types import FunctionType
-from typing import Any
+from typing import Any, BinaryIO, Protocol
 
-from taskproc.errors import CorruptedResult, MissingResult, UnstorableResult
+from taskproc.errors import UnstorableResult
 from taskproc.modules import find_object, is_findable, object_name, runs_as_main
 from taskproc.store.culprit import culprit
 from taskproc.store.keys import Key
@@ -42,6 +41,8 @@ _BEFORE_PLAIN, _BEFORE_SIGNED = (
 )
 
 _compact, _json = json.JSONEncoder(separators=(",", ":")), json.JSONDecoder()  # kept: json.dumps makes one a call
+_NUMBERS = (type(None), bool, int, float)
+_LARGE = 1 << 12     # letters or bytes
 
 _root: ContextVar[str] = ContextVar("taskproc_cache_root", default="")
 
@@ -92,20 +93,12 @@ def is_signed(footer: bytes) -> bool:
     return footer[12:14] == _SIGNED
 
 
-def compress(content: bytes, level: int) -> bytes:
-    """One gzip member, the same bytes for the same content."""
-    squeezer = zlib.compressobj(level, zlib.DEFLATED, 31)
-    return squeezer.compress(content) + squeezer.flush()
+class Target(Protocol):
+    """What a pickle is written to: in pieces, and what is large as it lies in memory, good for the time of the call."""
 
-
-def decompress(members: bytes) -> bytes:
-    """All members of a payload, put together."""
-    parts = []
-    while members:
-        expander = zlib.decompressobj(31)
-        parts.append(expander.decompress(members))
-        members = expander.unused_data
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    def write(self, piece: Any, /) -> object:
+        """Take a bytes-like piece."""
+        ...
 
 
 def dumps(
@@ -121,15 +114,43 @@ def dumps(
     rest. `met` is given the classes and functions that go by name.
     """
     target = io.BytesIO()
-    _make_pickler()(target, root, reduce, met).dump(value)
+    dump(value, target, root, reduce, met)
     return target.getvalue()
 
 
-def loads(content: bytes, root: str = "") -> object:
+def dump(
+    value: object,
+    target: Target,
+    root: str = "",
+    reduce: Callable[[object], object] | None = None,
+    met: list[object] | None = None,
+) -> None:
+    """Write to `target` what dumps() gives."""
+    if _is_plain(value):
+        target.write(pickle.dumps(value, 5))  # the same bytes, and cloudpickle need not be imported
+    else:
+        _make_pickler()(target, root, reduce, met).dump(value)
+
+
+def _is_plain(value: object) -> bool:
+    """Whether no reducer is asked for it. Large ones are better written in pieces."""
+    return type(value) in _NUMBERS or (type(value) in (str, bytes) and len(value) <= _LARGE)  # type: ignore[arg-type]
+
+
+def loads(content: bytes | memoryview, root: str = "") -> object:
     """The value of a pickle; paths that lay below the cache lie below `root`."""
     token = _root.set(root)
     try:
         return pickle.loads(content)
+    finally:
+        _root.reset(token)
+
+
+def load(file: BinaryIO, root: str = "") -> object:
+    """The value of a pickle that is read as it is needed; else as loads()."""
+    token = _root.set(root)
+    try:
+        return pickle.load(file)
     finally:
         _root.reset(token)
 
@@ -139,36 +160,30 @@ def store_form(value: object, root: str, what: str, met: list[object] | None = N
     try:
         return dumps(value, root, met=met)
     except Exception as error:  # whatever a class's own __reduce__ raises
-        way, part = culprit(value, lambda part: _pickles(part, root))
-        kind = f"{type(part).__module__}.{type(part).__qualname__}".removeprefix("builtins.")
-        raise UnstorableResult(
-            f"{what}{way} (a {kind}) cannot be pickled: {type(error).__name__}: {error}. "
-            "Return plain data, or write a file into self.task_directory and return its path"
-        ) from error
+        raise unstorable(value, root, what, error) from error
+
+
+def unstorable(value: object, root: str, what: str, error: Exception) -> UnstorableResult:
+    """Says which part of `value` cannot be pickled, and why."""
+    way, part = culprit(value, lambda part: _pickles(part, root))
+    kind = f"{type(part).__module__}.{type(part).__qualname__}".removeprefix("builtins.")
+    return UnstorableResult(
+        f"{what}{way} (a {kind}) cannot be pickled: {type(error).__name__}: {error}. "
+        "Return plain data, or write a file into self.task_directory and return its path"
+    )
+
+
+class _Nowhere:
+    def write(self, piece: Any, /) -> None:
+        """Forget it."""
 
 
 def _pickles(value: object, root: str) -> bool:
     try:
-        dumps(value, root)
+        dump(value, _Nowhere(), root)
     except Exception:  # noqa: BLE001  # as above
         return False
     return True
-
-
-def stored_value(payload: bytes, root: str, what: str, about: Mapping[str, object]) -> object:
-    """The value of verified bytes. MissingResult if they do not load, since a class moved or a package is gone."""
-    try:
-        content = decompress(payload)
-    except zlib.error as error:
-        raise CorruptedResult(f"{what} is not gzip: {error}") from error
-    try:
-        return loads(content, root)
-    except Exception as error:  # whatever a class's own __setstate__ raises
-        versions = ", ".join(f"{name} {version}" for name, version in about.items())
-        raise MissingResult(
-            f"{what} is intact, but does not load any more: {type(error).__name__}: {error}"
-            + (f" (written with {versions})" if versions else "")
-        ) from error
 
 
 def path_in_cache(*parts: str) -> Path:
@@ -186,7 +201,7 @@ def _make_pickler() -> type[Any]:
 
             def __init__(
                 self,
-                target: io.BytesIO,
+                target: Target,
                 root: str,
                 reduce: Callable[[object], object] | None,
                 met: list[object] | None,

@@ -15,9 +15,9 @@ from typing import Any
 from taskproc.errors import CacheError, CorruptedResult, MissingResult
 from taskproc.store import accepting, claims, layout, sources
 from taskproc.store.base import Claim, Pick, Place, Version
-from taskproc.store.codec import stored_value
 from taskproc.store.files import Folder
 from taskproc.store.folder import UNREADABLE, CacheFolder, Untrusted
+from taskproc.store.payload import stored_value
 from taskproc.store.retire import retire
 
 
@@ -38,7 +38,7 @@ class DiskStore(CacheFolder):
             raise CorruptedResult(f"result {version.path} is damaged: its bytes are not those that were written")
         written = version.about.get("versions")
         about = written if isinstance(written, Mapping) else {}
-        return stored_value(bytes(payload), self.root, f"result {version.path}", about)
+        return stored_value(payload, self.root, f"result {version.path}", about)
 
     def _bytes(self, version: Version) -> bytes:
         """What is published, and a byte more: behind it there must be a record."""

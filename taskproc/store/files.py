@@ -126,6 +126,11 @@ class Files:
         for content in contents:
             _write(handle, content)
 
+    def cut(self, handle: int, size: int) -> None:
+        """Let go of all beyond the first `size` bytes; what is appended then follows these."""
+        os.ftruncate(handle, size)
+        os.lseek(handle, 0, os.SEEK_END)
+
     def sync(self, handle: int) -> None:
         """Wait until an open file is on the disk."""
         os.fsync(handle)

@@ -141,7 +141,7 @@ class TaskJob:
             text = f"{', '.join(changed)} changed while it was read: run again when nobody writes to it"
             attempt.fail({"kind": "exception", "error": text})
             return Failed(Problem("exception", text), time.perf_counter() - started)
-        seconds, level = time.perf_counter() - started, type(self.task).task_compress_level
+        seconds, level = time.perf_counter() - started, _level(type(self.task))
         facts = Facts(loaded.code, self.needs, self.settings, self.untracked, seconds, level, mark_of)
         return _commit(attempt, value, facts, loaded.differing)
 
@@ -196,6 +196,12 @@ def _store(root: str, token: str, rules: Rules) -> DiskStore:
 
 
 _nothing = nullcontext()
+
+
+def _level(cls: type[Any]) -> int | None:
+    """The gzip level that a class asks for; None: it does not, Task alone has one."""
+    asking = [base for base in cls.__mro__ if "task_compress_level" in vars(base)]
+    return None if len(asking) == 1 else int(cls.task_compress_level)
 
 
 def _signs_now(path: str) -> str:

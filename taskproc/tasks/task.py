@@ -102,7 +102,8 @@ class Task(Indexable, metaclass=TaskType):
 
     Attributes to set on the class, all optional:
         task_label: a label or several, for rate limits and prefix commands.
-        task_compress_level: gzip level of stored results, 0 (stored) to 9 (small, the default).
+        task_compress_level: gzip level of stored results, 0 (stored) to 9 (small, the default). Unless it is set, large
+            results take level 6, and what does not shrink is stored.
         task_version: a string that stands for the source of the class, which is not looked at then.
         task_includes: functions, classes and modules whose source counts, where it cannot be seen that they are used.
         task_packages: names of packages whose version counts.

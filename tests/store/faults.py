@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import settings
 
 from taskproc.kernel.model import Elsewhere, Stamp
-from taskproc.store import layout
+from taskproc.store import layout, payload
 from taskproc.store.base import Facts, Place, Version
 from taskproc.store.claims import EMPTY_CLAIM, DiskAttempt, is_held
 from taskproc.store.disk import DiskStore
@@ -25,7 +25,7 @@ ARGUMENTS = '{"n": 7}\n'
 
 OPERATIONS = frozenset(name for name in vars(Files) if not name.startswith("_"))
 WRITES = frozenset(
-    "mkdir makedirs make append sync sync_folder rename unlink move move_out write_text".split()
+    "mkdir makedirs make append cut sync sync_folder rename unlink move move_out write_text".split()
 )
 
 # How long an example takes says more about the machine than about the code.
@@ -235,17 +235,18 @@ def make_and_die(root: str, at: int, value: object) -> None:
     assert attempt.commit(value, facts(seconds=1.0)) is not None
 
 
-def die_everywhere(folder: str, answers: Any) -> None:
+def die_everywhere(folder: str, answers: Any, value: object, block: int) -> None:
     """In processes forked from here: claim and commit in `folder`/1 and die at the first operation, and so on.
 
-    Tells how each ended; the last one did not die.
+    Tells how each ended; the last one did not die. `block`: how much of a pickle is written at once.
     """
+    payload.BLOCK = block
     codes: list[int] = []
     while not codes or codes[-1] != 0:
         at = len(codes) + 1
         child = os.fork()
         if not child:
-            make_and_die(os.path.join(folder, str(at)), at, "first")
+            make_and_die(os.path.join(folder, str(at)), at, value)
             os._exit(0)
         codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     answers.send(codes)

@@ -31,6 +31,7 @@ from faults import (
 )
 
 from taskproc.errors import CacheError
+from taskproc.store import payload
 from taskproc.store.base import Place
 from taskproc.store.check import check
 from taskproc.store.claims import DiskAttempt
@@ -41,8 +42,12 @@ class TestFailingWrites:
     """A full or a broken disk fails the task, and nothing else."""
 
     @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO])
-    def test_of_a_commit(self, runs: Runs, number: int) -> None:
+    @pytest.mark.parametrize(("value", "blocks"), [("half", 0), (bytes(400), 7)])
+    def test_of_a_commit(
+        self, runs: Runs, number: int, value: object, blocks: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Nothing is visible, the attempt can be failed, and a later claim of anybody succeeds at once."""
+        monkeypatch.setattr(payload, "BLOCK", 64)
         at, failed = 0, []
         while True:
             at += 1
@@ -52,7 +57,7 @@ class TestFailingWrites:
             store = runs.begin(files)
             attempt = claimed(store, place)
             files.on = True
-            if failure(lambda attempt=attempt: attempt.commit("half", facts(seconds=1.0)), OSError) is None:
+            if failure(lambda attempt=attempt: attempt.commit(value, facts(seconds=1.0)), OSError) is None:
                 break
             failed.append(files.failed)
             files.on = False
@@ -60,10 +65,12 @@ class TestFailingWrites:
             assert [] == list(store.look(place))
             attempt.fail({"error": "no space left"})
             assert {"failed.1"} == names(store, place)
+            if files.failed in ("append", "sync"):
+                assert {"error": "no space left"} == store.failure(place)
             publish(runs.begin(), "whole", place)
             assert ["whole"] == values(store, place)
 
-        assert ["append", "sync", "close", "rename"] == failed
+        assert ["append"] * (blocks + 1) + ["sync", "close", "rename"] == failed
 
     def test_of_everything_after_a_commit_failed(self, runs: Runs) -> None:
         """If not even the rename works the claim stays; it is taken over when its run has ended."""
@@ -124,10 +131,11 @@ class TestFailingWrites:
 
 
 @pytest.mark.slow
-def test_killed_at_every_operation(tmp_path: Path) -> None:
+@pytest.mark.parametrize("value", ["first", "first" * 60])
+def test_killed_at_every_operation(tmp_path: Path, value: str) -> None:
     """Whoever is killed before, in or after any operation: the next one claims, commits and reads what is right."""
     receiver, sender = processes.Pipe(duplex=False)
-    process = processes.Process(target=die_everywhere, args=(str(tmp_path), sender))
+    process = processes.Process(target=die_everywhere, args=(str(tmp_path), sender, value, 64))
     process.start()
     assert receiver.poll(60), "it hangs"
     codes = receiver.recv()
@@ -136,8 +144,8 @@ def test_killed_at_every_operation(tmp_path: Path) -> None:
     assert [-signal.SIGKILL] * (len(codes) - 1) + [0] == codes
     assert len(codes) > 15
     outcomes = [outlive(tmp_path / str(number)) for number in range(1, len(codes) + 1)]
-    assert {"first", "second"} == set(outcomes)
-    assert sorted(outcomes, reverse=True) == outcomes, "once it is published it stays"
+    assert {value, "second"} == set(outcomes)
+    assert sorted(outcomes, key=str, reverse=True) == outcomes, "once it is published it stays"
 
 
 def outlive(root: Path) -> object:

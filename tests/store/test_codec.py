@@ -2,33 +2,31 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import pickle
 import subprocess
 import sys
 import threading
-import zlib
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import cloudpickle
 import pytest
 from faults import few
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskproc.errors import CorruptedResult, MissingResult, UnstorableResult
+from taskproc.errors import UnstorableResult
 from taskproc.store.codec import (
     FOOTER,
     comment_member,
-    compress,
-    decompress,
     dumps,
     footer_member,
     loads,
     read_comment,
     record_length,
     store_form,
-    stored_value,
 )
 
 JSON = st.recursive(
@@ -83,47 +81,28 @@ def test_other_bytes_are_no_footer(some: bytes) -> None:
         record_length(some)
 
 
-@few
-@given(st.binary(max_size=2000), st.integers(0, 9))
-def test_compressed_bytes_come_back(content: bytes, level: int) -> None:
-    """At every level; the same bytes each time; and Python's gzip agrees."""
-    member = compress(content, level)
-
-    assert content == decompress(member) == gzip.decompress(member)
-    assert member == compress(content, level)
-
-
-def test_members_are_put_together() -> None:
-    """A payload may be several members."""
-    assert b"abc" == decompress(compress(b"a", 9) + compress(b"b", 0) + compress(b"c", 6))
-    assert b"" == decompress(b"")
-
-
 SAME = """
 import hashlib
 from pathlib import Path
-from taskproc.store.codec import compress, dumps
+from taskproc.store.codec import dumps
 
 values = [{"a": [1, 2.5, None], "b": {"c": (True, "text")}}, ["x" * 100, bytes(1000)], Path("/some/where"), len]
-print([hashlib.sha256(compress(dumps(value), 9)).hexdigest() for value in values])
+print([hashlib.sha256(dumps(value)).hexdigest() for value in values])
 """
+
+
+def printed(program: str, seed: str = "0") -> str:
+    """What a Python of its own prints."""
+    path = os.pathsep.join(filter(None, [*sys.path, os.getcwd()]))
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": seed}
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.mark.slow
 def test_the_same_value_gives_the_same_bytes() -> None:
     """In every process, under every hash seed: equal stamps depend on it."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [*sys.path, os.getcwd()]))}
-    outputs = {
-        subprocess.run(
-            [sys.executable, "-c", SAME],
-            env={**environment, "PYTHONHASHSEED": seed},
-            check=True,
-            capture_output=True,
-        ).stdout
-        for seed in ("1", "2")
-    }
-
-    assert 1 == len(outputs)
+    assert 1 == len({printed(SAME, seed) for seed in ("1", "2")})
 
 
 def test_paths_below_the_root_are_seen_from_it() -> None:
@@ -157,6 +136,35 @@ def test_what_cannot_be_imported_goes_by_value() -> None:
     assert (12, 2) == (function(4), cls().size)
 
 
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
+
+
+@few
+@given(PLAIN | st.sampled_from([0, -1, 255, 65536, 1 << 31, 1 << 2100, "a" * 300, b"a" * 300, "a" * 5000, b"a" * 5000]))
+def test_plain_values_take_a_shorter_way(value: object) -> None:
+    """It gives the bytes that the longer one does, which asks no reducer about them either."""
+    target = io.BytesIO()
+
+    cloudpickle.CloudPickler(target, protocol=5).dump(value)
+
+    assert target.getvalue() == dumps(value)
+
+
+SCALARS = """
+import sys
+from taskproc.store.codec import dumps, loads
+
+assert [loads(dumps(value)) for value in (1, 2.5, None, True, "text", b"bytes")]
+print("cloudpickle" in sys.modules)
+"""
+
+
+@pytest.mark.slow
+def test_plain_values_need_no_cloudpickle() -> None:
+    """A worker that returns nothing else does without the time of importing it."""
+    assert "False\n" == printed(SCALARS)
+
+
 def test_a_reducer_answers_first() -> None:
     """What it answers is pickled instead; NotImplemented leaves it to the rest."""
 
@@ -181,34 +189,3 @@ def test_what_cannot_be_pickled_is_unstorable(value: object) -> None:
         store_form(value, "", "its result")
 
     assert caught.value.__cause__ is not None
-
-
-class Broken:
-    def __setstate__(self, state: object) -> None:
-        raise KeyError("gone")
-
-    def __getstate__(self) -> object:
-        return 1
-
-
-def test_what_does_not_load_is_missing() -> None:
-    """The error names the result, the cause, and the versions it was written with."""
-    with pytest.raises(MissingResult, match=r"result X is intact.*KeyError.*python 3\.1") as caught:
-        stored_value(compress(dumps(Broken()), 9), "", "result X", {"python": "3.1"})
-
-    assert not isinstance(caught.value, CorruptedResult)
-
-
-def test_what_is_not_gzip_is_corrupted() -> None:
-    """Bytes that verify were written here; that they are no gzip must not happen, and is said so if it does."""
-    with pytest.raises(CorruptedResult, match="not gzip"):
-        stored_value(b"not gzip at all", "", "result X", {})
-
-
-def test_the_crc_is_checked_too() -> None:
-    """zlib's own check stands behind the digest."""
-    member = bytearray(compress(b"content", 0))
-    member[-7] ^= 1
-
-    with pytest.raises(zlib.error):
-        decompress(bytes(member))

@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 import threading
+from array import array
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,25 @@ def test_every_value_is_a_result(cache: Cache, value: Any) -> None:
 
     assert isinstance(outcome, Stored)
     assert cache.store.load(version_of(Acts())) == value
+
+
+class Squeezed(Acts):
+    """Asks for the level that is the default."""
+
+    task_compress_level = 9
+
+
+def test_a_level_that_a_class_asks_for_is_obeyed(cache: Cache) -> None:
+    """Also if it is the default; a class that asks for none gets what pays, which is nothing for random floats."""
+    numbers = random.Random(0)
+    noise = array("d", [numbers.random() for _ in range(3000)]).tobytes()
+    sizes = []
+    for task in (Acts(), Squeezed()):
+        job_of(task, lambda self: noise)()
+        version = version_of(task)
+        sizes.append(version.size - version.head)
+
+    assert sizes[1] < len(noise) < sizes[0]
 
 
 def test_what_is_printed_goes_to_the_logs(cache: Cache, capsys: pytest.CaptureFixture[str]) -> None:
