@@ -65,11 +65,12 @@ def verified_comment(member: bytes) -> dict[str, Any]:
     """What comment_member() was given, for bytes that a digest has shown to be its: they are not made again."""
     if not member.startswith(_BEFORE) or not member.endswith(_BEHIND):
         raise ValueError("not a member with a comment")
+    text = member[len(_BEFORE) : -len(_BEHIND)].decode("ascii")
     try:
-        content = _json.decode(member[len(_BEFORE) : -len(_BEHIND)].decode("ascii"))
+        content, end = _json.raw_decode(text)
     except RecursionError:
         raise ValueError("nested too deeply for a member that was written here") from None
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or end != len(text):
         raise ValueError("not a member that was written here")
     return content
 

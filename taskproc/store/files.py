@@ -89,6 +89,18 @@ class Files:
         """Open an existing regular file for reading; never follows a link, never waits for a pipe's other end."""
         return _regular(_open(folder, name, _READ), name)
 
+    def tail(self, folder: Folder, name: str, most: int) -> tuple[bytes, int, int]:
+        """The last bytes of a regular file, `most` at most, how many it has in all, and whose it is; see read_only."""
+        handle = _open(folder, name, _READ)
+        try:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, "not a regular file", name)
+            size = status.st_size
+            return _read(handle, min(size, most), max(0, size - most)), size, status.st_uid
+        finally:
+            os.close(handle)
+
     def size_and_owner(self, handle: int) -> tuple[int, int]:
         """Bytes in an open file, and whose it is."""
         status = os.fstat(handle)
@@ -111,12 +123,7 @@ class Files:
 
     def read(self, handle: int, size: int, offset: int) -> bytes:
         """Up to `size` bytes from `offset`; fewer at the end of the file."""
-        parts = []
-        while size > 0 and (part := _read_at(handle, min(size, 1 << 30), offset)):
-            parts.append(part)
-            size -= len(part)
-            offset += len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return _read(handle, size, offset)
 
     def append(self, handle: int, *contents: bytes | memoryview) -> None:
         """Write all of `contents` at the end, by one call of the system if they are small."""
@@ -206,6 +213,15 @@ def _write(handle: int, content: bytes | memoryview) -> None:
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(handle, rest[: 1 << 30]) :]
+
+
+def _read(handle: int, size: int, offset: int) -> bytes:
+    parts = []
+    while size > 0 and (part := _read_at(handle, min(size, 1 << 30), offset)):
+        parts.append(part)
+        size -= len(part)
+        offset += len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _read_at(handle: int, size: int, offset: int) -> bytes:

@@ -71,7 +71,7 @@ class CacheFolder:
         """The readable versions among the `names` of an open folder, newest first; `warns` of those not believed."""
         if self.passed_over:
             self.passed_over.pop(place, None)
-        for number in layout.numbers(names)["result"]:
+        for number in layout.results(names):
             try:
                 version = self.read_version(folder, place, number)
             except FileNotFoundError:
@@ -137,30 +137,34 @@ class CacheFolder:
     def owned_size(self, handle: int) -> int:
         """Bytes in an open file; Untrusted if it is somebody's whose files do not count."""
         size, owner = self.files.size_and_owner(handle)
+        self._refuse_foreign(owner)
+        return size
+
+    def _refuse_foreign(self, owner: int) -> None:
         if not self.rules.trusts(owner):
             text = f"it belongs to another user (uid {owner}); if you trust him, say Cache(..., shared=True)"
             raise Untrusted("foreign", text)
-        return size
 
     def record(self, folder: Folder, number: int) -> dict[str, Any]:
         """What the record of a published version says, whosever it is. Raises one of UNREADABLE."""
-        handle = self.files.read_only(folder, layout.result_file(number))
-        try:
-            size = self.owned_size(handle)
-            tail = self.files.read(handle, min(size, _TAIL), max(0, size - _TAIL))
-            length = record_length(tail[-FOOTER:])
-            if length + FOOTER > size:
-                raise ValueError("the record is longer than the file")
-            if length + FOOTER > len(tail):
-                tail = self.files.read(handle, length + FOOTER, max(0, size - length - FOOTER))
-        finally:
-            self.files.close(handle)
+        tail, size = self._tail(folder, number, _TAIL)
+        length = record_length(tail[-FOOTER:])
+        if length + FOOTER > size:
+            raise ValueError("the record is longer than the file")
+        if length + FOOTER > len(tail):
+            tail, size = self._tail(folder, number, length + FOOTER)
         record, footer = tail[-FOOTER - length : -FOOTER], tail[-FOOTER:]
         self._verify(record, footer)
         content = verified_comment(record)
         if content["n"] != number or content["size"] + length + FOOTER != size:
             raise ValueError("the record is of another file")
         return content
+
+    def _tail(self, folder: Folder, number: int, most: int) -> tuple[bytes, int]:
+        """The end of a published version, and the bytes it has in all. Raises one of UNREADABLE."""
+        tail, size, owner = self.files.tail(folder, layout.result_file(number), most)
+        self._refuse_foreign(owner)
+        return tail, size
 
     def _verify(self, record: bytes, footer: bytes) -> None:
         """Untrusted or ValueError if `footer` is not that of this record, made with our key if we have one."""

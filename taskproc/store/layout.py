@@ -66,7 +66,6 @@ def numbers(names: Iterable[str]) -> dict[str, list[int]]:
     """Numbers in use by kind: claim, result, failed, bad; each descending."""
     found: dict[str, list[int]] = {"claim": [], "result": [], "failed": [], "bad": []}
     for name in names:
-        # By hand: a pattern takes three times as long, and this is done for every task, warm or cold
         kind, _, number = name.partition(".")
         if kind not in found:
             continue
@@ -74,11 +73,22 @@ def numbers(names: Iterable[str]) -> dict[str, list[int]]:
             number, end = number[: -len(_RESULT)], number[-len(_RESULT) :]
             if end != _RESULT:
                 continue
-        if number.isdecimal() and number.isascii() and number[0] != "0" and len(number) <= _DIGITS:
+        if _is_number(number):
             found[kind].append(int(number))
     for some in found.values():
         some.sort(reverse=True)
     return found
+
+
+def results(names: Iterable[str]) -> list[int]:
+    """Numbers of the published versions, descending: those of `numbers`, and in half its time."""
+    found = [name[len("result.") : -len(_RESULT)] for name in names if name[:7] == "result." and name[-7:] == _RESULT]
+    return sorted([int(number) for number in found if _is_number(number)], reverse=True)
+
+
+def _is_number(text: str) -> bool:
+    # By hand: a pattern takes three times as long, and this is done for every task, warm or cold
+    return text.isdecimal() and text.isascii() and text[0] != "0" and len(text) <= _DIGITS
 
 
 def highest(found: dict[str, list[int]]) -> int:

@@ -2,9 +2,9 @@
 
 | step | function | operation |
 |---|---|---|
-| look | `CacheFolder.look` | open_folder, listdir, read_only of versions, by path |
+| look | `CacheFolder.look` | open_folder, listdir, tail of versions, by path |
 | load | `DiskStore._bytes` | read_only of the version, by path |
-| set_aside, compare, move_aside | `DiskStore._quarantine` | open_folder, read_only, rename to bad |
+| set_aside, compare, move_aside | `DiskStore._quarantine` | open_folder, tail, rename to bad |
 | mkdir, open | `claims._make_place`, `_try_claim` | mkdir; open_folder |
 | list, ask, make | `claims._try_claim`, `is_held`, `_make_claim` | listdir; read_only of the highest claim; make |
 | sign | `DiskAttempt.sign` | append |
@@ -113,7 +113,7 @@ class Protocol:
     def compare(self, state: State, me: int, actor: Actor) -> Moves:
         assert actor.version is not None
         now = world.at(self.here(state, actor), "result", actor.version.number)
-        text = f"compares: read_only result.{actor.version.number}"
+        text = f"compares: tail result.{actor.version.number}"
         if now is None or (readable(now) and not same(now, actor.version)):
             yield self.tell(state, me, f"{text} (not that one)", fresh_start(actor, "look"))
         else:
@@ -181,7 +181,7 @@ class Protocol:
 
     def make(self, state: State, me: int, actor: Actor) -> Moves:
         number, folder = actor.number, self.here(state, actor)
-        text = "".join(f"read_only result.{entry.number}, " for entry in results(folder)[:1])
+        text = "".join(f"tail result.{entry.number}, " for entry in results(folder)[:1])
         text = f"{text}make claim.{number}"
         if folder is None:
             yield self.tell(state, me, f"{text} (no folder)", fresh_start(actor, "mkdir"))
@@ -399,4 +399,4 @@ class Protocol:
 def listed(folder: Folder, found: Entry | None) -> str:
     """The operations of a listing and of the reading of versions until one is good."""
     read = [entry for entry in results(folder) if found is None or entry.number >= found.number]
-    return ", ".join(["listdir", *(f"read_only result.{entry.number}" for entry in read)])
+    return ", ".join(["listdir", *(f"tail result.{entry.number}" for entry in read)])

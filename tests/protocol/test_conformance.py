@@ -36,7 +36,7 @@ class Recording(Files):
 
     def record(self, operation: str, arguments: tuple[Any, ...]) -> None:
         if operation not in PRIVATE and self.depth == 1:
-            names = arguments[1:] if operation not in ("append", "move") else ()
+            names = [name for name in arguments[1:] if isinstance(name, str)] if operation != "move" else []
             self.done.append(" ".join((operation, *names)).replace(".pkl.gz", ""))
 
 

@@ -1,0 +1,177 @@
+"""What a tiny task costs in file operations, cold and warm: so that nobody adds one unnoticed."""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from taskproc.kernel.model import Done, Fresh, Stale, Ticket
+from taskproc.run.pool import LocalExecutor
+from taskproc.store.cache import Cache
+from taskproc.store.files import Files
+from taskproc.tasks.cached import GraphWork, graph_of
+from taskproc.tasks.task import Task
+
+OPERATIONS = frozenset(name for name in vars(Files) if not name.startswith("_"))
+# What goes to the system, whoever calls it
+CALLS = (
+    "open close read write pread pwrite lseek dup stat lstat fstat listdir scandir mkdir rename replace unlink rmdir "
+    "readlink access fsync chmod utime"
+).split()
+
+
+class Tiny(Task):
+    def __init__(self, x: int):
+        self.x = x
+
+    def run_task(self) -> int:
+        return self.x + 1
+
+
+class Total(Task):
+    def __init__(self, count: int):
+        self.parts = [Tiny(x) for x in range(count)]
+
+    def run_task(self) -> int:
+        return sum(part.get_result() for part in self.parts)
+
+
+class Noting(Files):
+    """Notes what was asked of it."""
+
+    def __init__(self) -> None:
+        self.noted: list[str] = []
+
+    def take(self) -> list[str]:
+        """What was noted since the last time."""
+        noted, self.noted = self.noted, []
+        return noted
+
+
+def _noted(operation: str) -> Callable[..., Any]:
+    def call(self: Noting, *arguments: Any) -> Any:
+        self.noted.append(operation)
+        return getattr(Files, operation)(self, *arguments)
+
+    return call
+
+
+for _operation in OPERATIONS:
+    setattr(Noting, _operation, _noted(_operation))
+
+
+@contextmanager
+def calls() -> Iterator[list[str]]:
+    """The names of what is called in `os` inside the block."""
+    noted: list[str] = []
+    true = {name: getattr(os, name) for name in CALLS if hasattr(os, name)}
+
+    def counted(name: str) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            noted.append(name)
+            return true[name](*arguments, **options)
+
+        return call
+
+    for name in true:
+        setattr(os, name, counted(name))
+    try:
+        yield noted
+    finally:
+        for name, function in true.items():
+            setattr(os, name, function)
+
+
+def work_of(task: Any) -> GraphWork:
+    """A run inline, whose file operations are noted."""
+    work = GraphWork(graph_of(task), task._taskproc.cache.store, in_process=True, captures=False)
+    work.store.files = Noting()
+    return work
+
+
+def noted(work: GraphWork) -> list[str]:
+    files = work.store.files
+    assert isinstance(files, Noting)
+    return files.take()
+
+
+@pytest.fixture
+def work(cache: Cache) -> Iterator[GraphWork]:
+    """A run over Tiny(1) where the class has been before."""
+    Tiny(0).run_graph(executor=LocalExecutor())
+    work = work_of(Tiny(1))
+    yield work
+    work.end()
+
+
+def job_of(work: GraphWork) -> Any:
+    """The job of the root, which has no folder yet."""
+    assert isinstance(work.judge(work.graph.root), Stale)
+    ticket = Ticket(work.graph.root, 1)
+    assert work.claim(ticket) is None
+    job = work.job(ticket)
+    noted(work)
+    return job
+
+
+def test_a_cold_task(work: GraphWork) -> None:
+    """A folder, its arguments, the claim, a second look, the result and its name, and a look whether that is ours."""
+    job = job_of(work)
+
+    with calls() as made:
+        assert isinstance(job.run_in(work.store), Done)
+
+    claimed = "mkdir open_folder write_text make append listdir"
+    committed = "append identity close rename identity_of close_folder"
+    assert f"{claimed} {committed}".split() == noted(work)
+    # Two more: to write the arguments is to open, write and close
+    assert "mkdir open open write close open write listdir write fstat close replace stat close".split() == made
+
+
+def test_a_warm_task(work: GraphWork) -> None:
+    """One listing and the end of the newest result, through one descriptor of the folder."""
+    job_of(work).run_in(work.store)
+    warm = work_of(Tiny(1))
+
+    with calls() as made:
+        assert isinstance(warm.judge(warm.graph.root), Fresh)
+
+    assert "open_folder listdir tail close_folder".split() == noted(warm)
+    assert "open listdir open fstat pread close close".split() == made
+
+
+def test_many_that_are_not_there(cache: Cache) -> None:
+    """After the first few one listing answers for all that are left; the second question about a task is a look."""
+    Tiny(0).run_graph(executor=LocalExecutor())
+    work = work_of(Total(100))
+    keys = [key for key in work.graph.needs if key != work.graph.root]
+
+    verdicts = [work.judge(key) for key in keys]
+    first, again = noted(work), [work.judge(key) for key in keys[-2:]]
+
+    assert [Fresh, *[Stale] * 99] == [type(verdict) for verdict in verdicts]
+    assert (9, 1) == (first.count("open_folder"), first.count("few"))
+    assert ["open_folder"] * 2 == noted(work)
+    assert [Stale, Stale] == [type(verdict) for verdict in again]
+
+
+def test_what_appears_after_the_listing(cache: Cache) -> None:
+    """The claim looks again: it is used, not made again."""
+    Tiny(0).run_graph(executor=LocalExecutor())
+    work = work_of(Total(20))
+    keys = [key for key in work.graph.needs if key != work.graph.root]
+    for key in keys:
+        work.judge(key)
+    Tiny(19).run_graph(executor=LocalExecutor())
+    ticket = Ticket(Tiny(19)._taskproc.place.key, 1)
+
+    assert work.claim(ticket) is None
+    job: Any = work.job(ticket)
+    outcome = work.close(ticket, job())
+    work.end()
+
+    assert isinstance(outcome, Fresh)
+    assert [1] == [version.record.number for version in cache.store.look(Tiny(19)._taskproc.place)]
