@@ -19,9 +19,9 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, TextIO
 
 from taskproc.run.spool import Spools
 
@@ -38,6 +38,8 @@ def own_descriptors(*, for_many: bool = False) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    if for_many:
+        _switches.enter()  # for good: to put them there and away again would cost each job a microsecond
 
 
 def captured(
@@ -69,8 +71,11 @@ def expose() -> None:
             job.spools.give(index)
 
 
-class _Capture(AbstractContextManager[None]):
-    """One job's; see captured. Not a generator, which would cost more than a job that prints nothing may."""
+class _Capture:
+    """One job's; see captured. Not a generator: a job that prints nothing shall cost next to nothing."""
+
+    __slots__ = ("_before", "_folder", "_logs", "_main_pid", "_moved", "_moving", "_spools_in", "_streams", "spools")
+    _before: Token[_Capture | None]
 
     def __init__(self, logs: tuple[str, str], main_pid: int | None, spools_in: str | None, folder: int | None):
         self._logs, self._folder = logs, folder
@@ -82,7 +87,8 @@ class _Capture(AbstractContextManager[None]):
 
     def __enter__(self) -> None:
         self._before = _job.set(self)
-        _switches.enter()
+        if not _descriptors.for_many:
+            _switches.enter()
         try:
             if _descriptors.take(self._main_pid):
                 self._moving = True
@@ -104,8 +110,9 @@ class _Capture(AbstractContextManager[None]):
 
     def __exit__(self, *_: object) -> None:
         try:
-            if self._moving:
+            if self._streams:
                 self.flush()
+            if self._moving:
                 flush_all()
         finally:
             self._leave()
@@ -120,7 +127,10 @@ class _Capture(AbstractContextManager[None]):
                 _descriptors.drop()  # the folder of the run is gone, or the job has closed what is not its own
         elif self._moved is not None:
             self._moved.put_back()
-        _switches.leave()
+        if _descriptors.for_many:
+            _switches.put()
+        else:
+            _switches.leave()
         if self._moving:
             _descriptors.release()
         _job.reset(self._before)
@@ -239,26 +249,27 @@ class _Switches:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._count = 0
-        self._both: list[_Switch] = []
+        self._stdout, self._stderr = _Switch(0, sys.stdout), _Switch(1, sys.stderr)
 
     def enter(self) -> None:
         """Something more is captured."""
         with self._lock:
             if not self._count:
-                self._both = [_Switch(0, sys.stdout), _Switch(1, sys.stderr)]
+                self._stdout, self._stderr = _Switch(0, sys.stdout), _Switch(1, sys.stderr)
             self._count += 1
-            self._put()
+            self.put()
 
     def leave(self) -> None:
         """Something less."""
         with self._lock:
             self._count -= 1
-            self._put()
+            self.put()
 
-    def _put(self) -> None:
+    def put(self) -> None:
         """Whatever stands there now: a job that swapped sys.stdout and forgot it must not hurt the next."""
-        streams = self._both if self._count else [switch.otherwise for switch in self._both]
-        sys.stdout, sys.stderr = cast("list[TextIO]", streams)
+        stdout: Any = self._stdout if self._count else self._stdout.otherwise
+        stderr: Any = self._stderr if self._count else self._stderr.otherwise
+        sys.stdout, sys.stderr = stdout, stderr
 
     def forked(self) -> None:
         """In a child the lock may have been copied as taken, by a thread that is not there."""
@@ -294,8 +305,10 @@ class _Moved:
 def flush_all() -> None:
     """Bring what Python and, where it is known to be in use, C code keeps in buffers to the descriptors 1 and 2."""
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
-        if stream is not None:
-            _calmly(stream.flush)
+        try:
+            stream.flush()  # type: ignore[union-attr]  # there may be none
+        except (OSError, ValueError, AttributeError):
+            pass  # see _calmly
     # Loading ctypes takes milliseconds. What prints from C mostly came with NumPy, which has loaded it.
     if "ctypes" in sys.modules:
         _calmly(lambda: _c_library().fflush(None))

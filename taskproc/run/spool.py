@@ -50,7 +50,7 @@ class Spools:
         self._awake = threading.Event()
         self._silent = os.open(os.devnull, os.O_RDWR)
         self._owner = os.open(stem + _OWNER, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        self._both = tuple(_Spool(stem + suffix, number) for number, suffix in enumerate(SUFFIXES, start=1))
+        self._both = _Spool(stem + SUFFIXES[0], 1), _Spool(stem + SUFFIXES[1], 2)
         self._children = _children()
         threading.Thread(target=self._watch, name="taskproc-spools", daemon=True).start()
 
@@ -64,8 +64,9 @@ class Spools:
             os.pwrite(self._owner, _owner(stdout, stderr), 0)
         except OSError:
             pass  # the disk is full: should the worker die in this job, its last words stay where they are
-        for spool, log in zip(self._both, (stdout, stderr)):
-            spool.begin(log, folder)
+        out, err = self._both
+        out.begin(stdout, folder)
+        err.begin(stderr, folder)
         with self._lock:
             self._count += 1
             if self._idle:
@@ -74,18 +75,24 @@ class Spools:
 
     def end(self) -> None:
         """Back to two empty spools, whatever the job did with the descriptors 0 to 2. Raises OSError if that fails."""
+        out, err = self._both
         with self._lock:
             self._count += 1
             os.dup2(self._silent, 0)
-            for spool in self._both:
-                spool.lead()
+            out.lead()
+            err.lead()
             children = has_children() or _children() != self._children
-            for spool in self._both:
-                spool.settle(children)
-            for spool in self._both:
-                spool.renew()
-            if children:
-                self._children = _children()
+            if children or out.is_used() or err.is_used():
+                self._settle(children)
+
+    def _settle(self, children: bool) -> None:
+        for spool in self._both:
+            if children or spool.is_used():
+                spool.settle()
+        for spool in self._both:
+            spool.renew()
+        if children:
+            self._children = _children()
 
     def give(self, index: int) -> int:
         """Put stdout (0) or stderr (1) of the job under the name of its log; a descriptor of it, not to be closed."""
@@ -175,11 +182,14 @@ class _Spool:
             self._tried = True
             self._given = self._rename()
 
-    def settle(self, anyway: bool) -> None:
-        """What is in it is in the log after this. `anyway`: it is the job's also if nothing is in it."""
-        if anyway or (not self._tried and os.lseek(self.descriptor, 0, os.SEEK_END)):
-            self.give()
-        if self._tried and not self._given:
+    def is_used(self) -> bool:
+        """Whether it is not what the next job can have."""
+        return self._tried or os.lseek(self.descriptor, 0, os.SEEK_END) > 0
+
+    def settle(self) -> None:
+        """It is the job's; what is in it is in the log after this."""
+        self.give()
+        if not self._given:
             self._keep()
 
     def renew(self) -> None:
