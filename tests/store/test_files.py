@@ -147,6 +147,18 @@ def test_few_names(tmp_path: Path) -> None:
     assert [] == FILES.few(str(tmp_path / "nothing"), 2) == FILES.few(str(tmp_path / "a"), 2)
 
 
+def test_what_is_cut_off_is_gone(tmp_path: Path) -> None:
+    """And what is appended follows what stayed."""
+    handle = FILES.make(str(tmp_path), "one")
+    FILES.append(handle, b"hello world")
+
+    FILES.cut(handle, 6)
+    FILES.append(handle, b"all")
+
+    assert b"hello all" == FILES.read(handle, 100, 0)
+    FILES.close(handle)
+
+
 def test_move_tells_whether_there_was_anything(tmp_path: Path) -> None:
     """Nothing to move is no error."""
     (tmp_path / "a").mkdir()

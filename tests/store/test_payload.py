@@ -68,7 +68,7 @@ ARRAYS = {
     "noise": np.random.default_rng(0).random(40_000),
     "in the order of Fortran": np.asfortranarray(np.random.default_rng(0).random((100, 400))),
     "a part of another": np.random.default_rng(0).random((200, 1000))[::2, ::3],
-    "read-only": np.frombuffer(NOISE[:300_000], dtype=np.uint8),
+    "read-only": np.frombuffer(NOISE[:320_000], dtype=np.uint16).reshape(400, 400),
     "of no dimension": np.array(3.5),
     "empty": np.empty((3, 0, 2)),
 }
@@ -108,6 +108,40 @@ def test_blocks_are_members_in_their_order(blocks: int) -> None:
     plain = dumps(value)
     assert [compress(plain[at : at + blocks]) for at in range(0, len(plain), blocks)] == calls
     assert b"" == made.rest
+
+
+def test_the_last_block_may_be_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing comes behind it; if it is the first one too, no thread is needed."""
+    size = 1 << 17  # larger than what a pickle puts into one frame
+    monkeypatch.setattr(payload, "BLOCK", size)
+    overhead = len(dumps(NOISE[:size])) - size
+    calls: list[bytes] = []
+
+    one, two = (write_value(NOISE[: times * size - overhead], calls.append) for times in (1, 2))
+
+    assert (2, b"") == (len(calls), two.rest)
+    assert one.size == len(one.rest)
+
+
+def test_what_is_kept_is_a_copy() -> None:
+    """The memory of a piece is good for the time of the call only."""
+    writer, piece = payload._Writer(lambda member: None, 0), bytearray(b"piece")
+
+    writer.write(piece)
+    piece[:] = b"other"
+
+    assert hashlib.sha256(b"piece").hexdigest() == writer.finish([]).value
+
+
+@pytest.mark.parametrize("piece", [ARRAYS["read-only"], pickle.PickleBuffer(ARRAYS["in the order of Fortran"])])
+def test_a_piece_may_have_any_form(piece: Any, blocks: int) -> None:
+    """It is taken byte by byte, as it lies in memory: which form a pickler hands out is its own business."""
+    writer = payload._Writer(lambda member: None, 0)
+
+    writer.write(piece)
+
+    assert hashlib.sha256(pickle.PickleBuffer(piece).raw()).hexdigest() == writer.finish([]).value
+    writer.close()
 
 
 @pytest.mark.usefixtures("blocks")
