@@ -6,7 +6,8 @@ their class once to each worker, not ten thousand times.
 from __future__ import annotations
 
 import functools
-import hashlib
+import os
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic
@@ -22,17 +23,17 @@ class Kind:
     """What jobs have in common: the pickle of a callable that makes an outcome from the bytes of one of them.
 
     Attributes:
-        name: a digest of the content.
+        name: nobody else's.
     """
 
     __slots__ = ("content", "name")
 
-    def __init__(self, content: bytes):
+    def __init__(self, content: bytes, name: bytes = b""):
         self.content = content
-        self.name = hashlib.blake2b(content, digest_size=NAMED).digest()
+        self.name = name or os.urandom(NAMED)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Kind, (self.content,)
+        return Kind, (self.content, self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +51,21 @@ class KindJob(Generic[K]):
 
     def __call__(self) -> Outcome[K]:
         """Run it; raises what unpickling its kind raises."""
-        outcome: Outcome[K] = _loaded(self.kind.content)(self.own)
+        outcome: Outcome[K] = _loaded(self.kind)(self.own)
         return outcome
 
 
-@functools.lru_cache(_KEPT)
-def _loaded(content: bytes) -> Callable[[bytes], Any]:
-    kind: Any = load(content)
-    return kind  # type: ignore[no-any-return]  # only kinds are sent
+_kinds: OrderedDict[bytes, Callable[[bytes], Any]] = OrderedDict()
+
+
+def _loaded(kind: Kind) -> Callable[[bytes], Any]:
+    found = _kinds.get(kind.name)
+    if found is None:
+        content: Any = load(kind.content)
+        found = _kinds[kind.name] = content
+        if len(_kinds) > _KEPT:
+            _kinds.popitem(last=False)
+    return found
 
 
 class Kinds:

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, Protocol, Union
 
 from taskproc.kernel.model import Elsewhere, Record, Stamp
 
+TINY = 512  # bytes of a payload that goes with its version, so that who reads it need not open a file
+
 
 class Place(NamedTuple):
     """Name of the task class, integer id within it, full key. The id comes from the key; the key decides."""
@@ -24,12 +26,13 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A published result: its record is verified, its payload is not read yet.
+    """A published result: its record is verified, its payload is not.
 
     Attributes:
         path: where it lies, for people and for `load`.
         head: bytes before the payload; `size`: bytes before the record; both with their SHA-256.
         about: what else the record says: versions of the software, host, wall-clock times.
+        payload: its payload, if that is tiny and was at hand; as unverified as what is read from a file.
     """
 
     place: Place
@@ -40,6 +43,7 @@ class Version:
     size: int = 0
     digest: str = ""
     about: Mapping[str, object] = field(default_factory=dict)
+    payload: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

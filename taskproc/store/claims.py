@@ -19,7 +19,7 @@ from taskproc.errors import CacheError
 from taskproc.kernel.model import Elsewhere, Record, Stamp
 from taskproc.kernel.rebuild import order_of
 from taskproc.store import layout
-from taskproc.store.base import Claim, Facts, Pick, Place, Version
+from taskproc.store.base import TINY, Claim, Facts, Pick, Place, Version
 from taskproc.store.codec import comment_member, footer_member, read_comment
 from taskproc.store.files import Folder
 from taskproc.store.folder import UNREADABLE, CacheFolder
@@ -100,6 +100,7 @@ class DiskAttempt:
             size=len(self._head) + payload.size,
             digest=payload.digest,
             about=about(facts),
+            payload=payload.rest if payload.size == len(payload.rest) <= TINY else b"",
         )
         record = comment_member(content_of(version))
         self._files.append(self._handle, payload.rest, record, footer_member(record, self._store.key))

@@ -7,11 +7,12 @@ import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 from taskproc.errors import CacheError
 from taskproc.store import accepting, layout
-from taskproc.store.base import Place, Version
+from taskproc.store.base import TINY, Place, Version
 from taskproc.store.codec import FOOTER, footer_member, is_signed, record_length, verified_comment
 from taskproc.store.files import Files, Folder
 from taskproc.store.keys import Key
@@ -98,7 +99,8 @@ class CacheFolder:
     def read_version(self, folder: Folder, place: Place, number: int) -> Version:
         """Version `number` of an open folder. Raises one of UNREADABLE."""
         path = f"{layout.place_path(self.root, place)}{os.sep}{layout.result_file(number)}"
-        return version_of(place, path, self.record(folder, number))
+        content, payload = self._record(folder, number)
+        return version_of(place, path, content, payload)
 
     def accepted(self, folder: Folder, version: Version) -> frozenset[str] | None:
         """Digests of other code that was accepted for a version; None if its accept file is gone or not good for it."""
@@ -147,6 +149,10 @@ class CacheFolder:
 
     def record(self, folder: Folder, number: int) -> dict[str, Any]:
         """What the record of a published version says, whosever it is. Raises one of UNREADABLE."""
+        return self._record(folder, number)[0]
+
+    def _record(self, folder: Folder, number: int) -> tuple[dict[str, Any], bytes]:
+        """What the record says, and the payload, if that is tiny and was read along with it."""
         tail, size = self._tail(folder, number, _TAIL)
         length = record_length(tail[-FOOTER:])
         if length + FOOTER > size:
@@ -158,7 +164,10 @@ class CacheFolder:
         content = verified_comment(record)
         if content["n"] != number or content["size"] + length + FOOTER != size:
             raise ValueError("the record is of another file")
-        return content
+        start, end = content["head"], content["size"]
+        if len(tail) < size or end - start > TINY or sha256(tail[:start]).hexdigest() != content["head_sha256"]:
+            return content, b""  # whoever loads it reads it, and sees what is wrong
+        return content, tail[start:end]
 
     def _tail(self, folder: Folder, number: int, most: int) -> tuple[bytes, int]:
         """The end of a published version, and the bytes it has in all. Raises one of UNREADABLE."""

@@ -35,7 +35,7 @@ def content_of(version: Version) -> dict[str, Any]:
     }
 
 
-def version_of(place: Place, path: str, content: Mapping[str, Any]) -> Version:
+def version_of(place: Place, path: str, content: Mapping[str, Any], payload: bytes = b"") -> Version:
     """The version that was written. ValueError, KeyError or TypeError if this is no record of `place`."""
     if content["format"] != FORMAT or content["key"] != place.key:
         raise ValueError("written by another format, or the result of another task")
@@ -56,6 +56,7 @@ def version_of(place: Place, path: str, content: Mapping[str, Any]) -> Version:
         size=content["size"],
         digest=content["sha256"],
         about=content["about"],
+        payload=payload,
     )
 
 

@@ -226,7 +226,7 @@ class GraphWork:
     def value(self, key: str) -> Any:
         """The result of `key`, which is done. Raises as Store.load."""
         task = self.graph.tasks[key]
-        return task.get_result() if task._is_outside else self.store.load(self.versions[key])
+        return task.get_result() if task._is_outside else self.store.value(self.versions[key])
 
     def _pick(self, key: str, versions: Any) -> tuple[Version | None, Stale | None]:
         task = self.graph.tasks[key]

@@ -259,18 +259,22 @@ def pick(
     return (None, answer) if isinstance(answer, Stale) else (seen[answer.record.number], None)
 
 
+_READ = ("versions", "path", "signs")  # of `about`
+
+
 def _stored(order: str, value: str, seconds: float, version: Any, differing: str) -> Stored:
     return Stored(Stamp(order, value), seconds, version and version_of(version), differing)
 
 
 def plain(version: Version | None) -> tuple[Any, ...] | None:
-    """A slim version as plain values, which pickle at a tenth of the cost."""
+    """What a reader asks of a version as plain values, which pickle at a tenth of the cost."""
     if version is None:
         return None
     record = version.record
+    about = {name: version.about[name] for name in _READ if name in version.about}
     return (
         tuple(version.place), version.path, record.number, record.nonce, *record.stamp,
-        version.head, version.head_digest, version.size, version.digest, dict(version.about),
+        version.head, version.head_digest, version.size, version.digest, about, version.payload,
     )  # fmt: skip
 
 
@@ -284,4 +288,5 @@ def slim(version: Version) -> Version:
     """A version without what only a judge needs: what it was made from may be ten thousand stamps."""
     some, record = version, version.record
     thin = Record(record.number, record.nonce, record.stamp, "", {})
-    return Version(some.place, some.path, thin, some.head, some.head_digest, some.size, some.digest, some.about)
+    digests = some.head, some.head_digest, some.size, some.digest
+    return Version(some.place, some.path, thin, *digests, some.about, some.payload)

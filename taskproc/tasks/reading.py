@@ -89,7 +89,7 @@ def input_value(identity: Identity) -> tuple[bool, object]:
     if version is None or job is None:
         return False, None
     try:
-        return True, job.store.load(version)
+        return True, job.store.value(version)
     except MissingResult:
         job.lost.add(key)
         raise

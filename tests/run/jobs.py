@@ -1,6 +1,7 @@
 """Jobs that pickle, and what they do; and how tests learn that a process is gone."""
 from __future__ import annotations
 
+import functools
 import os
 import pickle
 import re
@@ -61,7 +62,12 @@ class Does:
         return call(self.function, *pickle.loads(own))()
 
     def job(self, *arguments: Any) -> KindJob[str]:
-        return KindJob(Kind(pickle.dumps(self)), pickle.dumps(arguments))
+        return KindJob(_kind(self), pickle.dumps(arguments))
+
+
+@functools.cache
+def _kind(does: Does) -> Kind:
+    return Kind(pickle.dumps(does))
 
 
 class Unloadable:

@@ -81,7 +81,7 @@ def test_many_jobs_are_one_message(runner: ResidentRunner[str], sent: list[int])
 def test_a_kind_is_sent_once(runner: ResidentRunner[str], sent: list[int]) -> None:
     """A job is only what is its own."""
     for number in range(3):
-        runner.start(ticket(number), Does(same).job(number))
+        runner.start(ticket(number), SAME.job(number))
         endings(runner, 1)
 
     assert sent[1] == sent[2] < len(SAME.job(0).kind.content) < sent[0]

@@ -1,17 +1,20 @@
 """Tasks for tests of jobs, and jobs of them."""
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from taskproc.run.pool import LocalExecutor
-from taskproc.store.base import Version
+from taskproc.store.base import TINY, Version
 from taskproc.tasks.conditions import Conditions
 from taskproc.tasks.job import TaskJob
 from taskproc.tasks.needs import needs
 from taskproc.tasks.source import fingerprint
 from taskproc.tasks.task import Task
+
+LARGE = random.Random(0).randbytes(2 * TINY).hex()  # even compressed too large to go with its version
 
 act: list[Callable[[Any], Any]] = []
 

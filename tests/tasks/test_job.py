@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attempts import Acts, Leaf, Tens, job_of, version_of
+from attempts import LARGE, Acts, Leaf, Tens, job_of, version_of
 
 from taskproc.errors import MissingResult
 from taskproc.kernel.model import Elsewhere, Failed, Fresh, Lost, Record, Stale, Stamp
@@ -223,21 +223,21 @@ def test_a_task_that_is_cleared_while_it_runs_publishes_nothing(cache: Cache) ->
 
 def test_an_input_that_is_gone_is_lost(cache: Cache) -> None:
     """The task is not to blame, whatever it raised; nor is an attempt left behind."""
-    task = Acts(Leaf(1), Leaf(2))
+    task = Acts(Leaf(1), Leaf(LARGE))
     job = job_of(task, lambda self: [up.get_result() for up in self.ups])
-    os.unlink(version_of(Leaf(2)).path)
+    os.unlink(version_of(Leaf(LARGE)).path)
 
-    assert job() == Lost((Leaf(2)._taskproc.place.key,))
+    assert job() == Lost((Leaf(LARGE)._taskproc.place.key,))
     assert "claim.1" not in files(cache, task)
 
 
 def test_all_inputs_that_are_gone_are_told_at_once(cache: Cache) -> None:
     """Also those that it did not come to ask for: else it would run once more for each."""
-    job = job_of(Acts(Leaf(1), Leaf(2), Leaf(3)), lambda self: [up.get_result() for up in self.ups])
-    for number in (1, 3):
-        os.unlink(version_of(Leaf(number)).path)
+    job = job_of(Acts(Leaf(1), Leaf(LARGE), Leaf(3)), lambda self: [up.get_result() for up in self.ups])
+    for value in (LARGE, 3):
+        os.unlink(version_of(Leaf(value)).path)
 
-    assert job() == Lost(tuple(sorted(Leaf(number)._taskproc.place.key for number in (1, 3))))
+    assert job() == Lost(tuple(sorted(Leaf(value)._taskproc.place.key for value in (LARGE, 3))))
 
 
 def test_an_input_that_is_gone_but_not_missed_is_not_lost(cache: Cache) -> None:

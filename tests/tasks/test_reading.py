@@ -5,10 +5,12 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from attempts import LARGE
 
 from taskproc.errors import CorruptedResult, MissingResult, NoCacheError
 from taskproc.run.pool import LocalExecutor
@@ -77,19 +79,30 @@ def test_a_job_reads_the_version_that_was_judged(cache: Cache, begin: Begin) -> 
 
 def test_an_input_that_cannot_be_read_is_remembered(begin: Begin) -> None:
     """Gone, or damaged."""
-    job = begin(Reads(Leaf(1)), Leaf(1), Leaf(2))
-    os.unlink(version_of(Leaf(1)).path)
-    damaged = version_of(Leaf(2))
+    gone, broken = Leaf(f"1{LARGE}"), Leaf(f"2{LARGE}")
+    job = begin(Reads(gone), gone, broken)
+    os.unlink(version_of(gone).path)
+    damaged = version_of(broken)
     content = bytearray(Path(damaged.path).read_bytes())
     content[damaged.size - 1] ^= 1
     Path(damaged.path).write_bytes(content)
 
     with pytest.raises(MissingResult):
-        Leaf(1).get_result()
+        gone.get_result()
     with pytest.raises(CorruptedResult):
-        Leaf(2).get_result()
+        broken.get_result()
 
-    assert job.lost == {Leaf(1)._taskproc.place.key, Leaf(2)._taskproc.place.key}
+    assert job.lost == {gone._taskproc.place.key, broken._taskproc.place.key}
+
+
+def test_a_tiny_input_that_is_gone_is_at_hand(begin: Begin) -> None:
+    """Its bytes came with the record; they are verified, or else the file is read."""
+    job = begin(Reads(Leaf(1)), Leaf(1), Leaf(2))
+    os.unlink(version_of(Leaf(1)).path)
+    damaged = job.inputs[Leaf(2)._taskproc.place.key]
+    job.inputs = {**job.inputs, damaged.place.key: replace(damaged, payload=b"no payload")}
+
+    assert (Leaf(1).get_result(), Leaf(2).get_result(), job.lost) == (1, 2, set())
 
 
 def test_a_job_has_the_directory_and_logs_of_its_attempt(begin: Begin) -> None:
