@@ -127,8 +127,7 @@ class Line(Generic[K]):
         best_turn = 0
         for labels, bucket in self._buckets.items():
             if self._limits.free(labels):
-                key = next(iter(bucket))
-                turn = bucket[key]
+                key, turn = next(iter(bucket.items()))
                 if best is None or turn < best_turn:
                     best, best_turn = key, turn
         return best
