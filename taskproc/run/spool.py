@@ -209,8 +209,6 @@ class _Spool:
     def _rename(self) -> bool:
         try:
             return _rename(self._path, self._log, self._folder)
-        except FileNotFoundError:
-            return True  # whoever took us for dead has done it, or the log's folder was removed: nobody reads it
         except OSError as error:
             self._is_near = error.errno != errno.EXDEV
             return False
@@ -219,7 +217,7 @@ class _Spool:
         try:
             _copy(self._path, self._log, self._folder)
         except OSError:
-            pass  # the folder was removed, or the disk is full: the job goes on, as it would if nobody read its log
+            pass  # the log's folder was removed, or who took us for dead has taken over the spool, or the disk is full
 
     def _replace(self, descriptor: int) -> None:
         os.close(self.descriptor)
