@@ -118,8 +118,20 @@ class _Capture:
             self._leave()
 
     def _leave(self) -> None:
-        for stream in self._streams.values():
-            _calmly(stream.close)
+        try:
+            for stream in self._streams.values():
+                _calmly(stream.close)  # before the spools are another job's: what could not be written may be in it
+            self._move_back()
+        finally:
+            if _descriptors.for_many:
+                _switches.put()
+            else:
+                _switches.leave()
+            if self._moving:
+                _descriptors.release()
+            _job.reset(self._before)
+
+    def _move_back(self) -> None:
         if self.spools is not None:
             try:
                 self.spools.end()
@@ -127,13 +139,6 @@ class _Capture:
                 _descriptors.drop()  # the folder of the run is gone, or the job has closed what is not its own
         elif self._moved is not None:
             self._moved.put_back()
-        if _descriptors.for_many:
-            _switches.put()
-        else:
-            _switches.leave()
-        if self._moving:
-            _descriptors.release()
-        _job.reset(self._before)
 
     def stream(self, index: int) -> TextIO:
         """Where stdout (0) or stderr (1) of the job goes; made when it is first asked for."""

@@ -8,7 +8,8 @@ a child process prints can be followed), and when it ends. Whose output it is st
 the spools of a worker that has died.
 
 What a job leaves behind goes on printing where it did. So a job that had child processes keeps its spools, written to
-or not. A thread that outlives its job cannot be told from the next job.
+or not. A thread that outlives its job cannot be told from the next job. While C code keeps the interpreter to itself
+nobody looks how long the job has run; what it prints meanwhile is in the log when it lets go.
 """
 from __future__ import annotations
 
@@ -136,17 +137,27 @@ class Spools:
 def take_over(spools: str, stdout: str, stderr: str, folder: int | None = None) -> None:
     """Give the job with these two logs what it printed last, if its worker died; nothing if nothing was left.
 
+    Raises OSError if that cannot be written.
+
     Args:
         spools: the folder of the run; otherwise as `Spools.begin`.
     """
     for owner in Path(spools).glob(f"*{_OWNER}"):
-        if not owner.read_bytes().startswith(_owner(stdout, stderr)):
-            continue
-        for suffix, log in zip(SUFFIXES, (stdout, stderr)):
-            spool = str(owner.with_suffix(suffix))
-            if _size(spool) and not _rename(spool, log, folder):
-                _copy(spool, log, folder)
-                os.unlink(spool)
+        if owner.read_bytes().startswith(_owner(stdout, stderr)):
+            for suffix, log in zip(SUFFIXES, (stdout, stderr)):
+                _take(str(owner.with_suffix(suffix)), log, folder)
+
+
+def _take(spool: str, log: str, folder: int | None) -> None:
+    if not _size(spool):
+        return
+    try:
+        given = _rename(spool, log, folder)
+    except OSError:
+        given = False  # on another file system
+    if not given:
+        _copy(spool, log, folder)
+        os.unlink(spool)
 
 
 class _Spool:

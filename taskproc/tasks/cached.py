@@ -371,7 +371,10 @@ class GraphWork:
 
     def _keep_last_words(self, attempt: DiskAttempt) -> None:
         """What it printed last may lie in the spools of its worker still."""
-        take_over(str(self.mark.folder), *attempt.logs(), attempt.folder)
+        try:
+            take_over(str(self.mark.folder), *attempt.logs(), attempt.folder)
+        except OSError as error:
+            logger.warning("what %s printed last is lost: %s", attempt.logs()[1], error)
 
     def end(self) -> None:
         """Unregister the run."""

@@ -1,6 +1,7 @@
 """Tests of the spools: each in a process of its own, whose descriptors they move."""
 from __future__ import annotations
 
+import errno
 import os
 import textwrap
 from collections.abc import Callable
@@ -388,3 +389,19 @@ def test_last_words_come_behind_what_the_log_has(play: Play, logs: Logs, tmp_pat
     os.close(folder)
 
     assert "before, last words" == logs()["1.err"]
+
+
+def test_last_words_are_copied_to_another_file_system(
+    play: Play, logs: Logs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a file cannot be renamed to."""
+    play(DIES, code=-9)
+    own = tmp_path / "logs" / "1"
+
+    def rename(*_: object, **__: object) -> None:
+        raise OSError(errno.EXDEV, "another file system")
+
+    monkeypatch.setattr(os, "rename", rename)
+    take_over(str(tmp_path / "run"), f"{own}.out", f"{own}.err")
+
+    assert {"0.out": "other", "1.err": "last words"} == logs()
