@@ -18,18 +18,23 @@ PACKAGE = "taskproc"
 # room → rooms it may import besides itself. A room is a folder or a module right below the package.
 ROOMS: Mapping[str, frozenset[str]] = {
     "text": frozenset(),
+    "frozen": frozenset(),
     "errors": frozenset({"text"}),
     "modules": frozenset(),
     "values": frozenset({"errors", "modules"}),
-    "source": frozenset({"errors", "modules", "values"}),
-    "kernel": frozenset({"errors"}),
-    "store": frozenset({"text", "errors", "modules", "kernel"}),
-    "run": frozenset({"text", "errors", "modules", "kernel"}),
+    "source": frozenset({"frozen", "errors", "modules", "values"}),
+    "kernel": frozenset({"frozen", "errors"}),
+    "store": frozenset({"text", "frozen", "errors", "modules", "kernel"}),
+    "run": frozenset({"text", "frozen", "errors", "modules", "kernel"}),
     "watch": frozenset({"text", "errors", "modules", "kernel"}),
     "drive": frozenset({"text", "errors", "modules", "kernel"}),
-    "tasks": frozenset({"text", "errors", "modules", "values", "source", "kernel", "store", "run", "watch", "drive"}),
+    "tasks": frozenset(
+        {"text", "frozen", "errors", "modules", "values", "source", "kernel", "store", "run", "watch", "drive"}
+    ),
     "testing": frozenset({"text", "errors", "modules", "kernel", "store", "run", "watch", "drive"}),
-    "cli": frozenset({"text", "errors", "modules", "values", "kernel", "store", "run", "watch", "drive", "tasks"}),
+    "cli": frozenset(
+        {"text", "frozen", "errors", "modules", "values", "kernel", "store", "run", "watch", "drive", "tasks"}
+    ),
 }
 OPEN = frozenset({"__init__", "__main__"})  # the two front doors may import any room
 # What meets a room as a Protocol may import the module that holds the Protocol, and no other.

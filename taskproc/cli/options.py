@@ -10,12 +10,12 @@ import inspect
 import json
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from taskproc.cli.defaults import EXEC_TYPES, LOG_LEVELS, ON_ERROR, DefaultArguments
 from taskproc.cli.parameters import REQUIRED, Parameter, parameters_of, read_flags, shown_hint, takes_json, takes_more
 from taskproc.cli.usage import UsageError
+from taskproc.frozen import frozen
 
 BUILT_IN = frozenset(
     "help output loglevel num_workers kwargs prefix prefixes rate_limits disable_detect_source_change exec_type "
@@ -23,7 +23,7 @@ BUILT_IN = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@frozen
 class Options:
     """How a run was asked for; `arguments` are those of the entry task."""
 

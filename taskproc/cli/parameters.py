@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import collections.abc
-import dataclasses
 import datetime
 import enum
 import inspect
@@ -20,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from taskproc.cli.usage import UsageError
+from taskproc.frozen import frozen
 from taskproc.tasks.binding import signature
 from taskproc.tasks.future import Upstream
 
@@ -37,7 +37,7 @@ _CONTAINERS = frozenset({
 })  # fmt: skip
 
 
-@dataclasses.dataclass(frozen=True)
+@frozen
 class Parameter:
     """A parameter of the entry task; `default` is REQUIRED where there is none."""
 

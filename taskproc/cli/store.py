@@ -5,11 +5,12 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from taskproc.cli.options import Parser
 from taskproc.cli.usage import DONE, FAILED, UsageError, say, tell
+from taskproc.frozen import replace
 from taskproc.store import layout
 from taskproc.store.base import Place
 from taskproc.store.cache import is_cache, prepare

@@ -6,8 +6,10 @@ run, a *record* was run, an *attempt* ran once, a *result* is published.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Generic, NamedTuple, TypeVar, Union
+
+from taskproc.frozen import frozen
 
 K = TypeVar("K", bound=Hashable)
 
@@ -22,7 +24,7 @@ class Stamp(NamedTuple):
     value: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Node(Generic[K]):
     """What is to run: `needs` must be done before, `labels` are slots that it takes while it runs."""
 
@@ -31,7 +33,7 @@ class Node(Generic[K]):
     labels: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Record:
     """What was run: lives beside the result, and decides whether the result is still good.
 
@@ -53,7 +55,7 @@ class Record:
     accepted: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ticket(Generic[K]):
     """May run, once. `number` only grows within a plan, so a late answer is known by its ticket."""
 
@@ -61,7 +63,7 @@ class Ticket(Generic[K]):
     number: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reason:
     """Why a node must run: `kind` for programs, `text` for people, `needs` the keys of the needs that it is about.
 
@@ -74,21 +76,21 @@ class Reason:
     needs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fresh:
     """The stored result is good."""
 
     stamp: Stamp
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stale:
     """The node must run, because."""
 
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Elsewhere:
     """Somebody else is computing it now; look again `after` seconds."""
 
@@ -98,7 +100,7 @@ class Elsewhere:
 Verdict = Union[Fresh, Stale, Elsewhere]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Problem:
     """Why an attempt failed, in a form that crosses processes: always text, and the exception where it can be rebuilt.
 
@@ -116,7 +118,7 @@ class Problem:
     memory: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Done:
     """The attempt ran and its result is published."""
 
@@ -124,7 +126,7 @@ class Done:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Failed:
     """The attempt ended without a result."""
 
@@ -132,14 +134,14 @@ class Failed:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lost(Generic[K]):
     """The attempt could not read results that were judged fresh: `keys` must be made anew first."""
 
     keys: tuple[K, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Returned:
     """Where the attempt was to run broke down, and not known to be by its doing: the ticket is given back."""
 
@@ -148,7 +150,7 @@ class Returned:
 Outcome = Union[Done, Failed, Lost[K], Fresh, Elsewhere, Returned]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Event(Generic[K]):
     """What has happened to a node: told once, one way, to whoever watches.
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from taskproc.frozen import frozen
 from taskproc.kernel.model import Fresh, Reason, Record, Stale, Stamp
 
 NEW = Reason("new", "no result is stored")
@@ -27,7 +28,7 @@ SETTINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Present:
     """What a result would be made from now.
 
@@ -44,7 +45,7 @@ class Present:
     above: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Good:
     """The stored result of `record` is good."""
 

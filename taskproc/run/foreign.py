@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from taskproc.frozen import frozen
 from taskproc.kernel.model import Failed, Outcome, Returned, Ticket
 from taskproc.run.base import Ending, Job, Runner
 from taskproc.run.group import GRACE, Grace
@@ -33,7 +33,7 @@ K = TypeVar("K", bound=Hashable)
 logger = logging.getLogger("taskproc")
 
 
-@dataclass(frozen=True)
+@frozen
 class ForeignJob(Generic[K]):
     """A job for a process of somebody else's.
 

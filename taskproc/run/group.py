@@ -6,8 +6,9 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from taskproc.frozen import frozen
 
 if TYPE_CHECKING:
     import subprocess
@@ -16,7 +17,7 @@ GRACE = 2.0  # seconds between TERM and KILL
 LOOK_EVERY = 0.02
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Exit:
     """How a process ended.
 

@@ -13,9 +13,9 @@ import os
 import selectors
 import signal
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 
+from taskproc.frozen import frozen
 from taskproc.run.group import end_own_group
 
 LOOK_EVERY = 0.5
@@ -51,7 +51,7 @@ def hold_on_if_given() -> bool:
     return False
 
 
-@dataclass(frozen=True)
+@frozen
 class Main:
     """The main process of a run, as others know it.
 

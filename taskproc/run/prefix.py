@@ -16,12 +16,12 @@ import threading
 import time
 import weakref
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from taskproc.errors import OptionError
+from taskproc.frozen import frozen
 from taskproc.kernel.model import Done, Failed, Outcome, Problem, Ticket
 from taskproc.run.base import Ending, Job
 from taskproc.run.group import GRACE, Exit, Grace, await_exit, reap, signal_group
@@ -70,7 +70,7 @@ def fill(command: Sequence[str], values: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(words)
 
 
-@dataclass(frozen=True)
+@frozen
 class PrefixedJob(Generic[K]):
     """A job and the command that carries it.
 

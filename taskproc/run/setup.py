@@ -13,9 +13,10 @@ import pickle
 import site
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import ModuleType
 
+from taskproc.frozen import frozen
 from taskproc.modules import main_name
 
 _OURS = f"{__name__.partition('.')[0]}."
@@ -27,7 +28,7 @@ _main_there = "__main__"
 _far_end = False
 
 
-@dataclass(frozen=True)
+@frozen
 class Setup:
     """How the process that sends jobs is set up.
 

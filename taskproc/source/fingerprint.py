@@ -11,8 +11,8 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
+from taskproc.frozen import frozen
 from taskproc.source.dump import digest
 from taskproc.source.walk import Walk
 
@@ -33,7 +33,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_one.renew)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fingerprint:
     """What code was reached.
 

@@ -6,17 +6,18 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import CodeType
 from typing import Any
 
+from taskproc.frozen import frozen
 from taskproc.source.codes import ByCode, code_text, modules_read, names_read
 from taskproc.source.dump import digest, dump
 from taskproc.source.files import SourceFile, place_of
 from taskproc.source.scopes import Chain, Imported, Scope, Use
 
 
-@dataclass(frozen=True)
+@frozen
 class Reads:
     """What is taken from outside.
 
@@ -31,7 +32,7 @@ class Reads:
     alerts: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@frozen
 class Piece:
     """The code of a function, lambda or class.
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Union
 
+from taskproc.frozen import frozen
 from taskproc.kernel.model import Elsewhere, Record, Stamp
 
 TINY = 512  # bytes of a payload that goes with its version, so that who reads it need not open a file
@@ -24,7 +25,7 @@ class Place(NamedTuple):
     key: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Version:
     """A published result: its record is verified, its payload is not.
 
@@ -46,7 +47,7 @@ class Version:
     payload: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Facts:
     """What a result was made from (see Record), and what else is to be remembered of it.
 

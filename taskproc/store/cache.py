@@ -10,12 +10,12 @@ import json
 import os
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
 from taskproc.errors import CacheError, NoCacheError
+from taskproc.frozen import replace
 from taskproc.store import layout
 from taskproc.store.disk import DiskStore
 from taskproc.store.guard import refuse_exposed

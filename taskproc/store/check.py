@@ -18,8 +18,8 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from taskproc.frozen import frozen
 from taskproc.store import layout, sources
 from taskproc.store.base import Place, Version
 from taskproc.store.claims import EMPTY_CLAIM, is_held
@@ -35,7 +35,7 @@ _RUN = re.compile(r"([0-9a-f]{32})(\.d|\.new)?")
 Entry = os.DirEntry[str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finding:
     """One thing that is not as it should be: where, which kind (see above), and what it is in words."""
 

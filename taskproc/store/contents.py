@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from taskproc.frozen import frozen
+
 _CHUNK = 1 << 20
 _SETTLED = 2.0       # seconds
 _LARGE = 1 << 30     # bytes from which on it is said that a file is read
@@ -25,7 +27,7 @@ _TRIES = 3
 Signs = tuple[int, int, int, int]
 
 
-@dataclass(frozen=True)
+@frozen
 class Content:
     """What lies at a path.
 

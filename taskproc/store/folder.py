@@ -6,11 +6,11 @@ import hmac
 import os
 import warnings
 from collections.abc import Iterator
-from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
 from taskproc.errors import CacheError
+from taskproc.frozen import replace
 from taskproc.store import accepting, layout
 from taskproc.store.base import TINY, Place, Version
 from taskproc.store.codec import FOOTER, footer_member, is_signed, record_length, verified_comment

@@ -10,11 +10,12 @@ import secrets
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from taskproc.errors import MissingResult
+from taskproc.frozen import replace
 from taskproc.kernel.model import Elsewhere, Record, Stamp
 from taskproc.kernel.rebuild import order_of
 from taskproc.store.base import Claim, Facts, Pick, Place, Version

@@ -5,15 +5,15 @@ Rules travel with every job, so they hold paths, numbers and names only; the key
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import Literal, get_args
 
 from taskproc.errors import CacheError, OptionError
+from taskproc.frozen import frozen
 
 Durability = Literal["none", "result", "full"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rules:
     """What holds for one cache folder.
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from taskproc.errors import BuildError, CacheError
+from taskproc.frozen import frozen, replace
 from taskproc.kernel.graph import closure
 from taskproc.kernel.model import (
     Done,
@@ -29,14 +30,11 @@ from taskproc.kernel.model import (
 )
 from taskproc.kernel.plan import Plan
 from taskproc.kernel.rebuild import NEW
-from taskproc.run.foreign import ForeignJob
 from taskproc.run.kinds import KindJob
-from taskproc.run.lifeline import Main
 from taskproc.run.prefix import PrefixedJob
 from taskproc.run.spool import take_over
 from taskproc.store.base import Place, Version
 from taskproc.store.claims import DiskAttempt
-from taskproc.store.contents import Contents
 from taskproc.store.disk import DiskStore
 from taskproc.store.listing import Listing
 from taskproc.store.marks import Mark
@@ -57,7 +55,7 @@ logger = logging.getLogger("taskproc")
 Task = Any  # tasks.task stands above this module; what is asked of one here is `_taskproc` and its class attributes
 
 
-@dataclass(frozen=True)
+@frozen
 class Graph:
     """A task and all that it needs.
 
@@ -192,6 +190,8 @@ class GraphWork:
 
     def _judge_outside(self, key: str) -> Verdict:
         """Look at a file outside: its result is it itself, whatever it has in it."""
+        from taskproc.store.contents import Contents  # here: 1 ms, for runs that read files from outside
+
         task = self.graph.tasks[key]
         try:
             content = Contents(self.store.root).look(task.path)
@@ -309,6 +309,9 @@ class GraphWork:
                 attempt.fail({"kind": "exception", "error": str(error)})
             return _CannotTravel(Problem("exception", str(error), error=error))
         if attempt is None and self.foreign:
+            from taskproc.run.foreign import ForeignJob  # here: 1 ms, and most runs have workers of their own
+            from taskproc.run.lifeline import Main
+
             return ForeignJob(packed, self.mark.folder / "begun", ticket.number, Main.here())
         if attempt is None:
             return packed
@@ -392,7 +395,7 @@ class GraphWork:
         return {version.place: version.record.number for version in made if version.record.number > 1}
 
 
-@dataclass(frozen=True)
+@frozen
 class _CannotTravel:
     """Stands for a job that cannot be packed."""
 

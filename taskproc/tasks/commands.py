@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from taskproc.errors import OptionError
+from taskproc.frozen import frozen
 from taskproc.run.prefix import fill, split_prefix
 from taskproc.store.claims import DiskAttempt
 from taskproc.tasks.naming import task_name
@@ -13,7 +13,7 @@ from taskproc.tasks.naming import task_name
 Prefixes = Mapping[str, "str | Sequence[str]"]
 
 
-@dataclass(frozen=True)
+@frozen
 class Command:
     """The words that are put before a task; none: a fresh interpreter and no command."""
 

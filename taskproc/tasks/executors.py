@@ -9,7 +9,6 @@ from functools import partial
 
 from taskproc.errors import BuildError, OptionError
 from taskproc.run.base import Ending, Runner
-from taskproc.run.foreign import ForeignRunner
 from taskproc.run.group import Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.lanes import Lanes
@@ -68,6 +67,8 @@ def runner_for(executor: Executor | None, max_workers: int | None, grace: Grace 
     elif is_in_process(executor) or sys.platform == "win32":
         ordinary = PoolRunner(executor, inbox)
     else:
+        from taskproc.run.foreign import ForeignRunner  # here: 1 ms, and most runs have workers of their own
+
         ordinary = ForeignRunner(executor, inbox, partial(_workers, inbox, grace), grace=grace)
     lanes = Lanes(inbox, ordinary, PrefixRunner(inbox, BEHIND_COMMANDS, grace=grace))
     try:

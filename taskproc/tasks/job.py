@@ -11,10 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from typing import Any
 
 from taskproc.errors import UnstorableResult
+from taskproc.frozen import frozen, replace
 from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, Lost, Outcome, Problem, Record, Stale, Stamp
 from taskproc.kernel.rebuild import Present, judge
 from taskproc.run.capture import captured, flush_all
@@ -24,7 +25,6 @@ from taskproc.run.timeout import begin
 from taskproc.store.base import Facts, Place, Version
 from taskproc.store.cache import Cache, in_force
 from taskproc.store.claims import DiskAttempt
-from taskproc.store.contents import signs_of
 from taskproc.store.disk import DiskStore
 from taskproc.store.marks import folder_of
 from taskproc.store.rules import Rules
@@ -35,7 +35,7 @@ from taskproc.tasks.slots import told
 from taskproc.tasks.source import mark_of
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stored(Done):
     """Done, and where the result lies. `differing`: see tasks/loaded.py."""
 
@@ -47,7 +47,7 @@ class Stored(Done):
         return _stored, (self.stamp.order, self.stamp.value, self.seconds, plain(self.version), self.differing)
 
 
-@dataclass(frozen=True)
+@frozen
 class TaskJob:
     """What one attempt needs to know.
 
@@ -205,6 +205,8 @@ def _level(cls: type[Any]) -> int | None:
 
 
 def _signs_now(path: str) -> str:
+    from taskproc.store.contents import signs_of  # here: 1 ms, for tasks that read files from outside
+
     try:
         return signs_of(path)
     except OSError as error:

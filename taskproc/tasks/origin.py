@@ -10,17 +10,17 @@ import os
 import pickle
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType, ModuleType
 
+from taskproc.frozen import frozen
 from taskproc.modules import main_name, runs_as_main
 from taskproc.run.setup import Setup, add_scripts
 
 _adopted: set[str] = set()
 
 
-@dataclass(frozen=True)
+@frozen
 class Origin:
     """Where jobs come from.
 

@@ -10,11 +10,12 @@ import io
 import pickle
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from types import FunctionType
 from typing import Any
 
+from taskproc.frozen import replace
 from taskproc.kernel.model import Failed, Outcome
 from taskproc.modules import is_findable, runs_as_main
 from taskproc.run.kinds import Kind, KindJob

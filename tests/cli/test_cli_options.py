@@ -1,7 +1,6 @@
 """Laws of options: the line wins over DefaultArguments, these over the task; what is wrong names its flag."""
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 from taskproc.cli.defaults import DefaultArguments
 from taskproc.cli.options import BUILT_IN, Options, parse
 from taskproc.cli.usage import UsageError
+from taskproc.frozen import replace
 from taskproc.tasks.task import Task
 
 
@@ -75,7 +75,7 @@ def test_each_option_changes_one_thing(name: str) -> None:
     """An option sets its own value and no other."""
     words, value = SETTINGS[name]
 
-    assert dataclasses.replace(options(), **{name: value}) == options(*words)
+    assert replace(options(), **{name: value}) == options(*words)
 
 
 def test_long_and_short_names_are_one() -> None:

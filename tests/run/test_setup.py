@@ -5,13 +5,13 @@ import os
 import pickle
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 from jobs import run_python
 
+from taskproc.frozen import replace
 from taskproc.run import setup as module
 from taskproc.run.setup import Setup, interpreter, load, register_script, set_environ, start_environ
 

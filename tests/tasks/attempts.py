@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
+from taskproc.frozen import replace
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.base import TINY, Version
 from taskproc.tasks.conditions import Conditions

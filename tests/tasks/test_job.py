@@ -6,7 +6,6 @@ import random
 import sys
 import threading
 from array import array
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 from attempts import LARGE, Acts, Leaf, Tens, job_of, version_of
 
 from taskproc.errors import MissingResult
+from taskproc.frozen import replace
 from taskproc.kernel.model import Elsewhere, Failed, Fresh, Lost, Record, Stale, Stamp
 from taskproc.kernel.rebuild import Present
 from taskproc.store.base import Place, Version
