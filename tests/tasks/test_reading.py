@@ -5,7 +5,6 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 from attempts import LARGE
 
 from taskproc.errors import CorruptedResult, MissingResult, NoCacheError
+from taskproc.frozen import replace
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.base import Version
 from taskproc.store.cache import Cache
