@@ -25,7 +25,9 @@ SECONDS = 40  # after which a process hangs, or what it waits for never comes
 
 # Forked from a process without threads, that has imported all this
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["__main__", "tests.fault.many"])
+processes.set_forkserver_preload(
+    ["__main__", "tests.fault.many", "taskproc.tasks.running", "taskproc.source.fingerprint"]
+)
 
 # Bound now: the clock of a child may be shifted
 _now = time.time
