@@ -405,7 +405,8 @@ def test_building_touches_no_file(cache: Cache) -> None:
     asked: set[str] = set()
 
     def note(frame: object, event: str, function: Any) -> None:
-        if event == "c_call" and function.__module__ in ("posix", "_io"):
+        # Those that begin with `_path` only split names
+        if event == "c_call" and function.__module__ in ("posix", "_io") and not function.__name__.startswith("_path"):
             asked.add(function.__name__)
 
     sys.setprofile(note)
