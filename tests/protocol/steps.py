@@ -9,9 +9,9 @@
 | list, ask, make | `claims._try_claim`, `is_held`, `_make_claim` | listdir; read_only of the highest claim; make |
 | sign | `DiskAttempt.sign` | append |
 | list_again, fence, list_then | `claims._second_look` | listdir; unlink; listdir |
-| drop; not_needed; give_up, fail | `DiskAttempt.drop`, `not_needed`, `fail` | unlink; rename; append, rename |
+| drop; not_needed; give_up, fail | `DiskAttempt.drop`, `not_needed`, `fail` | unlink; rename; cut, append, rename |
 | run, reopen, own | `claims.resume` | open_folder; own: where a worker goes on with it |
-| seal, commit, check, check_lost | `DiskAttempt.commit`, `_rename` | append; rename; a look by path |
+| seal, commit, check, check_lost | `DiskAttempt.commit`, `_rename` | append, once or more; rename; a look by path |
 | clear, sweep | `CacheFolder.discard` | move; remove_tree |
 | ask_alone, retire_open, retire_list, retire | retiring | run/; open_folder; listdir; a removal a step |
 

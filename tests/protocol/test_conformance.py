@@ -23,7 +23,7 @@ PLACE = Place("module.Task", 7, "0123456789abcdef" * 4)
 FACTS = Facts(code="", needs={})
 # What others cannot see, or what decides nothing
 PRIVATE = frozenset(
-    "close close_folder identity modified size size_and_owner read sync scandir makedirs write_text".split()
+    "close close_folder cut identity modified size size_and_owner read sync scandir makedirs write_text".split()
 )
 
 
