@@ -13,7 +13,8 @@ from taskproc.kernel.rebuild import NEW
 from taskproc.source.difference import difference
 from taskproc.store import layout
 from taskproc.store.base import Version
-from taskproc.tasks.cached import GraphWork, graph_of
+from taskproc.tasks.cached import GraphWork
+from taskproc.tasks.graph import graph_of
 from taskproc.tasks.looking import preview
 from taskproc.tasks.naming import arguments_text
 from taskproc.tasks.reading import store_of

@@ -10,7 +10,8 @@ from taskproc.tasks import reading
 from taskproc.tasks.naming import brief
 
 if TYPE_CHECKING:
-    from taskproc.tasks.cached import Graph, GraphWork
+    from taskproc.tasks.cached import GraphWork
+    from taskproc.tasks.graph import Graph
 
 Task = Any  # tasks.task stands above this module
 
@@ -61,7 +62,8 @@ def is_done(task: Task) -> bool:
 
 def _look(task: Task) -> tuple[GraphWork, str | None]:
     """Judge `task` and all that it needs until something is stale: the work so far, and what is wrong."""
-    from taskproc.tasks.cached import GraphWork, graph_of  # here: 10 ms, and a worker reads inputs without it
+    from taskproc.tasks.cached import GraphWork  # here: 10 ms, and a worker reads inputs without it
+    from taskproc.tasks.graph import graph_of
 
     graph = graph_of(task)
     work = GraphWork(graph=graph, store=reading.store_of(task._taskproc))

@@ -16,10 +16,11 @@ from taskproc.kernel.plan import Plan
 from taskproc.run.group import Grace
 from taskproc.run.lanes import Lanes
 from taskproc.run.pool import LocalExecutor
-from taskproc.tasks.cached import Graph, GraphWork, graph_of
+from taskproc.tasks.cached import GraphWork
 from taskproc.tasks.commands import Command, command_of, commands
 from taskproc.tasks.executors import choose, is_in_process, runner_for
 from taskproc.tasks.failures import failure_of
+from taskproc.tasks.graph import Graph, graph_of
 from taskproc.tasks.interrupts import Interrupts
 from taskproc.tasks.labels import labels_of, warn_of_unknown
 from taskproc.tasks.looking import preview, summary

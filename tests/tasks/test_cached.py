@@ -16,8 +16,9 @@ from taskproc.run.pool import LocalExecutor
 from taskproc.run.prefix import PrefixedJob
 from taskproc.source.fingerprint import Fingerprint
 from taskproc.store.cache import Cache
-from taskproc.tasks.cached import GraphWork, graph_of
+from taskproc.tasks.cached import GraphWork
 from taskproc.tasks.commands import Command
+from taskproc.tasks.graph import graph_of
 from taskproc.tasks.job import Stored, TaskJob
 from taskproc.tasks.task import Task
 

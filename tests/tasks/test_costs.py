@@ -12,7 +12,8 @@ from taskproc.kernel.model import Done, Fresh, Stale, Ticket
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
 from taskproc.store.files import Files
-from taskproc.tasks.cached import GraphWork, graph_of
+from taskproc.tasks.cached import GraphWork
+from taskproc.tasks.graph import graph_of
 from taskproc.tasks.task import Task
 
 OPERATIONS = frozenset(name for name in vars(Files) if not name.startswith("_"))

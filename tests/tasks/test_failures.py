@@ -16,8 +16,9 @@ from taskproc.kernel.model import Event, Problem
 from taskproc.run.pool import LocalExecutor
 from taskproc.run.raised import RemoteError
 from taskproc.store.cache import Cache
-from taskproc.tasks.cached import GraphWork, graph_of
+from taskproc.tasks.cached import GraphWork
 from taskproc.tasks.failures import failure_of
+from taskproc.tasks.graph import graph_of
 from taskproc.tasks.task import Task
 
 

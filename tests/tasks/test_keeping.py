@@ -20,7 +20,8 @@ from taskproc.store.disk import DiskStore
 from taskproc.store.files import Files
 from taskproc.store.keys import make_key_file
 from taskproc.store.rules import Rules
-from taskproc.tasks.cached import GraphWork, graph_of
+from taskproc.tasks.cached import GraphWork
+from taskproc.tasks.graph import graph_of
 from taskproc.tasks.job import TaskJob
 from taskproc.tasks.task import Task
 

@@ -10,7 +10,8 @@ import pytest
 from taskproc.errors import CycleError, MissingResult
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
-from taskproc.tasks.cached import GraphWork, graph_of
+from taskproc.tasks.cached import GraphWork
+from taskproc.tasks.graph import graph_of
 from taskproc.tasks.looking import is_done, preview, result
 from taskproc.tasks.task import Task
 
