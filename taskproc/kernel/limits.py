@@ -68,14 +68,15 @@ class Limits:
             used[label] -= 1
             self._full.discard(label)
 
-    def resize(self, label: str, slots: int) -> None:
-        """Give a limited label so many slots from now on, but no fewer than are taken."""
+    def resize(self, label: str, slots: int) -> int:
+        """Give a limited label so many slots from now on, but no fewer than are taken. How many it has now."""
         used = self._used[label]
         self._slots[label] = slots = max(slots, used)
         if used < slots:
             self._full.discard(label)
         else:
             self._full.add(label)
+        return slots
 
     def used(self, label: str) -> int:
         """How many slots of `label` are taken; 0 for one that is not limited."""

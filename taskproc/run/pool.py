@@ -29,14 +29,18 @@ class PoolRunner(Generic[K]):
         self._inbox = inbox
         self.is_inline = isinstance(executor, LocalExecutor)
         self._futures: set[Future[Outcome[K]]] = set()
+        workers = getattr(executor, "_max_workers", None)
+        self._capacity: int = workers if isinstance(workers, int) and workers > 0 else os.cpu_count() or 1
 
     def capacity(self) -> int:
         """As many as the executor has workers; where it does not tell, as many as there are processors."""
-        workers = getattr(self._executor, "_max_workers", None)
-        return workers if isinstance(workers, int) and workers > 0 else os.cpu_count() or 1
+        return self._capacity
 
     def start(self, ticket: Ticket[K], job: Job[K]) -> None:
         """Submit `job`. An executor that is broken, or was shut down, is an ending."""
+        if type(self._executor) is LocalExecutor and not self._executor.is_closed:
+            self._inbox.put((ticket, _run(job)))  # what a future costs is paid by those who wait for it
+            return
         try:
             future = self._executor.submit(job)
         except Exception as error:  # noqa: BLE001  # a foreign executor refuses as it likes
@@ -63,15 +67,19 @@ class PoolRunner(Generic[K]):
 
 
 class LocalExecutor(Executor):
-    """Runs each call in the thread that submits it, at once: for debuggers, and for tasks too small to be sent away."""
+    """Runs each call in the thread that submits it, at once: for debuggers, and for tasks too small to be sent away.
+
+    Attributes:
+        is_closed: whether it was shut down.
+    """
 
     def __init__(self) -> None:
         self._max_workers = 1
-        self._closed = False
+        self.is_closed = False
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         """A future that is done already. KeyboardInterrupt is not kept in it: it ends the whole run."""
-        if self._closed:
+        if self.is_closed:
             raise RuntimeError("cannot schedule new futures after shutdown")
         future: Future[R] = Future()
         future.set_running_or_notify_cancel()
@@ -87,7 +95,17 @@ class LocalExecutor(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Refuse further calls; there is nothing to wait for."""
-        self._closed = True
+        self.is_closed = True
+
+
+def _run(job: Job[K]) -> Outcome[K]:
+    """As LocalExecutor does."""
+    try:
+        return job()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  # as there
+        return _failed(error)
 
 
 def outcome_of(future: Future[Outcome[K]]) -> Outcome[K]:

@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from json.encoder import encode_basestring_ascii as _quoted
 from pathlib import Path
 
 from taskproc.errors import CacheError
@@ -20,11 +21,11 @@ from taskproc.kernel.model import Elsewhere, Record, Stamp
 from taskproc.kernel.rebuild import order_of
 from taskproc.store import layout
 from taskproc.store.base import TINY, Claim, Facts, Pick, Place, Version
-from taskproc.store.codec import comment_member, footer_member, read_comment
+from taskproc.store.codec import comment_member, footer_member, read_comment, text_member
 from taskproc.store.files import Folder
 from taskproc.store.folder import UNREADABLE, CacheFolder
 from taskproc.store.payload import write_value
-from taskproc.store.record import about, content_of
+from taskproc.store.record import about, text_of
 
 EMPTY_CLAIM = 1.0    # seconds for which a claim is seen without a head until it counts as dead
 _TRIES = 100
@@ -102,7 +103,7 @@ class DiskAttempt:
             about=about(facts),
             payload=payload.rest if payload.size == len(payload.rest) <= TINY else b"",
         )
-        record = comment_member(content_of(version))
+        record = text_member(text_of(version))
         self._files.append(self._handle, payload.rest, record, footer_member(record, self._store.key))
         if self._store.rules.flushes(facts.seconds):
             self._files.sync(self._handle)
@@ -379,7 +380,10 @@ def why_failed(store: CacheFolder, folder: Folder, number: int) -> Mapping[str, 
 
 
 def _head(token: str, place: Place, number: int, nonce: str) -> bytes:
-    return comment_member({"token": token, "n": number, "key": place.key, "nonce": nonce})
+    # As the encoder would write it; each claim has one
+    return text_member(
+        f'{{"token":{_quoted(token)},"n":{number},"key":{_quoted(place.key)},"nonce":{_quoted(nonce)}}}'
+    )
 
 
 def _content(start: bytes) -> dict[str, object]:

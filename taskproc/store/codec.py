@@ -49,8 +49,17 @@ _root: ContextVar[str] = ContextVar("taskproc_cache_root", default="")
 
 def comment_member(content: Mapping[str, object]) -> bytes:
     """An empty gzip member that carries JSON in its comment."""
-    text = _compact.encode(content).encode("ascii")
-    return _BEFORE + text + _BEHIND
+    return text_member(compact(content))
+
+
+def text_member(text: str) -> bytes:
+    """The same of the JSON, as `compact` makes it."""
+    return _BEFORE + text.encode("ascii") + _BEHIND
+
+
+def compact(content: object) -> str:
+    """JSON without blanks."""
+    return _compact.encode(content)
 
 
 def read_comment(member: bytes) -> dict[str, Any]:

@@ -246,7 +246,7 @@ class GraphWork:
         """The job, packed unless it stays in this process."""
         key = ticket.key
         attempt = self._claimed.pop(key, None)
-        slots = self.slots.take(key, labels_of(type(self.graph.tasks[key])))
+        slots = self.slots.take(key, labels_of(type(self.graph.tasks[key]))) if self.slots.are_named else {}
         self.conditions.keep(self.graph.tasks[key], self.store)
         plain = self._plain_job(key, attempt.number if attempt else 0, slots)
         if attempt is None and self.in_process:

@@ -198,10 +198,13 @@ def _store(root: str, token: str, rules: Rules) -> DiskStore:
 _nothing = nullcontext()
 
 
+_TASK = f"{__package__}.task"
+
+
 def _level(cls: type[Any]) -> int | None:
     """The gzip level that a class asks for; None: it does not, Task alone has one."""
-    asking = [base for base in cls.__mro__ if "task_compress_level" in vars(base)]
-    return None if len(asking) == 1 else int(cls.task_compress_level)
+    asking = next(base for base in cls.__mro__ if "task_compress_level" in base.__dict__)
+    return None if asking.__module__ == _TASK else int(cls.task_compress_level)
 
 
 def _signs_now(path: str) -> str:

@@ -19,6 +19,7 @@ from taskproc.values.encode import canonical_text, digest, json_form, key_form, 
 from taskproc.values.forms import Json
 
 KEY_FORMAT = 1
+_json = json.JSONEncoder()
 _ID_BITS = 63
 _LEVELS = 2  # of tasks inside a task that are shown with their arguments
 _PLAIN = (str, int, float)
@@ -118,8 +119,8 @@ def arguments_forms(identity: Identity, where: str) -> dict[str, Json]:
 
 def arguments_text(identity: Identity) -> str:
     """What `args.json` says, for people: name, key and arguments of a task."""
-    place = identity.place
-    return json.dumps({"task": place.name, "key": place.key, "args": arguments_forms(identity, place.name)}) + "\n"
+    place, forms = identity.place, arguments_forms(identity, identity.place.name)
+    return f'{{"task": {_json.encode(place.name)}, "key": "{place.key}", "args": {_json.encode(forms)}}}\n'
 
 
 def brief(value: object) -> str:

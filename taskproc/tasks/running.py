@@ -140,7 +140,8 @@ class _Run:
         stops: bool,
         grace: Grace,
     ):
-        places = {_WORKERS: runner.ordinary.capacity(), _COMMANDS: runner.prefixed.capacity()}
+        self._places = runner.ordinary.capacity()
+        places = {_WORKERS: self._places, _COMMANDS: runner.prefixed.capacity()}
         self._limits = Limits({**limits.slots(), **places})
         self._plan: Plan[str] = Plan(self._limits)
         work.labels = _labels(work)
@@ -189,7 +190,9 @@ class _Run:
 
     def _check(self) -> None:
         self._interrupts.signals.check()
-        self._limits.resize(_WORKERS, self._runner.ordinary.capacity())
+        places = self._runner.ordinary.capacity()
+        if places != self._places:
+            self._places = self._limits.resize(_WORKERS, places)
 
     def _settle(self) -> None:
         for event in settle_some(self._plan, self._work, self._runner, time.monotonic):

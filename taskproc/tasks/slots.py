@@ -33,6 +33,11 @@ class Slots:
             else:
                 self.counts[label] = limit  # type: ignore[assignment]  # Limits refuses what is no int
 
+    @property
+    def are_named(self) -> bool:
+        """Whether some label has named slots."""
+        return bool(self._free)
+
     def take(self, key: str, labels: Iterable[str]) -> dict[str, str]:
         """A name for each of `labels` that has named slots, kept until `key` gives them back."""
         taken = {label: self._free[label].pop(0) for label in labels if label in self._free}

@@ -58,10 +58,10 @@ def test_a_limit_may_change():
     limits = Limits({"gpu": 1, "disk": 1})
     limits.take(("gpu", "disk"))
 
-    limits.resize("gpu", 3)
+    assert limits.resize("gpu", 3) == 3
     assert (limits.free(("gpu",)), limits.free(("disk",))) == (True, False)
     limits.take(("gpu",))
-    limits.resize("gpu", 1)
+    assert limits.resize("gpu", 1) == 2
 
     assert (limits.slots(), limits.free(("gpu",))) == ({"gpu": 2, "disk": 1}, False)
     limits.release(("gpu",))
