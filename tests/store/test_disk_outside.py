@@ -57,7 +57,7 @@ def test_the_level_decides_about_size_only(runs: Runs) -> None:
     sizes = []
     for level in (0, 9):
         attempt = claimed(store)
-        version = attempt.commit(b"a" * 10_000, type(facts())({}, {}, level=level))
+        version = attempt.commit(b"a" * 10_000, type(facts())("", {}, level=level))
         assert version is not None
         assert b"a" * 10_000 == store.load(version)
         sizes.append(os.path.getsize(version.path))
