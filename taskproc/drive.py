@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Protocol
 
 from taskproc.kernel.model import (
@@ -25,6 +26,9 @@ from taskproc.kernel.model import (
 )
 from taskproc.kernel.plan import Plan
 from taskproc.run.base import Job, Runner
+
+
+LOOKS = 256  # judged at a time: what may start need not wait until all of a large graph was looked at
 
 
 class Work(Protocol[K]):
@@ -78,7 +82,7 @@ def drive(
                 check()
                 yield from settle_some(plan, work, runner, clock)
             return
-        yield from _judge_all(plan, work, clock, check)
+        yield from islice(_judge_all(plan, work, clock, check), LOOKS)
         yield from _start_all(plan, work, runner, clock, stop_on_failure, check)
         if stop_on_failure and plan.count("failed"):
             continue  # a claim failed

@@ -123,6 +123,15 @@ def test_a_check_that_raises_ends_the_loop_at_once(calls: int) -> None:
     assert told == whole[: (0, 1, 2, 3, 4, 4, 6)[calls]]
 
 
+def test_work_begins_before_all_is_judged(ride: type[Ride], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large graph is looked at in parts; what was seen to be stale starts meanwhile."""
+    monkeypatch.setattr("taskproc.drive.LOOKS", 2)
+
+    told = ride("a; b; c").to_the_end()
+
+    assert told[:6] == ["stale a", "stale b", "started a", "started b", "done a", "stale c"]
+
+
 def test_what_is_returned_is_started_again(ride: type[Ride]) -> None:
     """At once, without another look; that is told."""
     a = ride("a; b", ends={"a": [Returned(), Done(Stamp("order", "value"))]})

@@ -117,24 +117,23 @@ class Inbox(Generic[T]):
     def _sleep(self, timeout: float | None) -> None:
         """Until there is an item, a ring, or the time is over; a watched source that brings no item does not end it."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        self._asleep = True
         try:
             while not self._items and not self._rung:
                 if self._rest:
                     time.sleep(self._rest)
                     self._rest = 0.0
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                self._look(left)
+                self._look(left, sleeps=True)
                 if left == 0:
                     return
         finally:
-            self._asleep = self._rung = False
+            self._rung = False
 
-    def _look(self, timeout: float | None) -> None:
+    def _look(self, timeout: float | None, *, sleeps: bool = False) -> None:
         if self._alarms:
             until = max(0.0, self._alarms[0][0] - time.monotonic())
             timeout = until if timeout is None else min(timeout, until)
-        for key, _ in self._selector.select(timeout):
+        for key, _ in self._select(timeout, sleeps):
             # one that was called before may have forgotten this one, and its number may be another's already
             if self._selector.get_map().get(key.fd) is key:
                 cast("Callable[[], Any]", key.data)()
@@ -142,6 +141,14 @@ class Inbox(Generic[T]):
             action = heappop(self._alarms)[2].action
             if action is not None:
                 action()
+
+    def _select(self, timeout: float | None, sleeps: bool) -> list[tuple[selectors.SelectorKey, int]]:
+        # Only here: what we put ourselves, in answer to what came, needs no bell
+        self._asleep = sleeps
+        try:
+            return self._selector.select(0 if sleeps and (self._items or self._rung) else timeout)
+        finally:
+            self._asleep = False
 
     def _silence(self) -> None:
         try:

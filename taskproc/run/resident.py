@@ -28,7 +28,7 @@ from taskproc.run.problem import death_text, exit_text, problem_of, sentence
 from taskproc.run.process import Parcel, Worker
 from taskproc.run.setup import load
 from taskproc.run.timeout import timed_out, timeout_of
-from taskproc.run.wire import ANSWER, BEGAN, LEAVING, MARK, READY, REFUSED, SECONDS
+from taskproc.run.wire import ANSWER, BEGAN, LEAVING, MARK, PLAIN, READY, REFUSED, SECONDS
 
 K = TypeVar("K", bound=Hashable)
 
@@ -197,8 +197,8 @@ class ResidentRunner(Generic[K]):
     def _hear(self, worker: Worker[K]) -> None:
         for message in worker.read():
             tag = message[:1]
-            if tag == ANSWER:
-                self._end(worker, message)
+            if tag in (ANSWER, PLAIN):
+                self._end(worker, message, load if tag == ANSWER else pickle.loads)
             elif tag == READY:
                 worker.ready = True
             elif tag == LEAVING:
@@ -215,10 +215,10 @@ class ResidentRunner(Generic[K]):
                 self._set_alarm(worker, DEAF_FOR, _give_up)
         self._feed()
 
-    def _end(self, worker: Worker[K], message: bytes) -> None:
+    def _end(self, worker: Worker[K], message: bytes, unpickle: Callable[[memoryview], object]) -> None:
         parcel = worker.ended()
         _call_off(worker)
-        outcome: Outcome[K] = _outcome(memoryview(message)[1 + SECONDS.size :])
+        outcome: Outcome[K] = _outcome(memoryview(message)[1 + SECONDS.size :], unpickle)
         if parcel.kind is not None:
             self._pace.learn(parcel.kind.name, SECONDS.unpack_from(message, 1)[0])
         if worker.expired:
@@ -319,8 +319,8 @@ def _seconds_of(worker: Worker[K]) -> float:
     return worker.seconds
 
 
-def _outcome(message: bytes | memoryview) -> Outcome[K]:
+def _outcome(content: memoryview, unpickle: Callable[[memoryview], object]) -> Outcome[K]:
     try:
-        return cast("Outcome[K]", load(message))
+        return cast("Outcome[K]", unpickle(content))
     except Exception as error:  # noqa: BLE001  # the user's classes take part
         return Failed(Problem("exception", f"the outcome of the job could not be unpickled: {sentence(error)}"))

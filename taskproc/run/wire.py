@@ -21,6 +21,7 @@ BEGAN = b"b"    # the job that may run only so long
 LEAVING = b"l"  # it takes no other job after this one
 REFUSED = b"n"  # a MARK: the job was called back before it began
 ANSWER = b"a"   # seconds that the job took, and its pickled outcome
+PLAIN = b"p"    # the same, and no name in the pickle is the user's
 SECONDS = struct.Struct("<d")
 
 # In the file of marks, each 8 bytes: the number of the last job that began, the peak memory of the worker when it

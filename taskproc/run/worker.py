@@ -19,6 +19,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from taskproc.kernel.model import Failed, Problem
@@ -40,6 +41,7 @@ from taskproc.run.wire import (
     NAMED,
     OF_KIND,
     PEAK,
+    PLAIN,
     READY,
     REFUSED,
     SECONDS,
@@ -108,26 +110,26 @@ class Baseline:
 
 def run(message: bytes) -> bytes:
     """The pickled outcome of the pickled job `message`. Whatever the job does, short of ending the process."""
-    return outcome_of(lambda: load(message))
+    return _done(lambda: load(message))[1]
 
 
-def outcome_of(unpack: Callable[[], Any]) -> bytes:
-    """The pickled outcome of the job that `unpack` gives."""
+def _done(unpack: Callable[[], Any]) -> tuple[bytes, bytes]:
+    """The pickled outcome of the job that `unpack` gives, after ANSWER or PLAIN."""
     try:
         job = unpack()
     except BaseException as error:  # noqa: BLE001  # modules are imported here, which may do anything
         problem = problem_of(error)
         text = f"the job could not be unpickled in its worker process: {problem.text}"
-        return pickle.dumps(Failed(Problem("exception", text, problem.traceback, problem.error)), 5)
+        return ANSWER, pickle.dumps(Failed(Problem("exception", text, problem.traceback, problem.error)), 5)
     try:
         outcome = job()
     except BaseException as error:  # noqa: BLE001  # SystemExit is how this job ended, not the worker
         outcome = Failed(problem_of(error))
     try:
-        return pickle.dumps(outcome, 5)
+        return PLAIN if getattr(outcome, "is_plain", False) else ANSWER, pickle.dumps(outcome, 5)
     except Exception as error:  # noqa: BLE001  # the user's classes take part
         text = f"the outcome of the job cannot be pickled: {sentence(error)}"
-        return pickle.dumps(Failed(Problem("result", text)), 5)
+        return ANSWER, pickle.dumps(Failed(Problem("result", text)), 5)
 
 
 class Marks:
@@ -169,15 +171,15 @@ def serve(channel: socket.socket, messages: Messages, marks: Marks) -> None:
             continue
         begun = time.perf_counter()
         if tag == OF_KIND:
-            own = message[1 + NAMED :]
-            answer = outcome_of(lambda name=name, own=own: kinds.job(name, own))  # type: ignore[misc]  # bound at once
+            answer, content = _done(partial(kinds.job, name, message[1 + NAMED :]))
         else:
-            answer = run(message[1:])
+            answer, content = _done(partial(load, message[1:]))
         seconds = time.perf_counter() - begun
         del message
         flush_all()
         stays = baseline.restore() and not has_children()
-        if not (stays or _say(channel, LEAVING)) or not _say(channel, ANSWER + SECONDS.pack(seconds) + answer):
+        said = stays or _say(channel, LEAVING)
+        if not said or not _say(channel, b"".join((answer, SECONDS.pack(seconds), content))):
             return
         if not stays:
             return

@@ -42,6 +42,8 @@ class Stored(Done):
     version: Version | None = None
     differing: str = ""
 
+    is_plain = True  # see run/wire.py
+
     def __reduce__(self) -> tuple[Any, ...]:
         # As plain values: a dataclass in a pickle costs ten times as much as its fields
         return _stored, (self.stamp.order, self.stamp.value, self.seconds, plain(self.version), self.differing)
