@@ -27,7 +27,6 @@ from taskproc.kernel.model import (
 from taskproc.kernel.plan import Plan
 from taskproc.run.base import Job, Runner
 
-
 LOOKS = 256  # judged at a time: what may start need not wait until all of a large graph was looked at
 
 
