@@ -121,6 +121,10 @@ def _accept(prog: str, words: list[str]) -> int:
 
 
 def _execute(cls: type[Task], options: Options) -> int:
+    if options.force_entrypoint and options.exec_type == "process" and not (options.dry_run or options.prefixes):
+        from taskproc.run import ahead
+
+        ahead.start(options.num_workers)  # it will be needed: 100 ms of imports, beside those that follow here
     from taskproc.cli.execute import execute
 
     return execute(cls, options)

@@ -1,12 +1,13 @@
-"""How many processors this process may use: by its affinity, and by the quota of its control group."""
+"""How many processors this process may use, by its affinity and the quota of its control group; and each worker."""
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
+THREADS_OF_BLAS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def available_cpus() -> int:
@@ -52,3 +53,9 @@ def _quota(folder: Path, unified: bool) -> Iterator[float]:
             yield int(granted) / int(period)
     except (OSError, ValueError, ZeroDivisionError):
         pass  # not there, or not as documented: no limit that we know of
+
+
+def share_of_threads(workers: int, environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` with a bound for the threads of BLAS libraries, so that all workers together have one per processor."""
+    share = str(max(1, available_cpus() // workers))
+    return {**dict.fromkeys(THREADS_OF_BLAS, share), **environ}

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Generic, TypeVar
 
@@ -74,7 +74,7 @@ class Worker(Generic[K]):
         gone: set as soon as it has ended.
     """
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, setup: Setup) -> None:
         self.parcels: deque[Parcel[K]] = deque()
         self.seconds = 0.0
         self.called_back = 0
@@ -97,7 +97,7 @@ class Worker(Generic[K]):
         try:
             self._process = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._errors,
-                pass_fds=inherited, start_new_session=True, env=start_environ(environ),
+                pass_fds=inherited, start_new_session=True, env=start_environ(setup.environ or os.environ),
             )
         except BaseException:
             os.close(exit_writer)
@@ -109,7 +109,7 @@ class Worker(Generic[K]):
         waiter = threading.Thread(target=_tell_exit, args=(self._process, self.gone, exit_writer), daemon=True)
         waiter.start()
         self._messages = Messages(self.channel)
-        self._send(frame(pickle.dumps(Setup.here(environ=environ), 5)))
+        self._send(frame(pickle.dumps(setup, 5)))
 
     @property
     def parcel(self) -> Parcel[K] | None:

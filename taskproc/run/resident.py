@@ -12,21 +12,22 @@ import signal
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Generic, TypeVar, cast
 
 from taskproc.errors import OptionError
 from taskproc.kernel.model import Failed, Outcome, Problem, Returned, Ticket
+from taskproc.run import ahead
 from taskproc.run.base import Ending, Job
-from taskproc.run.cpus import available_cpus
+from taskproc.run.cpus import available_cpus, share_of_threads
 from taskproc.run.group import GRACE, Exit, Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.kinds import KindJob
 from taskproc.run.pace import MOST, WINDOW, Pace
 from taskproc.run.problem import death_text, exit_text, problem_of, sentence
 from taskproc.run.process import Parcel, Worker
-from taskproc.run.setup import load
+from taskproc.run.setup import Setup, load
 from taskproc.run.timeout import timed_out, timeout_of
 from taskproc.run.wire import ANSWER, BEGAN, LEAVING, MARK, PLAIN, READY, REFUSED, SECONDS
 
@@ -35,7 +36,6 @@ K = TypeVar("K", bound=Hashable)
 MOST_TRIES = 3
 _REST = 0.004    # seconds for which answers may gather
 DEAF_FOR = 0.5  # seconds after which a worker that has closed its end of the channel is taken for lost
-THREADS_OF_BLAS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class ResidentRunner(Generic[K]):
@@ -188,7 +188,8 @@ class ResidentRunner(Generic[K]):
             self._feed()
 
     def _hire(self) -> Worker[K]:
-        worker: Worker[K] = Worker(share_of_threads(self._count, os.environ))
+        setup = Setup.here(environ=share_of_threads(self._count, os.environ))
+        worker: Worker[K] = ahead.take(setup) or Worker(setup)
         self._workers.append(worker)
         self._inbox.watch(worker.channel, lambda: self._hear(worker))
         self._inbox.watch(worker.exit, lambda: self._bury(worker))
@@ -282,12 +283,6 @@ class ResidentRunner(Generic[K]):
 
     def _fail(self, ticket: Ticket[K], problem: Problem) -> None:
         self._inbox.put((ticket, Failed(problem)))
-
-
-def share_of_threads(workers: int, environ: Mapping[str, str]) -> dict[str, str]:
-    """`environ` with a bound for the threads of BLAS libraries, so that all workers together have one per processor."""
-    share = str(max(1, available_cpus() // workers))
-    return {**dict.fromkeys(THREADS_OF_BLAS, share), **environ}
 
 
 def _give_up(worker: Worker[K]) -> None:

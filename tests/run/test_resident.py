@@ -40,8 +40,9 @@ from jobs import (
 
 from taskproc.errors import OptionError
 from taskproc.run.base import Ending
+from taskproc.run.cpus import share_of_threads
 from taskproc.run.inbox import Inbox
-from taskproc.run.resident import ResidentRunner, share_of_threads
+from taskproc.run.resident import ResidentRunner
 from taskproc.run.setup import register_script
 
 

@@ -1,0 +1,76 @@
+"""A worker that is started ahead: taken by who is as it was made for, and otherwise gone with the program."""
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from jobs import call, endings, is_gone, package_environ, ticket, value
+
+from taskproc.run import ahead
+from taskproc.run.base import Ending
+from taskproc.run.inbox import Inbox
+from taskproc.run.resident import ResidentRunner
+
+
+@pytest.fixture(autouse=True)
+def none_left() -> Iterator[None]:
+    yield
+    ahead._end()
+
+
+def start() -> int:
+    """Start one for a runner with two; its process id."""
+    ahead.start(2)  # not in a fixture: pytest keeps the phase of a test in an environment variable
+    pid: int = ahead._kept[0][2]._process.pid
+    return pid
+
+
+def pid_of_worker(workers: int) -> int:
+    inbox: Inbox[Ending[str]] = Inbox()
+    runner: ResidentRunner[str] = ResidentRunner(inbox, workers)
+    runner.start(ticket(1), call(os.getpid))
+    found = int(value(endings(runner, 1)[1]))
+    runner.stop()
+    inbox.close()
+    return found
+
+
+def test_it_is_taken_once() -> None:
+    """By the first that needs a worker."""
+    assert start() == pid_of_worker(2) != pid_of_worker(2)
+
+
+def test_it_is_not_taken_by_what_has_changed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its jobs would find the environment and the folder of before."""
+    started = start()
+    monkeypatch.setenv("TASKPROC_TEST", "x")
+    assert pid_of_worker(2) != started
+    monkeypatch.delenv("TASKPROC_TEST")
+    with monkeypatch.context() as moved:
+        moved.chdir(tmp_path)
+        assert pid_of_worker(2) != started
+    assert pid_of_worker(2) == started
+
+
+MAIN = """
+from taskproc.run import ahead
+if __name__ == "__main__":
+    ahead.start()
+    print(ahead._kept[0][2]._process.pid)
+"""
+
+
+@pytest.mark.slow
+def test_nobody_need_take_it(tmp_path: Path) -> None:
+    """It ends with the program."""
+    (tmp_path / "main.py").write_text(MAIN)
+    done = subprocess.run(
+        [sys.executable, "main.py"], cwd=tmp_path, env=package_environ(), capture_output=True, text=True, check=True,
+        timeout=60,
+    )  # fmt: skip
+
+    assert is_gone(int(done.stdout), 0)
