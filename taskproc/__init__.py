@@ -16,16 +16,22 @@ if TYPE_CHECKING:
         CorruptedResult,
         CycleError,
         FailedTaskError,
+        ItemErrors,
         MissingResult,
         NoCacheError,
         OptionError,
         PrefixError,
         TaskFailure,
         TaskprocError,
+        TaskTimeout,
         UnnamableValue,
+        UnsendableItem,
         UnstorableResult,
         WorkerDied,
     )
+    from taskproc.maps.delayed import delayed_init
+    from taskproc.maps.options import ArgumentPassing, ExceptionBehaviour
+    from taskproc.maps.pool import Pool, is_exception
     from taskproc.run.pool import LocalExecutor
     from taskproc.store.cache import Cache
     from taskproc.store.keys import make_key_file
@@ -37,6 +43,7 @@ if TYPE_CHECKING:
     from taskproc.values.encode import register as register_key
 
 __all__ = [
+    "ArgumentPassing",
     "BuildError",
     "Cache",
     "CacheError",
@@ -44,42 +51,54 @@ __all__ = [
     "CorruptedResult",
     "CycleError",
     "DefaultArguments",
+    "ExceptionBehaviour",
     "Explanation",
     "FailedTaskError",
     "Future",
     "FutureDict",
     "FutureList",
     "InputFile",
+    "ItemErrors",
     "LocalExecutor",
     "MissingResult",
     "NoCacheError",
     "OptionError",
+    "Pool",
     "PrefixError",
     "RunStats",
     "Task",
     "TaskFailure",
+    "TaskTimeout",
     "TaskprocError",
     "UnnamableValue",
+    "UnsendableItem",
     "UnstorableResult",
     "WorkerDied",
     "accept",
+    "delayed_init",
+    "is_exception",
     "make_key_file",
     "register_key",
 ]
 
 _HOMES = {
+    "ArgumentPassing": "maps.options",
     "Cache": "store.cache",
     "Const": "tasks.future",
     "DefaultArguments": "cli.defaults",
+    "ExceptionBehaviour": "maps.options",
     "Explanation": "tasks.explaining",
     "Future": "tasks.future",
     "FutureDict": "tasks.future",
     "FutureList": "tasks.future",
     "InputFile": "tasks.inputs",
     "LocalExecutor": "run.pool",
+    "Pool": "maps.pool",
     "RunStats": "tasks.stats",
     "Task": "tasks.task",
     "accept": "tasks.explaining",
+    "delayed_init": "maps.delayed",
+    "is_exception": "maps.pool",
     "make_key_file": "store.keys",
     "register_key": "values.encode",
 }

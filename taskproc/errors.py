@@ -13,6 +13,8 @@ TaskprocError
 ├── WorkerDied (RuntimeError)          the process that ran a task ended without a word
 ├── TaskTimeout (TimeoutError)         a task ran longer than its `task_timeout`, and was ended
 ├── PrefixError (RuntimeError)         the prefix command, not the task, went wrong
+├── UnsendableItem (TypeError)         an item of a map, or its value, cannot be brought to another process
+├── ItemErrors (ExceptionGroup)        a map ended with items that raised; `.exceptions` has them all
 └── FailedTaskError (RuntimeError)     a run ended with failed tasks; `.failures` has them all
 
 Exceptions that the user's own code raised are never wrapped away: they are the `error` of a TaskFailure and the
@@ -20,6 +22,7 @@ Exceptions that the user's own code raised are never wrapped away: they are the 
 """
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +80,32 @@ class TaskTimeout(TaskprocError, TimeoutError):
 
 class PrefixError(TaskprocError, RuntimeError):
     """The prefix command is not there, failed, or never started the task."""
+
+
+class UnsendableItem(TaskprocError, TypeError):
+    """An item of a map, its value or its worker cannot be pickled, or not be unpickled on the other side."""
+
+
+if sys.version_info >= (3, 11):
+
+    class ItemErrors(TaskprocError, ExceptionGroup[Exception]):  # noqa: F821  # of Python 3.11
+        """A map that deferred its exceptions has ended; `.exceptions` has all, in the order of their items."""
+
+        def derive(self, excs: Sequence[Exception], /) -> ItemErrors:  # type: ignore[override]
+            return ItemErrors(self.message, excs)
+
+else:
+
+    class ItemErrors(TaskprocError):
+        """A map that deferred its exceptions has ended; `.exceptions` has all, in the order of their items."""
+
+        def __init__(self, message: str, exceptions: Sequence[Exception]):
+            super().__init__(message, exceptions)
+            self.message, self.exceptions = message, tuple(exceptions)
+
+        def __str__(self) -> str:
+            count = len(self.exceptions)
+            return f"{self.message} ({count} sub-exception{'' if count == 1 else 's'})"
 
 
 @dataclass(frozen=True)

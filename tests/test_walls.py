@@ -28,6 +28,10 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "run": frozenset({"text", "frozen", "errors", "modules", "kernel"}),
     "watch": frozenset({"text", "errors", "modules", "kernel"}),
     "drive": frozenset({"text", "errors", "modules", "kernel"}),
+    # Beside tasks, not below: it has items without keys, and no graph
+    "maps": frozenset({"errors", "modules", "kernel", "run"}),
+    "processes": frozenset({"maps"}),
+    "threads": frozenset({"maps"}),
     "tasks": frozenset(
         {"text", "frozen", "errors", "modules", "values", "source", "kernel", "store", "run", "watch", "drive"}
     ),

@@ -107,7 +107,7 @@ class Problem:
     Kinds: exception (the task raised), died (its process ended), timeout (it ran too long, and was ended), prefix (the
     command before it went wrong), result (its value could not be stored). `error` is the exception itself where it was
     raised in this process, its pickle where it was raised in another. `memory` is the peak of the process that died,
-    in bytes.
+    in bytes, and `step` the last one that began of a job of many.
     """
 
     kind: str
@@ -116,6 +116,7 @@ class Problem:
     error: BaseException | bytes | None = None
     exit_code: int | None = None
     memory: int | None = None
+    step: int | None = None
 
 
 @frozen

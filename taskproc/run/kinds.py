@@ -43,11 +43,13 @@ class KindJob(Generic[K]):
     Attributes:
         own: what the kind is called with.
         timeout: how many seconds it may run; see run/timeout.py.
+        seconds: how long it will take, by guess; None: as long as those of its kind did.
     """
 
     kind: Kind
     own: bytes
     timeout: float | None = None
+    seconds: float | None = None
 
     def __call__(self) -> Outcome[K]:
         """Run it; raises what unpickling its kind raises."""

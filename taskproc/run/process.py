@@ -6,6 +6,7 @@ import pickle
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 from collections import deque
@@ -20,15 +21,18 @@ from taskproc.run.kinds import Kind
 from taskproc.run.pace import MOST, WINDOW
 from taskproc.run.problem import last_lines
 from taskproc.run.setup import Setup, interpreter, start_environ
+from taskproc.run.steps import step_of
 from taskproc.run.wire import (
     BEGUN,
     BOUND,
+    HALT,
     JOB,
     KIND,
     MARK,
     OF_KIND,
     PEAK,
     SMALL,
+    STEP,
     UNBOUND,
     Messages,
     frame,
@@ -63,6 +67,10 @@ class Parcel(Generic[K]):
 class Worker(Generic[K]):
     """One process, seen from here. Raises OSError if it cannot be started.
 
+    Args:
+        keeps: what a job leaves behind in the process stays there (environment, folder, children), and what it prints
+            goes where this process prints.
+
     Attributes:
         parcels: what it was given and has not answered, in that order; all but the first are ahead of time.
         seconds: how long these will take, by guess.
@@ -74,7 +82,7 @@ class Worker(Generic[K]):
         gone: set as soon as it has ended.
     """
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, *, keeps: bool = False) -> None:
         self.parcels: deque[Parcel[K]] = deque()
         self.seconds = 0.0
         self.called_back = 0
@@ -93,11 +101,14 @@ class Worker(Generic[K]):
         life, self._lifeline = os.pipe()
         self.exit, exit_writer = os.pipe()
         inherited = (there.fileno(), life, self._marks.fileno())
-        self.command = [*interpreter(), "-m", "taskproc.run.worker", *map(str, inherited), str(os.getpid())]
+        errors = [_own_errors()] if keeps else []
+        numbers = (*inherited, os.getpid(), *errors)
+        self.command = [*interpreter(), "-m", "taskproc.run.worker", *map(str, numbers)]
         try:
             self._process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._errors,
-                pass_fds=inherited, start_new_session=True, env=start_environ(setup.environ or os.environ),
+                self.command, stdin=subprocess.DEVNULL, stdout=None if keeps else subprocess.DEVNULL,
+                stderr=self._errors, pass_fds=(*inherited, *errors), start_new_session=True,
+                env=start_environ(setup.environ or os.environ),
             )
         except BaseException:
             os.close(exit_writer)
@@ -105,7 +116,8 @@ class Worker(Generic[K]):
             raise
         finally:
             there.close()
-            os.close(life)
+            for number in (life, *errors):
+                os.close(number)
         waiter = threading.Thread(target=_tell_exit, args=(self._process, self.gone, exit_writer), daemon=True)
         waiter.start()
         self._messages = Messages(self.channel)
@@ -212,6 +224,16 @@ class Worker(Generic[K]):
         begun = self._mark(BEGUN)
         return begun is not None and bool(self.parcels) and begun >= self.parcels[0].number
 
+    def step(self) -> int | None:
+        """The last step that the first job it has not answered began; None: none. See run/steps.py."""
+        word = os.pread(self._marks.fileno(), MARK.size, STEP)
+        return step_of(word, self.parcels[0].number) if self.parcels else None
+
+    def halt(self) -> None:
+        """Ask its first job to end before its next step."""
+        if self.parcels:
+            os.pwrite(self._marks.fileno(), self.parcels[0].number.to_bytes(MARK.size, sys.byteorder), HALT)
+
     def signal(self, number: int = signal.SIGKILL) -> None:
         """Send it, and all its children, a signal; nothing happens if they are gone."""
         signal_group(self._process, number)
@@ -264,8 +286,16 @@ def _file_of_marks() -> BinaryIO:
         file = os.fdopen(os.memfd_create("taskproc-marks"), "w+b", buffering=0)
     else:
         file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # it lives as long as the process
-    file.write(MARK.pack(0) * 2 + UNBOUND)
+    file.write(MARK.pack(0) * 2 + UNBOUND + MARK.pack(0) * 2)
     return file
+
+
+def _own_errors() -> int:
+    """A descriptor for what this process writes to standard error, which may have been closed."""
+    try:
+        return os.dup(2)
+    except OSError:
+        return os.open(os.devnull, os.O_WRONLY)
 
 
 def _tell_exit(process: subprocess.Popen[bytes], gone: threading.Event, exit_writer: int) -> None:

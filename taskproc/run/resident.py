@@ -28,8 +28,9 @@ from taskproc.run.pace import MOST, WINDOW, Pace
 from taskproc.run.problem import death_text, exit_text, problem_of, sentence
 from taskproc.run.process import Parcel, Worker
 from taskproc.run.setup import Setup, load
+from taskproc.run.steps import Part
 from taskproc.run.timeout import timed_out, timeout_of
-from taskproc.run.wire import ANSWER, BEGAN, LEAVING, MARK, PLAIN, READY, REFUSED, SECONDS
+from taskproc.run.wire import ANSWER, BEGAN, LEAVING, MARK, PART, PLAIN, READY, REFUSED, SECONDS
 
 K = TypeVar("K", bound=Hashable)
 
@@ -47,15 +48,30 @@ class ResidentRunner(Generic[K]):
     What a job changes in its process (working directory, environment variables, signal handlers, limits) is put back
     after it; if it leaves children running the process is replaced, and they end with it. BLAS libraries get a fair
     share of the threads unless the user has set it.
+
+    Args:
+        grace: how long what is to end may take.
+        keeps: nothing is put back, children may stay, and what is printed goes where this process prints: for
+            workers that belong to one kind for as long as they live.
+        beside: how many workers of others compute beside these, and get a share of the threads of BLAS.
     """
 
-    def __init__(self, inbox: Inbox[Ending[K]], workers: int | None = None, *, grace: Grace | None = None):
+    def __init__(
+        self,
+        inbox: Inbox[Ending[K]],
+        workers: int | None = None,
+        *,
+        grace: Grace | None = None,
+        keeps: bool = False,
+        beside: int = 0,
+    ):
         if os.name != "posix":
             raise OptionError("worker processes of our own need POSIX. Pass an executor, such as ThreadPoolExecutor()")
         if workers is not None and workers < 1:
             raise OptionError(f"number of workers must be at least 1, got {workers!r}")
         self._inbox = inbox
         self._count = workers or available_cpus()
+        self._keeps, self._beside = keeps, beside
         self._workers: list[Worker[K]] = []
         self._waiting: deque[Parcel[K]] = deque()
         self._pace = Pace()
@@ -95,7 +111,8 @@ class ResidentRunner(Generic[K]):
     def _parcel(self, ticket: Ticket[K], job: Job[K]) -> Parcel[K] | None:
         timeout = timeout_of(job)
         if isinstance(job, KindJob):
-            seconds = self._pace.expect(job.kind.name) if timeout is None else WINDOW
+            guess = self._pace.expect(job.kind.name) if job.seconds is None else job.seconds
+            seconds = guess if timeout is None else WINDOW
             return Parcel(ticket, job.own, job.kind, timeout, seconds)
         try:
             return Parcel(ticket, pickle.dumps(job, 5), None, timeout)
@@ -117,8 +134,14 @@ class ResidentRunner(Generic[K]):
         self._waiting.clear()
         self._again(back)
 
-    def stop(self) -> None:
-        """Kill what runs, with its children; let idle workers go. Within the grace; Ctrl-C ends that."""
+    def halt(self) -> None:
+        """As `recall`, and what runs is asked to end before its next step, if it is of many (run/steps.py)."""
+        self.recall()
+        for worker in self._workers:
+            worker.halt()
+
+    def dismiss(self) -> None:
+        """Begin to stop, without waiting: of several runners all do so at once. Only `stop` may follow."""
         self._stopped = True
         self._waiting.clear()
         self._in_hand = 0
@@ -128,8 +151,15 @@ class ResidentRunner(Generic[K]):
             self._inbox.unwatch(worker.channel)
             self._inbox.unwatch(worker.exit)
             _call_off(worker)
-        _end_all(self._workers, self._pid, self._grace)
-        self._at_exit.detach()
+            worker.dismiss()
+
+    def stop(self) -> None:
+        """Kill what runs, with its children; let idle workers go. Within the grace; Ctrl-C ends that."""
+        if not self._stopped:
+            self.dismiss()
+        if os.getpid() == self._pid:
+            _await_all(self._workers, self._grace)
+            self._at_exit.detach()
 
     def _feed(self) -> None:
         """Give what waits to those that have room, first come first served."""
@@ -188,8 +218,9 @@ class ResidentRunner(Generic[K]):
             self._feed()
 
     def _hire(self) -> Worker[K]:
-        setup = Setup.here(environ=share_of_threads(self._count, os.environ))
-        worker: Worker[K] = ahead.take(setup) or Worker(setup)
+        setup = Setup.here(environ=share_of_threads(self._count + self._beside, os.environ))
+        early: Worker[K] | None = None if self._keeps else ahead.take(setup)
+        worker = early or Worker(setup, keeps=self._keeps)
         self._workers.append(worker)
         self._inbox.watch(worker.channel, lambda: self._hear(worker))
         self._inbox.watch(worker.exit, lambda: self._bury(worker))
@@ -200,6 +231,8 @@ class ResidentRunner(Generic[K]):
             tag = message[:1]
             if tag in (ANSWER, PLAIN):
                 self._end(worker, message, load if tag == ANSWER else pickle.loads)
+            elif tag == PART and worker.parcel is not None:
+                self._inbox.put((worker.parcel.ticket, cast("Outcome[K]", Part(message[1:]))))  # of interest to few
             elif tag == READY:
                 worker.ready = True
             elif tag == LEAVING:
@@ -246,24 +279,26 @@ class ResidentRunner(Generic[K]):
         self._inbox.unwatch(worker.channel)
         self._inbox.unwatch(worker.exit)
         parcels = list(worker.parcels)
-        began, said = worker.began(), worker.last_words()
+        began, step, said = worker.began(), worker.step(), worker.last_words()
         end = worker.close()
         self._again(parcels[1:])
         if parcels:
-            self._blame(worker, parcels[0], began, end, said)
+            self._blame(worker, parcels[0], began, end, said, step)
         self._feed()
 
-    def _blame(self, worker: Worker[K], parcel: Parcel[K], began: bool, end: Exit, said: str) -> None:
+    def _blame(
+        self, worker: Worker[K], parcel: Parcel[K], began: bool, end: Exit, said: str, step: int | None
+    ) -> None:
         if not worker.ready:
             text = f"no worker process could be started: {' '.join(worker.command)} {exit_text(end.code)}"
             self._tell(parcel, Failed(Problem("died", f"{text}\n{said}".rstrip(), exit_code=end.code)))
         elif worker.expired and parcel.timeout is not None:
-            self._tell(parcel, timed_out(parcel.timeout, end))
+            self._tell(parcel, timed_out(parcel.timeout, end, step))
         elif began or parcel.tries + 1 >= MOST_TRIES:
             text = f"its worker process {death_text(end)}"
             if worker.silent:
                 text = "its worker process closed its end of the channel (exec, or all descriptors closed)"
-            self._tell(parcel, Failed(Problem("died", text, exit_code=end.code, memory=end.memory)))
+            self._tell(parcel, Failed(Problem("died", text, exit_code=end.code, memory=end.memory, step=step)))
         else:
             parcel.tries += 1
             self._again([parcel])
@@ -301,6 +336,10 @@ def _end_all(workers: list[Worker[K]], pid: int, grace: Grace) -> None:
         return
     for worker in workers:
         worker.dismiss()
+    _await_all(workers, grace)
+
+
+def _await_all(workers: list[Worker[K]], grace: Grace) -> None:
     try:
         deadline = time.monotonic() + GRACE
         for worker in workers:

@@ -20,14 +20,16 @@ READY = b"r"
 BEGAN = b"b"    # the job that may run only so long
 LEAVING = b"l"  # it takes no other job after this one
 REFUSED = b"n"  # a MARK: the job was called back before it began
+PART = b"p"     # what the job gave before it ended; see steps.py
 ANSWER = b"a"   # seconds that the job took, and its pickled outcome
 PLAIN = b"p"    # the same, and no name in the pickle is the user's
 SECONDS = struct.Struct("<d")
 
 # In the file of marks, each 8 bytes: the number of the last job that began, the peak memory of the worker when it
-# started, and the number of the last job that may begin. The worker writes the first two, the other side the third.
+# started, the number of the last job that may begin; which step of a job began, and the number of a job that shall end
+# before its next step, these two as the machine orders bytes. The worker writes the first, second and fourth.
 MARK = struct.Struct("<Q")
-BEGUN, PEAK, BOUND = 0, 8, 16
+BEGUN, PEAK, BOUND, STEP, HALT, MARKS = 0, 8, 16, 24, 32, 40
 UNBOUND = MARK.pack(2**64 - 1)
 
 

@@ -23,6 +23,7 @@ from functools import partial
 from typing import Any
 
 from taskproc.kernel.model import Failed, Problem
+from taskproc.run import steps
 from taskproc.run.capture import flush_all, own_descriptors
 from taskproc.run.group import has_children, own_peak
 from taskproc.run.kinds import Kinds
@@ -40,6 +41,7 @@ from taskproc.run.wire import (
     MARK,
     NAMED,
     OF_KIND,
+    PART,
     PEAK,
     PLAIN,
     READY,
@@ -133,11 +135,15 @@ def _done(unpack: Callable[[], Any]) -> tuple[bytes, bytes]:
 
 
 class Marks:
-    """The file in which it stands which job began, also when nobody is left to say so."""
+    """The file in which it stands which job began, also when nobody is left to say so.
+
+    Attributes:
+        count: how many jobs were to begin.
+    """
 
     def __init__(self, file: int):
         self._file = file
-        self._number = 0
+        self.count = 0
 
     def begin(self) -> bool:
         """The next job begins. False: it was called back.
@@ -145,19 +151,19 @@ class Marks:
         First written, then looked: so whoever calls back, writes that, and then sees that a job has not begun, may
         rely on it that it never will. One that he sees begun may still be refused, and then he is told.
         """
-        self._number += 1
-        os.pwrite(self._file, MARK.pack(self._number), BEGUN)
+        self.count += 1
+        os.pwrite(self._file, MARK.pack(self.count), BEGUN)
         bound = os.pread(self._file, MARK.size, BOUND)
-        return bound == UNBOUND or self._number <= MARK.unpack(bound)[0]
+        return bound == UNBOUND or self.count <= MARK.unpack(bound)[0]
 
     @property
     def number(self) -> bytes:
         """Of the last job that was to begin."""
-        return MARK.pack(self._number)
+        return MARK.pack(self.count)
 
 
-def serve(channel: socket.socket, messages: Messages, marks: Marks) -> None:
-    """Run the jobs that come in, one after another, until the other side closes."""
+def serve(channel: socket.socket, messages: Messages, marks: Marks, *, keeps: bool = False) -> None:
+    """Run the jobs that come in, one after another, until the other side closes. `keeps`: nothing is put back."""
     baseline = Baseline()
     kinds = Kinds()
     while (message := messages.next()) is not None:
@@ -177,7 +183,7 @@ def serve(channel: socket.socket, messages: Messages, marks: Marks) -> None:
         seconds = time.perf_counter() - begun
         del message
         flush_all()
-        stays = baseline.restore() and not has_children()
+        stays = keeps or (baseline.restore() and not has_children())
         said = stays or _say(channel, LEAVING)
         if not said or not _say(channel, b"".join((answer, SECONDS.pack(seconds), content))):
             return
@@ -195,11 +201,14 @@ def _say(channel: socket.socket, content: bytes) -> bool:
 
 
 def main(arguments: list[str]) -> None:
-    """Args: descriptors of the socket, the lifeline and the file of marks; the process id of the parent."""
-    socket_number, lifeline, marks, parent = map(int, arguments)
-    os.pwrite(marks, MARK.pack(own_peak()), PEAK)
+    """Args: descriptors of the socket, the lifeline and the file of marks; the process id of the parent.
+
+    With a fifth, to which standard error shall lead, the process is kept as the jobs leave it.
+    """
+    socket_number, lifeline, marks_number, parent, *kept = map(int, arguments)
+    os.pwrite(marks_number, MARK.pack(own_peak()), PEAK)
     hold_on(lifeline, parent)
-    for number in (socket_number, marks):
+    for number in (socket_number, marks_number, *kept):
         os.set_inheritable(number, False)
     # The main process decides what Ctrl-C means. Not SIG_IGN: the children of a task would inherit that.
     signal.signal(signal.SIGINT, _nothing)
@@ -215,11 +224,13 @@ def main(arguments: list[str]) -> None:
     own_descriptors(for_many=True)
     faulthandler.enable(2)  # a crash in C code then tells its place in the log of the job
     on_begin(lambda seconds: send(channel, BEGAN))
+    marks = Marks(marks_number)
+    steps.use(marks_number, lambda: marks.count, lambda part: send(channel, PART + part))
     send(channel, READY)
-    silent = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silent, 2)
-    os.close(silent)
-    serve(channel, messages, Marks(marks))
+    errors = kept[0] if kept else os.open(os.devnull, os.O_WRONLY)
+    os.dup2(errors, 2)
+    os.close(errors)
+    serve(channel, messages, marks, keeps=bool(kept))
 
 
 def _nothing(*_: object) -> None:

@@ -1,0 +1,274 @@
+"""The engine of a map: reads the input as far as it must, keeps the workers busy, gives the values one by one.
+
+It runs in the thread that asks for values; between two of them the workers go on with what they have. Items that were
+read and not given are bounded, also where a slow one holds up all that came after it.
+"""
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import count
+from typing import NoReturn
+
+from taskproc.errors import ItemErrors, UnsendableItem, WorkerDied
+from taskproc.maps.chunks import Chunk, Sizer
+from taskproc.maps.crew import Crew, Told
+from taskproc.maps.options import ExceptionBehaviour
+from taskproc.maps.pack import Raised
+
+SHARE_AFTER = 0.05  # seconds without news, after which idle workers get a part of what others have
+MOST_DEATHS = 2     # of one worker before it has begun an item
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is wanted of a run.
+
+    Attributes:
+        behaviour: what becomes of exceptions.
+        ordered: values in the order of the items, not of their ends.
+        chunk_size: how many items a worker is given together; None: by what they take.
+        ahead: how many chunks a worker has at once; twice as many may be read and not given.
+        bounded: whether the input is read only as far as that; else all of it at first.
+        patience: how long to wait for what runs, when an exception has ended the map; None: until it ends.
+    """
+
+    behaviour: ExceptionBehaviour = ExceptionBehaviour.IMMEDIATE
+    ordered: bool = True
+    chunk_size: int | None = None
+    ahead: int = 2
+    bounded: bool = True
+    patience: float | None = None
+
+
+class Engine:
+    """One run of a crew over one input; `values` is it."""
+
+    def __init__(self, crew: Crew, workers: int, source: Iterator[object], length: int | None, order: Order):
+        self._crew, self._workers, self._order = crew, workers, order
+        self._source, self._length = source, length
+        self._sizer = Sizer(workers, order.chunk_size)
+        self._read = self._given = 0
+        self._exhausted = False
+        self._input_error: Exception | None = None
+        self._again: list[tuple[int, int, Chunk]] = []   # a heap: what is to be given to a worker once more
+        self._turns = count()
+        self._loads: list[list[Chunk]] = [[] for _ in range(workers)]
+        self._ready: dict[int, tuple[list[object], bool]] = {}  # first item → values, and whether any was raised
+        self._arrived: deque[int] = deque()                     # the same, as they came
+        self._failures: dict[int, Exception] = {}               # of a map that ends with them
+        self._until: float = float("inf")                       # no item from this one on is begun any more
+        self._deadline: float | None = None                     # for what runs, when the map ends
+        self._deaths = [0] * workers
+
+    def values(self) -> Iterator[object]:
+        """What the worker makes of each item."""
+        if not self._order.bounded:
+            items = list(self._source)
+            self._source, self._length = iter(items), len(items)
+        deferred: list[Exception] = []
+        while True:
+            for told in self._crew.wait(0):
+                self._take(told)
+            self._fill()
+            if (first := self._next_ready()) is not None:
+                values, raised = self._ready.pop(first)
+                if raised:
+                    yield from self._with_errors(values, deferred)
+                else:
+                    yield from values
+                self._given += len(values)
+            elif self._waits():
+                self._listen()
+            else:
+                self._end(deferred)
+                return
+
+    def idle(self) -> bool:
+        """Whether no worker has anything of this run."""
+        return not any(self._loads)
+
+    def _next_ready(self) -> int | None:
+        if self._order.ordered:
+            return self._given if self._given in self._ready else None
+        return self._arrived.popleft() if self._arrived else None
+
+    def _with_errors(self, values: list[object], deferred: list[Exception]) -> Iterator[object]:
+        for value in values:
+            if isinstance(value, Raised):
+                if self._order.behaviour is ExceptionBehaviour.DEFERRED:
+                    deferred.append(value.error)
+                yield value.error
+            else:
+                yield value
+
+    def _end(self, deferred: list[Exception]) -> None:
+        if self._failures:
+            raise self._failures[min(self._failures)]
+        if self._input_error is not None:
+            raise self._input_error
+        if deferred:
+            raise ItemErrors("items of the map raised", deferred)
+
+    # Giving work
+
+    def _fill(self) -> None:
+        """Give the workers chunks: first one to each, then what they should have ahead."""
+        for level in range(self._order.ahead):
+            for worker, load in enumerate(self._loads):
+                if len(load) == level:
+                    chunk = self._next_chunk()
+                    if chunk is None:
+                        return
+                    load.append(chunk)
+                    self._crew.start(worker, chunk)
+
+    def _next_chunk(self) -> Chunk | None:
+        while self._again:
+            chunk = heappop(self._again)[2]
+            if chunk.first >= self._until:
+                continue
+            size = self._sizer.size()
+            if len(chunk.items) > size:
+                chunk, rest = chunk.cut(size)
+                self._do_again(rest)
+            return chunk
+        return self._read_chunk()
+
+    def _read_chunk(self) -> Chunk | None:
+        """The next items of the input; None if there are none, or enough are on their way."""
+        while not self._exhausted and self._failures == {}:
+            size = self._sizer.size(None if self._length is None else max(1, self._length - self._read))
+            if self._order.bounded:
+                bound = 2 * self._order.ahead * self._workers * self._sizer.size()
+                size = min(size, bound - (self._read - self._given))
+            chunk = Chunk(self._read, [])
+            whole = self._read_into(chunk, size)
+            if chunk.items:
+                return chunk
+            if whole:
+                return None
+        return None
+
+    def _read_into(self, chunk: Chunk, size: int) -> bool:
+        """Read up to `size` items. False: it ended before one that cannot be sent, and which has failed by that."""
+        send, items = self._crew.send, chunk.items
+        try:
+            for _ in range(size):
+                item = next(self._source)
+                self._read += 1
+                items.append(send(item))
+        except StopIteration:
+            self._exhausted = True
+        except UnsendableItem as error:
+            self._keep(self._read - 1, [Raised(error)], True)
+            return False
+        except Exception as error:  # noqa: BLE001  # the input's own: raised when all before it has been given
+            self._exhausted = True
+            self._input_error = error
+        return True
+
+    def _do_again(self, chunk: Chunk) -> None:
+        if chunk.items:
+            heappush(self._again, (chunk.first, next(self._turns), chunk))
+
+    # Taking values
+
+    def _listen(self) -> None:
+        """Wait for news. Where some have nothing to do, the others share what they have not begun."""
+        shares = not all(self._loads) and any(_divisible(load) for load in self._loads)
+        patience = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+        told = self._crew.wait(SHARE_AFTER if shares else patience)
+        for each in told:
+            self._take(each)
+        if shares and not told:
+            self._halt()
+
+    def _waits(self) -> bool:
+        """Whether there is anything to wait for, and time to do so."""
+        return any(self._loads) and (self._deadline is None or time.monotonic() < self._deadline)
+
+    def _halt(self) -> None:
+        for load in self._loads:
+            for chunk in load:
+                chunk.halted = True
+        self._crew.halt()
+
+    def _take(self, told: Told) -> None:
+        chunk = told.chunk
+        if told.ended:
+            self._loads[told.worker].remove(chunk)
+        if told.broken is not None:
+            raise told.broken
+        if told.values:
+            self._deaths[told.worker] = 0
+            self._sizer.learn(len(told.values), told.seconds, told.size)
+            first = chunk.first + chunk.done
+            chunk.done += len(told.values)
+            self._keep(first, told.values, told.raised)
+        if told.death is not None:
+            self._bury(told, chunk)
+        elif told.ended:
+            self._do_again(chunk.rest())
+
+    def _bury(self, told: Told, chunk: Chunk) -> None:
+        """A worker has died: what it had not begun is done by others, what it had begun once more, alone."""
+        if told.begun is None:
+            self._deaths[told.worker] += 1
+            if self._deaths[told.worker] >= MOST_DEATHS:
+                self._give_up(told)
+            self._do_again(chunk.rest())
+            return
+        self._deaths[told.worker] = 0
+        before, rest = chunk.cut(max(0, told.begun - chunk.done))
+        if told.begun < chunk.done or not rest.items:  # it died between two items
+            self._do_again(chunk.rest())
+            return
+        item, after = rest.cut(1)
+        self._do_again(before)
+        self._do_again(after)
+        if chunk.suspect:
+            assert told.death is not None
+            self._keep(item.first, [Raised(told.death)], True)
+        else:
+            item.suspect = True
+            self._do_again(item)
+
+    def _give_up(self, told: Told) -> NoReturn:
+        text = f"worker {told.worker} died {MOST_DEATHS} times before it had begun an item: {told.death}"
+        raise WorkerDied(text) from told.death
+
+    def _keep(self, first: int, values: list[object], raised: bool) -> None:
+        """Keep what has come, until it is its turn."""
+        if raised and self._order.behaviour is ExceptionBehaviour.IMMEDIATE:
+            self._fail(first, values)
+        else:
+            self._ready[first] = values, raised
+            self._arrived.append(first)
+
+    def _fail(self, first: int, values: list[object]) -> None:
+        """The map ends: nothing is read any more, and only items before the first that failed are begun."""
+        failed = {first + place: value.error for place, value in enumerate(values) if isinstance(value, Raised)}
+        self._failures.update(failed)
+        if self._order.ordered:
+            good = values[: min(failed) - first]
+            until = float(min(self._failures))
+        else:
+            good = [value for value in values if not isinstance(value, Raised)]
+            until = 0.0
+        if good:
+            self._ready[first] = good, False
+            self._arrived.append(first)
+        if until < self._until:
+            self._until = until
+            self._halt()
+        if self._deadline is None and self._order.patience is not None:
+            self._deadline = time.monotonic() + self._order.patience
+
+
+def _divisible(load: list[Chunk]) -> bool:
+    """Whether a worker has something that it need not do itself, and has not been asked for it."""
+    return any(not chunk.halted for chunk in load) and sum(len(chunk.items) - chunk.done for chunk in load) > 1

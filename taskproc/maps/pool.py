@@ -1,0 +1,202 @@
+"""A pool of workers, functions or objects with a state, and the maps that they do."""
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
+from typing import Any, cast
+
+from typing_extensions import Self
+
+from taskproc.errors import OptionError
+from taskproc.maps.crew import Crew
+from taskproc.maps.delayed import DelayedClass
+from taskproc.maps.engine import Engine, Order
+from taskproc.maps.options import ArgumentPassing, ExceptionBehaviour, at_least, member, seconds
+from taskproc.maps.processes import ProcessCrew, kinds_of
+from taskproc.maps.threads import ThreadCrew
+from taskproc.run.cpus import available_cpus
+
+Worker = Callable[..., Any]
+
+
+def is_exception(value: object) -> bool:
+    """Whether what a map gave is an exception, which it gives in place of a value."""
+    return isinstance(value, BaseException)
+
+
+class Pool:
+    """Workers for maps. `pool(items)` is an iterator over what the worker makes of each item.
+
+        with Pool([Model("cuda:0"), Model("cuda:1")])(files) as results:
+            for result in results: ...
+
+    Workers start when the first value is asked for. They end with the iterator, whatever ends it; but in a `with` block
+    of the pool itself those of a map that has come to its end stay for the next one, with their objects.
+
+    Where the original contradicts itself: one worker is a process (or thread) as well, and `n_jobs` beside a list is
+    passed over.
+
+    Args:
+        worker_or_worker_arr: a function, an object made by `delayed_init`, or a list of such, one for each worker.
+        n_jobs: how many workers; by default as many as there are processors for us. A list has its own number.
+        argument_type: how an item is passed on, see ArgumentPassing.
+        exception_behavior: what becomes of exceptions, see ExceptionBehaviour; also as `exception_behaviour`.
+        bounded: read the input only as far as needed. False reads all of it at first, so it must end.
+        chunk_size: how many items a worker is given together; by default as many as take some milliseconds.
+        chunk_prefill_ratio: how many chunks a worker has at once, by default 2. At most twice as many of all workers
+            are read and not given yet.
+        is_unordered: give values as they come, not in the order of the items.
+        use_threads: workers are threads of this process.
+        task_timeout: seconds that one item may take. Its process is killed, the item tried once more, alone, and then
+            it has failed with TaskTimeout. Not in threads, which cannot be ended.
+        join_timeout: how many seconds to wait for what still runs when an exception ends a map, or a thread has to;
+            by default until it ends.
+
+    Raises:
+        OptionError: an option is wrong. UnsendableItem: a worker cannot be sent to a process.
+    """
+
+    def __init__(
+        self,
+        worker_or_worker_arr: Worker | Sequence[Worker],
+        n_jobs: int | None = None,
+        argument_type: ArgumentPassing | str = ArgumentPassing.AS_SINGLE_ARG,
+        exception_behavior: ExceptionBehaviour | str | None = None,
+        bounded: bool = True,
+        chunk_size: int | None = None,
+        chunk_prefill_ratio: int | None = None,
+        is_unordered: bool = False,
+        use_threads: bool = False,
+        task_timeout: float | None = None,
+        join_timeout: float | None = None,
+        *,
+        exception_behaviour: ExceptionBehaviour | str | None = None,
+    ):
+        self._workers = _workers(worker_or_worker_arr, n_jobs)
+        self._passing = member(ArgumentPassing, argument_type, "argument_type")
+        self._timeout = seconds(task_timeout, "task_timeout")
+        self._use_threads = use_threads
+        if use_threads and task_timeout is not None:
+            raise OptionError("task_timeout needs worker processes, since a thread cannot be ended. Use processes")
+        self._order = Order(
+            behaviour(exception_behavior, exception_behaviour, ExceptionBehaviour.IMMEDIATE),
+            not is_unordered,
+            None if chunk_size is None else at_least(chunk_size, 1, "chunk_size"),
+            2 if chunk_prefill_ratio is None else at_least(chunk_prefill_ratio, 1, "chunk_prefill_ratio"),
+            bounded,
+            seconds(join_timeout, "join_timeout"),
+        )
+        self._new_crew = self._crew_maker()
+        self._entered = False
+        self._kept: Crew | None = None
+
+    def __call__(self, input_iterable: Iterable[Any]) -> Results:
+        """Map: an iterator over the values, which is a context manager and has a length where the input has one."""
+        source = iter(input_iterable)
+        if isinstance(input_iterable, Sized):
+            return SizedResults(self._values(source, len(input_iterable)), len(input_iterable))
+        return Results(self._values(source, None))
+
+    def __enter__(self) -> Self:
+        self._entered = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers that stayed; those of a map that is on end with it."""
+        self._entered = False
+        crew, self._kept = self._kept, None
+        if crew is not None:
+            crew.stop(self._order.patience)
+
+    def _crew_maker(self) -> Callable[[], Crew]:
+        if self._use_threads:
+            return lambda: ThreadCrew(self._workers, self._passing)
+        kinds = kinds_of(self._workers, self._passing, self._timeout)
+        return lambda: ProcessCrew(kinds, timeout=self._timeout)
+
+    def _values(self, source: Iterator[Any], length: int | None) -> Iterator[Any]:
+        """One map, from the first value that is asked for to its end, whatever ends it."""
+        crew, self._kept = self._kept or self._new_crew(), None
+        engine = Engine(crew, len(self._workers), source, length, self._order)
+        try:
+            yield from engine.values()
+        finally:
+            self._give_back(crew, engine.idle())
+
+    def _give_back(self, crew: Crew, idle: bool) -> None:
+        if self._entered and idle and self._kept is None:
+            self._kept = crew
+        else:
+            crew.stop(self._order.patience)
+
+
+class Results:
+    """The values of a map, one by one. Leaving the `with` block, the end of the input and an exception end the map.
+
+    So does the end of the object itself: no worker outlives who could ask for its values.
+    """
+
+    def __init__(self, values: Iterator[Any]):
+        self._values = values
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        return next(self._values)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the map. Idempotent."""
+        cast("Generator[Any, None, None]", self._values).close()
+
+
+class SizedResults(Results):
+    """Of an input that has a length."""
+
+    def __init__(self, values: Iterator[Any], length: int):
+        super().__init__(values)
+        self._length = length
+
+    def __len__(self) -> int:
+        """How many values there are in all, given or not."""
+        return self._length
+
+    def __bool__(self) -> bool:
+        return True
+
+
+def behaviour(american: object, british: object, default: ExceptionBehaviour) -> ExceptionBehaviour:
+    """The exception behaviour that was asked for, in either spelling."""
+    found = {
+        member(ExceptionBehaviour, value, name)
+        for name, value in (("exception_behavior", american), ("exception_behaviour", british))
+        if value is not None
+    }
+    if len(found) > 1:
+        raise OptionError(f"exception_behavior is {american!r} and exception_behaviour {british!r}. Give one of them")
+    return found.pop() if found else default
+
+
+def _workers(given: Worker | Sequence[Worker], n_jobs: int | None) -> list[Worker]:
+    if isinstance(given, (list, tuple)):
+        workers = list(given)
+    else:
+        count = available_cpus() if n_jobs is None else at_least(n_jobs, 1, "n_jobs")
+        workers = [cast("Worker", given)] * count
+    if not workers:
+        raise OptionError("a pool needs at least one worker, got an empty list")
+    for number, worker in enumerate(workers):
+        if isinstance(worker, DelayedClass):
+            name = worker.__name__
+            raise OptionError(f"worker {number} is the class {name} itself. Give an object of it, {name}(...)")
+        if not callable(worker):
+            raise OptionError(f"worker {number} must be a function or an object that can be called, got {worker!r}")
+    return workers

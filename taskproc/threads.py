@@ -1,0 +1,36 @@
+"""`from taskproc.threads import pqdm`: a map by threads of this process, with a progress bar."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from taskproc.maps.bar import shown
+from taskproc.maps.options import ArgumentPassing, ExceptionBehaviour
+from taskproc.maps.pool import Results, Worker
+
+__all__ = ["ArgumentPassing", "ExceptionBehaviour", "pqdm"]
+
+
+def pqdm(
+    input_iterable: Iterable[Any],
+    worker_or_worker_arr: Worker | Sequence[Worker],
+    n_jobs: int | None = None,
+    argument_type: ArgumentPassing | str = ArgumentPassing.AS_SINGLE_ARG,
+    bounded: bool = True,
+    exception_behaviour: ExceptionBehaviour | str | None = None,
+    *,
+    tqdm_class: Callable[..., Any] | None = None,
+    **kwargs: Any,
+) -> Results:
+    """Map by threads of this process, with a progress bar; see Pool for the arguments and what comes back.
+
+    Args:
+        exception_behaviour: by default an exception is given in place of the value.
+        tqdm_class: of the bar; by default `tqdm.auto.tqdm`, which is asked for when this is called.
+        kwargs: chunk_size, chunk_prefill_ratio, is_unordered, task_timeout and join_timeout of the pool, and whatever
+            the bar takes (`desc`, `disable` …). Others are refused.
+
+    The bar goes from 0 to 100 % where the input has a length, and counts where it has none.
+    """
+    return shown(input_iterable, worker_or_worker_arr, n_jobs, argument_type, bounded, exception_behaviour,
+                 use_threads=True, tqdm_class=tqdm_class, options=kwargs)
