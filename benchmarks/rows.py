@@ -34,7 +34,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table. `sides` are shown with their ratios; the unit is s, ms, µs, kB or MB."""
+    """One line of the table. `sides` are shown with their ratios; the unit is s, ms, µs, kB or MB, or none for a number."""
 
     workload: str
     title: str
@@ -89,6 +89,10 @@ def _two(count: int) -> int:
     return 2
 
 
+def _squares(count: int) -> int:
+    return (count - 1) * count * (2 * count - 1) // 6
+
+
 def _middle(count: int) -> int:
     return comb(count, count // 2)
 
@@ -100,12 +104,19 @@ def _tasks_of_choose(count: int) -> int:
 PACKAGES = {name: (name,) for name in ("pipefunc", "joblib", "doit", "stardag", "dask")}
 NUMPY = {OURS: ("numpy",), "joblib": ("joblib", "numpy"), "floor": ("numpy",)}
 
+MAPS = {"mtasklite": ("mtasklite",), "joblib": ("joblib",), "loky": ("joblib",)}
+
 INLINE = (Step("cold", "inline"), Step("warm", "inline"))
 
 
 def _scale(count: int, quick: int, rounds: int = 1000) -> Session:
     steps = (Step("cold", "default", _more), Step("warm", "default", _none))
     return Session(f"scale {count:,}", "fan_in", count, quick, steps, answer=_sum, rounds=rounds)
+
+
+def _map(how: str) -> Session:
+    steps = (Step("all", how),)
+    return Session(f"map {how}", "map", 100_000, 1_000, steps, steps, _squares, MAPS)
 
 
 SESSIONS = (
@@ -125,6 +136,8 @@ SESSIONS = (
             (Step("cold", "random"), Step("read", "read")), packages=NUMPY),
     Session("table", "large", 500, 4, (Step("cold", "compressible"),), (Step("cold", "compressible"),),
             packages=NUMPY),
+    *(_map(how) for how in ("processes", "processes unordered", "threads", "threads unordered")),
+    Session("map endless", "map", 20_000, 500, (Step("all", "endless"),), (Step("all", "endless"),), _squares, MAPS),
     Session("round trip", "round_trip", 2_000, 100, (Step("all", ""),), (Step("all", ""),), _same),
     Session("kernel 100,000", "kernel", 100_000, 2_000, (Step("all", ""),), answer=_same),
     Session("kernel 1,000,000", "kernel", 1_000_000, 4_000, (Step("all", ""),), answer=_same),
@@ -145,6 +158,21 @@ def _scale_rows() -> list[Row]:
             limit = as_ours(1.3, first, "1.3 × that at 10,000")
             rows.append(Row("W1t", f"{count} {title}, a task", Place(f"scale {count}", step, value, each=True), "µs",
                             limits=() if count == "10,000" else (limit,)))
+    return rows
+
+
+def _map_rows() -> list[Row]:
+    rows = []
+    for how in ("processes", "processes unordered", "threads", "threads unordered"):
+        place = Place(f"map {how}", "all", "map", each=True)
+        if "threads" in how:
+            sides: tuple[str, ...] = "pool", "joblib", "mtasklite"
+            limits: tuple[Limit, ...] = (at_most(15e-6, "15 µs"),)
+        else:
+            sides = "pool", "joblib", *(() if "unordered" in how else ("loky",)), "mtasklite"
+            others = tuple(side for side in sides if side in {"joblib", "loky"})
+            limits = at_most(4e-6, "4 µs"), fastest(1.0, *others), fastest(0.05, "mtasklite")
+        rows.append(Row("W9", f"map over 100,000, {how}, an item", place, "µs", sides, limits))
     return rows
 
 
@@ -181,6 +209,11 @@ ROWS = (
     Row("W8", "500 MB that compress, cold (gzip −9)", Place("table", "cold", "write"), "s", ("floor",),
         (fastest(0.25, "floor"),)),
     Row("W8", "their size (gzip −6)", Place("table", "cold", "bytes"), "MB", ("floor",), (fastest(1.1, "floor"),)),
+    *_map_rows(),
+    Row("W9", "the same over an endless input: items read ahead", Place("map endless", "all", "ahead"), "",
+        ("mtasklite", "joblib"), (at_most(10_000, "10,000"),)),
+    Row("W9", "the same: growth of memory", Place("map endless", "all", "grown"), "MB", ("mtasklite", "joblib"),
+        (at_most(2e6, "2 MB"),)),
     Row("W10", "a round trip to a worker process", Place("round trip", "all", "trips", each=True), "µs", ("pool",),
         (at_most(300e-6, "300 µs"),)),
     Row("W11", "100,000 nodes through the plan, a node", Place("kernel 100,000", "all", "nodes", each=True), "µs",

@@ -15,7 +15,7 @@ from benchmarks.rows import Place, Row
 from benchmarks.session import OURS, Line
 
 BEGIN, END = "<!-- begin of the table -->\n", "<!-- end of the table -->\n"
-UNITS = {"s": 1.0, "ms": 1e3, "µs": 1e6, "kB": 1e-3, "MB": 1e-6}
+UNITS = {"": 1.0, "s": 1.0, "ms": 1e3, "µs": 1e6, "kB": 1e-3, "MB": 1e-6}
 
 
 class Figures:
@@ -64,7 +64,7 @@ def _figure(row: Row, figures: Figures, side: str) -> str:
     if figure is None:
         return (figures.error(row.place, side) or "not run").replace("|", "/")[:80]
     shown = figure * UNITS[row.unit]
-    return f"{shown:.{0 if shown >= 100 else 1 if shown >= 10 else 2}f} {row.unit}"
+    return f"{shown:.{0 if shown >= 100 else 1 if shown >= 10 else 2}f} {row.unit}".rstrip()
 
 
 def _others(row: Row, figures: Figures) -> str:

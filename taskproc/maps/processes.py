@@ -1,34 +1,23 @@
 """Workers that are processes: each a resident runner of its own, so that its object stays with it.
 
 A worker's function or object is sent once, as a kind of job; a chunk is one such job. Which item has begun stands in
-the file of marks, and values are told every TELL_EVERY seconds, so a death costs the item that it happened in, and
-what had ended in that time is done again.
+the file of marks, and values are told every few milliseconds (far.py), so a death costs the item that it happened in,
+and what had ended in that time is done again.
 """
 from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
 from itertools import count
-from time import perf_counter
 from typing import cast
 
 from taskproc.errors import UnsendableItem
 from taskproc.kernel.model import Failed, Ticket
 from taskproc.maps.chunks import Chunk
 from taskproc.maps.crew import Told
-from taskproc.maps.delayed import made
-from taskproc.maps.options import ArgumentPassing, Call, calls
-from taskproc.maps.pack import (
-    SCALARS,
-    Raised,
-    Sent,
-    by_value,
-    receive_item,
-    receive_values,
-    send_error,
-    send_item,
-    send_value,
-)
+from taskproc.maps.far import Work
+from taskproc.maps.options import ArgumentPassing
+from taskproc.maps.pack import Raised, Sent, by_value, receive_values, send_item
 from taskproc.modules import main_name
 from taskproc.run.base import Ending
 from taskproc.run.group import Grace
@@ -37,47 +26,9 @@ from taskproc.run.kinds import Kind, KindJob
 from taskproc.run.problem import rebuild, sentence
 from taskproc.run.resident import ResidentRunner
 from taskproc.run.setup import load
-from taskproc.run.steps import Part, of_this_job
-from taskproc.run.timeout import begin as begin_clock
+from taskproc.run.steps import Part
 
-TELL_EVERY = 0.02
-AHEAD = 0.001
-
-
-class Work:
-    """The far end: the worker's function or object, and what it does with a chunk."""
-
-    def __init__(self, worker: Callable[..., object], passing: ArgumentPassing, timeout: float | None, main: str):
-        self._worker, self._passing, self._timeout, self._main = worker, passing, timeout, main
-        self._call: Call | None = None
-
-    def __call__(self, own: bytes) -> bytes:
-        """The values of a pickled chunk that were not told before, and the seconds that they took, pickled.
-
-        Raises what making the object raises.
-        """
-        if self._call is None:
-            self._call = calls(made(self._worker), self._passing)
-        call, steps, timeout, main = self._call, of_this_job(), self._timeout, self._main
-        values: list[Sent] = []
-        start = perf_counter()
-        for step, item in enumerate(cast("list[Sent]", load(own))):
-            if not steps.begin(step):
-                break
-            if timeout is not None:
-                begin_clock(timeout)
-            try:
-                value = call(receive_item(item) if type(item) is tuple else item)
-            except BaseException as error:  # noqa: BLE001  # SystemExit is how this item ended, not the worker
-                value = send_error(error)
-            else:
-                if type(value) not in SCALARS:
-                    value = send_value(value, main)
-            values.append(value)
-            if perf_counter() - start > TELL_EVERY:
-                steps.tell(pickle.dumps((values, perf_counter() - start), 5))
-                values, start = [], perf_counter()
-        return pickle.dumps((values, perf_counter() - start), 5)
+AHEAD = 0.001  # seconds
 
 
 class ProcessCrew:

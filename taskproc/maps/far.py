@@ -1,0 +1,52 @@
+"""The far end of a worker process: what it does with a chunk. Imports little, for each worker imports it."""
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from time import perf_counter
+from typing import cast
+
+from taskproc.maps.delayed import made
+from taskproc.maps.options import ArgumentPassing, Call, calls
+from taskproc.maps.pack import SCALARS, Sent, receive_item, send_error, send_value
+from taskproc.run.setup import load
+from taskproc.run.steps import of_this_job
+from taskproc.run.timeout import begin as begin_clock
+
+TELL_EVERY = 0.02  # seconds, after which what is ready is told though the chunk has not ended
+
+
+class Work:
+    """The far end: the worker's function or object, and what it does with a chunk."""
+
+    def __init__(self, worker: Callable[..., object], passing: ArgumentPassing, timeout: float | None, main: str):
+        self._worker, self._passing, self._timeout, self._main = worker, passing, timeout, main
+        self._call: Call | None = None
+
+    def __call__(self, own: bytes) -> bytes:
+        """The values of a pickled chunk that were not told before, and the seconds that they took, pickled.
+
+        Raises what making the object raises.
+        """
+        if self._call is None:
+            self._call = calls(made(self._worker), self._passing)
+        call, steps, timeout, main = self._call, of_this_job(), self._timeout, self._main
+        values: list[Sent] = []
+        start = perf_counter()
+        for step, item in enumerate(cast("list[Sent]", load(own))):
+            if not steps.begin(step):
+                break
+            if timeout is not None:
+                begin_clock(timeout)
+            try:
+                value = call(receive_item(item) if type(item) is tuple else item)
+            except BaseException as error:  # noqa: BLE001  # SystemExit is how this item ended, not the worker
+                value = send_error(error)
+            else:
+                if type(value) not in SCALARS:
+                    value = send_value(value, main)
+            values.append(value)
+            if perf_counter() - start > TELL_EVERY:
+                steps.tell(pickle.dumps((values, perf_counter() - start), 5))
+                values, start = [], perf_counter()
+        return pickle.dumps((values, perf_counter() - start), 5)
