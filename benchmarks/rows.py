@@ -34,7 +34,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table. `sides` are shown with their ratios; the unit is s, ms, µs, kB or MB, or none for a number."""
+    """One line of the table. `sides` are shown with their ratios; the unit is s, ms, µs, kB, MB, or none."""
 
     workload: str
     title: str

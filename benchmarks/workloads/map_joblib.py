@@ -13,6 +13,8 @@ def square(x):
 
 
 class Numbers:
+    """An input without an end."""
+
     def __init__(self):
         self.read = 0
 
@@ -45,6 +47,7 @@ def endless(count):
         if given == count:
             time.sleep(1)
             return {"answer": total, "ahead": numbers.read - given, "grown": max(0, memory() - before)}
+    raise AssertionError("it has ended")
 
 
 def main(how, count):

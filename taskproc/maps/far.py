@@ -16,6 +16,14 @@ from taskproc.run.timeout import begin as begin_clock
 TELL_EVERY = 0.02  # seconds, after which what is ready is told though the chunk has not ended
 
 
+def clock_every(timeout: float) -> float:
+    """How often the clock of items is set anew: not for each of thousands of small ones, so each may take so much more.
+
+    Seconds.
+    """
+    return min(timeout / 20, 1.0)
+
+
 class Work:
     """The far end: the worker's function or object, and what it does with a chunk."""
 
@@ -32,12 +40,13 @@ class Work:
             self._call = calls(made(self._worker), self._passing)
         call, steps, timeout, main = self._call, of_this_job(), self._timeout, self._main
         values: list[Sent] = []
-        start = perf_counter()
+        start, clock_set = perf_counter(), float("-inf")
         for step, item in enumerate(cast("list[Sent]", load(own))):
             if not steps.begin(step):
                 break
-            if timeout is not None:
+            if timeout is not None and perf_counter() - clock_set > clock_every(timeout):
                 begin_clock(timeout)
+                clock_set = perf_counter()
             try:
                 value = call(receive_item(item) if type(item) is tuple else item)
             except BaseException as error:  # noqa: BLE001  # SystemExit is how this item ended, not the worker

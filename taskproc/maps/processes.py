@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import cast
 
@@ -15,7 +16,7 @@ from taskproc.errors import UnsendableItem
 from taskproc.kernel.model import Failed, Ticket
 from taskproc.maps.chunks import Chunk
 from taskproc.maps.crew import Told
-from taskproc.maps.far import Work
+from taskproc.maps.far import Work, clock_every
 from taskproc.maps.options import ArgumentPassing
 from taskproc.maps.pack import Raised, Sent, by_value, receive_values, send_item
 from taskproc.modules import main_name
@@ -27,6 +28,7 @@ from taskproc.run.problem import rebuild, sentence
 from taskproc.run.resident import ResidentRunner
 from taskproc.run.setup import load
 from taskproc.run.steps import Part
+from taskproc.run.timeout import timed_out
 
 AHEAD = 0.001  # seconds
 
@@ -36,6 +38,7 @@ class ProcessCrew:
 
     def __init__(self, kinds: Sequence[Kind], *, timeout: float | None = None):
         self._kinds, self._timeout = kinds, timeout
+        self._jobs_timeout = None if timeout is None else timeout + clock_every(timeout)
         self._inbox: Inbox[Ending[int]] = Inbox()
         self._grace = Grace()
         self._lanes: list[ResidentRunner[int]] = [
@@ -54,7 +57,7 @@ class ProcessCrew:
         own = pickle.dumps(chunk.items, 5)
         self._sizes[number] = len(own)
         # Little by guess, so that the next chunk always lies there already: who has nothing to do is the engine's care
-        job: KindJob[int] = KindJob(self._kinds[worker], own, self._timeout, AHEAD)
+        job: KindJob[int] = KindJob(self._kinds[worker], own, self._jobs_timeout, AHEAD)
         self._lanes[worker].start(Ticket(worker, number), job)
 
     def wait(self, timeout: float | None) -> list[Told]:
@@ -67,6 +70,8 @@ class ProcessCrew:
         size = self._sizes.pop(ticket.number, 0)  # counts once
         if isinstance(outcome, Failed):
             problem = outcome.problem
+            if problem.kind == "timeout" and self._timeout is not None:
+                problem = replace(timed_out(self._timeout).problem, step=problem.step)
             error = Raised(rebuild(problem)).error
             if problem.kind in {"died", "timeout"}:
                 return Told(ticket.key, chunk, [], death=error, begun=problem.step)

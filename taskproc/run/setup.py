@@ -162,11 +162,26 @@ class _ScriptFinder:
         return importlib.util.spec_from_file_location(fullname, file, loader=loader)
 
 
+def _fill_class(cls: type, state: tuple[Mapping[str, object], object]) -> type:
+    """Fill a class that was sent by value, but not one that is there already, since it was sent from here.
+
+    cloudpickle knows that one again, and would replace its methods by copies that do not see our variables.
+    """
+    import cloudpickle.cloudpickle as pickler
+
+    if state[0].keys() <= vars(cls).keys() and cls.__doc__ == state[0].get("__doc__"):
+        return cls
+    filled: type = pickler._class_setstate(cls, state)
+    return filled
+
+
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> object:
         if module.startswith(_OURS):  # most of what is sent, and never run as a script
             ours: object = super().find_class(module, name)
             return ours
+        if name == "_class_setstate" and not _far_end:
+            return _fill_class
         if module in MAIN_NAMES:
             module = _main_there
         if module == main_name():
