@@ -20,6 +20,7 @@ from taskproc.maps.options import ExceptionBehaviour
 from taskproc.maps.pack import Raised
 
 SHARE_AFTER = 0.05  # seconds without news, after which idle workers get a part of what others have
+FIRST = 8           # items that a chunk has at most before any value was given
 MOST_DEATHS = 2     # of one worker before it has begun an item
 
 
@@ -140,11 +141,7 @@ class Engine:
 
     def _read_chunk(self) -> Chunk | None:
         """The next items of the input; None if there are none, or enough are on their way."""
-        while not self._exhausted and self._failures == {}:
-            size = self._sizer.size(None if self._length is None else max(1, self._length - self._read))
-            if self._order.bounded:
-                bound = 2 * self._order.ahead * self._workers * self._sizer.size()
-                size = min(size, bound - (self._read - self._given))
+        while not self._exhausted and not self._failures and (size := self._room()):
             chunk = Chunk(self._read, [])
             whole = self._read_into(chunk, size)
             if chunk.items:
@@ -152,6 +149,19 @@ class Engine:
             if whole:
                 return None
         return None
+
+    def _room(self) -> int:
+        """How many items may be read for the next chunk; 0: enough are on their way."""
+        size = self._sizer.size(None if self._length is None else max(1, self._length - self._read))
+        if not self._order.bounded:
+            return size
+        chunks = 2 * self._order.ahead * self._workers
+        bound = chunks * self._sizer.size()
+        if self._order.chunk_size is None:
+            # Who takes a few values of an endless input has little more read
+            bound = min(bound, FIRST * chunks + 2 * self._given)
+            size = min(size, bound // chunks)
+        return size if self._read - self._given + size <= bound else 0
 
     def _read_into(self, chunk: Chunk, size: int) -> bool:
         """Read up to `size` items. False: it ended before one that cannot be sent, and which has failed by that."""

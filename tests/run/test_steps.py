@@ -1,0 +1,159 @@
+"""Tests of jobs of many steps: how far one has come is known, it may tell on the way, and it may be asked to end."""
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from jobs import LIMIT, ticket
+
+from taskproc.kernel.model import Failed
+from taskproc.run import steps
+from taskproc.run.base import Ending
+from taskproc.run.inbox import Inbox
+from taskproc.run.kinds import Kind, KindJob
+from taskproc.run.resident import ResidentRunner
+from taskproc.run.steps import Part
+from taskproc.run.wire import HALT, MARKS, STEP
+
+
+@pytest.fixture(autouse=True)
+def _no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process is no worker after a test."""
+    monkeypatch.setattr(steps, "_place", None)
+
+
+def test_a_step_is_of_its_job() -> None:
+    """What another job has left in the file is no step of this one."""
+    with tempfile.TemporaryFile() as file:
+        file.write(bytes(MARKS))
+        file.flush()
+        steps.use(file.fileno(), lambda: 7, lambda part: None)
+        here = steps.of_this_job()
+
+        assert steps.step_of(os.pread(file.fileno(), 8, STEP), 7) is None
+        assert here.begin(3)
+        word = os.pread(file.fileno(), 8, STEP)
+        assert (3, None) == (steps.step_of(word, 7), steps.step_of(word, 8))
+
+
+def test_only_the_job_that_is_meant_is_halted() -> None:
+    """And the step at which it is asked does not begin."""
+    with tempfile.TemporaryFile() as file:
+        file.write(bytes(MARKS))
+        file.flush()
+        numbers = iter([1, 2])
+        steps.use(file.fileno(), lambda: next(numbers), lambda part: None)
+        first, second = steps.of_this_job(), steps.of_this_job()
+        first.begin(5)
+        os.pwrite(file.fileno(), (1).to_bytes(8, sys.byteorder), HALT)
+
+        assert (False, True) == (first.begin(6), second.begin(0))
+        assert 0 == steps.step_of(os.pread(file.fileno(), 8, STEP), 2)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A kind: each step tells its number, and the process ends itself at one, or a pipe is awaited."""
+
+    deadly: int = -1
+
+    def __call__(self, own: bytes) -> Any:
+        count, pipe = pickle.loads(own)
+        here = steps.of_this_job()
+        for step in range(count):
+            if not here.begin(step):
+                return ("halted", step)
+            here.tell(b"%d" % step)
+            if step == self.deadly:
+                os._exit(3)
+            if pipe and step == 1:
+                with open(pipe, "rb") as file:
+                    file.read()
+        return ("ended", count)
+
+
+@pytest.fixture
+def runner() -> Iterator[ResidentRunner[str]]:
+    inbox: Inbox[Ending[str]] = Inbox()
+    runner: ResidentRunner[str] = ResidentRunner(inbox, 1, keeps=True)
+    yield runner
+    runner.stop()
+    inbox.close()
+
+
+def outcomes(runner: ResidentRunner[str], count: int) -> list[Any]:
+    """So many, parts as their content."""
+    found: list[Any] = []
+    while len(found) < count:
+        told = runner.wait(LIMIT)
+        assert told, "nothing came"
+        found += [outcome.content if isinstance(outcome, Part) else outcome for _, outcome in told]
+    return found
+
+
+def job(kind: Steps, count: int, pipe: str = "") -> KindJob[str]:
+    return KindJob(Kind(pickle.dumps(kind)), pickle.dumps((count, pipe)))
+
+
+def test_parts_are_told_before_the_outcome(runner: ResidentRunner[str]) -> None:
+    """In order, with the ticket of their job."""
+    runner.start(ticket(1), job(Steps(), 3))
+
+    assert [b"0", b"1", b"2", ("ended", 3)] == outcomes(runner, 4)
+
+
+@pytest.mark.slow
+def test_a_death_names_its_step(runner: ResidentRunner[str]) -> None:
+    """What was told before it has come as well; a job that died before its first step has none."""
+    runner.start(ticket(1), job(Steps(), 2))
+    outcomes(runner, 3)
+    runner.start(ticket(2), job(Steps(deadly=1), 3))
+    *parts, died = outcomes(runner, 3)
+
+    assert [b"0", b"1"] == parts
+    assert isinstance(died, Failed)
+    assert ("died", 1) == (died.problem.kind, died.problem.step)
+
+
+@pytest.mark.slow
+def test_a_halted_job_ends_before_its_next_step(runner: ResidentRunner[str], tmp_path: Any) -> None:
+    """And the jobs after it are not begun."""
+    pipe = str(tmp_path / "pipe")
+    os.mkfifo(pipe)
+    runner.start(ticket(1), job(Steps(), 5, pipe))
+    assert [b"0", b"1"] == outcomes(runner, 2)
+
+    runner.halt()
+    with open(pipe, "wb"):
+        pass
+
+    assert [("halted", 2)] == outcomes(runner, 1)
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_kept_keeps_its_children(runner: ResidentRunner[str]) -> None:
+    """It is the same process as before, though its job has left a child and changed the environment."""
+    runner.start(ticket(1), KindJob(Kind(pickle.dumps(leave_child)), b""))
+    [(first, _)] = outcomes(runner, 1)
+    runner.start(ticket(2), KindJob(Kind(pickle.dumps(look)), b""))
+    [(second, found)] = outcomes(runner, 1)
+
+    assert (first, "here") == (second, found)
+
+
+def leave_child(own: bytes) -> Any:
+    import subprocess
+
+    os.environ["LEFT"] = "here"
+    subprocess.Popen(["sleep", "60"])
+    return os.getpid(), ""
+
+
+def look(own: bytes) -> Any:
+    return os.getpid(), os.environ.get("LEFT")
