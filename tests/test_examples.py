@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-EXAMPLES = ("binomial", "digits", "words")
+EXAMPLES = ("binomial", "digits", "spelling", "words")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -78,6 +78,14 @@ def test_the_study_leaves_its_files(tmp_path: Path) -> None:
     assert [file.suffix for file in files] == [".joblib", ".png"]
     assert files[0].stat().st_size > 1000
     assert files[1].read_bytes().startswith(b"\x89PNG")
+
+
+def test_words_are_corrected(tmp_path: Path) -> None:
+    """By workers that have each read what they know."""
+    out = run(tmp_path, script("spelling"), "recieve", "argumnet", "object")
+
+    corrected = [line.split() for line in out.splitlines()]
+    assert [["recieve", "receive"], ["argumnet", "argument"], ["object", "object"]] == corrected
 
 
 def test_flags_reach_the_entry_task(tmp_path: Path) -> None:
