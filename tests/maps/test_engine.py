@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 from crews import FakeCrew
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from taskproc.errors import ItemErrors, UnsendableItem, WorkerDied
@@ -48,11 +48,15 @@ def odd_fails(x: object) -> object:
     return x
 
 
+drawn = settings(
+    max_examples=60, derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 counts, workers = st.integers(0, 60), st.integers(1, 4)
 sizes, aheads = st.none() | st.integers(1, 7), st.integers(1, 3)
 randoms = st.randoms(use_true_random=False)
 
 
+@drawn
 @given(counts, workers, sizes, aheads, randoms, st.booleans(), st.booleans(), st.booleans())
 def test_every_item_has_one_value(
     count: int, workers: int, size: int | None, ahead: int, random: Random, ordered: bool, sized: bool, bounded: bool
@@ -67,6 +71,7 @@ def test_every_item_has_one_value(
     assert dict.fromkeys(range(count), 1) == crew.begun
 
 
+@drawn
 @given(workers, sizes, aheads, randoms, st.booleans(), st.integers(0, 200))
 def test_the_input_is_read_as_far_as_needed(
     workers: int, size: int | None, ahead: int, random: Random, ordered: bool, taken: int
@@ -111,6 +116,7 @@ def test_nothing_is_read_before_it_is_asked_for() -> None:
     assert 0 == numbers.read
 
 
+@drawn
 @given(counts, workers, sizes, randoms, st.booleans(), st.dictionaries(st.integers(0, 59), st.integers(1, 3)))
 def test_a_deadly_item_costs_itself(
     count: int, workers: int, size: int | None, random: Random, ordered: bool, deadly: dict[int, int]
@@ -132,6 +138,7 @@ def test_a_deadly_item_costs_itself(
     assert all(crew.begun[number] == 2 for number in killers)
 
 
+@drawn
 @given(counts, workers, sizes, randoms, st.booleans())
 def test_deaths_by_chance_lose_nothing(
     count: int, workers: int, size: int | None, random: Random, ordered: bool
@@ -147,6 +154,7 @@ def test_deaths_by_chance_lose_nothing(
     assert {*good} <= {2 * x for x in range(count)}
 
 
+@drawn
 @given(counts, workers, sizes, randoms)
 def test_immediate_gives_what_map_gives(count: int, workers: int, size: int | None, random: Random) -> None:
     """In order: all values before the first that failed, then its exception; nothing is read after it has come."""
@@ -165,6 +173,7 @@ def test_immediate_gives_what_map_gives(count: int, workers: int, size: int | No
     assert [0][:count] == given_values
 
 
+@drawn
 @given(counts, workers, sizes, randoms)
 def test_immediate_without_order(count: int, workers: int, size: int | None, random: Random) -> None:
     """What has come is given, each value once, and then one of the exceptions is raised."""
@@ -179,6 +188,7 @@ def test_immediate_without_order(count: int, workers: int, size: int | None, ran
     assert all(number in given_values for number in crew.begun if number % 2 == 0)
 
 
+@drawn
 @given(counts, workers, sizes, randoms, st.booleans())
 def test_deferred_gives_all_then_raises_all(
     count: int, workers: int, size: int | None, random: Random, ordered: bool
