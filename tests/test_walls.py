@@ -29,7 +29,7 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "watch": frozenset({"text", "errors", "modules", "kernel"}),
     "drive": frozenset({"text", "errors", "modules", "kernel"}),
     # Beside tasks, not below: it has items without keys, and no graph
-    "maps": frozenset({"errors", "modules", "kernel", "run"}),
+    "maps": frozenset({"frozen", "errors", "modules", "kernel", "run"}),
     "processes": frozenset({"maps"}),
     "threads": frozenset({"maps"}),
     "tasks": frozenset(

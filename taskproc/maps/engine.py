@@ -8,12 +8,12 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
 from typing import NoReturn
 
 from taskproc.errors import ItemErrors, UnsendableItem, WorkerDied
+from taskproc.frozen import frozen
 from taskproc.maps.chunks import Chunk, Sizer
 from taskproc.maps.crew import Crew, Told
 from taskproc.maps.options import ExceptionBehaviour
@@ -24,7 +24,7 @@ FIRST = 8           # items that a chunk has at most before any value was given
 MOST_DEATHS = 2     # of one worker before it has begun an item
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Order:
     """What is wanted of a run.
 

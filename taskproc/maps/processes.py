@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from itertools import count
 from typing import cast
 
 from taskproc.errors import UnsendableItem
+from taskproc.frozen import replace
 from taskproc.kernel.model import Failed, Ticket
 from taskproc.maps.chunks import Chunk
 from taskproc.maps.crew import Told

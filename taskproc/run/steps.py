@@ -8,8 +8,8 @@ from __future__ import annotations
 import mmap
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from taskproc.frozen import frozen
 from taskproc.run.wire import HALT, MARK, MARKS, STEP
 
 _WORD = MARK.size
@@ -17,7 +17,7 @@ _STEPS = 32  # bits for the number of a step
 _place: tuple[memoryview, Callable[[], int], Callable[[bytes], None]] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Part:
     """What a job gave before it ended."""
 

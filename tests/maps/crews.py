@@ -16,7 +16,7 @@ class FakeCrew:
     Attributes:
         begun: how often each item was begun, in all workers.
         deadly: items at which a worker dies, and how often; any other death is `chance`, once in so many events.
-        highest: the most items that were with workers at once.
+        between: 1 if those by chance come after an item has been told, before the next one; 0 if within an item.
     """
 
     def __init__(self, call: Callable[[object], object], workers: int, random: Random, *, chance: int = 0):
@@ -27,7 +27,7 @@ class FakeCrew:
         self.begun: dict[int, int] = {}
         self.deadly: dict[int, int] = {}
         self.unsendable: set[object] = set()
-        self.halts = 0
+        self.halts = self.between = 0
         self.stopped = False
 
     def send(self, item: object) -> object:
@@ -62,9 +62,9 @@ class FakeCrew:
     def _event(self, worker: int) -> Told:
         """The worker does some items of its first chunk, and may end it, or itself."""
         chunk = self._loads[worker][0]
-        if self._chance and not self._random.randrange(self._chance):
+        if self._chance and chunk.done >= self.between and not self._random.randrange(self._chance):
             del self._loads[worker][0]
-            return Told(worker, chunk, [], death=WorkerDied("by chance"), begun=chunk.done)
+            return Told(worker, chunk, [], death=WorkerDied("by chance"), begun=chunk.done - self.between)
         left = len(chunk.items) - chunk.done
         told = Told(worker, chunk, [], ended=False, seconds=1e-6, size=1)
         for place in range(chunk.done, chunk.done + self._random.randint(0, left)):

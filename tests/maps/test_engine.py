@@ -156,6 +156,18 @@ def test_deaths_by_chance_lose_nothing(
 
 @drawn
 @given(counts, workers, sizes, randoms)
+def test_a_death_between_items_is_nobodys_fault(count: int, workers: int, size: int | None, random: Random) -> None:
+    """However often: the last item that began has its value, so none is suspected."""
+    crew = FakeCrew(double, workers, random, chance=3)
+    crew.between = 1
+
+    values = list(Engine(crew, workers, iter(range(count)), count, Order(IGNORE, True, size)).values())
+
+    assert [2 * x for x in range(count)] == values
+
+
+@drawn
+@given(counts, workers, sizes, randoms)
 def test_immediate_gives_what_map_gives(count: int, workers: int, size: int | None, random: Random) -> None:
     """In order: all values before the first that failed, then its exception; nothing is read after it has come."""
     crew = FakeCrew(odd_fails, workers, random)
