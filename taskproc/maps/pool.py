@@ -8,7 +8,7 @@ from typing_extensions import Self
 
 from taskproc.errors import OptionError
 from taskproc.maps.crew import Crew
-from taskproc.maps.delayed import DelayedClass
+from taskproc.maps.delayed import Delayed, DelayedClass
 from taskproc.maps.engine import Engine, Order
 from taskproc.maps.options import ArgumentPassing, ExceptionBehaviour, at_least, member, seconds
 from taskproc.maps.processes import ProcessCrew, kinds_of
@@ -95,6 +95,27 @@ class Pool:
         if isinstance(input_iterable, Sized):
             return SizedResults(self._values(source, len(input_iterable)), len(input_iterable))
         return Results(self._values(source, None))
+
+    def map(self, input_iterable: Iterable[Any], *, cache: bool = False) -> Results:
+        """As a call of the pool. With `cache` items whose values are in the cache in force are not computed again.
+
+        Each item is then a task, and the rules of tasks hold: the worker is one function that its name leads to, items
+        are what keys can be made of, and changed code computes anew. Values come in order.
+        """
+        if not cache:
+            return self(input_iterable)
+        from taskproc.maps.cached import cached_values  # here: other maps need no tasks
+
+        worker = self._workers[0]
+        if isinstance(worker, Delayed) or any(each is not worker for each in self._workers):
+            raise OptionError("values of a cache are made by one function, not by objects or several workers")
+        if self._timeout is not None:
+            raise OptionError("task_timeout is not heard with cache=True. Define a Task with a task_timeout instead")
+        values = cached_values(worker, iter(input_iterable), self._passing, self._order.behaviour, len(self._workers),
+                               use_threads=self._use_threads)
+        if isinstance(input_iterable, Sized):
+            return SizedResults(values, len(input_iterable))
+        return Results(values)
 
     def __enter__(self) -> Self:
         self._entered = True

@@ -12,6 +12,7 @@ import os
 import pickle
 import site
 import sys
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from types import ModuleType
@@ -26,6 +27,7 @@ PACKAGE_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _scripts: dict[str, str] = {}
 _main_there = "__main__"
 _far_end = False
+_filled: weakref.WeakSet[type] = weakref.WeakSet()  # classes that came by value
 
 
 @frozen
@@ -163,14 +165,16 @@ class _ScriptFinder:
 
 
 def _fill_class(cls: type, state: tuple[Mapping[str, object], object]) -> type:
-    """Fill a class that was sent by value, but not one that is there already, since it was sent from here.
+    """Fill a class that was sent by value, but not one of our own that has come back.
 
     cloudpickle knows that one again, and would replace its methods by copies that do not see our variables.
     """
     import cloudpickle.cloudpickle as pickler
 
-    if state[0].keys() <= vars(cls).keys() and cls.__doc__ == state[0].get("__doc__"):
+    whole = state[0].keys() <= vars(cls).keys() and cls.__doc__ == state[0].get("__doc__")
+    if whole and cls not in _filled:
         return cls
+    _filled.add(cls)
     filled: type = pickler._class_setstate(cls, state)
     return filled
 
@@ -180,7 +184,7 @@ class _Unpickler(pickle.Unpickler):
         if module.startswith(_OURS):  # most of what is sent, and never run as a script
             ours: object = super().find_class(module, name)
             return ours
-        if name == "_class_setstate" and not _far_end:
+        if name == "_class_setstate":
             return _fill_class
         if module in MAIN_NAMES:
             module = _main_there

@@ -150,3 +150,9 @@ class Moved:
 
     def __call__(self, x: object) -> tuple[str, str]:
         return os.environ["MOVED"], os.getcwd()
+
+
+def leaves_line(x: int, file: str) -> int:
+    with open(file, "a") as calls:
+        calls.write(f"{x}\n")
+    return x * x

@@ -3,9 +3,11 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -162,3 +164,27 @@ def test_the_interpreter_has_the_same_options(tmp_path: Path) -> None:
 def test_plain_pickles_load(tmp_path: Path) -> None:
     """What has nothing to do with __main__ is as ever."""
     assert [1, Path("x")] == load(pickle.dumps([1, Path("x")]))
+
+
+def test_a_class_that_comes_back_is_left_as_it_was() -> None:
+    """One of our own that was sent by value keeps its methods; one from elsewhere is filled, each time it comes."""
+    import cloudpickle
+
+    class Ours:
+        def method(self) -> int:
+            return 1
+
+    method = Ours.method
+    there = "import sys, cloudpickle as c; sys.stdout.buffer.write(c.dumps(c.loads(sys.stdin.buffer.read())))"
+
+    back = subprocess.run([sys.executable, "-c", there], input=cloudpickle.dumps(Ours), capture_output=True, check=True)
+
+    assert load(back.stdout) is Ours
+    assert Ours.method is method
+    twice = ("import io, sys, cloudpickle as c\nclass Theirs: x = 1\n"
+             "first = c.dumps(Theirs); Theirs.x = 2; print(first.hex(), c.dumps(Theirs).hex())")
+    first, second = subprocess.run([sys.executable, "-c", twice], capture_output=True, check=True).stdout.split()
+    theirs: Any = load(bytes.fromhex(first.decode()))
+    assert 1 == theirs.x
+    assert load(bytes.fromhex(second.decode())) is theirs
+    assert 2 == theirs.x
