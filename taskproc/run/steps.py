@@ -5,7 +5,6 @@ it is never seen. What the steps gave may be told before the job has ended.
 """
 from __future__ import annotations
 
-import mmap
 import sys
 from collections.abc import Callable
 
@@ -50,6 +49,8 @@ class Steps:
 def use(marks: int, number: Callable[[], int], tell: Callable[[bytes], None]) -> None:
     """From now on jobs in this process may have steps: the file of marks, the number of the job that runs."""
     global _place  # a fact of the process
+    import mmap  # here: the main process needs none
+
     # Not pwrite: these are 100 ns a step, and the pages live on in the other process
     _place = memoryview(mmap.mmap(marks, MARKS)).cast("Q"), number, tell
 

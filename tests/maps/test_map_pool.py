@@ -223,9 +223,10 @@ def test_a_busy_map_can_be_left(tmp_path: Path) -> None:
 
 def test_a_map_that_was_not_begun_has_no_workers(pool: Make) -> None:
     """The first value that is asked for starts them."""
+    before = children()
     made = pool(square, 2)(itertools.count())
 
-    assert set() == children()
+    assert (before, []) == (children(), map_threads())
     del made
 
 
