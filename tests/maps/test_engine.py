@@ -157,9 +157,10 @@ def test_deaths_by_chance_lose_nothing(
 @drawn
 @given(counts, workers, sizes, randoms)
 def test_a_death_between_items_is_nobodys_fault(count: int, workers: int, size: int | None, random: Random) -> None:
-    """However often: the last item that began has its value, so none is suspected."""
+    """However often: the last item that began has its value, so none is suspected, and may still kill once."""
     crew = FakeCrew(double, workers, random, chance=3)
     crew.between = 1
+    crew.deadly = dict.fromkeys(range(0, count, 3), 1)
 
     values = list(Engine(crew, workers, iter(range(count)), count, Order(IGNORE, True, size)).values())
 
@@ -183,6 +184,17 @@ def test_immediate_gives_what_map_gives(count: int, workers: int, size: int | No
         run()
 
     assert [0][:count] == given_values
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_immediate_begins_nothing_more(ordered: bool) -> None:
+    """What a worker has ahead when an item before it fails is given back, and stays so."""
+    crew = FakeCrew(odd_fails, 1, Random(0))
+
+    with pytest.raises(ValueError, match="1"):
+        list(Engine(crew, 1, iter(range(50)), 50, Order(IMMEDIATE, ordered, 1, 3)).values())
+
+    assert max(crew.begun) <= 2  # which may run when 1 fails
 
 
 @drawn
