@@ -168,6 +168,15 @@ def test_in_a_with_block_of_the_pool_objects_stay(pool: Make) -> None:
     assert [("x", 5, 1)] == list(made([5]))
 
 
+def test_a_map_that_was_left_keeps_nothing(pool: Make) -> None:
+    """In a block of the pool, too: what it was about to do is no concern of the next map."""
+    with pool(Counter("x"), 1, chunk_size=1) as made:
+        with made(itertools.count()) as first:
+            assert ("x", 0, 1) == next(first)
+
+        assert [("x", 5, 1), ("x", 6, 2)] == list(made([5, 6]))
+
+
 def test_two_maps_of_one_pool_at_once(pool: Make) -> None:
     """Each has workers of its own."""
     with pool(Counter("x"), 1, chunk_size=1) as made:
