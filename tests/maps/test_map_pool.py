@@ -6,6 +6,7 @@ import itertools
 import os
 import pickle
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -228,6 +229,29 @@ def test_a_busy_map_can_be_left(tmp_path: Path) -> None:
     results = Pool(waits_for, 2)(["", str(tmp_path / "never"), ""])
 
     assert "" == next(results)
+
+
+def test_a_thread_leaves_the_rest_of_its_chunk() -> None:
+    """It cannot be ended, but it begins nothing after what it does when its map is left."""
+    calls: list[int] = []
+    gate = threading.Event()
+
+    def work(x: int) -> int:
+        calls.append(x)
+        if x == 0:
+            time.sleep(0.03)  # so that its value is told before the chunk has ended
+        else:
+            gate.wait()
+        return x
+
+    results = Pool(work, 1, chunk_size=100, use_threads=True, join_timeout=0.01)(range(100))
+    assert 0 == next(results)
+    results.close()
+    gate.set()
+    for thread in [thread for thread in threading.enumerate() if thread.name in map_threads()]:
+        thread.join()
+
+    assert len(calls) <= 2
 
 
 def test_a_map_that_was_not_begun_has_no_workers(pool: Make) -> None:
