@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from jobs import Unloadable, Unsendable, boom, call, change_process, leave, look_at_process, problem, same, value
 
+from taskproc.run import wire
 from taskproc.run.wire import Messages, send
 from taskproc.run.worker import Baseline, run
 
@@ -124,3 +125,11 @@ def test_a_folder_that_cannot_be_returned_to_is_done_without(tmp_path: Path) -> 
     baseline.restore()
 
     assert str(tmp_path) == os.getcwd()
+
+
+def test_what_is_said_is_told_apart() -> None:
+    """By its first byte, on either side."""
+    there = (wire.JOB, wire.OF_KIND, wire.KIND)
+    here = (wire.READY, wire.BEGAN, wire.LEAVING, wire.REFUSED, wire.ANSWER, wire.PLAIN, wire.PART)
+
+    assert (len(set(there)), len(set(here)), set(map(len, there + here))) == (len(there), len(here), {1})
