@@ -50,8 +50,9 @@ class Twin:
     more: Mapping[str, int] = field(default_factory=dict)
 
 
+@frozen
 class Heir(Named):
-    """Not decorated itself."""
+    """With no field of its own."""
 
 
 def test_it_is_made_as_it_is_annotated() -> None:

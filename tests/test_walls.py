@@ -55,6 +55,8 @@ KERNEL_MAY_IMPORT = frozenset(
 EAGER = frozenset({"typing_extensions"})
 # tasks.origin, tasks.packing: what a run wrote, or sent, for its own workers
 UNPICKLERS = ("store.codec", "run.", "tasks.origin", "tasks.packing")
+# frozen: compiles the function that makes instances from the names of a class's fields, as dataclasses does
+COMPILERS = frozenset({("frozen", "exec")})
 MOST_LINES = 400
 
 
@@ -168,7 +170,7 @@ def unsafe_calls(module: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.keyword) and node.arg == "shell" and ast.unparse(node.value) != "False":
             yield node.value.lineno, "runs a shell"
-        elif isinstance(node, ast.Name) and node.id in {"eval", "exec"}:
+        elif isinstance(node, ast.Name) and node.id in {"eval", "exec"} and (module, node.id) not in COMPILERS:
             yield node.lineno, f"uses {node.id}"
         elif isinstance(node, ast.Name) and node.id in pickles and loaders:
             yield node.lineno, f"unpickles with {node.id}"
@@ -254,6 +256,7 @@ BREACHES = {
     "an extra is imported eagerly in a class": ("run/a.py", "class A:\n    import numpy", "outside a function"),
     "eval": ("tasks/a.py", "eval('1')", "uses eval"),
     "exec": ("tasks/a.py", "run = exec", "uses exec"),
+    "eval where exec is": ("frozen.py", "eval('1')", "uses eval"),
     "a shell": ("run/a.py", "import subprocess\nsubprocess.run('ls', shell=True)", "runs a shell"),
     "a shell of os": ("run/a.py", "import os\nos.system('ls')", "runs a shell"),
     "unpickling": ("store/disk.py", "import pickle\npickle.loads(b'')", "unpickles with pickle.loads"),
