@@ -8,11 +8,10 @@ the directory, so a clear in between takes his work along into the trash instead
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
+from hashlib import sha256
 from json.encoder import encode_basestring_ascii as _quoted
 from pathlib import Path
 
@@ -40,11 +39,11 @@ class DiskAttempt:
         "nonce", "number",
     )  # fmt: skip
 
-    def __init__(self, store: CacheFolder, place: Place, number: int, folder: Folder, handle: int, nonce: str):
-        self.number = number
-        self.nonce = nonce
-        self._store, self._files, self._place = store, store.files, place
-        self._path = layout.place_path(store.root, place)
+    def __init__(
+        self, store: CacheFolder, place: Place, path: str, number: int, folder: Folder, handle: int, nonce: str
+    ):
+        self.number, self.nonce = number, nonce
+        self._store, self._files, self._place, self._path = store, store.files, place, path
         self._folder, self._handle = folder, handle
         self._identity: tuple[int, int] | None = None
         self._ended = False
@@ -97,7 +96,7 @@ class DiskAttempt:
             path=f"{self._path}{os.sep}{layout.result_file(self.number)}",
             record=Record(self.number, self.nonce, stamp, facts.code, facts.needs, facts.settings),
             head=len(self._head),
-            head_digest=hashlib.sha256(self._head).hexdigest(),
+            head_digest=sha256(self._head).hexdigest(),
             size=len(self._head) + payload.size,
             digest=payload.digest,
             about=about(facts),
@@ -139,16 +138,19 @@ class DiskAttempt:
         if self._ended:
             return
         self._ended = True
-        # Nothing that counts was written: what is published is closed, and checked, before
-        with suppress(OSError):
-            self._close()
-        with suppress(OSError):
+        try:
+            if self._handle >= 0:
+                self._close()
+        except OSError:
+            pass  # nothing that counts was written: what is published is closed, and checked, before
+        try:
             self._files.close_folder(self._folder)
+        except OSError:
+            pass  # nothing is written through it
 
     def _close(self) -> None:
         handle, self._handle = self._handle, -1
-        if handle >= 0:
-            self._files.close(handle)
+        self._files.close(handle)
 
     def _rename(self, name: str) -> bool:
         """Rename the claim, the holder's last act. False: it was not ours any more. OSError: it is ours still."""
@@ -157,12 +159,12 @@ class DiskAttempt:
             self._close()
         try:
             self._files.rename(self._folder, layout.claim_file(self.number), name)
-            renamed = True
+        except FileNotFoundError:
+            mine = self._was_renamed(name)
+        else:
             if self._store.rules.durability == "full":
                 self._sync_folder()
-        except FileNotFoundError:
-            renamed = False
-        mine = self._is_there(name) if renamed else self._was_renamed(name)
+            mine = self._is_there(name)
         self.release()
         return mine
 
@@ -213,16 +215,27 @@ def _try_claim(
     path = layout.place_path(store.root, place)
     is_new = _make_place(store, path)
     folder = store.files.open_folder(path)
-    made: DiskAttempt | Elsewhere | None = None
+    attempt: DiskAttempt | None = None
     try:
         # What we made is empty. If that was cleared and made anew by another one before we opened it, it is as if our
         # look had been early: his number is seen by the second look, or by O_EXCL
         names = [] if is_new else store.files.listdir(folder)
-        made = _make_claim(store, place, folder, names, arguments, forced)
+        begun = _next(store, place, folder, names, forced) if names else (1, "")
+        if begun is None:
+            return Elsewhere()
+        number, nonce = begun
+        if number == 1 or layout.ARGUMENTS not in names:
+            # Before the first number it may be torn, by whoever died there; it is for people, and decides nothing
+            store.files.write_text(folder, layout.ARGUMENTS, arguments())
+        try:
+            handle = store.files.make(folder, layout.claim_file(number))
+        except FileExistsError:
+            return Elsewhere(after=0.0)
+        attempt = DiskAttempt(store, place, path, number, folder, handle, nonce or os.urandom(16).hex())
     finally:
-        if not isinstance(made, DiskAttempt):  # it has the folder from now on
+        if attempt is None:  # it has the folder from now on
             store.files.close_folder(folder)
-    return _signed(store, place, made, folder, pick) if isinstance(made, DiskAttempt) else made
+    return _signed(store, place, attempt, folder, pick)
 
 
 def _make_place(store: CacheFolder, path: str) -> bool:
@@ -241,24 +254,15 @@ def _make_place(store: CacheFolder, path: str) -> bool:
     return is_new
 
 
-def _make_claim(
-    store: CacheFolder, place: Place, folder: Folder, names: list[str], arguments: Callable[[], str], forced: bool
-) -> DiskAttempt | Elsewhere:
-    """The claim of the number after those in `names`, not signed yet."""
+def _next(store: CacheFolder, place: Place, folder: Folder, names: list[str], forced: bool) -> tuple[int, str] | None:
+    """The number after those in `names`, and the nonce that it inherits, if any; None: somebody who lives has a claim.
+    """
     taken = layout.numbers(names)
     last = layout.highest(taken)
     if last in taken["claim"] and is_held(store, folder, last):
-        return Elsewhere()
-    if not last or layout.ARGUMENTS not in names:
-        # Before the first number it may be torn, by whoever died there; it is for people, and decides nothing
-        store.files.write_text(folder, layout.ARGUMENTS, arguments())
+        return None
     version = next(store.versions(folder, place, names), None) if taken["result"] and not forced else None
-    nonce = os.urandom(16).hex() if version is None else version.record.nonce
-    try:
-        handle = store.files.make(folder, layout.claim_file(last + 1))
-    except FileExistsError:
-        return Elsewhere(after=0.0)
-    return DiskAttempt(store, place, last + 1, folder, handle, nonce)
+    return last + 1, "" if version is None else version.record.nonce
 
 
 def _signed(store: CacheFolder, place: Place, attempt: DiskAttempt, folder: Folder, pick: Pick) -> Claim | None:
@@ -280,6 +284,8 @@ def _second_look(store: CacheFolder, place: Place, attempt: DiskAttempt, folder:
     """Look again after the claim: another host may have published between our look and it, so this look bears load."""
     files, number = store.files, attempt.number
     names = files.listdir(folder)
+    if len(names) == 2 and layout.ARGUMENTS in names and layout.claim_file(number) in names:
+        return attempt  # nobody else has been here
     kinds = layout.numbers(names)
     others = [n for kind, some in kinds.items() for n in some if n >= number and (kind, n) != ("claim", number)]
     if others:
@@ -333,9 +339,9 @@ def resume(store: CacheFolder, place: Place, number: int) -> DiskAttempt | None:
 
 
 def _reopen(store: CacheFolder, place: Place, number: int) -> DiskAttempt | None:
-    files = store.files
+    files, path = store.files, layout.place_path(store.root, place)
     try:
-        folder = files.open_folder(layout.place_path(store.root, place))
+        folder = files.open_folder(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
@@ -344,7 +350,7 @@ def _reopen(store: CacheFolder, place: Place, number: int) -> DiskAttempt | None
         files.close_folder(folder)
         return None
     nonce = _content(files.read(handle, 4096, 0)).get("nonce")
-    attempt = DiskAttempt(store, place, number, folder, handle, str(nonce))
+    attempt = DiskAttempt(store, place, path, number, folder, handle, str(nonce))
     head = _head(store.token, place, number, str(nonce))
     if files.read(handle, len(head) + 1, 0) != head:
         attempt.release()

@@ -136,15 +136,21 @@ def dump(
     met: list[object] | None = None,
 ) -> None:
     """Write to `target` what dumps() gives."""
-    if _is_plain(value):
-        target.write(pickle.dumps(value, 5))  # the same bytes, and cloudpickle need not be imported
+    content = plain_pickle(value)
+    if content is not None:
+        target.write(content)
     else:
         _make_pickler()(target, root, reduce, met).dump(value)
 
 
-def _is_plain(value: object) -> bool:
-    """Whether no reducer is asked for it. Large ones are better written in pieces."""
-    return type(value) in _NUMBERS or (type(value) in (str, bytes) and len(value) <= _LARGE)  # type: ignore[arg-type]
+def plain_pickle(value: object) -> bytes | None:
+    """What dumps() gives of a small value for which no reducer is asked, without cloudpickle.
+
+    None of any other, and of large ones, which are better written in pieces.
+    """
+    if type(value) in _NUMBERS or (type(value) in (str, bytes) and len(value) <= _LARGE):  # type: ignore[arg-type]
+        return pickle.dumps(value, 5)
+    return None
 
 
 def loads(content: bytes | memoryview, root: str = "") -> object:

@@ -19,6 +19,7 @@ _HEAD = b"\x1f\x8b\x08\x00" + bytes(5) + b"\xff"     # of a stored member: no na
 _STORED = struct.Struct("<BHH")                      # of a stored block: whether it is the last, its size, and ~size
 _END = struct.Struct("<II")                          # of a member: CRC and size
 _LONGEST = 0xFFFF                                    # bytes in a stored block
+_FULL = _STORED.pack(0, _LONGEST, 0)                 # before one that is full, and not the last
 _READ = 1 << 16                                      # bytes that are inflated at once
 
 Bytes = Union[bytes, memoryview]
@@ -34,9 +35,11 @@ def compress(content: Bytes, level: int | None = None) -> bytes:
     Args:
         level: 0: stored; 1 to 9: deflated like that; None: what pays. What does not shrink is stored at any level.
     """
+    if len(content) <= TINY:
+        return _stored(content)
     if level is None:
         level = 9 if len(content) <= SMALL else 0 if _is_noise(content) else LARGE_LEVEL
-    if level == 0 or len(content) <= TINY:
+    if level == 0:
         return _stored(content)
     squeezer = zlib.compressobj(level, zlib.DEFLATED, 31)
     deflated = squeezer.compress(content) + squeezer.flush()
@@ -64,12 +67,13 @@ def _is_noise(content: Bytes) -> bool:
 
 
 def _stored(content: Bytes) -> bytes:
-    view = memoryview(content)
     parts: list[Bytes] = [_HEAD]
-    for start in range(0, len(view) or 1, _LONGEST):
-        piece = view[start : start + _LONGEST]
-        parts += [_STORED.pack(start + _LONGEST >= len(view), len(piece), len(piece) ^ 0xFFFF), piece]
-    parts.append(_END.pack(zlib.crc32(content), len(content)))
+    rest, size = content, len(content)
+    while size > _LONGEST:
+        rest, size = memoryview(rest), size - _LONGEST
+        parts += (_FULL, rest[:_LONGEST])
+        rest = rest[_LONGEST:]
+    parts += (_STORED.pack(1, size, size ^ 0xFFFF), rest, _END.pack(zlib.crc32(content), len(content)))
     return b"".join(parts)
 
 

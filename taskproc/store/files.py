@@ -19,6 +19,7 @@ _MAKE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | geta
 _OWN = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _REWRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _SMALL = 1 << 16  # bytes that are rather copied than written one by one
+_MOST = 1 << 30   # bytes that every system writes at once
 
 
 class Files:
@@ -159,9 +160,10 @@ class Files:
 
     def rename(self, folder: Folder, old: str, new: str) -> None:
         """Rename within a folder; replaces `new`."""
-        old_path, at = _at(folder, old)
-        new_path, _ = _at(folder, new)
-        os.replace(old_path, new_path, src_dir_fd=at, dst_dir_fd=at)
+        if isinstance(folder, int):
+            os.replace(old, new, src_dir_fd=folder, dst_dir_fd=folder)
+        else:
+            os.replace(os.path.join(folder, old), os.path.join(folder, new))
 
     def unlink(self, folder: Folder, name: str) -> None:
         """Remove a file; it is no error if it is gone."""
@@ -206,18 +208,18 @@ class Files:
 
 
 def _at(folder: Folder, name: str) -> tuple[str, int | None]:
-    return (name, folder) if isinstance(folder, int) else (os.path.join(folder, name), None)
+    return (name, folder) if isinstance(folder, int) else (f"{folder}{os.sep}{name}", None)
 
 
 def _write(handle: int, content: bytes | memoryview) -> None:
-    rest = memoryview(content)
-    while rest:
-        rest = rest[os.write(handle, rest[: 1 << 30]) :]
+    while content:
+        written = os.write(handle, content if len(content) <= _MOST else memoryview(content)[:_MOST])
+        content = b"" if written == len(content) else memoryview(content)[written:]
 
 
 def _read(handle: int, size: int, offset: int) -> bytes:
     parts = []
-    while size > 0 and (part := _read_at(handle, min(size, 1 << 30), offset)):
+    while size > 0 and (part := _read_at(handle, min(size, _MOST), offset)):
         parts.append(part)
         size -= len(part)
         offset += len(part)
@@ -242,5 +244,6 @@ def _regular(handle: int, name: str) -> int:
 
 
 def _open(folder: Folder, name: str, flags: int) -> int:
-    path, at = _at(folder, name)
-    return os.open(path, flags, 0o666, dir_fd=at)
+    if isinstance(folder, int):
+        return os.open(name, flags, 0o666, dir_fd=folder)
+    return os.open(f"{folder}{os.sep}{name}", flags, 0o666)

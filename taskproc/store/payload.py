@@ -7,17 +7,17 @@ is verified as a whole before; then it is expanded as the unpickler asks for it,
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
 from itertools import chain
 from pickle import PickleBuffer
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskproc.errors import CorruptedResult, MissingResult
-from taskproc.store.codec import dump, load, loads, unstorable
+from taskproc.store.codec import dump, load, loads, plain_pickle, unstorable
 from taskproc.store.compression import Bytes, NotGzip, compress, decompress
 
 if TYPE_CHECKING:
@@ -56,6 +56,9 @@ def write_value(
         level: see compress.
         root: see dumps.
     """
+    content = plain_pickle(value)
+    if content is not None and len(content) <= BLOCK:
+        return _payload(content, level, [])
     met: list[object] = []
     writer = _Writer(append, level)
     try:
@@ -68,6 +71,12 @@ def write_value(
         return writer.finish(met)
     finally:
         writer.close()
+
+
+def _payload(content: bytes, level: int | None, met: list[object]) -> Payload:
+    """That of a pickle of one block."""
+    rest = compress(content, level)
+    return Payload(rest, len(rest), sha256(rest).hexdigest(), sha256(content).hexdigest(), met)
 
 
 def stored_value(payload: Bytes, root: str, what: str, about: Mapping[str, object]) -> object:
@@ -135,8 +144,7 @@ class _Writer:
         """What was made, when all is written."""
         last = b"".join(self._parts)
         if self._stream is None:
-            rest = compress(last, self._level)
-            return Payload(rest, len(rest), hashlib.sha256(rest).hexdigest(), hashlib.sha256(last).hexdigest(), met)
+            return _payload(last, self._level, met)
         self._stream.send(last)
         return self._stream.finish(met)
 
@@ -162,7 +170,7 @@ class _Stream:
         from concurrent.futures import ThreadPoolExecutor  # here: 20 ms, and only what is large needs it
 
         self._append, self._level = append, level
-        self._digest, self._value, self._size = hashlib.sha256(), hashlib.sha256(), 0
+        self._digest, self._value, self._size = sha256(), sha256(), 0
         threads = min(_MOST_THREADS, os.cpu_count() or 1)
         self._ahead = _AHEAD * threads
         self._compressing, self._hashing = ThreadPoolExecutor(threads), ThreadPoolExecutor(1)
