@@ -90,7 +90,6 @@ def drive(
         due = plan.next_due()
         if due is None and not plan.running():
             raise AssertionError(f"stuck with {plan.open()} nodes open and none running [this is a bug]")
-        check()
         yield from settle_some(plan, work, runner, clock, None if due is None else max(0.0, due - clock()))
 
 

@@ -188,7 +188,8 @@ class GraphWork:
 
     def claim(self, ticket: Ticket[str]) -> Outcome[str] | None:
         """Claim here for what runs behind a command: it may start hours later. Workers claim for themselves."""
-        self._begin()
+        if self._mark is None:
+            self._begin()
         if unreadable := self._unreadable.get(ticket.key):
             return Failed(Problem("exception", str(unreadable), error=unreadable))
         if changed := changed_argument(self.graph.tasks[ticket.key]):
@@ -210,10 +211,9 @@ class GraphWork:
 
     def _begin(self) -> None:
         """Register the run, when it is known that there is something to run."""
-        if self._mark is None:
-            self.store.rules.allow_writing()
-            self._mark = Mark(self.store.root, shared=self.store.rules.shared)
-            self.store = DiskStore(self.store.root, self._mark.token, self.store.files, self.store.rules)
+        self.store.rules.allow_writing()
+        self._mark = Mark(self.store.root, shared=self.store.rules.shared)
+        self.store = DiskStore(self.store.root, self._mark.token, self.store.files, self.store.rules)
 
     @property
     def mark(self) -> Mark:
@@ -222,14 +222,14 @@ class GraphWork:
         return self._mark
 
     def _plain_job(self, key: str, number: int = 0, slots: Mapping[str, str] | None = None) -> TaskJob:
-        task = self.graph.tasks[key]
+        task, needs = self.graph.tasks[key], self.graph.needs[key]
         return TaskJob(
             task=task,
             place=task._taskproc.place,
             root=self.store.root,
             token=self.store.token,
-            inputs={need: self.versions[need] for need in self.graph.needs[key]},
-            code=self.conditions.code(task).digest,
+            inputs={need: self.versions[need] for need in needs} if needs else {},
+            code=self.conditions.kept(task, self.store).digest,
             settings=self.conditions.settings(task),
             untracked=left_on(task).untracked,
             checks_code=self.checks_code,
@@ -237,9 +237,10 @@ class GraphWork:
             forced=key in self.forced,
             number=number,
             captures=self.captures or key in self.commands,
-            made=frozenset(self._made.intersection(self.graph.needs[key])),
+            made=frozenset(self._made.intersection(needs)) if needs else frozenset(),
             slots=slots or {},
             rules=self.store.rules,
+            store=self.store if self.in_process else None,
         )
 
     def job(self, ticket: Ticket[str]) -> Callable[[], Outcome[str]]:
@@ -247,7 +248,6 @@ class GraphWork:
         key = ticket.key
         attempt = self._claimed.pop(key, None)
         slots = self.slots.take(key, labels_of(type(self.graph.tasks[key]))) if self.slots.are_named else {}
-        self.conditions.keep(self.graph.tasks[key], self.store)
         plain = self._plain_job(key, attempt.number if attempt else 0, slots)
         if attempt is None and self.in_process:
             return plain
@@ -277,11 +277,13 @@ class GraphWork:
     def close(self, ticket: Ticket[str], outcome: Outcome[str]) -> Outcome[str]:
         """What was published counts: a task that was committed before its process died is done."""
         key = ticket.key
-        self.slots.give_back(key)
+        if self.slots.are_named:
+            self.slots.give_back(key)
         if isinstance(outcome, Stored) and outcome.version is not None:
             self.versions[key] = outcome.version
             self._made.add(key)
-            self._warn_of_others(key, outcome.differing)
+            if outcome.differing:
+                self._warn_of_others(key, outcome.differing)
             return outcome
         if isinstance(outcome, Lost):
             for lost in outcome.keys:
@@ -298,7 +300,7 @@ class GraphWork:
     def _warn_of_others(self, key: str, differing: str) -> None:
         """Say once per class that a worker has run other code than stands here."""
         name = self.graph.tasks[key]._taskproc.place.name
-        if differing and (name, differing) not in self._told:
+        if (name, differing) not in self._told:
             self._told.add((name, differing))
             logger.warning(
                 "%s: its worker has loaded other code or values of %s than this process: the file was edited in the "

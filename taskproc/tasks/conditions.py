@@ -65,10 +65,11 @@ class Conditions:
             self._changes[name, code, now.digest] = known = known or _UNKNOWN
         return known
 
-    def keep(self, task: Task, store: DiskStore) -> None:
-        """See to it that the cache knows what the digest of this code stands for: so a later run can name a change."""
+    def kept(self, task: Task, store: DiskStore) -> Fingerprint:
+        """Its code, of which the cache knows from now on what the digest stands for: a later run can name a change."""
         name, code = task._taskproc.place.name, self.code(task)
         if (name, code.digest) not in self._kept:
             self._kept.add((name, code.digest))
             content = {"items": dict(code.items), "texts": dict(code.texts), "untracked": list(code.untracked)}
             store.keep_code(name, code.digest, content)
+        return code

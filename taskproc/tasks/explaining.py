@@ -94,7 +94,7 @@ def _accept_one(work: GraphWork, key: str, counts: dict[str, int]) -> None:
     if version is None:
         return
     task = work.graph.tasks[key]
-    work.conditions.keep(task, work.store)
+    work.conditions.kept(task, work.store)
     work.store.accept(version.place, version, work.conditions.code(task).digest)
     work.versions[key] = version
     name = task._taskproc.place.name

@@ -65,6 +65,7 @@ class TaskJob:
         process: id of the process that drives the run.
         settings, untracked: what else the result is made from; see Facts.
         rules: how the cache is kept.
+        store: what the root, the token and the rules say, where that is at hand.
     """
 
     task: Any
@@ -84,6 +85,7 @@ class TaskJob:
     settings: Mapping[str, str] = field(default_factory=dict)
     untracked: tuple[str, ...] = ()
     rules: Rules = field(default_factory=Rules)
+    store: DiskStore | None = None
 
     @property
     def timeout(self) -> float | None:
@@ -93,7 +95,7 @@ class TaskJob:
 
     def __call__(self) -> Outcome[str]:
         """Run it, and tell how it ended; raises nothing but a KeyboardInterrupt of the main thread."""
-        return self.run_in(_store(self.root, self.token, self.rules))
+        return self.run_in(self.store or _store(self.root, self.token, self.rules))
 
     def run_in(self, store: DiskStore) -> Outcome[str]:
         """The same, in a store that is at hand."""
@@ -120,7 +122,7 @@ class TaskJob:
     @property
     def needs(self) -> dict[str, Stamp]:
         """Key of each need → the stamp of what is read."""
-        return {key: version.record.stamp for key, version in self.inputs.items()}
+        return {key: version.record.stamp for key, version in self.inputs.items()} if self.inputs else {}
 
     def _run(self, store: DiskStore, attempt: DiskAttempt) -> Outcome[str]:
         job = reading.Running(self.place.key, store, attempt, self.inputs, self.slots)
@@ -128,24 +130,30 @@ class TaskJob:
         started = time.perf_counter()
         try:
             loaded = loaded_code(self.task, self.code, store) if away else Loaded(self.code, "")
-            with reading.active(job, away), self._told(away), in_force(self._cache()), self._capture(attempt):
-                if self.timeout is not None:
-                    begin(self.timeout)
-                try:
-                    value = _called(self.task.run_task)
-                except BaseException as error:
-                    if self.captures:
-                        print(traceback_text(error), end="", file=sys.stderr)
-                    raise
+            with reading.active(job, away), in_force(self._cache()):
+                # In this process, and with what it prints left alone, there is nothing to be set up
+                value = self._surrounded(attempt, away) if away or self.captures else _called(self.task.run_task)
         except BaseException as error:  # noqa: BLE001  # whatever a task raises is how it ended
             return self._failed(job, error, time.perf_counter() - started)
-        if changed := self._changed_inputs():
+        if self.inputs and (changed := self._changed_inputs()):
             text = f"{', '.join(changed)} changed while it was read: run again when nobody writes to it"
             attempt.fail({"kind": "exception", "error": text})
             return Failed(Problem("exception", text), time.perf_counter() - started)
         seconds, level = time.perf_counter() - started, _level(type(self.task))
         facts = Facts(loaded.code, self.needs, self.settings, self.untracked, seconds, level, mark_of)
         return _commit(attempt, value, facts, loaded.differing)
+
+    def _surrounded(self, attempt: DiskAttempt, away: bool) -> object:
+        """What `run_task` gives: its slots are told to libraries, its clock runs, and what it prints is kept."""
+        with told(self.slots) if away and self.slots else _nothing, self._capture(attempt):
+            if self.timeout is not None:
+                begin(self.timeout)
+            try:
+                return _called(self.task.run_task)
+            except BaseException as error:
+                if self.captures:
+                    print(traceback_text(error), end="", file=sys.stderr)
+                raise
 
     def _changed_inputs(self) -> list[str]:
         """Paths of input files that are not what they were when the run looked at them."""
@@ -157,9 +165,6 @@ class TaskJob:
         # What is built there claims in the name of its own run, so its store has no token
         cache: Cache | None = self.task._taskproc.cache
         return cache or Cache.under(_store(self.root, "", self.rules))
-
-    def _told(self, away: bool) -> AbstractContextManager[object]:
-        return told(self.slots) if away and self.slots else _nothing
 
     def _capture(self, attempt: DiskAttempt) -> AbstractContextManager[object]:
         if not self.captures:
@@ -205,8 +210,10 @@ _TASK = f"{__package__}.task"
 
 def _level(cls: type[Any]) -> int | None:
     """The gzip level that a class asks for; None: it does not, Task alone has one."""
-    asking = next(base for base in cls.__mro__ if "task_compress_level" in base.__dict__)
-    return None if asking.__module__ == _TASK else int(cls.task_compress_level)
+    for base in cls.__mro__:
+        if "task_compress_level" in base.__dict__:
+            return None if base.__module__ == _TASK else int(cls.task_compress_level)
+    raise AssertionError(f"{cls!r} is no task [this is a bug]")
 
 
 def _signs_now(path: str) -> str:
@@ -245,7 +252,7 @@ def _commit(attempt: DiskAttempt, value: object, facts: Facts, differing: str) -
         return Failed(Problem("result", text), facts.seconds)
     if version is None:
         return Elsewhere(after=0.0)  # taken over or cleared while it ran
-    return Stored(version.record.stamp, facts.seconds, slim(version), differing)
+    return Stored(version.record.stamp, facts.seconds, slim(version) if facts.needs else version, differing)
 
 
 def pick(

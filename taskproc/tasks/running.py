@@ -26,7 +26,7 @@ from taskproc.tasks.labels import labels_of, warn_of_unknown
 from taskproc.tasks.looking import preview, summary
 from taskproc.tasks.reading import running_keys, store_of
 from taskproc.tasks.slots import RateLimits, Slots
-from taskproc.tasks.stats import Counter, RunStats
+from taskproc.tasks.stats import COUNTED, Counter, RunStats
 from taskproc.watch.stream import Stream, Watcher
 
 Task = Any  # tasks.task stands above this module
@@ -204,24 +204,22 @@ class _Run:
             return
         graph = self._work.graph
         name = graph.class_name(key)
-        self._counter.count(event, name)
-        if self._stream.is_watched():
+        if kind in COUNTED:
+            self._counter.count(event, name)
+        if self._stream.is_watched:
             self._stream.tell(event, name, partial(graph.name_of, key))
         if kind == "failed":
             self._failed.append(event)
         elif kind == "stale":
-            self._counter.reason(name, summary(graph, self._work.reasons[key]))
-        if kind in ("stale", "lost"):
-            self._warn(event)
+            reason = self._work.reasons[key]
+            self._counter.reason(name, summary(graph, reason))
+            if reason.kind == "unreadable":
+                self._warn([key], reason.text)
+        elif kind == "lost":
+            self._warn(event.detail["keys"], "its result could not be read")
 
-    def _warn(self, event: Event[str]) -> None:
+    def _warn(self, keys: object, text: str) -> None:
         """Say once of each result that was there and could not be used, that it is computed again."""
-        if event.kind == "lost":
-            keys, text = event.detail["keys"], "its result could not be read"
-        elif event.kind == "stale" and event.detail["reason"] == "unreadable":
-            keys, text = [str(event.key)], str(event.detail["text"])
-        else:
-            return
         assert isinstance(keys, list), f"lost {keys!r} [this is a bug]"
         for key in keys:
             if key not in self._told:

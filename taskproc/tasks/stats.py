@@ -29,14 +29,14 @@ class RunStats(TypedDict):
 
 
 # Kind of event → where it is counted
-_KINDS = {"done": "stats", "fresh": "hits", "failed": "failed", "skipped": "skipped"}
+COUNTED = {"done": "stats", "fresh": "hits", "failed": "failed", "skipped": "skipped"}
 
 
 class Counter:
     """Counts the events of a run as they come."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, dict[str, int]] = {name: {} for name in _KINDS.values()}
+        self._counts: dict[str, dict[str, int]] = {name: {} for name in COUNTED.values()}
         self._seconds: dict[str, float] = {}
         self._reasons: dict[str, dict[str, int]] = {}
 
@@ -47,7 +47,7 @@ class Counter:
 
     def count(self, event: Event[Any], name: str) -> None:
         """Take an event of a task of the class `name` into account."""
-        if (which := _KINDS.get(event.kind)) is None:
+        if (which := COUNTED.get(event.kind)) is None:
             return
         counts = self._counts[which]
         counts[name] = counts.get(name, 0) + 1

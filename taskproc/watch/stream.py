@@ -28,14 +28,15 @@ class Watcher(Protocol):
 
 
 class Stream:
-    """Several watchers as one, and none that can hurt the run."""
+    """Several watchers as one, and none that can hurt the run.
+
+    Attributes:
+        is_watched: whether anybody is told: else nothing need be put into words.
+    """
 
     def __init__(self, watchers: Iterable[Watcher]):
         self._watchers = list(watchers)
-
-    def is_watched(self) -> bool:
-        """Whether anybody is told: else nothing need be put into words."""
-        return bool(self._watchers)
+        self.is_watched = bool(self._watchers)
 
     def tell(self, event: Event[Any], name: str, text: Callable[[], str]) -> None:
         """Tell each watcher, in the order in which they were given."""
@@ -47,12 +48,13 @@ class Stream:
 
     def close(self) -> None:
         """Close each watcher, also after one that raised. Idempotent."""
-        watchers, self._watchers = self._watchers, []
+        watchers, self._watchers, self.is_watched = self._watchers, [], False
         for watcher in watchers:
             _close(watcher)
 
     def _drop(self, watcher: Watcher, error: Exception) -> None:
         self._watchers.remove(watcher)
+        self.is_watched = bool(self._watchers)
         logger.warning(
             "%s raised %s: %s; it is told no more, the run goes on", type(watcher).__name__, type(error).__name__, error
         )

@@ -34,11 +34,11 @@ class Listener:
 def test_it_is_known_whether_anybody_is_told() -> None:
     """One who was dropped is nobody."""
     stream = Stream([Listener("tell")])
-    assert (stream.is_watched(), Stream([]).is_watched()) == (True, False)
+    assert (stream.is_watched, Stream([]).is_watched) == (True, False)
 
     stream.tell(DONE, "m.A", lambda: "A(1)")
 
-    assert not stream.is_watched()
+    assert not stream.is_watched
 
 
 def test_each_watcher_hears_everything() -> None:
