@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
+from typing import Protocol, TypeVar
 
 from taskproc.frozen import frozen
-from taskproc.kernel.model import Fresh, Reason, Record, Stale, Stamp
+from taskproc.kernel.model import Reason, Record, Stale, Stamp
 
 NEW = Reason("new", "no result is stored")
 FORCED = Reason("forced", "it was cleared or forced")
@@ -45,47 +46,64 @@ class Present:
     above: int = 0
 
 
-@frozen
-class Good:
-    """The stored result of `record` is good."""
-
-    record: Record
+class Recorded(Protocol):
+    """What has a record: a version that is stored."""
 
     @property
-    def verdict(self) -> Fresh:
-        """What the plan is told."""
-        return Fresh(self.record.stamp)
+    def record(self) -> Record:
+        """What was run."""
+        ...
+
+
+V = TypeVar("V", bound=Recorded)
 
 
 def judge(
-    records: Iterable[Record],
+    versions: Iterable[V],
     now: Present,
     *,
     name_of: Callable[[str], str] = str,
     change_of: Callable[[str], str] = lambda code: "the source changed",
-) -> Good | Stale:
-    """The newest record that is good now, or why the newest of all is not.
+) -> V | Stale:
+    """The newest version whose record is good now, or why the newest of all is not.
 
     Args:
-        records: newest first; read no further than to the first good one.
+        versions: newest first; read no further than to the first good one.
         name_of: key of a need → what people call it. Also asked for keys that only a record knows.
         change_of: code digest of a record → how it differs from the present code, in words.
     """
-    first: Reason | None = None
-    for record in records:
-        reason = (
-            forced_reason(record, now.above)
-            or code_reason(record, now.code, change_of)
-            or setting_reason(record, now.settings)
-            or edge_reason(record, now.needs, name_of)
-            or need_reason(record, now.needs, name_of)
-        )
-        if reason is None:
-            return Good(record)
-        first = first or reason
+    newest: Record | None = None
+    for version in versions:
+        record = version.record
+        if is_good(record, now):
+            return version
+        newest = newest or record
         if record.number <= now.above:
             break
-    return Stale(first or NEW)
+    return Stale(NEW if newest is None else reason_of(newest, now, name_of, change_of))
+
+
+def is_good(record: Record, now: Present) -> bool:
+    """Whether there is no reason to make it anew. Asked of every result, so at once."""
+    return (
+        record.number > now.above
+        and (now.code is None or now.code == record.code or now.code in record.accepted)
+        and now.settings == record.settings
+        and now.needs == record.needs
+    )
+
+
+def reason_of(record: Record, now: Present, name_of: Callable[[str], str], change_of: Callable[[str], str]) -> Reason:
+    """Why a record that is not good is not; see `judge`."""
+    reason = (
+        forced_reason(record, now.above)
+        or code_reason(record, now.code, change_of)
+        or setting_reason(record, now.settings)
+        or edge_reason(record, now.needs, name_of)
+        or need_reason(record, now.needs, name_of)
+    )
+    assert reason is not None, "not good, and for no reason [this is a bug]"
+    return reason
 
 
 def forced_reason(record: Record, above: int) -> Reason | None:

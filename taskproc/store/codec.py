@@ -33,6 +33,7 @@ _EXTRA, _COMMENT = 4, 16
 _REST = b"\x00\x00\x00\x00\x02\xff"          # no time, slowest, unknown system: the same bytes everywhere
 _NOTHING = b"\x03\x00" + bytes(8)            # an empty deflate stream, its CRC and its size
 _BEFORE, _BEHIND = _MAGIC + bytes([_COMMENT]) + _REST, b"\x00" + _NOTHING  # a comment
+_FOOTER = _MAGIC + bytes([_EXTRA])
 _PLAIN, _SIGNED = b"TP", b"TS"               # ids of a footer's extra field
 
 _LENGTHS = (44).to_bytes(2, "little"), (40).to_bytes(2, "little")  # of the extra field and of what is in it
@@ -64,22 +65,34 @@ def compact(content: object) -> str:
 
 def read_comment(member: bytes) -> dict[str, Any]:
     """What comment_member() was given; ValueError if these bytes are not its, exactly."""
-    content = verified_comment(member)
+    content = content_of(comment(member))
     if comment_member(content) != member:
         raise ValueError("not a member that was written here")
     return content
 
 
-def verified_comment(member: bytes) -> dict[str, Any]:
-    """What comment_member() was given, for bytes that a digest has shown to be its: they are not made again."""
+def comment(member: bytes) -> str:
+    """The comment of a member whose bytes a digest has shown to be what text_member() gave: they are not made again."""
     if not member.startswith(_BEFORE) or not member.endswith(_BEHIND):
         raise ValueError("not a member with a comment")
-    text = member[len(_BEFORE) : -len(_BEHIND)].decode("ascii")
+    return member[len(_BEFORE) : -len(_BEHIND)].decode("ascii")
+
+
+def content_of(text: str) -> dict[str, Any]:
+    """The mapping that `compact` was given to make this text."""
+    content = decoded(text)
+    if not isinstance(content, dict):
+        raise ValueError("not a member that was written here")
+    return content
+
+
+def decoded(text: str) -> Any:
+    """What `compact` was given to make this text; ValueError if it was not made by that."""
     try:
         content, end = _json.raw_decode(text)
     except RecursionError:
         raise ValueError("nested too deeply for a member that was written here") from None
-    if not isinstance(content, dict) or end != len(text):
+    if end != len(text):
         raise ValueError("not a member that was written here")
     return content
 
@@ -93,7 +106,7 @@ def footer_member(record: bytes, key: Key | None = None) -> bytes:
 
 def record_length(footer: bytes) -> int:
     """Length of the record member that lies before this footer; ValueError if this is no footer."""
-    if len(footer) != FOOTER or footer[:4] != _MAGIC + bytes([_EXTRA]):
+    if len(footer) != FOOTER or not footer.startswith(_FOOTER):
         raise ValueError("no footer")
     return int.from_bytes(footer[16:24], "little")
 

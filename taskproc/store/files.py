@@ -98,7 +98,7 @@ class Files:
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.EINVAL, "not a regular file", name)
             size = status.st_size
-            return _read(handle, min(size, most), max(0, size - most)), size, status.st_uid
+            return _read(handle, *((size, 0) if size <= most else (most, size - most))), size, status.st_uid
         finally:
             os.close(handle)
 
@@ -218,12 +218,16 @@ def _write(handle: int, content: bytes | memoryview) -> None:
 
 
 def _read(handle: int, size: int, offset: int) -> bytes:
-    parts = []
+    first = _read_at(handle, min(size, _MOST), offset) if size > 0 else b""
+    if len(first) == size or not first:
+        return first
+    parts = [first]
+    size, offset = size - len(first), offset + len(first)
     while size > 0 and (part := _read_at(handle, min(size, _MOST), offset)):
         parts.append(part)
         size -= len(part)
         offset += len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    return b"".join(parts)
 
 
 def _read_at(handle: int, size: int, offset: int) -> bytes:

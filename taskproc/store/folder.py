@@ -5,7 +5,7 @@ import functools
 import hmac
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -13,11 +13,11 @@ from taskproc.errors import CacheError
 from taskproc.frozen import replace
 from taskproc.store import accepting, layout
 from taskproc.store.base import TINY, Place, Version
-from taskproc.store.codec import FOOTER, footer_member, is_signed, record_length, verified_comment
+from taskproc.store.codec import FOOTER, comment, footer_member, is_signed, record_length
 from taskproc.store.files import Files, Folder
 from taskproc.store.keys import Key
 from taskproc.store.marks import Witness
-from taskproc.store.record import version_of
+from taskproc.store.record import parse, version_of
 from taskproc.store.rules import Rules
 
 _TAIL = 4096  # most records fit: one read gets record and footer
@@ -147,11 +147,11 @@ class CacheFolder:
             text = f"it belongs to another user (uid {owner}); if you trust him, say Cache(..., shared=True)"
             raise Untrusted("foreign", text)
 
-    def record(self, folder: Folder, number: int) -> dict[str, Any]:
+    def record(self, folder: Folder, number: int) -> Mapping[str, Any]:
         """What the record of a published version says, whosever it is. Raises one of UNREADABLE."""
         return self._record(folder, number)[0]
 
-    def _record(self, folder: Folder, number: int) -> tuple[dict[str, Any], bytes]:
+    def _record(self, folder: Folder, number: int) -> tuple[Mapping[str, Any], bytes]:
         """What the record says, and the payload, if that is tiny and was read along with it."""
         tail, size = self._tail(folder, number, _TAIL)
         length = record_length(tail[-FOOTER:])
@@ -161,7 +161,7 @@ class CacheFolder:
             tail, size = self._tail(folder, number, length + FOOTER)
         record, footer = tail[-FOOTER - length : -FOOTER], tail[-FOOTER:]
         self._verify(record, footer)
-        content = verified_comment(record)
+        content = parse(comment(record))
         if content["n"] != number or content["size"] + length + FOOTER != size:
             raise ValueError("the record is of another file")
         start, end = content["head"], content["size"]
@@ -177,14 +177,15 @@ class CacheFolder:
 
     def _verify(self, record: bytes, footer: bytes) -> None:
         """Untrusted or ValueError if `footer` is not that of this record, made with our key if we have one."""
+        if hmac.compare_digest(footer_member(record, self.key), footer):
+            return
         if self.key is None and is_signed(footer):
             raise Untrusted("signed", "it is signed, and no key_file was given to verify it with")
         if self.key is not None and not is_signed(footer):
             raise Untrusted("unsigned", "it is not signed, and a key_file was given")
-        if not hmac.compare_digest(footer_member(record, self.key), footer):
-            if self.key is not None:
-                raise Untrusted("unsigned", "it was signed with another key, or damaged since")
-            raise ValueError("record and footer do not match")
+        if self.key is not None:
+            raise Untrusted("unsigned", "it was signed with another key, or damaged since")
+        raise ValueError("record and footer do not match")
 
     def highest(self, place: Place) -> int:
         """The highest number in use at `place`, 0 if none. One listing."""

@@ -82,8 +82,11 @@ def numbers(names: Iterable[str]) -> dict[str, list[int]]:
 
 def results(names: Iterable[str]) -> list[int]:
     """Numbers of the published versions, descending: those of `numbers`, and in half its time."""
-    found = [name[len("result.") : -len(_RESULT)] for name in names if name[:7] == "result." and name[-7:] == _RESULT]
-    return sorted([int(number) for number in found if _is_number(number)], reverse=True)
+    found = [name[7:-7] for name in names if name[:7] == "result." and name[-7:] == _RESULT]
+    numbers = [int(number) for number in found if _is_number(number)]
+    if len(numbers) > 1:
+        numbers.sort(reverse=True)
+    return numbers
 
 
 def _is_number(text: str) -> bool:

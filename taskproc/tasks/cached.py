@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -28,7 +28,7 @@ from taskproc.kernel.model import (
     Verdict,
 )
 from taskproc.kernel.plan import Plan
-from taskproc.kernel.rebuild import NEW
+from taskproc.kernel.rebuild import NEW, judge
 from taskproc.run.kinds import KindJob
 from taskproc.run.prefix import PrefixedJob
 from taskproc.run.spool import take_over
@@ -123,11 +123,15 @@ class GraphWork:
         if key not in self.reasons and self._listing.lacks(identity.place):
             self.reasons[key] = NEW
             return Stale(NEW)
-        version, stale = self._pick(key, self.store.look(identity.place))
-        if version is not None:
-            self.versions[key] = slim(version) if version.record.needs else version
-            return Fresh(version.record.stamp)
-        assert stale is not None, "no version without a reason [this is a bug]"
+        found = self._pick(key, self.store.look(identity.place))
+        if isinstance(found, Version):
+            self.versions[key] = slim(found) if found.record.needs else found
+            return Fresh(found.record.stamp)
+        return self._is_stale(key, found)
+
+    def _is_stale(self, key: str, stale: Stale) -> Stale:
+        """Note and tell it in such words as the kernel cannot know."""
+        identity = self.graph.tasks[key]._taskproc
         if stale.reason is NEW:
             self._listing.missed(identity.place)
         if stale.reason.kind == "forced" and key not in self.forced:
@@ -170,21 +174,22 @@ class GraphWork:
         """The newest version that would be fresh if the code that made it were the present one."""
         task = self.graph.tasks[key]
         now = self.conditions.present(task, self._stamps(key), self._above.get(key, 0))
-        return pick(self.store.look(task._taskproc.place), replace(now, code=None))[0]
+        return pick(self.store.look(task._taskproc.place), replace(now, code=None))
 
     def value(self, key: str) -> Any:
         """The result of `key`, which is done. Raises as Store.load."""
         task = self.graph.tasks[key]
         return task.get_result() if task._is_outside else self.store.value(self.versions[key])
 
-    def _pick(self, key: str, versions: Any) -> tuple[Version | None, Stale | None]:
+    def _pick(self, key: str, versions: Iterator[Version]) -> Version | Stale:
         task = self.graph.tasks[key]
         now = self.conditions.present(task, self._stamps(key), self._above.get(key, 0))
         change_of = partial(self.conditions.change, task, self.store)
-        return pick(versions, now, self.graph.name_of, change_of)
+        return judge(versions, now, name_of=self.graph.name_of, change_of=change_of)
 
     def _stamps(self, key: str) -> dict[str, Stamp]:
-        return {need: self.versions[need].record.stamp for need in self.graph.needs[key]}
+        needs = self.graph.needs[key]
+        return {need: self.versions[need].record.stamp for need in needs} if needs else {}
 
     def claim(self, ticket: Ticket[str]) -> Outcome[str] | None:
         """Claim here for what runs behind a command: it may start hours later. Workers claim for themselves."""

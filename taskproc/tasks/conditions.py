@@ -9,7 +9,7 @@ from taskproc.kernel.rebuild import Present, changed_items
 from taskproc.source.fingerprint import Fingerprint
 from taskproc.store.disk import DiskStore
 from taskproc.tasks.given import given_to
-from taskproc.tasks.settings import left_on, settings_of
+from taskproc.tasks.settings import NOTHING_LEFT, left_on, settings_of
 from taskproc.tasks.source import fingerprint
 
 Task = Any  # tasks.task stands above this module
@@ -28,6 +28,7 @@ class Conditions:
         self._checks_code = checks_code
         self._code: dict[tuple[type, tuple[object, ...]], Fingerprint] = {}
         self._settings: dict[type, Mapping[str, str]] = {}
+        self._alone: dict[type, Present] = {}
         self._kept: set[tuple[str, str]] = set()
         self._changes: dict[tuple[str, str, str], str] = {}
 
@@ -51,8 +52,15 @@ class Conditions:
 
     def present(self, task: Task, needs: Mapping[str, Stamp], above: int) -> Present:
         """What a result of `task` would be made from now."""
-        code = self.code(task).digest if self._checks_code else None
-        return Present(code, needs, self.settings(task), above)
+        # Most tasks of a large graph need nothing, and have nothing but their class to be told by
+        is_alone = not needs and not above and not given_to(task) and left_on(task) is NOTHING_LEFT
+        found = self._alone.get(type(task)) if is_alone else None
+        if found is None:
+            code = self.code(task).digest if self._checks_code else None
+            found = Present(code, needs, self.settings(task), above)
+            if is_alone:
+                self._alone[type(task)] = found
+        return found
 
     def change(self, task: Task, store: DiskStore, code: str) -> str:
         """How the code of `task` differs from that of the digest `code`, in words."""

@@ -9,14 +9,14 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import field
 from typing import Any
 
 from taskproc.errors import UnstorableResult
 from taskproc.frozen import frozen, replace
-from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, Lost, Outcome, Problem, Record, Stale, Stamp
+from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, Lost, Outcome, Problem, Record, Stamp
 from taskproc.kernel.rebuild import Present, judge
 from taskproc.run.capture import captured, flush_all
 from taskproc.run.problem import problem_of, traceback_text
@@ -115,9 +115,9 @@ class TaskJob:
         assert isinstance(claimed, (DiskAttempt, Version, Elsewhere)), "a strange attempt [this is a bug]"
         return claimed
 
-    def _pick(self, versions: Any) -> Version | None:
+    def _pick(self, versions: Iterator[Version]) -> Version | None:
         code = self.code if self.checks_code else None
-        return pick(versions, Present(code, self.needs, self.settings, self.above))[0]
+        return pick(versions, Present(code, self.needs, self.settings, self.above))
 
     @property
     def needs(self) -> dict[str, Stamp]:
@@ -255,22 +255,10 @@ def _commit(attempt: DiskAttempt, value: object, facts: Facts, differing: str) -
     return Stored(version.record.stamp, facts.seconds, slim(version) if facts.needs else version, differing)
 
 
-def pick(
-    versions: Any,
-    now: Present,
-    name_of: Callable[[str], str] = str,
-    change_of: Callable[[str], str] = str,
-) -> tuple[Version | None, Stale | None]:
-    """The newest version that is good, or why there is none; see kernel.rebuild.judge."""
-    seen: dict[int, Version] = {}
-
-    def records() -> Any:
-        for version in versions:
-            seen[version.record.number] = version
-            yield version.record
-
-    answer = judge(records(), now, name_of=name_of, change_of=change_of)
-    return (None, answer) if isinstance(answer, Stale) else (seen[answer.record.number], None)
+def pick(versions: Iterator[Version], now: Present) -> Version | None:
+    """The newest version that is good; see kernel.rebuild.judge."""
+    found = judge(versions, now)
+    return found if isinstance(found, Version) else None
 
 
 _READ = ("versions", "path", "signs")  # of `about`

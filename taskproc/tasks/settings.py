@@ -26,7 +26,7 @@ class Left(NamedTuple):
     untracked: tuple[str, ...]
 
 
-_NOTHING = Left({}, ())
+NOTHING_LEFT = Left({}, ())  # of most
 _MISSING = object()
 _LOOSE = frozenset({list, dict, set, bytearray})  # no two of these are one object by chance
 
@@ -64,7 +64,7 @@ def left_on(task: Any) -> Left:
 def _left_on(task: Any, arguments: Mapping[str, object]) -> Left:
     others = [(name, value) for name, value in attributes(task) if arguments.get(name, _MISSING) is not value]
     if not others:
-        return _NOTHING
+        return NOTHING_LEFT
     ignored = rules_of(type(task)).ignored
     settings: dict[str, str] = {}
     untracked: list[str] = []
@@ -80,7 +80,7 @@ def _left_on(task: Any, arguments: Mapping[str, object]) -> Left:
             # As a rule it is the argument itself, which was copied, and counts by its key
             if name not in arguments:
                 untracked.append(f"attribute {name} (a {type(value).__name__})")
-    return Left(settings, tuple(untracked)) if settings or untracked else _NOTHING
+    return Left(settings, tuple(untracked)) if settings or untracked else NOTHING_LEFT
 
 
 def _is_argument(name: str, value: object, arguments: Mapping[str, object], ignored: Collection[str]) -> bool:

@@ -256,10 +256,10 @@ class TestSignedResults:
         """A record that was not signed with the key is not even read as JSON."""
         publish(signing(tmp_path, None), "theirs")
 
-        def never(member: bytes) -> Any:
+        def never(text: str) -> Any:
             raise AssertionError("it was parsed")
 
-        monkeypatch.setattr(folder, "verified_comment", never)
+        monkeypatch.setattr(folder, "parse", never)
 
         assert [] == list(signing(tmp_path, key).look(PLACE))
 

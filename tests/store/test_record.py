@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ from faults import OTHER, PLACE, few
 from hypothesis import given
 from hypothesis import strategies as st
 
+from taskproc.frozen import replace
 from taskproc.kernel.model import Record, Stamp
 from taskproc.store.base import Facts, Place, Version
-from taskproc.store.record import about, text_of, version_of
+from taskproc.store.record import _shape, about, parse, text_of, version_of
 
 STAMPS = st.builds(Stamp, st.text(), st.text())
 RECORDS = st.builds(
@@ -90,3 +92,54 @@ def test_about_is_ready_for_json() -> None:
 def test_about_tells_what_cannot_be_watched() -> None:
     """Where there is something."""
     assert ["attribute model (a Model)"] == about(Facts("", {}, untracked=["attribute model (a Model)"]))["untracked"]
+
+
+PLAIN = st.text("0123456789abcdef", max_size=4)
+PLAIN_STAMPS = st.builds(Stamp, PLAIN, PLAIN)
+PLAIN_RECORDS = st.builds(
+    Record,
+    st.integers(1),
+    PLAIN,
+    PLAIN_STAMPS,
+    PLAIN,
+    st.dictionaries(PLAIN, PLAIN_STAMPS),
+    st.dictionaries(PLAIN, PLAIN),
+)
+
+
+@few
+@given(RECORDS | PLAIN_RECORDS, st.integers(0), st.floats(0, 2e9))
+def test_a_record_is_read_as_the_decoder_reads_it(record: Record, size: int, seconds: float) -> None:
+    """Whatever stands in it, and whether it is of the usual shape or not."""
+    facts = Facts("", {}, seconds=seconds)
+    text = text_of(Version(PLACE, "path", record, size, "digest", size, "digest", about(facts)))
+
+    assert dict(parse(text)) == json.loads(text)
+
+
+def test_what_is_usual_needs_no_decoder() -> None:
+    """As it is written by hand, with needs and without; what somebody reads of the facts is there."""
+    alone = Version(PLACE, "path", Record(1, "a", Stamp("b", "c"), "d", {}), 1, "e", 2, "f", about(Facts("", {})))
+    below = replace(alone, record=RECORD)
+
+    assert all(_shape().fullmatch(text_of(version)) for version in (alone, below))
+    assert alone.about == parse(text_of(alone))["about"]
+    assert pickle.loads(pickle.dumps(parse(text_of(alone))["about"])) == alone.about
+
+
+USUAL = text_of(Version(PLACE, "path", RECORD, 1, "e", 2, "f", about(Facts("", {}))))
+
+
+@few
+@given(st.integers(0, len(USUAL) - 1), st.sampled_from('"\\,:[]{} 0a'), st.booleans())
+def test_another_shape_is_left_to_the_decoder(at: int, letter: str, replaces: bool) -> None:
+    """One letter more or another one: what is read is what JSON says, or refused as JSON refuses it."""
+    text = USUAL[:at] + letter + USUAL[at + replaces :]
+    try:
+        expected = json.loads(text)
+    except ValueError:
+        with pytest.raises(ValueError):  # noqa: PT011  # of many texts
+            parse(text)
+        return
+
+    assert dict(parse(text)) == expected
