@@ -12,13 +12,12 @@ import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from hashlib import sha256
-from json.encoder import encode_basestring_ascii as _quoted
 from pathlib import Path
 
 from taskproc.errors import CacheError
 from taskproc.kernel.model import Elsewhere, Record, Stamp
 from taskproc.kernel.rebuild import order_of
-from taskproc.store import layout
+from taskproc.store import heads, layout
 from taskproc.store.base import TINY, Claim, Facts, Pick, Place, Version
 from taskproc.store.codec import comment_member, footer_member, read_comment, text_member
 from taskproc.store.files import Folder
@@ -47,7 +46,7 @@ class DiskAttempt:
         self._folder, self._handle = folder, handle
         self._identity: tuple[int, int] | None = None
         self._ended = False
-        self._head = _head(store.token, place, number, nonce)
+        self._head = heads.head_of(store.token, place, number, nonce)
         self._directory: Path | None = None
 
     @property
@@ -322,7 +321,7 @@ def is_held(store: CacheFolder, folder: Folder, number: int) -> bool:
         made = (*store.files.identity(handle), store.files.modified(handle))
     finally:
         store.files.close(handle)
-    token = _token_of(start)
+    token = heads.token_of(start)
     if not token:
         # Its maker is between two operations, or died there. How long, our own clock tells: the file's time is of
         # another one, and the head may come between a look at the file and one at the time.
@@ -349,9 +348,9 @@ def _reopen(store: CacheFolder, place: Place, number: int) -> DiskAttempt | None
     except OSError:
         files.close_folder(folder)
         return None
-    nonce = _content(files.read(handle, 4096, 0)).get("nonce")
+    nonce = heads.content_of(files.read(handle, 4096, 0)).get("nonce")
     attempt = DiskAttempt(store, place, path, number, folder, handle, str(nonce))
-    head = _head(store.token, place, number, str(nonce))
+    head = heads.head_of(store.token, place, number, str(nonce))
     if files.read(handle, len(head) + 1, 0) != head:
         attempt.release()
         return None
@@ -383,24 +382,3 @@ def why_failed(store: CacheFolder, folder: Folder, number: int) -> Mapping[str, 
         return read_comment(content[end:])
     except UNREADABLE:
         return None
-
-
-def _head(token: str, place: Place, number: int, nonce: str) -> bytes:
-    # As the encoder would write it; each claim has one
-    return text_member(
-        f'{{"token":{_quoted(token)},"n":{number},"key":{_quoted(place.key)},"nonce":{_quoted(nonce)}}}'
-    )
-
-
-def _content(start: bytes) -> dict[str, object]:
-    """What the head at the beginning of a claim says; empty if it is not whole."""
-    end = start.find(b"\x00", 10)
-    try:
-        return read_comment(start[: end + 11]) if end > 0 else {}
-    except ValueError:
-        return {}
-
-
-def _token_of(start: bytes) -> str:
-    return str(_content(start).get("token", ""))
-
