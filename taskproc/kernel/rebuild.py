@@ -174,12 +174,9 @@ def need_reason(record: Record, needs: Mapping[str, Stamp], name_of: Callable[[s
 
 def order_of(nonce: str, needs: Mapping[str, Stamp]) -> str:
     """The order half of a stamp: 32 hex digits from `nonce` and the orders of the needs, sorted by key."""
-    digest = hashlib.blake2b(digest_size=16)
-    for part in (nonce, *(needs[key].order for key in sorted(needs))):
-        encoded = part.encode()
-        # the length tells ("ab", "c") from ("a", "bc")
-        digest.update(b"%d:%b" % (len(encoded), encoded))
-    return digest.hexdigest()
+    parts = [part.encode() for part in (nonce, *[needs[key].order for key in sorted(needs)])]
+    # the length tells ("ab", "c") from ("a", "bc")
+    return hashlib.blake2b(b"".join([b"%d:%b" % (len(part), part) for part in parts]), digest_size=16).hexdigest()
 
 
 def _sentence(parts: Iterable[tuple[str, list[str]]], name_of: Callable[[str], str] = str) -> str:

@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Union
 
 from taskproc.errors import CacheError
 from taskproc.kernel.model import Elsewhere, Record, Stamp
 from taskproc.kernel.rebuild import order_of
 from taskproc.store import heads, layout
-from taskproc.store.base import TINY, Claim, Facts, Pick, Place, Version
+from taskproc.store.base import TINY, Facts, Pick, Place, Version
 from taskproc.store.codec import comment_member, footer_member, read_comment, text_member
 from taskproc.store.files import Folder
 from taskproc.store.folder import UNREADABLE, CacheFolder
@@ -192,7 +193,10 @@ class DiskAttempt:
             return False
 
 
-def claim(store: CacheFolder, place: Place, arguments: Callable[[], str], pick: Pick, *, forced: bool) -> Claim:
+Claimed = Union[DiskAttempt, Version, Elsewhere]
+
+
+def claim(store: CacheFolder, place: Place, arguments: Callable[[], str], pick: Pick, *, forced: bool) -> Claimed:
     """The right to make the next version of `place`; see Store.claim."""
     try:
         for _ in range(_TRIES):
@@ -209,7 +213,7 @@ def claim(store: CacheFolder, place: Place, arguments: Callable[[], str], pick: 
 
 def _try_claim(
     store: CacheFolder, place: Place, arguments: Callable[[], str], pick: Pick, forced: bool
-) -> Claim | None:
+) -> Claimed | None:
     """One try; None if something moved meanwhile and it must be begun anew."""
     path = layout.place_path(store.root, place)
     is_new = _make_place(store, path)
@@ -264,7 +268,7 @@ def _next(store: CacheFolder, place: Place, folder: Folder, names: list[str], fo
     return last + 1, "" if version is None else version.record.nonce
 
 
-def _signed(store: CacheFolder, place: Place, attempt: DiskAttempt, folder: Folder, pick: Pick) -> Claim | None:
+def _signed(store: CacheFolder, place: Place, attempt: DiskAttempt, folder: Folder, pick: Pick) -> Claimed | None:
     """The claim signed, and what the second look makes of it."""
     try:
         attempt.sign()
@@ -279,7 +283,7 @@ def _signed(store: CacheFolder, place: Place, attempt: DiskAttempt, folder: Fold
     return won
 
 
-def _second_look(store: CacheFolder, place: Place, attempt: DiskAttempt, folder: Folder, pick: Pick) -> Claim | None:
+def _second_look(store: CacheFolder, place: Place, attempt: DiskAttempt, folder: Folder, pick: Pick) -> Claimed | None:
     """Look again after the claim: another host may have published between our look and it, so this look bears load."""
     files, number = store.files, attempt.number
     names = files.listdir(folder)

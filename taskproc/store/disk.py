@@ -14,7 +14,7 @@ from typing import Any
 
 from taskproc.errors import CacheError, CorruptedResult, MissingResult
 from taskproc.store import accepting, claims, layout, sources
-from taskproc.store.base import Claim, Pick, Place, Version
+from taskproc.store.base import Pick, Place, Version
 from taskproc.store.files import Folder
 from taskproc.store.folder import UNREADABLE, CacheFolder, Untrusted
 from taskproc.store.payload import stored_value
@@ -92,7 +92,7 @@ class DiskStore(CacheFolder):
             return False
         return not _is_same(now, version)
 
-    def claim(self, place: Place, arguments: Callable[[], str], pick: Pick, *, forced: bool = False) -> Claim:
+    def claim(self, place: Place, arguments: Callable[[], str], pick: Pick, *, forced: bool = False) -> claims.Claimed:
         """The right to make the next version; see Store.claim."""
         self.rules.allow_writing()
         return claims.claim(self, place, arguments, pick, forced=forced)

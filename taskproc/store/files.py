@@ -128,9 +128,10 @@ class Files:
 
     def append(self, handle: int, *contents: bytes | memoryview) -> None:
         """Write all of `contents` at the end, by one call of the system if they are small."""
-        if len(contents) > 1 and sum(map(len, contents)) <= _SMALL:
-            contents = (b"".join(contents),)
         # Where a handle stands is its end: it is moved by writing only, see `own` and `read`
+        if sum(map(len, contents)) <= _SMALL:
+            _write(handle, b"".join(contents))
+            return
         for content in contents:
             _write(handle, content)
 
@@ -212,9 +213,8 @@ def _at(folder: Folder, name: str) -> tuple[str, int | None]:
 
 
 def _write(handle: int, content: bytes | memoryview) -> None:
-    while content:
-        written = os.write(handle, content if len(content) <= _MOST else memoryview(content)[:_MOST])
-        content = b"" if written == len(content) else memoryview(content)[written:]
+    while (written := os.write(handle, content[:_MOST])) < len(content):
+        content = memoryview(content)[written:]
 
 
 def _read(handle: int, size: int, offset: int) -> bytes:

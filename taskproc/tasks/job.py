@@ -24,7 +24,7 @@ from taskproc.run.signals import is_interrupt
 from taskproc.run.timeout import begin
 from taskproc.store.base import Facts, Place, Version
 from taskproc.store.cache import Cache, in_force
-from taskproc.store.claims import DiskAttempt
+from taskproc.store.claims import Claimed, DiskAttempt
 from taskproc.store.disk import DiskStore
 from taskproc.store.marks import folder_of
 from taskproc.store.rules import Rules
@@ -103,17 +103,15 @@ class TaskJob:
             claimed = store.resume(self.place, self.number) if self.number else self.claim(store)
         except Exception as error:  # noqa: BLE001  # the claim may fail in any way; it is told as the task's failure
             return Failed(replace(problem_of(error), kind="result"))
+        if isinstance(claimed, DiskAttempt):
+            return self._run(store, claimed)
         if isinstance(claimed, Version):
             return Fresh(claimed.record.stamp)
-        if not isinstance(claimed, DiskAttempt):
-            return claimed or Elsewhere(after=0.0)
-        return self._run(store, claimed)
+        return claimed or Elsewhere(after=0.0)
 
-    def claim(self, store: DiskStore) -> DiskAttempt | Version | Elsewhere:
+    def claim(self, store: DiskStore) -> Claimed:
         """The right to run it, or why not."""
-        claimed = store.claim(self.place, lambda: arguments_text(self.task._taskproc), self._pick, forced=self.forced)
-        assert isinstance(claimed, (DiskAttempt, Version, Elsewhere)), "a strange attempt [this is a bug]"
-        return claimed
+        return store.claim(self.place, lambda: arguments_text(self.task._taskproc), self._pick, forced=self.forced)
 
     def _pick(self, versions: Iterator[Version]) -> Version | None:
         code = self.code if self.checks_code else None
@@ -231,6 +229,7 @@ def _called(run_task: Callable[[], object]) -> object:
     try:
         value = run_task()
         code = 0
+        return value
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else code
         raise
@@ -238,7 +237,6 @@ def _called(run_task: Callable[[], object]) -> object:
         if os.getpid() != pid:
             flush_all()
             os._exit(code)
-    return value
 
 
 def _commit(attempt: DiskAttempt, value: object, facts: Facts, differing: str) -> Outcome[str]:
