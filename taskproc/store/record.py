@@ -84,33 +84,39 @@ def version_of(place: Place, path: str, content: Mapping[str, Any], payload: byt
 
 
 class _Unread(Mapping[str, object]):
-    """What JSON of a known shape says, decoded when it is asked for the first time."""
+    """What JSON of a known shape says, decoded when somebody asks; most never do."""
 
-    __slots__ = ("_content", "_text")
+    __slots__ = ("text",)
 
     def __init__(self, text: str):
-        self._text = text
-        self._content: Mapping[str, object] | None = None
-
-    def _read(self) -> Mapping[str, object]:
-        if self._content is None:
-            self._content = content_of(self._text)
-        return self._content
+        self.text = text
 
     def __getitem__(self, name: str) -> object:
-        return self._read()[name]
+        return content_of(self.text)[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._read())
+        return iter(content_of(self.text))
 
     def __len__(self) -> int:
-        return len(self._read())
+        return len(content_of(self.text))
 
     def __repr__(self) -> str:
-        return repr(self._read())
+        return repr(content_of(self.text))
 
     def __reduce__(self) -> tuple[object, ...]:
-        return dict, (dict(self._read()),)
+        return dict, (content_of(self.text),)
+
+
+def for_readers(about: Mapping[str, object]) -> Mapping[str, object]:
+    """What whoever reads a result may ask of what is said about it. Of most the same, and then one mapping."""
+    if isinstance(about, _Unread):
+        return _versions_in(about.text[: about.text.index("}") + 1])
+    return {name: about[name] for name in ("versions", "path", "signs") if name in about}
+
+
+@functools.lru_cache(maxsize=64)
+def _versions_in(text: str) -> Mapping[str, object]:
+    return content_of(text + "}")
 
 
 def about(facts: Facts) -> dict[str, object]:

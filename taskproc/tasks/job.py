@@ -27,6 +27,7 @@ from taskproc.store.cache import Cache, in_force
 from taskproc.store.claims import Claimed, DiskAttempt
 from taskproc.store.disk import DiskStore
 from taskproc.store.marks import folder_of
+from taskproc.store.record import for_readers
 from taskproc.store.rules import Rules
 from taskproc.tasks import reading
 from taskproc.tasks.loaded import Loaded, loaded_code
@@ -259,9 +260,6 @@ def pick(versions: Iterator[Version], now: Present) -> Version | None:
     return found if isinstance(found, Version) else None
 
 
-_READ = ("versions", "path", "signs")  # of `about`
-
-
 def _stored(order: str, value: str, seconds: float, version: Any, differing: str) -> Stored:
     return Stored(Stamp(order, value), seconds, version and version_of(version), differing)
 
@@ -271,17 +269,15 @@ def plain(version: Version | None) -> tuple[Any, ...] | None:
     if version is None:
         return None
     record = version.record
-    about = {name: version.about[name] for name in _READ if name in version.about}
-    return (
-        tuple(version.place), version.path, record.number, record.nonce, *record.stamp,
-        version.head, version.head_digest, version.size, version.digest, about, version.payload,
-    )  # fmt: skip
+    digests = version.head, version.head_digest, version.size, version.digest
+    known = for_readers(version.about), version.payload
+    return (*version.place, version.path, record.number, record.nonce, *record.stamp, *digests, *known)
 
 
 def version_of(values: tuple[Any, ...]) -> Version:
     """The version of its plain values."""
-    place, path, number, nonce, order, value, *rest = values
-    return Version(Place(*place), path, Record(number, nonce, Stamp(order, value), "", {}), *rest)
+    name, some, key, path, number, nonce, order, value, *rest = values
+    return Version(Place(name, some, key), path, Record(number, nonce, Stamp(order, value), "", {}), *rest)
 
 
 def slim(version: Version) -> Version:

@@ -6,9 +6,11 @@ so the size does not depend on the graph.
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import io
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,6 +38,8 @@ _OWN = ("above", "forced", "number", "made", "slots")
 
 # Plain pickle has these as they are; a time may bring a zone, which may be of any class
 _PLAIN = FLAT - {dt.time, dt.datetime}
+
+_MANY = 1 << 16  # bytes of a job that has hundreds of inputs
 
 Reduce = Callable[[object], object]
 
@@ -82,17 +86,32 @@ class TaskKind:
     def job(self, own: bytes) -> TaskJob:
         """The job that was packed into these bytes."""
         cls = self.cls
-        state, content, needs, mostly, values = pickle.loads(own)
-        inputs = {version.place.key: version for version in map(version_of, needs)}
-        token = _unpacking.set(_Unpacking(cls, inputs))
-        try:
-            task: Any = loads(content) if state is None else _blank(cls)
-            if state is not None:
-                _fill(task, state)
-        finally:
-            _unpacking.reset(token)
+        with _undisturbed(len(own)):
+            state, content, needs, mostly, values = pickle.loads(own)
+            inputs = {version.place.key: version for version in map(version_of, needs)}
+            token = _unpacking.set(_Unpacking(cls, inputs))
+            try:
+                task: Any = loads(content) if state is None else _blank(cls)
+                if state is not None:
+                    _fill(task, state)
+            finally:
+                _unpacking.reset(token)
         fields = {**self.common, **mostly, **dict(zip(_OWN, values))}
         return TaskJob(task=task, place=task._taskproc.place, inputs=inputs, **fields)
+
+
+@contextmanager
+def _collecting_later() -> Iterator[None]:
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def _undisturbed(size: int) -> AbstractContextManager[None]:
+    """Without the garbage collector where many objects are made at once: it would go through them again and again."""
+    return _collecting_later() if size > _MANY and gc.isenabled() else nullcontext()
 
 
 class Packer:
@@ -212,11 +231,13 @@ def _reducer(job: TaskJob, carries: Callable[[object], bool]) -> Reduce:
         if identity is None:
             return NotImplemented
         if thing is job.task:
-            arguments, state = dict(identity.arguments), dict(attributes(thing))
-        else:
-            arguments = {name: value for name, value in identity.arguments.items() if carries(value)}
-            state = {name: value for name, value in attributes(thing) if carries(value)}
-        return _blank, (type(thing),), (*identity.place, arguments, state), None, None, _fill
+            state = *identity.place, dict(identity.arguments), dict(attributes(thing))
+            return _blank, (own,), state, None, None, _fill
+        arguments = {name: value for name, value in identity.arguments.items() if type(value) in FLAT or carries(value)}
+        free = {name: value for name, value in attributes(thing) if type(value) in FLAT or carries(value)}
+        if identity.place.key in job.inputs:
+            return _blank, (type(thing),), (identity.place.key, arguments, free), None, None, _fill_input
+        return _blank, (type(thing),), (*identity.place, arguments, free), None, None, _fill
 
     return reduce
 
@@ -231,8 +252,16 @@ def _blank(cls: type) -> object:
 
 def _fill(task: object, values: tuple[str, int, str, dict[str, object], dict[str, object]]) -> None:
     name, number, key, arguments, state = values
-    # Only an input has a version by which its result is read here
-    version = _unpacking.get().inputs.get(key)
-    vars(task)["_taskproc"] = Identity(None, Place(name, number, key), arguments, version)
+    _hang(task, Identity(None, Place(name, number, key), arguments), state)
+
+
+def _fill_input(task: object, values: tuple[str, dict[str, object], dict[str, object]]) -> None:
+    key, arguments, state = values
+    version = _unpacking.get().inputs[key]  # by which its result is read here
+    _hang(task, Identity(None, version.place, arguments, version), state)
+
+
+def _hang(task: object, identity: Identity, state: Mapping[str, object]) -> None:
+    vars(task)["_taskproc"] = identity
     for attribute, value in state.items():
         object.__setattr__(task, attribute, value)
