@@ -154,12 +154,14 @@ class CacheFolder:
     def _record(self, folder: Folder, number: int) -> tuple[Mapping[str, Any], bytes]:
         """What the record says, and the payload, if that is tiny and was read along with it."""
         tail, size = self._tail(folder, number, _TAIL)
-        length = record_length(tail[-FOOTER:])
-        if length + FOOTER > size:
-            raise ValueError("the record is longer than the file")
+        footer = tail[-FOOTER:]
+        length = record_length(footer)
         if length + FOOTER > len(tail):
+            if length + FOOTER > size:
+                raise ValueError("the record is longer than the file")
             tail, size = self._tail(folder, number, length + FOOTER)
-        record, footer = tail[-FOOTER - length : -FOOTER], tail[-FOOTER:]
+            footer = tail[-FOOTER:]
+        record = tail[-FOOTER - length : -FOOTER]
         self._verify(record, footer)
         content = parse(comment(record))
         if content["n"] != number or content["size"] + length + FOOTER != size:

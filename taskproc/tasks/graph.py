@@ -48,6 +48,8 @@ def graph_of(task: Task) -> Graph:
 
     def needs_of(key: str) -> Iterable[str]:
         found = {} if tasks[key]._taskproc.version is not None else needs(tasks[key])
+        if not found:
+            return ()
         for some in found.values():
             if some._taskproc.cache is not cache and (other := store_of(some._taskproc).root) != root:
                 raise BuildError(

@@ -1,6 +1,7 @@
 """What a task is called: the name of its class, its key and id, and how it is shown to people."""
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from collections.abc import Mapping
@@ -77,10 +78,16 @@ def place_of(cls: type, texts: Mapping[str, str]) -> Place:
     """Where the results of the task with these arguments lie; `texts` are of those that count."""
     name = task_name(cls)
     # The canonical text of {"format": …, "task": …, "args": …}, made of those of its parts
-    arguments = ",".join([f"{canonical_text(each)}:{texts[each]}" for each in sorted(texts)])
-    key = text_digest(f'{{"args":{{{arguments}}},"format":{KEY_FORMAT},"task":{canonical_text(name)}}}')
+    arguments = ",".join([f"{_name_text(each)}:{texts[each]}" for each in sorted(texts)])
+    key = text_digest(f'{{"args":{{{arguments}}},"format":{KEY_FORMAT},"task":{_name_text(name)}}}')
     # Taken from the key, not counted: the same on every machine, so caches can be merged by copying
     return Place(name, int(key[:16], 16) >> (64 - _ID_BITS), key)
+
+
+@functools.lru_cache(maxsize=1024)
+def _name_text(name: str) -> str:
+    """The canonical text of what all tasks of a class have in common."""
+    return canonical_text(name)
 
 
 def loose_arguments(

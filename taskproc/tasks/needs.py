@@ -14,14 +14,12 @@ from taskproc.tasks.naming import brief, identity_of, task_name
 from taskproc.tasks.source import fingerprint
 
 
-def attributes(task: object) -> Iterator[tuple[str, object]]:
+def attributes(task: object) -> list[tuple[str, object]]:
     """Name and value of what `__init__` left on the task, slots included."""
-    for name, value in vars(task).items():
-        if name != "_taskproc":
-            yield name, value
-    for name in _slots(type(task)):
-        if hasattr(task, name):
-            yield name, getattr(task, name)
+    found = [each for each in vars(task).items() if each[0] != "_taskproc"]
+    if slots := _slots(type(task)):
+        found += [(name, getattr(task, name)) for name in slots if hasattr(task, name)]
+    return found
 
 
 def _slots(cls: type) -> tuple[str, ...]:
