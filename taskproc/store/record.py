@@ -19,6 +19,8 @@ from taskproc.store.base import Facts, Place, Version
 from taskproc.store.codec import compact, content_of, decoded
 from taskproc.store.layout import FORMAT
 
+_LARGE = 1 << 14  # letters; in a longer one there are hundreds of needs, which the decoder reads once and not twice
+
 
 def text_of(version: Version) -> str:
     """What is written: every field of the version but its path and payload, as JSON.
@@ -47,7 +49,8 @@ def _about_text(about: Mapping[str, object]) -> str:
 def parse(text: str) -> Mapping[str, Any]:
     """What a record says: its fields by name. ValueError if it is no JSON."""
     # Where nothing is escaped a string ends at the next quote
-    match = None if "\\" in text else _shape().fullmatch(text)
+    usual = len(text) <= _LARGE and "\\" not in text
+    match = _shape().fullmatch(text) if usual else None
     if match is None:
         return content_of(text)
     name, key, number, nonce, order, value, code, *parts = match.groups()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from taskproc.frozen import replace
 from taskproc.kernel.model import Record, Stamp
 from taskproc.store.base import Facts, Place, Version
-from taskproc.store.record import _shape, about, parse, text_of, version_of
+from taskproc.store.record import _shape, about, for_readers, parse, text_of, version_of
 
 STAMPS = st.builds(Stamp, st.text(), st.text())
 RECORDS = st.builds(
@@ -143,3 +143,23 @@ def test_another_shape_is_left_to_the_decoder(at: int, letter: str, replaces: bo
         return
 
     assert dict(parse(text)) == expected
+
+
+def test_a_record_with_many_needs() -> None:
+    """It is read as all others are."""
+    needs = {f"{number:032x}": Stamp("order", "value") for number in range(500)}
+    text = text_of(replace(VERSION, record=replace(RECORD, needs=needs), about=about(Facts("", {}))))
+
+    assert json.loads(text) == dict(parse(text))
+    assert needs == version_of(PLACE, "path", parse(text)).record.needs
+
+
+def test_readers_are_told_no_more_than_they_may_ask() -> None:
+    """The versions of the software, in one mapping for all; of a file outside where it lies and what it looked like."""
+    one, other = (parse(text_of(replace(VERSION, head=head, about=about(Facts("", {})))))["about"] for head in (1, 2))
+    outside = {"path": "p", "signs": "s", "host": "h"}
+
+    assert {"versions"} == set(for_readers(one))
+    assert for_readers(one) is for_readers(other)
+    assert for_readers(one) == for_readers(dict(one))
+    assert {"path": "p", "signs": "s"} == for_readers(outside)

@@ -1,6 +1,7 @@
 """A job on its way to another process: what of a task travels, and what stays behind."""
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from taskproc.store.cache import Cache
 from taskproc.tasks.future import FutureList
 from taskproc.tasks.job import Stored, TaskJob
 from taskproc.tasks.origin import Origin
-from taskproc.tasks.packing import Packer
+from taskproc.tasks.packing import Packer, _undisturbed
 from taskproc.tasks.task import Task
 
 HERE = Origin("", "", os.getpid(), {})
@@ -160,3 +161,22 @@ def test_a_job_that_cannot_be_unpacked_is_a_failure(cache: Cache) -> None:
 
     assert isinstance(outcome, Failed)
     assert outcome.problem.text.startswith("the task cannot be set up in this process: ")
+
+
+def test_garbage_is_collected_again_when_a_large_job_is_unpacked() -> None:
+    """Also after one that cannot be; where it was not collected before, it is not."""
+    seen = []
+    for size in (0, 1 << 20):
+        with pytest.raises(KeyError), _undisturbed(size):
+            seen.append(gc.isenabled())
+            raise KeyError
+        seen.append(gc.isenabled())
+    gc.disable()
+    try:
+        with _undisturbed(1 << 20):
+            pass
+        seen.append(gc.isenabled())
+    finally:
+        gc.enable()
+
+    assert [True, True, False, True, False] == seen
