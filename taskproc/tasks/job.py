@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import field
 from typing import Any
 
@@ -60,7 +60,7 @@ class TaskJob:
         code: digest of the task's code; checks_code: whether a version of other code is not fresh.
         above: a version counts as fresh only with a higher number; forced: the attempt is made by order.
         number: of the attempt that was claimed already; 0: the job claims itself.
-        captures: whether what is printed goes to the task's log files.
+        captures: whether what is printed goes to the task's log files; else it is run here, and nothing is set up.
         made: keys of needs that were made in this run.
         slots: label → name of the slot that the task has.
         process: id of the process that drives the run.
@@ -130,8 +130,7 @@ class TaskJob:
         try:
             loaded = loaded_code(self.task, self.code, store) if away else Loaded(self.code, "")
             with reading.active(job, away), in_force(self._cache()):
-                # In this process, and with what it prints left alone, there is nothing to be set up
-                value = self._surrounded(attempt, away) if away or self.captures else _called(self.task.run_task)
+                value = self._surrounded(attempt, away) if self.captures else _called(self.task.run_task)
         except BaseException as error:  # noqa: BLE001  # whatever a task raises is how it ended
             return self._failed(job, error, time.perf_counter() - started)
         if self.inputs and (changed := self._changed_inputs()):
@@ -144,14 +143,15 @@ class TaskJob:
 
     def _surrounded(self, attempt: DiskAttempt, away: bool) -> object:
         """What `run_task` gives: its slots are told to libraries, its clock runs, and what it prints is kept."""
-        with told(self.slots) if away and self.slots else _nothing, self._capture(attempt):
+        spools = folder_of(self.root, self.token)
+        kept = captured(*attempt.logs(), main_pid=self.process, spools=spools, folder=attempt.folder)
+        with told(self.slots) if away and self.slots else nullcontext(), kept:
             if self.timeout is not None:
                 begin(self.timeout)
             try:
                 return _called(self.task.run_task)
             except BaseException as error:
-                if self.captures:
-                    print(traceback_text(error), end="", file=sys.stderr)
+                print(traceback_text(error), end="", file=sys.stderr)
                 raise
 
     def _changed_inputs(self) -> list[str]:
@@ -164,13 +164,6 @@ class TaskJob:
         # What is built there claims in the name of its own run, so its store has no token
         cache: Cache | None = self.task._taskproc.cache
         return cache or Cache.under(_store(self.root, "", self.rules))
-
-    def _capture(self, attempt: DiskAttempt) -> AbstractContextManager[object]:
-        if not self.captures:
-            return _nothing
-        stdout, stderr = attempt.logs()
-        spools = folder_of(self.root, self.token)
-        return captured(stdout, stderr, main_pid=self.process, spools=spools, folder=attempt.folder)
 
     def _lost(self, unread: set[str]) -> set[str]:
         """Keys of inputs that must be made again, if some could not be read: these, and all that are gone with them.
@@ -199,9 +192,6 @@ class TaskJob:
 @functools.lru_cache(maxsize=8)
 def _store(root: str, token: str, rules: Rules) -> DiskStore:
     return DiskStore(root, token, rules=rules)
-
-
-_nothing = nullcontext()
 
 
 _TASK = f"{__package__}.task"

@@ -43,6 +43,21 @@ class TestSecondLook:
         assert isinstance(answer, Version)
         assert {"result.1.pkl.gz", "failed.2"} == names(rival)
 
+    @pytest.mark.parametrize("gone", ["claim.1", layout.ARGUMENTS])
+    def test_two_names_that_are_not_ours_alone(self, runs: Runs, gone: str) -> None:
+        """A higher number counts also where the folder has no more in it than it would have without: ours is dropped.
+        """
+        rival = runs.begin()
+
+        def deed() -> None:
+            (place_of(rival) / gone).unlink()
+            (place_of(rival) / "claim.2").touch()
+
+        answer = runs.begin(Interfering("listdir", deed)).claim(PLACE, arguments, newest)
+
+        assert Elsewhere() == answer
+        assert {"claim.2"} == names(rival)
+
     @pytest.mark.parametrize("number", [1, 2])
     def test_published_in_another_folder(self, runs: Runs, number: int) -> None:
         """Ours was cleared before we opened it, and another one made: it is not empty, and the second look tells."""
