@@ -218,7 +218,7 @@ def _try_claim(
     path = layout.place_path(store.root, place)
     is_new = _make_place(store, path)
     folder = store.files.open_folder(path)
-    attempt: DiskAttempt | None = None
+    made: DiskAttempt | None = None
     try:
         # What we made is empty. If that was cleared and made anew by another one before we opened it, it is as if our
         # look had been early: his number is seen by the second look, or by O_EXCL
@@ -234,9 +234,9 @@ def _try_claim(
             handle = store.files.make(folder, layout.claim_file(number))
         except FileExistsError:
             return Elsewhere(after=0.0)
-        attempt = DiskAttempt(store, place, path, number, folder, handle, nonce or os.urandom(16).hex())
+        attempt = made = DiskAttempt(store, place, path, number, folder, handle, nonce or os.urandom(16).hex())
     finally:
-        if attempt is None:  # it has the folder from now on
+        if made is None:  # else it has the folder from now on
             store.files.close_folder(folder)
     return _signed(store, place, attempt, folder, pick)
 
