@@ -35,7 +35,7 @@ from taskproc.run.wire import ANSWER, BEGAN, LEAVING, MARK, PART, PLAIN, READY, 
 K = TypeVar("K", bound=Hashable)
 
 MOST_TRIES = 3
-_REST = 0.004    # seconds for which answers may gather
+_REST = 0.004   # seconds for which answers may gather
 DEAF_FOR = 0.5  # seconds after which a worker that has closed its end of the channel is taken for lost
 
 

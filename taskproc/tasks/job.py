@@ -96,10 +96,7 @@ class TaskJob:
 
     def __call__(self) -> Outcome[str]:
         """Run it, and tell how it ended; raises nothing but a KeyboardInterrupt of the main thread."""
-        return self.run_in(self.store or _store(self.root, self.token, self.rules))
-
-    def run_in(self, store: DiskStore) -> Outcome[str]:
-        """The same, in a store that is at hand."""
+        store = self.store or _store(self.root, self.token, self.rules)
         try:
             claimed = store.resume(self.place, self.number) if self.number else self.claim(store)
         except Exception as error:  # noqa: BLE001  # the claim may fail in any way; it is told as the task's failure

@@ -125,9 +125,7 @@ class Packer:
     def pack(self, job: TaskJob) -> KindJob[str]:
         """`job` made ready to travel. Raises TypeError that names the attribute which cannot be pickled."""
         kind, first = self._kind(job)
-        mostly = {
-            name: getattr(job, name) for name in _MOSTLY if getattr(job, name) != getattr(first, name)
-        }  # fmt: skip
+        mostly = {name: getattr(job, name) for name in _MOSTLY if getattr(job, name) != getattr(first, name)}
         state = _flat_state(job.task)
         content = b"" if state is not None else self._pickled(job)
         values = [getattr(job, name) for name in _OWN]

@@ -123,7 +123,7 @@ def test_a_cold_task(work: GraphWork) -> None:
     job = job_of(work)
 
     with calls() as made:
-        assert isinstance(job.run_in(work.store), Done)
+        assert isinstance(job(), Done)
 
     claimed = "mkdir open_folder write_text make append listdir"
     committed = "append identity close rename identity_of close_folder"
@@ -134,7 +134,7 @@ def test_a_cold_task(work: GraphWork) -> None:
 
 def test_a_warm_task(work: GraphWork) -> None:
     """One listing and the end of the newest result, through one descriptor of the folder."""
-    job_of(work).run_in(work.store)
+    job_of(work)()
     warm = work_of(Tiny(1))
 
     with calls() as made:
