@@ -19,6 +19,7 @@ from taskproc.store.files import Folder
 from taskproc.store.folder import UNREADABLE, CacheFolder, Untrusted
 from taskproc.store.payload import stored_value
 from taskproc.store.retire import retire
+from taskproc.store.verified import payload_of
 
 
 class DiskStore(CacheFolder):
@@ -26,13 +27,8 @@ class DiskStore(CacheFolder):
 
     def load(self, version: Version) -> object:
         """The value of a version; see Store.load."""
-        content = self._bytes(version)
-        payload = memoryview(content)[version.head : version.size]
-        if (
-            len(content) <= version.size
-            or hashlib.sha256(payload).hexdigest() != version.digest
-            or hashlib.sha256(content[: version.head]).hexdigest() != version.head_digest
-        ):
+        payload = self._payload(version)
+        if payload is None:
             if not self._quarantine(version):
                 raise MissingResult(f"result {version.path} was cleared, and computed anew by somebody else")
             raise CorruptedResult(f"result {version.path} is damaged: its bytes are not those that were written")
@@ -52,13 +48,13 @@ class DiskStore(CacheFolder):
         about = written if isinstance(written, Mapping) else {}
         return stored_value(payload, self.root, f"result {version.path}", about)
 
-    def _bytes(self, version: Version) -> bytes:
-        """What is published, and a byte more: behind it there must be a record."""
+    def _payload(self, version: Version) -> memoryview | None:
+        """What is published, verified; None if it is damaged."""
         try:
             handle = self.files.read_only(os.path.dirname(version.path), os.path.basename(version.path))
             try:
                 self.owned_size(handle)
-                return self.files.read(handle, version.size + 1, 0)
+                return payload_of(self.files, handle, version)
             finally:
                 self.files.close(handle)
         except (OSError, Untrusted) as error:

@@ -126,6 +126,14 @@ class Files:
         """Up to `size` bytes from `offset`; fewer at the end of the file."""
         return _read(handle, size, offset)
 
+    def read_into(self, handle: int, target: memoryview, offset: int) -> int:
+        """Fill `target` with bytes from `offset`, as far as they come at once; returns how many."""
+        if hasattr(os, "preadv"):
+            return os.preadv(handle, [target], offset)
+        content = _read_at(handle, len(target), offset)
+        target[: len(content)] = content
+        return len(content)
+
     def append(self, handle: int, *contents: bytes | memoryview) -> None:
         """Write all of `contents` at the end, by one call of the system if they are small."""
         # Where a handle stands is its end: it is moved by writing only, see `own` and `read`
