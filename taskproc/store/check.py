@@ -76,6 +76,10 @@ def _check_class(store: DiskStore, folder: Entry) -> Iterator[Finding]:
         if entry.name == "code" and _is_folder(entry):
             yield from _check_code(store, entry)
             continue
+        if entry.is_file(follow_symlinks=False) and (entry.name == layout.INDEX or layout.is_temporary(entry.name)):
+            if entry.name != layout.INDEX:
+                yield from _check_temporary(entry)
+            continue
         if entry.name != "results" or not _is_folder(entry):
             yield _foreign(entry)
             continue

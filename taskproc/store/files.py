@@ -122,6 +122,17 @@ class Files:
         status = os.stat(path, dir_fd=at, follow_symlinks=False)
         return status.st_dev, status.st_ino
 
+    def sign(self, path: str) -> tuple[int, int] | None:
+        """Inode of a directory, and when it was last changed in nanoseconds; None if there is none, or a link.
+
+        None also where the system keeps another time (Windows).
+        """
+        try:
+            status = os.lstat(path)
+        except OSError:
+            return None
+        return (status.st_ino, status.st_ctime_ns) if _HAS_FOLDERS and stat.S_ISDIR(status.st_mode) else None
+
     def read(self, handle: int, size: int, offset: int) -> bytes:
         """Up to `size` bytes from `offset`; fewer at the end of the file."""
         return _read(handle, size, offset)

@@ -32,6 +32,10 @@ class Untrusted(ValueError):
         self.kind = kind
 
 
+class TooLarge(ValueError):
+    """A file that is not read."""
+
+
 class CacheFolder:
     """The folder `root`.
 
@@ -115,19 +119,19 @@ class CacheFolder:
         handle = self.files.read_only(folder, name)
         try:
             if self.owned_size(handle) > longest:
-                raise ValueError(f"{name} is too large")
+                raise TooLarge(f"{name} is too large")
             return self.files.read(handle, longest, 0)
         finally:
             self.files.close(handle)
 
-    def put(self, folder: Folder, name: str, content: bytes) -> None:
-        """Make a small file appear whole, in place of what has its name."""
-        temporary = f".{name}.{os.urandom(16).hex()}.tmp"
+    def put(self, folder: Folder, name: str, content: bytes, *, flush: bool = True) -> None:
+        """Make a file appear whole, in place of what has its name; on the disk, too, unless the rules do without."""
+        temporary = layout.temporary(name)
         handle = self.files.make(folder, temporary)
         try:
             try:
                 self.files.append(handle, content)
-                if self.rules.durability != "none":
+                if flush and self.rules.durability != "none":
                     self.files.sync(handle)
             finally:
                 self.files.close(handle)

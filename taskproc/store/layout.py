@@ -4,6 +4,7 @@
                                       stdout.<n>.txt, stderr.<n>.txt, stdout_caller.<n>.txt, stderr_caller.<n>.txt,
                                       accept.<n>.json}
     <cache>/<task name>/code/<digest>.json
+    <cache>/<task name>/index
 """
 from __future__ import annotations
 
@@ -18,10 +19,11 @@ from taskproc.store.base import Place
 
 FORMAT = 1
 ARGUMENTS = "args.json"
+INDEX = "index"
 _DIGEST = re.compile(r"[0-9a-f]{16,128}")
 _BESIDE = re.compile(r"(data|stdout|stderr|stdout_caller|stderr_caller|accept)\.([1-9][0-9]{0,17})(\.txt|\.json)?")
 _ENDS = {"data": None, "accept": ".json"}
-_TEMPORARY = re.compile(r"\.(?:accept\.[0-9]{1,18}|[0-9a-f]{16,128})\.json\.[0-9a-f]{32}\.tmp")
+_TEMPORARY = re.compile(r"\.(?:(?:accept\.[0-9]{1,18}|[0-9a-f]{16,128})\.json|index)\.[0-9a-f]{32}\.tmp")
 _RESULT = ".pkl.gz"
 _OWN = frozenset({"run", "trash", "inputs", "taskproc.json", "cachedir.tag"})  # some file systems ignore case
 _DIGITS = 18  # of a number
@@ -140,6 +142,11 @@ def is_code_file(name: str) -> bool:
     """Whether a file is named as code_file() names it."""
     stem, dot, kind = name.partition(".")
     return dot + kind == ".json" and _DIGEST.fullmatch(stem) is not None
+
+
+def temporary(name: str) -> str:
+    """A name that nobody has, for a file that is to be renamed to `name` when it is whole."""
+    return f".{name}.{os.urandom(16).hex()}.tmp"
 
 
 def is_temporary(name: str) -> bool:

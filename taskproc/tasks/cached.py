@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,13 +29,14 @@ from taskproc.kernel.model import (
     Verdict,
 )
 from taskproc.kernel.plan import Plan
-from taskproc.kernel.rebuild import NEW, judge
+from taskproc.kernel.rebuild import NEW, Present, judge
 from taskproc.run.kinds import KindJob
 from taskproc.run.prefix import PrefixedJob
 from taskproc.run.spool import take_over
 from taskproc.store.base import Place, Version
 from taskproc.store.claims import DiskAttempt
 from taskproc.store.disk import DiskStore
+from taskproc.store.index import Index
 from taskproc.store.listing import Listing
 from taskproc.store.marks import Mark
 from taskproc.tasks.commands import Command
@@ -81,6 +83,7 @@ class GraphWork:
     reasons: dict[str, Reason] = field(default_factory=dict)
     _above: dict[str, int] = field(default_factory=dict)
     _made: set[str] = field(default_factory=set)
+    _looked: set[str] = field(default_factory=set)
     _claimed: dict[str, DiskAttempt] = field(default_factory=dict)
     _unreadable: dict[str, OSError] = field(default_factory=dict)
     _mark: Mark | None = None
@@ -91,6 +94,7 @@ class GraphWork:
     def __post_init__(self) -> None:
         self.conditions = Conditions(self.checks_code)
         self._listing = Listing(self.store, len(self.graph.needs))
+        self._index = Index(self.store, Counter(map(self.graph.class_name, self.graph.needs)))
 
     def feed(self, plan: Plan[str]) -> None:
         """Add the whole graph, once."""
@@ -123,9 +127,16 @@ class GraphWork:
         if key not in self.reasons and self._listing.lacks(identity.place):
             self.reasons[key] = NEW
             return Stale(NEW)
-        found = self._pick(key, self.store.look(identity.place))
+        now = self._present(key)
+        # Of what was asked for people may ask more than whether it is good
+        known = self._index.find(identity.place, now) if key != self.graph.root else None
+        if known is not None:
+            self.versions[key] = known
+            return Fresh(known.record.stamp)
+        found = self._pick(key, self.store.look(identity.place), now)
         if isinstance(found, Version):
             self.versions[key] = slim(found) if found.record.needs else found
+            self._looked.add(key)
             return Fresh(found.record.stamp)
         return self._is_stale(key, found)
 
@@ -164,6 +175,7 @@ class GraphWork:
 
         False if it was made in this run and is there, byte for byte: then a newer one would not be better.
         """
+        self._looked.clear()
         version = self.versions[key]
         if key in self._made and os.path.exists(version.path):
             return False
@@ -173,17 +185,19 @@ class GraphWork:
     def acceptable(self, key: str) -> Version | None:
         """The newest version that would be fresh if the code that made it were the present one."""
         task = self.graph.tasks[key]
-        now = self.conditions.present(task, self._stamps(key), self._above.get(key, 0))
-        return pick(self.store.look(task._taskproc.place), replace(now, code=None))
+        return pick(self.store.look(task._taskproc.place), replace(self._present(key), code=None))
 
     def value(self, key: str) -> Any:
         """The result of `key`, which is done. Raises as Store.load."""
         task = self.graph.tasks[key]
         return task.get_result() if task._is_outside else self.store.value(self.versions[key])
 
-    def _pick(self, key: str, versions: Iterator[Version]) -> Version | Stale:
+    def _present(self, key: str) -> Present:
+        """What a result of `key` would be made from now."""
+        return self.conditions.present(self.graph.tasks[key], self._stamps(key), self._above.get(key, 0))
+
+    def _pick(self, key: str, versions: Iterator[Version], now: Present) -> Version | Stale:
         task = self.graph.tasks[key]
-        now = self.conditions.present(task, self._stamps(key), self._above.get(key, 0))
         change_of = partial(self.conditions.change, task, self.store)
         return judge(versions, now, name_of=self.graph.name_of, change_of=change_of)
 
@@ -289,6 +303,8 @@ class GraphWork:
             self._made.add(key)
             if outcome.differing:
                 self._warn_of_others(key, outcome.differing)
+            else:
+                self._looked.add(key)
             return outcome
         if isinstance(outcome, Lost):
             for lost in outcome.keys:
@@ -335,8 +351,8 @@ class GraphWork:
         except OSError as error:
             logger.warning("what %s printed last is lost: %s", attempt.logs()[1], error)
 
-    def end(self) -> None:
-        """Unregister the run."""
+    def end(self, *, remembers: bool = True) -> None:
+        """Unregister the run; remember for the next one what is good, if it `remembers`."""
         for attempt in self._claimed.values():
             attempt.fail({"kind": "interrupted", "error": "the run ended before it was started"})
         if self._mark is not None:
@@ -344,6 +360,8 @@ class GraphWork:
                 self.store.retire(self._replaced())
             finally:
                 self._mark.close()
+        if remembers:
+            self._index.keep((self.versions[key], self._present(key)) for key in self._looked)
 
     def _replaced(self) -> dict[Place, int]:
         """Where this run made a version that is not the first one → its number."""

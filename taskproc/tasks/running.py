@@ -165,7 +165,7 @@ class _Run:
                 self._stream.close()
                 if signals.first:
                     self._interrupts.tell()
-                self._work.end()
+                self._work.end(remembers=not signals.first)
         signals.check()
         return value
 

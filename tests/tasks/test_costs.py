@@ -4,12 +4,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from taskproc.kernel.model import Done, Fresh, Stale, Ticket
 from taskproc.run.pool import LocalExecutor
+from taskproc.store import index, layout
 from taskproc.store.cache import Cache
 from taskproc.store.files import Files
 from taskproc.tasks.cached import GraphWork
@@ -157,6 +159,40 @@ def test_many_that_are_not_there(cache: Cache) -> None:
     assert (9, 1) == (first.count("open_folder"), first.count("few"))
     assert ["open_folder"] * 2 == noted(work)
     assert [Stale, Stale] == [type(verdict) for verdict in again]
+
+
+def test_many_that_are_there(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One look at each folder, and one file for all that have not changed; the first run that finds them makes it."""
+    monkeypatch.setattr(index, "_TICK", -(1 << 60))  # what has changed just now is as good as what is old
+    Total(100).run_graph(executor=LocalExecutor())
+    Tiny(3).clear_task()
+    work = work_of(Total(100))
+    keys = [key for key in work.graph.needs if key != work.graph.root]
+
+    verdicts = [work.judge(key) for key in keys]
+
+    assert [Stale] == [type(verdict) for verdict in verdicts if not isinstance(verdict, Fresh)]
+    the_file, a_look = "read_only size_and_owner read close", "open_folder listdir close_folder"
+    assert sorted([*the_file.split(), *a_look.split(), *["sign"] * 100]) == sorted(noted(work))
+
+
+def test_what_was_lost_is_not_remembered(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is anything else in a run that lost a result: what was made of it may be made again."""
+    monkeypatch.setattr(index, "LEAST", 1)
+    monkeypatch.setattr(index, "_TICK", -(1 << 60))
+    path = Path(layout.class_path(cache.store.root, Tiny(1)._taskproc.place.name), "index")
+    Total(5).run_graph(executor=LocalExecutor())
+    work = work_of(Total(5))
+    for key in work.graph.needs:
+        assert isinstance(work.judge(key), Fresh)
+    path.unlink()
+
+    work.forget(Tiny(3)._taskproc.place.key)
+    work.end()
+    assert not path.exists()
+
+    Total(5).run_graph(executor=LocalExecutor())
+    assert path.exists()
 
 
 def test_what_appears_after_the_listing(cache: Cache) -> None:

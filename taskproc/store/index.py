@@ -1,0 +1,251 @@
+"""What a look found, remembered for a class: good for as long as the folder of a task is the one that was looked at.
+
+A warm run asks ten thousand times what lies in a folder, and it is what lay there before. A row says what a look comes
+to, if the task is to be made from *that* and its folder has *this* inode and time of change: one `lstat` instead of a
+listing and a read. Every name that comes or goes changes that time, and nobody can set it. A row never says that there
+is nothing, or nothing good: then there is a look. So the directories stay the truth, and the file may be deleted.
+
+A folder that changed just now is left out, since it might change once more within the same tick of its file system's
+clock (as git does it: "racy"); so is what a file system without fine times has.
+"""
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b, sha256
+from struct import Struct
+from typing import NamedTuple
+
+from taskproc.errors import CacheError
+from taskproc.kernel.model import Record, Stamp
+from taskproc.kernel.rebuild import Present
+from taskproc.store import layout
+from taskproc.store.base import Place, Version
+from taskproc.store.files import Folder
+from taskproc.store.folder import UNREADABLE, CacheFolder, TooLarge
+
+LEAST = 64               # tasks of a class in a run from which this pays, and rows that are worth a new file
+_MOST = 4096             # bytes that are read of a file, for each task of the run: others' rows are not worth more
+_SHARE = 8               # a file is made anew when one in so many rows would be new
+_TICK = 30_000_000       # nanoseconds; the clocks of file systems go on every 10 ms at least, or have whole ones:
+_COARSE = 1_000_000
+_MAGIC = b"taskproc index 1\n"
+_START = len(_MAGIC) + 32  # bytes before the body; 32 are its digest
+_COUNT = Struct("<?Q")   # whether files count whoever owns them; rows
+_ROW = Struct("<QQqQ16sIQ32s32sQII")
+
+
+class _Row(NamedTuple):
+    """One task: its folder, what it is made from, and the version that is good then.
+
+    Attributes:
+        id: of its place; inode, changed: of its folder.
+        number: of the version; head, size, and their digests: see Version.
+        made_from: see `digest_of`.
+        at: where its stamp and its payload begin, behind the rows; stamp, payload: their bytes; of a draft unknown.
+    """
+
+    id: int
+    inode: int
+    changed: int
+    number: int
+    made_from: bytes
+    head: int
+    size: int
+    head_digest: bytes
+    digest: bytes
+    at: int = 0
+    stamp: int = 0
+    payload: int = 0
+
+
+Found = tuple[Version, Present]  # what is good, and for what
+
+
+class _Table:
+    """The rows of a class, as they lie in the file."""
+
+    def __init__(self, content: memoryview):
+        self.count = _COUNT.unpack_from(content)[1]
+        self._content, self._rest = content, _COUNT.size + self.count * _ROW.size
+        only_id = Struct(f"<Q{_ROW.size - 8}x")
+        self._places = {number: place for place, (number,) in enumerate(only_id.iter_unpack(self._rows()))}
+
+    def _rows(self) -> memoryview:
+        return self._content[_COUNT.size : self._rest]
+
+    def __iter__(self) -> Iterator[_Row]:
+        return itertools.starmap(_Row, _ROW.iter_unpack(self._rows()))
+
+    def row(self, number: int) -> _Row | None:
+        """That of the place with the id `number`."""
+        place = self._places.get(number)
+        return None if place is None else _Row(*_ROW.unpack_from(self._content, _COUNT.size + place * _ROW.size))
+
+    def texts(self, row: _Row) -> tuple[bytes, bytes]:
+        """Its stamp and its payload."""
+        at = self._rest + row.at
+        middle = at + row.stamp
+        return bytes(self._content[at:middle]), bytes(self._content[middle : middle + row.payload])
+
+
+class _Draft:
+    """Rows that are to be written."""
+
+    def __init__(self) -> None:
+        self.ids: set[int] = set()
+        self._rows: list[bytes] = []
+        self._texts: list[bytes] = []
+        self._at = 0
+
+    def add(self, row: _Row, stamp: bytes, payload: bytes) -> None:
+        """One more, of another place than those before."""
+        self.ids.add(row.id)
+        self._rows.append(_ROW.pack(*row[:-3], self._at, len(stamp), len(payload)))
+        self._texts += (stamp, payload)
+        self._at += len(stamp) + len(payload)
+
+    def content(self, shared: bool) -> bytes:
+        """All of them."""
+        return b"".join([_COUNT.pack(shared, len(self._rows)), *self._rows, *self._texts])
+
+
+class Index:
+    """What is remembered of the classes of a run.
+
+    Args:
+        counts: how many tasks the run has, by the name of their class.
+    """
+
+    def __init__(self, store: CacheFolder, counts: Mapping[str, int]):
+        self._store, self._counts = store, counts
+        self._tables: dict[str, _Table | None] = {}
+        self._starts: dict[tuple[str | None, tuple[tuple[str, str], ...]], blake2b] = {}
+
+    def find(self, place: Place, now: Present) -> Version | None:
+        """The version that a look would find to be good, without what it was made from; None: look for it."""
+        table = self._table(place.name)
+        row = None if table is None else table.row(place.id)
+        if table is None or row is None or row.number <= now.above or row.made_from != self._digest_of(place.key, now):
+            return None
+        path = layout.place_path(self._store.root, place)
+        if self._store.files.sign(path) != (row.inode, row.changed):
+            return None
+        text, payload = table.texts(row)
+        order, _, value = text.decode().partition(" ")
+        record = Record(row.number, "", Stamp(order, value), "", {})
+        path += os.sep + layout.result_file(row.number)
+        digests = row.head, row.head_digest.hex(), row.size, row.digest.hex()
+        return Version(place, path, record, *digests, {}, payload)
+
+    def keep(self, found: Iterable[Found]) -> None:
+        """Remember versions that were found, or made, and are good for what they are to be made from. Never fails.
+
+        Looks at each folder once more: what is remembered is the newest version there, or nothing.
+        """
+        if self._store.rules.refusal:
+            return
+        by_class: dict[str, list[Found]] = {}
+        for version, now in found:
+            by_class.setdefault(version.place.name, []).append((version, now))
+        for name, some in by_class.items():
+            table = self._table(name)
+            if table is not None and len(some) >= max(LEAST, table.count // _SHARE):
+                try:
+                    self._write(name, table, some)
+                except (OSError, CacheError):
+                    pass  # full, read-only, or cleared just now: the next run looks, as this one did
+
+    def _digest_of(self, key: str, now: Present) -> bytes:
+        """One for all that a task is made from, and itself."""
+        start = now.code, tuple(now.settings.items())
+        digest = self._starts.get(start)
+        if digest is None:
+            digest = self._starts[start] = blake2b(repr(start).encode("utf-8", "backslashreplace"), digest_size=16)
+        digest = digest.copy()
+        digest.update(key.encode())
+        for need, (order, value) in now.needs.items():
+            digest.update(f"{len(need)} {len(order)} {len(value)} {need}{order}{value}".encode())
+        return digest.digest()
+
+    def _table(self, name: str) -> _Table | None:
+        """What is remembered of a class; None if that is not asked for: it has few tasks here, or many elsewhere."""
+        if name not in self._tables:
+            count = self._counts.get(name, 0)
+            self._tables[name] = self._read(name, count * _MOST) if count >= LEAST else None
+        return self._tables[name]
+
+    def _read(self, name: str, longest: int) -> _Table | None:
+        store = self._store
+        try:
+            content = store.small(layout.class_path(store.root, name), layout.INDEX, longest)
+            start, body = content[:_START], content[_START:]
+            if start != _MAGIC + self._signature(body) or _COUNT.unpack_from(body)[0] != store.rules.shared:
+                raise ValueError("not an index, damaged, of another key, or made by other rules")
+        except TooLarge:
+            return None
+        except UNREADABLE:
+            body = _COUNT.pack(store.rules.shared, 0)
+        return _Table(memoryview(body))
+
+    def _signature(self, body: bytes) -> bytes:
+        return sha256(body).digest() if self._store.key is None else self._store.key.sign(body)
+
+    def _write(self, name: str, table: _Table, found: Sequence[Found]) -> None:
+        store, draft = self._store, _Draft()
+        folder = store.files.open_folder(layout.class_path(store.root, name))
+        try:
+            late = self._add(draft, found, self._clock(folder))
+            if late:  # meanwhile the clock has gone on
+                self._add(draft, late, self._clock(folder))
+            if len(draft.ids) >= LEAST:
+                for row in table:
+                    if row.id not in draft.ids and self._is_as_it_was(name, row):
+                        draft.add(row, *table.texts(row))
+                body = draft.content(store.rules.shared)
+                store.put(folder, layout.INDEX, _MAGIC + self._signature(body) + body, flush=False)
+        finally:
+            store.files.close_folder(folder)
+
+    def _is_as_it_was(self, name: str, row: _Row) -> bool:
+        path = layout.place_path(self._store.root, Place(name, row.id, ""))
+        return self._store.files.sign(path) == (row.inode, row.changed)
+
+    def _clock(self, folder: Folder) -> int:
+        """What time it is for the file system, in nanoseconds."""
+        files = self._store.files
+        name = layout.temporary(layout.INDEX)
+        handle = files.make(folder, name)
+        try:
+            return files.modified(handle)
+        finally:
+            files.close(handle)
+            files.unlink(folder, name)
+
+    def _add(self, draft: _Draft, found: Iterable[Found], clock: int) -> list[Found]:
+        """Draft rows of what is as it was found; returns what may still change without a sign of it."""
+        late: list[Found] = []
+        for version, now in found:
+            place, number = version.place, version.record.number
+            path = layout.place_path(self._store.root, place)
+            sign = self._store.files.sign(path)
+            if sign is None or not sign[1] % _COARSE:
+                continue
+            if sign[1] > clock - _TICK:
+                late.append((version, now))
+            # Listed after the sign was taken: what changes from here on changes that
+            elif self._is_newest(path, number):
+                stamp, made_from = " ".join(version.record.stamp).encode(), self._digest_of(place.key, now)
+                digests = bytes.fromhex(version.head_digest), bytes.fromhex(version.digest)
+                row = _Row(place.id, *sign, number, made_from, version.head, version.size, *digests)
+                draft.add(row, stamp, version.payload)
+        return late
+
+    def _is_newest(self, path: str, number: int) -> bool:
+        """Whether no version in a folder is newer than `number`, and that is there."""
+        try:
+            names = self._store.files.listdir(path)
+        except OSError:
+            return False  # cleared just now
+        return layout.result_file(number) in names and (len(names) == 2 or layout.results(names)[0] == number)
