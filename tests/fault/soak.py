@@ -41,6 +41,7 @@ This page says what that means, how it is tested, and what the last long test me
 - The task that failed is the one that is named, with the cause and the path.
 - Any number of processes and hosts may work on one folder.
 - No decision depends on a clock, on the time of a file, or on a process that is still there.
+  That a folder has the time of change that it had spares a second look at it, and nothing else.
 - No name, argument or path is read by a shell, or makes a file outside the cache.
 
 What the files of a task hold that it wrote into its `task_directory` is not covered by a digest.
