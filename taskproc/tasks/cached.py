@@ -83,7 +83,7 @@ class GraphWork:
     reasons: dict[str, Reason] = field(default_factory=dict)
     _above: dict[str, int] = field(default_factory=dict)
     _made: set[str] = field(default_factory=set)
-    _looked: set[str] = field(default_factory=set)
+    _looked: dict[str, None] = field(default_factory=dict)
     _claimed: dict[str, DiskAttempt] = field(default_factory=dict)
     _unreadable: dict[str, OSError] = field(default_factory=dict)
     _mark: Mark | None = None
@@ -136,7 +136,7 @@ class GraphWork:
         found = self._pick(key, self.store.look(identity.place), now)
         if isinstance(found, Version):
             self.versions[key] = slim(found) if found.record.needs else found
-            self._looked.add(key)
+            self._looked[key] = None
             return Fresh(found.record.stamp)
         return self._is_stale(key, found)
 
@@ -304,7 +304,7 @@ class GraphWork:
             if outcome.differing:
                 self._warn_of_others(key, outcome.differing)
             else:
-                self._looked.add(key)
+                self._looked[key] = None
             return outcome
         if isinstance(outcome, Lost):
             for lost in outcome.keys:
