@@ -17,13 +17,13 @@ _MAIN_NAMES = frozenset({"__main__", "__mp_main__"})
 
 def main_name() -> str:
     """The name by which an `import` would find the running `__main__`; `__main__` itself in a notebook or a shell."""
-    main = sys.modules.get("__main__")
-    if (adopted := getattr(main, "__taskproc_name__", None)) is not None:
+    # Not by getattr, which makes an error first where there is none of that name: each task of `__main__` asks
+    names = getattr(sys.modules.get("__main__"), "__dict__", {})
+    adopted, spec, path = names.get("__taskproc_name__"), names.get("__spec__"), names.get("__file__")
+    if adopted is not None:
         return str(adopted)
-    spec = getattr(main, "__spec__", None)
     if spec is not None:
         return str(spec.name)
-    path = getattr(main, "__file__", None)
     return _stem(path) if path else "__main__"
 
 
