@@ -18,7 +18,7 @@ from benchmarks.session import OURS, Line, Measurer, Session
 from benchmarks.table import Figures, conditions, file_system, keep, table
 
 BYTES_FOR_ALL = 30e9
-FLOORS = ("sketch", "floor", "pool")
+FLOORS = ("sketch", "calls", "floor", "pool")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

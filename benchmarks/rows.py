@@ -179,7 +179,7 @@ def _map_rows() -> list[Row]:
 ROWS = (
     Row("W1", "fan-in of 10,000, cold, default processes", Place("workers", "cold"), "s",
         ("pipefunc", "joblib", "doit"), (fastest(1.0, "pipefunc", "joblib", "doit"),)),
-    Row("W1i", "the same, inline", Place("inline", "cold"), "s", ("pipefunc", "joblib", "doit", "sketch"),
+    Row("W1i", "the same, inline", Place("inline", "cold"), "s", ("pipefunc", "joblib", "doit", "sketch", "calls"),
         (fastest(1.0, "pipefunc", "joblib", "doit"), fastest(1.6, "sketch"))),
     *_scale_rows(),
     Row("W2", "10,000 warm, fresh process", WARM, "s", ("pipefunc", "stardag", "joblib", "doit"),
