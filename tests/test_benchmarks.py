@@ -37,7 +37,7 @@ def test_every_profile_has_a_program() -> None:
 
 @pytest.mark.slow
 def test_a_small_run_without_peers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Ours and the sketch give the sum, one line of JSON each; the table has their ratio; the folder is gone."""
+    """Ours and the floors give the sum, one line of JSON each; the table has their ratio; the folder is gone."""
     lines = tmp_path / "lines.json"
 
     code = program.main(["--quick", "--no-peers", "--only", "w1i", "--folder", str(tmp_path), "--json", str(lines)])
@@ -45,7 +45,7 @@ def test_a_small_run_without_peers(tmp_path: Path, capsys: pytest.CaptureFixture
     told = [json.loads(line) for line in lines.read_text().splitlines()]
     count = told[0]["count"]
     assert code == 0
-    assert [("taskproc", "cold"), ("sketch", "cold")] == [(line["side"], line["step"]) for line in told]
+    assert [("taskproc", "cold"), ("sketch", "cold"), ("calls", "cold")] == [(line["side"], line["step"]) for line in told]
     assert {count * (count + 1) // 2} == {line["answer"] for line in told}
     assert all(line["wall"] > 0 and "error" not in line for line in told)
     assert re.search(r"\| W1i \| the same, inline \| \d", capsys.readouterr().out)
