@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b, sha256
 from struct import Struct
 from typing import NamedTuple
@@ -28,6 +29,8 @@ from taskproc.store.folder import UNREADABLE, CacheFolder, TooLarge
 LEAST = 64               # tasks of a class in a run from which this pays, and rows that are worth a new file
 _MOST = 4096             # bytes that are read of a file, for each task of the run: others' rows are not worth more
 _SHARE = 8               # a file is made anew when one in so many rows would be new
+_SECONDS = 1.0           # that it may take to look once more, or if that is longer
+_PART = 4                # a part of what the run took: on some network folders each look takes a millisecond
 _TICK = 30_000_000       # nanoseconds; the clocks of file systems go on every 10 ms at least, or have whole ones:
 _COARSE = 1_000_000
 _MAGIC = b"taskproc index 1\n"
@@ -116,10 +119,12 @@ class Index:
 
     Args:
         counts: how many tasks the run has, by the name of their class.
+        clock: tells seconds, for how long `keep` may take.
     """
 
-    def __init__(self, store: CacheFolder, counts: Mapping[str, int]):
-        self._store, self._counts = store, counts
+    def __init__(self, store: CacheFolder, counts: Mapping[str, int], clock: Callable[[], float] = time.monotonic):
+        self._store, self._counts, self._seconds = store, counts, clock
+        self._begun = clock()
         self._tables: dict[str, _Table | None] = {}
         self._starts: dict[tuple[str | None, tuple[tuple[str, str], ...]], blake2b] = {}
 
@@ -142,13 +147,16 @@ class Index:
     def keep(self, found: Iterable[Found]) -> None:
         """Remember versions that were found, or made, and are good for what they are to be made from. Never fails.
 
-        Looks at each folder once more: what is remembered is the newest version there, or nothing.
+        Looks at each folder once more: what is remembered is the newest version there, or nothing. So it is with what
+        there is no time for.
         """
         if self._store.rules.refusal:
             return
+        now = self._seconds()
+        self._until = now + max(_SECONDS, (now - self._begun) / _PART)
         by_class: dict[str, list[Found]] = {}
-        for version, now in found:
-            by_class.setdefault(version.place.name, []).append((version, now))
+        for each in found:
+            by_class.setdefault(each[0].place.name, []).append(each)
         for name, some in by_class.items():
             table = self._table(name)
             if table is not None and len(some) >= max(LEAST, table.count // _SHARE):
@@ -227,6 +235,8 @@ class Index:
         """Draft rows of what is as it was found; returns what may still change without a sign of it."""
         late: list[Found] = []
         for version, now in found:
+            if self._seconds() > self._until:
+                break
             place, number = version.place, version.record.number
             path = layout.place_path(self._store.root, place)
             sign = self._store.files.sign(path)

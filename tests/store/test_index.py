@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import zlib
 from pathlib import Path
@@ -232,6 +233,18 @@ def test_too_few_or_too_many(kept: DiskStore, monkeypatch: pytest.MonkeyPatch) -
     assert content == file_of(kept).read_bytes()
     monkeypatch.setattr(index, "LEAST", 9)
     assert [None] * 3 == remembered(kept)
+
+
+def test_it_takes_no_longer_than_a_part_of_the_run(kept: DiskStore) -> None:
+    """What there is no time for is looked at by the next run; and a second may always be taken."""
+    found = [(version, CODE) for place in PLACES if (version := looked(kept, place, CODE)) is not None]
+    for begun, step, expected in ((0.0, 1.0, 2), (0.0, 0.8, 3), (8.0, 0.4, 2), (8.0, 0.3, 3)):
+        file_of(kept).unlink()
+        times = itertools.chain([begun], itertools.count(10.0, step))
+
+        Index(kept, {NAME: len(PLACES)}, clock=lambda times=times: next(times)).keep(found)  # type: ignore[misc]
+
+        assert expected == sum(version is not None for version in remembered(kept)), (begun, step)
 
 
 def test_rows_of_others_stay(kept: DiskStore) -> None:
