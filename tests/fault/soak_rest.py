@@ -9,12 +9,14 @@ from tests.fault import behind, clocks, journal
 from tests.fault.awkward import KEPT, REFUSED
 from tests.fault.forks import forked, nursed
 from tests.fault.graphs import Noise, noise
-from tests.fault.rows import Row, folder, guarded, row_of, tests_row
+from tests.fault.remembered import rounds
+from tests.fault.rows import Row, folder, guarded, row_of, settings, tests_row
 from tests.fault.shapes import build_and_judge, run_chain
 
 CLASSES = ("F8", "F9", "F11", "F12", "F13", "F14", "F15", "F16")
 LONG = 3600.0 * 24
 BIG = 64 << 20
+ROUNDS = 500
 
 # Fault class, what is done, what is required, where the tests are
 ELSEWHERE = (
@@ -43,6 +45,7 @@ def rows(minutes: float) -> list[Row]:
         *guarded("F12", "graph shapes", _shapes),
         *guarded("F14", "prefixes", _prefixes),
         *guarded("F16", "clocks", _clocks),
+        *guarded("F16", "what is remembered", _remembered),
     ]
 
 
@@ -110,3 +113,11 @@ def _every_clock(path: Path) -> dict[str, list[str]]:
         (path / str(number)).mkdir()
         answers[name] = clocks.cell(path / str(number), name)
     return answers
+
+
+def _remembered() -> list[Row]:
+    with folder() as path:
+        found = nursed(rounds, path / "cache", settings.seed, ROUNDS, seconds=LONG)
+    measured = f"{found.rounds} rounds, {found.remembered:,} verdicts remembered, {len(found.faults)} faults"
+    done = f"runs that go by times of folders; in between tasks cleared, forced, damaged, swapped; seed {settings.seed}"
+    return [row_of("F16", done, "the same would run as by looking at all; 0 wrong", found.faults, measured)]
