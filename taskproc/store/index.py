@@ -45,7 +45,7 @@ class _Row(NamedTuple):
     Attributes:
         id: of its place; inode, changed: of its folder.
         number: of the version; head, size, and their digests: see Version.
-        made_from: see `digest_of`.
+        made_from: a digest of it.
         at: where its stamp and its payload begin, behind the rows; stamp, payload: their bytes; of a draft unknown.
     """
 
@@ -125,6 +125,7 @@ class Index:
     def __init__(self, store: CacheFolder, counts: Mapping[str, int], clock: Callable[[], float] = time.monotonic):
         self._store, self._counts, self._seconds = store, counts, clock
         self._begun = clock()
+        self._until = 0.0  # when `keep` is to end
         self._tables: dict[str, _Table | None] = {}
         self._starts: dict[tuple[str | None, tuple[tuple[str, str], ...]], blake2b] = {}
 
