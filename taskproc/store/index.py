@@ -203,11 +203,15 @@ class Index:
 
     def _write(self, name: str, table: _Table, found: Sequence[Found]) -> None:
         store, draft = self._store, _Draft()
-        folder = store.files.open_folder(layout.class_path(store.root, name))
+        path = layout.class_path(store.root, name)
+        folder, before = store.files.open_folder(path), store.files.sign(path)
         try:
-            late = self._add(draft, found, self._clock(folder))
+            clock, sign = self._clock(folder, path)
+            if sign == before:
+                return  # here folders do not tell that they have changed
+            late = self._add(draft, found, clock)
             if late:  # meanwhile the clock has gone on
-                self._add(draft, late, self._clock(folder))
+                self._add(draft, late, self._clock(folder, path)[0])
             if len(draft.ids) >= LEAST:
                 for row in table:
                     if row.id not in draft.ids and self._is_as_it_was(name, row):
@@ -221,13 +225,13 @@ class Index:
         path = layout.place_path(self._store.root, Place(name, row.id, ""))
         return self._store.files.sign(path) == (row.inode, row.changed)
 
-    def _clock(self, folder: Folder) -> int:
-        """What time it is for the file system, in nanoseconds."""
+    def _clock(self, folder: Folder, path: str) -> tuple[int, tuple[int, int] | None]:
+        """What time it is for the file system, in nanoseconds; and the sign of `folder` as long as that tells it."""
         files = self._store.files
         name = layout.temporary(layout.INDEX)
         handle = files.make(folder, name)
         try:
-            return files.modified(handle)
+            return files.modified(handle), files.sign(path)
         finally:
             files.close(handle)
             files.unlink(folder, name)

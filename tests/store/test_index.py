@@ -200,9 +200,11 @@ def test_changed_just_now(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
 
     class Clock(Hooked):
         now = 1_000_000_100_000_000
+        asked = 0
 
         def sign(self, path: str) -> tuple[int, int] | None:
-            return (1, times[int(os.path.basename(path))])
+            self.asked += 1
+            return (1, times[int(os.path.basename(path))]) if path[-1].isdigit() else (1, self.asked)
 
         def modified(self, handle: int) -> int:
             Clock.now += 25_000_000
@@ -221,6 +223,22 @@ def test_changed_just_now(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     times[PLACES[2].id] = Clock.now + 60_000_001      # and this one does not
     keep(store)
     assert not file_of(store).exists()
+
+
+def test_folders_that_do_not_tell(runs: Runs) -> None:
+    """On a file system on which the time of a folder stays as it is nothing is remembered."""
+
+    class Still(Hooked):
+        def sign(self, path: str) -> tuple[int, int] | None:
+            return (1, 7)
+
+    store = runs.begin(Still())
+    for place in PLACES:
+        publish(store, place.id, place)
+
+    keep(store)
+
+    assert {"results"} == {path.name for path in file_of(store).parent.iterdir()}
 
 
 def test_too_few_or_too_many(kept: DiskStore, monkeypatch: pytest.MonkeyPatch) -> None:
