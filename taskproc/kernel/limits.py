@@ -5,7 +5,7 @@ Taking all at once is what keeps two nodes from each holding the slot that the o
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Generic
 
 from taskproc.errors import OptionError
@@ -87,6 +87,25 @@ class Limits:
         return dict(self._slots)
 
 
+class Tags(Limits):
+    """Labels that only tell nodes apart, so that they can be taken by them: each counts, and none has a limit."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__({})
+
+    def relevant(self, labels: tuple[str, ...]) -> tuple[str, ...]:
+        """All of them. Nothing is kept of a label whose nodes are gone."""
+        return tuple(sorted(set(labels)))
+
+    def take(self, labels: tuple[str, ...]) -> None:
+        """Nothing: there are slots for all."""
+
+    def release(self, labels: tuple[str, ...]) -> None:
+        """Nothing, see `take`."""
+
+
 class Line(Generic[K]):
     """Keys that stand in line for slots: first come, first served, but whose slots are taken lets the others pass.
 
@@ -122,12 +141,15 @@ class Line(Generic[K]):
         if not bucket:
             del self._buckets[labels]
 
-    def next(self) -> K | None:
-        """The first in line for whom all slots are free; None: nobody. O(kinds of limited labels in line)."""
+    def next(self, among: Container[str] | None = None) -> K | None:
+        """The first in line for whom all slots are free; None: nobody. O(kinds of limited labels in line).
+
+        `among`: only those whose labels are all in it.
+        """
         best: K | None = None
         best_turn = 0
         for labels, bucket in self._buckets.items():
-            if self._limits.free(labels):
+            if self._limits.free(labels) and (among is None or all(label in among for label in labels)):
                 key, turn = next(iter(bucket.items()))
                 if best is None or turn < best_turn:
                     best, best_turn = key, turn

@@ -8,35 +8,14 @@ judged when its needs are done, for only then are their stamps known. The number
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Container
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import Generic, Literal, get_args
+from typing import Generic
 
 from taskproc.kernel.limits import Limits, Line
 from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, K, Node, Outcome, Returned, Stamp, Ticket, Verdict
-
-State = Literal["waiting", "due", "ready", "running", "done", "failed", "skipped"]
-STATES: tuple[State, ...] = get_args(State)
-
-# From, to: when. A node is born waiting. Nothing leaves failed and skipped.
-MOVES: Mapping[tuple[State, State], str] = {
-    ("waiting", "due"): "the last of its needs is done",
-    ("waiting", "skipped"): "a need failed or was skipped",
-    ("due", "done"): "judged fresh",
-    ("due", "ready"): "judged stale",
-    ("due", "waiting"): "a need was lost",
-    ("ready", "running"): "taken",
-    ("ready", "waiting"): "a need was lost",
-    ("running", "done"): "settled as done, or as published elsewhere meanwhile",
-    ("running", "failed"): "settled as failed, or what it lost is lost too often",
-    ("running", "ready"): "given back",
-    ("running", "due"): "another host has it, or what it lost is there again",
-    ("running", "waiting"): "it lost a need, or stopped without an end after a need was lost",
-    ("running", "skipped"): "it stopped without an end, and a lost need had failed meanwhile",
-    ("done", "due"): "lost",
-    ("done", "waiting"): "lost, and so is a need of it",
-}
+from taskproc.kernel.moves import MOVES, STATES, State
 
 
 @dataclass(slots=True, eq=False)
@@ -187,12 +166,12 @@ class Plan(Generic[K]):
             self._become_ready(entry)
         return True
 
-    def take(self) -> Ticket[K] | None:
+    def take(self, among: Container[str] | None = None) -> Ticket[K] | None:
         """The longest ready node for which each of its labels has a free slot begins to run; None: there is none.
 
-        O(kinds of limited labels), however many are ready.
+        O(kinds of limited labels), however many are ready. `among`: only nodes whose limited labels are all in it.
         """
-        key = self._ready.next()
+        key = self._ready.next(among)
         if key is None:
             return None
         entry = self._entries[key]
@@ -250,6 +229,21 @@ class Plan(Generic[K]):
             return False
         self._lose(entry)
         return True
+
+    def forget(self, key: K) -> None:
+        """Drop a node that is ready or has ended, and that no other needs, as if it had never been added.
+
+        ValueError, and nothing changes, otherwise. O(1), and O(what else needs them) for each of its needs.
+        """
+        entry = self._entries[key]
+        if entry.below or entry.state in ("waiting", "due", "running"):
+            raise ValueError(f"{key!r} is {entry.state} and needed by {len(entry.below)}: it cannot be forgotten")
+        if entry.state == "ready":
+            self._ready.leave(key, entry.labels)
+        for need in entry.needs:
+            self._entries[need].below.remove(entry)
+        self._counts[entry.state] -= 1
+        del self._entries[key]
 
     def _move(self, entry: _Entry[K], to: State) -> None:
         """The only place where a state changes: leaves the old one clean."""
@@ -350,8 +344,8 @@ class Plan(Generic[K]):
         return self._entries[ticket.key]
 
     def _is_to_come(self, look: int, key: K) -> bool:
-        entry = self._entries[key]
-        return entry.state == "due" and entry.look == look
+        entry = self._entries.get(key)
+        return entry is not None and entry.state == "due" and entry.look == look
 
     def _is_doomed(self, entry: _Entry[K]) -> bool:
         return any(self._entries[key].state in ("failed", "skipped") for key in entry.needs)

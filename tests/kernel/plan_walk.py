@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, Lost, Node, Problem, Stale, Stamp
-from taskproc.kernel.plan import STATES, Plan
+from taskproc.kernel.moves import STATES
+from taskproc.kernel.plan import Plan
 from taskproc.testing import STALE, states
 
 SLOTS = {"gpu": 1, "disk": 2}
@@ -23,6 +24,8 @@ class Walk:
         self.plan = plan
         self.random = random.Random(seed)
         self.now = 0.0
+        self.keys = []  # all that the plan has
+        self.born = 0
         self.line = []  # ready, in the order in which they should start
         self.running = {}  # key → ticket in force
         self.slow = set()  # of these, those that seldom end
@@ -35,6 +38,7 @@ class Walk:
         verbs = (self.add, self.give_back, self.lose_any)
         self.verbs = {verb: self.random.choice((1, 2, 5)) for verb in verbs}
         self.verbs |= {self.late: 1, self.tick: 1, self.judge_any: 1}
+        self.verbs |= {self.forget: self.random.choice((0, 0, 1, 3))}  # who forgets soon has few results to lose
         self.verbs |= {verb: self.random.choice((3, 10)) for verb in (self.judge, self.take, self.settle)}
         self.kinds = {kind: self.random.choice((1, 2, 5)) for kind in (Done, Fresh, Elsewhere, Lost)}
         self.kinds |= {Done: 5, Failed: self.random.choice((0.3, 1, 2))}
@@ -57,7 +61,7 @@ class Walk:
         to where the results are worn out, or lost under the run.
         """
         for needs in ((), (), (0, 1), (2,)):
-            self.do(self.plan.add, Node(len(self.plan), needs))
+            self.do(self.plant, needs)
         for key in (0, 1):
             self.do(self.tell, key, Fresh(self.new_stamp()))
             for _ in range(self.random.randint(0, self.plan.MAX_LOSSES)):
@@ -70,33 +74,59 @@ class Walk:
             self.do(self.lose, key)
 
     def states(self):
-        return states(self.plan, range(len(self.plan)))
+        return states(self.plan, self.keys)
 
     def check(self, before, after):
         """What holds after every step, whatever it was."""
         self.plan.validate()
+        assert len(self.plan) == len(self.keys)
         for key, old in before.items():
+            if key not in after:
+                continue  # forgotten
             assert old not in ("failed", "skipped") or after[key] == old, "an end was no end"
             self.losses[key] += old == "done" != after[key]
             assert self.losses[key] <= self.plan.MAX_LOSSES, "lost without bound"
         assert {key for key, state in after.items() if state == "running"} == set(self.running)
         assert all(self.plan.holds(ticket) == (ticket in self.running.values()) for ticket in self.tickets)
         assert Counter(after.values()) == Counter({state: self.plan.count(state) for state in STATES})
-        self.line = [key for key in self.line if after[key] == "ready"]
+        self.line = [key for key in self.line if after.get(key) == "ready"]
         assert set(self.line) == {key for key, state in after.items() if state == "ready"}
-        self.looks = {key: when for key, when in self.looks.items() if after[key] == "due"}
+        self.looks = {key: when for key, when in self.looks.items() if after.get(key) == "due"}
         for key, state in after.items():
             assert state != "done" or self.plan.stamp(key) == self.stamps[key]
 
     def add(self):
         if self.plan.open() == self.most:
             return
-        key = len(self.plan)
         alive = [key for key, state in self.states().items() if state not in ("failed", "skipped")][-6:]
-        near = alive if alive and self.random.random() < 0.9 else range(key)
-        needs = self.random.choices(near, k=self.random.choice((0, 0, 1, 2, 2, 3))) if key else ()
+        near = alive if alive and self.random.random() < 0.9 else self.keys
+        needs = self.random.choices(near, k=self.random.choice((0, 0, 1, 2, 2, 3))) if self.keys else ()
         labels = self.random.choices(("gpu", "disk", "other"), k=self.random.choice((0, 1, 1, 2)))
-        self.plan.add(Node(key, tuple(needs), tuple(labels)))
+        self.plant(needs, labels)
+
+    def plant(self, needs, labels=()):
+        self.plan.add(Node(self.born, tuple(needs), tuple(labels)))
+        self.keys.append(self.born)
+        self.born += 1
+
+    def forget(self):
+        """Some node, and mostly one that may be forgotten."""
+        before = self.states()
+        needed = {need for key in self.keys for need in self.plan.node(key).needs}
+        may_go = [key for key in self.keys if key not in needed and before[key] not in ("waiting", "due", "running")]
+        if self.keys and (not may_go or self.random.random() < 0.2):
+            key = self.random.choice(self.keys)
+            if key not in may_go:
+                with pytest.raises(ValueError, match="cannot be forgotten"):
+                    self.plan.forget(key)
+                assert self.states() == before
+        elif may_go:
+            key = self.random.choice(may_go)
+            self.plan.forget(key)
+            self.keys.remove(key)
+            with pytest.raises(KeyError):
+                self.plan.state(key)
+            assert self.states() == {other: state for other, state in before.items() if other != key}
 
     def judge(self):
         key = self.plan.due(self.now)
@@ -112,8 +142,8 @@ class Walk:
         assert self.tell(key, self.verdict(key))
 
     def judge_any(self):
-        if len(self.plan):
-            key = self.random.randrange(len(self.plan))
+        if self.keys:
+            key = self.random.choice(self.keys)
             before = self.states()
             assert self.tell(key, self.verdict(key)) == (before[key] == "due")
             assert before[key] == "due" or self.states() == before
@@ -139,8 +169,12 @@ class Walk:
 
     def take(self):
         used = Counter(label for key in self.running for label in set(self.plan.node(key).labels))
-        may_start = [key for key in self.line if all(used[label] < SLOTS.get(label, 99) for label in self.labels(key))]
-        ticket = self.plan.take()
+        among = self.random.choice((None, None, None, {"gpu"}, {"disk"}, {"gpu", "disk"}, set()))
+        may_start = [
+            key for key in self.line if all(used[label] < SLOTS.get(label, 99) for label in self.labels(key))
+            and (among is None or among >= set(self.labels(key)) & SLOTS.keys())
+        ]
+        ticket = self.plan.take() if among is None else self.plan.take(among)
         assert (ticket.key if ticket else None) == next(iter(may_start), None), "out of turn"
         if ticket:
             assert all(ticket.number > old.number for old in self.tickets)
@@ -267,7 +301,7 @@ class Walk:
             while (key := self.plan.due(self.now)) is not None:
                 assert self.plan.judge(key, STALE, self.now)
             self.plan.take()
-            for key in range(len(self.plan)):
+            for key in self.keys:
                 if (ticket := self.plan.ticket(key)) is not None:
                     self.plan.settle(ticket, Done(Stamp("o", "v")), self.now)
             if not self.plan.open():

@@ -3,9 +3,10 @@ from __future__ import annotations
 
 import pytest
 
-from taskproc.kernel.limits import Limits
+from taskproc.kernel.limits import Limits, Tags
 from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, Node, Problem, Returned, Stamp, Ticket
-from taskproc.kernel.plan import MOVES, STATES, Plan
+from taskproc.kernel.moves import MOVES, STATES
+from taskproc.kernel.plan import Plan
 from taskproc.testing import STALE, grow, settle, start, states
 
 STAMP = Stamp("order", "value")
@@ -364,3 +365,47 @@ def test_taking_looks_once_for_each_kind_of_labels():
     assert spied.take() is None
 
     assert sorted(asked) == [("disk", "gpu"), ("gpu",)]
+
+
+def test_take_among_labels(plan):
+    """Who asks for labels gets the longest ready node that has no other limited one."""
+    plan = Plan(Tags())
+    for number, tag in enumerate(("add", "mul", "add")):
+        plan.add(Node(number, (), (tag,)))
+    judge_all(plan)
+
+    assert plan.take({"mul"}).key == 1
+    assert plan.take({"mul"}) is None
+    assert [plan.take().key, plan.take({"mul", "add"}).key] == [0, 2]
+    plan.validate()
+
+
+def test_forgetting_leaves_no_trace(plan):
+    """What has ended, or may start, can be forgotten if nothing needs it; its key is free again."""
+    grow(plan, "a; b<a")
+    settle(plan, "a", DONE)
+    ticket = start(plan, "b")
+    with pytest.raises(ValueError, match="'b' is running and needed by 0"):
+        plan.forget("b")
+    with pytest.raises(ValueError, match="'a' is done and needed by 1"):
+        plan.forget("a")
+    plan.settle(ticket, DONE, 0.0)
+
+    plan.forget("b")
+    plan.forget("a")
+
+    assert len(plan) == plan.open() == plan.count("done") == 0
+    grow(plan, "b")
+    assert start(plan, "b").number > ticket.number
+    assert not plan.holds(ticket)
+
+
+def test_a_later_look_may_be_of_what_is_forgotten(plan):
+    """A node that was put off, and then judged otherwise before its time, leaves nothing behind that is due."""
+    grow(plan, "a")
+    plan.judge("a", Elsewhere(5.0), 0.0)
+    plan.judge("a", STALE, 1.0)
+
+    plan.forget("a")
+
+    assert (plan.next_due(), plan.due(9.0)) == (None, None)

@@ -15,7 +15,8 @@ from taskproc.kernel import limits as limits_module
 from taskproc.kernel import plan as plan_module
 from taskproc.kernel.limits import Limits
 from taskproc.kernel.model import Done, Failed, Node, Problem, Stamp
-from taskproc.kernel.plan import MOVES, Plan
+from taskproc.kernel.moves import MOVES
+from taskproc.kernel.plan import Plan
 from taskproc.testing import STALE
 
 BOOM = Failed(Problem("exception", "boom"))
@@ -108,7 +109,7 @@ def obey(plan, failing, chance):
 MUTANTS = {
     "to release slots": ("plan", "            self._limits.release(entry.labels)\n", ""),
     "to take slots": ("plan", "        self._limits.take(entry.labels)\n", ""),
-    "to look at the limits": ("limits", "            if self._limits.free(labels):\n", "            if True:\n"),
+    "to look at the limits": ("limits", "if self._limits.free(labels) and (", "if True and ("),
     "that a slot may be the last": ("limits", "if used[label] == slots[label]:", "if used[label] > slots[label]:"),
     "that a full label is free again": ("limits", "-= 1\n            self._full.discard(label)\n", "-= 1\n"),
     "who came first": ("limits", "if best is None or turn < best_turn:", "if best is None or turn > best_turn:"),
@@ -197,6 +198,19 @@ MUTANTS = {
         "        self._looks",
     ),
     "whether a node is due": ("plan", '        if entry.state != "due":\n            return False\n', ""),
+    "to look at what is asked for": ("limits", "all(label in among for label in labels)", "True"),
+    "to look at all labels": ("limits", "all(label in among", "any(label in among"),
+    "to ask by labels": ("plan", "self._ready.next(among)", "self._ready.next()"),
+    "that what is needed cannot be forgotten": ("plan", "if entry.below or entry.state in", "if entry.state in"),
+    "that what runs cannot be forgotten": ("plan", '("waiting", "due", "running"):', '("waiting", "due"):'),
+    "that what is due cannot be forgotten": ("plan", '("waiting", "due", "running"):', '("waiting", "running"):'),
+    "to leave the line when forgotten": (
+        "plan",
+        "            self._ready.leave(key, entry.labels)\n        for",
+        "            pass\n        for",
+    ),
+    "to be below its needs no more": ("plan", "self._entries[need].below.remove(entry)", "pass"),
+    "to count what is forgotten": ("plan", "        self._counts[entry.state] -= 1\n        del", "        del"),
     "to drop void looks": (
         "plan",
         "        while self._later and not self._is_to_come(*self._later[0][1:]):\n",
