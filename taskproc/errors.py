@@ -15,6 +15,10 @@ TaskprocError
 ├── PrefixError (RuntimeError)         the prefix command, not the task, went wrong
 ├── UnsendableItem (TypeError)         an item of a map, or its value, cannot be brought to another process
 ├── ItemErrors (ExceptionGroup)        a map ended with items that raised; `.exceptions` has them all
+├── TaskManagerTermination (RuntimeError)  the task manager was told that nothing more is wanted
+├── TaskRaisedException (RuntimeError)     a task of the task manager raised; `.exception` is what
+├── UnknownToManager (LookupError)         a process, task or label that the task manager does not know
+├── ManagerUnreachable (ConnectionError)   the task manager is not there, or does not have the same key
 └── FailedTaskError (RuntimeError)     a run ended with failed tasks; `.failures` has them all
 
 Exceptions that the user's own code raised are never wrapped away: they are the `error` of a TaskFailure and the
@@ -84,6 +88,39 @@ class PrefixError(TaskprocError, RuntimeError):
 
 class UnsendableItem(TaskprocError, TypeError):
     """An item of a map, its value or its worker cannot be pickled, or not be unpickled on the other side."""
+
+
+class TaskManagerTermination(TaskprocError, RuntimeError):
+    """The task manager was terminated: it gives out no tasks any more, and there is nothing left to wait for."""
+
+
+class TaskRaisedException(TaskprocError, RuntimeError):
+    """A task that was run for a task manager raised, which is told where its result was to be got.
+
+    Attributes:
+        task_id, tag: those of the task.
+        exception: what it raised, as itself where it can be rebuilt here; also the `__cause__`.
+        traceback: text of the traceback as it was where the task ran.
+    """
+
+    def __init__(self, task_id: str, tag: str, exception: object, traceback: str = ""):
+        super().__init__(task_id, tag, exception, traceback)
+        self.task_id, self.tag, self.exception, self.traceback = task_id, tag, exception, traceback
+        if isinstance(exception, BaseException):
+            self.__cause__ = exception  # also after pickling, which forgets causes
+
+    def __str__(self) -> str:
+        error = self.exception
+        what = f"{type(error).__name__}: {text_of(error)}" if isinstance(error, BaseException) else str(error)
+        return printable_lines(shortened(f"task {printable(self.task_id)} raised {what}".removesuffix(": ")))
+
+
+class UnknownToManager(TaskprocError, LookupError):
+    """A task manager was asked for a process, a task or a label that it does not know, or not any more."""
+
+
+class ManagerUnreachable(TaskprocError, ConnectionError):
+    """No task manager answers at an address, or not the same one any more, or it does not have our key."""
 
 
 if sys.version_info >= (3, 11):

@@ -32,12 +32,15 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "maps": frozenset({"frozen", "errors", "modules", "kernel", "run"}),
     "processes": frozenset({"maps"}),
     "threads": frozenset({"maps"}),
+    # Pulled, not driven: it has a plan and the runners, but no loop of its own
+    "remote": frozenset({"frozen", "errors", "modules", "kernel", "store", "run"}),
     "tasks": frozenset(
         {"text", "frozen", "errors", "modules", "values", "source", "kernel", "store", "run", "watch", "drive"}
     ),
     "testing": frozenset({"text", "errors", "modules", "kernel", "store", "run", "watch", "drive"}),
     "cli": frozenset(
-        {"text", "frozen", "errors", "modules", "values", "kernel", "store", "run", "watch", "drive", "tasks"}
+        {"text", "frozen", "errors", "modules", "values", "kernel", "store", "run", "watch", "drive", "tasks",
+         "remote"}
     ),
 }
 OPEN = frozenset({"__init__", "__main__"})  # the two front doors may import any room
@@ -45,7 +48,8 @@ OPEN = frozenset({"__init__", "__main__"})  # the two front doors may import any
 PROTOCOLS = frozenset({("drive", "run.base")})
 # (module, function, room): a task's `cli()` is the one door that leads downwards.
 # A map whose values are kept makes tasks of its items, and only then are tasks imported.
-DOORS = frozenset({("tasks.task", "cli", "cli"), ("maps.cached", "", "tasks")})
+# `python -m taskproc.remote` is the command line of the task manager.
+DOORS = frozenset({("tasks.task", "cli", "cli"), ("maps.cached", "", "tasks"), ("remote.__main__", "", "cli")})
 
 KERNEL_MAY_IMPORT = frozenset(
     "__future__ abc bisect collections dataclasses enum functools hashlib heapq itertools math operator typing "

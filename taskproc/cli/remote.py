@@ -1,0 +1,241 @@
+"""`python -m taskproc.remote`: make a key, serve a task manager, work for one, and look at one."""
+from __future__ import annotations
+
+import ipaddress
+import os
+import signal
+import sys
+import threading
+import time
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from taskproc.cli.options import Parser
+from taskproc.cli.usage import DONE, INTERRUPTED, UsageError, UserError, guarded, say, tell
+
+if TYPE_CHECKING:
+    from taskproc.remote.board import TaskManager
+    from taskproc.remote.server import Server
+
+PROG = "python -m taskproc.remote"
+LOOPBACK = "127.0.0.1:0"
+RETRY = 10.0
+_LAST_WORDS = 5.0  # seconds for which a manager that was terminated still answers those who know it
+
+_HELP = f"""\
+usage: {PROG} COMMAND …
+
+Hand out tasks to processes anywhere, and collect what comes of them.
+
+commands:
+  key FILE                                             make a key
+  serve --key-file FILE [--address HOST:PORT]          serve a task manager, until it is terminated
+  work --key-file FILE --address HOST:PORT [MODULE]    do tasks by the functions do_<tag> of a module or script
+  status --key-file FILE --address HOST:PORT           tell how many processes and tasks there are
+
+options:
+  -h, --help   show this and exit; after a command: all its options
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line, by default that of this process; returns its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    known = [word for word in words[:1] if word in _COMMANDS]
+    return guarded(lambda: _dispatch(words), f"see `{' '.join([PROG, *known])} --help`")
+
+
+def _dispatch(words: list[str]) -> int:
+    if words[:1] in (["-h"], ["--help"]):
+        print(_HELP, end="")
+        return DONE
+    if not words or words[0] not in _COMMANDS:
+        given = f", got {words[0]!r}" if words else ""
+        raise UsageError(f"which command? One of {', '.join(_COMMANDS)}{given}")
+    return _COMMANDS[words[0]](words[1:])
+
+
+def _key(words: list[str]) -> int:
+    parser = Parser(prog=f"{PROG} key", description="Make a new random key, in a file that only you can read.")
+    parser.add_argument("file", metavar="FILE", help="must not be there")
+    given = parser.parse_args(words)
+    from taskproc.store.keys import make_key_file
+
+    make_key_file(given.file)
+    tell(f"made {given.file}: whoever can read it can give work to all who have it")
+    return DONE
+
+
+def _serve(words: list[str]) -> int:
+    parser = Parser(prog=f"{PROG} serve", description="Serve a task manager, until it is terminated or interrupted.")
+    _add_common(parser, default=LOOPBACK, more="; port 0 is any that is free; default: %(default)s")
+    parser.add_argument("--most-deaths", metavar="N", type=_count, default=3,
+                        help="with how many workers that died a task counts as failed; default: %(default)s")
+    given = parser.parse_args(words)
+    from taskproc.remote.board import TaskManager
+    from taskproc.remote.server import Server
+
+    manager = TaskManager(most_deaths=given.most_deaths)
+    signals = _Signals(manager.terminate)
+    with Server(manager, given.address, key=_key_file(given)) as server:
+        _warn_if_open(server)
+        from taskproc.remote.wire import show_address
+
+        tell(f"serving on {show_address(server.address)}")
+        sys.stdout.flush()
+        manager.wait_for_termination()
+        _wait_for_leavers(manager)
+        say(f"{'interrupted' if signals.came else 'terminated'}, with {_counts(manager)}")
+    return INTERRUPTED if signals.came else DONE
+
+
+def _wait_for_leavers(manager: TaskManager) -> None:
+    """Results that are there can still be got, and workers say good-bye."""
+    last = time.monotonic() + _LAST_WORDS
+    while manager.number_of_active_processes() and time.monotonic() < last:
+        time.sleep(0.05)
+
+
+def _counts(manager: TaskManager) -> str:
+    waiting, running, results = (sum(counts.values()) for counts in manager.number_of_tasks())
+    return f"{waiting:,} tasks waiting, {running:,} running, {results:,} results not got"
+
+
+def _warn_if_open(server: Server) -> None:
+    host = server.address[0]
+    if not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
+        say(
+            f"warning: {host} can be reached from other machines. Who has no key is refused, but what travels is not "
+            "encrypted: whoever is on the way can read and change it\n\n"
+            "hint: serve on 127.0.0.1 and let others in by `ssh -N -L PORT:127.0.0.1:PORT HOST` or TLS (docs/remote.md)"
+        )
+
+
+def _work(words: list[str]) -> int:
+    parser = Parser(prog=f"{PROG} work", description="Do tasks, until the task manager is terminated or gone.")
+    _add_common(parser)
+    parser.add_argument("module", metavar="MODULE", nargs="?", default="",
+                        help="module or script with functions do_<tag>; without one: the calls of RemoteExecutors only")
+    parser.add_argument("-n", "--jobs", metavar="N", type=_count, default=1,
+                        help="how many tasks at once, each in a process of its own; default: %(default)s")
+    parser.add_argument("--period", metavar="SECONDS", type=_seconds, default=5.0,
+                        help="between two pings; who is silent for four of them is given up; default: %(default)s")
+    parser.add_argument("--retry", metavar="SECONDS", type=_seconds, default=RETRY,
+                        help="for which a task manager that does not answer is tried again; default: %(default)s")
+    given = parser.parse_intermixed_args(words)
+    from taskproc.remote.agent import Agent
+    from taskproc.remote.client import connect
+
+    module = _module(given.module)
+    manager = connect(given.address, _key_file(given), retry=given.retry)
+    agent = Agent(manager, *module, jobs=given.jobs, period=given.period)
+    signals = _Signals(agent.stop)
+    try:
+        agent.run()
+    finally:
+        tasks = f"{agent.done:,} task{'' if agent.done == 1 else 's'} done"
+        say(f"{tasks}, what was in hand is given back" if signals.came else tasks)
+    return INTERRUPTED if signals.came else DONE
+
+
+def _module(given: str) -> tuple[str, list[str]]:
+    """Name of the module, as worker processes import it, and the tags that it has functions for; and that of calls."""
+    from taskproc.remote.far import PREFIX
+    from taskproc.remote.nouns import CALL
+
+    if not given:
+        return "", [CALL]
+    module = _loaded(given)
+    tags = [name.removeprefix(PREFIX) for name, thing in vars(module).items()
+            if name.startswith(PREFIX) and callable(thing)]
+    if not tags:
+        raise UsageError(f"{given!r} has no function called {PREFIX}<tag>", hint="")
+    return module.__name__, [*tags, CALL]
+
+
+def _loaded(given: str) -> ModuleType:
+    if given.endswith(".py") or os.sep in given:
+        from taskproc.cli.entry import load_script  # here: it loads what runs tasks
+
+        return load_script(given)
+    from importlib import import_module
+
+    try:
+        return import_module(given)
+    except ModuleNotFoundError as error:
+        if error.name != given.partition(".")[0] and error.name != given:
+            raise UserError from error
+        raise UsageError(f"no module called {given!r} is found from here", hint="") from None
+    except Exception as error:
+        raise UserError from error
+
+
+def _status(words: list[str]) -> int:
+    parser = Parser(prog=f"{PROG} status", description="Tell how many processes and tasks a task manager has.")
+    _add_common(parser)
+    given = parser.parse_args(words)
+    from taskproc.remote.client import connect
+
+    with connect(given.address, _key_file(given)) as manager:
+        waiting, running, results = manager.number_of_tasks()
+        tell(f"{manager.number_of_active_processes():,} processes")
+    for tag in sorted({*waiting, *running, *results}):
+        counts = [f"{some.get(tag, 0):,} {what}" for some, what in
+                  ((waiting, "waiting"), (running, "running"), (results, "results"))]
+        tell(f"{tag}: {', '.join(counts)}")
+    return DONE
+
+
+def _add_common(parser: Parser, default: str | None = None, more: str = " (required)") -> None:
+    parser.add_argument("--address", metavar="HOST:PORT", default=default, required=default is None,
+                        help=f"where the task manager is{more}")
+    parser.add_argument("--key-file", metavar="FILE",
+                        help=f"the key that all share (required); `{PROG} key FILE` makes one")
+
+
+def _key_file(given: Namespace) -> str:
+    if not given.key_file:
+        raise UsageError("no key is given: --key-file FILE", hint=f"make one with `{PROG} key FILE`")
+    return str(given.key_file)
+
+
+class _Signals:
+    """The first SIGINT or SIGTERM calls `stop`, in a thread, for a handler must wait for no lock; the second one ends
+    the process at once.
+
+    Attributes:
+        came: whether there was one.
+    """
+
+    def __init__(self, stop: Callable[[], None]):
+        self.came = False
+        self._stop = stop
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._heard)
+
+    def _heard(self, *_: object) -> None:
+        if self.came:
+            raise KeyboardInterrupt
+        self.came = True
+        threading.Thread(target=self._stop, name="taskproc-stop", daemon=True).start()
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < float("inf"):
+        raise ValueError
+    return seconds
+
+
+_count.__name__, _seconds.__name__ = "count (an int of at least 1)", "number of seconds"
+
+_COMMANDS: Mapping[str, Callable[[list[str]], int]] = {"key": _key, "serve": _serve, "work": _work, "status": _status}

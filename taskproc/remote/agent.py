@@ -1,0 +1,166 @@
+"""A worker: pulls tasks of a task manager, has them done in worker processes of our own, and tells what came of them.
+
+Tasks run in resident workers (run/resident.py), so one that kills its process, or holds the interpreter for an hour,
+does neither to the agent, whose pings go on. The death of a worker is told at once, and its task is given back.
+"""
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import threading
+from collections.abc import Collection
+from itertools import count
+from typing import Any
+
+from taskproc.errors import TaskManagerTermination, TaskprocError, UnknownToManager
+from taskproc.frozen import frozen
+from taskproc.kernel.model import Failed, Ticket
+from taskproc.remote.client import RemoteTaskManager
+from taskproc.remote.far import Doing
+from taskproc.remote.payload import pack_raised
+from taskproc.run.group import Grace
+from taskproc.run.inbox import Inbox
+from taskproc.run.kinds import Kind, KindJob
+from taskproc.run.problem import rebuild
+from taskproc.run.resident import ResidentRunner
+
+PERIOD = 5.0  # seconds between two pings
+
+
+@frozen
+class _Pulled:
+    """A task that has come."""
+
+    tag: str
+    content: bytes
+
+
+@frozen
+class _Over:
+    """No more will come, and why."""
+
+    error: Exception
+
+
+class Agent:
+    """Does tasks of `tags` by the functions of a module, `jobs` at a time, until the manager is terminated or gone.
+
+    Attributes:
+        done: how many tasks were answered.
+    """
+
+    def __init__(
+        self, manager: RemoteTaskManager, module: str, tags: Collection[str], *, jobs: int = 1, period: float = PERIOD
+    ):
+        self._manager, self._tags, self._period = manager, tags, period
+        self._kind = Kind(pickle.dumps(Doing(module), 5))
+        self._inbox: Inbox[Any] = Inbox()
+        # What a module keeps from task to task stays: as in a worker that was written by hand
+        self._runner: ResidentRunner[str] = ResidentRunner(self._inbox, jobs, grace=Grace(), keeps=True)
+        self._free = threading.Semaphore(jobs)
+        self._numbers = count(1)
+        self._in_hand: set[int] = set()
+        self._stopped = threading.Event()
+        self._identity = threading.Lock()
+        self._info = f"worker on {socket.gethostname()}, process {os.getpid()}, {jobs} at a time: {', '.join(tags)}"
+        self._process = manager.register_process(period, self._info)
+        self.done = 0
+
+    def stop(self) -> None:
+        """Make `run` end as soon as it can. Signal handlers may call it."""
+        self._stopped.set()
+        self._inbox.ring()
+
+    def run(self) -> None:
+        """Work. After a `terminate` of the manager what is in hand is still done; after `stop` it is given back.
+
+        Raises ManagerUnreachable when the manager is gone.
+        """
+        for work in (self._pull, self._ping):
+            threading.Thread(target=work, name="taskproc-agent", daemon=True).start()
+        try:
+            self._work()
+        finally:
+            self._stopped.set()
+            self._runner.stop()
+            self._leave()
+
+    def _work(self) -> None:
+        last: Exception | None = None
+        while not self._stopped.is_set() and (last is None or self._in_hand):
+            for ticket, told in self._runner.wait(None):
+                if isinstance(told, _Over):
+                    last = last or told.error
+                elif isinstance(told, _Pulled):
+                    self._begin(ticket, told)
+                else:
+                    self._tell(ticket, told)
+            if last is not None and not isinstance(last, TaskManagerTermination):
+                raise last
+
+    def _begin(self, ticket: Ticket[str], pulled: _Pulled) -> None:
+        self._in_hand.add(ticket.number)
+        own = pickle.dumps((str(ticket.key), pulled.tag, pulled.content), 5)
+        self._runner.start(ticket, KindJob(self._kind, own))
+
+    def _tell(self, ticket: Ticket[str], told: Any) -> None:
+        """How a task ended. An answer that comes too late is refused, and nothing is lost by that."""
+        self._in_hand.discard(ticket.number)
+        if not isinstance(told, Failed):
+            what, content, traceback = told
+            if what == "result":
+                self._manager.store_packed_result(ticket.key, content)
+            else:
+                self._manager.store_packed_exception(ticket.key, content, traceback)
+            self.done += 1
+        elif told.problem.kind == "died":
+            self._manager.return_task(ticket.key, died=told.problem.text)
+        else:
+            content = pack_raised(rebuild(told.problem))
+            self._manager.store_packed_exception(ticket.key, content, told.problem.traceback)
+        self._free.release()
+
+    def _pull(self) -> None:
+        """In a thread: fetch a task whenever there is room for one."""
+        try:
+            while not self._stopped.is_set():
+                self._free.acquire()
+                process = self._process
+                try:
+                    task_id, tag, content = self._manager.take_packed_task(process, tags=self._tags)
+                except UnknownToManager:
+                    self._register_anew(process)
+                    self._free.release()
+                    continue
+                assert isinstance(content, bytes), "parameters travel as bytes [this is a bug]"
+                self._inbox.put((Ticket(task_id, next(self._numbers)), _Pulled(tag, content)))
+        except Exception as error:  # noqa: BLE001  # the main thread must not wait for ever
+            self._inbox.put((Ticket("", 0), _Over(error)))
+
+    def _ping(self) -> None:
+        """In a thread: say that we are alive, and come back if we were given up."""
+        try:
+            while not self._stopped.wait(self._period):
+                process = self._process
+                try:
+                    self._manager.ping(process)
+                except UnknownToManager:
+                    self._register_anew(process)
+        except Exception as error:  # noqa: BLE001  # as above
+            self._inbox.put((Ticket("", 0), _Over(error)))
+
+    def _register_anew(self, process: int) -> None:
+        """Whatever we still have in hand is others' now."""
+        with self._identity:
+            if self._process == process and not self._stopped.is_set():
+                self._process = self._manager.register_process(self._period, self._info)
+
+    def _leave(self) -> None:
+        """Give back what is in hand, and say good-bye; if that cannot be said, the missing pings say it."""
+        try:
+            self._manager.unregister_process(self._process)
+        except (TaskprocError, OSError, RuntimeError):
+            pass
+        self._manager.close()
+        # The inbox stays open: a thread that is still on its way may ring it

@@ -1,0 +1,229 @@
+"""A task manager on a network: a thread for each connection, and nothing of what it passes on is unpickled.
+
+A request may come twice, when the connection broke before its answer arrived: it has an id, and what changes something
+is done once and answered again. What was given out (a task, a result) has to be acknowledged, or it is taken back: so
+whoever is killed in the middle of a call has got nothing, and nothing is lost with him.
+"""
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from taskproc.errors import ManagerUnreachable, OptionError, TaskManagerTermination, UnknownToManager
+from taskproc.remote.board import TaskManager
+from taskproc.remote.nouns import Finished, Task
+from taskproc.remote.wire import (
+    LONGEST_WAIT,
+    REFUSALS,
+    VERSION,
+    Address,
+    Channel,
+    Message,
+    parse_address,
+    secret_of,
+    show_address,
+)
+from taskproc.run.problem import sentence
+from taskproc.run.raised import pack
+
+logger = logging.getLogger("taskproc")
+
+MOST_STRANGERS = 256  # who have not proved yet that they have the key
+REMEMBERED = 10_000   # requests whose answers are kept, for who asks again
+
+# Done once, however often they come
+_ONCE = frozenset({
+    "add_task_request", "store_result", "store_exception", "return_task", "cancel_task", "register_process",
+    "unregister_process", "delete_data", "store_data", "terminate",
+})
+_ANY_TIME = frozenset({
+    "ping", "number_of_active_processes", "active_process_info", "number_of_tasks", "retrieve_data",
+})
+_ERRORS: tuple[tuple[type[Exception], str], ...] = (
+    (TaskManagerTermination, "terminated"), (UnknownToManager, "unknown"), (TimeoutError, "nothing"),
+    (OptionError, "option"), (TypeError, "option"),
+)
+
+
+class _Answer(NamedTuple):
+    """What is said to a request; `undo` if it is not acknowledged."""
+
+    message: Message
+    undo: Callable[[], object] | None = None
+
+
+class Server:
+    """Serves `manager` to whoever has the key, from now on; a context manager that closes it.
+
+    What is passed on are bytes, so whoever shares a served manager connects to it, also in the same process.
+
+    Args:
+        address: where; port 0 is any that is free, see the attribute `address`.
+        key: at least 16 bytes, or the path of a key file.
+
+    Raises:
+        OptionError: no key, or one that others can read.
+        ManagerUnreachable: the address cannot be used.
+    """
+
+    def __init__(
+        self,
+        manager: TaskManager,
+        address: str | Address = ("127.0.0.1", 0),
+        *,
+        key: bytes | str | os.PathLike[str] | None,
+    ):
+        self._manager, self._secret = manager, secret_of(key)
+        host, port = parse_address(address)
+        self._listener = _listener(host, port)
+        self.address: Address = self._listener.getsockname()[:2]
+        self._epoch = os.urandom(8).hex()  # who comes back after a restart must know that all is forgotten
+        self._lock = threading.Lock()
+        self._once = threading.Lock()
+        self._answers: OrderedDict[str, _Answer] = OrderedDict()
+        self._strangers: dict[Channel, None] = {}
+        self._channels: dict[Channel, None] = {}
+        self._closed = threading.Event()
+        threading.Thread(target=self._accept, name="taskproc-server", daemon=True).start()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let nobody in any more, and end all connections. The manager stays as it is."""
+        self._closed.set()
+        _end_listening(self._listener)
+        with self._lock:
+            channels = [*self._strangers, *self._channels]
+        for channel in channels:
+            channel.shut()
+
+    def _accept(self) -> None:
+        while not self._closed.is_set():
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                if self._closed.wait(0.1):
+                    return
+                continue  # out of descriptors: some may be free again soon
+            threading.Thread(target=self._serve, args=(sock,), name="taskproc-connection", daemon=True).start()
+
+    def _serve(self, sock: socket.socket) -> None:
+        try:
+            channel = Channel(sock)
+        except OSError:
+            sock.close()
+            return
+        try:
+            if self._knows_key(channel):
+                self._converse(channel)
+        except (OSError, EOFError):
+            pass  # it is over: what was not acknowledged was taken back
+        finally:
+            with self._lock:
+                self._strangers.pop(channel, None)
+                self._channels.pop(channel, None)
+            channel.close()
+
+    def _knows_key(self, channel: Channel) -> bool:
+        with self._lock:
+            self._strangers[channel] = None
+            oldest = next(iter(self._strangers)) if len(self._strangers) > MOST_STRANGERS else None
+        if oldest is not None:
+            oldest.shut()
+        try:
+            channel.welcome(self._secret)
+        except REFUSALS as error:
+            logger.debug("somebody without the key was refused (%s)", sentence(error))
+            return False
+        with self._lock:
+            del self._strangers[channel]
+            self._channels[channel] = None
+        return not self._closed.is_set()
+
+    def _converse(self, channel: Channel) -> None:
+        channel.send({"taskproc": VERSION, "epoch": self._epoch})
+        while True:
+            answer = self._answer(channel.receive())
+            taken = answer.undo is not None
+            try:
+                _send(channel, answer)
+                if taken and channel.receive().get("got"):
+                    taken = False
+            finally:
+                if taken and answer.undo is not None:
+                    answer.undo()
+
+    def _answer(self, request: Message) -> _Answer:
+        try:
+            verb, arguments = request["verb"], request["arguments"]
+            if verb == "take_task":
+                return self._take_task(**arguments)
+            if verb == "take_result":
+                return self._take_result(**arguments)
+            if verb in _ANY_TIME:
+                return _Answer({"value": getattr(self._manager, verb)(**arguments)})
+            if verb in _ONCE:
+                return self._do_once(str(request["id"]), verb, arguments)
+            raise TypeError(f"no such request: {verb!r}")
+        except Exception as error:  # noqa: BLE001  # who asks is told, and it is his
+            kinds = [kind for cls, kind in _ERRORS if isinstance(error, cls)]
+            return _Answer({"error": (kinds or ["failed"])[0], "text": str(error) if kinds else sentence(error)})
+
+    def _do_once(self, request: str, verb: str, arguments: Message) -> _Answer:
+        with self._once:
+            known = self._answers.get(request)
+            if known is None:
+                known = _Answer({"value": getattr(self._manager, verb)(**arguments)})
+                self._answers[request] = known
+                if len(self._answers) > REMEMBERED:
+                    self._answers.popitem(last=False)
+            return known
+
+    def _take_task(self, tags: tuple[str, ...] | None, process_id: int | None, timeout: float) -> _Answer:
+        task: Task = self._manager.get_any_task(process_id, min(timeout, LONGEST_WAIT), tags=tags)
+        return _Answer({"value": task}, partial(self._manager.return_task, task[0]))
+
+    def _take_result(self, tag: str | None, timeout: float) -> _Answer:
+        found: Finished = self._manager.take_result(tag, min(timeout, LONGEST_WAIT))
+        raised = found.raised
+        if raised is not None and isinstance(raised[0], BaseException):
+            raised = pack(raised[0]), raised[1]  # one of the manager's own
+        value: tuple[Any, ...] = (found.task_id, found.tag, found.value, raised)
+        return _Answer({"value": value}, partial(self._manager.put_back_result, found))
+
+
+def _send(channel: Channel, answer: _Answer) -> None:
+    try:
+        channel.send(answer.message)
+    except TypeError as error:
+        text = f"the answer is not made of bytes and plain data ({error}): who shares a served manager connects to it"
+        channel.send({"error": "failed", "text": text})
+        if answer.undo is not None:
+            raise OSError("nothing was given out") from error
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=512)
+    except OSError as error:
+        raise ManagerUnreachable(f"cannot listen on {show_address((host, port))}: {error}") from error
+
+
+def _end_listening(listener: socket.socket) -> None:
+    """Also under the thread that waits for the next one to come."""
+    try:
+        listener.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # not everywhere; closing is enough there
+    listener.close()

@@ -1,0 +1,160 @@
+"""Messages between a task manager and those who use it, over sockets of the standard library's multiprocessing.
+
+Both sides prove that they have the key before anything else is read: the challenges of multiprocessing.connection, in
+which no message has more than 256 bytes and none is unpickled. Here nothing is unpickled after that either: a message
+is JSON, and the bytes in it, which are for somebody else, follow as they are.
+"""
+from __future__ import annotations
+
+import hmac
+import json
+import multiprocessing
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
+from typing import Any, cast
+
+from taskproc.errors import CacheError, OptionError
+from taskproc.remote.nouns import TaskId
+
+VERSION = 1
+HANDSHAKE = 10.0  # seconds that a stranger has to prove that he has the key
+LONGEST_WAIT = 10.0  # seconds that one request may wait at the manager; who waits longer asks again
+LEAST_KEY = 16  # bytes
+_LARGEST_HEAD = 1 << 24
+
+Address = tuple[str, int]
+Message = dict[str, Any]
+
+# What a stranger's bytes may make of a handshake; assertions are how Python 3.10 refuses a challenge that is none
+REFUSALS = (multiprocessing.AuthenticationError, OSError, EOFError, ValueError, AssertionError)
+
+
+def parse_address(address: str | Address) -> Address:
+    """Host and port of `HOST:PORT`, `[HOST]:PORT` or a pair. OptionError."""
+    if not isinstance(address, str):
+        return address
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65_535:
+        raise OptionError(f"address must be HOST:PORT, as 127.0.0.1:7007, got {address!r}")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def show_address(address: Address) -> str:
+    """As one writes it."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def secret_of(key: bytes | str | os.PathLike[str] | None) -> bytes:
+    """What both sides prove that they have: derived from a key, or from the content of a key file. OptionError."""
+    if not key:
+        raise OptionError("a task manager needs a key: give a key file (python -m taskproc.remote key FILE makes one)")
+    purpose = b"taskproc.remote 1"  # so that nobody can make a signature for a cache of it, nor the other way round
+    if isinstance(key, bytes):
+        if len(key) < LEAST_KEY:
+            raise OptionError(f"a key must have at least {LEAST_KEY} bytes, got {len(key)}")
+        return hmac.digest(key, purpose, "sha256")
+    from taskproc.store.keys import Key  # here: who has the bytes needs no file
+
+    try:
+        return Key(os.fspath(key)).sign(purpose)
+    except CacheError as error:
+        raise OptionError(str(error)) from error
+
+
+class Channel:
+    """A connection whose other end has proved that it has the key. One thread at a time; `shut` any thread."""
+
+    def __init__(self, sock: socket.socket):
+        sock.settimeout(None)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a machine that vanished says nothing
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._sock = sock
+        self._connection = Connection(sock.dup().detach())
+
+    def welcome(self, secret: bytes) -> None:
+        """The manager's part in the proof. One of REFUSALS."""
+        with self._in_time():
+            deliver_challenge(cast("Any", self._connection), secret)
+            answer_challenge(cast("Any", self._connection), secret)
+
+    def introduce(self, secret: bytes) -> None:
+        """The part of who comes. One of REFUSALS."""
+        with self._in_time():
+            answer_challenge(cast("Any", self._connection), secret)
+            deliver_challenge(cast("Any", self._connection), secret)
+
+    def send(self, message: Message) -> None:
+        """Send what JSON can say, and bytes in it. TypeError, and nothing is sent, for anything else. OSError."""
+        blobs: list[bytes] = []
+        body = _encode(message, blobs)
+        head = json.dumps([len(blobs), body]).encode()
+        if len(head) > _LARGEST_HEAD:
+            raise TypeError(f"a message of {len(head):,} bytes without its contents is too long")
+        self._connection.send_bytes(head)
+        for blob in blobs:
+            self._connection.send_bytes(blob)
+
+    def receive(self, timeout: float | None = None) -> Message:
+        """The next message. EOFError: the other end is closed; OSError: it is broken, or said nothing in time."""
+        if not self._connection.poll(timeout):
+            raise OSError(f"no answer within {timeout} s")
+        try:
+            count, body = json.loads(self._connection.recv_bytes(_LARGEST_HEAD))
+            blobs = [self._connection.recv_bytes() for _ in range(count)]
+            return cast("Message", _decode(body, blobs))
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            raise OSError(f"not a message of ours: {error}") from error
+
+    def shut(self) -> None:
+        """End it, also under a thread that waits for it."""
+        try:
+            self._sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # it was ended by the other side
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        self._connection.close()
+        self._sock.close()
+
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        """Whoever says nothing, or a byte a minute, is cut off."""
+        timer = threading.Timer(HANDSHAKE, self.shut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
+def _encode(value: Any, blobs: list[bytes]) -> Any:
+    if isinstance(value, (bytes, bytearray)):
+        blobs.append(bytes(value))
+        return {"blob": len(blobs) - 1}
+    if isinstance(value, TaskId):
+        return {"task": str(value), "number": value.number}
+    if isinstance(value, (list, tuple)):
+        return [_encode(each, blobs) for each in value]
+    if isinstance(value, dict):
+        return {"dict": {name: _encode(each, blobs) for name, each in value.items()}}
+    return value
+
+
+def _decode(value: Any, blobs: list[bytes]) -> Any:
+    if isinstance(value, list):
+        return tuple(_decode(each, blobs) for each in value)
+    if not isinstance(value, dict):
+        return value
+    if "blob" in value:
+        return blobs[value["blob"]]
+    if "task" in value:
+        return TaskId(value["task"], value["number"])
+    return {name: _decode(each, blobs) for name, each in value["dict"].items()}
