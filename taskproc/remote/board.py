@@ -136,10 +136,16 @@ class TaskManager(Blackboard):
             return True
 
     def cancel_task(self, task_id: str) -> bool:
-        """Drop a task that waits, as if it had never been asked for. False if it runs, or has ended."""
+        """Drop a task that waits, as if it had never been asked for. False if it runs, or has ended.
+
+        One that runs is not given to another if who has it dies or gives it back: it counts as raised then.
+        """
         with self._lock:
             request = self._requests.get(task_id)
-            if request is None or self._plan.state(task_id) != "ready":
+            if request is None:
+                return False
+            if self._plan.state(task_id) != "ready":
+                request.wanted = False
                 return False
             self._drop(str(task_id))
             return True
@@ -328,7 +334,10 @@ class TaskManager(Blackboard):
     def _give_back(self, ticket: Ticket[str], died: str = "") -> None:
         request = self._requests[ticket.key]
         request.deaths += bool(died)
-        if died and self._most_deaths is not None and request.deaths >= self._most_deaths:
+        if not request.wanted:
+            text = f"task {ticket.key!r} was called off, and not finished by the worker that had begun it"
+            self._end(ticket, None, (WorkerDied(text), ""))
+        elif died and self._most_deaths is not None and request.deaths >= self._most_deaths:
             text = f"{request.deaths} workers died with task {ticket.key!r}, so it is not given to another; {died}"
             self._end(ticket, None, (WorkerDied(text), ""))
         else:

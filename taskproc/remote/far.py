@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from taskproc.remote.nouns import CALL
 from taskproc.remote.payload import pack, pack_raised, unpack
+from taskproc.run.lifeline import serve_many
 from taskproc.run.problem import traceback_text
 from taskproc.run.setup import load
 
@@ -34,6 +35,7 @@ class Doing:
 
     def _done(self, tag: str, parameters: Any) -> object:
         if tag == CALL:
+            serve_many()
             function, args, kwargs = parameters
             return function(*args, **kwargs)
         function = getattr(importlib.import_module(self._module), PREFIX + tag)

@@ -44,13 +44,17 @@ class Finished:
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """A task that has no result yet; `deaths` counts the processes that disappeared with it."""
+    """A task that has no result yet; `deaths` counts the processes that disappeared with it.
+
+    `wanted`: whether it is to be done by another, if who has it does not.
+    """
 
     tag: str
     parameters: object
     requester: int | None
     reply_tag: str
     deaths: int = 0
+    wanted: bool = True
 
 
 class Public:

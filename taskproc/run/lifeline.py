@@ -71,8 +71,17 @@ class Main:
 
     def follow(self) -> None:
         """Die, at once or later, as soon as it is dead. Does nothing on another machine; cheap when called again."""
-        if self.machine and self.machine == machine() and self.pid != os.getpid():
+        if not _serves_many and self.machine and self.machine == machine() and self.pid != os.getpid():
             _follow(self, os.getpid())
+
+
+def serve_many() -> None:
+    """Say that this process runs the jobs of many main processes, one after another, and dies with none of them."""
+    global _serves_many  # a fact of the process
+    _serves_many = True
+
+
+_serves_many = False
 
 
 def birth_of(pid: int, *, dead: bool = False) -> str:

@@ -213,6 +213,23 @@ def test_cancel_takes_what_waits(manager):
     assert manager.get_any_task()[0] == ids[2]
 
 
+def test_what_was_called_off_is_not_begun_again(manager, clock):
+    """What runs may end; if it does not, it has failed."""
+    for number in range(2):
+        manager.add_task_request("a", number)
+    process = manager.register_process(1.0)
+    ids = [manager.get_any_task(process)[0] for _ in range(2)]
+    assert [manager.cancel_task(each) for each in ids] == [False, False]
+    manager.store_result(ids[0], "done all the same")
+
+    pass_time(manager, clock, 5.0)
+
+    assert manager.get_any_result()[2] == "done all the same"
+    with pytest.raises(TaskRaisedException, match="task 'a_2' was called off"):
+        manager.get_any_result()
+    assert manager.number_of_tasks() == ({}, {}, {})
+
+
 def test_what_only_the_dead_could_get_is_dropped(manager, clock):
     """Private requests of a process go with it: waiting, running and answered; all others stay."""
     process = manager.register_process(1.0)

@@ -1,0 +1,55 @@
+"""A served task manager, and those who use it."""
+from __future__ import annotations
+
+import os
+
+import pytest
+from remote_processes import KEY, Remote
+
+from taskproc.remote.board import TaskManager
+from taskproc.remote.client import connect
+from taskproc.remote.server import Server
+
+
+@pytest.fixture
+def manager():
+    """Every invariant holds when the test ends."""
+    manager = TaskManager()
+    yield manager
+    manager.validate()
+
+
+@pytest.fixture
+def server(manager):
+    """On a free port of the loopback."""
+    with Server(manager, key=KEY) as server:
+        yield server
+
+
+@pytest.fixture
+def client(server):
+    """Who has the key."""
+    with connect(server.address, KEY) as client:
+        yield client
+
+
+@pytest.fixture
+def bomb(tmp_path):
+    """A pickle that makes a file when it is loaded, and that file."""
+    return _Bomb(tmp_path / "it was unpickled")
+
+
+class _Bomb:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.fixture
+def remote(tmp_path, environ):
+    """Their starter; it ends all of them."""
+    remote = Remote(tmp_path, environ)
+    yield remote
+    remote.stop()

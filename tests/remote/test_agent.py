@@ -1,0 +1,253 @@
+"""Real processes: `serve`, `work`, `status` and `key`, and what becomes of tasks when they are killed."""
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from taskproc import Cache, Const, Future, FutureList, Task
+from taskproc.errors import TaskRaisedException, WorkerDied
+from taskproc.remote import RemoteExecutor, connect
+
+pytestmark = pytest.mark.slow
+
+
+def ended(process):
+    """Exit code, and the last line of what it said."""
+    out, err = process.communicate(timeout=60)
+    return process.returncode, (err or out).splitlines()[-1]
+
+
+def content_of(path):
+    """What stands in a file, as soon as it does."""
+    while not path.exists() or not path.read_text():
+        pass
+    return path.read_text()
+
+
+@pytest.fixture
+def served(remote):
+    """A task manager in a process; whoever is connected to it."""
+    _, address = remote.serve()
+    with connect(address, remote.key) as client:
+        client.text = address
+        yield client
+
+
+def test_tasks_are_done_by_functions_of_a_module(remote, served):
+    """`do_<tag>`; a tuple is several arguments; what the module keeps stays from task to task."""
+    remote.work(served.text, "work")
+    served.add_task_request("square", 7)
+    served.add_task_request("add", (1, 2))
+    served.add_task_request("add", (3, 4))
+
+    assert served.get_result_with_tag("square", 60) == ("square_1", 49)
+    assert sorted(served.get_result_with_tag("add", 60)[1] for _ in range(2)) == [(3, 1), (7, 2)]
+
+
+def test_a_script_by_its_path_and_several_jobs(remote, served):
+    """As a module."""
+    remote.work(served.text, str(remote.folder / "work.py"), "--jobs", "2")
+    for number in range(20):
+        served.add_task_request("square", number)
+
+    assert sorted(served.get_any_result(60)[2] for _ in range(20)) == [number**2 for number in range(20)]
+
+
+def test_what_a_task_raises_is_told(remote, served):
+    """With its traceback; SystemExit too is how the task ended."""
+    worker = remote.work(served.text, "work")
+    served.add_task_request("fail", "boom")
+    served.add_task_request("exit", 3)
+    raised = []
+    for _ in range(2):
+        with pytest.raises(TaskRaisedException) as caught:
+            served.get_any_result(60)
+        raised.append(caught.value)
+
+    assert {type(each.exception) for each in raised} == {ValueError, SystemExit}
+    assert "in do_fail\n" in next(each.traceback for each in raised if each.tag == "fail")
+    worker.send_signal(signal.SIGTERM)
+    out, _ = worker.communicate(timeout=60)
+    assert out == "it fails\n"
+
+
+def test_a_task_that_dies_is_done_again_by_another_process(remote, served):
+    """The agent notices at once, and needs no missed pings."""
+    remote.work(served.text, "work")
+    served.add_task_request("kill", str(remote.folder / "killed"))
+
+    assert served.get_any_result(60)[2] == "done by the second one"
+
+
+def test_an_agent_that_is_killed_loses_nothing(remote, served):
+    """Its worker process dies with it; the task comes back when its pings are missed."""
+    agent = remote.work(served.text, "work", "--period", "0.1")
+    path = remote.folder / "pid"
+    served.add_task_request("hang", str(path))
+    worker = int(content_of(path))
+
+    agent.kill()
+
+    assert served.get_task_with_tag("hang", timeout=60)[0] == "hang_1"
+    while Path(f"/proc/{worker}").exists() and " Z " not in Path(f"/proc/{worker}/stat").read_text():
+        pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_worker_that_is_told_to_stop_gives_back_what_it_has(remote, served, number):
+    """At once, with one line; its task is first again, and did not count as a death."""
+    agent = remote.work(served.text, "work")
+    path = remote.folder / "pid"
+    served.add_task_request("hang", str(path))
+    content_of(path)
+
+    agent.send_signal(number)
+
+    assert ended(agent) == (130, "0 tasks done, what was in hand is given back")
+    assert served.number_of_tasks() == ({"hang": 1}, {}, {})
+    assert served.number_of_active_processes() == 0
+
+
+def test_a_worker_whose_manager_is_gone_ends(remote):
+    """With a message, after the seconds of `--retry`."""
+    server, address = remote.serve()
+    agent = remote.work(address, "work", "--retry", "0", "--period", "0.1")
+
+    server.kill()
+
+    code, _ = ended(agent)
+    assert code == 1
+
+
+def test_ctrl_c_at_the_manager_ends_all_in_order(remote):
+    """One line of each."""
+    server, address = remote.serve()
+    agent = remote.work(address, "work")
+    with connect(address, remote.key) as client:
+        client.add_task_request("unknown", 1)
+
+    server.send_signal(signal.SIGINT)
+
+    assert ended(agent) == (0, "0 tasks done")
+    assert ended(server) == (130, "interrupted, with 1 tasks waiting, 0 running, 0 results not got")
+
+
+def test_terminate_ends_workers_and_manager(remote):
+    """What they have in hand is still done."""
+    server, address = remote.serve()
+    agent = remote.work(address, "work")
+    with connect(address, remote.key) as client:
+        client.add_task_request("square", 2)
+        assert client.get_any_result(60)[2] == 4
+
+        client.terminate()
+
+    assert ended(agent) == (0, "1 task done")
+    assert ended(server) == (0, "terminated, with 0 tasks waiting, 0 running, 0 results not got")
+
+
+def test_the_main_script_sends_its_own_functions(remote, served):
+    """To workers without a module, which know calls only."""
+    remote.work(served.text)
+    script = """
+from taskproc.remote import RemoteExecutor
+import sys
+
+class Point:
+    def __init__(self, x):
+        self.x = x
+
+def moved(point, by):
+    return Point(point.x + by)
+
+with RemoteExecutor(sys.argv[1], sys.argv[2]) as executor:
+    points = list(executor.map(moved, [Point(1), Point(2)], [10, 20]))
+assert all(type(point) is Point for point in points)
+print([point.x for point in points])
+"""
+    (remote.folder / "main.py").write_text(script)
+    command = [sys.executable, "main.py", served.text, str(remote.key)]
+    done = subprocess.run(command, cwd=remote.folder, env=remote.environ, capture_output=True, text=True, timeout=60)
+
+    assert (done.stdout, done.stderr) == ("[11, 22]\n", "")
+
+
+class Leaf(Task):
+    """Tells where it ran; the first time it kills its process, if it is to."""
+
+    def __init__(self, number: int, once: str = ""):
+        self.number, self.once = number, once
+
+    def run_task(self) -> tuple[int, int]:
+        print("leaf", self.number)
+        if self.once and not os.path.exists(self.once):
+            Path(self.once).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.number, os.getpid()
+
+
+class Root(Task):
+    """Sums up."""
+
+    def __init__(self, count: int, once: str = ""):
+        self.leaves = FutureList([Leaf(number, once if number == 1 else "") for number in range(count)])
+        self.more: Future[int] = Const(1)
+
+    def run_task(self) -> tuple[int, set[int]]:
+        values = self.leaves.get_result()
+        return sum(number for number, _ in values) + self.more.get_result(), {pid for _, pid in values}
+
+
+@pytest.fixture
+def environ(environ):
+    """With the folder of this module, so that workers can import it."""
+    paths = [str(Path(__file__).parent), environ["PYTHONPATH"]]
+    return {**environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+@pytest.mark.parametrize("kills", [False, True])
+def test_a_graph_runs_on_workers_anywhere(remote, served, tmp_path, kills):
+    """In their processes, also when one of them dies; the workers stay when the run has ended."""
+    workers = [remote.work(served.text, "--jobs", "1") for _ in range(2)]
+    with Cache(tmp_path / "cache"):
+        root = Root(6, str(tmp_path / "killed") if kills else "")
+        with RemoteExecutor(served.text, remote.key, max_workers=4) as executor:
+            (total, pids), stats = root.run_graph(executor=executor)
+        assert "leaf 3" in Leaf(3).task_stdout.read_text()
+
+    assert total == 16
+    assert os.getpid() not in pids
+    assert stats["stats"][Root.task_name] == 1
+    assert [worker.poll() for worker in workers] == [None, None]
+    assert served.number_of_tasks() == ({}, {}, {})
+
+
+def test_calls_that_kill_their_workers(remote, served):
+    """The future tells it, after the third; others are not hurt."""
+    remote.work(served.text, "--jobs", "2")
+    with RemoteExecutor(served.text, remote.key) as executor:
+        good, bad = executor.submit(int, 1), executor.submit(os._exit, 3)
+
+        assert good.result(60) == 1
+        with pytest.raises(WorkerDied, match="3 workers died with task '_call_2'"):
+            bad.result(60)
+        assert executor.submit(int, 2).result(60) == 2
+
+
+def test_status_and_a_new_key(remote, served):
+    """What the other two commands print."""
+    served.add_task_request("square", 1)
+    status = remote.start("status", "--address", served.text)
+    other = subprocess.run([sys.executable, "-m", "taskproc.remote", "key", "new"], cwd=remote.folder,
+                           env=remote.environ, capture_output=True, text=True, timeout=60)
+
+    assert status.communicate(timeout=60)[0] == "0 processes\nsquare: 1 waiting, 0 running, 0 results\n"
+    assert other.returncode == 0
+    assert (remote.folder / "new").stat().st_mode & 0o777 == 0o600
+
+

@@ -1,0 +1,262 @@
+"""Calls over a network: what breaks in the middle is done once or not at all, and what was given out is not lost."""
+from __future__ import annotations
+
+import socket
+import threading
+
+import pytest
+from remote_processes import KEY
+
+from taskproc.errors import (
+    ManagerUnreachable,
+    OptionError,
+    TaskManagerTermination,
+    TaskRaisedException,
+    UnknownToManager,
+    UnsendableItem,
+)
+from taskproc.remote import server as server_module
+from taskproc.remote.board import TaskManager
+from taskproc.remote.client import connect
+from taskproc.remote.server import Server
+from taskproc.remote.wire import Channel, secret_of
+
+
+@pytest.fixture
+def channel(server):
+    """A connection on which one can stop in the middle of a call."""
+    channel = Channel(socket.create_connection(server.address))
+    channel.introduce(secret_of(KEY))
+    channel.receive()
+    yield channel
+    channel.close()
+
+
+def ask(channel, verb, number="1", **arguments):
+    channel.send({"id": number, "verb": verb, "arguments": arguments})
+    return channel.receive(30)
+
+
+def test_a_task_that_nobody_got_is_first_again(client, channel):
+    """Whoever was killed before he could say that he has it has not got it."""
+    for number in range(2):
+        client.add_task_request("a", number)
+    assert ask(channel, "take_task", tags=None, process_id=None, timeout=5)["value"][0] == "a_1"
+    channel.shut()
+
+    taken = {client.get_any_task(timeout=30)[2] for _ in range(2)}
+
+    assert taken == {0, 1}
+
+
+def test_a_result_that_nobody_got_is_there_again(client, channel):
+    """And is given once."""
+    client.add_task_request("a", 1)
+    client.store_result(client.get_any_task()[0], 2)
+    ask(channel, "take_result", tag=None, timeout=5)
+    channel.shut()
+
+    assert client.get_any_result(30) == ("a_1", "a", 2)
+    with pytest.raises(TimeoutError):
+        client.get_any_result(0)
+
+
+def test_what_was_said_to_have_been_got_is(client, channel):
+    """Then the end of the connection changes nothing."""
+    client.add_task_request("a", 1)
+    client.store_result(client.get_any_task()[0], 2)
+    ask(channel, "take_result", tag=None, timeout=5)
+    channel.send({"got": True})
+    ask(channel, "ping", "2", process_id=1)  # so that it was read
+    channel.shut()
+
+    with pytest.raises(TimeoutError):
+        client.get_any_result(0)
+
+
+def test_what_is_asked_again_is_done_once(manager, channel, monkeypatch):
+    """By its id; answers are kept for a while, not for ever."""
+    monkeypatch.setattr(server_module, "REMEMBERED", 1)
+    request = {"tag": "a", "parameters": b"", "process_id": None, "reply_tag": None}
+
+    first = ask(channel, "add_task_request", "one", **request)
+    again = ask(channel, "add_task_request", "one", **request)
+    ask(channel, "add_task_request", "two", **request)
+
+    assert first == again == {"value": "a_1"}
+    assert manager.number_of_tasks()[0] == {"a": 2}
+    assert ask(channel, "add_task_request", "one", **request) == {"value": "a_3"}
+
+
+def test_a_broken_connection_is_made_again(server, client):
+    """A call after it does not notice."""
+    client.add_task_request("a", 1)
+    for channel in list(server._channels):
+        channel.shut()
+
+    assert client.add_task_request("a", 2) == "a_2"
+
+
+def test_a_broken_connection_is_made_again_under_who_waits(server, client):
+    """He asks again, and gets what comes."""
+    got = []
+    thread = threading.Thread(target=lambda: got.append(client.get_any_task(timeout=30)[2]))
+    thread.start()
+    while not server._manager._tasks_desk._waiting:
+        pass
+    for channel in list(server._channels):
+        channel.shut()
+
+    with connect(server.address, KEY) as other:
+        other.add_task_request("a", 1)
+    thread.join()
+
+    assert got == [1]
+
+
+def test_another_manager_at_the_same_address_is_another_one(client, server):
+    """It has forgotten all, and its ids mean other tasks: so nothing is asked of it in the name of the first."""
+    client.add_task_request("a", 1)
+    task_id, _, _ = client.get_any_task()
+    server.close()
+
+    with Server(TaskManager(), server.address, key=KEY), pytest.raises(ManagerUnreachable, match="started anew"):
+        client.store_result(task_id, 2)
+
+
+def test_nobody_there(server, client):
+    """An error that tells the address, at once or after the seconds of `retry`."""
+    server.close()
+
+    with pytest.raises(ManagerUnreachable, match=f"no task manager answers at 127.0.0.1:{server.address[1]}"):
+        client.number_of_tasks()
+    with pytest.raises(ManagerUnreachable):
+        connect(server.address, KEY, retry=0.01)
+
+
+def test_close_ends_calls_that_wait(server, client):
+    """Under another thread."""
+    told = []
+
+    def wait():
+        with pytest.raises(ManagerUnreachable):
+            client.get_any_task()
+        told.append(True)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    while not server._manager._tasks_desk._waiting:
+        pass
+
+    client.close()
+    thread.join()
+
+    assert told == [True]
+
+
+def test_a_second_server_at_an_address(server):
+    """Is told that the first is there."""
+    with pytest.raises(ManagerUnreachable, match="cannot listen on 127.0.0.1"):
+        Server(TaskManager(), server.address, key=KEY)
+
+
+def test_errors_arrive_as_themselves(client):
+    """Each of those that a manager raises."""
+    with pytest.raises(UnknownToManager, match="process 7 is not registered"):
+        client.ping(7)
+    with pytest.raises(UnknownToManager, match="'a_1' does not run"):
+        client.store_result("a_1", 1)
+    with pytest.raises(UnknownToManager, match="no data is stored as 'x'"):
+        client.retrieve_data("x")
+    with pytest.raises(OptionError, match="watchdog_period"):
+        client.register_process(-1)
+    with pytest.raises(TimeoutError):
+        client.get_any_result(0)
+    with pytest.raises(OptionError, match="no such request"):
+        client._ask("__class__", {})
+    client.terminate()
+    with pytest.raises(TaskManagerTermination):
+        client.get_any_task()
+
+
+class Strange(Exception):
+    """An exception with arguments of its own."""
+
+    def __init__(self, one, *, two):
+        super().__init__(f"{one} and {two}")
+        self.two = two
+
+
+def test_exceptions_arrive_as_themselves(client):
+    """With the traceback of where they were raised as their last cause."""
+    client.add_task_request("a", 1)
+    client.store_exception(client.get_any_task()[0], Strange(1, two=2), "as it was there")
+
+    with pytest.raises(TaskRaisedException) as caught:
+        client.get_any_result()
+
+    error = caught.value.exception
+    assert (type(error), str(error), error.two) == (Strange, "1 and 2", 2)
+    assert "as it was there" in str(error.__cause__)
+    assert caught.value.traceback == "as it was there"
+
+
+def load_nowhere():
+    raise ImportError("it is not here")
+
+
+class Homesick:
+    """Cannot be unpickled."""
+
+    def __reduce__(self):
+        return load_nowhere, ()
+
+
+def test_what_cannot_be_unpickled_costs_itself(client):
+    """A worker answers such a task with what was wrong, and takes the next one."""
+    client.add_task_request("a", Homesick())
+    client.add_task_request("a", 2)
+
+    task_id, _, parameters = client.get_any_task()
+
+    assert (task_id, parameters) == ("a_2", 2)
+    with pytest.raises(TaskRaisedException, match="parameters of task 'a_1' cannot be unpickled here"):
+        client.get_any_result()
+    client.store_result(task_id, Homesick())
+    with pytest.raises(UnsendableItem, match="the result of task 'a_2' cannot be unpickled here"):
+        client.get_any_result()
+
+
+def test_what_cannot_be_pickled_is_told_where_it_is_given(client):
+    """By what it was to be."""
+    with pytest.raises(UnsendableItem, match="parameters of task 'a' cannot be pickled"):
+        client.add_task_request("a", threading.Lock())
+
+
+def test_plain_objects_in_a_served_manager_are_not_sent(manager, client):
+    """Whoever shares it connects to it; the task is not lost."""
+    manager.add_task_request("a", object())
+
+    with pytest.raises(RuntimeError, match="who shares a served manager connects to it"):
+        client.get_any_task()
+
+    while manager.number_of_tasks() != ({"a": 1}, {}, {}):
+        pass
+
+
+def test_large_values_pass(client):
+    """Megabytes in one message."""
+    content = bytes(range(256)) * 20_000
+    client.add_task_request("a", content)
+
+    assert client.get_any_task()[2] == content
+
+
+def test_data_by_any_name(client):
+    """Also by those of our own parameters."""
+    client.store_data(self=1, verb=2, label=[3])
+
+    assert [client.retrieve_data(label) for label in ("self", "verb", "label")] == [1, 2, [3]]
+    client.delete_data("self")
+    with pytest.raises(UnknownToManager):
+        client.retrieve_data("self")

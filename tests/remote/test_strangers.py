@@ -1,0 +1,202 @@
+"""Whoever has no key gets nothing and holds up nobody; none of his bytes is unpickled, on either side."""
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import struct
+import threading
+from contextlib import suppress
+
+import pytest
+from remote_processes import KEY
+
+from taskproc.errors import ManagerUnreachable, OptionError
+from taskproc.remote import server as server_module
+from taskproc.remote import wire
+from taskproc.remote.board import TaskManager
+from taskproc.remote.client import connect
+from taskproc.remote.executor import RemoteExecutor
+from taskproc.remote.server import Server
+from taskproc.store.keys import make_key_file
+
+
+def framed(content):
+    """As multiprocessing.connection frames a message."""
+    return struct.pack("!i", len(content)) + content
+
+
+def said_to(address, content):
+    """Send it to the server, without a key; all that comes back until it hangs up."""
+    with socket.create_connection(address) as sock:
+        sock.settimeout(30)
+        try:
+            sock.sendall(content)
+            sock.shutdown(socket.SHUT_WR)
+            return b"".join(iter(lambda: sock.recv(4096), b""))
+        except OSError:
+            return b""  # it was hung up before all was said
+
+
+@pytest.mark.parametrize("key", [None, b"", ""])
+def test_without_a_key_nothing_is_served_and_nobody_connects(key):
+    """Neither side goes on without one, and the remedy is told."""
+    for call in (lambda: Server(TaskManager(), key=key), lambda: connect("127.0.0.1:1", key),
+                 lambda: RemoteExecutor("127.0.0.1:1", key)):
+        with pytest.raises(OptionError, match=r"needs a key.*python -m taskproc.remote key"):
+            call()
+
+
+def test_a_short_key_is_none():
+    """It could be guessed."""
+    with pytest.raises(OptionError, match="at least 16 bytes, got 3"):
+        Server(TaskManager(), key=b"abc")
+
+
+def test_a_key_file_is_for_one_user(tmp_path):
+    """One that others can read is refused, with the command that mends it."""
+    path = tmp_path / "key"
+    make_key_file(path)
+    path.chmod(0o644)
+
+    with pytest.raises(OptionError, match="chmod 600"):
+        Server(TaskManager(), key=path)
+    with pytest.raises(OptionError, match="is not there"):
+        connect("127.0.0.1:1", tmp_path / "other")
+
+
+def test_the_key_itself_is_not_what_is_proved(tmp_path):
+    """What both sides use is derived, so it is no signature of anything else that the key signs."""
+    path = tmp_path / "key"
+    make_key_file(path)
+    secret = wire.secret_of(path)
+
+    assert secret == wire.secret_of(path.read_bytes().strip())
+    assert secret not in path.read_bytes()
+    assert len(secret) == 32
+
+
+def test_another_key_is_refused_on_both_sides(server, client):
+    """The stranger is told, and those who have the key notice nothing."""
+    with pytest.raises(ManagerUnreachable, match="has not the same key"):
+        connect(server.address, b"another key, long enough")
+
+    client.add_task_request("a", 1)
+    assert client.get_any_task(timeout=5)[2] == 1
+
+
+def garbage(bomb):
+    content = pickle.dumps(bomb)
+    return {
+        "nothing": b"",
+        "a web browser": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "noise": bytes(range(256)) * 40,
+        "a bomb": framed(content),
+        "a bomb without a frame": content,
+        "a bomb for an answer and another for a challenge": framed(content) + framed(content),
+        "a bomb behind the right word": framed(b"#CHALLENGE#" + content),
+        "a bomb that is welcome": framed(b"#WELCOME#") + framed(content),
+        "a huge message": struct.pack("!i", 0x7FFFFFFF) + content,
+        "a huger one": struct.pack("!i", -1) + struct.pack("!Q", 1 << 62) + content,
+        "one of negative length": struct.pack("!i", -9) + content,
+        "part of a message": framed(content)[:-1],
+    }
+
+
+@pytest.mark.parametrize("kind", garbage(None))
+def test_what_strangers_send_is_not_unpickled(server, client, bomb, kind):
+    """The connection ends, no more than a challenge and a refusal was said to it, and others are served."""
+    answer = said_to(server.address, garbage(bomb)[kind])
+
+    assert len(answer) < 300
+    assert not bomb.path.exists()
+    assert client.number_of_active_processes() == 0
+    pickle.loads(pickle.dumps(bomb))  # it would have been seen
+    assert bomb.path.exists()
+
+
+@pytest.mark.parametrize("kind", garbage(None))
+def test_what_a_false_manager_sends_is_not_unpickled(bomb, kind):
+    """Neither by whoever came to the wrong address."""
+    def answer():
+        with suppress(OSError), listener.accept()[0] as sock:
+            sock.sendall(garbage(bomb)[kind])
+            sock.shutdown(socket.SHUT_WR)
+            while sock.recv(4096):
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=lambda: [answer(), answer()], daemon=True)  # it tries once more
+        thread.start()
+        with pytest.raises(ManagerUnreachable):
+            connect(listener.getsockname(), KEY)
+
+    assert not bomb.path.exists()
+
+
+def test_the_manager_unpickles_nothing_of_those_who_have_the_key(client, bomb):
+    """Parameters, results, exceptions and data pass through it as bytes."""
+    content = pickle.dumps(bomb)
+    client.add_packed_request("a", content)
+    client.add_packed_request("a", content)
+    client._ask("store_data", {"label": content})
+    task_id, _, parameters = client.take_packed_task()
+    client.store_packed_result(task_id, content)
+    client.store_packed_exception(client.take_packed_task()[0], content, "")
+
+    assert parameters == content
+    assert client.take_packed_result(None)[2] == content
+    assert client.take_packed_result(None)[3] == (content, "")
+    assert not bomb.path.exists()
+
+
+def test_one_who_says_nothing_holds_up_nobody(server, client, monkeypatch):
+    """Others come and go meanwhile; after some seconds he is cut off, also if he sends a byte now and then."""
+    with socket.create_connection(server.address) as silent:
+        silent.sendall(b"\0")
+        with connect(server.address, KEY) as other:
+            other.add_task_request("a", 1)
+    monkeypatch.setattr(wire, "HANDSHAKE", 0.05)
+
+    with socket.create_connection(server.address) as silent:
+        silent.settimeout(30)
+        silent.sendall(b"\0")
+        while silent.recv(4096):
+            pass
+
+    assert client.number_of_tasks()[0] == {"a": 1}
+
+
+def test_many_who_say_nothing_push_each_other_out(server, client, monkeypatch):
+    """The one who has been there longest goes first; those who have the key are not among them."""
+    monkeypatch.setattr(server_module, "MOST_STRANGERS", 2)
+    silent = [socket.create_connection(server.address) for _ in range(2)]
+    for each in silent:
+        each.settimeout(30)
+        each.recv(1)
+
+    with connect(server.address, KEY) as other:
+        while silent[0].recv(4096):
+            pass
+        assert other.number_of_active_processes() == 0
+
+    silent[1].setblocking(False)
+    with pytest.raises(BlockingIOError):
+        while silent[1].recv(4096):
+            pass
+    for each in silent:
+        each.close()
+
+
+@pytest.mark.parametrize("address", ["", "localhost", "localhost:", ":80", "localhost:http", "localhost:99999"])
+def test_an_address_is_host_and_port(address):
+    """What is none is told, with an example."""
+    with pytest.raises(OptionError, match="must be HOST:PORT, as"):
+        wire.parse_address(address)
+
+
+def test_addresses_of_both_kinds():
+    """As they are written in URLs."""
+    assert wire.parse_address("[::1]:80") == ("::1", 80)
+    assert [wire.show_address(each) for each in (("::1", 80), ("a", 1))] == ["[::1]:80", "a:1"]
+    assert os.path.sep not in wire.show_address(("a", 1))
