@@ -8,7 +8,7 @@ from taskproc.remote.nouns import CALL
 from taskproc.remote.payload import pack, pack_raised, unpack
 from taskproc.run.lifeline import serve_many
 from taskproc.run.problem import traceback_text
-from taskproc.run.setup import load
+from taskproc.run.setup import is_far_end, load
 
 PREFIX = "do_"
 
@@ -35,7 +35,8 @@ class Doing:
 
     def _done(self, tag: str, parameters: Any) -> object:
         if tag == CALL:
-            serve_many()
+            if is_far_end():
+                serve_many()  # a run whose main process ends must not take with it what others do here next
             function, args, kwargs = parameters
             return function(*args, **kwargs)
         function = getattr(importlib.import_module(self._module), PREFIX + tag)
