@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-EXAMPLES = ("binomial", "digits", "spelling", "words")
+EXAMPLES = ("binomial", "digits", "spelling", "survey", "words")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -86,6 +86,15 @@ def test_words_are_corrected(tmp_path: Path) -> None:
 
     corrected = [line.split() for line in out.splitlines()]
     assert [["recieve", "receive"], ["argumnet", "argument"], ["object", "object"]] == corrected
+
+
+def test_files_are_surveyed(tmp_path: Path) -> None:
+    """By a manager, workers and a master, which the example starts all three."""
+    out = run(tmp_path, script("survey"), "json", "html")
+
+    found = re.findall(r"^(\w+) +(\d+) files +(\d+) functions +(\d+) bare   longest +(\d+)$", out, re.MULTILINE)
+    assert [line[0] for line in found] == ["json", "html"]
+    assert all(int(number) > 0 for line in found for number in line[1:])
 
 
 def test_flags_reach_the_entry_task(tmp_path: Path) -> None:

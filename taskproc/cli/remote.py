@@ -120,7 +120,7 @@ def _work(words: list[str]) -> int:
                         help="module or script with functions do_<tag>; without one: the calls of RemoteExecutors only")
     parser.add_argument("-n", "--jobs", metavar="N", type=_count, default=1,
                         help="how many tasks at once, each in a process of its own; default: %(default)s")
-    parser.add_argument("--period", metavar="SECONDS", type=_seconds, default=5.0,
+    parser.add_argument("--period", metavar="SECONDS", type=_period, default=5.0,
                         help="between two pings; who is silent for four of them is given up; default: %(default)s")
     parser.add_argument("--retry", metavar="SECONDS", type=_seconds, default=RETRY,
                         help="for which a task manager that does not answer is tried again; default: %(default)s")
@@ -236,6 +236,14 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-_count.__name__, _seconds.__name__ = "count (an int of at least 1)", "number of seconds"
+def _period(text: str) -> float:
+    seconds = _seconds(text)
+    if not seconds:
+        raise ValueError
+    return seconds
+
+
+_count.__name__ = "count, an int of at least 1,"  # as argparse says it
+_seconds.__name__ = _period.__name__ = "number of seconds"
 
 _COMMANDS: Mapping[str, Callable[[list[str]], int]] = {"key": _key, "serve": _serve, "work": _work, "status": _status}

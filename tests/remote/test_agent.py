@@ -227,6 +227,28 @@ def test_a_graph_runs_on_workers_anywhere(remote, served, tmp_path, kills):
     assert served.number_of_tasks() == ({}, {}, {})
 
 
+def test_workers_outlive_those_who_run_graphs(remote, served):
+    """A run whose main process has ended does not take with it the process in which others' tasks run now."""
+    remote.work(served.text)
+    script = """
+import sys
+from test_agent import Root
+from taskproc import Cache
+from taskproc.remote import RemoteExecutor
+
+with Cache("cache"), RemoteExecutor(*sys.argv[1:3]) as executor:
+    print(Root(3).run_graph(executor=executor)[0][1])
+"""
+    (remote.folder / "main.py").write_text(script)
+    command = [sys.executable, "main.py", served.text, str(remote.key)]
+    done = subprocess.run(command, cwd=remote.folder, env=remote.environ, capture_output=True, text=True, timeout=60)
+
+    with RemoteExecutor(served.text, remote.key) as executor:
+        pid = executor.submit(os.getpid).result(60)
+
+    assert (done.stdout, done.stderr) == (f"{{{pid}}}\n", "")
+
+
 def test_calls_that_kill_their_workers(remote, served):
     """The future tells it, after the third; others are not hurt."""
     remote.work(served.text, "--jobs", "2")

@@ -1,0 +1,90 @@
+"""The words of `python -m taskproc.remote`: what is understood, what is refused, and what is said then."""
+from __future__ import annotations
+
+import re
+import socket
+
+import pytest
+
+from taskproc.cli import remote
+from taskproc.cli.remote import main
+from taskproc.remote.board import TaskManager
+from taskproc.remote.server import Server
+from taskproc.store.keys import make_key_file
+
+
+@pytest.fixture
+def key(tmp_path, monkeypatch):
+    """A key file of that name, right here."""
+    monkeypatch.chdir(tmp_path)
+    make_key_file("key")
+    return "key"
+
+
+def test_help_tells_every_command(capsys):
+    """And each command has its own."""
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    for command in remote._COMMANDS:
+        assert re.search(rf"^  {command} ", out, re.MULTILINE)
+        assert main([command, "--help"]) == 0
+        assert f"usage: python -m taskproc.remote {command}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "which command? One of key, serve, work, status"),
+        (["sreve"], "which command? One of key, serve, work, status, got 'sreve'"),
+        (["serve"], "no key is given: --key-file FILE\n\nhint: make one with `python -m taskproc.remote key FILE`"),
+        (["work", "--key-file", "key"], "the following arguments are required: --address"),
+        (["work", "--key-file", "key", "--address", "a:1", "--jobs", "0"], "argument -n/--jobs: invalid count"),
+        (["work", "--key-file", "key", "--address", "a:1", "--retry", "x"], "--retry: invalid number of seconds"),
+        (["work", "--key-file", "key", "--address", "a:1", "--period", "0"], "--period: invalid number of seconds"),
+        (["work", "--key-file", "key", "--address", "a:1", "no_module"], "no module called 'no_module' is found"),
+        (["work", "--key-file", "key", "--address", "a:1", "json"], "'json' has no function called do_<tag>"),
+        (["serve", "--key-file", "key", "--address", "here"], "address must be HOST:PORT, as 127.0.0.1:7007, got"),
+        (["serve", "--key-file", "nowhere"], "key file 'nowhere' is not there"),
+        (["serve", "--key-file", "open"], "key file 'open' can be read or written by others: chmod 600 'open'"),
+        (["key", "key"], "key file 'key' is there already, and is not replaced"),
+    ],
+)
+def test_wrong_usage_is_told(key, tmp_path, capsys, words, message):
+    """In words, with exit code 2."""
+    make_key_file(tmp_path / "open")
+    (tmp_path / "open").chmod(0o640)
+
+    assert main(words) == 2
+
+    assert message in capsys.readouterr().err
+
+
+def test_nobody_there(key, capsys):
+    """Exit code 1, and the address."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+
+    assert main(["status", "--key-file", key, "--address", f"127.0.0.1:{port}"]) == 1
+
+    assert f"error: no task manager answers at 127.0.0.1:{port}" in capsys.readouterr().err
+
+
+def test_a_module_that_raises_is_the_users(key, tmp_path, monkeypatch, capsys):
+    """Its traceback is shown, without frames of ours."""
+    (tmp_path / "broken_module.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert main(["work", "--key-file", key, "--address", "a:1", "broken_module"]) == 1
+
+    err = capsys.readouterr().err
+    assert err.endswith("ZeroDivisionError: division by zero\n")
+    assert "cli/remote.py" not in err
+
+
+def test_an_address_for_others_is_warned_of(key, capsys):
+    """With the remedy; the loopback is not."""
+    for address, warned in (("127.0.0.1:0", False), ("0.0.0.0:0", True)):
+        with Server(TaskManager(), address, key=key) as server:
+            remote._warn_if_open(server)
+
+        assert ("not encrypted" in capsys.readouterr().err) == warned
