@@ -10,6 +10,7 @@ import pytest
 
 from taskproc.errors import OptionError, TaskManagerTermination, TaskRaisedException, UnknownToManager, WorkerDied
 from taskproc.remote.board import TaskManager
+from taskproc.remote.desk import Desk
 from taskproc.remote.nouns import TaskId
 
 
@@ -280,6 +281,61 @@ def test_who_waits_is_served_in_turn():
 
     assert got == {"a": "a", "b": "b", "any": "c"}
     manager.validate()
+
+
+def waits_in_thread(manager, process=None):
+    """A thread that waits for a task, and the list to which it adds what it gets, or what that raises."""
+    got = []
+
+    def pull():
+        try:
+            got.append(manager.get_any_task(process, 30)[2])
+        except UnknownToManager as error:
+            got.append(error)
+
+    thread = threading.Thread(target=pull)
+    thread.start()
+    while not manager._tasks_desk._waiting:
+        pass
+    return thread, got
+
+
+def test_who_waits_gets_what_the_dead_had(manager, clock):
+    """As soon as they are given up."""
+    manager.add_task_request("a", 7)
+    manager.get_any_task(manager.register_process(1.0))
+    thread, got = waits_in_thread(manager)
+
+    pass_time(manager, clock, 5.0)
+    thread.join()
+
+    assert got == [7]
+
+
+def test_who_waits_and_is_given_up_is_told(manager, clock):
+    """And gets nothing, which would be nobody's."""
+    thread, got = waits_in_thread(manager, manager.register_process(1.0))
+
+    pass_time(manager, clock, 5.0)
+    thread.join()
+
+    assert [type(each) for each in got] == [UnknownToManager]
+
+
+def test_what_was_handed_to_one_who_leaves_is_put_back(monkeypatch):
+    """Ctrl-C may come together with a task."""
+    lock, things, back = threading.Lock(), [1], []
+    desk = Desk(lock, lambda among, process: things.pop() if things else None, back.append)
+
+    def interrupted(*_):
+        desk.serve()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Condition, "wait_for", interrupted)
+    with lock, pytest.raises(KeyboardInterrupt):
+        desk.wait(frozenset("a"), None, None)
+
+    assert (things, back, desk._waiting) == ([], [1], {})
 
 
 def test_terminate_wakes_all_and_keeps_what_is_there(manager):

@@ -15,6 +15,7 @@ from taskproc.errors import (
     UnknownToManager,
     UnsendableItem,
 )
+from taskproc.remote import client as client_module
 from taskproc.remote import server as server_module
 from taskproc.remote.board import TaskManager
 from taskproc.remote.client import connect
@@ -134,8 +135,25 @@ def test_nobody_there(server, client):
         connect(server.address, KEY, retry=0.01)
 
 
-def test_close_ends_calls_that_wait(server, client):
-    """Under another thread."""
+def test_a_late_answer_is_refused_over_a_network(server, client):
+    """The id that was pulled tells which pull it was."""
+    client.add_task_request("a", 1)
+    slow = client.register_process()
+    late_id, _, _ = client.get_any_task(slow)
+    client.unregister_process(slow)
+    with connect(server.address, KEY) as other:
+        task_id, _, _ = other.get_any_task()
+
+        assert not client.store_result(late_id, "late")
+        assert other.store_result(task_id, "first")
+
+    assert client.get_any_result()[2] == "first"
+
+
+def test_close_ends_calls_that_wait(server, client, monkeypatch):
+    """Under another thread, at once."""
+    for module in (client_module, server_module):
+        monkeypatch.setattr(module, "LONGEST_WAIT", 1000.0)
     told = []
 
     def wait():

@@ -170,15 +170,18 @@ def test_one_who_says_nothing_holds_up_nobody(server, client, monkeypatch):
 def test_many_who_say_nothing_push_each_other_out(server, client, monkeypatch):
     """The one who has been there longest goes first; those who have the key are not among them."""
     monkeypatch.setattr(server_module, "MOST_STRANGERS", 2)
-    silent = [socket.create_connection(server.address) for _ in range(2)]
-    for each in silent:
-        each.settimeout(30)
-        each.recv(1)
+    silent = []
+    for _ in range(2):
+        silent.append(socket.create_connection(server.address))
+        silent[-1].settimeout(30)
+        silent[-1].recv(1)  # it is one of them as soon as it is challenged
 
     with connect(server.address, KEY) as other:
         while silent[0].recv(4096):
             pass
         assert other.number_of_active_processes() == 0
+        assert len(server._strangers) <= 2
+        assert server._strangers.keys().isdisjoint(server._channels)
 
     silent[1].setblocking(False)
     with pytest.raises(BlockingIOError):
