@@ -32,9 +32,10 @@ class TaskManager(Blackboard):
 
     All methods may be called by many threads at once; over a network see `taskproc.remote.connect`. Those that wait
     take a `timeout` in seconds, after which they raise TimeoutError; None waits as long as it takes.
-    Where the document says nothing, nothing is lost: results that are there can be got after `terminate`, an answer
+    Where the document leaves it open, nothing is lost: results that are there can be got after `terminate`, an answer
     counts once, and a task whose process disappears is done by another one. But one with which `most_deaths`
-    processes have disappeared counts as raised (WorkerDied), or it would take down one after another.
+    processes have disappeared counts as raised (WorkerDied), or it would take down one after another. The document
+    wants every process registered, and makes its number optional: who gives none is served all the same.
 
     Args:
         most_deaths: None: no bound.
@@ -45,8 +46,7 @@ class TaskManager(Blackboard):
     def __init__(self, *, most_deaths: int | None = MOST_DEATHS, clock: Callable[[], float] | None = None):
         super().__init__()
         self._most_deaths = most_deaths
-        self._clock = clock or time.monotonic
-        self._watches = clock is None
+        self._clock, self._watches = clock or time.monotonic, clock is None
         self._lock = threading.Lock()
         self._plan: Plan[str] = Plan(Tags())
         self._leases: Leases[str] = Leases()
@@ -318,8 +318,8 @@ class TaskManager(Blackboard):
     def _end(self, ticket: Ticket[str], value: object, raised: tuple[object, str] | None) -> None:
         request = self._requests[ticket.key]
         self._drop(ticket.key)
-        finished = Finished(ticket.key, request.tag, request.reply_tag, value, raised, request.requester)
-        self._finished[ticket.key] = finished
+        about = (ticket.key, request.tag, request.reply_tag)
+        self._finished[ticket.key] = Finished(*about, value, raised, request.requester)
         self._results.join(ticket.key, (request.reply_tag,))
         self._results_desk.serve()
 

@@ -21,7 +21,7 @@ from taskproc.run.problem import sentence
 
 P = ParamSpec("P")
 R = TypeVar("R")
-PERIOD = 5.0
+PERIOD = 15.0  # seconds: the main thread may hold the interpreter for a while
 IN_HAND = 64
 LOOK_EVERY = 1.0  # seconds, after which it sees that nothing is left to wait for
 

@@ -35,6 +35,7 @@ from taskproc.run.raised import pack
 logger = logging.getLogger("taskproc")
 
 MOST_STRANGERS = 256  # who have not proved yet that they have the key
+CONFIRM = 60.0        # seconds within which it has to be confirmed that something was got
 REMEMBERED = 10_000   # requests whose answers are kept, for who asks again
 
 # Done once, however often they come
@@ -157,7 +158,7 @@ class Server:
             taken = answer.undo is not None
             try:
                 _send(channel, answer)
-                if taken and channel.receive().get("got"):
+                if taken and channel.receive(CONFIRM).get("got"):
                     taken = False
             finally:
                 if taken and answer.undo is not None:

@@ -62,6 +62,16 @@ def test_a_result_that_nobody_got_is_there_again(client, channel):
         client.get_any_result(0)
 
 
+def test_a_result_whose_receipt_is_not_confirmed_is_there_again(client, channel, monkeypatch):
+    """Also if the connection stays: the machine may have vanished."""
+    monkeypatch.setattr(server_module, "CONFIRM", 0.05)
+    client.add_task_request("a", 1)
+    client.store_result(client.get_any_task()[0], 2)
+    ask(channel, "take_result", tag=None, timeout=5)
+
+    assert client.get_any_result(30) == ("a_1", "a", 2)
+
+
 def test_what_was_said_to_have_been_got_is(client, channel):
     """Then the end of the connection changes nothing."""
     client.add_task_request("a", 1)
