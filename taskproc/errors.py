@@ -13,6 +13,7 @@ TaskprocError
 ├── WorkerDied (RuntimeError)          the process that ran a task ended without a word
 ├── TaskTimeout (TimeoutError)         a task ran longer than its `task_timeout`, and was ended
 ├── PrefixError (RuntimeError)         the prefix command, not the task, went wrong
+├── CommandFailed (RuntimeError)       an operating-system command could not be started, or did not end well
 ├── UnsendableItem (TypeError)         an item of a map, or its value, cannot be brought to another process
 ├── ItemErrors (ExceptionGroup)        a map ended with items that raised; `.exceptions` has them all
 ├── TaskManagerTermination (RuntimeError)  the task manager was told that nothing more is wanted
@@ -84,6 +85,16 @@ class TaskTimeout(TaskprocError, TimeoutError):
 
 class PrefixError(TaskprocError, RuntimeError):
     """The prefix command is not there, failed, or never started the task."""
+
+
+class CommandFailed(TaskprocError, RuntimeError):
+    """A command could not be started, ended with an exit code that says so, or left an output unwritten.
+
+    Attributes:
+        exit_code: minus the signal, if one killed it; None if it was not started.
+    """
+
+    exit_code: int | None = None
 
 
 class UnsendableItem(TaskprocError, TypeError):
@@ -172,7 +183,7 @@ class TaskFailure:
     def __str__(self) -> str:
         text = printable_lines(shortened(f"{type(self.error).__name__}: {text_of(self.error)}"))
         lines = [f"task {printable(self.task)} failed: {text}".rstrip(": ")]
-        if self.log:
+        if self.log and printable_lines(self.log) not in text:
             lines += ["  last lines of its log:", *(f"  | {printable(line)}" for line in self.log.splitlines())]
         if self.stderr is not None:
             lines.append(f"  log: {printable(str(self.stderr))}")

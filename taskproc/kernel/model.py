@@ -105,9 +105,9 @@ class Problem:
     """Why an attempt failed, in a form that crosses processes: always text, and the exception where it can be rebuilt.
 
     Kinds: exception (the task raised), died (its process ended), timeout (it ran too long, and was ended), prefix (the
-    command before it went wrong), result (its value could not be stored). `error` is the exception itself where it was
-    raised in this process, its pickle where it was raised in another. `memory` is the peak of the process that died,
-    in bytes, and `step` the last one that began of a job of many.
+    command before it went wrong), command (it is one, and did not end well), result (its value could not be stored).
+    `error` is the exception itself where it was raised in this process, its pickle where it was raised in another.
+    `memory` is the peak of the process that died, in bytes, and `step` the last one that began of a job of many.
     """
 
     kind: str

@@ -69,6 +69,16 @@ def await_exit(process: subprocess.Popen[bytes]) -> int:
     return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
 
+def has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it has ended; without reaping it, where that can be (see await_exit)."""
+    if process.returncode is not None or not hasattr(os, "waitid"):
+        return process.poll() is not None
+    try:
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True  # it was reaped
+
+
 def reap(process: subprocess.Popen[bytes], inherited: int | None = None) -> Exit:
     """Wait for its end and forget it; how it ended, and with what peak memory.
 

@@ -28,7 +28,7 @@ def hold_on(pipe: int, parent: int | None = None) -> None:
     The caller's process group must be its own, with none in it that shall live on.
     """
     os.set_inheritable(pipe, False)
-    _ask_kernel(pipe)
+    tie(pipe, os.getpgrp())
     threading.Thread(target=_watch, args=(pipe, parent), name="taskproc-lifeline", daemon=True).start()
 
 
@@ -123,17 +123,29 @@ def _await_death(descriptor: int) -> None:
     end_own_group()
 
 
-def _ask_kernel(pipe: int) -> None:
+def can_tie() -> bool:
+    """Whether the kernel is one that `tie` can ask."""
     import fcntl
 
-    if not hasattr(fcntl, "F_SETSIG"):
+    return hasattr(fcntl, "F_SETSIG")
+
+
+def tie(pipe: int, group: int) -> None:
+    """Ask the kernel to kill a process group as soon as `pipe` has no writer. It must be of our user.
+
+    It does as long as somebody holds this end of the pipe, who need not know what it is: a program that was started
+    with it. Does nothing where the kernel cannot.
+    """
+    if not can_tie():
         return
+    import fcntl
+
     try:
         fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
-        fcntl.fcntl(pipe, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(pipe, fcntl.F_SETOWN, -group)
         fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
     except OSError:
-        pass  # not in this sandbox: the thread remains
+        pass  # not in this sandbox: who can have a thread to watch has one
 
 
 def _watch(pipe: int, parent: int | None) -> None:

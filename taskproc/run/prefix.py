@@ -10,21 +10,20 @@ import os
 import pickle
 import shlex
 import signal
-import subprocess
 import tempfile
 import threading
 import time
 import weakref
 from collections.abc import Hashable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Generic, TypeVar, cast
 
 from taskproc.errors import OptionError
 from taskproc.frozen import frozen
 from taskproc.kernel.model import Done, Failed, Outcome, Problem, Ticket
 from taskproc.run.base import Ending, Job
-from taskproc.run.group import GRACE, Exit, Grace, await_exit, reap, signal_group
+from taskproc.run.children import Child, Children, end_politely, not_started
+from taskproc.run.group import GRACE, Exit, Grace, await_exit
 from taskproc.run.inbox import Inbox
 from taskproc.run.lifeline import VARIABLE, describe
 from taskproc.run.mounts import is_network
@@ -119,8 +118,8 @@ class PrefixRunner(Generic[K]):
         self._capacity = capacity
         self._patience = patience
         self._places = threading.Semaphore(capacity)
-        self._crew = _Crew(grace or Grace())
-        self._at_exit = weakref.finalize(self, self._crew.end, os.getpid())
+        self._children = Children(grace or Grace())
+        self._at_exit = weakref.finalize(self, self._children.end, os.getpid())
 
     def capacity(self) -> int:
         """How many commands run at once; what exceeds them waits."""
@@ -137,7 +136,7 @@ class PrefixRunner(Generic[K]):
             text = f"the job cannot be sent to another process: {problem.text}"
             self._inbox.put((ticket, Failed(Problem("exception", text, problem.traceback, error))))
             return
-        self._crew.follow(self._run, ticket, job, content)
+        self._children.follow(self._run, ticket, job, content)
 
     def wait(self, timeout: float | None) -> Sequence[Ending[K]]:
         """What has come into the inbox."""
@@ -154,90 +153,23 @@ class PrefixRunner(Generic[K]):
         """In a thread of its own, to the end."""
         with self._places:
             try:
-                attempt = _Attempt(job, content, self._crew, self._patience)
+                attempt = _Attempt(job, content, self._children, self._patience)
                 try:
                     outcome: Outcome[K] = attempt.run()
                 finally:
                     attempt.clean_up()
             except OSError as error:
                 outcome = Failed(Problem("prefix", f"the job could not be written for its command: {sentence(error)}"))
-        if not self._crew.stopping.is_set():
+        if not self._children.stopping.is_set():
             self._inbox.put((ticket, outcome))
-
-
-class _Crew:
-    """The processes that run and the threads that follow them; to be ended together."""
-
-    def __init__(self, grace: Grace) -> None:
-        self._grace = grace
-        self.stopping = threading.Event()
-        self._lock = threading.Lock()
-        self._processes: set[subprocess.Popen[bytes]] = set()
-        self._threads: set[threading.Thread] = set()
-
-    def follow(self, run: Any, *arguments: object) -> None:
-        thread = threading.Thread(target=self._follow, args=(run, arguments), name="taskproc-prefix", daemon=True)
-        self._threads.add(thread)
-        thread.start()
-
-    def _follow(self, run: Any, arguments: tuple[object, ...]) -> None:
-        try:
-            run(*arguments)
-        finally:
-            self._threads.discard(threading.current_thread())
-
-    def start(self, command: Sequence[str], stdout: Any, stderr: Any, lifeline: int) -> subprocess.Popen[bytes] | None:
-        """Run a command, or None if all is to end. Raises OSError if it cannot be started."""
-        environ = {**start_environ(os.environ), VARIABLE: describe(lifeline)}
-        with self._lock:  # so that none starts behind the back of `end`
-            if self.stopping.is_set():
-                return None
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
-                pass_fds=[lifeline], start_new_session=True, env=environ,
-            )
-            self._processes.add(process)
-            return process
-
-    def bury(self, process: subprocess.Popen[bytes], inherited: int | None = None) -> Exit:
-        """Kill what is left of a command that has ended; how it did. Once."""
-        with self._lock:
-            signal_group(process, signal.SIGKILL)
-            self._processes.discard(process)
-            return reap(process, inherited)
-
-    def end(self, pid: int) -> None:
-        """End all, in the process that made them only."""
-        if os.getpid() != pid:
-            return
-        self.stopping.set()
-        try:
-            self._signal_all(signal.SIGTERM)
-            deadline = time.monotonic() + GRACE
-            for thread in list(self._threads):
-                self._grace.wait(partial(_join, thread), deadline)
-        finally:
-            self._signal_all(signal.SIGKILL)
-            for thread in list(self._threads):
-                thread.join()
-
-    def _signal_all(self, number: int) -> None:
-        with self._lock:
-            for process in self._processes:
-                signal_group(process, number)
-
-
-def _join(thread: threading.Thread, seconds: float) -> bool:
-    thread.join(seconds)
-    return not thread.is_alive()
 
 
 class _Attempt(Generic[K]):
     """One run of one command, and the files that its two ends share."""
 
-    def __init__(self, job: PrefixedJob[K], content: bytes, crew: _Crew, patience: float | None):
+    def __init__(self, job: PrefixedJob[K], content: bytes, children: Children, patience: float | None):
         self._job = job
-        self._crew = crew
+        self._children = children
         self._patience = patience
         job.folder.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix="job-", suffix=".pkl", dir=job.folder)
@@ -245,7 +177,7 @@ class _Attempt(Generic[K]):
         with open(descriptor, "wb") as file:
             file.write(content)
         self._pipe = os.pipe()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Child | None = None
         self._end: Exit | None = None
         self._ended = threading.Event()
         self._expired = False
@@ -257,9 +189,12 @@ class _Attempt(Generic[K]):
         with open(self._job.stdout, "ab") as stdout, open(self._job.stderr, "ab") as stderr:
             before = stderr.tell()
             try:
-                self._process = self._crew.start(command, stdout, stderr, self._pipe[0])
+                environ = {**start_environ(os.environ), VARIABLE: describe(self._pipe[0])}
+                self._process = self._children.start(
+                    command, self._pipe[0], stdout=stdout, stderr=stderr, environ=environ
+                )
             except OSError as error:
-                return Failed(Problem("prefix", _not_started(command[0], error)))
+                return Failed(Problem("prefix", not_started(f"prefix command {command[0]!r}", error)))
         if self._process is None:
             return Failed(Problem("died", "the runner has been stopped"))
         if self._job.timeout is not None:
@@ -275,7 +210,7 @@ class _Attempt(Generic[K]):
             return timed_out(self._job.timeout, self._bury())
         return self._no_outcome(code, before) if outcome is None else outcome
 
-    def _watch_over(self, process: subprocess.Popen[bytes], seconds: float) -> None:
+    def _watch_over(self, process: Child, seconds: float) -> None:
         """In a thread of its own: end the command when its job has run too long."""
         while not beside(self._file, "began").exists():
             if self._ended.wait(LOOK_FOR_BEGIN_EVERY):
@@ -283,9 +218,9 @@ class _Attempt(Generic[K]):
         if not self._ended.wait(seconds + FAR_FIRST):
             self._expired = True
             if not beside(self._file, "timedout").exists():
-                signal_group(process, signal.SIGTERM)
-            if not self._ended.wait(GRACE):
-                signal_group(process, signal.SIGKILL)
+                end_politely(process, self._ended)
+            elif not self._ended.wait(GRACE):
+                process.tell(signal.SIGKILL)
 
     def clean_up(self) -> None:
         """Kill what the command left running, and remove the files: a far end that comes late finds nothing to run.
@@ -304,7 +239,7 @@ class _Attempt(Generic[K]):
         if self._watch is not None:
             self._watch.join()  # it may signal the process, whose number must not be another's
         if self._process is not None and self._end is None:
-            self._end = self._crew.bury(self._process, self._peak_at_start(self._process.pid))
+            self._end = self._children.bury(self._process, self._peak_at_start(self._process.pid))
         return self._end
 
     def _peak_at_start(self, pid: int) -> int | None:
@@ -328,7 +263,7 @@ class _Attempt(Generic[K]):
         """A network folder may show the outcome later than the end of the command."""
         network = PATIENCE if is_network(self._job.folder) else 0.0
         deadline = time.monotonic() + (network if self._patience is None else self._patience)
-        while (left := deadline - time.monotonic()) > 0 and not self._crew.stopping.wait(min(left, LOOK_EVERY)):
+        while (left := deadline - time.monotonic()) > 0 and not self._children.stopping.wait(min(left, LOOK_EVERY)):
             os.listdir(self._file.parent)  # makes NFS ask its server anew
             if (outcome := self._outcome()) is not None:
                 return outcome
@@ -352,11 +287,3 @@ class _Attempt(Generic[K]):
             said = last_lines(file.read())
         text = f"{subject} {exit_text(code)} before it started the task\n{said}".rstrip()
         return Failed(Problem(kind, text, exit_code=code))
-
-
-def _not_started(name: str, error: OSError) -> str:
-    if isinstance(error, FileNotFoundError):
-        return f"prefix command {name!r} was not found; is it installed on this host, and its folder in PATH?"
-    if isinstance(error, PermissionError):
-        return f"prefix command {name!r} is not executable"
-    return f"prefix command {name!r} could not be run: {sentence(error)}"

@@ -5,7 +5,7 @@ import os
 import signal
 import traceback
 
-from taskproc.errors import PrefixError, TaskprocError, TaskTimeout, UnstorableResult, WorkerDied
+from taskproc.errors import CommandFailed, PrefixError, TaskprocError, TaskTimeout, UnstorableResult, WorkerDied
 from taskproc.kernel.model import Problem
 from taskproc.run.group import Exit
 from taskproc.run.raised import RemoteError, hang, pack, unpack
@@ -19,6 +19,7 @@ _OWN_KINDS: dict[str, type[TaskprocError]] = {
     "died": WorkerDied,
     "timeout": TaskTimeout,
     "prefix": PrefixError,
+    "command": CommandFailed,
     "result": UnstorableResult,
 }
 
