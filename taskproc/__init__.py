@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from taskproc.errors import (
         BuildError,
         CacheError,
+        CommandFailed,
         CorruptedResult,
         CycleError,
         FailedTaskError,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from taskproc.run.pool import LocalExecutor
     from taskproc.store.cache import Cache
     from taskproc.store.keys import make_key_file
+    from taskproc.tasks.command import Command
     from taskproc.tasks.explaining import Explanation, accept
     from taskproc.tasks.future import Const, Future, FutureDict, FutureList
     from taskproc.tasks.inputs import InputFile
@@ -47,6 +49,8 @@ __all__ = [
     "BuildError",
     "Cache",
     "CacheError",
+    "Command",
+    "CommandFailed",
     "Const",
     "CorruptedResult",
     "CycleError",
@@ -84,6 +88,7 @@ __all__ = [
 _HOMES = {
     "ArgumentPassing": "maps.options",
     "Cache": "store.cache",
+    "Command": "tasks.command",
     "Const": "tasks.future",
     "DefaultArguments": "cli.defaults",
     "ExceptionBehaviour": "maps.options",

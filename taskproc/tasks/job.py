@@ -14,7 +14,7 @@ from contextlib import nullcontext
 from dataclasses import field
 from typing import Any
 
-from taskproc.errors import UnstorableResult
+from taskproc.errors import CommandFailed, UnstorableResult
 from taskproc.frozen import frozen, replace
 from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, Lost, Outcome, Problem, Record, Stamp
 from taskproc.kernel.rebuild import Present, judge
@@ -147,6 +147,8 @@ class TaskJob:
                 begin(self.timeout)
             try:
                 return _called(self.task.run_task)
+            except CommandFailed:
+                raise  # what the command had to say it has printed there itself
             except BaseException as error:
                 print(traceback_text(error), end="", file=sys.stderr)
                 raise

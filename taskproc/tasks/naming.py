@@ -147,7 +147,8 @@ def _brief(value: object, depth: int) -> str:
             return f"{type(value).__qualname__}({path if len(path) <= 60 else '…' + path[-59:]!r})"
         if depth > 0:
             return f"{type(value).__qualname__}(…)"
-        inner = ", ".join(f"{key}={_upstream(some, 1)}" for key, some in identity.arguments.items())
+        shows = type(value)._shows or identity.arguments  # type: ignore[attr-defined]  # as above
+        inner = ", ".join(f"{key}={_upstream(some, 1)}" for key, some in identity.arguments.items() if key in shows)
         return f"{type(value).__qualname__}({_cut(inner)})"
     if isinstance(value, (list, tuple, set, frozenset, dict)) and value:
         return _brief_container(value, depth)

@@ -1,0 +1,309 @@
+"""Command: an operating-system command as a task, whose words may be futures and whose files are futures of others."""
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
+
+from taskproc.errors import BuildError, CommandFailed
+from taskproc.tasks.future import Future, FutureList, Item, Upstream
+from taskproc.tasks.inputs import InputFile
+from taskproc.tasks.naming import brief
+from taskproc.tasks.task import Task, TaskType
+
+LONGEST_TEXT = 1 << 16   # bytes of stdout that `CommandResult.text` gives
+_VERSION_AFTER = 60.0    # seconds within which a tool must have told its version
+
+
+@dataclass(frozen=True)
+class Output:
+    """A path in the data directory of the Command that has it among its words: what the command is to write there.
+
+    `Output("model.bin")` stands for `<data directory>/model.bin`, whose folder is made, and which must be there at the
+    end; `Output(".")` for the directory itself.
+    """
+
+    name: str
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+
+    def _key_form(self) -> object:
+        return {"__output__": self.name}
+
+    _json_form = _key_form
+
+
+@dataclass(frozen=True)
+class DataDirectory:
+    """The data directory of another task, as a word of a Command, which runs when that task is done."""
+
+    task: Task
+
+    def _key_form(self) -> object:
+        return {"__directory__": self.task._key_form()}
+
+    _json_form = _key_form
+
+
+# What a word may be; a tuple is one word, made of its parts without a space
+Word = Union[str, "os.PathLike[str]", int, float, Output, DataDirectory, Future[Any], "tuple[Any, ...]"]
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """What became of a command.
+
+    As a path it is its stdout, so a Command may be given where a file is asked for.
+
+    Attributes:
+        words: what was run, all futures replaced by what they were.
+        exit_code: one of those that were right.
+        seconds: how long it ran, wall time.
+        stdout: the file with all that it printed; stderr: the same of its standard error.
+        directory: its data directory, in which all its other files are.
+    """
+
+    words: tuple[str, ...]
+    exit_code: int
+    seconds: float
+    stdout: Path
+    stderr: Path
+    directory: Path
+
+    def __getitem__(self, name: str) -> Path:
+        """The file `name` in its data directory. KeyError, with what is there, if it is not."""
+        path = self.directory / name
+        if not path.exists():
+            there = ", ".join(sorted(each.name for each in self.directory.iterdir())) or "nothing"
+            raise KeyError(f"the command wrote no {name!r}; there is {there}")
+        return path
+
+    def __fspath__(self) -> str:
+        return str(self.stdout)
+
+    @property
+    def text(self) -> str:
+        """What it printed, as UTF-8; ValueError if that is more than 64 KiB: read the file then."""
+        if (size := self.stdout.stat().st_size) > LONGEST_TEXT:
+            raise ValueError(f"the command printed {size:,} bytes: read {str(self.stdout)!r} instead")
+        return self.stdout.read_text("utf-8", "replace")
+
+
+class _CommandType(TaskType):
+    if not TYPE_CHECKING:
+
+        def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+            if cls.__init__ is Command.__init__:  # `["sort", Path("a")]` and `("sort", "a")` are one command
+                if args:
+                    args = (_words(args[0]), *args[1:])
+                elif "argv" in kwargs:
+                    kwargs = {**kwargs, "argv": _words(kwargs["argv"])}
+            return super().__call__(*args, **kwargs)
+
+
+class Command(Task, metaclass=_CommandType):
+    """An operating-system command: `Command(["sort", "-u", InputFile("words.txt")], stdout="sorted.txt")`.
+
+    No shell is run, so nothing in a word is split, expanded or quoted. The words are known by their text, and a file
+    that stands there as a plain path by its name only: give `InputFile(path)` for one whose content counts.
+
+    It fails, with the end of what it printed to standard error, if it ends with another exit code than it should, is
+    killed by a signal, or leaves an output unwritten. Interrupting the run ends it, with its children: TERM, then KILL.
+    Subclass it for labels, rate limits and a `task_timeout`.
+
+    Args:
+        argv: the program and its arguments, in order: strings, paths, numbers, `Output`, `DataDirectory`, or futures
+            of such (a Command: its stdout). A tuple is one word: `("--out=", Output("a.bin"))`. A future of a list is
+            as many words as the list has.
+        inputs: further files and folders whose content counts, or tasks that must be done before.
+        outputs: names of further files that it must have written into its data directory.
+        stdout: name of the output that gets what it prints; None: that goes to `task_stdout`.
+        stdin: a file to be read, known by its content, or a future of one; None: there is nothing to read.
+        cwd: working directory; None: that of the process that runs it. `Output(".")`: its data directory.
+        env: environment variables that are set for it besides those of that process.
+        version: a command that tells the version of the tool, as `["gcc", "--version"]`. It is run when the task is
+            built, once in a `with Cache(...)` block; when it tells something else, stored results are stale.
+        exit_codes: those with which it has ended well.
+        timeout: seconds after which it is ended and has failed. It does not count for the key, and holds in threads,
+            too.
+
+    Raises (when it is built):
+        BuildError: a word or a name is none, or the version could not be told.
+    """
+
+    task_pinned_name = "taskproc.Command"
+    task_ignored_args = ("timeout",)
+
+    _shows = ("argv", "stdout")
+
+    def __init__(
+        self,
+        argv: Sequence[Word],
+        *,
+        inputs: Sequence[str | os.PathLike[str] | Future[Any]] = (),
+        outputs: Sequence[str] = (),
+        stdout: str | None = None,
+        stdin: str | os.PathLike[str] | Future[Any] | None = None,
+        cwd: Word | None = None,
+        env: Mapping[str, Word] | None = None,
+        version: Sequence[str] | None = None,
+        exit_codes: Collection[int] = (0,),
+        timeout: float | None = None,
+    ):
+        self.argv = _words(argv)
+        self.inputs = FutureList([_file(each) for each in inputs])
+        for name in (*outputs, *([] if stdout is None else [stdout])):
+            _check_name(name)
+        self.outputs, self.stdout = tuple(outputs), stdout
+        self.stdin = None if stdin is None else _file(stdin)
+        self.cwd = None if cwd is None else _word(cwd, "cwd")
+        self.env = {name: _word(value, f"env {name!r}") for name, value in (env or {}).items()}
+        self.exit_codes, self.timeout = tuple(exit_codes), timeout
+        if version is not None:
+            self.tool_version = _Version(tuple(version)).text  # what is no argument counts as a condition of the run
+
+    def output(self, name: str) -> Future[Path]:
+        """A future of the file `name` in its data directory, which it writes."""
+        _check_name(name)
+        future: Any = Item(self, name)
+        return future  # type: ignore[no-any-return]
+
+    def run_task(self) -> CommandResult:
+        """Run it here."""
+        from taskproc.run.command import CommandJob, Exited  # here: 3 ms, and not needed to build tasks
+        from taskproc.run.problem import rebuild
+
+        directory, stderr = self.task_directory, self.task_stderr
+        stdout = self.task_stdout if self.stdout is None else self._place(self.stdout)
+        words = tuple(word for each in self.argv for word in self._texts(each))
+        env = {name: self._text(value) for name, value in self.env.items()}
+        job = CommandJob(
+            words, stdout, stderr,
+            stdin=None if self.stdin is None else Path(self._text(self.stdin)),
+            folder=None if self.cwd is None else Path(self._text(self.cwd)),
+            environ={**os.environ, **env} if env else None,
+            timeout=self.timeout,
+            codes=self.exit_codes,
+        )
+        outcome = job()
+        if not isinstance(outcome, Exited):
+            error = rebuild(outcome.problem)
+            if isinstance(error, CommandFailed):
+                error.exit_code = outcome.problem.exit_code
+            raise error
+        self._check_outputs(words)
+        return CommandResult(words, outcome.code, outcome.seconds, stdout, stderr, directory)
+
+    def _place(self, name: str) -> Path:
+        """Where an output goes; its folder is there."""
+        path = self.task_directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def _text(self, word: Any) -> str:
+        texts = self._texts(word)
+        if len(texts) != 1:
+            raise TypeError(f"{brief(word)} gave {len(texts)} words where one is needed")
+        return texts[0]
+
+    def _texts(self, word: Any) -> list[str]:
+        """What a word stands for: one, but for futures of lists."""
+        if isinstance(word, tuple):
+            return ["".join(map(self._text, word))]
+        if isinstance(word, Output):
+            return [str(self._place(word.name))]
+        if isinstance(word, DataDirectory):
+            return [str(word.task.task_directory)]
+        if not isinstance(word, Upstream):
+            return [_given(word)]
+        value: Any = word.get_result()  # type: ignore[attr-defined]  # every subclass has it
+        try:
+            return [_given(each) for each in value] if isinstance(value, (list, tuple)) else [_given(value)]
+        except TypeError as error:
+            raise TypeError(f"the result of {brief(word)} is {error}") from None
+
+    def _check_outputs(self, words: Sequence[str]) -> None:
+        from taskproc.run.command import shown
+
+        named = [each.name for word in (*self.argv, *self.env.values()) for each in _outputs_in(word)]
+        missing = [name for name in (*named, *self.outputs) if not (self.task_directory / name).exists()]
+        if missing:
+            raise CommandFailed(f"command {shown(words)} ended well, but did not write its output {missing[0]!r}")
+
+
+class _Version(Task):
+    """What a tool says of itself. Never run: it is there so that each tool is asked once in a block of a cache."""
+
+    task_pinned_name = "taskproc.Command.version"
+
+    def __init__(self, argv: tuple[str, ...]):
+        import subprocess
+
+        try:
+            done = subprocess.run(
+                argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                timeout=_VERSION_AFTER, check=True,
+            )
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            raise BuildError(f"the version of a tool could not be told: {error}") from error
+        self.text = done.stdout.decode("utf-8", "replace")
+
+    def run_task(self) -> str:
+        """Not called."""
+        return self.text
+
+
+def _words(given: object) -> tuple[Any, ...]:
+    if isinstance(given, (str, bytes)) or not isinstance(given, Sequence) or isinstance(given, Upstream):
+        raise BuildError(f"argv of Command must be a list of words, got {brief(given)}: no shell splits it")
+    if not given:
+        raise BuildError("argv of Command is empty: its first word is the program")
+    return tuple(_word(each, f"word {number} of argv") for number, each in enumerate(given))
+
+
+def _word(given: Any, where: str) -> Any:
+    """A word as it is kept: paths and numbers as text, so that equal commands are one task."""
+    if isinstance(given, (Output, DataDirectory, Upstream)):
+        return given
+    if isinstance(given, tuple):
+        return tuple(_word(each, where) for each in given)
+    try:
+        return _given(given)
+    except TypeError as error:
+        raise BuildError(f"{where} of Command is {error}") from None
+
+
+def _given(value: object) -> str:
+    """A plain word as text. TypeError says what it is instead."""
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = repr(value)
+    if not isinstance(value, str):
+        raise TypeError(f"{brief(value)} ({type(value).__name__}), which is no string, path or number")
+    if "\0" in value:
+        raise TypeError(f"{value!r}, which has a NUL in it: no command can be given that")
+    return value
+
+
+def _file(given: Any) -> Any:
+    if isinstance(given, (Upstream, Output)):
+        return given
+    if not isinstance(given, (str, os.PathLike)):
+        raise BuildError(f"an input of Command must be a path or a future, got {brief(given)}")
+    return InputFile(given)
+
+
+def _check_name(name: object) -> None:
+    parts = Path(name).parts if isinstance(name, str) else ("..",)
+    if not name or ".." in parts or Path(str(name)).is_absolute():
+        raise BuildError(f"an output must be named by a relative path that stays in its folder, got {name!r}")
+
+
+def _outputs_in(word: object) -> list[Output]:
+    if isinstance(word, tuple):
+        return [output for part in word for output in _outputs_in(part)]
+    return [word] if isinstance(word, Output) else []

@@ -1,0 +1,379 @@
+"""Command: words that are futures, files that are futures of others, and when it runs again."""
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskproc.errors import BuildError, CommandFailed, FailedTaskError, TaskTimeout
+from taskproc.run.pool import LocalExecutor
+from taskproc.store.cache import Cache
+from taskproc.tasks.command import Command, CommandResult, DataDirectory, Output
+from taskproc.tasks.future import Const, Future, FutureList
+from taskproc.tasks.inputs import InputFile
+from taskproc.tasks.task import Task
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="runs the tools of POSIX")
+
+
+class Give(Task):
+    """Gives what it was given."""
+
+    def __init__(self, value: object):
+        self.value = value
+
+    def run_task(self) -> object:
+        return self.value
+
+
+class Leave(Task):
+    """Leaves a file in its data directory."""
+
+    def run_task(self) -> None:
+        (self.task_directory / "file").write_text("left\n")
+
+
+class Read(Task):
+    """What stands in a file."""
+
+    def __init__(self, file: Future[Path]):
+        self.file = file
+
+    def run_task(self) -> str:
+        return Path(self.file.get_result()).read_text()
+
+
+class Labelled(Command):
+    """A subclass with arguments of its own."""
+
+    task_label = "gpu"
+
+    def __init__(self, text: str):
+        super().__init__(["printf", "%s", text])
+
+
+def run(task: Any, **options: Any) -> tuple[Any, int]:
+    """The result, and how many tasks were run."""
+    value, stats = task.run_graph(**{"executor": LocalExecutor(), **options})
+    return value, sum(stats["stats"].values())
+
+
+def failure(task: Any, **options: Any) -> Any:
+    """The one that a run ends with."""
+    with pytest.raises(FailedTaskError) as caught:
+        run(task, **options)
+    (found,) = caught.value.failures
+    return found
+
+
+def echo(*words: object) -> Command:
+    """Prints its words, each between brackets."""
+    return Command(["printf", "[%s]", *words])  # type: ignore[list-item]  # any may be among them
+
+
+def test_the_result_tells_how_it_went(cache: Cache) -> None:
+    """Words, code, time, and where its output lies; the words that were futures are there as they were."""
+    result, _ = run(echo("a", Const(1)))
+
+    assert isinstance(result, CommandResult)
+    assert ("printf", "[%s]", "a", "1") == result.words
+    assert (0, "[a][1]", "") == (result.exit_code, result.text, result.stderr.read_text())
+    assert result.seconds > 0
+
+
+def test_words_may_be_futures_of_many_kinds(cache: Cache, tmp_path: Path) -> None:
+    """Paths, numbers, results, elements of results, input files, files of other commands, their directories."""
+    (tmp_path / "input").write_text("read")
+    first = Command(["printf", "x"], stdout="sub/out.txt")
+    given = Give({"key": [tmp_path / "a", 2]})
+    left = Leave()
+
+    result, _ = run(
+        echo(
+            Path("p"), 1.5, Give("g"), given["key"][1], given["key"], InputFile(tmp_path / "input"),
+            first.output("sub/out.txt"), first, (DataDirectory(left), "/file"), ("--n=", Const(3)),
+            FutureList([Const("x"), Const("y")]),
+        )
+    )
+
+    out = first.get_result()["sub/out.txt"]
+    words = ["p", "1.5", "g", "2", tmp_path / "a", "2", tmp_path / "input", out, out]
+    words += [left.task_directory / "file", "--n=3", "x", "y"]
+    assert "".join(f"[{word}]" for word in words) == result.text
+
+
+def test_equal_commands_are_one_task(cache: Cache, tmp_path: Path) -> None:
+    """However their words were written; what differs in anything but the timeout is another."""
+    one = Command(["tool", str(tmp_path), "1"])
+
+    assert one is Command(("tool", tmp_path, 1), timeout=3)
+    assert one is Command(argv=["tool", tmp_path, 1])
+    others = [
+        Command(["tool"]), Command(["tool", tmp_path, 1], stdout="a"), Command(["tool", tmp_path, 1], env={"A": 1})]
+    assert len({one, *others}) == 4
+
+
+def test_it_is_run_once(cache: Cache) -> None:
+    """The second time nothing is run."""
+    assert 1 == run(echo("a"))[1]
+    assert 0 == run(echo("a"))[1]
+
+
+def test_outputs_are_files_in_its_directory(cache: Cache) -> None:
+    """Named among its words, or by what goes to its stdout, or in a list; others may be asked for, too."""
+    script = 'echo 1 > "$1"; echo 2 > "$2/b"; echo 3 > c; echo 4'
+    command = Command(
+        ["sh", "-c", script, "sh", Output("deep/a"), Output(".")], cwd=Output("."), outputs=["b", "c"], stdout="d"
+    )
+
+    result, _ = run(command)
+
+    assert ["1\n", "2\n", "3\n", "4\n"] == [result[name].read_text() for name in ("deep/a", "b", "c", "d")]
+    assert result["d"] == result.stdout == Path(os.fspath(result))
+    assert result.directory == command.task_directory
+    with pytest.raises(KeyError, match="wrote no 'e'; there is b, c, d, deep"):
+        result["e"]
+
+
+def test_what_lies_below_reads_its_files(cache: Cache) -> None:
+    """As a future of a path, or the command itself as its stdout; in a pipe of three."""
+    lines = Command(["printf", "b\\na\\nb\\n"])
+    unique = Command(["sort", "-u"], stdin=lines, stdout="sorted")
+    count = Command(["wc", "-l"], stdin=unique.output("sorted"))
+
+    assert "2" == run(count)[0].text.strip()
+    assert ("a\nb\n", 1) == run(Read(unique.output("sorted")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["workers", "threads", "prefix"])
+def test_it_runs_wherever_tasks_run(cache: Cache, where: str) -> None:
+    """In worker processes, in threads, behind a command."""
+    first = Command(["sh", "-c", 'echo told >&2; echo out > "$0"', Output("file")])
+    command = Command(["cat", first.output("file")])
+    with ThreadPoolExecutor(2) as pool:
+        options = {"workers": {"executor": None}, "threads": {"executor": pool},
+                   "prefix": {"executor": None, "prefixes": {Command.task_name: "nice"}}}[where]
+        result, _ = run(command, **options)
+
+    assert ("out\n", "told\n") == (result.text, first.task_stderr.read_text())
+
+
+def test_it_goes_where_its_cache_goes(tmp_path: Path) -> None:
+    """What it gives are paths in the cache, wherever that lies."""
+    with Cache(tmp_path / "one"):
+        run(Command(["printf", "x"], stdout="file"))
+    (tmp_path / "one").rename(tmp_path / "two")
+
+    with Cache(tmp_path / "two"):
+        result, count = run(Command(["printf", "x"], stdout="file"))
+
+    assert (0, tmp_path / "two", "x") == (count, result["file"].parents[4], result.text)
+
+
+def test_environment_and_folder(cache: Cache, tmp_path: Path) -> None:
+    """Variables are added to those that there are."""
+    result, _ = run(Command(["sh", "-c", 'pwd; echo "$A $HOME"'], cwd=tmp_path, env={"A": ("x", Const(1))}))
+
+    assert f"{tmp_path}\nx1 {os.environ.get('HOME', '')}\n" == result.text
+
+
+def test_a_failure_shows_the_command_and_what_it_said(cache: Cache) -> None:
+    """Once, with the file that has all of it."""
+    found = failure(Command(["sh", "-c", "seq 20 >&2; exit 3"]))
+
+    assert isinstance(found.error, CommandFailed)
+    assert 3 == found.error.exit_code
+    last = "\n".join(map(str, range(11, 21)))
+    assert f"command sh -c 'seq 20 >&2; exit 3' exited with code 3\n{last}" == str(found.error)
+    assert "last lines of its log" not in str(found)
+    assert [str(number) for number in range(1, 21)] == found.stderr.read_text().split()
+
+
+@pytest.mark.slow
+def test_a_failure_in_a_worker_says_the_same(cache: Cache) -> None:
+    """The exception comes back with its exit code."""
+    found = failure(Command(["sh", "-c", "echo why >&2; kill -9 $$"]), executor=None)
+
+    assert (CommandFailed, -9) == (type(found.error), found.error.exit_code)
+    assert str(found.error).endswith("was killed by signal 9 (SIGKILL)\nwhy")
+    assert "why\n" == found.stderr.read_text()
+
+
+def test_other_exit_codes_may_be_right(cache: Cache) -> None:
+    """As that of a grep that finds nothing."""
+    assert 1 == run(Command(["false"], exit_codes=[0, 1]))[0].exit_code
+
+
+def test_an_output_that_is_missing_is_a_failure(cache: Cache) -> None:
+    """However well the command has ended."""
+    for command in (Command(["true", Output("a")]), Command(["true"], outputs=["a"])):
+        assert "ended well, but did not write its output 'a'" in str(failure(command).error)
+
+
+@pytest.mark.parametrize("executor", ["inline", "threads"])
+def test_a_timeout_ends_it_anywhere(cache: Cache, executor: str) -> None:
+    """Also where a task_timeout could not be kept."""
+    with ThreadPoolExecutor(1) if executor == "threads" else LocalExecutor() as pool:
+        found = failure(Command(["sleep", "1000"], timeout=0.05), executor=pool)
+
+    assert isinstance(found.error, TaskTimeout)
+    assert "command sleep 1000 timed out after 0.05 s" in str(found.error)
+
+
+def test_what_is_no_word_is_refused(cache: Cache) -> None:
+    """Where it is written, with the place."""
+    with pytest.raises(BuildError, match="argv of Command must be a list of words, got 'ls -l': no shell splits it"):
+        Command("ls -l")
+    with pytest.raises(BuildError, match="argv of Command is empty"):
+        Command([])
+    for word, what in ((True, "True .bool."), ({}, "dict"), (b"x", "bytes"), (None, "NoneType"), ("a\0", "NUL")):
+        with pytest.raises(BuildError, match=f"word 1 of argv of Command is .*{what}"):
+            Command(["tool", word])  # type: ignore[list-item]
+    with pytest.raises(BuildError, match="cwd of Command"):
+        Command(["tool"], cwd=None or [])  # type: ignore[arg-type]
+    with pytest.raises(BuildError, match="env 'A' of Command"):
+        Command(["tool"], env={"A": None})  # type: ignore[dict-item]
+    with pytest.raises(BuildError, match="an input of Command must be a path or a future, got 3"):
+        Command(["tool"], inputs=[3])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("name", ["", "/abs", "../up", "a/../../b", 3])
+def test_outputs_stay_in_their_folder(cache: Cache, name: Any) -> None:
+    """By each of the ways in which they are named."""
+    for build in (lambda: Output(name), lambda: Command(["a"], outputs=[name]), lambda: Command(["a"]).output(name)):
+        with pytest.raises(BuildError, match="a relative path that stays in its folder"):
+            build()
+
+
+def test_a_future_that_is_no_word_is_a_failure(cache: Cache) -> None:
+    """Told with what it was."""
+    assert "is {'a': 1} (dict), which is no string, path or number" in str(failure(echo(Give({"a": 1}))).error)
+    assert "gave 2 words where one is needed" in str(failure(echo(("a", Give(["b", "c"])))).error)
+
+
+def test_the_content_of_inputs_counts(cache: Cache, tmp_path: Path) -> None:
+    """Among the words, in the list, and on stdin."""
+    file = tmp_path / "file"
+    commands = [lambda: Command(["cat", InputFile(file)]), lambda: Command(["cat", file], inputs=[file]),
+                lambda: Command(["cat"], stdin=file)]
+    for text in ("one", "two"):
+        file.write_text(text)
+        assert [(text, 1)] * 3 == [(result.text, count) for result, count in (run(build()) for build in commands)]
+        assert [0] * 3 == [run(build())[1] for build in commands]
+
+
+def test_the_version_of_the_tool_counts(tmp_path: Path) -> None:
+    """It is asked once in a block; when it is another, the command is run again, and the reason says so."""
+    tool = tmp_path / "tool"
+
+    def release(version: int) -> None:
+        tool.write_text(f"#!/bin/sh\n[ $1 = -V ] && echo v >> '{tmp_path}/asked'; echo {version}\n")
+        tool.chmod(0o755)
+
+    def build(word: str) -> Command:
+        return Command([tool, word], version=[str(tool), "-V"])
+
+    ran = []
+    for version in (1, 1, 2):
+        release(version)
+        with Cache(tmp_path / "cache"):
+            if version == 2:
+                assert "tool_version changed" in str(build("a").explain())
+            ran += [run(build("a"))[1], run(build("b"))[1]]
+
+    assert [1, 1, 0, 0, 1, 1] == ran
+    assert 3 == len((tmp_path / "asked").read_text().split())
+    with Cache(tmp_path / "cache"), pytest.raises(BuildError, match="the version of a tool could not be told.*no-such"):
+        Command(["a"], version=["no-such-tool"])
+
+
+def test_a_subclass_has_its_own_arguments_and_labels(cache: Cache) -> None:
+    """And is known by them."""
+    assert "x" == run(Labelled("x"))[0].text
+    assert (Labelled("x"), "gpu") == (Labelled(text="x"), Labelled.task_labels[1])
+
+
+def test_text_is_bounded(cache: Cache) -> None:
+    """What is large is a file, and stays one."""
+    result, _ = run(Command(["head", "-c", "70000", "/dev/zero"]))
+
+    with pytest.raises(ValueError, match="printed 70,000 bytes: read"):
+        _ = result.text
+    assert 70_000 == result.stdout.stat().st_size
+
+
+def test_what_is_shown_is_the_command(cache: Cache) -> None:
+    """Not its nine options."""
+    command = Command(["sort", "-u", InputFile("a.txt")])
+
+    assert "Command(argv=('sort', '-u', InputFile('a.txt')), stdout=None)" == repr(command)
+
+
+O_ASYNC = 0o20000  # of Linux
+SCRIPT = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from taskproc import Cache, Command
+
+if __name__ == "__main__":
+    with Cache("cache"):
+        command = Command(["sh", "-c", "echo $$ > told; trap '' HUP; sleep 1000 & wait"])
+    command.run_graph(executor=ThreadPoolExecutor(1) if sys.argv[1] == "threads" else None)
+"""
+
+
+def started(folder: Path, environ: dict[str, str], where: Sequence[str]) -> tuple[subprocess.Popen[str], int]:
+    """A script that runs a command which does not end, and the command's process id."""
+    (folder / "script.py").write_text(SCRIPT)
+    os.mkfifo(folder / "told")
+    words = [sys.executable, "script.py", *where]
+    process = subprocess.Popen(words, cwd=folder, env=environ, stderr=subprocess.PIPE, text=True)
+    return process, int((folder / "told").read_text())
+
+
+def wait_until_tied(pid: int) -> None:
+    """Until the kernel knows that it is to end with who started it: it runs for some microseconds before that."""
+    until = time.monotonic() + 20
+    while not any(int(flags, 8) & O_ASYNC for flags in flags_of_files(pid)):
+        assert time.monotonic() < until
+
+
+def flags_of_files(pid: int) -> list[str]:
+    texts = [path.read_text() for path in Path(f"/proc/{pid}/fdinfo").iterdir()]
+    return [line.split()[1] for text in texts for line in text.splitlines() if line.startswith("flags:")]
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], 20)[0])
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
+@pytest.mark.parametrize("where", ["threads", "workers"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_it_ends_with_its_run(tmp_path: Path, environ: dict[str, str], where: str, number: int) -> None:
+    """Interrupted or killed; in threads one signal is enough, for a command can be ended there."""
+    process, pid = started(tmp_path, environ, [where])
+    wait_until_tied(pid)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+
+    assert is_gone(pid)
+    assert ("interrupted: 0 of 1 done" in said) == (number == signal.SIGINT), said
