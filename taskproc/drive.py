@@ -63,8 +63,9 @@ def drive(
     clock: Callable[[], float] = time.monotonic,
     check: Callable[[], None] = lambda: None,
 ) -> Iterator[Event[K]]:
-    """Yield what happens until nothing is open; after a failure nothing new starts, if `stop_on_failure`.
+    """Yield what happens until nothing is open, and no more is fed.
 
+    After a failure nothing new starts, if `stop_on_failure`.
     `check` is called before anything is judged, started or settled; what it raises ends the loop at once. It may give
     the plan other limits.
     The runner is neither made nor stopped here. Events: fresh and stale after a look, started, then one of done, fresh,
@@ -81,12 +82,14 @@ def drive(
                 check()
                 yield from settle_some(plan, work, runner, clock)
             return
+        if not plan.open():
+            return
         yield from islice(_judge_all(plan, work, clock, check), LOOKS)
         yield from _start_all(plan, work, runner, clock, stop_on_failure, check)
         if stop_on_failure and plan.count("failed"):
             continue  # a claim failed
         if not plan.open():
-            return
+            continue  # all was fresh: there may be more to do
         due = plan.next_due()
         if due is None and not plan.running():
             raise AssertionError(f"stuck with {plan.open()} nodes open and none running [this is a bug]")

@@ -10,7 +10,7 @@ from taskproc.drive import drive
 from taskproc.kernel.limits import Limits
 from taskproc.kernel.model import Done, Elsewhere, Event, Failed, Fresh, Lost, Problem, Returned, Stamp, Ticket
 from taskproc.kernel.plan import Plan
-from taskproc.testing import STALE, FakeRunner, FakeWork, states
+from taskproc.testing import STALE, FakeRunner, FakeWork, nodes, states
 
 BOOM = Failed(Problem("exception", "boom"), 2.0)
 FRESH = Fresh(Stamp("order", "value"))
@@ -48,6 +48,15 @@ def ride() -> Iterator[type[Ride]]:
     yield Checked
     for each in made:
         each.plan.validate()
+
+
+def test_what_is_fed_when_all_was_fresh_is_done_too(ride: type[Ride]) -> None:
+    """The end is that nothing is open, and that no more is to come."""
+    a = ride("a", verdicts={"a": [FRESH]})
+    first = next(a.events)
+    a.work._graph = list(nodes("b"))
+
+    assert ["fresh a", "stale b", "started b", "done b"] == [f"{first.kind} {first.key}", *a.to_the_end()]
 
 
 def test_a_node_is_judged_claimed_started_and_closed_in_this_order(ride: type[Ride]) -> None:

@@ -34,6 +34,8 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "threads": frozenset({"maps"}),
     # Pulled, not driven: it has a plan and the runners, but no loop of its own
     "remote": frozenset({"frozen", "errors", "modules", "kernel", "store", "run"}),
+    # Below tasks: what several computers share are tasks
+    "commands": frozenset({"text", "frozen", "errors", "modules", "kernel", "store", "run", "drive", "tasks"}),
     "tasks": frozenset(
         {"text", "frozen", "errors", "modules", "values", "source", "kernel", "store", "run", "watch", "drive"}
     ),

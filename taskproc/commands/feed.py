@@ -1,0 +1,80 @@
+"""How descriptors come from the list of a manager: by hooks that its user overrides; first in, first out."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+from taskproc.kernel.model import K
+from taskproc.kernel.plan import Plan
+
+T = TypeVar("T")
+SLOT = "(slots)"  # the label of every command
+
+
+class Source(Protocol):
+    """The side of a TaskManager that its user sees."""
+
+    task_descriptors: list[object]
+
+    def update_task_descriptors(self) -> None:
+        """See TaskManager."""
+        ...
+
+    def final_task_descriptor(self) -> object:
+        """See TaskManager."""
+        ...
+
+
+class Feed(Generic[K]):
+    """The descriptors of one run.
+
+    Attributes:
+        count: how many descriptors have been taken, before this run too.
+        is_asking: whether a hook of the user's runs now.
+        taken: the key of each descriptor that was taken from the list → its number and it itself.
+    """
+
+    def __init__(self, source: Source, count: int) -> None:
+        self._source, self.count = source, count
+        self._is_last_asked = False
+        self.is_asking = False
+        self.taken: dict[K, tuple[int, object]] = {}
+
+    def update(self) -> None:
+        """Have the list brought up to date."""
+        self._ask(self._source.update_task_descriptors)
+
+    def is_empty(self) -> bool:
+        """Whether nothing is in the list."""
+        return not self._source.task_descriptors
+
+    def first(self) -> object:
+        """The first in the list, which has it no more."""
+        return self._source.task_descriptors.pop(0)
+
+    def last(self, plan: Plan[K]) -> object | None:
+        """The descriptor that is to come when all others have ended well, once; None: it is not time, or there is none.
+        """
+        all_well = not plan.open() and 0 < len(plan) == plan.count("done")
+        if self._is_last_asked or not all_well or not self.is_empty():
+            return None
+        self._is_last_asked = True
+        return self._ask(self._source.final_task_descriptor)
+
+    def note(self, key: K, descriptor: object) -> int:
+        """It goes under this key from now on. Its number."""
+        self.count += 1
+        self.taken[key] = self.count, descriptor
+        return self.count
+
+    def unfinished(self, plan: Plan[K]) -> list[object]:
+        """Those that have not ended, in their order."""
+        ended = ("done", "failed", "skipped")
+        return [descriptor for key, (_, descriptor) in self.taken.items() if plan.state(key) not in ended]
+
+    def _ask(self, hook: Callable[[], T]) -> T:
+        self.is_asking = True
+        try:
+            return hook()
+        finally:
+            self.is_asking = False
