@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-EXAMPLES = ("binomial", "digits", "spelling", "survey", "words")
+EXAMPLES = ("binomial", "digits", "imports", "spelling", "survey", "unix_tools", "words")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -56,7 +56,7 @@ def run_cold_then_warm(folder: Path, name: str) -> str:
     return cold
 
 
-@pytest.mark.parametrize("name", ["binomial", "words"])
+@pytest.mark.parametrize("name", ["binomial", "unix_tools", "words"])
 def test_cold_then_warm(tmp_path: Path, name: str) -> None:
     """The second run prints the same and computes only the entry task; so does a run without `-m taskproc`."""
     printed = run_cold_then_warm(tmp_path, name)
@@ -95,6 +95,16 @@ def test_files_are_surveyed(tmp_path: Path) -> None:
     found = re.findall(r"^(\w+) +(\d+) files +(\d+) functions +(\d+) bare   longest +(\d+)$", out, re.MULTILINE)
     assert [line[0] for line in found] == ["json", "html"]
     assert all(int(number) > 0 for line in found for number in line[1:])
+
+
+def test_imports_are_followed_to_their_end(tmp_path: Path) -> None:
+    """By commands that were added while others ran."""
+    out = run(tmp_path, script("imports"), "json", "xml.sax", "json.tool")
+
+    *chains, last = out.splitlines()
+    assert ["json", "xml.sax", "json.tool"] == [chain.split()[0] for chain in chains]
+    assert all(re.fullmatch(r"\S+ \(\d+\.\d ms\)", part) for chain in chains for part in chain.split(" > "))
+    assert int(last.split()[0]) == len({part.split()[0] for chain in chains for part in chain.split(" > ")}) > 3
 
 
 def test_flags_reach_the_entry_task(tmp_path: Path) -> None:

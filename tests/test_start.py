@@ -71,6 +71,18 @@ def test_the_package_alone_is_almost_nothing() -> None:
     assert frozenset({"re", "typing"}) >= loaded("-c", "import taskproc")
 
 
+def test_the_front_door_of_commands_is_almost_nothing() -> None:
+    """`import taskproc.commands` brings neither tasks nor what starts processes."""
+    assert frozenset({"re", "typing"}) >= loaded("-c", "import taskproc.commands")
+
+
+def test_a_manager_without_a_folder_brings_no_tasks() -> None:
+    """What several share is asked for by those who share."""
+    found = loaded("-c", "from taskproc.commands import TaskManager; TaskManager(1).run()")
+
+    assert not found & {"cloudpickle", "taskproc.store.claims", "taskproc.tasks.job", "taskproc.tasks.naming"}
+
+
 def test_a_script_of_task_classes_brings_nothing_that_runs_them() -> None:
     """`from taskproc import Cache, Task` brings what builds tasks, and no more."""
     assert loaded("-c", "from taskproc import Cache, Task") <= CLASSES

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,8 +138,6 @@ class Command(Task, metaclass=_CommandType):
     task_pinned_name = "taskproc.Command"
     task_ignored_args = ("timeout",)
 
-    _shows = ("argv", "stdout")
-
     def __init__(
         self,
         argv: Sequence[Word],
@@ -196,6 +195,13 @@ class Command(Task, metaclass=_CommandType):
             raise error
         self._check_outputs(words)
         return CommandResult(words, outcome.code, outcome.seconds, stdout, stderr, directory)
+
+    @classmethod
+    def _shown(cls, arguments: Mapping[str, Any]) -> str:
+        """How it is shown: its words."""
+        if cls.__init__ is not Command.__init__:
+            return ", ".join(f"{name}={brief(value)}" for name, value in arguments.items())
+        return " ".join(map(_shown_word, arguments["argv"]))
 
     def _place(self, name: str) -> Path:
         """Where an output goes; its folder is there."""
@@ -274,6 +280,12 @@ def _word(given: Any, where: str) -> Any:
         return _given(given)
     except TypeError as error:
         raise BuildError(f"{where} of Command is {error}") from None
+
+
+def _shown_word(word: object) -> str:
+    if isinstance(word, tuple):
+        return "".join(map(_shown_word, word))
+    return shlex.quote(word) if isinstance(word, str) else brief(word)
 
 
 def _given(value: object) -> str:

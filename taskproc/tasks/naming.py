@@ -147,8 +147,9 @@ def _brief(value: object, depth: int) -> str:
             return f"{type(value).__qualname__}({path if len(path) <= 60 else '…' + path[-59:]!r})"
         if depth > 0:
             return f"{type(value).__qualname__}(…)"
-        shows = type(value)._shows or identity.arguments  # type: ignore[attr-defined]  # as above
-        inner = ", ".join(f"{key}={_upstream(some, 1)}" for key, some in identity.arguments.items() if key in shows)
+        shown = getattr(type(value), "_shown", None)  # a class of ours may know better
+        inner = ", ".join(f"{key}={_upstream(some, 1)}" for key, some in identity.arguments.items())
+        inner = inner if shown is None else shown(identity.arguments)
         return f"{type(value).__qualname__}({_cut(inner)})"
     if isinstance(value, (list, tuple, set, frozenset, dict)) and value:
         return _brief_container(value, depth)

@@ -132,7 +132,6 @@ class Task(Indexable, metaclass=TaskType):
     task_labels: ClassVar = _TaskLabels()   #: the name first, then the class's labels
 
     _is_outside: ClassVar[bool] = False     # whether its result lies outside the cache: see InputFile
-    _shows: ClassVar[tuple[str, ...]] = ()  # names of the arguments that are shown to people; empty: all
 
     if TYPE_CHECKING:
         _taskproc: Identity

@@ -314,9 +314,10 @@ def test_text_is_bounded(cache: Cache) -> None:
 
 def test_what_is_shown_is_the_command(cache: Cache) -> None:
     """Not its nine options."""
-    command = Command(["sort", "-u", InputFile("a.txt")])
+    command = Command(["sort", "-k 1", InputFile("a.txt"), ("-o", Output("b"))], stdout="c")
 
-    assert "Command(argv=('sort', '-u', InputFile('a.txt')), stdout=None)" == repr(command)
+    assert "Command(sort '-k 1' InputFile('a.txt') -oOutput(name='b'))" == repr(command)
+    assert "Labelled(text='x')" == repr(Labelled("x"))
 
 
 O_ASYNC = 0o20000  # of Linux

@@ -11,7 +11,8 @@ from typing import Any
 
 from typing_extensions import assert_type
 
-from taskproc import Cache, Const, Future, FutureDict, FutureList, LocalExecutor, RunStats, Task
+from taskproc import Cache, Command, Const, Future, FutureDict, FutureList, InputFile, LocalExecutor, RunStats, Task
+from taskproc.commands import CommandResult, DataDirectory, Finished, Output, TaskManager
 
 
 class Choose(Task):
@@ -153,6 +154,31 @@ def what_lists_and_dicts_of_futures_hold() -> None:
     for each in numbers:
         assert_type(each.get_result(), int)
     del as_list, as_dict, as_sequence, as_mapping
+
+
+def a_command_is_a_task() -> None:
+    first = Command(["tool", Path("a"), 1, InputFile("b"), Choose(6, 3), MultiOutput()["foo"], ("--out=", Output("c"))])
+    names = ["a", "b"]
+    command = Command(names, stdin=first, env={"A": 1, "B": Const("b")}, inputs=[first.output("c"), "d", Path("e")])
+    assert_type(command.run_graph(), tuple[CommandResult, RunStats])
+    assert_type(first.output("c").get_result(), Path)
+    assert_type(command.get_result().text, str)
+    Command(["cat", *[first, command], DataDirectory(command)], cwd=Output("."), version=["cat", "--version"])
+
+
+class Manager(TaskManager):
+    def update_task_descriptors(self) -> None:
+        self.task_descriptors.append(["true"])
+
+    def final_task_descriptor(self) -> list[str] | None:
+        return None
+
+
+def a_manager_keeps_records() -> None:
+    manager = Manager(2, {"proc_poll_dt": 1})
+    assert_type(manager.run(), None)
+    assert_type(manager.finished, list[Finished])
+    assert_type(manager.update_tasks_status(), "int | None")
 
 
 def the_built_in_names() -> None:
