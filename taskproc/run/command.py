@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import shlex
+import threading
 import time
 import weakref
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -69,7 +70,9 @@ class CommandJob:
     def __call__(self) -> Exited | Failed:
         """Run it to its end, and wait here: Exited or Failed. What interrupts the waiting ends it first."""
         attempt = _Attempt(self, _children.get() or _of_process(os.getpid()))
-        return attempt.start() or attempt.follow()
+        if threading.current_thread() is threading.main_thread():
+            return attempt.run_aside()
+        return attempt.run()
 
 
 def shown(words: Sequence[str]) -> str:
@@ -130,22 +133,65 @@ class _Attempt:
     def __init__(self, job: CommandJob, children: Children):
         self._job, self._children = job, children
         self._started = time.perf_counter()
+        self._lock = threading.Lock()
+        self._is_called_off = False
+        self._deadlines: list[Deadline] = []
+
+    def run(self) -> Exited | Failed:
+        """From its start to its end."""
+        return self.start() or self.follow()
+
+    def run_aside(self) -> Exited | Failed:
+        """The same for the main thread, which may be interrupted at any instruction: another one does all, this waits.
+        """
+        outcomes: list[Exited | Failed] = []
+        ended = threading.Event()  # not `join`: before Python 3.13 one that was interrupted takes the thread for ended
+
+        def run() -> None:
+            try:
+                outcomes.append(self.run())
+            finally:
+                ended.set()
+
+        thread = threading.Thread(target=run, name="taskproc-command", daemon=True)
+        try:
+            thread.start()
+            ended.wait()
+        except BaseException:
+            self._call_off()
+            if thread.ident is not None:  # else it has nothing to start any more
+                ended.wait()
+            raise
+        return outcomes[0]
+
+    def _call_off(self) -> None:
+        """End it, or never start it."""
+        with self._lock:
+            self._is_called_off = True
+            if hasattr(self, "_child"):
+                self._deadlines.append(Deadline(self._child, 0))
 
     def start(self) -> Failed | None:
         """Start it. Why that cannot be, else None."""
-        reading, self._lifeline = os.pipe()
-        problem = Problem("command", f"command {shown(self._job.words)} was not started any more")
         try:
-            child = self._start(reading)
+            reading, self._lifeline = os.pipe()
+        except OSError as error:  # too many are open
+            return Failed(_problem(self._job, error))
+        problem = Problem("command", f"command {shown(self._job.words)} was not started any more")
+        child = None
+        try:
+            with self._lock:
+                child = None if self._is_called_off else self._start(reading)
+                if child is not None:
+                    self._child = child
         except (OSError, ValueError) as error:
-            child, problem = None, _problem(self._job, error)
+            problem = _problem(self._job, error)
         finally:
             os.close(reading)
-        if child is None:
-            os.close(self._lifeline)
-            return Failed(problem)
-        self._child = child
-        return None
+        if child is not None:
+            return None
+        os.close(self._lifeline)
+        return Failed(problem)
 
     def _start(self, reading: int) -> Child | None:
         job = self._job
@@ -164,29 +210,21 @@ class _Attempt:
 
     def follow(self) -> Exited | Failed:
         """Wait for its end, and how it did."""
-        deadline = None if self._job.timeout is None else Deadline(self._child, self._job.timeout)
-        try:
-            self._await()
-        finally:
-            if deadline is not None:
-                deadline.call_off()
+        limit = self._job.timeout
+        deadline = None if limit is None else Deadline(self._child, limit)
+        await_exit(self._child)
+        with self._lock:
+            for each in (*self._deadlines, *([] if deadline is None else [deadline])):
+                each.call_off()
             code = self._children.bury(self._child).code
-            os.close(self._lifeline)
+            del self._child
+        os.close(self._lifeline)
         seconds = time.perf_counter() - self._started
         if deadline is not None and deadline.passed:
-            return Failed(self._failure("timeout", f"timed out after {deadline.seconds:g} s", code), seconds)
+            return Failed(self._failure("timeout", f"timed out after {limit:g} s", code), seconds)
         if code in self._job.codes:
             return Exited(Stamp("", ""), seconds, code)
         return Failed(self._failure("command", exit_text(code), code), seconds)
-
-    def _await(self) -> None:
-        try:
-            await_exit(self._child)
-        except BaseException:
-            hurried = Deadline(self._child, 0)
-            await_exit(self._child)
-            hurried.call_off()
-            raise
 
     def _failure(self, kind: str, what: str, code: int) -> Problem:
         paths = self._job.stderr, self._job.stdout

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 from taskproc.errors import BuildError, CommandFailed
-from taskproc.tasks.future import Future, FutureList, Item, Upstream
+from taskproc.tasks.future import Future, Item, Upstream
 from taskproc.tasks.inputs import InputFile
 from taskproc.tasks.naming import brief
 from taskproc.tasks.task import Task, TaskType
@@ -98,10 +98,8 @@ class _CommandType(TaskType):
 
         def __call__(cls, *args: Any, **kwargs: Any) -> Any:
             if cls.__init__ is Command.__init__:  # `["sort", Path("a")]` and `("sort", "a")` are one command
-                if args:
-                    args = (_words(args[0]), *args[1:])
-                elif "argv" in kwargs:
-                    kwargs = {**kwargs, "argv": _words(kwargs["argv"])}
+                args = (*map(_words, args[:1]), *args[1:])
+                kwargs = {name: _alike(name, value) for name, value in kwargs.items()}
             return super().__call__(*args, **kwargs)
 
 
@@ -153,14 +151,12 @@ class Command(Task, metaclass=_CommandType):
         timeout: float | None = None,
     ):
         self.argv = _words(argv)
-        self.inputs = FutureList([_file(each) for each in inputs])
-        for name in (*outputs, *([] if stdout is None else [stdout])):
+        self.inputs: tuple[Any, ...] = _alike("inputs", inputs)
+        self.outputs, self.stdout = _alike("outputs", outputs), stdout
+        for name in (*self.outputs, *([] if stdout is None else [stdout])):
             _check_name(name)
-        self.outputs, self.stdout = tuple(outputs), stdout
-        self.stdin = None if stdin is None else _file(stdin)
-        self.cwd = None if cwd is None else _word(cwd, "cwd")
-        self.env = {name: _word(value, f"env {name!r}") for name, value in (env or {}).items()}
-        self.exit_codes, self.timeout = tuple(exit_codes), timeout
+        self.stdin, self.cwd, self.env = _alike("stdin", stdin), _alike("cwd", cwd), _alike("env", env) or {}
+        self.exit_codes, self.timeout = _alike("exit_codes", exit_codes), timeout
         if version is not None:
             self.tool_version = _Version(tuple(version)).text  # what is no argument counts as a condition of the run
 
@@ -268,6 +264,23 @@ def _words(given: object) -> tuple[Any, ...]:
     if not given:
         raise BuildError("argv of Command is empty: its first word is the program")
     return tuple(_word(each, f"word {number} of argv") for number, each in enumerate(given))
+
+
+def _alike(name: str, value: Any) -> Any:
+    """An argument of Command as it is kept, and counts: one form for all that mean the same."""
+    if value is None:
+        return None
+    if name == "argv":
+        return _words(value)
+    if name == "inputs":
+        return tuple(map(_file, value))
+    if name == "stdin":
+        return _file(value)
+    if name == "cwd":
+        return _word(value, "cwd")
+    if name == "env":
+        return {key: _word(word, f"env {key!r}") for key, word in value.items()}
+    return tuple(value) if name in ("outputs", "version", "exit_codes") else value
 
 
 def _word(given: Any, where: str) -> Any:

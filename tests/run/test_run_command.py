@@ -303,6 +303,22 @@ def test_that_a_process_has_ended_is_seen_without_reaping_it(bench: Bench, runne
     assert [seen[0]] * 2 == seen  # noted at its start and at its end
 
 
+@pytest.mark.slow
+def test_where_the_kernel_ties_nothing_a_worker_has_it_in_its_group(
+    bench: Bench, runner: CommandRunner[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And ends it alone: its group is that of the worker."""
+    monkeypatch.setattr("taskproc.run.command.can_tie", lambda: False)
+    monkeypatch.setattr("taskproc.run.command.is_far_end", lambda: True)
+    told = fifo(bench.folder / "told")
+    words = *SHELL, f"ps -o pgid= -p $$; echo $$ > '{told}'; exec sleep 1000"
+    runner.start(ticket(1), bench.job(*words, timeout=0.2))
+    pid = int(read_fifo(told))
+
+    assert "timed out" in problem(endings(runner, 1)[1]).text
+    assert (os.getpgrp(), True) == (int(bench.printed()[0]), is_gone(pid))
+
+
 def test_no_room_and_plain_jobs_are_refused(runner: CommandRunner[str]) -> None:
     """Where they are given."""
     with pytest.raises(OptionError, match="at least 1, got 0"):

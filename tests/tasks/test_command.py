@@ -117,6 +117,10 @@ def test_equal_commands_are_one_task(cache: Cache, tmp_path: Path) -> None:
 
     assert one is Command(("tool", tmp_path, 1), timeout=3)
     assert one is Command(argv=["tool", tmp_path, 1])
+    assert Command(["a"], inputs=["b"], outputs=["c"], stdin="d", exit_codes=[1], env={"A": 1}, cwd="e") is Command(
+        ["a"], inputs=(InputFile("b"),), outputs=("c",), stdin=InputFile(Path("d")), exit_codes=(1,), env={"A": "1"},
+        cwd=Path("e"),
+    )
     others = [
         Command(["tool"]), Command(["tool", tmp_path, 1], stdout="a"), Command(["tool", tmp_path, 1], env={"A": 1})]
     assert len({one, *others}) == 4
@@ -228,6 +232,25 @@ def test_a_timeout_ends_it_anywhere(cache: Cache, executor: str) -> None:
 
     assert isinstance(found.error, TaskTimeout)
     assert "command sleep 1000 timed out after 0.05 s" in str(found.error)
+
+
+class Slow(Command):
+    """Tells its process id, and does not end."""
+
+    task_timeout = 0.3
+
+    def __init__(self, told: str):
+        super().__init__(["sh", "-c", 'echo $$ > "$0"; exec sleep 1000', told])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
+def test_a_task_timeout_of_a_subclass_ends_the_command_too(cache: Cache, tmp_path: Path) -> None:
+    """With the worker that has started it."""
+    found = failure(Slow(str(tmp_path / "told")), executor=None)
+
+    assert isinstance(found.error, TaskTimeout)
+    assert is_gone(int((tmp_path / "told").read_text()))
 
 
 def test_what_is_no_word_is_refused(cache: Cache) -> None:
