@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -63,3 +64,12 @@ def script(tmp_path: Path, environ: dict[str, str]) -> Callable[..., str]:
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def ray() -> Iterator[ModuleType]:
+    """A local Ray of two processors, one for all tests of this process."""
+    found = pytest.importorskip("ray", reason="Ray is not installed, or has no wheel for this Python")
+    found.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    yield found
+    found.shutdown()

@@ -1,0 +1,117 @@
+"""Ray as an executor, on a real local Ray."""
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import wait
+from types import ModuleType
+
+import pytest
+
+from taskproc import Cache, FutureList, OptionError, Task, WorkerDied
+from taskproc.run.ray import RayExecutor
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def executor(ray: ModuleType) -> Iterator[RayExecutor]:
+    with RayExecutor() as made:
+        yield made
+
+
+def test_calls_and_what_they_raise(executor: RayExecutor) -> None:
+    """As itself, in other processes; also what no worker could import."""
+    assert [0, 2, 4] == list(executor.map(lambda x: 2 * x, range(3)))
+    assert os.getpid() != executor.submit(os.getpid).result()
+    assert ZeroDivisionError is type(executor.submit(divmod, 1, 0).exception())
+
+
+def test_as_many_as_there_are_processors(ray: ModuleType) -> None:
+    """Of the cluster, or of those that it may use; each call has some."""
+    assert [2, 1, 3, 1] == [
+        RayExecutor(*numbers)._max_workers for numbers in [(None,), (None, 2), (6, 2), (1, 4)]  # type: ignore[arg-type]
+    ]
+
+
+def test_what_is_cancelled_makes_room(executor: RayExecutor) -> None:
+    """A call that waits is withdrawn, one that runs is interrupted."""
+    hanging = [executor.submit(_hang) for _ in range(3)]
+
+    assert 3 == len(executor.futures)
+    assert [True] * 3 == [future.cancel() for future in hanging]
+    assert 7 == executor.submit(sum, [3, 4]).result(60)
+    assert all(future.cancelled() for future in hanging)
+
+
+def _hang() -> None:
+    import time
+
+    time.sleep(600)
+
+
+def test_a_death_is_told(executor: RayExecutor) -> None:
+    """As ours is, after no second try."""
+    with pytest.raises(WorkerDied, match="its Ray worker died"):
+        executor.submit(os._exit, 3).result()
+
+
+def test_after_the_end(ray: ModuleType) -> None:
+    """What was submitted is done or called off, nothing more is taken, and Ray stays."""
+    executor = RayExecutor()
+    done = executor.submit(sum, [1, 2])
+    executor.shutdown()
+    hanging = RayExecutor()
+    late = hanging.submit(_hang)
+    hanging.shutdown(cancel_futures=True)
+
+    assert 3 == done.result(0)
+    assert late.cancelled()
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        executor.submit(sum, [1])
+    assert ray.is_initialized()
+    assert not wait([done, late]).not_done
+
+
+class Word(Task):
+    """One of the small tasks of a graph."""
+
+    def __init__(self, number: int):
+        self.number = number
+
+    def run_task(self) -> tuple[int, int]:
+        return self.number, os.getpid()
+
+
+class Words(Task):
+    """All of them."""
+
+    def __init__(self, count: int):
+        self.words = FutureList([Word(number) for number in range(count)])
+
+    def run_task(self) -> list[int]:
+        found = self.words.get_result()
+        return [number for number, _ in found]
+
+
+def test_a_graph_runs_on_ray(executor: RayExecutor, cache: Cache) -> None:
+    """`run_graph(executor=RayExecutor())`; tasks are cached as ever."""
+    words, stats = Words(5).run_graph(executor=executor)
+
+    assert [0, 1, 2, 3, 4] == words
+    assert os.getpid() not in {Word(number).get_result()[1] for number in range(5)}
+    assert 6 == sum(stats["stats"].values())
+    assert {} == Words(5).run_graph(executor=executor)[1]["stats"]
+
+
+def test_options(ray: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processors have their own argument; Ray that is not there is told with its remedy."""
+    with pytest.raises(OptionError, match="say n_cores_worker"):
+        RayExecutor(options={"num_cpus": 2})
+    with pytest.raises(ValueError, match="no_such"):
+        RayExecutor(options={"no_such": 2})
+    monkeypatch.setitem(sys.modules, "ray", None)
+
+    with pytest.raises(ImportError, match=r"pip install 'taskproc\[ray\]'"):
+        RayExecutor()
