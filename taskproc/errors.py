@@ -15,6 +15,7 @@ TaskprocError
 ├── PrefixError (RuntimeError)         the prefix command, not the task, went wrong
 ├── CommandFailed (RuntimeError)       an operating-system command could not be started, or did not end well
 ├── UnsendableItem (TypeError)         an item of a map, or its value, cannot be brought to another process
+├── SaveError (ValueError)             results of a batch could not be saved, or not be gone on with
 ├── ItemErrors (ExceptionGroup)        a map ended with items that raised; `.exceptions` has them all
 ├── TaskManagerTermination (RuntimeError)  the task manager was told that nothing more is wanted
 ├── TaskRaisedException (RuntimeError)     a task of the task manager raised; `.exception` is what
@@ -99,6 +100,18 @@ class CommandFailed(TaskprocError, RuntimeError):
 
 class UnsendableItem(TaskprocError, TypeError):
     """An item of a map, its value or its worker cannot be pickled, or not be unpickled on the other side."""
+
+
+class SaveError(TaskprocError, ValueError):
+    """Results of a batch could not be saved, or what is saved is not what a saver has left.
+
+    Attributes:
+        saved: how many results of this batch were saved until then; None where it had not begun.
+    """
+
+    def __init__(self, message: str, saved: int | None = None):
+        super().__init__(message)
+        self.saved = saved
 
 
 class TaskManagerTermination(TaskprocError, RuntimeError):

@@ -30,6 +30,8 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "drive": frozenset({"text", "errors", "modules", "kernel"}),
     # Beside tasks, not below: it has items without keys, and no graph
     "maps": frozenset({"frozen", "errors", "modules", "kernel", "run"}),
+    # Chunks of a batch are items of a map
+    "batch": frozenset({"frozen", "errors", "modules", "kernel", "run", "maps"}),
     "processes": frozenset({"maps"}),
     "threads": frozenset({"maps"}),
     # Pulled, not driven: it has a plan and the runners, but no loop of its own

@@ -2,8 +2,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from functools import partial
 from typing import Generic, ParamSpec, TypeVar
 
@@ -96,6 +97,14 @@ class LocalExecutor(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Refuse further calls; there is nothing to wait for."""
         self.is_closed = True
+
+
+def is_in_process(executor: Executor | None) -> bool:
+    """Whether its jobs need not travel. Interpreters of one process (3.14) share no objects, though they subclass."""
+    if executor is None:
+        return sys.platform == "win32"
+    threads = isinstance(executor, ThreadPoolExecutor) and type(executor).__name__ != "InterpreterPoolExecutor"
+    return threads or isinstance(executor, LocalExecutor)
 
 
 def _run(job: Job[K]) -> Outcome[K]:

@@ -12,7 +12,7 @@ from taskproc.run.base import Ending, Runner
 from taskproc.run.group import Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.lanes import Lanes
-from taskproc.run.pool import LocalExecutor, PoolRunner
+from taskproc.run.pool import LocalExecutor, PoolRunner, is_in_process
 from taskproc.run.prefix import PrefixRunner
 from taskproc.run.setup import is_far_end
 from taskproc.tasks.reading import running_job
@@ -37,14 +37,6 @@ def choose(executor: object, max_workers: object) -> Executor | None:
     if executor is None and running_job() is not None:
         return LocalExecutor()  # a run inside a task: workers of workers would only wait for each other
     return executor
-
-
-def is_in_process(executor: Executor | None) -> bool:
-    """Whether its jobs need not travel. Interpreters of one process (3.14) share no objects, though they subclass."""
-    if executor is None:
-        return sys.platform == "win32"
-    threads = isinstance(executor, ThreadPoolExecutor) and type(executor).__name__ != "InterpreterPoolExecutor"
-    return threads or isinstance(executor, LocalExecutor)
 
 
 def _workers(inbox: Inbox[Ending[str]], grace: Grace, count: int | None) -> Runner[str]:

@@ -15,10 +15,10 @@ from taskproc.kernel.model import Event
 from taskproc.kernel.plan import Plan
 from taskproc.run.group import Grace
 from taskproc.run.lanes import Lanes
-from taskproc.run.pool import LocalExecutor
+from taskproc.run.pool import LocalExecutor, is_in_process
 from taskproc.tasks.cached import GraphWork
 from taskproc.tasks.commands import Command, command_of, commands
-from taskproc.tasks.executors import choose, is_in_process, runner_for
+from taskproc.tasks.executors import choose, runner_for
 from taskproc.tasks.failures import failure_of
 from taskproc.tasks.graph import Graph, graph_of
 from taskproc.tasks.interrupts import Interrupts

@@ -1,0 +1,79 @@
+"""Batches of items: tasks that workers keep, results in order, savers that go on after an interruption.
+
+A name is imported when it is first asked for, as in taskproc itself.
+"""
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from taskproc.batch.handlers import (
+        CallbackResultHandler,
+        ListResultHandler,
+        OnlineMeanResultHandler,
+        ResultHandler,
+    )
+    from taskproc.batch.manager import TaskManager
+    from taskproc.batch.savers.base import FileSaver, Saver
+    from taskproc.batch.savers.hdf5 import HDF5Saver
+    from taskproc.batch.savers.json_lines import JSONLinesSaver
+    from taskproc.batch.savers.npy import NpySaver
+    from taskproc.batch.savers.npz import NpzSaver
+    from taskproc.batch.savers.parquet import ParquetSaver
+    from taskproc.batch.savers.zarr import ZarrSaver
+    from taskproc.batch.task import Task
+    from taskproc.errors import SaveError
+    from taskproc.run.ray import RayExecutor
+
+__all__ = [
+    "CallbackResultHandler",
+    "FileSaver",
+    "HDF5Saver",
+    "JSONLinesSaver",
+    "ListResultHandler",
+    "NpySaver",
+    "NpzSaver",
+    "OnlineMeanResultHandler",
+    "ParquetSaver",
+    "RayExecutor",
+    "ResultHandler",
+    "SaveError",
+    "Saver",
+    "Task",
+    "TaskManager",
+    "ZarrSaver",
+]
+
+_HOMES = {
+    "CallbackResultHandler": "batch.handlers",
+    "FileSaver": "batch.savers.base",
+    "HDF5Saver": "batch.savers.hdf5",
+    "JSONLinesSaver": "batch.savers.json_lines",
+    "ListResultHandler": "batch.handlers",
+    "NpySaver": "batch.savers.npy",
+    "NpzSaver": "batch.savers.npz",
+    "OnlineMeanResultHandler": "batch.handlers",
+    "ParquetSaver": "batch.savers.parquet",
+    "RayExecutor": "run.ray",
+    "ResultHandler": "batch.handlers",
+    "SaveError": "errors",
+    "Saver": "batch.savers.base",
+    "Task": "batch.task",
+    "TaskManager": "batch.manager",
+    "ZarrSaver": "batch.savers.zarr",
+}
+
+
+if not TYPE_CHECKING:  # to which a module with __getattr__ has every name
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        home = import_module(f"{__name__.partition('.')[0]}.{_HOMES[name]}")
+        found = globals()[name] = getattr(home, name)
+        return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""What saves results, and goes on where an interrupted batch has ended."""

@@ -1,0 +1,52 @@
+"""Results as lines of JSON. After a death in the midst of a line that line may stand there until the next run."""
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from taskproc.batch.savers.base import ROWS, FileSaver, Saved, append, cut, replace_file
+
+
+class JSONLinesSaver(FileSaver):
+    """One line of JSON for each result; arrays and numbers of NumPy become lists and numbers.
+
+    `save` takes what `json.dumps` takes.
+    """
+
+    def load(self) -> Iterator[list[Any]]:
+        """See FileSaver; tuples come back as lists."""
+        count = self.saved().results
+        if not count:
+            return
+        with self.path.open(encoding="utf-8") as file:
+            lines = islice(file, count)
+            while rows := [json.loads(line) for line in islice(lines, ROWS)]:
+                yield rows
+
+    def _mend(self, saved: Saved) -> None:
+        if saved.results:
+            cut(self.path, self._more["size"])
+        else:
+            self.path.unlink()
+
+    def _append(self, rows: list[Any], before: Saved, after: Saved, kwargs: dict[str, Any]) -> None:
+        lines = [json.dumps(row, **{"default": _plain, **kwargs}) for row in rows]
+        if any("\n" in line for line in lines):
+            raise ValueError("a result must be one line: do not give indent")
+        content = "".join(f"{line}\n" for line in lines).encode()
+        if before.results:
+            size = append(self.path, self._more["size"], content)
+        else:
+            self._note(before, size=0)
+            replace_file(self.path, lambda path: path.write_bytes(content))
+            size = len(content)
+        self._note(after, size=size)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can say of a value that it does not know."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"a result (a {type(value).__qualname__}) has no JSON form. Return plain data, or give default=…")
