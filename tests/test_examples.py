@@ -1,6 +1,7 @@
 """The examples run cold, and then warm from the cache, where only the entry task is computed again."""
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-EXAMPLES = ("binomial", "digits", "imports", "spelling", "survey", "unix_tools", "words")
+EXAMPLES = ("binomial", "digits", "imports", "nesting", "spelling", "survey", "unix_tools", "words")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -86,6 +87,20 @@ def test_words_are_corrected(tmp_path: Path) -> None:
 
     corrected = [line.split() for line in out.splitlines()]
     assert [["recieve", "receive"], ["argumnet", "argument"], ["object", "object"]] == corrected
+
+
+def test_a_batch_is_gone_on_with(tmp_path: Path) -> None:
+    """A run that finds some of its results saved, or all, prints the same."""
+    out = run(tmp_path, script("nesting"), "whole.jsonl")
+    lines = (tmp_path / "whole.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "part.jsonl").write_bytes(b"".join(lines[:24]))
+    size = len(b"".join(lines[:24]))
+    note = {"items": 24, "extra": 0, "results": 24, "chunk_size": 12, "size": size}
+    (tmp_path / "part.jsonl.saved").write_text(json.dumps(note))
+
+    assert out == run(tmp_path, script("nesting"), "part.jsonl") == run(tmp_path, script("nesting"), "whole.jsonl")
+    assert lines == (tmp_path / "part.jsonl").read_bytes().splitlines(keepends=True)
+    assert re.fullmatch(r"( +\d+ \w+\.py +\w+\n){5}\d{4,} functions in \d{3} files\n", out)
 
 
 def test_files_are_surveyed(tmp_path: Path) -> None:

@@ -71,6 +71,12 @@ def test_the_package_alone_is_almost_nothing() -> None:
     assert frozenset({"re", "typing"}) >= loaded("-c", "import taskproc")
 
 
+def test_batches_bring_what_is_asked_for() -> None:
+    """`import taskproc.batch` is no dearer; a task for a batch needs nothing that runs one."""
+    assert frozenset({"re", "typing"}) >= loaded("-c", "import taskproc.batch")
+    assert frozenset({"re", "typing"}) >= loaded("-c", "from taskproc.batch import Task")
+
+
 def test_the_front_door_of_commands_is_almost_nothing() -> None:
     """`import taskproc.commands` brings neither tasks nor what starts processes."""
     assert frozenset({"re", "typing"}) >= loaded("-c", "import taskproc.commands")

@@ -63,7 +63,8 @@ class OnlineMeanResultHandler(ResultHandler):
         if isinstance(value, (list, tuple)) or hasattr(value, "__array__"):
             import numpy as np
 
-            value = np.asarray(value, dtype=np.result_type(value, np.float64))
+            value = np.asarray(value)
+            value = value.astype(np.result_type(value.dtype, np.float64))
         if not count:
             return
         if self._mean is None:
