@@ -269,10 +269,15 @@ def test_each_worker_is_torn_down_where_it_works(tmp_path: Path, executor: Any) 
 SCRIPT = """
 import sys
 from pathlib import Path
-from taskproc.batch import JSONLinesSaver, TaskManager
+from taskproc.batch import JSONLinesSaver, ListResultHandler, TaskManager
 from tests.batch.tasks import HangsAt
 
-manager = TaskManager(lambda: HangsAt(Path(), fails_at=13), executor=sys.argv[1] or None, n_cores=2)
+class Tells(ListResultHandler):
+    def add_chunk(self, results):
+        super().add_chunk(results)
+        Path(f"has {len(self.get_results())}").touch()
+
+manager = TaskManager(lambda: HangsAt(Path(), fails_at=13), Tells(), executor=sys.argv[1] or None, n_cores=2)
 try:
     manager.submit_tasks(range(40), chunk_size=2, saver=JSONLinesSaver("x"), save_interval=4)
 except KeyboardInterrupt:
@@ -285,7 +290,7 @@ def test_an_interrupt(executor: str, tmp_path: Path, environ: dict[str, str]) ->
     """Ctrl-C ends it though a chunk hangs: what came before is saved and given, the workers are torn down and gone."""
     command = [sys.executable, "-c", SCRIPT, executor]
     process = subprocess.Popen(command, cwd=tmp_path, env=environ, stdout=subprocess.PIPE, text=True)
-    while not ((tmp_path / "hangs").exists() and lines(tmp_path / "x") >= 12):
+    while not ((tmp_path / "hangs").exists() and (tmp_path / "has 12").exists()):
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
 
@@ -295,10 +300,6 @@ def test_an_interrupt(executor: str, tmp_path: Path, environ: dict[str, str]) ->
     assert sorted(seen["setup"]) == sorted(seen["teardown"])
     for who in seen["setup"]:
         assert not Path(f"/proc/{who.split()[0]}").exists()
-
-
-def lines(path: Path) -> int:
-    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def test_what_cannot_travel(tmp_path: Path) -> None:

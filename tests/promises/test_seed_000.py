@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 Make = Callable[..., TaskManager]
 
 
-@pytest.fixture(params=["sequential", "processes", "ray"])
+@pytest.fixture(params=["sequential", "processes", "ray"], scope="module")  # so that those of Ray come together
 def make(request: pytest.FixtureRequest) -> Make:
     """Makes managers, each test for each way."""
     if request.param == "ray":
