@@ -13,6 +13,7 @@ from typing import Any, Protocol, cast
 
 from taskproc.batch.far import ForeignWorker, Leave, LeaveSoon, ResidentWorker, ThreadWorkers
 from taskproc.batch.task import Worker
+from taskproc.errors import UnsendableItem
 from taskproc.kernel.model import Failed, Returned, Ticket
 from taskproc.maps.chunks import Chunk
 from taskproc.maps.crew import Crew, Told
@@ -104,6 +105,8 @@ class ExecutorCrew:
     """
 
     def __init__(self, executor: Executor, worker: Worker):
+        if not is_in_process(executor):
+            self._kind = _kind(worker)
         self._inbox: Inbox[Ending[int]] = Inbox()
         self._numbers = count(1)
         self._chunks: dict[int, tuple[int, Chunk]] = {}
@@ -115,7 +118,6 @@ class ExecutorCrew:
             return
         self._folder = TemporaryDirectory(prefix="taskproc-batch-")
         self._main = Main.here()
-        self._kind = Kind(by_value(ForeignWorker(worker, main_name())))
         grace = Grace()
         own = partial(ResidentRunner[int], self._inbox, grace=grace)
         self._runner = ForeignRunner(executor, self._inbox, own, grace=grace)
@@ -194,6 +196,14 @@ class ExecutorCrew:
             self._inbox.close()
             if self._threads is None:
                 self._folder.cleanup()
+
+
+def _kind(worker: Worker) -> Kind:
+    try:
+        return Kind(by_value(ForeignWorker(worker, main_name())))
+    except Exception as error:
+        text = f"the task cannot be sent to a worker process: {sentence(error)}. Make what it needs in `setup`"
+        raise UnsendableItem(text) from error
 
 
 def _direct(threads: ThreadWorkers, item: Any) -> object:

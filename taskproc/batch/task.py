@@ -38,11 +38,14 @@ class Task(Generic[I, R]):
                 raise
         return results
 
-    def process_item(self, item: I, **kwargs: Any) -> R:
-        """The result of one item."""
+    def process_item(self, item: I, *args: Any, **kwargs: Any) -> R:
+        """The result of one item. `kwargs` are `kwargs_task`.
+
+        There are no `args`; but only both together let type checkers accept a method that takes some of them by name.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no process_item. Define it, or submit with at_once=True")
 
-    def process_items(self, items: Sequence[I], **kwargs: Any) -> Any:
+    def process_items(self, items: Sequence[I], *args: Any, **kwargs: Any) -> Any:
         """The results of a chunk; see `results_of` for what may be returned."""
         raise NotImplementedError(f"{type(self).__name__} has no process_items. Define it, or leave at_once=False")
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -302,9 +303,18 @@ def test_an_interrupt(executor: str, tmp_path: Path, environ: dict[str, str]) ->
         assert not Path(f"/proc/{who.split()[0]}").exists()
 
 
-def test_what_cannot_travel(tmp_path: Path) -> None:
+def test_a_task_that_cannot_travel() -> None:
+    """Is told when the batch begins, with a remedy."""
+    lock = threading.Lock()
+    with ProcessPoolExecutor(1) as pool:
+        executors: list[Any] = ["processes", pool]
+        for executor in executors:
+            with pytest.raises(UnsendableItem, match="cannot be sent to a worker process"):
+                TaskManager(lambda: (lock, Square())[1], executor=executor).submit_tasks([1])
+
+
+def test_what_cannot_travel() -> None:
     """Items and results that do not pickle fail their chunk, in words."""
-    import threading
 
     with pytest.raises(UnsendableItem, match="item"):
         TaskManager(Square, executor="processes").submit_tasks([threading.Lock()])
@@ -404,8 +414,6 @@ def test_wrong_arguments_are_told_at_once(words: str, call: Callable[[], object]
 
 def test_the_local_executor_is_this_process() -> None:
     """One and the same."""
-    import threading
-
     executor: Executor = LocalExecutor()
     manager = TaskManager(Where, executor=executor)
     manager.submit_tasks([1])

@@ -51,7 +51,7 @@ class JournaledSaver(FileSaver):
         return self.path.with_name(f"{self.note_path.name.removesuffix('.saved')}.journal")
 
     def _is_there(self, noted: Mapping[str, Any]) -> bool:
-        return self._count() > 0 or (self._journal.exists() and noted.get("base") == 0)
+        return self._count() > 0  # a journal is nothing before the first results are in the file
 
     def _forget(self) -> None:
         super()._forget()

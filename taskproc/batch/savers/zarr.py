@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from taskproc.batch.savers.arrays import PLAIN, array, check_alike, form_of, numpy, some_rows
-from taskproc.batch.savers.base import FileSaver, Saved, beside, extra, remove, replace_file, sync
+from taskproc.batch.savers.base import ROWS, FileSaver, Saved, beside, extra, remove, replace_file, sync
+from taskproc.errors import SaveError
 
 _META = "zarr.json"
 _CHUNKS = "c"
@@ -41,7 +42,7 @@ class ZarrSaver(FileSaver):
         count = self.saved().results
         if count:
             found = self._zarr.open_array(self.path, mode="r")
-            step = found.chunks[0]
+            step = found.chunks[0] * max(1, ROWS // found.chunks[0])
             for first in range(0, count, step):
                 yield from some_rows({PLAIN: found[first : min(count, first + step)]}, named=False)
 
@@ -51,7 +52,7 @@ class ZarrSaver(FileSaver):
             return
         if self._shape()[0] < saved.results:
             text = f"{str(self.path)!r} has {self._shape()[0]} results, but {saved.results} were saved: it was changed"
-            raise ValueError(f"{text}. Remove it to begin anew")
+            raise SaveError(f"{text}. Remove it to begin anew")
         if self._shape()[0] > saved.results:
             replace_file(self.path / _META, lambda path: path.write_text(self._meta(saved.results), "utf-8"))
 
