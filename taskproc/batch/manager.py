@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from taskproc.batch.handlers import ListResultHandler, ResultHandler
 from taskproc.batch.savers.base import FileSaver, Saved
-from taskproc.batch.saving import Results, begun_at, finish, pass_over, pieces, replay, save
+from taskproc.batch.saving import Results, begun_at, finish, go_on, pieces, save
 from taskproc.batch.task import Worker, check, note
 from taskproc.errors import OptionError, SaveError
 from taskproc.maps.options import at_least
@@ -172,8 +172,7 @@ class TaskManager:
         if saver is not None or resume:
             start = begun_at(saver, resume, bool(self.save_kwargs.get("append")), chunk_size)
         if resume:
-            pass_over(source, saver, start.items)
-            replay(saver, self.result_handler)
+            go_on(saver, source, start, self.result_handler)
         chunks = self.task_generator(source, chunk_size)
         if self.use_ray:
             self._submit_ray(chunks, at_once, kwargs_task, kwargs_remote, start=start)

@@ -89,15 +89,11 @@ def begun_at(saver: Any, resume: bool, appends: bool, chunk_size: int) -> Saved:
     return Saved(saved.items, saved.extra, 0, chunk_size)
 
 
-def pass_over(source: Iterator[Any], saver: FileSaver, count: int) -> None:
-    """Read the items whose results are saved. Raises OptionError if there are not so many."""
-    found = sum(1 for _ in islice(source, count))
-    if found < count:
-        raise OptionError(f"{saver!r} has the results of {count} items, and the input has {found}: it is another one")
-
-
-def replay(saver: FileSaver, handler: ResultHandler) -> None:
-    """Give the handler what is saved."""
+def go_on(saver: Any, source: Iterator[Any], start: Saved, handler: ResultHandler) -> None:
+    """Pass over the items whose results are saved, and give these to the handler. OptionError if there are fewer."""
+    found = sum(1 for _ in islice(source, start.items))
+    if found < start.items:
+        raise OptionError(f"{saver!r} has the results of {start.items} items, the input has {found}: it is another one")
     for rows in saver.load():
         handler.add_chunk(rows)
 

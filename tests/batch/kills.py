@@ -116,6 +116,8 @@ def judge(kind: str, folder: Path, promised: int) -> list[str]:
         wrong.append(f"{promised} results were said to be saved, {saved} are there")
     if [[float(x) for x in row] for row in kept] != EXPECTED[: saved.results]:
         wrong.append(f"{saved} is told, {kept} is loaded")
+    if rows_in(kind, folder / "results") != EXPECTED[: saved.results]:
+        wrong.append(f"{saved} is told, the file has {rows_in(kind, folder / 'results')}")
     manager = TaskManager(Pair)
     manager.submit_tasks(range(ITEMS), CHUNK, saver_of(kind, folder), save_interval=INTERVAL, resume=True)
     if [[float(x) for x in row] for row in manager.get_results()] != EXPECTED:

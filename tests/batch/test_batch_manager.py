@@ -201,7 +201,7 @@ def test_what_cannot_be_resumed(tmp_path: Path) -> None:
     used.save([1])
     refused("has 10 results already. Go on with resume=True", range(10), 3, JSONLinesSaver(path), False)
     refused("chunk_size=3, got 4", range(10), 4, JSONLinesSaver(path), True)
-    refused("results of 10 items, and the input has 5", range(5), 3, JSONLinesSaver(path), True)
+    refused("results of 10 items, the input has 5", range(5), 3, JSONLinesSaver(path), True)
     refused("needs a saver of its own", range(5), 3, used, True)
     refused("needs a FileSaver", range(5), 3, None, True)
     assert before == path.read_bytes()

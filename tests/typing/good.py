@@ -11,7 +11,19 @@ from typing import Any
 
 from typing_extensions import assert_type
 
-from taskproc import Cache, Command, Const, Future, FutureDict, FutureList, InputFile, LocalExecutor, RunStats, Task
+from taskproc import (
+    Cache,
+    Command,
+    Const,
+    Future,
+    FutureDict,
+    FutureList,
+    InputFile,
+    LocalExecutor,
+    RunStats,
+    Task,
+    batch,
+)
 from taskproc.commands import CommandResult, DataDirectory, Finished, Output, TaskManager
 
 
@@ -194,6 +206,27 @@ def the_built_in_names() -> None:
     assert_type(task.task_is_done(), bool)
     assert_type(task.clear_task(), None)
     assert_type(Choose.clear_all_tasks(), None)
+
+
+class Scale(batch.Task[float, float]):
+    def process_item(self, item: float, factor: float = 2.0) -> float:
+        return item * factor
+
+
+class ScaleAll(batch.Task[float, float]):
+    def process_items(self, items: Sequence[float], *, factor: float = 2.0) -> list[float]:
+        return [item * factor for item in items]
+
+
+def a_batch() -> None:
+    manager = batch.TaskManager(Scale, batch.OnlineMeanResultHandler(), 4, True, n_cores_worker=2)
+    assert_type(manager.submit_tasks(range(9), 3, kwargs_task={"factor": 3.0}, kwargs_remote={"num_gpus": 1}), None)
+    assert_type(manager.max_concurrent_tasks, int)
+    with ThreadPoolExecutor() as executor:
+        batch.TaskManager(lambda: ScaleAll(), executor=executor).submit_tasks([1.0], at_once=True)
+    saver = batch.HDF5Saver("results.h5", dataset_name="scaled")
+    batch.TaskManager(ScaleAll, executor="processes").submit_tasks([1.0], saver=saver, resume=True)
+    assert_type(saver.saved().results, int)
 
 
 @Cache(Path("cache"))
