@@ -151,15 +151,15 @@ def test_no_folder(tmp_path: Path) -> None:
         NpySaver(tmp_path / "nowhere" / "results.npy")
 
 
-def test_two_writers_are_noticed(tmp_path: Path) -> None:
+def test_two_writers_are_noticed(kind: str, make: Make, tmp_path: Path) -> None:
     """Of one file; before anything is mixed."""
-    one, other = JSONLinesSaver(tmp_path / "x"), JSONLinesSaver(tmp_path / "x")
-    one.save([1])
-    other.save([2])
+    one, other = make(), make()
+    one.save(ROWS[:1])
+    other.save(ROWS[1:2])
 
     with pytest.raises(SaveError, match="somebody else writes to"):
-        one.save([3])
-    assert [1, 2] == loaded(JSONLinesSaver(tmp_path / "x"))
+        one.save(ROWS[3:])
+    assert ROWS[:2] == rows_in(kind, tmp_path / "results") == plain(loaded(make()))
 
 
 def test_json_lines_of_anything(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import wait
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -45,9 +47,29 @@ def test_what_is_cancelled_makes_room(executor: RayExecutor) -> None:
     assert all(future.cancelled() for future in hanging)
 
 
-def _hang() -> None:
-    import time
+def test_what_is_cancelled_is_interrupted_first(executor: RayExecutor, tmp_path: Path) -> None:
+    """So that it can leave its blocks; its process lives on."""
+    pid, left = tmp_path / "pid", tmp_path / "left"
 
+    def waits() -> None:
+        pid.write_text(str(os.getpid()))
+        try:
+            while True:
+                time.sleep(0.01)
+        except KeyboardInterrupt:
+            left.touch()
+
+    future = executor.submit(waits)
+    while not (pid.exists() and pid.read_text()):
+        time.sleep(0.01)
+    future.cancel()
+    wait([future], 60)
+
+    assert left.exists()
+    assert Path(f"/proc/{pid.read_text()}").exists()
+
+
+def _hang() -> None:
     time.sleep(600)
 
 
