@@ -42,6 +42,12 @@ def do_hang(path):
     Path(path).write_text(str(os.getpid()))
     time.sleep(1000)
 
+def do_wait(begun, go):
+    Path(begun).write_text("begun")
+    while not Path(go).exists():
+        pass
+    return "late"
+
 def do_exit(code):
     sys.exit(code)
 """

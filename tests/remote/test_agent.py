@@ -98,6 +98,29 @@ def test_an_agent_that_is_killed_loses_nothing(remote, served):
         pass
 
 
+def test_an_agent_that_was_given_up_comes_back(remote, served):
+    """What it had in hand is another's then: its late answer is refused. It registers anew and goes on."""
+    agent = remote.work(served.text, "work", "--period", "0.1")
+    begun, go = remote.folder / "begun", remote.folder / "go"
+    served.add_task_request("wait", (str(begun), str(go)))
+    content_of(begun)
+    agent.send_signal(signal.SIGSTOP)
+    task_id, tag, _ = served.get_any_task(timeout=60)
+    assert served.number_of_active_processes() == 0
+    go.touch()
+
+    agent.send_signal(signal.SIGCONT)
+    served.add_task_request("square", 5)
+    late = served.get_any_result(60)
+    served.store_result(task_id, "done by another one")
+
+    assert late == ("square_1", "square", 25)
+    assert served.get_any_result(60) == (task_id, tag, "done by another one")
+    assert served.number_of_active_processes() == 1
+    agent.send_signal(signal.SIGTERM)
+    assert ended(agent)[0] == 130
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_worker_that_is_told_to_stop_gives_back_what_it_has(remote, served, number):
     """At once, with one line; its task is first again, and did not count as a death."""
