@@ -41,7 +41,7 @@ class RayExecutor(Executor):
         self._max_workers = max(1, (n_cores or total) // n_cores_worker)
         self._remote = self._ray.remote(_call).options(**{"num_cpus": n_cores_worker, "max_retries": 0, **options})
         self._running: dict[Future[Any], Any] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # callbacks of futures may submit
         self._closed = False
 
     @property
@@ -66,15 +66,21 @@ class RayExecutor(Executor):
         reference.future().add_done_callback(lambda done: self._end(future, done))
         return future
 
-    def _cancel(self, future: Future[Any]) -> None:
+    def _cancel(self, future: _RayFuture[Any]) -> bool:
+        """The future is done at once, whenever Ray is."""
         with self._lock:
+            is_first = not future.cancelled()
+            cancelled = future.give_up()
+            if cancelled and is_first:
+                future.set_running_or_notify_cancel()
             reference = self._running.get(future)
-        if reference is not None:
+        if cancelled and is_first and reference is not None:
             self._ray.cancel(reference)
             # A call in C, or of sleep, does not hear of it
             timer = threading.Timer(GRACE, self._kill, (future,))
             timer.daemon = True
             timer.start()
+        return cancelled
 
     def _kill(self, future: Future[Any]) -> None:
         with self._lock:
@@ -86,8 +92,8 @@ class RayExecutor(Executor):
         """In a thread of Ray."""
         with self._lock:
             self._running.pop(future, None)
-        if not future.set_running_or_notify_cancel():
-            return
+            if future.cancelled() or not future.set_running_or_notify_cancel():
+                return
         error = done.exception()
         if error is None:
             future.set_result(done.result())
@@ -122,16 +128,17 @@ _wait = wait
 class _RayFuture(Future[R]):
     """Of a call that Ray has."""
 
-    def __init__(self, on_cancel: Callable[[Future[Any]], None]):
+    def __init__(self, on_cancel: Callable[[_RayFuture[Any]], bool]):
         super().__init__()
         self._on_cancel = on_cancel
 
     def cancel(self) -> bool:
         """See RayExecutor.submit."""
-        cancelled = super().cancel()
-        if cancelled:
-            self._on_cancel(self)
-        return cancelled
+        return self._on_cancel(self)
+
+    def give_up(self) -> bool:
+        """Cancel it on this side."""
+        return super().cancel()
 
 
 def connected(n_cores: int | None = None) -> Any:

@@ -43,6 +43,7 @@ def test_what_is_cancelled_makes_room(executor: RayExecutor) -> None:
 
     assert 3 == len(executor.futures)
     assert [True] * 3 == [future.cancel() for future in hanging]
+    assert not wait(hanging, 0).not_done
     assert 7 == executor.submit(sum, [3, 4]).result(60)
     assert all(future.cancelled() for future in hanging)
 
@@ -52,8 +53,8 @@ def test_what_is_cancelled_is_interrupted_first(executor: RayExecutor, tmp_path:
     pid, left = tmp_path / "pid", tmp_path / "left"
 
     def waits() -> None:
-        pid.write_text(str(os.getpid()))
         try:
+            pid.write_text(str(os.getpid()))
             while True:
                 time.sleep(0.01)
         except KeyboardInterrupt:
@@ -62,8 +63,9 @@ def test_what_is_cancelled_is_interrupted_first(executor: RayExecutor, tmp_path:
     future = executor.submit(waits)
     while not (pid.exists() and pid.read_text()):
         time.sleep(0.01)
-    future.cancel()
-    wait([future], 60)
+    assert future.cancel()
+    while executor.futures:
+        time.sleep(0.01)
 
     assert left.exists()
     assert Path(f"/proc/{pid.read_text()}").exists()
