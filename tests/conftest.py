@@ -14,6 +14,7 @@ import pytest
 from taskproc.store.cache import Cache
 
 ROOT = Path(__file__).resolve().parent.parent
+RAY_VARIABLE = "TASKPROC_TESTS_OF_RAY"  # of the environment: set where the tests of Ray run
 
 # In the background of a shell, or under nohup, these are ignored, and would be in all that the tests start
 for _name in ("SIGINT", "SIGHUP"):
@@ -66,9 +67,24 @@ def script(tmp_path: Path, environ: dict[str, str]) -> Callable[..., str]:
     return run
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests of Ray run in a process of their own, and no others there; see test_ray.py."""
+    there = RAY_VARIABLE in os.environ
+    elsewhere = [item for item in items if _is_of_ray(item) != there]
+    if elsewhere:
+        config.hook.pytest_deselected(items=elsewhere)
+        items[:] = [item for item in items if _is_of_ray(item) == there]
+
+
+def _is_of_ray(item: pytest.Item) -> bool:
+    """Whether a test needs Ray: by its fixtures, or the way of making managers that it is given."""
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    return "ray" in getattr(item, "fixturenames", ()) or parameters.get("make") == "ray"
+
+
 @pytest.fixture(scope="session")
 def ray() -> Iterator[ModuleType]:
-    """A local Ray of two processors, one for all tests of this process."""
+    """A local Ray of two processors, one for all its tests."""
     found = pytest.importorskip("ray", reason="Ray is not installed, or has no wheel for this Python")
     found.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
     yield found
