@@ -39,7 +39,6 @@ from taskproc.store.disk import DiskStore
 from taskproc.store.index import Index
 from taskproc.store.listing import Listing
 from taskproc.store.marks import Mark
-from taskproc.tasks.commands import Command
 from taskproc.tasks.conditions import Conditions
 from taskproc.tasks.graph import Graph
 from taskproc.tasks.job import Stored, TaskJob, pick, slim
@@ -47,6 +46,7 @@ from taskproc.tasks.labels import labels_of
 from taskproc.tasks.naming import changed_argument
 from taskproc.tasks.origin import record_origin
 from taskproc.tasks.packing import Packer
+from taskproc.tasks.prefixes import Prefix
 from taskproc.tasks.settings import left_on
 from taskproc.tasks.slots import Slots
 
@@ -74,7 +74,7 @@ class GraphWork:
     labels: Callable[[str], tuple[str, ...]] = lambda key: ()
     checks_code: bool = True
     forced: frozenset[str] = frozenset()
-    commands: Mapping[str, Command] = field(default_factory=dict)
+    commands: Mapping[str, Prefix] = field(default_factory=dict)
     in_process: bool = False
     foreign: bool = False
     captures: bool = True

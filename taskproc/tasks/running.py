@@ -17,13 +17,13 @@ from taskproc.run.group import Grace
 from taskproc.run.lanes import Lanes
 from taskproc.run.pool import LocalExecutor, is_in_process
 from taskproc.tasks.cached import GraphWork
-from taskproc.tasks.commands import Command, command_of, commands
 from taskproc.tasks.executors import choose, runner_for
 from taskproc.tasks.failures import failure_of
 from taskproc.tasks.graph import Graph, graph_of
 from taskproc.tasks.interrupts import Interrupts
 from taskproc.tasks.labels import labels_of, warn_of_unknown
 from taskproc.tasks.looking import preview, summary
+from taskproc.tasks.prefixes import Prefix, prefix_of, read_prefixes
 from taskproc.tasks.reading import running_keys, store_of
 from taskproc.tasks.slots import RateLimits, Slots
 from taskproc.tasks.stats import COUNTED, Counter, RunStats
@@ -72,7 +72,7 @@ def run_graph(
     if on_error not in ("stop", "continue"):
         raise OptionError(f"on_error must be 'stop' or 'continue', got {on_error!r}")
     executor = choose(executor, max_workers)
-    given = commands(prefixes, prefix)
+    given = read_prefixes(prefixes, prefix)
     slots = Slots(rate_limits)
     limits = Limits(slots.counts)
     work = plan_work(task, detect_source_change, force)
@@ -251,12 +251,12 @@ def _labels(work: GraphWork) -> Callable[[str], tuple[str, ...]]:
     return labels
 
 
-def _behind(graph: Graph, given: Mapping[str, Command]) -> dict[str, Command]:
+def _behind(graph: Graph, given: Mapping[str, Prefix]) -> dict[str, Prefix]:
     """Key → command, for the tasks that run behind one."""
     if not given:
         return {}
     classes = {type(task) for task in graph.tasks.values()}
-    by_class = {cls: command_of(labels_of(cls), given) for cls in classes}
+    by_class = {cls: prefix_of(labels_of(cls), given) for cls in classes}
     found = {key: by_class[type(task)] for key, task in graph.tasks.items()}
     return {key: command for key, command in found.items() if command is not None}
 

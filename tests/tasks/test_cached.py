@@ -17,9 +17,9 @@ from taskproc.run.prefix import PrefixedJob
 from taskproc.source.fingerprint import Fingerprint
 from taskproc.store.cache import Cache
 from taskproc.tasks.cached import GraphWork
-from taskproc.tasks.commands import Command
 from taskproc.tasks.graph import graph_of
 from taskproc.tasks.job import Stored, TaskJob
+from taskproc.tasks.prefixes import Prefix
 from taskproc.tasks.task import Task
 
 
@@ -340,7 +340,7 @@ def test_a_lost_version_is_never_taken_again(begin: Begin) -> None:
 
 def test_behind_a_command_the_claim_is_made_here(begin: Begin, cache: Cache) -> None:
     """It may start hours later; the job continues the claim, and the logs are those of the attempt."""
-    work = begin(Leaf(), commands={key(Leaf()): Command(("nice", "{task_id}"))})
+    work = begin(Leaf(), commands={key(Leaf()): Prefix(("nice", "{task_id}"))})
     ticket = Ticket(key(Leaf()), 1)
 
     assert work.claim(ticket) is None
@@ -357,7 +357,7 @@ def test_behind_a_command_the_claim_is_made_here(begin: Begin, cache: Cache) -> 
 
 def test_a_claim_behind_a_command_may_find_it_done(begin: Begin) -> None:
     """Then no command is started."""
-    work = begin(Leaf(), commands={key(Leaf()): Command(())})
+    work = begin(Leaf(), commands={key(Leaf()): Prefix(())})
     run(Leaf())
 
     assert work.claim(Ticket(key(Leaf()), 1)) == Fresh(work.versions[key(Leaf())].record.stamp)
@@ -365,7 +365,7 @@ def test_a_claim_behind_a_command_may_find_it_done(begin: Begin) -> None:
 
 def test_claims_that_were_not_started_are_given_up(begin: Begin, cache: Cache) -> None:
     """When the run ends."""
-    work = begin(Leaf(), commands={key(Leaf()): Command(())})
+    work = begin(Leaf(), commands={key(Leaf()): Prefix(())})
     work.claim(Ticket(key(Leaf()), 1))
 
     work.end()

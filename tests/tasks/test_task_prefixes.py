@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from taskproc.errors import OptionError
-from taskproc.tasks.commands import Command, command_of, commands
+from taskproc.tasks.prefixes import Prefix, prefix_of, read_prefixes
 from taskproc.tasks.task import Task
 
 
@@ -32,53 +32,53 @@ class Attempt:
 
 def test_commands_are_split_as_a_shell_splits_words() -> None:
     """A list is taken as it is, nothing is nothing."""
-    given = commands({"gpu": "jbsub -wait -mem '64 g'", "cpu": ["nice", "-n 5"], "own": ""}, None)
+    given = read_prefixes({"gpu": "jbsub -wait -mem '64 g'", "cpu": ["nice", "-n 5"], "own": ""}, None)
 
-    assert given == {"gpu": Command(("jbsub", "-wait", "-mem", "64 g")), "cpu": Command(("nice", "-n 5")),
-                     "own": Command(())}
+    assert given == {"gpu": Prefix(("jbsub", "-wait", "-mem", "64 g")), "cpu": Prefix(("nice", "-n 5")),
+                     "own": Prefix(())}
 
 
 def test_both_names_of_the_option_mean_the_same() -> None:
     """Together they are one; a label in both is refused."""
-    assert commands({"a": "x"}, {"b": "y"}) == {"a": Command(("x",)), "b": Command(("y",))}
-    assert commands(None, None) == {}
+    assert read_prefixes({"a": "x"}, {"b": "y"}) == {"a": Prefix(("x",)), "b": Prefix(("y",))}
+    assert read_prefixes(None, None) == {}
     with pytest.raises(OptionError, match="label 'a' has a command in prefixes and in prefix: give one"):
-        commands({"a": "x"}, {"a": "x"})
+        read_prefixes({"a": "x"}, {"a": "x"})
 
 
 @pytest.mark.parametrize("words", [None, 5, ["nice", 5], b"nice", {"nice"}])
 def test_a_command_that_is_none_is_refused(words: Any) -> None:
     """Before anything runs, with its label."""
     with pytest.raises(OptionError, match="prefix of label 'gpu': it must be a string or a list of strings, got "):
-        commands({"gpu": words}, None)
+        read_prefixes({"gpu": words}, None)
 
 
 def test_open_quotes_are_refused_with_their_label() -> None:
     """Wrong input fails where it is given."""
     with pytest.raises(OptionError, match=r"prefix of label 'gpu': .*cannot be split"):
-        commands({"gpu": "echo 'x"}, None)
+        read_prefixes({"gpu": "echo 'x"}, None)
 
 
 @pytest.mark.parametrize("option", ["prefixes", "prefix"])
 def test_a_prefix_without_a_label_is_refused(option: str) -> None:
     """A string alone says not for whom it is."""
     with pytest.raises(OptionError, match=f"^{option} must map labels to commands, got 'srun'"):
-        commands(**{"prefixes": None, "prefix": None, option: "srun"})  # type: ignore[arg-type]
+        read_prefixes(**{"prefixes": None, "prefix": None, option: "srun"})  # type: ignore[arg-type]
 
 
 def test_the_leftmost_label_that_has_a_command_wins() -> None:
     """In the order of the task's labels, not of the option."""
-    given = commands({"memory": "m", "gpu": ""}, None)
+    given = read_prefixes({"memory": "m", "gpu": ""}, None)
 
-    assert command_of(("Train", "gpu", "memory"), given) == Command(())
-    assert command_of(("Train", "memory", "gpu"), given) == Command(("m",))
-    assert command_of(("Train",), given) is None
+    assert prefix_of(("Train", "gpu", "memory"), given) == Prefix(())
+    assert prefix_of(("Train", "memory", "gpu"), given) == Prefix(("m",))
+    assert prefix_of(("Train",), given) is None
 
 
 @pytest.mark.usefixtures("cache")
 def test_templates_are_filled_for_each_attempt() -> None:
     """Within words; other braces stay; the data directory is made only where it is named."""
-    command = Command(("bsub", "-J{task_name}", "-o", "{stdout}", "-e", "{stderr}", "{task_id}", "{other}"))
+    command = Prefix(("bsub", "-J{task_name}", "-o", "{stdout}", "-e", "{stderr}", "{task_id}", "{other}"))
     attempt: Any = Attempt()
 
     words = command.filled(Train(), attempt)
@@ -88,5 +88,5 @@ def test_templates_are_filled_for_each_attempt() -> None:
         "{other}",
     )
     assert not attempt.made
-    assert Command(("{task_directory}/x",)).filled(Train(), attempt) == ("/cache/data/x",)
+    assert Prefix(("{task_directory}/x",)).filled(Train(), attempt) == ("/cache/data/x",)
     assert attempt.made

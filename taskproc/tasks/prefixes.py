@@ -14,7 +14,7 @@ Prefixes = Mapping[str, "str | Sequence[str]"]
 
 
 @frozen
-class Command:
+class Prefix:
     """The words that are put before a task; none: a fresh interpreter and no command."""
 
     words: tuple[str, ...]
@@ -32,9 +32,9 @@ class Command:
         return fill(self.words, values)
 
 
-def commands(prefixes: Prefixes | None, prefix: Prefixes | None) -> dict[str, Command]:
+def read_prefixes(prefixes: Prefixes | None, prefix: Prefixes | None) -> dict[str, Prefix]:
     """Label → command. OptionError names the label whose command cannot be read, or was given under both names."""
-    given: dict[str, Command] = {}
+    given: dict[str, Prefix] = {}
     for option, mapping in (("prefixes", prefixes), ("prefix", prefix)):
         if mapping is not None and not isinstance(mapping, Mapping):
             raise OptionError(f"{option} must map labels to commands, got {mapping!r}")
@@ -42,7 +42,7 @@ def commands(prefixes: Prefixes | None, prefix: Prefixes | None) -> dict[str, Co
             if label in given:
                 raise OptionError(f"label {label!r} has a command in prefixes and in prefix: give one")
             try:
-                given[label] = Command(_words(words))
+                given[label] = Prefix(_words(words))
             except OptionError as error:
                 raise OptionError(f"prefix of label {label!r}: {error}") from None
     return given
@@ -56,6 +56,6 @@ def _words(given: object) -> tuple[str, ...]:
     return tuple(given)
 
 
-def command_of(labels: Sequence[str], given: Mapping[str, Command]) -> Command | None:
+def prefix_of(labels: Sequence[str], given: Mapping[str, Prefix]) -> Prefix | None:
     """The command of the leftmost label that has one."""
     return next((given[label] for label in labels if label in given), None)
