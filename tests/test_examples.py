@@ -83,10 +83,10 @@ def test_the_study_leaves_its_files(tmp_path: Path) -> None:
 
 def test_words_are_corrected(tmp_path: Path) -> None:
     """By workers that have each read what they know."""
-    out = run(tmp_path, script("spelling"), "recieve", "argumnet", "object")
+    out = run(tmp_path, script("spelling"), "funtcion", "argumnet", "object")
 
     corrected = [line.split() for line in out.splitlines()]
-    assert [["recieve", "receive"], ["argumnet", "argument"], ["object", "object"]] == corrected
+    assert [["funtcion", "function"], ["argumnet", "argument"], ["object", "object"]] == corrected
 
 
 def test_a_batch_is_gone_on_with(tmp_path: Path) -> None:
