@@ -59,9 +59,10 @@ def _bare() -> frozenset[str]:
     return _imported("-c", "")
 
 
-def _imported(*arguments: str | Path) -> frozenset[str]:
+def _imported(*arguments: str | Path, folder: Path | None = None) -> frozenset[str]:
     environ = {name: text for name, text in os.environ.items() if not name.startswith("COV")}
-    done = subprocess.run([sys.executable, "-X", "importtime", *arguments], env=environ, capture_output=True, text=True)
+    command = [sys.executable, "-X", "importtime", *arguments]
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return frozenset(re.findall(r"^import time:.*\| +(\S+)$", done.stderr, re.MULTILINE))
 
@@ -122,6 +123,19 @@ def test_a_task_begins_without_what_runs_graphs(tmp_path: Path) -> None:
 
     there = frozenset(ast.literal_eval(done.stdout)) & HEAVY - _bare()
     assert there <= CLASSES | WORKER | JOB
+
+
+@pytest.mark.slow
+def test_a_run_that_finds_all_brings_no_workers(tmp_path: Path) -> None:
+    """What starts processes is imported with the first job."""
+    text = "from taskproc import Cache\nfrom script import Main\nwith Cache('cache'): Main().run_graph()\n"
+    (tmp_path / "script.py").write_text(SCRIPT)
+    (tmp_path / "run.py").write_text(text)
+
+    cold, warm = (_imported(tmp_path / "run.py", folder=tmp_path) for _ in range(2))
+
+    there = {"taskproc.run.prefix", "taskproc.run.process", "taskproc.run.resident"}
+    assert ({"taskproc.run.process", "taskproc.run.resident"}, set()) == (cold & there, warm & there)
 
 
 def test_every_name_is_there_and_at_its_home() -> None:

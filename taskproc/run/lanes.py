@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from taskproc.kernel.model import Ticket
 from taskproc.run.base import Ending, Job, Runner
 from taskproc.run.inbox import Inbox
-from taskproc.run.prefix import PrefixedJob, PrefixRunner
+from taskproc.run.prefixed import PrefixedJob
 
 K = TypeVar("K", bound=Hashable)
 
@@ -21,7 +21,7 @@ class Lanes(Generic[K]):
         prefixed: runs each PrefixedJob.
     """
 
-    def __init__(self, inbox: Inbox[Ending[K]], ordinary: Runner[K], prefixed: PrefixRunner[K]):
+    def __init__(self, inbox: Inbox[Ending[K]], ordinary: Runner[K], prefixed: Runner[K]):
         self._inbox = inbox
         self.ordinary = ordinary
         self.prefixed = prefixed

@@ -9,11 +9,12 @@ from functools import partial
 
 from taskproc.errors import BuildError, OptionError
 from taskproc.run.base import Ending, Runner
+from taskproc.run.cpus import available_cpus
 from taskproc.run.group import Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.lanes import Lanes
+from taskproc.run.late import LateRunner
 from taskproc.run.pool import LocalExecutor, PoolRunner, is_in_process
-from taskproc.run.prefix import PrefixRunner
 from taskproc.run.setup import is_far_end
 from taskproc.tasks.reading import running_job
 
@@ -40,9 +41,15 @@ def choose(executor: object, max_workers: object) -> Executor | None:
 
 
 def _workers(inbox: Inbox[Ending[str]], grace: Grace, count: int | None) -> Runner[str]:
-    from taskproc.run.resident import ResidentRunner
+    from taskproc.run.resident import ResidentRunner  # here: 10 ms, and many runs find all they need
 
     return ResidentRunner(inbox, count, grace=grace)
+
+
+def _commands(inbox: Inbox[Ending[str]], grace: Grace) -> Runner[str]:
+    from taskproc.run.prefix import PrefixRunner  # here: 5 ms, and most runs have no prefix
+
+    return PrefixRunner(inbox, BEHIND_COMMANDS, grace=grace)
 
 
 @contextmanager
@@ -55,14 +62,14 @@ def runner_for(executor: Executor | None, max_workers: int | None, grace: Grace 
     if executor is None and sys.platform == "win32":
         own = executor = ThreadPoolExecutor(max_workers)  # there are no resident workers there
     if executor is None:
-        ordinary = _workers(inbox, grace, max_workers)
+        ordinary = LateRunner(max_workers or available_cpus(), partial(_workers, inbox, grace, max_workers))
     elif is_in_process(executor) or sys.platform == "win32":
         ordinary = PoolRunner(executor, inbox)
     else:
         from taskproc.run.foreign import ForeignRunner  # here: 1 ms, and most runs have workers of their own
 
         ordinary = ForeignRunner(executor, inbox, partial(_workers, inbox, grace), grace=grace)
-    lanes = Lanes(inbox, ordinary, PrefixRunner(inbox, BEHIND_COMMANDS, grace=grace))
+    lanes = Lanes(inbox, ordinary, LateRunner(BEHIND_COMMANDS, partial(_commands, inbox, grace)))
     try:
         yield lanes
     finally:

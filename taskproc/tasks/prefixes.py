@@ -6,7 +6,7 @@ from typing import Any
 
 from taskproc.errors import OptionError
 from taskproc.frozen import frozen
-from taskproc.run.prefix import fill, split_prefix
+from taskproc.run.prefixed import fill, split_prefix
 from taskproc.store.claims import DiskAttempt
 from taskproc.tasks.naming import task_name
 

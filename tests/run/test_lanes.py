@@ -10,7 +10,8 @@ from taskproc.run.base import Ending
 from taskproc.run.inbox import Inbox
 from taskproc.run.lanes import Lanes
 from taskproc.run.pool import LocalExecutor, PoolRunner
-from taskproc.run.prefix import PrefixedJob, PrefixRunner
+from taskproc.run.prefix import PrefixRunner
+from taskproc.run.prefixed import PrefixedJob
 
 
 def test_a_prefixed_job_takes_its_own_lane(tmp_path: Path) -> None:

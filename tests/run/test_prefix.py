@@ -34,7 +34,8 @@ from taskproc.kernel.model import Failed, Outcome
 from taskproc.run.base import Ending, Job
 from taskproc.run.inbox import Inbox
 from taskproc.run.lifeline import VARIABLE
-from taskproc.run.prefix import PrefixedJob, PrefixRunner, fill, split_prefix
+from taskproc.run.prefix import PrefixRunner
+from taskproc.run.prefixed import PrefixedJob, fill, split_prefix
 from taskproc.run.problem import rebuild
 
 

@@ -259,7 +259,8 @@ import os, sys, signal
 from jobs import call, endings, hang_in_c, hang_with_child, ticket
 from taskproc.run.inbox import Inbox
 from taskproc.run.resident import ResidentRunner
-from taskproc.run.prefix import PrefixedJob, PrefixRunner
+from taskproc.run.prefix import PrefixRunner
+from taskproc.run.prefixed import PrefixedJob
 from pathlib import Path
 class Mine:
     def __call__(self):

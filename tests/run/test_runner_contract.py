@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -38,13 +39,15 @@ from taskproc.run.base import Ending, Job, Runner
 from taskproc.run.group import own_peak
 from taskproc.run.inbox import Inbox
 from taskproc.run.lanes import Lanes
+from taskproc.run.late import LateRunner
 from taskproc.run.pool import LocalExecutor, PoolRunner
-from taskproc.run.prefix import PrefixedJob, PrefixRunner
+from taskproc.run.prefix import PrefixRunner
+from taskproc.run.prefixed import PrefixedJob
 from taskproc.run.resident import ResidentRunner
 
 OURS = ["resident", "prefix"]
 PROCESSES = [*OURS, "processes", "lanes"]
-ALL = [*PROCESSES, "threads", "local"]
+ALL = [*PROCESSES, "late", "threads", "local"]
 
 
 @dataclass
@@ -82,6 +85,8 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
         case = Case(ResidentRunner(inbox, 2), plain)
     elif request.param == "prefix":
         case = Case(PrefixRunner(inbox, 2), prefixed)
+    elif request.param == "late":
+        case = Case(LateRunner(2, partial(ResidentRunner, inbox, 2)), plain)
     else:
         case = Case(Lanes(inbox, ResidentRunner(inbox, 1), PrefixRunner(inbox, 1)), plain)
     yield case

@@ -13,7 +13,7 @@ from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, Lost, Problem,
 from taskproc.kernel.plan import Plan
 from taskproc.run.kinds import KindJob
 from taskproc.run.pool import LocalExecutor
-from taskproc.run.prefix import PrefixedJob
+from taskproc.run.prefixed import PrefixedJob
 from taskproc.source.fingerprint import Fingerprint
 from taskproc.store.cache import Cache
 from taskproc.tasks.cached import GraphWork

@@ -1,0 +1,42 @@
+"""A runner that is made when it gets its first job: a run that finds all it needs does without its imports."""
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Generic, TypeVar
+
+from taskproc.kernel.model import Ticket
+from taskproc.run.base import Ending, Job, Runner
+
+K = TypeVar("K", bound=Hashable)
+
+
+class LateRunner(Generic[K]):
+    """Runs what the runner runs that `make` makes; until then it has room for `capacity` jobs."""
+
+    def __init__(self, capacity: int, make: Callable[[], Runner[K]]):
+        self._capacity, self._make = capacity, make
+        self._runner: Runner[K] | None = None
+
+    def capacity(self) -> int:
+        """How many jobs it takes."""
+        return self._capacity if self._runner is None else self._runner.capacity()
+
+    def start(self, ticket: Ticket[K], job: Job[K]) -> None:
+        """Begin `job`."""
+        if self._runner is None:
+            self._runner = self._make()
+        self._runner.start(ticket, job)
+
+    def wait(self, timeout: float | None) -> Sequence[Ending[K]]:
+        """What has ended; nothing as long as nothing was begun."""
+        return () if self._runner is None else self._runner.wait(timeout)
+
+    def recall(self) -> None:
+        """Give back what has not begun."""
+        if self._runner is not None:
+            self._runner.recall()
+
+    def stop(self) -> None:
+        """End what runs."""
+        if self._runner is not None:
+            self._runner.stop()
