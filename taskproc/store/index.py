@@ -26,8 +26,8 @@ from taskproc.store.base import Place, Version
 from taskproc.store.files import Folder
 from taskproc.store.folder import UNREADABLE, CacheFolder, TooLarge
 
-LEAST = 64               # tasks of a class in a run from which this pays, and rows that are worth a new file
-_MOST = 4096             # bytes that are read of a file, for each task of the run: others' rows are not worth more
+LEAST = 64               # weight of a class in a run from which this pays, and of rows that are worth a new file
+_MOST = 4096             # bytes that are read of a file, for each of its weight: others' rows are not worth more
 _SHARE = 8               # a file is made anew when one in so many rows would be new
 _SECONDS = 1.0           # that it may take to look once more, or if that is longer
 _PART = 4                # a part of what the run took: on some network folders each look takes a millisecond
@@ -66,6 +66,10 @@ class _Row(NamedTuple):
 Found = tuple[Version, Present]  # what is good, and for what
 
 
+def _weight(found: Found) -> int:
+    return 1 + len(found[1].needs)
+
+
 class _Table:
     """The rows of a class, as they lie in the file."""
 
@@ -98,6 +102,7 @@ class _Draft:
 
     def __init__(self) -> None:
         self.ids: set[int] = set()
+        self.weight = 0  # of those that are new
         self._rows: list[bytes] = []
         self._texts: list[bytes] = []
         self._at = 0
@@ -118,12 +123,13 @@ class Index:
     """What is remembered of the classes of a run.
 
     Args:
-        counts: how many tasks the run has, by the name of their class.
+        weights: how many tasks the run has, by the name of their class, each counted once more for all that it needs:
+            a record that names ten thousand stamps takes as long to be read as hundreds of others.
         clock: tells seconds, for how long `keep` may take.
     """
 
-    def __init__(self, store: CacheFolder, counts: Mapping[str, int], clock: Callable[[], float] = time.monotonic):
-        self._store, self._counts, self._seconds = store, counts, clock
+    def __init__(self, store: CacheFolder, weights: Mapping[str, int], clock: Callable[[], float] = time.monotonic):
+        self._store, self._weights, self._seconds = store, weights, clock
         self._begun = clock()
         self._until = 0.0  # when `keep` is to end
         self._tables: dict[str, _Table | None] = {}
@@ -160,7 +166,7 @@ class Index:
             by_class.setdefault(each[0].place.name, []).append(each)
         for name, some in by_class.items():
             table = self._table(name)
-            if table is not None and len(some) >= max(LEAST, table.count // _SHARE):
+            if table is not None and sum(map(_weight, some)) >= LEAST and len(some) >= table.count // _SHARE:
                 try:
                     self._write(name, table, some)
                 except (OSError, CacheError):
@@ -174,15 +180,17 @@ class Index:
             digest = self._starts[start] = blake2b(repr(start).encode("utf-8", "backslashreplace"), digest_size=16)
         digest = digest.copy()
         digest.update(key.encode())
-        for need, (order, value) in now.needs.items():
-            digest.update(f"{len(need)} {len(order)} {len(value)} {need}{order}{value}".encode())
+        needs = [
+            f"{len(need)} {len(order)} {len(value)} {need}{order}{value}" for need, (order, value) in now.needs.items()
+        ]
+        digest.update("".join(needs).encode())
         return digest.digest()
 
     def _table(self, name: str) -> _Table | None:
         """What is remembered of a class; None if that is not asked for: it has few tasks here, or many elsewhere."""
         if name not in self._tables:
-            count = self._counts.get(name, 0)
-            self._tables[name] = self._read(name, count * _MOST) if count >= LEAST else None
+            weight = self._weights.get(name, 0)
+            self._tables[name] = self._read(name, weight * _MOST) if weight >= LEAST else None
         return self._tables[name]
 
     def _read(self, name: str, longest: int) -> _Table | None:
@@ -212,7 +220,7 @@ class Index:
             late = self._add(draft, found, clock)
             if late:  # meanwhile the clock has gone on
                 self._add(draft, late, self._clock(folder, path)[0])
-            if len(draft.ids) >= LEAST:
+            if draft.weight >= LEAST:
                 for row in table:
                     if row.id not in draft.ids and self._is_as_it_was(name, row):
                         draft.add(row, *table.texts(row))
@@ -255,6 +263,7 @@ class Index:
                 digests = bytes.fromhex(version.head_digest), bytes.fromhex(version.digest)
                 row = _Row(place.id, *sign, number, made_from, version.head, version.size, *digests)
                 draft.add(row, stamp, version.payload)
+                draft.weight += _weight((version, now))
         return late
 
     def _is_newest(self, path: str, number: int) -> bool:

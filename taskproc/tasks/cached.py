@@ -31,7 +31,7 @@ from taskproc.kernel.model import (
 from taskproc.kernel.plan import Plan
 from taskproc.kernel.rebuild import NEW, Present, judge
 from taskproc.run.kinds import KindJob
-from taskproc.run.prefix import PrefixedJob
+from taskproc.run.prefixed import PrefixedJob
 from taskproc.run.spool import take_over
 from taskproc.store.base import Place, Version
 from taskproc.store.claims import DiskAttempt
@@ -94,7 +94,10 @@ class GraphWork:
     def __post_init__(self) -> None:
         self.conditions = Conditions(self.checks_code)
         self._listing = Listing(self.store, len(self.graph.needs))
-        self._index = Index(self.store, Counter(map(self.graph.class_name, self.graph.needs)))
+        weights = Counter[str]()
+        for key, needs in self.graph.needs.items():
+            weights[self.graph.class_name(key)] += 1 + len(needs)
+        self._index = Index(self.store, weights)
 
     def feed(self, plan: Plan[str]) -> None:
         """Add the whole graph, once."""
@@ -128,8 +131,7 @@ class GraphWork:
             self.reasons[key] = NEW
             return Stale(NEW)
         now = self._present(key)
-        # Of what was asked for people may ask more than whether it is good
-        known = self._index.find(identity.place, now) if key != self.graph.root else None
+        known = self._index.find(identity.place, now)
         if known is not None:
             self.versions[key] = known
             return Fresh(known.record.stamp)

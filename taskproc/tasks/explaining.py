@@ -55,7 +55,7 @@ def explain(task: Task) -> Explanation:
     found = dict(preview(work))
     root, name_of = work.graph.root, work.graph.name_of
     if root not in found:
-        version = work.versions[root]
+        version = _whole(work, root)
         lines = [f"{name_of(root)} is fresh: {_made(version)}", *_untracked(work, root)]
         return Explanation(True, {}, "\n".join(lines))
     reason = found.pop(root)
@@ -99,6 +99,13 @@ def _accept_one(work: GraphWork, key: str, counts: dict[str, int]) -> None:
     work.versions[key] = version
     name = task._taskproc.place.name
     counts[name] = counts.get(name, 0) + 1
+
+
+def _whole(work: GraphWork, key: str) -> Version:
+    """The version in use with all that its record says; what is remembered of one has not."""
+    known = work.versions[key]
+    found = work.store.look(known.place) if known.record.number else ()
+    return next((each for each in found if each.record.number == known.record.number), known)
 
 
 def _made(version: Version) -> str:

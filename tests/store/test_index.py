@@ -294,7 +294,7 @@ def test_one_row_a_place(kept: DiskStore, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_few_are_not_worth_a_new_file(kept: DiskStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One in eight, and no fewer than would be worth a first one."""
+    """One in eight, and none that would not be worth a first one."""
     monkeypatch.setattr(index, "LEAST", 1)
     monkeypatch.setattr(index, "_SHARE", 1)
     file_of(kept).touch()
@@ -303,6 +303,20 @@ def test_a_few_are_not_worth_a_new_file(kept: DiskStore, monkeypatch: pytest.Mon
     begin(kept).keep([(version, CODE) for version in remembered(kept)[:2] if version is not None])
 
     assert before == file_of(kept).stat()
+
+
+def test_one_that_needs_much_is_worth_it(store: DiskStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record is the longer the more it names."""
+    monkeypatch.setattr(index, "LEAST", 3)
+    publish(store, 1, PLACES[0], made_from=Facts("1", NEED))
+    for needs in (NEED, {**NEED, "another": Stamp("order", "value")}):
+        now = Present("1", needs)
+        run = Index(store, {NAME: 1 + len(needs)})
+
+        run.keep([(version, now) for version in store.look(PLACES[0])])
+
+        known = Index(store, {NAME: 3}).find(PLACES[0], now)
+        assert (len(needs) == 2) == file_of(store).exists() == (known is not None)
 
 
 def test_of_two_with_one_id_the_key_decides(kept: DiskStore) -> None:
