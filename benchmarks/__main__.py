@@ -52,6 +52,7 @@ def _measure(options: argparse.Namespace, rows: Sequence[Row], peers: set[str], 
             lines.append(line)
             if "error" in line:
                 _tell(f"{line['side']} failed: {line['error']}")
+    rows, lines = _with_earlier(rows, lines, options.add)
     text = table(rows, Figures(lines), judged=not options.quick)
     text = f"{conditions(environment.versions, folder, rounds, quick=options.quick)}\n{text}"
     print(text)
@@ -68,6 +69,15 @@ def measure(
         lasts = _lasts(session, rows, peers)
         if lasts:
             yield from measurer.run(session, session.quick if quick else session.count, rounds, lasts)
+
+
+def _with_earlier(rows: Sequence[Row], lines: list[Line], files: Sequence[Path]) -> tuple[list[Row], list[Line]]:
+    """Rows and lines with those of earlier runs, in the order of all rows."""
+    sessions = {line["session"] for line in lines}
+    earlier = [json.loads(text) for file in files for text in file.read_text(encoding="utf-8").splitlines()]
+    added = [line for line in earlier if line["session"] not in sessions]
+    known = {line["session"] for line in added}
+    return [row for row in ROWS if row in rows or row.place.session in known], lines + added
 
 
 def _peers(options: argparse.Namespace) -> set[str]:
@@ -119,6 +129,8 @@ def _parser() -> argparse.ArgumentParser:
         help="where the peers are installed (default: %(default)s)")
     add("--output", type=Path, metavar="README.md", help="also put the table there, between its marks")
     add("--json", type=Path, metavar="FILE", help="also append each measurement there, one line of JSON each")
+    add("--add", type=Path, metavar="FILE", action="append", default=[],
+        help="show also what an earlier --json kept, of what is not measured now: the long ones need not be repeated")
     return parser
 
 

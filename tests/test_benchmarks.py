@@ -122,6 +122,18 @@ def test_the_readme_keeps_the_table(tmp_path: Path) -> None:
     assert path.read_text() == f"# Title\n\n{BEGIN}\nnew\n\n{END}\nthe end\n"
 
 
+def test_what_was_measured_earlier_is_shown_beside(tmp_path: Path) -> None:
+    """Of what was not measured now."""
+    earlier = tmp_path / "lines.json"
+    earlier.write_text("".join(json.dumps({"session": name, "wall": 1}) + "\n" for name in ("workers", "kernel 100,000")))
+    rows = [row for row in ROWS if row.workload == "W1"]
+
+    shown, lines = program._with_earlier(rows, [{"session": "workers", "wall": 2}], [earlier])
+
+    assert ["W1", "W11"] == list(dict.fromkeys(row.workload for row in shown))
+    assert [("workers", 2), ("kernel 100,000", 1)] == [(line["session"], line["wall"]) for line in lines]
+
+
 def test_unknown_names_are_refused() -> None:
     """A name that is no workload or no peer ends the program before anything is made."""
     with pytest.raises(SystemExit, match="no workload is called w99"):
