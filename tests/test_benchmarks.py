@@ -125,7 +125,8 @@ def test_the_readme_keeps_the_table(tmp_path: Path) -> None:
 def test_what_was_measured_earlier_is_shown_beside(tmp_path: Path) -> None:
     """Of what was not measured now."""
     earlier = tmp_path / "lines.json"
-    earlier.write_text("".join(json.dumps({"session": name, "wall": 1}) + "\n" for name in ("workers", "kernel 100,000")))
+    names = "workers", "kernel 100,000"
+    earlier.write_text("".join(json.dumps({"session": name, "wall": 1}) + "\n" for name in names))
     rows = [row for row in ROWS if row.workload == "W1"]
 
     shown, lines = program._with_earlier(rows, [{"session": "workers", "wall": 2}], [earlier])

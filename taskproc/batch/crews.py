@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from functools import partial
 from itertools import count
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Protocol, cast
 
 from taskproc.batch.far import ForeignWorker, Leave, LeaveSoon, ResidentWorker, ThreadWorkers
@@ -18,19 +16,16 @@ from taskproc.kernel.model import Failed, Returned, Ticket
 from taskproc.maps.chunks import Chunk
 from taskproc.maps.crew import Crew, Told
 from taskproc.maps.engine import Engine, Order
+from taskproc.maps.executors import Foreign
 from taskproc.maps.options import ArgumentPassing
 from taskproc.maps.pack import Raised, by_value, receive_values, send_item
 from taskproc.maps.processes import ProcessCrew, kinds_of
 from taskproc.modules import main_name
 from taskproc.run.base import Ending, Job, Runner
-from taskproc.run.foreign import ForeignJob, ForeignRunner
-from taskproc.run.group import Grace
 from taskproc.run.inbox import Inbox
-from taskproc.run.kinds import Kind, KindJob
-from taskproc.run.lifeline import Main
+from taskproc.run.kinds import Kind
 from taskproc.run.pool import PoolRunner, is_in_process
 from taskproc.run.problem import rebuild, sentence
-from taskproc.run.resident import ResidentRunner
 from taskproc.run.setup import load
 
 LEAVING = -1     # the number of the chunk that is none
@@ -105,22 +100,16 @@ class ExecutorCrew:
     """
 
     def __init__(self, executor: Executor, worker: Worker):
-        if not is_in_process(executor):
-            self._kind = _kind(worker)
-        self._inbox: Inbox[Ending[int]] = Inbox()
         self._numbers = count(1)
         self._chunks: dict[int, tuple[int, Chunk]] = {}
-        self._threads = ThreadWorkers(worker) if is_in_process(executor) else None
         self._processes: set[str] = set()  # those that have done chunks
-        self._runner: Runner[int]
+        self._threads = ThreadWorkers(worker) if is_in_process(executor) else None
         if self._threads is not None:
-            self._runner = PoolRunner(executor, self._inbox)
-            return
-        self._folder = TemporaryDirectory(prefix="taskproc-batch-")
-        self._main = Main.here()
-        grace = Grace()
-        own = partial(ResidentRunner[int], self._inbox, grace=grace)
-        self._runner = ForeignRunner(executor, self._inbox, own, grace=grace)
+            self._inbox: Inbox[Ending[int]] = Inbox()
+            self._runner: Runner[int] = PoolRunner(executor, self._inbox)
+        else:
+            self._foreign = Foreign(executor, _kind(worker))
+            self._inbox = self._foreign.inbox
 
     def send(self, item: object) -> object:
         """See Crew."""
@@ -131,12 +120,11 @@ class ExecutorCrew:
         number = next(self._numbers)
         self._chunks[number] = worker, chunk
         (item,) = chunk.items
-        job: Any = partial(_direct, self._threads, item) if self._threads is not None else self._job(item, number)
-        self._runner.start(Ticket(chunk.first, number), job)
-
-    def _job(self, item: object, number: int) -> Job[int]:
-        job: KindJob[int] = KindJob(self._kind, pickle.dumps(item, 5))
-        return ForeignJob(job, Path(self._folder.name) / "begun", number, self._main)
+        ticket = Ticket(chunk.first, number)
+        if self._threads is not None:
+            self._runner.start(ticket, cast("Job[int]", partial(_direct, self._threads, item)))
+        else:
+            self._foreign.start(ticket, pickle.dumps(item, 5))
 
     def wait(self, timeout: float | None) -> list[Told]:
         """See Crew."""
@@ -188,14 +176,14 @@ class ExecutorCrew:
 
     def stop(self, patience: float | None) -> None:
         """Call off what has not begun. What runs in another process is ended; in a thread that cannot be."""
+        if self._threads is None:
+            self._foreign.stop()
+            return
         try:
-            if self._threads is not None:
-                self._threads.leave()
+            self._threads.leave()
             self._runner.stop()
         finally:
             self._inbox.close()
-            if self._threads is None:
-                self._folder.cleanup()
 
 
 def _kind(worker: Worker) -> Kind:

@@ -45,13 +45,14 @@ def cached_values(
     workers: int,
     *,
     use_threads: bool,
+    executor: Executor | None = None,
 ) -> Iterator[object]:
     """The values in order. Batches are read and run one after the other, so little is read that is not given."""
     size, stops = FIRST, behaviour is ExceptionBehaviour.IMMEDIATE
     deferred: list[Exception] = []
-    with ThreadPoolExecutor(workers) if use_threads else nullcontext() as executor:
+    with ThreadPoolExecutor(workers) if use_threads else nullcontext(executor) as running:
         while items := [Item(function, item, passing.value) for item in islice(source, size)]:
-            errors = _run(Batch(items), executor, workers, stops)
+            errors = _run(Batch(items), running, workers, stops)
             for item in items:
                 error = errors.get(item.task_id)
                 if error is None:

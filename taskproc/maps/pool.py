@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
+from concurrent.futures import Executor
 from typing import Any, cast
 
 from typing_extensions import Self
@@ -10,10 +11,12 @@ from taskproc.errors import OptionError
 from taskproc.maps.crew import Crew
 from taskproc.maps.delayed import Delayed, DelayedClass
 from taskproc.maps.engine import Engine, Order
+from taskproc.maps.far import Alone
 from taskproc.maps.options import ArgumentPassing, ExceptionBehaviour, at_least, member, seconds
-from taskproc.maps.processes import ProcessCrew, kinds_of
+from taskproc.maps.processes import ProcessCrew, kind_of, kinds_of
 from taskproc.maps.threads import ThreadCrew
 from taskproc.run.cpus import available_cpus
+from taskproc.run.pool import is_in_process
 
 Worker = Callable[..., Any]
 
@@ -50,6 +53,9 @@ class Pool:
             it has failed with TaskTimeout. Not in threads, which cannot be ended.
         join_timeout: how many seconds to wait for what still runs when an exception ends a map, or a thread has to;
             by default until it ends.
+        executor: runs the chunks, in other processes or on other machines (RemoteExecutor, RayExecutor, those of
+            concurrent.futures, dask, mpi4py); it is left open. `n_jobs` says how many chunks at once, by default as
+            many as it has workers. One function or object only, which is made once in each process that takes a chunk.
 
     Raises:
         OptionError: an option is wrong. UnsendableItem: a worker cannot be sent to a process.
@@ -69,12 +75,15 @@ class Pool:
         task_timeout: float | None = None,
         join_timeout: float | None = None,
         *,
+        executor: Executor | None = None,
         exception_behaviour: ExceptionBehaviour | str | None = None,
     ):
-        self._workers = _workers(worker_or_worker_arr, n_jobs)
+        self._workers = _workers(worker_or_worker_arr, n_jobs or workers_of(executor))
         self._passing = member(ArgumentPassing, argument_type, "argument_type")
         self._timeout = seconds(task_timeout, "task_timeout")
-        self._use_threads = use_threads
+        self._use_threads, self._executor = use_threads, executor
+        if executor is not None:
+            _refuse_with_executor(executor, self._workers, use_threads, self._timeout)
         if use_threads and task_timeout is not None:
             raise OptionError("task_timeout needs worker processes, since a thread cannot be ended. Use processes")
         self._order = Order(
@@ -112,7 +121,7 @@ class Pool:
         if self._timeout is not None:
             raise OptionError("task_timeout is not heard with cache=True. Define a Task with a task_timeout instead")
         values = cached_values(worker, iter(input_iterable), self._passing, self._order.behaviour, len(self._workers),
-                               use_threads=self._use_threads)
+                               use_threads=self._use_threads, executor=self._executor)
         if isinstance(input_iterable, Sized):
             return SizedResults(values, len(input_iterable))
         return Results(values)
@@ -134,8 +143,16 @@ class Pool:
     def _crew_maker(self) -> Callable[[], Crew]:
         if self._use_threads:
             return lambda: ThreadCrew(self._workers, self._passing)
+        if self._executor is not None:
+            return self._executor_crew_maker(self._executor)
         kinds = kinds_of(self._workers, self._passing, self._timeout)
         return lambda: ProcessCrew(kinds, timeout=self._timeout)
+
+    def _executor_crew_maker(self, executor: Executor) -> Callable[[], Crew]:
+        from taskproc.maps.executors import ExecutorCrew  # here: 5 ms, and most maps have workers of their own
+
+        kind = kind_of(self._workers[0], self._passing, far=Alone)
+        return lambda: ExecutorCrew(executor, kind)
 
     def _values(self, source: Iterator[Any], length: int | None) -> Iterator[Any]:
         """One map, from the first value that is asked for to its end, whatever ends it."""
@@ -204,6 +221,25 @@ def behaviour(american: object, british: object, default: ExceptionBehaviour) ->
     if len(found) > 1:
         raise OptionError(f"exception_behavior is {american!r} and exception_behaviour {british!r}. Give one of them")
     return found.pop() if found else default
+
+
+def workers_of(executor: Executor | None) -> int | None:
+    """How many workers an executor says that it has."""
+    found = getattr(executor, "_max_workers", None)
+    return found if isinstance(found, int) and found > 0 else None
+
+
+def _refuse_with_executor(
+    executor: object, workers: Sequence[Worker], use_threads: bool, timeout: float | None
+) -> None:
+    if not isinstance(executor, Executor):
+        raise OptionError(f"executor must be a concurrent.futures.Executor, got {executor!r}")
+    if use_threads or is_in_process(executor):
+        raise OptionError("an executor of a map runs in other processes. For threads of this one say use_threads=True")
+    if timeout is not None:
+        raise OptionError("task_timeout is not heard in an executor. Leave out one of them")
+    if any(each is not workers[0] for each in workers):
+        raise OptionError("an executor chooses who does what: give one function or object, not a list")
 
 
 def _workers(given: Worker | Sequence[Worker], n_jobs: int | None) -> list[Worker]:

@@ -103,13 +103,16 @@ def kinds_of(
 ) -> list[Kind]:
     """What each worker is sent once: its function or object, pickled. Raises UnsendableItem."""
     different = {id(worker): worker for worker in workers}
-    kinds = {number: _kind(worker, passing, timeout) for number, worker in different.items()}
+    kinds = {number: kind_of(worker, passing, timeout) for number, worker in different.items()}
     return [kinds[id(worker)] for worker in workers]
 
 
-def _kind(worker: Callable[..., object], passing: ArgumentPassing, timeout: float | None) -> Kind:
+def kind_of(
+    worker: Callable[..., object], passing: ArgumentPassing, timeout: float | None = None, far: type[Work] = Work
+) -> Kind:
+    """The same for one worker; `far`: what does its chunks."""
     try:
-        return Kind(by_value(Work(worker, passing, timeout, main_name())))
+        return Kind(by_value(far(worker, passing, timeout, main_name())))
     except Exception as error:
         text = (f"{worker!r} cannot be sent to a worker process: {sentence(error)}. Make what it needs in each worker "
                 "(delayed_init), or use threads")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from taskproc import Cache, Const, Future, FutureList, Task
+from taskproc import Cache, Const, Future, FutureList, Pool, Task
 from taskproc.errors import TaskRaisedException, WorkerDied
 from taskproc.remote import RemoteExecutor, connect
 
@@ -248,6 +248,23 @@ def test_a_graph_runs_on_workers_anywhere(remote, served, tmp_path, kills):
     assert stats["stats"][Root.task_name] == 1
     assert [worker.poll() for worker in workers] == [None, None]
     assert served.number_of_tasks() == ({}, {}, {})
+
+
+def test_a_map_runs_on_workers_anywhere(remote, served):
+    """In their processes, in order; an item with which workers die is told, and costs no other."""
+    remote.work(served.text, "--jobs", "2")
+
+    def number(x):
+        if x == 5:
+            os.kill(os.getpid(), 9)
+        return x, os.getpid()
+
+    with RemoteExecutor(served.text, remote.key, max_workers=2) as executor:
+        values = list(Pool(number, executor=executor, chunk_size=4, exception_behaviour="ignore")(range(10)))
+
+    assert isinstance(values.pop(5), WorkerDied)
+    assert [0, 1, 2, 3, 4, 6, 7, 8, 9] == [x for x, _ in values]
+    assert os.getpid() not in {pid for _, pid in values}
 
 
 def test_workers_outlive_those_who_run_graphs(remote, served):
