@@ -27,8 +27,8 @@ def pqdm(
     Args:
         exception_behaviour: by default an exception is given in place of the value.
         tqdm_class: of the bar; by default `tqdm.auto.tqdm`, which is asked for when this is called.
-        kwargs: chunk_size, chunk_prefill_ratio, is_unordered, task_timeout and join_timeout of the pool, and whatever
-            the bar takes (`desc`, `disable` …). Others are refused.
+        kwargs: chunk_size, chunk_prefill_ratio, is_unordered, task_timeout, join_timeout and executor of the pool, and
+            whatever the bar takes (`desc`, `disable` …). Others are refused.
 
     The bar goes from 0 to 100 % where the input has a length, and counts where it has none.
     """

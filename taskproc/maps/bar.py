@@ -10,7 +10,7 @@ from taskproc.errors import OptionError
 from taskproc.maps.options import ArgumentPassing, ExceptionBehaviour
 from taskproc.maps.pool import Pool, Results, SizedResults, Worker, behaviour
 
-POOL_ARGUMENTS = ("chunk_size", "chunk_prefill_ratio", "is_unordered", "task_timeout", "join_timeout")
+POOL_ARGUMENTS = ("chunk_size", "chunk_prefill_ratio", "is_unordered", "task_timeout", "join_timeout", "executor")
 
 
 class _Shown:

@@ -12,6 +12,7 @@ import pytest
 from workers import Counter, dies_always, square
 
 from taskproc import Cache, LocalExecutor, OptionError, Pool, WorkerDied
+from taskproc.processes import pqdm
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")]
 
@@ -66,6 +67,13 @@ def test_leaving_early_leaves_the_executor(executor: Executor) -> None:
     """Of an endless input a few values."""
     with Pool(square, executor=executor)(count()) as values:
         assert [0, 1, 4] == list(islice(values, 3))
+
+
+def test_with_a_bar(executor: Executor) -> None:
+    """pqdm passes it on."""
+    pytest.importorskip("tqdm")
+
+    assert [0, 1, 4] == list(pqdm(range(3), square, executor=executor, disable=True))
 
 
 def test_values_of_a_cache(executor: Executor, cache: Cache) -> None:
