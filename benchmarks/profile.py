@@ -38,7 +38,7 @@ profile.enable()
 program = __import__(name)
 print(program.main(how, int(count), folder))
 profile.disable()
-pstats.Stats(profile).sort_stats("tottime").print_stats(int(shown))
+pstats.Stats(profile).strip_dirs().sort_stats("tottime").print_stats(int(shown))
 """
 
 
