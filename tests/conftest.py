@@ -68,7 +68,7 @@ def script(tmp_path: Path, environ: dict[str, str]) -> Callable[..., str]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests of Ray run in a process of their own, and no others there; see test_ray.py."""
+    """Tests of Ray run in a process of their own, and no others there; see test_on_ray.py."""
     there = RAY_VARIABLE in os.environ
     elsewhere = [item for item in items if _is_of_ray(item) != there]
     if elsewhere:

@@ -78,7 +78,7 @@ class Pool:
         executor: Executor | None = None,
         exception_behaviour: ExceptionBehaviour | str | None = None,
     ):
-        self._workers = _workers(worker_or_worker_arr, n_jobs or workers_of(executor))
+        self._workers = _workers(worker_or_worker_arr, workers_of(executor) if n_jobs is None else n_jobs)
         self._passing = member(ArgumentPassing, argument_type, "argument_type")
         self._timeout = seconds(task_timeout, "task_timeout")
         self._use_threads, self._executor = use_threads, executor
