@@ -5,13 +5,14 @@ folder is used twice, and all are deleted at the end.
 """
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,11 +94,11 @@ class Measurer:
                 out.add(side)
                 yield {"session": session.name, "side": side, "error": f"{' and '.join(missing)} not installed"}
         for number in range(min(rounds, session.rounds)):
-            for side, last in lasts.items():
+            for side in _shuffled(lasts, f"{session.name} {number}"):
                 if side in out:
                     continue
                 self._tell(f"{session.name} {count:,}: round {number + 1}, {side}")
-                for line in self._side(session, side, count, last):
+                for line in self._side(session, side, count, lasts[side]):
                     if "error" not in line:
                         _check(session, line, answers)
                     yield {**line, "round": number}
@@ -139,6 +140,11 @@ class Measurer:
             return {"error": ([*errors.strip().splitlines()] or [f"exit {process.returncode}"])[-1][:200]}
         told: Line = json.loads(out)
         return {"wall": wall, **told}
+
+
+def _shuffled(sides: Iterable[str], seed: str) -> list[str]:
+    """In another order each round: who comes behind a long one finds the machine slower for a while."""
+    return sorted(sides, key=lambda side: hashlib.sha256(f"{seed} {side}".encode()).digest())
 
 
 def _check(session: Session, line: Line, answers: dict[str, object]) -> None:
