@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from typing_extensions import Self
+
 from taskproc.cli.options import Parser
 from taskproc.cli.usage import DONE, INTERRUPTED, UsageError, UserError, guarded, say, tell
 
@@ -78,8 +80,7 @@ def _serve(words: list[str]) -> int:
     from taskproc.remote.server import Server
 
     manager = TaskManager(most_deaths=given.most_deaths)
-    signals = _Signals(manager.terminate)
-    with Server(manager, given.address, key=_key_file(given)) as server:
+    with _Signals(manager.terminate) as signals, Server(manager, given.address, key=_key_file(given)) as server:
         _warn_if_open(server)
         from taskproc.remote.wire import show_address
 
@@ -131,12 +132,12 @@ def _work(words: list[str]) -> int:
     module = _module(given.module)
     manager = connect(given.address, _key_file(given), retry=given.retry)
     agent = Agent(manager, *module, jobs=given.jobs, period=given.period)
-    signals = _Signals(agent.stop)
-    try:
-        agent.run()
-    finally:
-        tasks = f"{agent.done:,} task{'' if agent.done == 1 else 's'} done"
-        say(f"{tasks}, what was in hand is given back" if signals.came else tasks)
+    with _Signals(agent.stop) as signals:
+        try:
+            agent.run()
+        finally:
+            tasks = f"{agent.done:,} task{'' if agent.done == 1 else 's'} done"
+            say(f"{tasks}, what was in hand is given back" if signals.came else tasks)
     return INTERRUPTED if signals.came else DONE
 
 
@@ -212,8 +213,14 @@ class _Signals:
     def __init__(self, stop: Callable[[], None]):
         self.came = False
         self._stop = stop
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._heard)
+
+    def __enter__(self) -> Self:
+        self._before = {number: signal.signal(number, self._heard) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: it was not set by Python
 
     def _heard(self, *_: object) -> None:
         if self.came:

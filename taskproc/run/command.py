@@ -33,7 +33,6 @@ from taskproc.text import printable
 
 K = TypeVar("K", bound=Hashable)
 
-HEAR_EVERY = 0.5    # seconds after which the main thread looks whether a signal has come
 LONGEST_LINE = 500  # characters of a command line that are shown
 _TAIL = 4096        # bytes of what it printed that are looked at for its last lines
 
@@ -157,8 +156,7 @@ class _Attempt:
         thread = threading.Thread(target=run, name="taskproc-command", daemon=True)
         try:
             thread.start()
-            while not ended.wait(HEAR_EVERY):
-                pass  # the system may give a signal to another thread, and wakes this one for it not at all
+            ended.wait()
         except BaseException:
             self._call_off()
             if thread.ident is not None:  # else it has nothing to start any more

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import socket
 
 import pytest
@@ -29,6 +30,15 @@ def test_help_tells_every_command(capsys):
         assert re.search(rf"^  {command} ", out, re.MULTILINE)
         assert main([command, "--help"]) == 0
         assert f"usage: python -m taskproc.remote {command}" in capsys.readouterr().out
+
+
+def test_signals_are_given_back(key, capsys):
+    """Whoever calls it goes on with his own handlers, also when it has failed."""
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    assert main(["serve", "--key-file", key, "--address", "nowhere"]) != 0
+
+    assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 
 
 @pytest.mark.parametrize(
