@@ -25,6 +25,7 @@ PROG = "python -m taskproc.remote"
 LOOPBACK = "127.0.0.1:0"
 RETRY = 10.0
 _LAST_WORDS = 5.0  # seconds for which a manager that was terminated still answers those who know it
+_LAST_CALLS = 0.5  # seconds for which it answers anyhow: who has just asked is told that it ends
 
 _HELP = f"""\
 usage: {PROG} COMMAND …
@@ -93,9 +94,10 @@ def _serve(words: list[str]) -> int:
 
 
 def _wait_for_leavers(manager: TaskManager) -> None:
-    """Results that are there can still be got, and workers say good-bye."""
-    last = time.monotonic() + _LAST_WORDS
-    while manager.number_of_active_processes() and time.monotonic() < last:
+    """Results that are there can still be got, workers say good-bye, and what is on its way is answered."""
+    now = time.monotonic()
+    first, last = now + _LAST_CALLS, now + _LAST_WORDS
+    while time.monotonic() < (last if manager.number_of_active_processes() else first):
         time.sleep(0.05)
 
 
