@@ -16,7 +16,7 @@ from taskproc.batch.task import Worker, check, note
 from taskproc.errors import OptionError, SaveError
 from taskproc.maps.options import at_least
 from taskproc.run.cpus import available_cpus
-from taskproc.run.pool import LocalExecutor
+from taskproc.run.pool import LocalExecutor, workers_of
 from taskproc.run.problem import sentence
 from taskproc.run.ray import RayExecutor, known_cpus
 
@@ -96,8 +96,8 @@ class TaskManager:
             return self._n_cores
         if self.use_ray:
             return known_cpus() or available_cpus()
-        workers = getattr(self.executor, "_max_workers", None)
-        return workers * self.n_cores_worker if isinstance(workers, int) and workers > 0 else available_cpus()
+        workers = workers_of(None if isinstance(self.executor, str) else self.executor)
+        return available_cpus() if workers is None else workers * self.n_cores_worker
 
     @property
     def max_concurrent_tasks(self) -> int:

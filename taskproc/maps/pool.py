@@ -16,7 +16,7 @@ from taskproc.maps.options import ArgumentPassing, ExceptionBehaviour, at_least,
 from taskproc.maps.processes import ProcessCrew, kind_of, kinds_of
 from taskproc.maps.threads import ThreadCrew
 from taskproc.run.cpus import available_cpus
-from taskproc.run.pool import is_in_process
+from taskproc.run.pool import is_in_process, workers_of
 
 Worker = Callable[..., Any]
 
@@ -221,12 +221,6 @@ def behaviour(american: object, british: object, default: ExceptionBehaviour) ->
     if len(found) > 1:
         raise OptionError(f"exception_behavior is {american!r} and exception_behaviour {british!r}. Give one of them")
     return found.pop() if found else default
-
-
-def workers_of(executor: Executor | None) -> int | None:
-    """How many workers an executor says that it has."""
-    found = getattr(executor, "_max_workers", None)
-    return found if isinstance(found, int) and found > 0 else None
 
 
 def _refuse_with_executor(

@@ -30,8 +30,7 @@ class PoolRunner(Generic[K]):
         self._inbox = inbox
         self.is_inline = isinstance(executor, LocalExecutor)
         self._futures: set[Future[Outcome[K]]] = set()
-        workers = getattr(executor, "_max_workers", None)
-        self._capacity: int = workers if isinstance(workers, int) and workers > 0 else os.cpu_count() or 1
+        self._capacity: int = workers_of(executor) or os.cpu_count() or 1
 
     def capacity(self) -> int:
         """As many as the executor has workers; where it does not tell, as many as there are processors."""
@@ -97,6 +96,12 @@ class LocalExecutor(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Refuse further calls; there is nothing to wait for."""
         self.is_closed = True
+
+
+def workers_of(executor: Executor | None) -> int | None:
+    """How many workers an executor says that it has."""
+    found = getattr(executor, "_max_workers", None)
+    return found if isinstance(found, int) and found > 0 else None
 
 
 def is_in_process(executor: Executor | None) -> bool:

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import logging
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import pytest
 
 from taskproc.commands import Finished, TaskManager
 from taskproc.errors import OptionError
+from tests.gone import is_gone
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="runs the tools of POSIX")
 
@@ -199,17 +199,6 @@ try:
 finally:
     print(len(manager.task_descriptors), len(manager.finished), manager.procs)
 """
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        return bool(select.select([descriptor], [], [], 20)[0])
-    finally:
-        os.close(descriptor)
 
 
 @pytest.fixture

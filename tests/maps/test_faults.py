@@ -14,6 +14,7 @@ import pytest
 from workers import Counter, Fatal, dies_always, dies_once, leaves_pid, sleeps, square
 
 from taskproc import Pool, TaskTimeout, WorkerDied
+from tests.gone import is_gone
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")]
 
@@ -91,18 +92,6 @@ def test_an_object_that_kills_its_process_ends_the_map() -> None:
     """After a second try; it is no item's fault."""
     with pytest.raises(WorkerDied, match="worker 0 died 2 times before it had begun an item.*code 9"):
         list(Pool(Fatal(), 1, exception_behaviour="ignore")(range(3)))
-
-
-def is_gone(pid: int) -> bool:
-    """Whether the process has ended, or does within seconds."""
-    for _ in range(500):
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX":
-                return True
-        except FileNotFoundError:
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def pid_in(file: Path) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +21,15 @@ from taskproc.store.check import check
 from taskproc.store.disk import DiskStore
 from taskproc.store.index import Index
 from taskproc.store.keys import make_key_file
+from tests.signs import SignsByContent
 
 NAME = "module.Task"
 PLACES = [Place(NAME, number, f"{number:064x}") for number in range(1, 4)]
 CODE = Present("1", {})
 
 
-class Signs(Hooked):
-    """Folders whose time of change is told by what is in them: as that of a clock without ticks, made long ago."""
-
-    def sign(self, path: str) -> tuple[int, int] | None:
-        found = super().sign(path)
-        if found is None:
-            return None
-        content = sorted((entry.name, entry.inode()) for entry in os.scandir(path))
-        return found[0], 2 * zlib.crc32(repr(content).encode()) + 1
+class Signs(SignsByContent, Hooked):
+    """With hooks."""
 
 
 class Looks(Signs):

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from taskproc.tasks.command import Command, CommandResult, DataDirectory, Output
 from taskproc.tasks.future import Const, Future, FutureList
 from taskproc.tasks.inputs import InputFile
 from taskproc.tasks.task import Task
+from tests.gone import is_gone
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="runs the tools of POSIX")
 
@@ -375,17 +375,6 @@ def wait_until_tied(pid: int) -> None:
 def flags_of_files(pid: int) -> list[str]:
     texts = [path.read_text() for path in Path(f"/proc/{pid}/fdinfo").iterdir()]
     return [line.split()[1] for text in texts for line in text.splitlines() if line.startswith("flags:")]
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        return bool(select.select([descriptor], [], [], 20)[0])
-    finally:
-        os.close(descriptor)
 
 
 @pytest.mark.slow
