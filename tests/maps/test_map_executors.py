@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
-from workers import Counter, dies_always, square
+from workers import Broken, Counter, dies_always, square
 
 from taskproc import Cache, LocalExecutor, OptionError, Pool, WorkerDied
 from taskproc.processes import pqdm
@@ -50,6 +50,12 @@ def test_an_object_is_made_once_in_each_process(executor: Executor, tmp_path: Pa
     assert sorted(set(processes)) == sorted(processes)
     assert len(processes) <= 2
     assert 40 == len(values) <= max(count for *_, count in values) * 2
+
+
+def test_an_object_that_cannot_be_made_ends_the_map(executor: Executor) -> None:
+    """Whatever is said of exceptions."""
+    with pytest.raises(RuntimeError, match="no such device"):
+        list(Pool(Broken(), executor=executor, exception_behaviour="ignore")(range(3)))
 
 
 @pytest.mark.parametrize("chunk_size", [1, 4])
