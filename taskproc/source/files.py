@@ -10,7 +10,7 @@ import functools
 import importlib.util
 import linecache
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import CodeType
 from typing import Any
 
@@ -22,6 +22,9 @@ _KEPT = 4        # versions of the text of one file
 _FAR = 1 << 24   # lines that no file has
 _AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # cells of a notebook may await; of a function it changes nothing
 _FUTURES = 0x1FE0000  # flags of `from __future__ import …`, which cells of a notebook inherit
+
+CodeTree = Iterator[CodeType]
+Codes = Mapping[str, list[CodeType]]
 
 _versions: dict[str, list[SourceFile]] = {}
 _stats: dict[str, tuple[tuple[int, int, int], SourceFile | None]] = {}
@@ -36,11 +39,8 @@ class SourceFile:
         self.lines = text.splitlines(keepends=True)
         self.tree = ast.parse(text)
         self.module = Module(self.tree)
-        code = compile(text, path, "exec", flags=flags | _AWAIT, dont_inherit=True)
+        self._codes = _by_name(self._compiled(self.tree))
         self.memo: dict[object, Any] = {}  # what others found out about this text
-        self._codes: dict[str, list[CodeType]] = {}
-        for some in nested(code):
-            self._codes.setdefault(some.co_name, []).append(some)
         self._scopes: dict[tuple[str, int], list[Scope]] = {}
         for scope in self.module.functions:
             self._scopes.setdefault((scope.name, _first_line(scope.node)), []).append(scope)
@@ -73,18 +73,23 @@ class SourceFile:
 
     def scope_of(self, code: CodeType) -> Scope | None:
         """The function or lambda that `code` was compiled from; None if this version has none that does the same."""
+        return self._scope_among(self._codes, code, self._compiled) or (
+            self._scope_among(self._single_codes, code, self._compiled_singly)
+        )
+
+    def _scope_among(self, codes: Codes, code: CodeType, compiled: Callable[[ast.Module], CodeTree]) -> Scope | None:
         wanted = code_text(code)
-        same = [some for some in self._codes.get(code.co_name, ()) if code_text(some) == wanted]
+        same = [some for some in codes.get(code.co_name, ()) if code_text(some) == wanted]
         for some in sorted(same, key=lambda some: abs(some.co_firstlineno - code.co_firstlineno)):
             scopes = self._scopes.get((some.co_name, some.co_firstlineno), [])
             if len(scopes) == 1:
                 return scopes[0]
             for scope in scopes:
-                if code_text(self._alone(scope)) == wanted:
+                if code_text(self._alone(scope, compiled)) == wanted:
                     return scope
         return None
 
-    def _alone(self, scope: Scope) -> CodeType:
+    def _alone(self, scope: Scope, compiled: Callable[[ast.Module], CodeTree]) -> CodeType:
         """The code of one of several lambdas on a line: what is compiled at a line that no other one stands on."""
         tree = ast.parse(self.text)
         twins = [some for some in Module(tree).functions if some.name == scope.name]
@@ -92,8 +97,24 @@ class SourceFile:
         node: Any = twins[originals.index(scope)].node
         node.lineno = node.end_lineno = _FAR
         node.end_col_offset = node.col_offset + 1
-        code = compile(tree, self.path, "exec", flags=self.flags | _AWAIT, dont_inherit=True)
-        return next(some for some in nested(code) if some.co_firstlineno == _FAR)
+        return next(some for some in compiled(tree) if some.co_firstlineno == _FAR)
+
+    @functools.cached_property
+    def _single_codes(self) -> Codes:
+        """As IPython and the interactive shell compile, one statement of the top level after the other.
+
+        The code differs from that of the whole text: since Python 3.11 a call such as `math.sqrt(x)` is compiled in
+        another way where the same compilation unit imports `math`.
+        """
+        return _by_name(self._compiled_singly(self.tree))
+
+    def _compiled(self, tree: ast.Module) -> CodeTree:
+        """The code objects in a tree, which was parsed from this text, compiled as a whole."""
+        return nested(compile(tree, self.path, "exec", flags=self.flags | _AWAIT, dont_inherit=True))
+
+    def _compiled_singly(self, tree: ast.Module) -> CodeTree:
+        for statement in tree.body:
+            yield from self._compiled(ast.Module([statement], []))
 
     def class_scopes(self, qualname: str) -> list[Scope]:
         """The class statements of this name, the last one first."""
@@ -113,6 +134,13 @@ class SourceFile:
         texts = [self.lines[number - 1] for number in lines]
         margin = texts[0][: len(texts[0]) - len(texts[0].lstrip())] if texts else ""
         return "".join(text.removeprefix(margin) for text in texts).rstrip() + "\n"
+
+
+def _by_name(codes: CodeTree) -> Codes:
+    found: Codes = {}
+    for code in codes:
+        found.setdefault(code.co_name, []).append(code)
+    return found
 
 
 def place_of(code: CodeType, names: Mapping[str, Any]) -> tuple[SourceFile, Scope] | None:
