@@ -21,25 +21,27 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "frozen": frozenset(),
     "errors": frozenset({"text"}),
     "modules": frozenset(),
+    "by_value": frozenset(),
     "values": frozenset({"errors", "modules"}),
-    "source": frozenset({"frozen", "errors", "modules", "values"}),
+    "source": frozenset({"by_value", "frozen", "errors", "modules", "values"}),
     "kernel": frozenset({"frozen", "errors"}),
-    "store": frozenset({"text", "frozen", "errors", "modules", "kernel"}),
-    "run": frozenset({"text", "frozen", "errors", "modules", "kernel"}),
+    "store": frozenset({"text", "by_value", "frozen", "errors", "modules", "kernel"}),
+    "run": frozenset({"text", "by_value", "frozen", "errors", "modules", "kernel"}),
     "watch": frozenset({"text", "errors", "modules", "kernel"}),
     "drive": frozenset({"text", "errors", "modules", "kernel"}),
     # Beside tasks, not below: it has items without keys, and no graph
-    "maps": frozenset({"frozen", "errors", "modules", "kernel", "run"}),
+    "maps": frozenset({"by_value", "frozen", "errors", "modules", "kernel", "run"}),
     # Chunks of a batch are items of a map
-    "batch": frozenset({"frozen", "errors", "modules", "kernel", "run", "maps"}),
+    "batch": frozenset({"by_value", "frozen", "errors", "modules", "kernel", "run", "maps"}),
     "processes": frozenset({"maps"}),
     "threads": frozenset({"maps"}),
     # Pulled, not driven: it has a plan and the runners, but no loop of its own
-    "remote": frozenset({"frozen", "errors", "modules", "kernel", "store", "run"}),
+    "remote": frozenset({"by_value", "frozen", "errors", "modules", "kernel", "store", "run"}),
     # Below tasks: what several computers share are tasks
     "commands": frozenset({"text", "frozen", "errors", "modules", "kernel", "store", "run", "drive", "tasks"}),
     "tasks": frozenset(
-        {"text", "frozen", "errors", "modules", "values", "source", "kernel", "store", "run", "watch", "drive"}
+        {"text", "by_value", "frozen", "errors", "modules", "values", "source", "kernel", "store", "run", "watch",
+         "drive"}
     ),
     "testing": frozenset({"text", "errors", "modules", "kernel", "store", "run", "watch", "drive"}),
     "cli": frozenset(

@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast
 
 from taskproc.batch.far import ForeignWorker, Leave, LeaveSoon, ResidentWorker, ThreadWorkers
 from taskproc.batch.task import Worker
+from taskproc.by_value import dumps
 from taskproc.errors import UnsendableItem
 from taskproc.kernel.model import Failed, Returned, Ticket
 from taskproc.maps.chunks import Chunk
@@ -18,7 +19,7 @@ from taskproc.maps.crew import Crew, Told
 from taskproc.maps.engine import Engine, Order
 from taskproc.maps.executors import Foreign
 from taskproc.maps.options import ArgumentPassing
-from taskproc.maps.pack import Raised, by_value, receive_values, send_item
+from taskproc.maps.pack import Raised, receive_values, send_item
 from taskproc.maps.processes import ProcessCrew, kinds_of
 from taskproc.modules import main_name
 from taskproc.run.base import Ending, Job, Runner
@@ -188,7 +189,7 @@ class ExecutorCrew:
 
 def _kind(worker: Worker) -> Kind:
     try:
-        return Kind(by_value(ForeignWorker(worker, main_name())))
+        return Kind(dumps(ForeignWorker(worker, main_name())))
     except Exception as error:
         text = f"the task cannot be sent to a worker process: {sentence(error)}. Make what it needs in `setup`"
         raise UnsendableItem(text) from error

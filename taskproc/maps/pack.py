@@ -14,6 +14,7 @@ import pickle
 from types import FunctionType
 from typing import Any
 
+from taskproc.by_value import dumps, pickler_class
 from taskproc.errors import UnsendableItem
 from taskproc.kernel.model import Problem
 from taskproc.modules import find_object
@@ -40,7 +41,7 @@ def send_item(item: object) -> Sent:
     if type(item) in SCALARS:
         return item
     try:
-        return (_plain(item) or by_value(item),)
+        return (_plain(item) or dumps(item),)
     except Exception as error:  # the user's classes take part
         kind = type(item).__qualname__
         text = f"item (a {kind}) cannot be sent to a worker process: {sentence(error)}. Send plain data, or use threads"
@@ -75,14 +76,6 @@ def receive_values(sent: list[Sent]) -> tuple[list[object], bool]:
         return sent, False
     values = [_received(each) if type(each) is tuple else each for each in sent]
     return values, Raised in set(map(type, values))
-
-
-def by_value(value: object) -> bytes:
-    """A pickle for a worker. Raises whatever the classes in it raise."""
-    import cloudpickle  # here: 28 ms, and not needed for plain data
-
-    content: bytes = cloudpickle.dumps(value, 5)
-    return content
 
 
 def _received(sent: Sent) -> object:
@@ -133,10 +126,10 @@ def _by_name(value: object, main: str) -> bytes:
 
 @functools.cache
 def _pickler() -> Any:
-    import cloudpickle  # as above
+    by_value: Any = pickler_class()
 
-    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle is untyped
-        """cloudpickle, but what came by value from `__main__` goes back by name."""
+    class Pickler(by_value):  # type: ignore[misc]  # made when it is asked for
+        """Pickles by value, but what came by value from `__main__` goes back by name."""
 
         def __init__(self, target: io.BytesIO, main: str):
             super().__init__(target, protocol=5)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import cast
 
+from taskproc.by_value import dumps
 from taskproc.errors import UnsendableItem
 from taskproc.frozen import replace
 from taskproc.kernel.model import Failed, Ticket
@@ -18,7 +19,7 @@ from taskproc.maps.chunks import Chunk
 from taskproc.maps.crew import Told
 from taskproc.maps.far import Work, clock_every
 from taskproc.maps.options import ArgumentPassing
-from taskproc.maps.pack import Raised, Sent, by_value, receive_values, send_item
+from taskproc.maps.pack import Raised, Sent, receive_values, send_item
 from taskproc.modules import main_name
 from taskproc.run.base import Ending
 from taskproc.run.group import Grace
@@ -112,7 +113,7 @@ def kind_of(
 ) -> Kind:
     """The same for one worker; `far`: what does its chunks."""
     try:
-        return Kind(by_value(far(worker, passing, timeout, main_name())))
+        return Kind(dumps(far(worker, passing, timeout, main_name())))
     except Exception as error:
         text = (f"{worker!r} cannot be sent to a worker process: {sentence(error)}. Make what it needs in each worker "
                 "(delayed_init), or use threads")

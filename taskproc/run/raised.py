@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from types import FunctionType
 from typing import Any
 
+from taskproc.by_value import pickler_class
 from taskproc.modules import find_object, main_name
 from taskproc.run.setup import MAIN_NAMES, load
 from taskproc.text import printable_lines, shortened, text_of
@@ -137,10 +138,10 @@ def _past_init(error: BaseException) -> object:
 
 @functools.cache
 def _pickler() -> Any:
-    """A cloudpickle by which classes of `__main__` go by their real name, so that `except` knows them again."""
-    import cloudpickle
+    """Pickles by value, but classes of `__main__` go by their real name, so that `except` knows them again."""
+    by_value: Any = pickler_class()
 
-    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle is untyped
+    class Pickler(by_value):  # type: ignore[misc]  # made when it is asked for
         def reducer_override(self, obj: Any) -> Any:
             if isinstance(obj, (type, FunctionType)) and obj.__module__ in MAIN_NAMES:
                 name = f"{main_name()}:{obj.__qualname__}"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, wait
 from typing import Any, ParamSpec, TypeVar
 
+from taskproc.by_value import dumps
 from taskproc.errors import OptionError, WorkerDied
 from taskproc.run.group import GRACE
 from taskproc.run.problem import sentence
@@ -55,9 +56,7 @@ class RayExecutor(Executor):
 
         What runs is interrupted, and its process killed if it goes on after the grace.
         """
-        import cloudpickle  # here: 28 ms
-
-        content = cloudpickle.dumps((fn, args, kwargs), 5)
+        content = dumps((fn, args, kwargs))
         future: _RayFuture[R] = _RayFuture(self._cancel)
         with self._lock:
             if self._closed:

@@ -10,10 +10,11 @@ import functools
 import importlib.util
 import linecache
 import os
-from collections.abc import Callable, Iterator, Mapping
-from types import CodeType
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import CodeType, FunctionType
 from typing import Any
 
+from taskproc.by_value import remembered_text
 from taskproc.source.codes import ByCode, code_text, nested
 from taskproc.source.scopes import Module, Scope
 
@@ -137,7 +138,7 @@ class SourceFile:
 
 
 def _by_name(codes: CodeTree) -> Codes:
-    found: Codes = {}
+    found: dict[str, list[CodeType]] = {}
     for code in codes:
         found.setdefault(code.co_name, []).append(code)
     return found
@@ -159,6 +160,9 @@ def _places(code: CodeType, names: Mapping[str, Any]) -> Iterator[tuple[SourceFi
 def _candidates(code: CodeType, names: Mapping[str, Any]) -> Iterator[SourceFile]:
     """The versions that are known, the one on disk, and the one that tracebacks have shown, which may be older."""
     path, flags = code.co_filename, code.co_flags & _FUTURES
+    sent = remembered_text(path)  # what came by value may be older than the file is now
+    if sent is not None:
+        yield from filter(None, [_version(path, sent, flags)])
     now = _present(path)
     if now is not None:
         yield now
@@ -166,9 +170,24 @@ def _candidates(code: CodeType, names: Mapping[str, Any]) -> Iterator[SourceFile
         yield from filter(None, [_version(path, now.text, flags)])
     shown = linecache.cache.get(path)
     lines = shown[2] if shown is not None and len(shown) == 4 else [] if now else linecache.getlines(path, dict(names))
-    if lines:
+    if lines and sent is None:
         yield from filter(None, [_version(path, "".join(lines), flags)])
     yield from [some for some in _versions.get(path, ()) if some is not now]
+
+
+def loaded_texts(things: Iterable[object]) -> dict[str, str]:
+    """Path → text of the files that functions and classes were compiled from, where it is not what the file says now.
+
+    Only of code whose source was asked for before: nobody has kept the text of the rest.
+    """
+    texts: dict[str, str] = {}
+    for thing in things:
+        functions = vars(thing).values() if isinstance(thing, type) else (thing,)
+        for code in [some.__code__ for some in functions if isinstance(some, FunctionType)]:
+            known = _found.get(code)
+            if known is not None and known[0] is not None and _present(code.co_filename) is not known[0][0]:
+                texts[code.co_filename] = known[0][0].text
+    return texts
 
 
 def read(path: str) -> SourceFile | None:

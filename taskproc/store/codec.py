@@ -22,6 +22,7 @@ from pathlib import Path, PurePath
 from types import FunctionType
 from typing import Any, BinaryIO, Protocol
 
+from taskproc.by_value import pickler_class
 from taskproc.errors import UnstorableResult
 from taskproc.modules import find_object, is_findable, object_name, runs_as_main
 from taskproc.store.culprit import culprit
@@ -223,10 +224,10 @@ def path_in_cache(*parts: str) -> Path:
 def _make_pickler() -> type[Any]:
     global _pickler_class
     if _pickler_class is None:
-        import cloudpickle  # here: 28 ms, and not needed to read
+        by_value: Any = pickler_class()  # here: cloudpickle takes 28 ms to import, and is not needed to read
 
-        class Pickler(cloudpickle.CloudPickler):  # type: ignore[misc]  # cloudpickle is untyped
-            """cloudpickle, but what runs as __main__ goes by its real name, and the cache may move."""
+        class Pickler(by_value):  # type: ignore[misc]  # made when it is asked for
+            """Pickles by value, but what runs as __main__ goes by its real name, and the cache may move."""
 
             def __init__(
                 self,
@@ -238,6 +239,7 @@ def _make_pickler() -> type[Any]:
                 super().__init__(target, protocol=5)
                 self._root = root
                 self._reduce = reduce
+                self.brings_cells = reduce is not None  # a job; results are to be equal in each session
                 self._met = met
 
             def reducer_override(self, obj: Any) -> Any:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import pickle
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import FunctionType, ModuleType
 
+from taskproc.by_value import dumps, remember_text
 from taskproc.frozen import frozen
 from taskproc.modules import main_name, runs_as_main
 from taskproc.run.setup import Setup, add_scripts
+from taskproc.source.files import loaded_texts
 
 _adopted: set[str] = set()
 
@@ -49,6 +51,8 @@ class Origin:
             return
         content = pickle.loads(Path(self.path).read_bytes())
         _adopted.add(self.path)
+        for path, text in content["texts"].items():
+            remember_text(path, text)
         main = sys.modules["__main__"] = _Definitions("__main__")
         main.__dict__.update(__taskproc_name__=self.main, _missing=content["missing"])
         main.__dict__.update(pickle.loads(content["found"]))
@@ -64,25 +68,25 @@ def record_origin(folder: Path) -> Origin:
         return Origin(main_name(), "", os.getpid(), scripts)
     path = folder / "main.pkl"
     path.touch(0o600)
-    path.write_bytes(pickle.dumps(_by_value(defined)))
+    path.write_bytes(pickle.dumps({**_by_value(defined), "texts": loaded_texts(defined.values())}))
     return Origin(main_name(), str(path), os.getpid(), scripts)
 
 
 def _by_value(defined: Mapping[str, object]) -> dict[str, object]:
-    import cloudpickle  # here: 28 ms, and not needed where nothing is to be run
-
     spawned = sys.modules.get("__mp_main__")
     if spawned is None:
-        return _packed(defined, cloudpickle.dumps)
+        return _packed(defined)
+    import cloudpickle  # here: 28 ms, and not needed where nothing is to be run
+
     # What multiprocessing calls the script in a child that it spawned is, for cloudpickle, a module as any other
     cloudpickle.register_pickle_by_value(spawned)
     try:
-        return _packed(defined, cloudpickle.dumps)
+        return _packed(defined)
     finally:
         cloudpickle.unregister_pickle_by_value(spawned)
 
 
-def _packed(defined: Mapping[str, object], dumps: Callable[[object], bytes]) -> dict[str, object]:
+def _packed(defined: Mapping[str, object]) -> dict[str, object]:
     try:
         return {"found": dumps(dict(defined)), "missing": {}}
     except Exception:  # noqa: BLE001  # whatever the user's classes raise when pickled
