@@ -14,6 +14,7 @@ import re
 import sysconfig
 import tokenize
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from taskproc import Future, FutureDict, FutureList, InputFile, Task
@@ -58,7 +59,7 @@ def imported(source: str) -> set[str]:
 class Total(Task):
     """One count for many."""
 
-    def __init__(self, counts: list[Future[Counter[str]]]):
+    def __init__(self, counts: Sequence[Future[Counter[str]]]):
         self.counts = FutureList(counts)
 
     def run_task(self) -> Counter[str]:
@@ -72,7 +73,7 @@ class Total(Task):
 class TypicalWords(Task):
     """The words of each package that set it apart from the others."""
 
-    def __init__(self, packages: dict[str, Future[Counter[str]]], top: int):
+    def __init__(self, packages: Mapping[str, Future[Counter[str]]], top: int):
         self.packages = FutureDict(packages)
         self.top = top
 

@@ -46,7 +46,8 @@ def pickler_class() -> Any:
             return super().reducer_override(obj)
 
         def _reduced_code(self, code: CodeType) -> Any:
-            make, arguments = self.dispatch_table[CodeType](code)
+            reduced: Any = self.dispatch_table[CodeType](code)
+            make, arguments = reduced
             text = _cell_text(code.co_filename)
             if text is None:
                 return make, _named(arguments, code.co_filename)

@@ -7,24 +7,41 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NoReturn, Protocol, TypeVar, overload
 
 from taskproc.values.encode import json_form, key_form
 from taskproc.values.forms import REGISTRY
 
 if TYPE_CHECKING:
-    from typing_extensions import Never
+    from typing_extensions import Never, Unpack
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 K = TypeVar("K")
 V = TypeVar("V")
 
+if TYPE_CHECKING:
+    # Tuples in which one element has the type V
+    First = tuple[V, Unpack[tuple[Any, ...]]]
+    Second = tuple[Any, V, Unpack[tuple[Any, ...]]]
+    Third = tuple[Any, Any, V, Unpack[tuple[Any, ...]]]
+    Fourth = tuple[Any, Any, Any, V, Unpack[tuple[Any, ...]]]
+    Fifth = tuple[Any, Any, Any, Any, V, Unpack[tuple[Any, ...]]]
+    Last = tuple[Unpack[tuple[Any, ...]], V]
+
 
 class HasResult(Protocol[T_co]):
     """Whatever has a result."""
 
     def get_result(self) -> T_co: ...
+
+
+class TypedDictLike(Protocol):
+    """A TypedDict. No type of Python says which value belongs to a key of one, so an element of it is Any."""
+
+    __required_keys__: ClassVar[frozenset[str]]
+
+    def keys(self) -> Any: ...
 
 
 class Future(Protocol[T_co]):
@@ -38,10 +55,26 @@ class Future(Protocol[T_co]):
         """What it is, as a JSON dictionary."""
         ...
 
+    # The first elements of a tuple, and the last one, have types of their own. Sequences come before mappings: in the
+    # other order mypy finds that a plain `Task` is no future
     @overload
-    def __getitem__(self: HasResult[Mapping[K, V]], key: K, /) -> Future[V]: ...
+    def __getitem__(self: HasResult[First[V]], key: Literal[0], /) -> Future[V]: ...
+    @overload
+    def __getitem__(self: HasResult[Second[V]], key: Literal[1], /) -> Future[V]: ...
+    @overload
+    def __getitem__(self: HasResult[Third[V]], key: Literal[2], /) -> Future[V]: ...
+    @overload
+    def __getitem__(self: HasResult[Fourth[V]], key: Literal[3], /) -> Future[V]: ...
+    @overload
+    def __getitem__(self: HasResult[Fifth[V]], key: Literal[4], /) -> Future[V]: ...
+    @overload
+    def __getitem__(self: HasResult[Last[V]], key: Literal[-1], /) -> Future[V]: ...
     @overload
     def __getitem__(self: HasResult[Sequence[V]], key: int, /) -> Future[V]: ...
+    @overload
+    def __getitem__(self: HasResult[TypedDictLike], key: str, /) -> Future[Any]: ...
+    @overload
+    def __getitem__(self: HasResult[Mapping[K, V]], key: K, /) -> Future[V]: ...
     # Without the third, type checkers refuse every future whose result cannot be indexed
     @overload
     def __getitem__(self, key: Never, /) -> Any: ...
@@ -71,9 +104,23 @@ class Indexable(Upstream):
     __slots__ = ()
 
     @overload
-    def __getitem__(self: HasResult[Mapping[K, V]], key: K, /) -> Future[V]: ...
+    def __getitem__(self: HasResult[First[V]], key: Literal[0], /) -> Future[V]: ...
+    @overload
+    def __getitem__(self: HasResult[Second[V]], key: Literal[1], /) -> Future[V]: ...
+    @overload
+    def __getitem__(self: HasResult[Third[V]], key: Literal[2], /) -> Future[V]: ...
+    @overload
+    def __getitem__(self: HasResult[Fourth[V]], key: Literal[3], /) -> Future[V]: ...
+    @overload
+    def __getitem__(self: HasResult[Fifth[V]], key: Literal[4], /) -> Future[V]: ...
+    @overload
+    def __getitem__(self: HasResult[Last[V]], key: Literal[-1], /) -> Future[V]: ...
     @overload
     def __getitem__(self: HasResult[Sequence[V]], key: int, /) -> Future[V]: ...
+    @overload
+    def __getitem__(self: HasResult[TypedDictLike], key: str, /) -> Future[Any]: ...
+    @overload
+    def __getitem__(self: HasResult[Mapping[K, V]], key: K, /) -> Future[V]: ...
     @overload
     def __getitem__(self, key: Never, /) -> Any: ...
     def __getitem__(self, key: Any, /) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypedDict
 
 from typing_extensions import assert_type
 
@@ -52,6 +52,31 @@ class MultiOutput(Task):
 class Nested(Task):
     def run_task(self) -> dict[str, list[tuple[str, float]]]:
         return {"scores": [("a", 0.5)]}
+
+
+class Split(TypedDict):
+    rows: list[float]
+    count: int
+
+
+class Splits(Task):
+    def run_task(self) -> Split:
+        return {"rows": [1.0], "count": 1}
+
+
+class Range(NamedTuple):
+    low: int
+    name: str
+
+
+class Ranges(Task):
+    def run_task(self) -> Range:
+        return Range(0, "a")
+
+
+class Pair(Task):
+    def run_task(self) -> tuple[int, str, bytes]:
+        return 1, "a", b""
 
 
 class Nothing(Task):
@@ -147,6 +172,43 @@ def an_element_is_a_future() -> None:
     assert_type(first.get_result(), tuple[str, float])
     assert_type(Const([1, 2])[0].get_result(), int)
     assert_type(Const({"a": 1.0})["a"].get_result(), float)
+
+
+def an_element_of_a_tuple_has_its_own_type(index: int, either: Future[tuple[float, ...]]) -> None:
+    assert_type(Pair()[0].get_result(), int)
+    assert_type(Pair()[1].get_result(), str)
+    assert_type(Pair()[-1].get_result(), bytes)
+    assert_type(Ranges()[0].get_result(), int)
+    assert_type(Ranges()[1].get_result(), str)
+    assert_type(Const((1, 2.0))[1].get_result(), float)
+    assert_type(either[0].get_result(), float)
+    assert_type(either[index].get_result(), float)
+    Downstream(Pair()[0])
+    pair: Future[tuple[int, str, bytes]] = Pair()
+    assert_type(pair[1].get_result(), str)
+
+
+def an_element_of_a_typed_dict_may_be_passed_on() -> None:
+    Downstream(Splits()["count"])
+    rows: Future[list[float]] = Splits()["rows"]
+    del rows
+
+
+class Mean(Task):
+    def __init__(self, scores: Mapping[str, Future[float]], more: Sequence[Future[float]]):
+        self.scores = FutureDict(scores)
+        self.more = FutureList(more)
+
+    def run_task(self) -> float:
+        assert_type(self.scores.get_result(), dict[str, float])
+        assert_type(self.more.get_result(), list[float])
+        return 0.0
+
+
+def mappings_and_sequences_of_futures_are_covariant() -> None:
+    whole_numbers = {"a": Choose(6, 3)}
+    Mean(whole_numbers, [Choose(6, 3), Choose(6, 2)])
+    Mean({"a": MultiOutput()["foo"]}, list(whole_numbers.values()))
 
 
 def what_lists_and_dicts_of_futures_hold() -> None:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 from taskproc import Cache, Const, Future, FutureDict, FutureList, Task
 
 
@@ -17,6 +19,20 @@ class Choose(Task):
 class Words(Task):
     def run_task(self) -> dict[str, list[str]]:
         return {}
+
+
+class Split(TypedDict):
+    count: int
+
+
+class Splits(Task):
+    def run_task(self) -> Split:
+        return {"count": 1}
+
+
+class Pair(Task):
+    def run_task(self) -> tuple[int, str]:
+        return 1, "a"
 
 
 class Downstream(Task):
@@ -52,6 +68,10 @@ Words()[3]  # error
 
 FutureList([1, 2])  # error
 FutureDict({"a": 1})  # error
+Downstream(Pair()[1])  # error
+Downstream(Pair()[-1])  # error
+Pair()["a"]  # error
+Splits()[0]  # error
 numbers = FutureList([Choose(6, 3)])
 numbers.append(Words())  # error
 strings: list[str] = numbers.get_result()  # error
