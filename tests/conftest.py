@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 
 from taskproc.store.cache import Cache
+from tests.pace import limit, measure
 
 ROOT = Path(__file__).resolve().parent.parent
 RAY_VARIABLE = "TASKPROC_TESTS_OF_RAY"  # of the environment: set where the tests of Ray run
@@ -67,7 +68,25 @@ def script(tmp_path: Path, environ: dict[str, str]) -> Callable[..., str]:
     return run
 
 
+def pytest_configure() -> None:
+    """Measure how busy this machine is, once: the processes of xdist inherit what was found."""
+    measure()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let the limits of tests grow on a busy machine, and choose those of Ray or all others."""
+    if config.getoption("timeout") is None:  # `--timeout 0` is for a debugger
+        _scale_timeouts(items, float(config.getini("timeout")))
+    _choose(config, items)
+
+
+def _scale_timeouts(items: list[pytest.Item], usual: float) -> None:
+    for item in items:
+        marker = item.get_closest_marker("timeout")
+        item.add_marker(pytest.mark.timeout(limit(marker.args[0] if marker else usual)), append=False)
+
+
+def _choose(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests of Ray run in a process of their own, and no others there; see test_on_ray.py."""
     there = RAY_VARIABLE in os.environ
     elsewhere = [item for item in items if _is_of_ray(item) != there]
