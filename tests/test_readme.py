@@ -118,9 +118,12 @@ def test_the_built_ins_exist() -> None:
 
 
 def test_the_parameters_of_run_graph_are_told() -> None:
-    """The reference has the parameters of `run_graph`."""
+    """The reference has the parameters of `run_graph`, and so has its signature, which editors and `help` show."""
     parameters = set(inspect.signature(running.run_graph).parameters) - {"task"}
+    shown = inspect.signature(Task.run_graph).parameters
 
+    assert parameters == set(shown) - {"self"}
+    assert all(each.kind == inspect.Parameter.KEYWORD_ONLY for name, each in shown.items() if name != "self")
     assert parameters == {name for cell in table("## Parameters of `run_graph`") for name in names(cell)}
 
 

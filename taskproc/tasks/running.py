@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 from taskproc.drive import drive, settle_some
 from taskproc.errors import BuildError, CycleError, FailedTaskError, MissingResult, OptionError
@@ -23,7 +23,7 @@ from taskproc.tasks.graph import Graph, graph_of
 from taskproc.tasks.interrupts import Interrupts
 from taskproc.tasks.labels import labels_of, warn_of_unknown
 from taskproc.tasks.looking import preview, summary
-from taskproc.tasks.prefixes import Prefix, prefix_of, read_prefixes
+from taskproc.tasks.prefixes import Prefix, Prefixes, prefix_of, read_prefixes
 from taskproc.tasks.reading import running_keys, store_of
 from taskproc.tasks.slots import RateLimits, Slots
 from taskproc.tasks.stats import COUNTED, Counter, RunStats
@@ -37,29 +37,14 @@ _WORKERS, _COMMANDS = "(workers)", "(commands)"
 _RELOADS = 3  # how often the final result may turn out unreadable
 
 
-class RunOptions(TypedDict, total=False):
-    """The options of a run; see Task.run_graph."""
-
-    executor: Executor | None
-    max_workers: int | None
-    rate_limits: RateLimits | None
-    prefixes: Mapping[str, str | Sequence[str]] | None
-    prefix: Mapping[str, str | Sequence[str]] | None
-    detect_source_change: bool
-    show_progress: bool
-    on_error: Literal["stop", "continue"]
-    force: bool
-    watchers: Sequence[Watcher]
-
-
 def run_graph(
     task: Task,
     *,
     executor: Executor | None = None,
     max_workers: int | None = None,
     rate_limits: RateLimits | None = None,
-    prefixes: Mapping[str, str | Sequence[str]] | None = None,
-    prefix: Mapping[str, str | Sequence[str]] | None = None,
+    prefixes: Prefixes | None = None,
+    prefix: Prefixes | None = None,
     detect_source_change: bool = True,
     show_progress: bool = False,
     on_error: Literal["stop", "continue"] = "stop",

@@ -19,11 +19,13 @@ from taskproc.tasks.settings import check_settings
 from taskproc.tasks.source import check_includes
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from concurrent.futures import Executor
 
     from taskproc.tasks.explaining import Explanation
-    from taskproc.tasks.running import RunOptions
+    from taskproc.tasks.prefixes import Prefixes
+    from taskproc.tasks.slots import RateLimits
     from taskproc.tasks.stats import RunStats
+    from taskproc.watch.stream import Watcher
 
 R_co = TypeVar("R_co", covariant=True)
 R = TypeVar("R")
@@ -197,13 +199,51 @@ class Task(Indexable, metaclass=TaskType):
 
     @overload
     def run_graph(
-        self: HasRun[R], *, dry_run: Literal[False] = False, **options: Unpack[RunOptions]
+        self: HasRun[R],
+        *,
+        executor: Executor | None = None,
+        max_workers: int | None = None,
+        rate_limits: RateLimits | None = None,
+        prefixes: Prefixes | None = None,
+        prefix: Prefixes | None = None,
+        detect_source_change: bool = True,
+        show_progress: bool = False,
+        on_error: Literal["stop", "continue"] = "stop",
+        force: bool = False,
+        watchers: Sequence[Watcher] = (),
+        dry_run: Literal[False] = False,
     ) -> tuple[R, RunStats]: ...
     @overload
     def run_graph(
-        self: HasRun[R], *, dry_run: Literal[True], **options: Unpack[RunOptions]
+        self: HasRun[R],
+        *,
+        executor: Executor | None = None,
+        max_workers: int | None = None,
+        rate_limits: RateLimits | None = None,
+        prefixes: Prefixes | None = None,
+        prefix: Prefixes | None = None,
+        detect_source_change: bool = True,
+        show_progress: bool = False,
+        on_error: Literal["stop", "continue"] = "stop",
+        force: bool = False,
+        watchers: Sequence[Watcher] = (),
+        dry_run: Literal[True],
     ) -> tuple[None, RunStats]: ...
-    def run_graph(self, *, dry_run: bool = False, **options: Unpack[RunOptions]) -> tuple[Any, RunStats]:
+    def run_graph(
+        self,
+        *,
+        executor: Executor | None = None,
+        max_workers: int | None = None,
+        rate_limits: RateLimits | None = None,
+        prefixes: Prefixes | None = None,
+        prefix: Prefixes | None = None,
+        detect_source_change: bool = True,
+        show_progress: bool = False,
+        on_error: Literal["stop", "continue"] = "stop",
+        force: bool = False,
+        watchers: Sequence[Watcher] = (),
+        dry_run: bool = False,
+    ) -> tuple[Any, RunStats]:
         """Run this task after all that it needs, as far as no fresh result is stored, and keep the results.
 
         Args:
@@ -233,7 +273,20 @@ class Task(Indexable, metaclass=TaskType):
         """
         from taskproc.tasks import running  # here: a third of the import, and workers only define tasks
 
-        return running.run_graph(self, dry_run=dry_run, **options)
+        return running.run_graph(
+            self,
+            executor=executor,
+            max_workers=max_workers,
+            rate_limits=rate_limits,
+            prefixes=prefixes,
+            prefix=prefix,
+            detect_source_change=detect_source_change,
+            show_progress=show_progress,
+            on_error=on_error,
+            force=force,
+            watchers=watchers,
+            dry_run=dry_run,
+        )
 
     def explain(self) -> Explanation:
         """Why the stored result is fresh, or why the task would run, in words: `print(task.explain())`.
