@@ -174,7 +174,7 @@ class TaskFailure:
     """One failed task of a run.
 
     Attributes:
-        task: the task as one would write it, `Choose(n=6, k=3)`.
+        task: the task as one would write it, with its short id: `Choose#3fa1(n=6, k=3)`.
         task_name: name of its class, `module.Choose`.
         task_id: its integer id, which is also the name of its folder.
         error: the exception itself where it could be rebuilt here, else one of ours that describes it.

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Callable
 from contextvars import ContextVar
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, cast
@@ -19,6 +20,7 @@ from taskproc.frozen import replace
 from taskproc.store import layout
 from taskproc.store.disk import DiskStore
 from taskproc.store.guard import refuse_exposed
+from taskproc.store.ids import ShortIds
 from taskproc.store.rules import Durability, checked
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -79,6 +81,16 @@ class Cache:
         self.store = store
         # One instance per class object and key. A class that was redefined under its name is another object.
         self.instances: dict[tuple[type, str], Any] = {}
+        self._ids, self._counted = ShortIds(), 0
+
+    def short_id(self, key: str) -> str:
+        """As many digits of `key` as tell it from all tasks that were built here; looks at those that are new."""
+        count = len(self.instances)
+        # One call without a line of Python in it: other threads may build meanwhile
+        keys = list(islice(reversed(self.instances), max(0, count - self._counted)))
+        self._ids.meet(key for _, key in keys)
+        self._counted = count
+        return self._ids.of(key)
 
     @functools.cached_property
     def path(self) -> Path:
@@ -97,6 +109,7 @@ class Cache:
         if self not in _in_force.get():
             # A class that was defined anew since then is another, and so is all that was built with the old one
             self.instances.clear()
+            self._counted = 0
         _in_force.set((*_in_force.get(), self))
         return self
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Union
 from taskproc.errors import BuildError, CommandFailed
 from taskproc.tasks.future import Future, Item, Upstream
 from taskproc.tasks.inputs import InputFile
-from taskproc.tasks.naming import brief
+from taskproc.tasks.naming import brief, nested
 from taskproc.tasks.task import Task, TaskType
 
 LONGEST_TEXT = 1 << 16   # bytes of stdout that `CommandResult.text` gives
@@ -298,7 +298,7 @@ def _word(given: Any, where: str) -> Any:
 def _shown_word(word: object) -> str:
     if isinstance(word, tuple):
         return "".join(map(_shown_word, word))
-    return shlex.quote(word) if isinstance(word, str) else brief(word)
+    return shlex.quote(word) if isinstance(word, str) else nested(word)
 
 
 def _given(value: object) -> str:

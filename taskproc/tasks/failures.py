@@ -11,7 +11,6 @@ from taskproc.kernel.model import Event, Problem
 from taskproc.run.problem import last_lines, rebuild
 from taskproc.run.raised import RemoteError, pack, unpack
 from taskproc.tasks.cached import GraphWork
-from taskproc.tasks.naming import brief
 
 _TAIL = 4096  # bytes of a log that are read for its last lines
 
@@ -28,7 +27,7 @@ def failure_of(work: GraphWork, key: str, event: Event[str]) -> TaskFailure:
     place = task._taskproc.place
     stdout, stderr = (_existing(work.store.log_path(place, stream)) for stream in ("stdout", "stderr"))
     return TaskFailure(
-        task=brief(task),
+        task=work.graph.name_of(key),
         task_name=place.name,
         task_id=place.id,
         error=error,

@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import field
 from typing import Any
 
 from taskproc.errors import BuildError
 from taskproc.frozen import frozen
 from taskproc.kernel.graph import closure
+from taskproc.store.ids import ShortIds
 from taskproc.tasks.naming import brief
 from taskproc.tasks.needs import meet, needs, refuse_namesakes
 from taskproc.tasks.reading import store_of
@@ -22,15 +24,19 @@ class Graph:
         root: key of the task that was asked for.
         tasks: by key.
         needs: key → keys, in an order in which needs come first.
+        ids: what short ids were given; all of the graph are told apart from the first on.
     """
 
     root: str
     tasks: Mapping[str, Task]
     needs: Mapping[str, tuple[str, ...]]
+    ids: ShortIds = field(default_factory=ShortIds)
 
     def name_of(self, key: str) -> str:
         """What people call the task, or a part of the key of one that is not in the graph any more."""
-        return brief(self.tasks[key]) if key in self.tasks else f"a task that was there before ({key[:8]})"
+        if not self.ids:
+            self.ids.meet(self.needs)  # only now: many a run names no task
+        return brief(self.tasks[key], self.ids) if key in self.tasks else f"a task that was there before (#{key[:8]})"
 
     def class_name(self, key: str) -> str:
         """Name of the class of a task."""

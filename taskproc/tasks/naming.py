@@ -4,7 +4,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any
@@ -13,6 +13,7 @@ from taskproc.errors import UnnamableValue
 from taskproc.modules import real_name
 from taskproc.store.base import Place, Version
 from taskproc.store.cache import Cache
+from taskproc.store.ids import ShortIds
 from taskproc.tasks.binding import is_loose
 from taskproc.tasks.evolving import Rules, pinned_name
 from taskproc.tasks.future import Const, Item, Upstream
@@ -23,8 +24,14 @@ from taskproc.values.forms import Json
 KEY_FORMAT = 1
 _json = json.JSONEncoder()
 _ID_BITS = 63
-_LEVELS = 2  # of tasks inside a task that are shown with their arguments
-_PLAIN = (str, int, float)
+_DIGITS_ALONE = 8     # of a short id, where the other tasks are not known
+
+# What is shown of a task
+_LEVELS = 2           # of tasks inside it that are shown with their arguments
+_LONGEST_TASK = 160   # characters of its arguments; half as many of those of a task inside it
+_LONGEST_VALUE = 80
+_SHORTEST = 8         # an argument is not cut to less
+_FIRST, _LAST = 5, 2  # values of a container
 
 
 @dataclass(slots=True)
@@ -134,62 +141,121 @@ def arguments_text(identity: Identity) -> str:
     return f'{{"task": {_quoted(place.name)}, "key": "{place.key}", "args": {{{", ".join(texts)}}}}}\n'
 
 
-def brief(value: object) -> str:
-    """`value` as one would write it, in a harmless line; of tasks inside other tasks only the plain arguments."""
-    return printable(_brief(value, 0))
+def brief(value: object, ids: ShortIds | None = None) -> str:
+    """`value` as one would write it, in a harmless line; a task with its short id: `Fit#3fa1(X=Load#90b2[0], seed=0)`.
+
+    Different tasks never have the same text, whatever of their arguments is cut.
+
+    Args:
+        ids: of the tasks among which the text is to be unambiguous; default: of all that were built in its cache.
+    """
+    return printable(_Text(ids).of(value))
 
 
-def _brief(value: object, depth: int) -> str:
-    identity = identity_of(value)
-    if identity is not None:
-        if type(value)._is_outside:  # type: ignore[attr-defined]  # every task has it
+def nested(value: object) -> str:
+    """The same for a part of something: of a task no more than its short id, of a file its path as well."""
+    return printable(_Text(None).of(value, _LEVELS + 1))
+
+
+class _Text:
+    """How values are written. A level is that of tasks inside of tasks, depth that of containers."""
+
+    def __init__(self, ids: ShortIds | None):
+        self._ids = ids
+
+    def of(self, value: Any, level: int = 0, depth: int = 0) -> str:
+        identity = identity_of(value)
+        if identity is not None:
+            return self._task(type(value), identity, level)
+        if isinstance(value, Item):
+            return f"{self.of(value.parent, level, depth)}[{self.of(value._key, level + 1, depth)}]"
+        if isinstance(value, Const):
+            return f"Const({self.of(value._value, level + 1, depth)})"
+        if isinstance(value, (list, tuple, set, frozenset, dict)) and value:
+            return self._container(value, depth)
+        try:
+            return _cut(repr(value), _LONGEST_VALUE)
+        except Exception:  # noqa: BLE001  # whatever a class of the user raises: it is only for people
+            return f"<{type(value).__name__}>"
+
+    def _task(self, cls: Any, identity: Identity, level: int) -> str:
+        name = f"{cls.__qualname__}#{self._short_id(identity)}"
+        if cls._is_outside:
             path = str(identity.arguments["path"])
-            return f"{type(value).__qualname__}({path if len(path) <= 60 else '…' + path[-59:]!r})"
-        if depth > 0:
-            return f"{type(value).__qualname__}(…)"
-        shown = getattr(type(value), "_shown", None)  # a class of ours may know better
-        inner = ", ".join(f"{key}={_upstream(some, 1)}" for key, some in identity.arguments.items())
-        inner = inner if shown is None else shown(identity.arguments)
-        return f"{type(value).__qualname__}({_cut(inner)})"
-    if isinstance(value, (list, tuple, set, frozenset, dict)) and value:
-        return _brief_container(value, depth)
-    if isinstance(value, Const):
-        return f"Const({_brief(value._value, depth + 1)})"
-    if isinstance(value, Item):
-        return f"{_brief(value.parent, depth)}[{_brief(value._key, depth + 1)}]"
-    try:
-        return _cut(repr(value), 60)
-    except Exception:  # noqa: BLE001  # whatever a class of the user raises: it is only for people
-        return f"<{type(value).__name__}>"
+            return f"{name}({path if len(path) <= 60 else '…' + path[-59:]!r})"
+        if level > _LEVELS:
+            return name
+        shown = getattr(cls, "_shown", None)  # a class of ours may know better
+        most = _LONGEST_TASK >> level
+        if shown is not None:
+            return f"{name}({_cut(shown(identity.arguments), most)})"
+        return f"{name}({self._arguments(identity.arguments, level + 1, most)})"
+
+    def _short_id(self, identity: Identity) -> str:
+        key, cache = identity.place.key, identity.cache
+        if self._ids is not None:
+            return self._ids.of(key)
+        # A worker knows its inputs only, and not what else there is
+        return key[:_DIGITS_ALONE] if cache is None else cache.short_id(key)
+
+    def _arguments(self, arguments: Mapping[str, object], level: int, most: int) -> str:
+        """All of them by name. Where they are too long, tasks are written as ids, then what is longest is cut."""
+        texts = {name: self.of(value, level) for name, value in arguments.items()}
+        room = most - sum(len(name) + 3 for name in texts)
+        for name in sorted(texts, key=lambda name: -len(texts[name])):
+            if sum(map(len, texts.values())) > room and isinstance(arguments[name], Upstream):
+                texts[name] = self.of(arguments[name], _LEVELS + 1)
+        longest = _share(texts.values(), room)
+        return ", ".join(f"{name}={_cut(text, longest)}" for name, text in texts.items())
+
+    def _container(self, value: Any, depth: int) -> str:
+        kind = "" if type(value) in (list, tuple, dict, set) else type(value).__name__
+        if depth > 2:
+            return f"{kind or type(value).__name__} of {len(value)}"
+        if isinstance(value, dict):
+            pairs = [(self._inner(key, depth), self._inner(some, depth)) for key, some in _ends(value.items())]
+            inner = ", ".join(_with_gap([f"{key}: {some}" for key, some in pairs], len(value)))
+            return f"{kind}({{{inner}}})" if kind else f"{{{inner}}}"
+        texts = [self._inner(each, depth) for each in _ends(value)]
+        texts = sorted(texts) if isinstance(value, (set, frozenset)) else texts
+        inner = ", ".join(_with_gap(texts, len(value))) + ("," if type(value) is tuple and len(value) == 1 else "")
+        left, right = ("(", ")") if isinstance(value, tuple) else ("{", "}") if isinstance(value, set) else ("[", "]")
+        return f"{kind}({left}{inner}{right})" if kind else f"{left}{inner}{right}"
+
+    def _inner(self, value: object, depth: int) -> str:
+        return self.of(value, _LEVELS + 1, depth + 1)
 
 
-def _upstream(value: object, level: int) -> str:
-    """An argument; of a task so much that two which read different files, or have different seeds, are told apart."""
-    if isinstance(value, Item):
-        return f"{_upstream(value.parent, level)}[{_brief(value._key, 1)}]"
-    identity = identity_of(value)
-    if identity is None or level > _LEVELS or type(value)._is_outside:  # type: ignore[attr-defined]  # see _brief
-        return _brief(value, 1)
-    plain = {key: some for key, some in identity.arguments.items() if isinstance(some, (*_PLAIN, Upstream))}
-    inner = [f"{key}={_upstream(some, level + 1)}" for key, some in plain.items()]
-    if len(plain) < len(identity.arguments):
-        inner.append("…")
-    return f"{type(value).__qualname__}({_cut(', '.join(inner), 80)})"
+def _ends(values: Collection[Any]) -> list[Any]:
+    """What is shown of a container: all, or its first and last values."""
+    if len(values) <= _FIRST + _LAST + 1:
+        return list(values)
+    if isinstance(values, (list, tuple)):
+        return [*values[:_FIRST], *values[-_LAST:]]
+    found = list(values)
+    return [*found[:_FIRST], *found[-_LAST:]]
 
 
-def _brief_container(value: Any, depth: int) -> str:
-    kind = "" if type(value) in (list, tuple, dict, set) else type(value).__name__
-    if depth > 2 or len(value) > 4:
-        return f"{kind or type(value).__name__} of {len(value)}"
-    if isinstance(value, dict):
-        inner = ", ".join(f"{_brief(key, depth + 1)}: {_brief(some, depth + 1)}" for key, some in value.items())
-        return f"{kind}({{{inner}}})" if kind else f"{{{inner}}}"
-    comma = "," if type(value) is tuple and len(value) == 1 else ""
-    inner = ", ".join(_brief(some, depth + 1) for some in value) + comma
-    left, right = ("(", ")") if isinstance(value, tuple) else ("{", "}") if isinstance(value, set) else ("[", "]")
-    return f"{kind}({left}{inner}{right})" if kind else f"{left}{inner}{right}"
+def _with_gap(texts: list[str], count: int) -> list[str]:
+    left = count - len(texts)
+    return [*texts[:_FIRST], f"… {left:,} more …", *texts[_FIRST:]] if left else texts
 
 
-def _cut(text: str, most: int = 200) -> str:
+def _share(texts: Collection[str], room: int) -> int:
+    """How long a text may be at most, so that all have room; those that are shorter leave theirs to the others."""
+    lengths = sorted(map(len, texts))
+    for place, length in enumerate(lengths):
+        share = room // (len(lengths) - place)
+        if length > share:
+            return max(share, _SHORTEST)
+        room -= length
+    return max(lengths, default=0)
+
+
+def _cut(text: str, most: int) -> str:
+    """`text` in a line, without its middle if it is too long: paths and the like differ at their ends."""
     text = " ".join(text.split())
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    if len(text) <= most:
+        return text
+    last = most // 3
+    return f"{text[: most - 1 - last]}…{text[-last:]}"

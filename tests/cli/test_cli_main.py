@@ -15,6 +15,7 @@ import pytest
 from taskproc.cli.defaults import DefaultArguments
 from taskproc.cli.main import main, run_class
 from taskproc.tasks.task import Task
+from tests.plain import plain
 
 Write = Callable[..., str]
 Capture = pytest.CaptureFixture[str]
@@ -111,7 +112,7 @@ def test_a_failed_task_is_told(script: Write, capsys: Capture) -> None:
 
     out, err = capsys.readouterr()
     assert "the square is 9\n" == out
-    assert "task Main(x=3, fails=True) failed: ValueError: as asked" in err
+    assert "task Main(x=3, fails=True) failed: ValueError: as asked" in plain(err)
     assert "  | ValueError: as asked" in err
     assert f"log: {os.path.join('cache', 'job.Main', 'results')}" in err
     assert f"taskproc{os.sep}tasks" not in err
@@ -243,7 +244,7 @@ def test_a_dry_run_runs_nothing(script: Write, capsys: Capture) -> None:
     assert 0 == run(path, "--dry-run")
     out = capsys.readouterr().out
     assert ["at most 2 of 2 tasks would run", "  job.Square  1", "  job.Main    1", ""] == out.splitlines()[:4]
-    assert "  Square(x=3)   because no result is stored" in out.splitlines()
+    assert "  Square(x=3)   because no result is stored" in plain(out).splitlines()
 
     assert 0 == run(path, "--x", "2", "--dry-run", "--dont-force-entrypoint")
     assert "0 of 2 tasks would run\n" == capsys.readouterr().out

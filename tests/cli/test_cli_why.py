@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from taskproc.cli.main import main
+from tests.plain import plain
 
 Write = Callable[..., str]
 Capture = pytest.CaptureFixture[str]
@@ -43,8 +44,8 @@ def test_why_tells_what_would_run(script: Write, capsys: Capture) -> None:
     assert 0 == main(["why", edited(script), "-o", "cache"])
 
     out = capsys.readouterr().out
-    assert "Main(x=3, fails=False) would run: upstream Square(x=3) would run" in out
-    assert "Square(x=3): source of job:Square.run_task changed" in out
+    assert "Main(x=3, fails=False) would run: upstream Square(x=3) would run" in plain(out)
+    assert "Square(x=3): source of job:Square.run_task changed" in plain(out)
     assert "the square is" not in out
 
 
@@ -55,7 +56,7 @@ def test_why_takes_the_parameters_of_the_entry_task(script: Write, capsys: Captu
 
     assert 0 == main(["why", script(), "-o", "cache", "--x", "5"])
 
-    assert "Main(x=5, fails=False) would run: " in capsys.readouterr().out
+    assert "Main(x=5, fails=False) would run: " in plain(capsys.readouterr().out)
 
 
 def test_accept_takes_results_for_those_of_the_present_source(script: Write, capsys: Capture) -> None:

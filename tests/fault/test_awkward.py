@@ -9,6 +9,7 @@ from taskproc import Cache, FailedTaskError, LocalExecutor, MissingResult
 from taskproc.errors import UnstorableResult
 from taskproc.store.check import check
 from tests.fault.awkward import KEPT, REFUSED, Awkward, Reader
+from tests.plain import plain
 
 
 def run(task: Any) -> Any:
@@ -34,7 +35,7 @@ def test_what_is_refused(cache: Cache, kind: str) -> None:
         run(Reader(kind))
 
     (failure,) = caught.value.failures
-    assert f"Awkward(kind={kind!r})" == failure.task
+    assert f"Awkward(kind={kind!r})" == plain(failure.task)
     assert isinstance(failure.error, UnstorableResult)
     assert REFUSED[kind][1] in str(failure.error)
     assert "task_directory" in str(failure.error)
@@ -50,5 +51,5 @@ def test_what_is_stored_and_does_not_load(cache: Cache) -> None:
     with pytest.raises(FailedTaskError, match="not any more") as caught:
         run(Reader("what breaks"))
 
-    assert ["Reader(kind='what breaks')"] == [failure.task for failure in caught.value.failures]
+    assert ["Reader(kind='what breaks')"] == [plain(failure.task) for failure in caught.value.failures]
     assert "Awkward" in str(caught.value)

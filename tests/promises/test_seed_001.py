@@ -19,6 +19,7 @@ import pytest
 
 import taskproc
 from taskproc import Cache, Const, DefaultArguments, FailedTaskError, FutureDict, FutureList, LocalExecutor, Task
+from tests.plain import plain
 from tests.promises.graphs import (
     Choose,
     Downstream,
@@ -171,7 +172,7 @@ def test_001_13_init_may_raise(cache: Cache) -> None:
     with pytest.raises(ValueError, match=re.escape("(1, 2)")) as caught:
         Choose(1, 2)
 
-    assert caught.value.__notes__ == ["while building Choose(n=1, k=2)"]  # type: ignore[attr-defined]
+    assert [plain(note) for note in caught.value.__notes__] == ["while building Choose(n=1, k=2)"]  # type: ignore[attr-defined]
 
 
 def test_001_13_a_nested_error_says_for_whom(cache: Cache) -> None:
@@ -188,7 +189,7 @@ def test_001_13_a_nested_error_says_for_whom(cache: Cache) -> None:
 
     name = Outer.__qualname__
     notes = caught.value.__notes__  # type: ignore[attr-defined]
-    assert notes == [f"while building Choose(n=3, k=4), needed by {name}(n=3)"]
+    assert [plain(note) for note in notes] == [f"while building Choose(n=3, k=4), needed by {name}(n=3)"]
 
 
 def test_001_14_run_task_is_delayed(cache: Cache) -> None:

@@ -21,6 +21,7 @@ from taskproc.tasks.future import Const, Future, FutureList
 from taskproc.tasks.inputs import InputFile
 from taskproc.tasks.task import Task
 from tests.gone import is_gone
+from tests.plain import plain
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="runs the tools of POSIX")
 
@@ -339,8 +340,8 @@ def test_what_is_shown_is_the_command(cache: Cache) -> None:
     """Not its nine options."""
     command = Command(["sort", "-k 1", InputFile("a.txt"), ("-o", Output("b"))], stdout="c")
 
-    assert "Command(sort '-k 1' InputFile('a.txt') -oOutput(name='b'))" == repr(command)
-    assert "Labelled(text='x')" == repr(Labelled("x"))
+    assert "Command(sort '-k 1' InputFile('a.txt') -oOutput(name='b'))" == plain(repr(command))
+    assert "Labelled(text='x')" == plain(repr(Labelled("x")))
 
 
 O_ASYNC = 0o20000  # of Linux

@@ -14,6 +14,7 @@ from taskproc.store.cache import Cache
 from taskproc.tasks.future import Future
 from taskproc.tasks.inputs import InputFile
 from taskproc.tasks.task import Task
+from tests.plain import plain
 
 
 class Count(Task):
@@ -135,7 +136,7 @@ def test_one_that_is_not_there_is_the_failure_of_the_run(cache: Cache, tmp_path:
         run(task)
     (failure,) = caught.value.failures
     assert isinstance(failure.error, FileNotFoundError)
-    assert failure.task.startswith("InputFile('")
+    assert plain(failure.task).startswith("InputFile('")
     assert failure.task.endswith("later')")
     assert str(failure.error) == f"{str(path)!r} is not there"
     assert (failure.traceback, list(cache.path.glob("*InputFile*"))) == ("", [])

@@ -22,6 +22,7 @@ from taskproc.store.disk import DiskStore
 from taskproc.store.marks import Mark
 from taskproc.tasks.job import Stored, pick, slim
 from taskproc.tasks.task import Task
+from tests.plain import plain
 
 
 def files(cache: Cache, task: Any) -> set[str]:
@@ -309,7 +310,7 @@ def test_a_task_that_runs_itself_is_refused(cache: Cache) -> None:
         outcome = job_of(Acts(), inner)()
 
         assert isinstance(outcome, Failed)
-        assert "Acts(ups=()) needs itself: " in outcome.problem.text
+        assert "Acts(ups=()) needs itself: " in plain(outcome.problem.text)
         assert "is run inside its run_task, and waits for it" in outcome.problem.text
 
 

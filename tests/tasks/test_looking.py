@@ -14,6 +14,7 @@ from taskproc.tasks.cached import GraphWork
 from taskproc.tasks.graph import graph_of
 from taskproc.tasks.looking import is_done, preview, result
 from taskproc.tasks.task import Task
+from tests.plain import plain
 
 
 class Leaf(Task):
@@ -44,7 +45,7 @@ def run(task: Any, **options: Any) -> Any:
 def would_run(task: Any, **options: Any) -> list[tuple[str, str]]:
     """What would run and why."""
     work = GraphWork(graph_of(task), task._taskproc.cache.store, **options)
-    return [(work.graph.name_of(key), reason.text) for key, reason in preview(work)]
+    return [(plain(work.graph.name_of(key)), plain(reason.text)) for key, reason in preview(work)]
 
 
 def files(cache: Cache) -> set[Path]:
@@ -106,7 +107,7 @@ def test_a_missing_result_says_why(graph: Twice, clear: Any, says: str) -> None:
     with pytest.raises(MissingResult) as caught:
         result(graph)
 
-    assert str(caught.value).startswith(f"Twice(up=Twice(up=Leaf(value=1))) {says}")
+    assert plain(caught.value).startswith(f"Twice(up=Twice(up=Leaf(value=1))) {says}")
 
 
 def test_a_result_is_loaded_anew_each_time(cache: Cache) -> None:
@@ -124,8 +125,10 @@ def test_looking_at_a_cycle_ends(cache: Cache) -> None:
     one, other = Leaf("one"), Leaf("other")
     one.next, other.next = other, one  # type: ignore[attr-defined]
 
-    with pytest.raises(CycleError, match=r"Leaf\(value='one'\) -> Leaf\(value='other'\) -> Leaf\(value='one'\)"):
+    with pytest.raises(CycleError) as caught:
         is_done(one)
+
+    assert "Leaf(value='one') -> Leaf(value='other') -> Leaf(value='one')" in plain(caught.value)
 
 
 @pytest.fixture

@@ -104,8 +104,8 @@ class Helper:
 @pytest.mark.parametrize(
     ("hold", "message"),
     [
-        (lambda task: task, r"Holds\(\) needs itself: its attribute 'held' is the task. Leave it away"),
-        (lambda task: [{"a": (task,)}], r"Holds\(\) needs itself: its attribute 'held' \(list\) holds the task. Put"),
+        (lambda task: task, r"Holds#\w+\(\) needs itself: its attribute 'held' is the task. Leave it away"),
+        (lambda task: [{"a": (task,)}], r"Holds#\w+\(\) needs itself: its attribute 'held' \(list\) holds the task. P"),
         (lambda task: Helper(task), r"attribute 'held' \(Helper\) holds the task"),
         (lambda task: task["a"], r"attribute 'held' \(Item\) holds the task"),
         (lambda task: FutureList([Leaf("a"), task]), r"attribute 'held' \(FutureList\) holds the task"),

@@ -12,6 +12,7 @@ from taskproc.errors import BuildError, FailedTaskError, OptionError, TaskTimeou
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
 from taskproc.tasks.task import Task
+from tests.plain import plain
 
 
 class Hangs(Task):
@@ -66,7 +67,7 @@ def test_a_task_that_runs_too_long_fails_and_no_other(cache: Cache, kind: str) -
         pool.shutdown()
 
     (failure,) = caught.value.failures
-    assert (failure.task, str(failure.error)) == ("Hangs()", "timed out after 0.2 s")
+    assert (plain(failure.task), str(failure.error)) == ("Hangs()", "timed out after 0.2 s")
     assert isinstance(failure.error, TaskTimeout)
     assert isinstance(failure.error, TimeoutError)
     assert Hurries().get_result() == "in time"

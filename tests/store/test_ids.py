@@ -1,0 +1,78 @@
+"""Laws of short ids: they tell keys apart, at any length that takes, and lead back to the tasks that they mean."""
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskproc.store.ids import FEWEST, ShortIds, id_matches, key_digits
+
+keys = st.text("01", min_size=32, max_size=32)  # of two digits only: many begin alike
+
+
+@given(st.lists(keys, min_size=1, unique=True))
+def test_no_short_id_begins_another_key(some: list[str]) -> None:
+    """And there are at least four digits, and no more than it takes."""
+    ids = ShortIds(some)
+
+    short = [ids.of(key) for key in some]
+
+    length = len(short[0])
+    assert len(ids) == len(set(short)) == len(some)
+    assert all(key.startswith(each) and len(each) == length >= FEWEST for key, each in zip(some, short))
+    assert length == FEWEST or len({key[: length - 1] for key in some}) < len(some)
+
+
+def test_a_short_id_that_was_given_stays_true() -> None:
+    """It gets longer when a key comes that begins like it; who asks for the new one gets another."""
+    ids = ShortIds(["3fa1" + "0" * 28])
+    assert ids.of("3fa1" + "0" * 28) == "3fa1"
+
+    assert ids.of("3fa1" + "1" * 28) == "3fa11"
+    assert ids.of("3fa1" + "0" * 28) == "3fa10"
+
+
+@given(st.integers(0, (1 << 63) - 1), st.integers(0, 1))
+def test_an_id_has_the_first_digits_of_its_key(number: int, bit: int) -> None:
+    """All that a folder's name tells."""
+    key = f"{number << 1 | bit:016x}" + "0" * 16
+
+    assert int(key[:16], 16) >> 1 == number
+    assert key.startswith(key_digits(number))
+    assert [number] == id_matches(str(number), [number]) == id_matches(key, [number])
+
+
+def number_of(digits: str) -> int:
+    return int(digits.ljust(16, "0"), 16) >> 1
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("90b2", ["90b2"]),
+        ("90B2", ["90b2"]),
+        ("#90b2", ["90b2"]),
+        ("Fit#90b2", ["90b2"]),
+        ("3fa1", ["3fa17", "3fa18"]),
+        ("3fa17", ["3fa17"]),
+        ("3fa", []),
+        ("#", []),
+        ("", []),
+        ("none", []),
+        ("²²²²", []),
+    ],
+)
+def test_which_tasks_a_word_means(word: str, meant: list[str]) -> None:
+    """Four digits at least; with or without what stands before them where a task is named."""
+    numbers = [number_of(digits) for digits in ("90b2", "3fa17", "3fa18")]
+
+    assert [number_of(digits) for digits in meant] == id_matches(word, numbers)
+
+
+def test_digits_alone_may_be_both() -> None:
+    """An id and the beginning of a key: then both are meant, and a `#` tells which."""
+    one, other = 1234, number_of("1234")
+
+    assert [one, other] == id_matches("1234", [one, other])
+    assert [other] == id_matches("#1234", [one, other])
+    assert [one] == id_matches(key_digits(one), [one, other])
