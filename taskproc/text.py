@@ -5,7 +5,10 @@ literal: `\\x1b`, `\\ud800`, `\\u202e`.
 """
 from __future__ import annotations
 
+import os
+
 LONGEST = 10_000  # characters of a message that are shown
+_WIDTH = 80       # of a terminal that does not say
 
 
 def printable(text: str) -> str:
@@ -34,3 +37,40 @@ def text_of(error: BaseException) -> str:
         return str(error)
     except Exception as failure:  # noqa: BLE001  # any user's __str__ may raise anything
         return f"<its __str__ raised {type(failure).__name__}>"
+
+
+def terminal_width(stream: object) -> int | None:
+    """Columns of the terminal that `stream` leads to, 80 if it does not say; None: it is none, but a file or a pipe."""
+    try:
+        if not stream.isatty():  # type: ignore[attr-defined]  # it may be anything, or None
+            return None
+        if (columns := os.environ.get("COLUMNS", "")).isdecimal() and int(columns):
+            return int(columns)
+        return os.get_terminal_size(stream.fileno()).columns or _WIDTH  # type: ignore[attr-defined]  # see above
+    except OSError:
+        return _WIDTH  # it has no descriptor, which is a ValueError, too
+    except (ValueError, AttributeError):
+        return None  # closed
+
+
+def cut_to(text: str, columns: int | None) -> str:
+    """`text`, as far as so many columns take it, with a `…` for the rest; None: as many as it likes."""
+    if columns is None or width_of(text) <= columns:
+        return text
+    while text and width_of(text) >= columns:
+        text = text[:-1] if len(text) < 2 * columns else text[: 2 * columns - 1]
+    return f"{text.rstrip()}…"
+
+
+def width_of(text: str) -> int:
+    """How many columns a terminal takes for a line: two for a letter of East Asia, none for an accent of its own."""
+    if text.isascii():
+        return len(text)
+    import unicodedata  # here: for few texts
+
+    return sum(0 if unicodedata.combining(each) else 1 + (unicodedata.east_asian_width(each) in "WF") for each in text)
+
+
+def padded(text: str, columns: int) -> str:
+    """`text` with spaces behind it up to so many columns."""
+    return text + " " * (columns - width_of(text))

@@ -1,9 +1,23 @@
 """Text from anywhere, made harmless to be shown."""
 from __future__ import annotations
 
+import io
+import os
+import sys
+
 import pytest
 
-from taskproc.text import LONGEST, printable, printable_lines, shortened, text_of
+from taskproc.text import (
+    LONGEST,
+    cut_to,
+    padded,
+    printable,
+    printable_lines,
+    shortened,
+    terminal_width,
+    text_of,
+    width_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -44,3 +58,62 @@ def test_an_error_without_words() -> None:
     assert text_of(Silent()) == "<its __str__ raised RuntimeError>"
     assert text_of(Number()) == "<its __str__ raised TypeError>"
     assert text_of(KeyError("a")) == "'a'"
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "shown"),
+    [
+        ("abc", None, "abc"),
+        ("abc", 3, "abc"),
+        ("abcd", 3, "ab…"),
+        ("ab cd", 4, "ab…"),
+        ("漢字", 4, "漢字"),
+        ("漢字", 3, "漢…"),
+        ("e\u0301e\u0301", 2, "e\u0301e\u0301"),
+        ("x" * 10_000, 5, "xxxx…"),
+    ],
+)
+def test_a_line_is_cut_to_columns(text: str, columns: int | None, shown: str) -> None:
+    """As a terminal counts them, and with a sign that there was more."""
+    assert cut_to(text, columns) == shown
+    assert columns is None or width_of(cut_to(text, columns)) <= columns
+
+
+def test_a_text_is_filled_up_to_columns() -> None:
+    """So that what stands behind it begins in one column."""
+    assert padded("漢", 4) == "漢  "
+    assert padded("abcdef", 4) == "abcdef"
+
+
+class Terminal(io.StringIO):
+    """A file that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_width_is_that_of_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's, the terminal's, or 80; what is no terminal has none, whatever the user says."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    closed = Terminal()
+    closed.close()
+    assert terminal_width(Terminal()) == 80
+    assert [terminal_width(stream) for stream in (io.StringIO(), None)] == [None, None]
+    monkeypatch.setenv("COLUMNS", "33")
+    assert (terminal_width(Terminal()), terminal_width(io.StringIO())) == (33, None)
+    monkeypatch.setenv("COLUMNS", "0")
+    assert terminal_width(Terminal()) == 80
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+def test_a_terminal_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not another one that standard output may be."""
+    import fcntl
+    import struct
+    import termios
+
+    monkeypatch.delenv("COLUMNS", raising=False)
+    main, far = os.openpty()
+    with os.fdopen(main, "rb"), os.fdopen(far, "w") as stream:
+        fcntl.ioctl(far, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 47, 0, 0))
+        assert terminal_width(stream) == 47

@@ -1,13 +1,15 @@
 """The subcommands that look at a cache: `list`, `check` and `clear`. They load no script, and no result."""
 from __future__ import annotations
 
-import json
 import os
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
+from taskproc.cli.arguments import Arguments
 from taskproc.cli.options import Parser
 from taskproc.cli.usage import DONE, FAILED, UsageError, say, tell
 from taskproc.frozen import replace
@@ -16,10 +18,9 @@ from taskproc.store.base import Place
 from taskproc.store.cache import is_cache, prepare
 from taskproc.store.check import check
 from taskproc.store.disk import DiskStore
+from taskproc.store.ids import ShortIds, id_matches, key_digits
 from taskproc.store.rules import checked
-from taskproc.text import printable
-
-_LONGEST = 100  # characters of a task's arguments that are shown
+from taskproc.text import cut_to, padded, printable, terminal_width, width_of
 
 
 @dataclass
@@ -32,17 +33,27 @@ class Holding:
 
 
 def list_command(prog: str, words: Sequence[str]) -> int:
-    """`list -o DIR`: a line per task class; `list -o DIR NAME`: a line per task of one."""
-    text = "Show what a cache holds: a line per task class, or per task of the class NAME, with its id."
-    parser = Parser(prog=prog, description=text)
+    """`list -o DIR`: a line per task class; with a NAME a line per task of one; with ids all that is known of these."""
+    text = "Show what a cache holds: a line per task class, or per task of the class NAME with its id and arguments."
+    parser = Parser(prog=prog, usage="%(prog)s -o DIR [NAME [ID …]]", description=text)
     parser.add_argument("-o", "--output", metavar="DIR", required=True, help="the cache folder")
-    parser.add_argument("name", metavar="NAME", nargs="?", help="a task class, as `list` shows it")
+    parser.add_argument("what", metavar="NAME [ID …]", nargs="*",
+                        help="a task class as `list` shows it; ids of its tasks, to show all that is known of these")
     given = parser.parse_intermixed_args(words)
     store = opened(given.output)
-    if given.name is None:
+    name, *chosen = given.what or [None]
+    if name is None:
         _show(("task", "results", "size", "newest"), _class_rows(store))
+        return DONE
+    name, there = _ids(store, name)
+    numbers = [_meant(word, name, there) for word in chosen] or there
+    tasks = [_Stored(store, Place(name, number, "")) for number in numbers]
+    ids = ShortIds(chain(map(key_digits, there), *(task.arguments.keys() for task in tasks)))
+    if chosen:
+        for task in tasks:
+            _show_task(task, ids)
     else:
-        _show(("id", "results", "size", "newest", "arguments"), _task_rows(store, given.name))
+        _show(("id", "results", "size", "newest", "arguments"), _task_rows(tasks, ids))
     return DONE
 
 
@@ -53,36 +64,57 @@ def _class_rows(store: DiskStore) -> list[tuple[str, ...]]:
     ]
 
 
-def _task_rows(store: DiskStore, shown: str) -> list[tuple[str, ...]]:
-    """Of each task of a class id, versions, size, time and arguments, newest first."""
-    name, ids = _ids(store, shown)
-    found = []
-    for number in sorted(ids, key=int):
-        path = layout.place_path(store.root, Place(name, int(number), ""))
-        holding = _holding(path)
-        versions = len(layout.numbers(store.names(path))["result"])
-        row = (number, f"{versions:,}", size_text(holding.size), time_text(holding.newest), _arguments_of(path))
-        found.append((holding.newest, row))
-    return [row for _, row in sorted(found, key=lambda each: -each[0])]
+class _Stored:
+    """What there is of one task."""
+
+    def __init__(self, store: DiskStore, place: Place):
+        self.place = place
+        self.path = layout.place_path(store.root, place)
+        self.holding = _holding(self.path)
+        self.results = len(layout.numbers(store.names(self.path))["result"])
+        self.arguments = Arguments(self.path)
 
 
-def _arguments_of(path: str) -> str:
-    """`n=6, k=3`, as args.json has it; empty if that is torn or gone."""
-    try:
-        arguments = json.loads(Path(path, layout.ARGUMENTS).read_text("utf-8"))["args"]
-        text = ", ".join(f"{name}={json.dumps(value)}" for name, value in arguments.items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return ""
-    return printable(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…")
+def _task_rows(tasks: Sequence[_Stored], ids: ShortIds) -> list[tuple[str, ...]]:
+    """Of each task its short id, versions, size, time and arguments, newest first."""
+    return [
+        (
+            ids.of(key_digits(task.place.id)),
+            f"{task.results:,}",
+            size_text(task.holding.size),
+            time_text(task.holding.newest),
+            ", ".join(f"{name}={value}" for name, value in task.arguments.texts(ids).items()),
+        )
+        for task in sorted(tasks, key=lambda task: (-task.holding.newest, task.place.id))
+    ]
+
+
+def _show_task(task: _Stored, ids: ShortIds) -> None:
+    """All that is known of a task without loading a result, and its arguments, each in a line."""
+    name, number = printable(task.place.name), task.place.id
+    tell(f"{name}#{ids.of(key_digits(number))}")
+    facts = {
+        "id": str(number),
+        "folder": printable(os.path.relpath(task.path)),
+        "results": f"{task.results:,}, {size_text(task.holding.size)}, newest {time_text(task.holding.newest)}",
+    }
+    arguments = task.arguments.texts(ids)
+    width = max(map(width_of, [*facts, *arguments]))
+    for key, value in [*facts.items(), *arguments.items()]:
+        tell(f"  {padded(key, width)}  {value}")
 
 
 def _show(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """A table: the first column to the left, the last as it is, the others to the right."""
+    """A table: the first column to the left, the last as it is, the others to the right.
+
+    On a terminal a line is cut at its end, in a pipe it is whole.
+    """
+    columns = terminal_width(sys.stdout)
     table = [head, *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(head) - 1)]
+    widths = [max(width_of(row[column]) for row in table) for column in range(len(head) - 1)]
     for first, *middle, last in table:
         cells = [f"{cell:>{width}}" for cell, width in zip(middle, widths[1:])]
-        tell("  ".join([f"{first:<{widths[0]}}", *cells, last]).rstrip())
+        tell(cut_to("  ".join([padded(first, widths[0]), *cells, last]).rstrip(), columns))
 
 
 def clear_command(prog: str, words: Sequence[str]) -> int:
@@ -90,7 +122,7 @@ def clear_command(prog: str, words: Sequence[str]) -> int:
     usage = "%(prog)s -o DIR NAME [ID …]"
     parser = Parser(prog=prog, usage=usage, description="Forget results: of a whole task class, or of some tasks.")
     parser.add_argument("-o", "--output", metavar="DIR", required=True, help="the cache folder")
-    what = "the task class as `list` shows it, and ids of its tasks; without an id, all of them"
+    what = "the task class as `list` shows it, and ids of its tasks, without a `#`; without an id, all of them"
     parser.add_argument("what", metavar="NAME [ID …]", nargs="*", help=what)
     given = parser.parse_intermixed_args(words)
     if not given.what:
@@ -98,14 +130,13 @@ def clear_command(prog: str, words: Sequence[str]) -> int:
     name, *ids = given.what
     store = opened(given.output)
     name, there = _ids(store, name)
-    if unknown := [number for number in ids if number not in there]:
-        raise UsageError(f"{name} has no task {unknown[0]!r}; nothing was cleared")
+    numbers = [_meant(word, name, there, "; nothing was cleared") for word in ids]
     if not ids:
         store.clear_all(name)
         tell(f"cleared {printable(name)}: {_tasks(len(there))}")
-    for number in ids:
-        store.clear(Place(name, int(number), ""))
-        tell(f"cleared {printable(name)} {number}")
+    for word, number in zip(ids, numbers):
+        store.clear(Place(name, number, ""))
+        tell(f"cleared {printable(name)} {printable(word)}")
     return DONE
 
 
@@ -164,11 +195,28 @@ def _files(path: str) -> list[str]:
     return [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
 
 
-def _ids(store: DiskStore, shown: str) -> tuple[str, set[str]]:
+def _meant(word: str, name: str, there: Sequence[int], otherwise: str = "") -> int:
+    """The one task of a class that a word means: its id, or the first digits of its key. UsageError names what may be.
+
+    Args:
+        otherwise: what is said after an error.
+    """
+    numbers = id_matches(word, there)
+    if len(numbers) == 1:
+        return numbers[0]
+    shown = printable(name)
+    if not numbers:
+        raise UsageError(f"{shown} has no task {word!r}{otherwise}")
+    ids = ShortIds(map(key_digits, there))
+    several = ", ".join(f"#{ids.of(key_digits(number))} ({number})" for number in numbers)
+    raise UsageError(f"{word!r} may be any of {len(numbers)} tasks of {shown}: {several}{otherwise}")
+
+
+def _ids(store: DiskStore, shown: str) -> tuple[str, list[int]]:
     """The name of a class of which there is something, as it is or as `list` shows it, and the ids of its tasks."""
     everything = list(store.places())
     name = next((known for known, _ in everything if printable(known) == shown), shown)
-    found = {str(number) for known, number in everything if known == name}
+    found = sorted(number for known, number in everything if known == name)
     if not found:
         names = sorted({printable(known) for known, _ in everything})
         there = f"; it has {', '.join(names)}" if names else ": it is empty"

@@ -1,6 +1,7 @@
 """Laws of the commands that look at a cache: they read names, and clear what they are told to, or nothing."""
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import pytest
 
 from taskproc.cli.main import main
 from taskproc.cli.store import holdings, opened, size_text, time_text
+from taskproc.store.ids import key_digits
 
 Write = Callable[..., str]
 Capture = pytest.CaptureFixture[str]
@@ -187,7 +189,91 @@ def test_list_tells_the_tasks_of_a_class(cache: str, capsys: Capture) -> None:
     head, *rows = capsys.readouterr().out.splitlines()
     assert ["id", "results", "size", "newest", "arguments"] == head.split()
     assert ["x=4", "x=3"] == [row.split()[-1] for row in rows]
-    number = rows[0].split()[0]
-    assert 0 == main(["clear", "-o", cache, "job.Square", number])
+    newest, other = (row.split()[0] for row in rows)
+    assert 0 == main(["clear", "-o", cache, "job.Square", newest])
+    assert [other] == [key_digits(number)[:4] for number in ids(cache, "job.Square")]
     assert 2 == main(["list", "-o", cache, "job.Circle"])
     assert "the cache has nothing of 'job.Circle'; it has job.Main, job.Square" in capsys.readouterr().err
+
+
+def test_list_shows_all_of_a_task(cache: str, capsys: Capture) -> None:
+    """By its id or by the first digits of its key: where it lies, and each argument in a line."""
+    number = ids(cache, "job.Main")[0]
+    for word in (str(number), key_digits(number)[:4]):
+        assert 0 == main(["list", "-o", cache, "job.Main", word])
+
+        name, *rows = capsys.readouterr().out.splitlines()
+        assert f"job.Main#{key_digits(number)[:4]}" == name
+        assert ["id", str(number)] == rows[0].split()
+        assert os.path.isdir(rows[1].split()[1])
+        assert ["x", "fails"] == [row.split()[0] for row in rows[3:]]
+    assert 2 == main(["list", "-o", cache, "job.Main", "zzzz"])
+    assert "job.Main has no task 'zzzz'\n" in capsys.readouterr().err
+
+
+STUDY = """
+from taskproc import Task
+class Load(Task):
+    def __init__(self, path): pass
+    def run_task(self): return {"X": 1}
+class Fit(Task):
+    def __init__(self, X, name, seed=0): self.X = X
+    def run_task(self): return 0
+class Main(Task):
+    def __init__(self): self.fits = [Fit(Load("d.csv")["X"], name) for name in ("a\x1b[2J", "b" * 300)]
+    def run_task(self): pass
+"""
+
+
+def test_list_shows_the_parameters_that_matter(script: Write, capsys: Capture) -> None:
+    """Plain arguments first, tasks by their short ids, what a terminal would obey as escapes; and whole."""
+    assert 0 == main([script(STUDY), "-o", "cache", "-t", "local"])
+    capsys.readouterr()
+    load = key_digits(ids("cache", "job.Load")[0])[:4]
+
+    assert 0 == main(["list", "-o", "cache", "job.Fit"])
+
+    head, *rows = capsys.readouterr().out.splitlines()
+    at = head.index("arguments")
+    assert {f"name='a\\x1b[2J', seed=0, X=Load#{load}['X']", f"name='{'b' * 300}', seed=0, X=Load#{load}['X']"} == {
+        row[at:] for row in rows
+    }
+
+
+@pytest.mark.parametrize("columns", ["60", "120"])
+def test_a_terminal_gets_lines_of_its_width(
+    script: Write, capsys: Capture, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    """Cut at their end, where the terminal says how wide it is or the user does."""
+    assert 0 == main([script(STUDY), "-o", "cache", "-t", "local"])
+    capsys.readouterr()
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr("sys.stdout", terminal := Terminal())
+
+    assert 0 == main(["list", "-o", "cache", "job.Fit"])
+
+    lengths = [len(line) for line in terminal.getvalue().splitlines()]
+    assert max(lengths) == int(columns)
+    assert terminal.getvalue().count("…\n") >= 1
+
+
+class Terminal(io.StringIO):
+    """A file that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_short_id_that_may_be_several_clears_none(cache: str, capsys: Capture) -> None:
+    """The error names them, each so that it can be told apart."""
+    parent = Path(cache, "job.Square", "results")
+    one, other = (int(digits.ljust(16, "0"), 16) >> 1 for digits in ("3fa17", "3fa18"))
+    for number in (one, other):
+        (parent / str(number)).mkdir()
+
+    assert 2 == main(["clear", "-o", cache, "job.Square", "3fa1"])
+
+    err = capsys.readouterr().err
+    assert f"'3fa1' may be any of 2 tasks of job.Square: #3fa17 ({one}), #3fa18 ({other}); nothing was cleared" in err
+    assert 0 == main(["clear", "-o", cache, "job.Square", "#3fa17", str(other)])
+    assert not {one, other}.intersection(ids(cache, "job.Square"))
