@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         UnstorableResult,
         WorkerDied,
     )
+    from taskproc.kernel.model import Event
     from taskproc.maps.delayed import delayed_init
     from taskproc.maps.options import ArgumentPassing, ExceptionBehaviour
     from taskproc.maps.pool import Pool, is_exception
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from taskproc.tasks.stats import RunStats
     from taskproc.tasks.task import Task
     from taskproc.values.encode import register as register_key
+    from taskproc.watch.json_lines import JsonLines
+    from taskproc.watch.stream import Outline, Watcher
 
 __all__ = [
     "ArgumentPassing",
@@ -56,6 +59,7 @@ __all__ = [
     "CorruptedResult",
     "CycleError",
     "DefaultArguments",
+    "Event",
     "ExceptionBehaviour",
     "Explanation",
     "FailedTaskError",
@@ -64,10 +68,12 @@ __all__ = [
     "FutureList",
     "InputFile",
     "ItemErrors",
+    "JsonLines",
     "LocalExecutor",
     "MissingResult",
     "NoCacheError",
     "OptionError",
+    "Outline",
     "Pool",
     "PrefixError",
     "RunStats",
@@ -79,6 +85,7 @@ __all__ = [
     "UnnamableValue",
     "UnsendableItem",
     "UnstorableResult",
+    "Watcher",
     "WorkerDied",
     "accept",
     "delayed_init",
@@ -93,16 +100,20 @@ _HOMES = {
     "Command": "tasks.command",
     "Const": "tasks.future",
     "DefaultArguments": "cli.defaults",
+    "Event": "kernel.model",
     "ExceptionBehaviour": "maps.options",
     "Explanation": "tasks.explaining",
     "Future": "tasks.future",
     "FutureDict": "tasks.future",
     "FutureList": "tasks.future",
     "InputFile": "tasks.inputs",
+    "JsonLines": "watch.json_lines",
     "LocalExecutor": "run.pool",
+    "Outline": "watch.stream",
     "Pool": "maps.pool",
     "RunStats": "tasks.stats",
     "Task": "tasks.task",
+    "Watcher": "watch.stream",
     "accept": "tasks.explaining",
     "delayed_init": "maps.delayed",
     "is_exception": "maps.pool",

@@ -27,7 +27,7 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "kernel": frozenset({"frozen", "errors"}),
     "store": frozenset({"text", "by_value", "frozen", "errors", "modules", "kernel"}),
     "run": frozenset({"text", "by_value", "frozen", "errors", "modules", "kernel"}),
-    "watch": frozenset({"text", "errors", "modules", "kernel"}),
+    "watch": frozenset({"text", "frozen", "errors", "modules", "kernel"}),
     "drive": frozenset({"text", "errors", "modules", "kernel"}),
     # Beside tasks, not below: it has items without keys, and no graph
     "maps": frozenset({"by_value", "frozen", "errors", "modules", "kernel", "run"}),

@@ -9,6 +9,7 @@ from taskproc.errors import OptionError
 
 EXEC_TYPES = ("process", "thread", "local")
 ON_ERROR = ("stop", "continue")
+LOG_FORMATS = ("text", "json")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 ExecType = Literal["process", "thread", "local"]
@@ -42,9 +43,13 @@ class DefaultArguments:
     force_entrypoint: bool = True
     show_progress: bool = True
     output: str | None = None
+    log_format: Literal["text", "json"] = "text"
 
     def __post_init__(self) -> None:
-        for name, taken in (("exec_type", EXEC_TYPES), ("on_error", ON_ERROR), ("loglevel", LOG_LEVELS)):
+        choices = {
+            "exec_type": EXEC_TYPES, "on_error": ON_ERROR, "loglevel": LOG_LEVELS, "log_format": LOG_FORMATS
+        }  # fmt: skip
+        for name, taken in choices.items():
             if getattr(self, name) not in taken:
                 raise OptionError(f"{name} must be one of {', '.join(taken)}, got {getattr(self, name)!r}")
         for name in ("kwargs", "prefix", "prefixes", "rate_limits"):

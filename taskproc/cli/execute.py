@@ -9,7 +9,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from taskproc.cli.options import Options
 from taskproc.cli.usage import DONE, FAILED, INTERRUPTED, UsageError, UserError, failures_text, say, tell
@@ -22,10 +22,13 @@ from taskproc.tasks.looking import preview
 from taskproc.tasks.running import plan_work, run_graph
 from taskproc.tasks.stats import RunStats
 from taskproc.tasks.task import Task
-from taskproc.text import printable
+from taskproc.text import printable, text_of
+from taskproc.watch.standing import reason_lines
 from taskproc.watch.tally import Tally, closing_line
 
-_TOLD = 3        # reasons per class in the closing lines
+if TYPE_CHECKING:
+    from taskproc.watch.json_lines import JsonLines
+
 _PREVIEWED = 20  # tasks that a dry run shows with their reasons
 
 logger = logging.getLogger("taskproc")
@@ -84,22 +87,52 @@ def _built(cls: Callable[..., Task], options: Options) -> Task:
 
 
 def _run(task: Task, options: Options) -> int:
+    log = _json_log(options)
     with _executor(options) as executor:
+        how = {"watchers": [log]} if log else {"show_progress": options.show_progress}
         try:
-            value, stats = run_graph(task, **_run_options(options, executor), show_progress=options.show_progress)
+            value, stats = run_graph(task, **_run_options(options, executor), **how)
         except FailedTaskError as error:
             if any(each.task_id == task.task_id and each.task_name == task.task_name for each in error.failures):
                 repeat(task.task_stdout, sys.stdout)
-            say(failures_text(error))
+            if log:
+                write_failures(log, error)
+            else:
+                say(failures_text(error))
             return FAILED
         except KeyboardInterrupt:
             return INTERRUPTED  # the run has said how far it came
-    if not options.show_progress:
-        say(summary(stats))
-    for line in reasons_lines(stats):
-        say(line)
-    _show(task, value, options)
+    if not options.show_progress and not log:
+        for line in summary(stats):
+            say(line)
+    _show(task, value, options, log)
     return DONE
+
+
+def _json_log(options: Options) -> JsonLines | None:
+    """Where all goes that is said of the run, if programs are to read it; what taskproc logs is written there, too."""
+    log: JsonLines | None = None
+    if options.log_format == "json":
+        from taskproc.watch.json_lines import JsonLines  # here: few runs need it
+
+        log = JsonLines(events=options.show_progress)
+    for handler in logger.handlers:
+        if isinstance(handler, _Handler):
+            handler.log = log
+    return log
+
+
+def write_failures(log: JsonLines, error: FailedTaskError) -> None:
+    """An event for each failed task, with all that is known of its error."""
+    for each in error.failures:
+        fields = {
+            name: None if value is None else str(value)
+            for name, value in vars(each).items()
+            if name in ("task", "traceback", "stdout", "stderr", "log")
+        }
+        kind, text = type(each.error).__name__, text_of(each.error)
+        about = {"class": each.task_name, "id": str(each.task_id), "error": kind, "text": text}
+        log.write("failure", {**about, **fields})
 
 
 def _run_options(options: Options, executor: Executor | None) -> dict[str, Any]:
@@ -125,30 +158,27 @@ def _executor(options: Options) -> Iterator[Executor | None]:
         yield None
 
 
-def summary(stats: RunStats) -> str:
-    """The closing line of a run that nobody watched."""
+def summary(stats: RunStats) -> list[str]:
+    """The closing lines of a run that nobody watched: why tasks ran, and how many."""
+    told = {NEW.text, FORCED.text}
+    reasons = {
+        name: {text: count for text, count in counts.items() if text not in told}
+        for name, counts in stats["reasons"].items()
+    }
     done, fresh = sum(stats["stats"].values()), sum(stats["hits"].values())
-    return closing_line(Tally(done + fresh, done, fresh), stats["elapsed"])
+    return [*reason_lines(reasons), closing_line(Tally(done + fresh, done, fresh), stats["elapsed"])]
 
 
-def reasons_lines(stats: RunStats) -> list[str]:
-    """A line per class of which tasks ran for another reason than being new or forced."""
-    lines = []
-    for name, reasons in stats["reasons"].items():
-        told = [f"{text} ({count:,})" for text, count in reasons.items() if text not in (NEW.text, FORCED.text)]
-        more = [f"{len(told) - _TOLD:,} more reasons"] if len(told) > _TOLD else []
-        if told:
-            lines.append(f"  {printable(name)} ran because {'; '.join([*told[:_TOLD], *more])}")
-    return lines
-
-
-def _show(task: Task, value: object, options: Options) -> None:
+def _show(task: Task, value: object, options: Options, log: JsonLines | None) -> None:
     """What the task printed; if it printed nothing, what it returned.
 
     A task that ran right here has printed already, and how much is not known.
     """
     printed = repeat(task.task_stdout, sys.stdout)
-    repeat(task.task_stderr, sys.stderr)
+    if log is None:
+        repeat(task.task_stderr, sys.stderr)
+    elif printed_aside := task.task_stderr.read_bytes():
+        log.write("output", {"stream": "stderr", "text": printed_aside.decode("utf-8", errors="replace")})
     if value is not None and not printed and options.exec_type != "local":
         print(repr(value))
 
@@ -187,10 +217,16 @@ def _preview(task: Task, options: Options) -> int:
 
 
 class _Handler(logging.Handler):
-    """Writes to standard error as it is at that moment: above the bars, while there are some."""
+    """Writes to standard error as it is at that moment: above the bars, while there are some. Or to a `log` in JSON."""
+
+    log: JsonLines | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        say(f"{record.levelname.lower()}: {self.format(record)}")
+        level, text = record.levelname.lower(), self.format(record)
+        if self.log is None:
+            say(f"{level}: {text}")
+        else:
+            self.log.write("log", {"level": level, "text": text})
 
 
 def _set_loglevel(level: str) -> None:

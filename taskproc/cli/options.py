@@ -12,14 +12,14 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from taskproc.cli.defaults import EXEC_TYPES, LOG_LEVELS, ON_ERROR, DefaultArguments
+from taskproc.cli.defaults import EXEC_TYPES, LOG_FORMATS, LOG_LEVELS, ON_ERROR, DefaultArguments
 from taskproc.cli.parameters import REQUIRED, Parameter, parameters_of, read_flags, shown_hint, takes_json, takes_more
 from taskproc.cli.usage import UsageError
 from taskproc.frozen import frozen
 
 BUILT_IN = frozenset(
     "help output loglevel num_workers kwargs prefix prefixes rate_limits disable_detect_source_change exec_type "
-    "dont_force_entrypoint dont_show_progress on_error dry_run".split()
+    "dont_force_entrypoint dont_show_progress log_format on_error dry_run".split()
 )
 
 
@@ -39,6 +39,7 @@ class Options:
     force_entrypoint: bool
     show_progress: bool
     dry_run: bool
+    log_format: str = "text"
 
 
 _RUN = "Run {}, and whatever it needs that is not in the cache."
@@ -83,6 +84,7 @@ def parse(
         detect_source_change=given.detect_source_change,
         force_entrypoint=given.force_entrypoint,
         show_progress=given.show_progress,
+        log_format=given.log_format,
         dry_run=given.dry_run,
     )
 
@@ -129,6 +131,8 @@ def _parser(
     add("--dry-run", action="store_true", help="tell what would run and why, run nothing")
     add("--dont-show-progress", dest="show_progress", action="store_false", default=defaults.show_progress,
         help="no progress on standard error")
+    add("--log-format", choices=LOG_FORMATS, default=defaults.log_format,
+        help="what is said of the run on standard error: for people, or one JSON object a line; default: %(default)s")
     add("-l", "--loglevel", metavar="LEVEL", type=str.lower, choices=LOG_LEVELS, default=defaults.loglevel,
         help=f"of taskproc's own messages: {', '.join(LOG_LEVELS)}; default: %(default)s")
     return parser

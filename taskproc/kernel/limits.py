@@ -48,6 +48,10 @@ class Limits:
         """Whether each of `labels` has a free slot now."""
         return self._full.isdisjoint(labels)
 
+    def full(self, labels: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of `labels` without a free slot now."""
+        return tuple(label for label in labels if label in self._full)
+
     def take(self, labels: tuple[str, ...]) -> None:
         """Take one slot of each of `labels`; ValueError, and none is taken, unless all are free."""
         if not self._full.isdisjoint(labels):
@@ -154,6 +158,13 @@ class Line(Generic[K]):
                 if best is None or turn < best_turn:
                     best, best_turn = key, turn
         return best
+
+    def held_up(self) -> list[tuple[tuple[str, ...], int]]:
+        """Which labels without a free slot hold up how many in line. O(kinds of limited labels in line).
+
+        The only verb that any thread may use: it is the line of some moment.
+        """
+        return [(self._limits.full(labels), len(bucket)) for labels, bucket in list(self._buckets.items())]
 
     def __iter__(self) -> Iterator[tuple[K, tuple[str, ...]]]:
         """All in line, in no particular order, with their labels."""

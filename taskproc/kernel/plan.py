@@ -181,6 +181,10 @@ class Plan(Generic[K]):
         entry.number = self._issued
         return Ticket(key, entry.number)
 
+    def held_up(self) -> list[tuple[tuple[str, ...], int]]:
+        """For what is ready: which labels without a free slot hold up how many nodes; see `Line.held_up`."""
+        return self._ready.held_up()
+
     def give_back(self, ticket: Ticket[K]) -> tuple[K, ...]:
         """Undo a `take`: ready again, before all others. ValueError if `ticket` is not in force.
 

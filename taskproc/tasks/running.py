@@ -27,13 +27,13 @@ from taskproc.tasks.prefixes import Prefix, Prefixes, prefix_of, read_prefixes
 from taskproc.tasks.reading import running_keys, store_of
 from taskproc.tasks.slots import RateLimits, Slots
 from taskproc.tasks.stats import COUNTED, Counter, RunStats
-from taskproc.watch.stream import Stream, Watcher
+from taskproc.watch.stream import COMMANDS, WORKERS, Outline, Stream, Watcher
 
 Task = Any  # tasks.task stands above this module
 logger = logging.getLogger("taskproc")
 
-# Places in the runner are slots like any other: what no user writes as a label names them
-_WORKERS, _COMMANDS = "(workers)", "(commands)"
+# Places in the runner are slots like any other
+_PLACES = frozenset({WORKERS, COMMANDS})
 _RELOADS = 3  # how often the final result may turn out unreadable
 
 
@@ -76,10 +76,13 @@ def run_graph(
             counter.count(Event("done", key), work.graph.class_name(key))
             counter.reason(work.graph.class_name(key), summary(work.graph, reason))
         return None, counter.stats(time.monotonic() - started)
-    stream = Stream([*watchers, *_progress(work.graph, show_progress, not work.captures)])
+    totals = _totals(work.graph) if watchers or show_progress else {}
+    stream = Stream([*watchers, *_progress(totals, show_progress, not work.captures)])
     grace = Grace()
     with runner_for(executor, max_workers, grace) as runner:
-        value = _Run(work, runner, counter, stream, limits, on_error == "stop", grace).result()
+        run = _Run(work, runner, counter, stream, limits, on_error == "stop", grace)
+        stream.begin(Outline(totals, run.waits))
+        value = run.result()
     return value, counter.stats(time.monotonic() - started)
 
 
@@ -126,7 +129,7 @@ class _Run:
         grace: Grace,
     ):
         self._places = runner.ordinary.capacity()
-        places = {_WORKERS: self._places, _COMMANDS: runner.prefixed.capacity()}
+        places = {WORKERS: self._places, COMMANDS: runner.prefixed.capacity()}
         self._limits = Limits({**limits.slots(), **places})
         self._plan: Plan[str] = Plan(self._limits)
         work.labels = _labels(work)
@@ -134,6 +137,14 @@ class _Run:
         self._failed: list[Event[str]] = []
         self._told: set[str] = set()
         self._interrupts = Interrupts(work, self._plan, runner, grace)
+
+    def waits(self) -> dict[str, int]:
+        """Label → how many ready tasks wait for a slot of it now; in any thread. A limit comes before a place here."""
+        counts: dict[str, int] = {}
+        for full, count in self._plan.held_up():
+            label = next((label for label in full if label not in _PLACES), full[0] if full else "")
+            counts[label] = counts.get(label, 0) + count
+        return counts
 
     def result(self) -> Any:
         """Run what is to be run and load the result of the root."""
@@ -177,7 +188,7 @@ class _Run:
         self._interrupts.signals.check()
         places = self._runner.ordinary.capacity()
         if places != self._places:
-            self._places = self._limits.resize(_WORKERS, places)
+            self._places = self._limits.resize(WORKERS, places)
 
     def _settle(self) -> None:
         for event in settle_some(self._plan, self._work, self._runner, time.monotonic):
@@ -191,17 +202,23 @@ class _Run:
         name = graph.class_name(key)
         if kind in COUNTED:
             self._counter.count(event, name)
+        if kind == "stale":
+            event = self._note_reason(event, key, name)
         if self._stream.is_watched:
             self._stream.tell(event, name, partial(graph.name_of, key))
         if kind == "failed":
             self._failed.append(event)
-        elif kind == "stale":
-            reason = self._work.reasons[key]
-            self._counter.reason(name, summary(graph, reason))
-            if reason.kind == "unreadable":
-                self._warn([key], reason.text)
         elif kind == "lost":
             self._warn(event.detail["keys"], "its result could not be read")
+
+    def _note_reason(self, event: Event[str], key: str, name: str) -> Event[str]:
+        """Count why a task runs; the event with a summary in words that hold for the whole class."""
+        reason = self._work.reasons[key]
+        words = summary(self._work.graph, reason)
+        self._counter.reason(name, words)
+        if reason.kind == "unreadable":
+            self._warn([key], reason.text)
+        return Event("stale", key, {**event.detail, "summary": words}) if self._stream.is_watched else event
 
     def _warn(self, keys: object, text: str) -> None:
         """Say once of each result that was there and could not be used, that it is computed again."""
@@ -230,7 +247,7 @@ def _labels(work: GraphWork) -> Callable[[str], tuple[str, ...]]:
         kind = type(work.graph.tasks[key]), key in work.commands
         found = known.get(kind)
         if found is None:
-            found = known[kind] = (*labels_of(kind[0]), _COMMANDS if kind[1] else _WORKERS)
+            found = known[kind] = (*labels_of(kind[0]), COMMANDS if kind[1] else WORKERS)
         return found
 
     return labels
@@ -246,13 +263,19 @@ def _behind(graph: Graph, given: Mapping[str, Prefix]) -> dict[str, Prefix]:
     return {key: command for key, command in found.items() if command is not None}
 
 
-def _progress(graph: Graph, shows: bool, local: bool) -> Sequence[Watcher]:
-    if not shows:
-        return ()
-    from taskproc.watch.progress import progress
-
+def _totals(graph: Graph) -> dict[str, int]:
+    """Task class → how many tasks of it there are."""
     totals: dict[str, int] = {}
     for key in graph.needs:
         name = graph.class_name(key)
         totals[name] = totals.get(name, 0) + 1
-    return (progress(totals, bars=False if local else None),)  # bars would be drawn over a debugger
+    return totals
+
+
+def _progress(totals: Mapping[str, int], shows: bool, local: bool) -> Sequence[Watcher]:
+    if not shows:
+        return ()
+    from taskproc.watch.progress import progress
+
+    # Bars would be drawn over a debugger, and so would lines that come by themselves
+    return (progress(totals, bars=False if local else None, beats=not local),)

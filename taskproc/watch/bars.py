@@ -8,16 +8,19 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
 from taskproc.kernel.model import Event
-from taskproc.text import printable
-from taskproc.watch.tally import Tally, closing_line, duration, failed_line, tallies
+from taskproc.text import cut_to, terminal_width
+from taskproc.watch.standing import Standing, ready_text, reason_lines, short_names
+from taskproc.watch.stream import Outline
+from taskproc.watch.tally import Tally, closing_line, duration, failed_line
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress, TaskID
+    from rich.console import Console, RenderableType
+    from rich.progress import TaskID
     from rich.text import Text
 
 DRAW_EVERY = 0.25  # seconds
@@ -49,33 +52,39 @@ class Bars:
         self._clock = clock
         self._started = clock()
         self._lock = threading.Lock()
-        self._all, self._by_class = tallies(totals)
+        self._standing = Standing(totals)
+        self._waits: Callable[[], Mapping[str, int]] = dict
         self._since: dict[str, float] = {}
         self._until: dict[str, float] = {}
         self._failures = 0
+        self._file = file
         self._console = Console(file=file, highlight=False)
         self._guards = _Guards(self._console) if guards else None
-        self._progress: Progress | None = None
+        self._progress: Any = None
         self._rows: dict[str, TaskID] = {}
         self._names = short_names(totals)
         self._over = threading.Event()
         self._painter = threading.Thread(target=self._paint, name="taskproc-bars", daemon=True) if draws else None
         self._closed = False
 
+    def begin(self, outline: Outline) -> None:
+        """Know what tasks wait for."""
+        self._waits = outline.waits
+
     def tell(self, event: Event[Any], name: str, text: Callable[[], str]) -> None:
         """Count it; a failure is told above the bars at once."""
+        now = self._clock()
         with self._lock:
-            if event.kind == "started":
-                self._since.setdefault(name, self._clock())
+            if self._standing.note(event, name, text, now):
+                self._until[name] = now
+            elif event.kind == "started":
+                self._since.setdefault(name, now)
                 if self._painter is not None and self._painter.ident is None:
                     self._painter.start()
-            elif self._all.note(event.kind):
-                self._by_class.setdefault(name, Tally()).note(event.kind)
-                self._until[name] = self._clock()
         if event.kind == "failed":
             self._failures += 1
             if self._failures <= FAILURES:
-                self._console.print(f"  {failed_line(event, text())}", markup=False, soft_wrap=True)
+                self._print(f"  {failed_line(event, text())}")
 
     def close(self) -> None:
         """Leave the final state and the closing line on the terminal. Idempotent."""
@@ -93,8 +102,12 @@ class Bars:
                 self._progress.stop()
             if self._guards is not None:
                 self._guards.release()
-        line = closing_line(self._all, self._clock() - self._started)
-        self._console.print(line, markup=False, soft_wrap=True)
+        for line in reason_lines(self._standing.reasons):
+            self._print(line)
+        self._print(closing_line(self._standing.all, self._clock() - self._started))
+
+    def _print(self, line: str) -> None:
+        self._console.print(cut_to(line, terminal_width(self._file)), markup=False, soft_wrap=True)
 
     def _paint(self) -> None:
         if self._over.wait(DRAW_AFTER):
@@ -113,19 +126,26 @@ class Bars:
             progress = self._progress = _bars(self._console)
             progress.start()
         with self._lock:
-            for name, tally in self._by_class.items():
-                counts, times, ended = self._counts(tally), self._times(name, tally), tally.ended()
+            running = Counter(each.name for each in self._standing.running.values())
+            for name, tally in self._standing.classes.items():
+                # What is skipped was not done, and fills no bar
+                ended = tally.ended() - tally.skipped
+                counts, times = self._counts(tally, ended, running[name]), self._times(name, tally)
                 if name not in self._rows:
                     self._rows[name] = progress.add_task(self._names.get(name, name), counts="", times="")
                 progress.update(self._rows[name], total=tally.total, completed=ended, counts=counts, times=times)
+            waits = {} if self._closed else self._waits()
+            progress.below = cut_to(ready_text(waits), terminal_width(self._file)) if waits else ""
         progress.refresh()
 
-    def _counts(self, tally: Tally) -> Text:
+    def _counts(self, tally: Tally, ended: int, running: int) -> Text:
         from rich.text import Text
 
-        counts = Text(f"{tally.ended():,}/{tally.total:,}")
-        for word, style in (("fresh", "dim"), ("failed", "red"), ("skipped", "yellow")):
-            if count := getattr(tally, word):
+        found = {"fresh": (tally.fresh, "dim"), "running": (running, "cyan"), "failed": (tally.failed, "red"),
+                 "skipped": (tally.skipped, "yellow")}  # fmt: skip
+        counts = Text(f"{ended:,}/{tally.total:,}")
+        for word, (count, style) in found.items():
+            if count:
                 counts.append(" · ").append(f"{count:,} {word}", style=style)
         return counts
 
@@ -134,7 +154,7 @@ class Bars:
         since = self._since.get(name)
         if since is None:
             return ""
-        left = tally.total - tally.ended()
+        left = tally.left()
         now = self._clock() if left else self._until.get(name, since)
         elapsed = now - since
         ran = tally.done + tally.failed
@@ -143,17 +163,19 @@ class Bars:
         return f"{duration(elapsed)}, {duration(elapsed / ran * left)} left"
 
 
-def short_names(totals: Mapping[str, int]) -> dict[str, str]:
-    """Task class → its name without the module, where that is unique."""
-    short = {name: name.rpartition(".")[2] for name in totals}
-    seen: dict[str, int] = {}
-    for each in short.values():
-        seen[each] = seen.get(each, 0) + 1
-    return {name: printable(each if seen[each] == 1 else name) for name, each in short.items()}
-
-
-def _bars(console: Console) -> Progress:
+def _bars(console: Console) -> Any:
     from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
+    from rich.text import Text
+
+    class Rows(Progress):
+        """The bars, and a line below them."""
+
+        below = ""
+
+        def get_renderables(self) -> Iterator[RenderableType]:
+            yield from super().get_renderables()
+            if self.below:
+                yield Text(self.below, style="dim", no_wrap=True, overflow="ellipsis")
 
     class Counts(ProgressColumn):
         """What `_counts` made."""
@@ -164,7 +186,7 @@ def _bars(console: Console) -> Progress:
 
     # rich's own redirection would send what tasks print to standard output to the bars' terminal, also out of a thread
     # whose output is captured; see _Guards
-    return Progress(
+    return Rows(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),
         Counts(),

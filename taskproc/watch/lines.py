@@ -1,92 +1,113 @@
-"""Plain lines on a run, for logs and pipes: some for each class, then one for each tenth of the run.
+"""Plain lines on a run, for logs, pipes and notebooks: one every few seconds, one for a failure, a table at the end.
 
-Ten thousand tasks must not become twenty thousand lines, but fifteen may well be told one by one.
+However many tasks there are, the lines depend on the time alone: every five seconds at first, later every tenth of what
+has passed, at most a minute. So a run of ten seconds makes two, one of an hour about seventy, and none is silent long.
 """
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 from taskproc.kernel.model import Event
-from taskproc.text import printable
-from taskproc.watch.tally import Tally, closing_line, duration, failed_line, tallies
+from taskproc.text import cut_to, printable, terminal_width
+from taskproc.watch.standing import Standing, reason_lines, short_names
+from taskproc.watch.stream import Outline
+from taskproc.watch.tally import closing_line, closing_table, failed_line
 
-LINES = 20   # of one kind told of one class, before the run is told in tenths
-TENTHS = 10
+FIRST, SHARE, LONGEST = 5.0, 0.1, 60.0  # seconds between two lines: at least, as a share of those passed, at most
+LOOK_EVERY = 1.0                        # seconds; what happens is told at once if a line is due
+FAILURES = 100                          # told one by one; the end of the run has them all
 
 
 class Lines:
-    """Plain lines, for logs and pipes."""
+    """Plain lines.
 
-    def __init__(self, totals: Mapping[str, int], file: TextIO, *, clock: Callable[[], float] = time.monotonic):
+    Args:
+        beats: have a thread write when nothing happens. Not where tasks run in this thread: a debugger may have stopped
+            one, or it writes lines of its own.
+    """
+
+    def __init__(
+        self,
+        totals: Mapping[str, int],
+        file: TextIO,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        beats: bool = True,
+    ):
         self._file = file
         self._clock = clock
-        self._started = clock()
-        self._all, self._by_class = tallies(totals)
-        self._told: dict[tuple[str, str], int] = {}
-        self._waiting: set[Any] = set()
-        self._hidden = False
-        self._tenth = 0
+        self._started = self._told = clock()
+        self._lock = threading.Lock()
+        self._standing = Standing(totals)
+        self._names = short_names(totals)
+        self._waits: Callable[[], Mapping[str, int]] = dict
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="taskproc-lines", daemon=True) if beats else None
         self._closed = False
 
+    def begin(self, outline: Outline) -> None:
+        """Know what tasks wait for."""
+        self._waits = outline.waits
+
     def tell(self, event: Event[Any], name: str, text: Callable[[], str]) -> None:
-        """Write a line, if the event deserves one and its class has not had too many."""
-        if self._all.note(event.kind):
-            self._by_class.setdefault(name, Tally()).note(event.kind)
-        line = self._line(event, text) if self._may_tell(event, name) else None
-        if line is not None:
-            self._write(f"  {line}")
-        self._tell_tenth()
+        """Count it; write a line for a failure, and if one is due."""
+        now = self._clock()
+        with self._lock:
+            self._standing.note(event, name, text, now)
+            if event.kind == "failed":
+                self._write_failure(event, text)
+            self._look(now)
+        if self._thread is not None and self._thread.ident is None and event.kind == "started":
+            self._thread.start()
+
+    def look(self) -> None:
+        """Write how far the run is, if a line is due. In any thread."""
+        with self._lock:
+            self._look(self._clock())
+
+    def _look(self, now: float) -> None:
+        if now - self._told >= pause(now - self._started):
+            self._told = now
+            self._write(f"  {self._standing.line(now - self._started, now, self._waits())}")
 
     def close(self) -> None:
-        """Write the closing line. Idempotent."""
-        if not self._closed:
-            self._closed = True
-            self._write(closing_line(self._all, self._clock() - self._started))
-
-    def _may_tell(self, event: Event[Any], name: str) -> bool:
-        if event.kind not in ("stale", "done", "failed", "lost") and not self._begins_to_wait(event):
-            return False
-        which = (name, event.kind)
-        self._told[which] = self._told.get(which, 0) + 1
-        if self._told[which] > LINES:
-            self._hidden = True
-            return False
-        return True
-
-    def _begins_to_wait(self, event: Event[Any]) -> bool:
-        if event.kind != "elsewhere" or event.key in self._waiting:
-            return False  # it is looked at again and again
-        self._waiting.add(event.key)
-        return True
-
-    def _line(self, event: Event[Any], text: Callable[[], str]) -> str:
-        if event.kind == "stale":
-            return f"ready   {text()}   because {event.detail.get('text', 'it must')}"
-        if event.kind == "failed":
-            return failed_line(event, text())
-        if event.kind == "lost":
-            return f"lost    {text()}   a result that it reads is gone and is made again"
-        if event.kind == "elsewhere":
-            return f"waits   {text()}   another run computes it"
-        seconds = event.detail.get("seconds")
-        return f"done    {text()}   {duration(seconds if isinstance(seconds, float) else 0.0)}"
-
-    def _tell_tenth(self) -> None:
-        """Once lines are being kept back, tell each tenth of the run instead; the last is the closing line's."""
-        tally = self._all
-        tenth = TENTHS * tally.ended() // tally.total if tally.total else 0
-        if tenth == self._tenth:
+        """Write the table, why tasks ran, and the closing line. Idempotent."""
+        if self._closed:
             return
-        self._tenth = tenth
-        if self._hidden and tenth < TENTHS:
-            extra = "".join(
-                f", {count:,} {word}" for count, word in ((tally.fresh, "fresh"), (tally.failed, "failed")) if count
-            )
-            ran = duration(self._clock() - self._started)
-            self._write(f"  {tally.ended():,} of {tally.total:,} ended{extra} after {ran}")
+        self._closed = True
+        self._over.set()
+        if self._thread is not None and self._thread.ident is not None:
+            self._thread.join()
+        standing = self._standing
+        if len(standing.classes) > 1 and standing.all.ended() > standing.all.fresh:
+            for line in closing_table({self._names.get(name, name): each for name, each in standing.classes.items()}):
+                self._write(line)
+        for line in reason_lines(standing.reasons):
+            self._write(line)
+        self._write(closing_line(standing.all, self._clock() - self._started))
+
+    def _beat(self) -> None:
+        try:
+            while not self._over.wait(LOOK_EVERY):
+                self.look()
+        except (OSError, ValueError):
+            pass  # nobody reads any more; the run goes on
+
+    def _write_failure(self, event: Event[Any], text: Callable[[], str]) -> None:
+        failed = self._standing.all.failed
+        if failed <= FAILURES:
+            self._write(f"  {failed_line(event, text())}")
+        elif failed == FAILURES + 1:
+            self._write("  failed  … more are only counted from here on")
 
     def _write(self, line: str) -> None:
-        self._file.write(printable(line) + "\n")
+        self._file.write(cut_to(printable(line), terminal_width(self._file)) + "\n")
         self._file.flush()
+
+
+def pause(elapsed: float) -> float:
+    """Seconds between two lines of a run that has been going on for so long."""
+    return min(LONGEST, max(FIRST, SHARE * elapsed))

@@ -1,4 +1,4 @@
-"""How far a run is: a bar per task class on a terminal, plain lines elsewhere, and a closing line in both cases.
+"""How far a run is: a bar per task class on a terminal, a line every few seconds elsewhere, a closing line in any case.
 
 All goes to standard error, for standard output belongs to the results.
 """
@@ -19,6 +19,7 @@ def progress(
     file: TextIO | None = None,
     *,
     bars: bool | None = None,
+    beats: bool = True,
     clock: Callable[[], float] = time.monotonic,
 ) -> Watcher:
     """A watcher that shows how far the run is.
@@ -28,6 +29,7 @@ def progress(
         file: where to show it; default: standard error as it is now.
         bars: bars or lines; default: bars on a terminal that can move its cursor. Lines are for runs whose tasks write
             to the terminal themselves, or stop there in a debugger.
+        beats: let plain lines come when nothing happens, too; see Lines.
         clock: seconds, from any clock that does not go back.
     """
     shown = sys.stderr if file is None else file
@@ -35,12 +37,12 @@ def progress(
         from taskproc.watch.bars import Bars
 
         return Bars(totals, shown, clock=clock, guards=file is None)
-    return Lines(totals, shown, clock=clock)
+    return Lines(totals, shown, clock=clock, beats=beats)
 
 
 def has_cursor(file: TextIO) -> bool:
     """Whether `file` is a terminal on which what stands there can be overwritten."""
     try:
-        return file.isatty() and os.environ.get("TERM") != "dumb"
+        return file.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
     except ValueError:
         return False  # it is closed

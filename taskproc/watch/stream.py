@@ -2,16 +2,37 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
+from taskproc.frozen import frozen
 from taskproc.kernel.model import Event
 
 logger = logging.getLogger("taskproc")
 
+# Labels of places in a run that is watched; what no user writes as a label
+WORKERS, COMMANDS = "(workers)", "(commands)"
+
+
+@frozen
+class Outline:
+    """What is known of a run when it begins.
+
+    Attributes:
+        totals: task class → how many tasks of it there are.
+        waits: asked at any time and in any thread: label → how many tasks are ready, and wait for a slot of it just
+            now. `(workers)` and `(commands)` are the places of the run itself; empty: those that start at once.
+    """
+
+    totals: Mapping[str, int]
+    waits: Callable[[], Mapping[str, int]]
+
 
 class Watcher(Protocol):
-    """Consumes the events of one run, all of them in the thread that drives it. Slow watchers slow the run."""
+    """Consumes the events of one run, all of them in the thread that drives it. Slow watchers slow the run.
+
+    A watcher may also have a method `begin(outline)`, which gets an `Outline` before the first event.
+    """
 
     def tell(self, event: Event[Any], name: str, text: Callable[[], str]) -> None:
         """Take note of `event`.
@@ -38,11 +59,18 @@ class Stream:
         self._watchers = list(watchers)
         self.is_watched = bool(self._watchers)
 
+    def begin(self, outline: Outline) -> None:
+        """Give the outline of the run to those who want it."""
+        self._each(lambda watcher: getattr(watcher, "begin", _nothing)(outline))
+
     def tell(self, event: Event[Any], name: str, text: Callable[[], str]) -> None:
         """Tell each watcher, in the order in which they were given."""
+        self._each(lambda watcher: watcher.tell(event, name, text))
+
+    def _each(self, call: Callable[[Watcher], object]) -> None:
         for watcher in self._watchers[:]:
             try:
-                watcher.tell(event, name, text)
+                call(watcher)
             except Exception as error:  # noqa: BLE001  # whoever watches must not decide how a run ends
                 self._drop(watcher, error)
 
@@ -59,6 +87,10 @@ class Stream:
             "%s raised %s: %s; it is told no more, the run goes on", type(watcher).__name__, type(error).__name__, error
         )
         _close(watcher, again=True)
+
+
+def _nothing(outline: Outline) -> None:
+    """What a watcher without a `begin` does."""
 
 
 def _close(watcher: Watcher, *, again: bool = False) -> None:

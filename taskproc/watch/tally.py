@@ -6,27 +6,35 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskproc.kernel.model import Event, Problem
-from taskproc.text import printable
+from taskproc.text import padded, printable, width_of
+
+_ROWS = 40  # of the closing table
 
 
 @dataclass
 class Tally:
-    """How many tasks, of one class or of all, ended in which way."""
+    """How many tasks, of one class or of all, ended in which way, and the sum of the seconds that they ran."""
 
     total: int = 0
     done: int = 0
     fresh: int = 0
     failed: int = 0
     skipped: int = 0
+    seconds: float = 0.0
 
     def ended(self) -> int:
         """How many need no more work."""
         return self.done + self.fresh + self.failed + self.skipped
 
-    def note(self, kind: str) -> bool:
+    def left(self) -> int:
+        """How many have not ended."""
+        return max(0, self.total - self.ended())
+
+    def note(self, kind: str, seconds: float = 0.0) -> bool:
         """Count an event; whether a task ended with it. A result may be lost and made again: it is counted once."""
         if kind not in ("done", "fresh", "failed", "skipped"):
             return False
+        self.seconds += seconds
         if self.ended() < self.total:
             setattr(self, kind, getattr(self, kind) + 1)
         return True
@@ -40,12 +48,27 @@ def tallies(totals: Mapping[str, int]) -> tuple[Tally, dict[str, Tally]]:
 def closing_line(tally: Tally, elapsed: float) -> str:
     """`2 done, 11 fresh, 1 failed, 1 skipped in 58 s`; what does not occur is left out, except how many were done."""
     parts = [f"{tally.done:,} done"]
-    left = tally.total - tally.ended()
-    counts = {"fresh": tally.fresh, "failed": tally.failed, "skipped": tally.skipped, "not run": left}
+    counts = {"fresh": tally.fresh, "failed": tally.failed, "skipped": tally.skipped, "not run": tally.left()}
     for word, count in counts.items():
         if count > 0:
             parts.append(f"{count:,} {word}")
     return f"{', '.join(parts)} in {duration(elapsed)}"
+
+
+def closing_table(tallies: Mapping[str, Tally]) -> list[str]:
+    """A line for each class by its name, and a head; the many classes of which nothing ran are counted in one."""
+    head = ["ran", "fresh", "failed", "skipped", "seconds"]
+    more = ["not run"] if any(tally.left() for tally in tallies.values()) else []
+    rows = [["task", *head[:-1], *more, head[-1]]]
+    shown = {name: tally for name, tally in tallies.items() if tally.ended() > tally.fresh or tally.left()}
+    for name, tally in (tallies if len(tallies) <= _ROWS else dict(list(shown.items())[:_ROWS])).items():
+        left = [f"{tally.left():,}"] if more else []
+        counts = [f"{count:,}" for count in (tally.done, tally.fresh, tally.failed, tally.skipped)]
+        rows.append([name, *counts, *left, f"{tally.seconds:,.1f}"])
+    widths = [max(width_of(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join([padded(row[0], widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    hidden = len(tallies) + 1 - len(rows)
+    return [f"  {line}" for line in lines] + ([f"  … and {hidden:,} more classes"] if hidden else [])
 
 
 def duration(seconds: float) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from taskproc.kernel.model import Event, Problem
-from taskproc.watch.bars import Bars, short_names
+from taskproc.watch.bars import Bars
+from taskproc.watch.stream import WORKERS, Outline
 
 BOOM = Problem("exception", "ValueError: [red]boom[/red]")
 
@@ -65,7 +66,7 @@ def test_the_final_state_stays() -> None:
     rows = final(terminal)
     assert "  failed  A(3)  ValueError: [red]boom[/red] after 30 s" == rows[0]
     assert re.fullmatch(r"A\s.*3/4 · 1 fresh · 1 failed +30 s, 15 s left", rows[-3])
-    assert re.fullmatch(r"B\s.*1/1 · 1 skipped", rows[-2])
+    assert re.fullmatch(r"B\s.*0/1 · 1 skipped", rows[-2])
     assert "1 done, 1 fresh, 1 failed, 1 skipped, 1 not run in 30 s" == rows[-1]
 
 
@@ -156,13 +157,57 @@ def test_redirected_output_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "data" not in terminal.getvalue()
 
 
-def test_names_are_short_where_they_stay_apart() -> None:
-    """The module is shown only of classes that share their name."""
-    assert {"a.Load": "a.Load", "b.Load": "b.Load", "b.Train": "Train"} == short_names(
-        {"a.Load": 1, "b.Load": 1, "b.Train": 1}
-    )
+def test_skipped_tasks_fill_no_bar() -> None:
+    """What was not done does not look done."""
+    terminal = Terminal()
+    bars = Bars({"m.A": 1, "m.B": 4, "m.C": 4}, terminal, clock=Clock(), draws=False)
+    tell(bars, "started", 1)
+    tell(bars, "failed", 1, problem=BOOM)
+    for key in range(2, 6):
+        tell(bars, "skipped", key, "m.B")
+    bars.close()
+
+    rows = terminal.getvalue().splitlines()[-4:-1]
+    full, skipped, untouched = (re.findall("\x1b[^m]*m━+", row) for row in rows)
+    assert len(skipped) == 1
+    assert skipped == untouched != full
+    assert "B 0/4 · 4 skipped" == re.sub(r" ?━+", "", final(terminal)[-3]).rstrip()
 
 
-def test_names_are_harmless() -> None:
-    """A class may be called anything."""
-    assert {"a.\x1b[2J": r"\x1b[2J"} == short_names({"a.\x1b[2J": 1})
+def test_what_runs_and_what_waits_is_shown() -> None:
+    """In each row how many run, below them what the others wait for; nothing of it stays."""
+    terminal = Terminal()
+    waits = {"gpu": 3, WORKERS: 1}
+    bars = Bars({"m.A": 5}, terminal, clock=Clock(), draws=False)
+    bars.begin(Outline({"m.A": 5}, lambda: waits))
+    tell(bars, "started", 1)
+
+    bars.draw()
+    drawn = terminal.getvalue()
+    tell(bars, "done", 1)
+    bars.close()
+
+    assert "1 running" in drawn
+    assert "ready: 3 wait for 'gpu', 1 for a worker" in drawn
+    assert "ready" not in terminal.getvalue().removeprefix(drawn)
+
+
+def test_a_failure_takes_one_line_of_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the text of the task is."""
+    monkeypatch.setenv("COLUMNS", "40")
+    terminal = Terminal()
+    bars = Bars({"m.A": 1}, terminal, draws=False)
+    bars.tell(Event("failed", 1, {"problem": BOOM}), "m.A", lambda: "A" * 100)
+    bars.close()
+
+    assert f"  failed  {'A' * 29}…" == final(terminal)[0]
+
+
+def test_reasons_stay_above_the_last_line() -> None:
+    """Where tasks ran for another reason than being new."""
+    terminal = Terminal()
+    bars = Bars({"m.A": 1}, terminal, draws=False)
+    tell(bars, "stale", 1, reason="code", summary="source changed")
+    bars.close()
+
+    assert "  m.A ran because source changed (1)" == final(terminal)[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from taskproc.kernel.model import Event, Problem
-from taskproc.watch.tally import Tally, closing_line, duration, failed_line, tallies
+from taskproc.watch.tally import Tally, closing_line, closing_table, duration, failed_line, tallies
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,27 @@ def test_a_line_on_a_failure_is_harmless() -> None:
     event = Event("failed", "a", {"problem": Problem("died", "\x1b[2J")})
 
     assert r"failed  A(\x07)  \x1b[2J" == failed_line(event, "A(\x07)")
+
+
+def test_the_table_has_a_line_for_each_class() -> None:
+    """Right under each other, whatever the names are; a column of what was not run where there is any."""
+    assert [
+        "  task   ran  fresh  failed  skipped  seconds",
+        "  漢字     1      0       0        0      0.5",
+        "  Train  999      1       0        0  1,234.0",
+    ] == closing_table({"漢字": Tally(1, 1, seconds=0.5), "Train": Tally(1000, 999, 1, seconds=1234.0)})
+    assert [
+        "  task  ran  fresh  failed  skipped  not run  seconds",
+        "  A       0      0       0        0        2      0.0",
+    ] == closing_table({"A": Tally(2)})
+
+
+def test_a_large_table_leaves_out_what_was_fresh() -> None:
+    """And says how many classes that are."""
+    tallies = {f"A{number}": Tally(1, fresh=1) for number in range(300)}
+    tallies["B"] = Tally(1, done=1)
+
+    lines = closing_table(tallies)
+
+    assert ["  B", "  … and 300 more classes"] == [lines[1][:3], lines[2]]
+    assert len(closing_table({f"A{number}": Tally(1, done=1) for number in range(300)})) < 50

@@ -1,0 +1,105 @@
+"""What happens in a run, for programs: one JSON object in a line for each event."""
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
+
+from taskproc.kernel.model import Event, Problem
+from taskproc.watch.lines import pause
+from taskproc.watch.standing import Standing
+from taskproc.watch.stream import Outline
+
+VERSION = 1  # of the fields: new ones may come, what is there stays
+
+
+class JsonLines:
+    """A watcher that writes JSON; docs/watching.md has the fields.
+
+    Args:
+        file: default: standard error as it is now.
+        events: write a line for each event; without, only the last one.
+        clock, wall: seconds, of a clock that does not go back and of the time of day.
+    """
+
+    def __init__(
+        self,
+        file: TextIO | None = None,
+        *,
+        events: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ):
+        self._file = sys.stderr if file is None else file
+        self._events, self._clock, self._wall = events, clock, wall
+        self._started = self._told = clock()
+        self._standing = Standing({})
+        self._waits: Callable[[], Mapping[str, int]] = dict
+        self._closed = False
+
+    def begin(self, outline: Outline) -> None:
+        """Write how many tasks of each class there are."""
+        self._standing, self._waits = Standing(outline.totals), outline.waits
+        if self._events:
+            self.write("begin", {"total": sum(outline.totals.values()), "classes": dict(outline.totals)})
+
+    def tell(self, event: Event[Any], name: str, text: Callable[[], str]) -> None:
+        """Write the event, and now and then where the run stands."""
+        now = self._clock()
+        self._standing.note(event, name, text, now)
+        if not self._events:
+            return
+        self.write(event.kind, {"task": text(), "class": name, "key": str(event.key), **_details(event.detail)})
+        if now - self._told >= pause(now - self._started):
+            self._told = now
+            self._write_progress()
+
+    def _write_progress(self) -> None:
+        standing = self._standing
+        running: dict[str, int] = {}
+        for each in standing.running.values():
+            running[each.name] = running.get(each.name, 0) + 1
+        self.write("progress", {**_counts(standing.all), "running": running, "waits": dict(self._waits())})
+
+    def close(self) -> None:
+        """Write how many tasks of each class ended how, and why they ran. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        classes = {
+            name: {**_counts(tally), "seconds": round(tally.seconds, 6)}
+            for name, tally in self._standing.classes.items()
+        }
+        reasons = {name: dict(counts) for name, counts in self._standing.reasons.items()}
+        self.write("end", {**_counts(self._standing.all), "classes": classes, "reasons": reasons})
+
+    def write(self, kind: str, fields: Mapping[str, object]) -> None:
+        """Write one line, at once."""
+        head = {
+            "version": VERSION,
+            "time": round(self._wall(), 6),
+            "elapsed": round(self._clock() - self._started, 6),
+            "event": kind,
+        }
+        # What has no JSON is written as text: a line that is missing would be worse. ASCII, for any encoding takes it
+        self._file.write(json.dumps({**head, **fields}, default=str) + "\n")
+        self._file.flush()
+
+
+def _counts(tally: Any) -> dict[str, int]:
+    return {word: getattr(tally, word) for word in ("total", "done", "fresh", "failed", "skipped")}
+
+
+def _details(detail: Mapping[str, object]) -> dict[str, object]:
+    """The details of an event; a problem as an object."""
+    found = dict(detail)
+    if "reason" in found:  # its kind; what belongs to it is put together
+        parts = {"kind": found.pop("reason"), "text": found.pop("text", ""), "needs": found.pop("needs", [])}
+        found["reason"] = {**parts, "summary": found.pop("summary", parts["text"])}
+    problem = found.get("problem")
+    if isinstance(problem, Problem):
+        names = ("kind", "text", "traceback", "exit_code", "memory")
+        found["problem"] = {name: getattr(problem, name) for name in names}
+    return found
