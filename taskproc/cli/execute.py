@@ -42,8 +42,9 @@ def execute(cls: type[Task], options: Options) -> int:
         # A folder that is not there is not made either: nothing is in it
         with cache if is_cache(options.output) else in_force(cache):
             return _preview(_built(cls, options), options)
+    log = _json_log(options)
     with Cache(options.output):
-        return _run(_built(cls, options), options)
+        return _run(_built(cls, options), options, log)
 
 
 def explain_entry(cls: type[Task], options: Options) -> int:
@@ -86,8 +87,7 @@ def _built(cls: Callable[..., Task], options: Options) -> Task:
         raise UserError from error
 
 
-def _run(task: Task, options: Options) -> int:
-    log = _json_log(options)
+def _run(task: Task, options: Options, log: JsonLines | None) -> int:
     with _executor(options) as executor:
         how = {"watchers": [log]} if log else {"show_progress": options.show_progress}
         try:

@@ -32,7 +32,7 @@ class JsonLines:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ):
-        self._file = sys.stderr if file is None else file
+        self._file: TextIO | None = sys.stderr if file is None else file
         self._events, self._clock, self._wall = events, clock, wall
         self._started = self._told = clock()
         self._standing = Standing({})
@@ -76,7 +76,9 @@ class JsonLines:
         self.write("end", {**_counts(self._standing.all), "classes": classes, "reasons": reasons})
 
     def write(self, kind: str, fields: Mapping[str, object]) -> None:
-        """Write one line, at once."""
+        """Write one line, at once; if nobody reads any more, that changes nothing."""
+        if self._file is None:
+            return  # standard error was closed before the process began
         head = {
             "version": VERSION,
             "time": round(self._wall(), 6),
@@ -84,8 +86,12 @@ class JsonLines:
             "event": kind,
         }
         # What has no JSON is written as text: a line that is missing would be worse. ASCII, for any encoding takes it
-        self._file.write(json.dumps({**head, **fields}, default=str) + "\n")
-        self._file.flush()
+        line = json.dumps({**head, **fields}, default=str)
+        try:
+            self._file.write(line + "\n")
+            self._file.flush()
+        except (OSError, ValueError):
+            pass
 
 
 def _counts(tally: Any) -> dict[str, int]:

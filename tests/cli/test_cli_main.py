@@ -1,6 +1,7 @@
 """Laws of the command line as a whole: which command is meant, what it prints where, and how it ends."""
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +44,7 @@ def test_the_entry_task_is_run(script: Write, capsys: Capture) -> None:
 
     out, err = capsys.readouterr()
     assert "the square is 16\n" == out
-    assert "done    Main(x=4, fails=False)" in err
+    assert ["task", "Square", "Main"] == [line.split()[0] for line in err.splitlines()[:-1]]
     assert "2 done in " in err.splitlines()[-1]
 
 
@@ -363,3 +365,40 @@ def test_the_ways_to_start_share_one_cache(script: Write) -> None:
 
     assert ["the square is 9\n"] * 3 == [out for out, _ in ends]
     assert ["2 done", "1 done, 1 fresh", "1 done, 1 fresh"] == [err.rpartition(" in ")[0] for _, err in ends]
+
+
+def objects(text: str) -> list[dict[str, Any]]:
+    """What stands in the lines of a log for programs; every line is an object."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_log_for_programs(script: Write, environ: dict[str, str], tmp_path: Path) -> None:
+    """Standard error has objects and nothing else: warnings, events, the end, what the entry task printed there."""
+    source = (
+        "import logging, sys\nfrom taskproc import Task\nclass Main(Task):\n    def __init__(self):\n"
+        "        logging.getLogger('taskproc').warning('it is late')\n    def run_task(self):\n"
+        "        print('aside', file=sys.stderr)\n        print('out')\n"
+    )
+    words = [sys.executable, "-m", "taskproc", script(source), "-o", "cache", "-n", "1", "--log-format", "json"]
+
+    done = subprocess.run(words, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=100, check=True)
+
+    assert "out\n" == done.stdout
+    events = objects(done.stderr)
+    assert ["log", "begin", "stale", "started", "done", "end", "output"] == [each["event"] for each in events]
+    assert ("warning", "it is late") == (events[0]["level"], events[0]["text"])
+    assert ("job.Main", "aside\n") == (events[2]["class"], events[-1]["text"])
+
+
+def test_failures_in_a_log_for_programs(script: Write, capsys: Capture) -> None:
+    """With all that is known of them; exit code 1."""
+    words = [script(), "-o", "cache", "-t", "thread", "--fails", "--log-format", "json"]
+
+    assert 1 == main([*words, "--dont-show-progress"])
+
+    end, failure = objects(capsys.readouterr().err)
+    assert ("end", 1, 1) == (end["event"], end["done"], end["failed"])
+    assert ("failure", "job.Main", "ValueError") == (failure["event"], failure["class"], failure["error"])
+    assert "as asked" in failure["text"]
+    assert "run_task" in failure["traceback"]
+    assert Path(failure["stderr"]).is_file()

@@ -409,3 +409,24 @@ def test_a_later_look_may_be_of_what_is_forgotten(plan):
     plan.forget("a")
 
     assert (plan.next_due(), plan.due(9.0)) == (None, None)
+
+
+def test_what_is_ready_is_held_up_by_full_labels():
+    """And by no label while its slots are free: such a node only waits to be taken."""
+    plan = Plan(Limits({"gpu": 1, "net": 1}))
+    grow(plan, "a @gpu; b @gpu; c @gpu,net; d @net; e")
+    judge_all(plan)
+    assert {(): 5} == held_up(plan)
+
+    plan.take()
+
+    assert {("gpu",): 2, (): 2} == held_up(plan)
+    plan.take({"net"})
+    assert {("gpu",): 1, ("gpu", "net"): 1, (): 1} == held_up(plan)
+
+
+def held_up(plan):
+    counts = {}
+    for labels, count in plan.held_up():
+        counts[labels] = counts.get(labels, 0) + count
+    return counts

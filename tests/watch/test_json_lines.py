@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from taskproc.kernel.model import Event, Problem
 from taskproc.watch.json_lines import VERSION, JsonLines
 from taskproc.watch.stream import WORKERS, Outline
@@ -89,3 +91,14 @@ def test_any_text_and_any_value_is_written() -> None:
     assert file.getvalue().isascii()
     assert 1 == file.getvalue().count("\n")
     assert "{1, 2}" == json.loads(file.getvalue())["what"]
+
+
+def test_nobody_need_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe that was closed, or a process without a standard error, changes nothing."""
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr("sys.stderr", None)
+
+    for log in (JsonLines(closed), JsonLines()):
+        log.tell(Event("done", 1), "m.A", lambda: "A(1)")
+        log.close()

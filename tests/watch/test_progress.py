@@ -38,6 +38,13 @@ def test_lines_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(progress({"m.A": 1}, Terminal()), Lines)
 
 
+def test_a_terminal_of_an_unknown_kind_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """rich would move no cursor there."""
+    monkeypatch.setenv("TERM", "unknown")
+
+    assert isinstance(progress({"m.A": 1}, Terminal()), Lines)
+
+
 def test_bars_can_be_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run whose tasks write to the terminal themselves asks for lines."""
     monkeypatch.setenv("TERM", "xterm")

@@ -1,14 +1,20 @@
 """Laws of telling: everybody hears everything, and nobody who watches can hurt the run."""
 from __future__ import annotations
 
+import json
 import logging
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from taskproc.kernel.model import Event
-from taskproc.watch.stream import Stream
+from taskproc.watch.stream import Outline, Stream
 
 DONE = Event("done", "a", {"seconds": 1.0})
 
@@ -90,3 +96,50 @@ def test_an_interrupt_is_not_a_watchers_fault() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         stream.tell(DONE, "m.A", lambda: "A(1)")
+
+
+def test_who_wants_it_gets_the_outline() -> None:
+    """First of all; others do without."""
+
+    class Beginner(Listener):
+        def begin(self, outline: Outline) -> None:
+            self.heard.append(f"begin {outline.totals}")
+
+    one, other = Beginner(), Listener()
+    stream = Stream([one, other])
+
+    stream.begin(Outline({"m.A": 1}, dict))
+    stream.close()
+
+    assert (["begin {'m.A': 1}", "close"], ["close"]) == (one.heard, other.heard)
+
+
+def test_who_raises_at_the_beginning_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    """As at any other time."""
+
+    class Broken(Listener):
+        def begin(self, outline: Outline) -> None:
+            raise ValueError("no")
+
+    stream = Stream([Broken()])
+    with caplog.at_level(logging.WARNING, "taskproc"):
+        stream.begin(Outline({}, dict))
+
+    assert not stream.is_watched
+    assert ["Broken raised ValueError: no; it is told no more, the run goes on"] == caplog.messages
+
+
+def test_the_examples_of_the_document_run(tmp_path: Path) -> None:
+    """As they stand there, one after the other."""
+    root = Path(__file__).resolve().parents[2]
+    text = (root / "docs" / "watching.md").read_text("utf-8")
+    code = "\n".join(re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+    environ = {**os.environ, "PYTHONPATH": str(root)}
+    (tmp_path / "script.py").write_text(code, "utf-8")
+
+    words = [sys.executable, "script.py"]
+    done = subprocess.run(words, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=100, check=False)
+
+    assert ("0 left, 0 failed\n", "") == (done.stdout, done.stderr)
+    kinds = [json.loads(line)["event"] for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert ["begin", "stale", "started", "done", "end"] == kinds
