@@ -89,9 +89,11 @@ def _built(cls: Callable[..., Task], options: Options) -> Task:
 
 def _run(task: Task, options: Options, log: JsonLines | None) -> int:
     with _executor(options) as executor:
-        how = {"watchers": [log]} if log else {"show_progress": options.show_progress}
+        shows, watchers = options.show_progress and log is None, [log] if log else []
         try:
-            value, stats = run_graph(task, **_run_options(options, executor), **how)
+            value, stats = run_graph(
+                task, **_run_options(options, executor), show_progress=shows, watchers=watchers
+            )
         except FailedTaskError as error:
             if any(each.task_id == task.task_id and each.task_name == task.task_name for each in error.failures):
                 repeat(task.task_stdout, sys.stdout)

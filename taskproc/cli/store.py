@@ -41,13 +41,13 @@ def list_command(prog: str, words: Sequence[str]) -> int:
                         help="a task class as `list` shows it; ids of its tasks, to show all that is known of these")
     given = parser.parse_intermixed_args(words)
     store = opened(given.output)
-    name, *chosen = given.what or [None]
-    if name is None:
+    words = list[str](given.what)
+    if not words:
         _show(("task", "results", "size", "newest"), _class_rows(store))
         return DONE
-    name, there = _ids(store, name)
-    numbers = [_meant(word, name, there) for word in chosen] or there
-    tasks = [_Stored(store, Place(name, number, "")) for number in numbers]
+    name, there = _ids(store, words[0])
+    chosen = [_meant(word, name, there) for word in words[1:]]
+    tasks = [_Stored(store, Place(name, number, "")) for number in chosen or there]
     ids = ShortIds(chain(map(key_digits, there), *(task.arguments.keys() for task in tasks)))
     if chosen:
         for task in tasks:

@@ -84,7 +84,8 @@ class Bars:
         if event.kind == "failed":
             self._failures += 1
             if self._failures <= FAILURES:
-                self._print(f"  {failed_line(event, text())}")
+                columns = terminal_width(self._file)
+                self._print(f"  {failed_line(event, text(), None if columns is None else columns - 2)}")
 
     def close(self) -> None:
         """Leave the final state and the closing line on the terminal. Idempotent."""

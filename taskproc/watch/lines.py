@@ -99,7 +99,8 @@ class Lines:
     def _write_failure(self, event: Event[Any], text: Callable[[], str]) -> None:
         failed = self._standing.all.failed
         if failed <= FAILURES:
-            self._write(f"  {failed_line(event, text())}")
+            columns = terminal_width(self._file)
+            self._write(f"  {failed_line(event, text(), None if columns is None else columns - 2)}")
         elif failed == FAILURES + 1:
             self._write("  failed  … more are only counted from here on")
 

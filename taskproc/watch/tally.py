@@ -85,12 +85,20 @@ def duration(seconds: float) -> str:
     return f"{hours:,} h {minutes} min"
 
 
-def failed_line(event: Event[Any], text: str) -> str:
-    """`failed  Train(lr=0.1)  exit 137 after 41 s`; a timeout says itself after how long."""
+def failed_line(event: Event[Any], text: str, columns: int | None = None) -> str:
+    """`failed  Train#3fa1(lr=0.1)  exit 137 after 41 s`; a timeout says itself after how long.
+
+    Args:
+        columns: if the line does not fit into so many, the arguments are left out rather than the error cut off.
+    """
     problem = event.detail.get("problem")
     why = problem.text if isinstance(problem, Problem) else "its inputs were lost again and again"
     why = next(iter(why.splitlines()), "")
     seconds = event.detail.get("seconds")
     timed_out = isinstance(problem, Problem) and problem.kind == "timeout"
     after = f" after {duration(seconds)}" if isinstance(seconds, float) and seconds >= 0.05 and not timed_out else ""
-    return printable(f"failed  {text}  {why[:200]}{after}")
+    line = printable(f"failed  {text}  {why[:200]}{after}")
+    name, bracket, _ = text.partition("(")
+    if columns is None or not bracket or width_of(line) <= columns:
+        return line
+    return printable(f"failed  {name}(…)  {why[:200]}{after}")

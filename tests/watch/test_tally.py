@@ -95,3 +95,11 @@ def test_a_large_table_leaves_out_what_was_fresh() -> None:
 
     assert ["  B", "  … and 300 more classes"] == [lines[1][:3], lines[2]]
     assert len(closing_table({f"A{number}": Tally(1, done=1) for number in range(300)})) < 50
+
+
+def test_a_failure_leaves_out_arguments_rather_than_the_error() -> None:
+    """Where a terminal is too narrow for both."""
+    event = Event("failed", "a", {"problem": Problem("exception", "ValueError: boom")})
+
+    assert "failed  A#3fa1(…)  ValueError: boom" == failed_line(event, f"A#3fa1({'x' * 99})", 60)
+    assert "failed  A#3fa1(x)  ValueError: boom" == failed_line(event, "A#3fa1(x)", 35)
