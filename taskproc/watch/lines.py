@@ -81,13 +81,11 @@ class Lines:
         self._over.set()
         if self._thread is not None and self._thread.ident is not None:
             self._thread.join()
-        standing = self._standing
+        standing, table = self._standing, list[str]()
         if len(standing.classes) > 1 and standing.all.ended() > standing.all.fresh:
-            for line in closing_table({self._names.get(name, name): each for name, each in standing.classes.items()}):
-                self._write(line)
-        for line in reason_lines(standing.reasons):
-            self._write(line)
-        self._write(closing_line(standing.all, self._clock() - self._started))
+            table = closing_table({self._names.get(name, name): each for name, each in standing.classes.items()})
+        last = closing_line(standing.all, self._clock() - self._started)
+        self._write(*table, *reason_lines(standing.reasons), last)
 
     def _beat(self) -> None:
         try:
@@ -104,8 +102,10 @@ class Lines:
         elif failed == FAILURES + 1:
             self._write("  failed  … more are only counted from here on")
 
-    def _write(self, line: str) -> None:
-        self._file.write(cut_to(printable(line), terminal_width(self._file)) + "\n")
+    def _write(self, *lines: str) -> None:
+        """At once: other processes may write to the same file, and a notebook makes an output of each piece."""
+        columns = terminal_width(self._file)
+        self._file.write("".join(f"{cut_to(printable(line), columns)}\n" for line in lines))
         self._file.flush()
 
 
