@@ -1,18 +1,26 @@
-"""What a module is really called, also while it runs as `__main__`, and how its objects are found again by that name.
+"""What a module is really called, however it was started, and how its objects are found again by that name.
 
 `python script.py`, `python -m script`, `python -m taskproc script.py` and `import script` are four ways to run one
 module. Keys, folders and pickles use the one name, so all four share one cache, and what one of them stored is an
-instance of the other's own classes.
+instance of the other's own classes. A file in a package bears the package in its name, as an import says it.
 """
 from __future__ import annotations
 
 import functools
 import importlib
+import itertools
+import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
 
 # The second is what multiprocessing calls the script in a child that it spawned; it is `__main__` there, too
 _MAIN_NAMES = frozenset({"__main__", "__mp_main__"})
+
+# A script whose name another module had here already: under which name it was loaded → its real name
+_stand_ins: dict[str, str] = {}
 
 
 def main_name() -> str:
@@ -22,20 +30,84 @@ def main_name() -> str:
     adopted, spec, path = names.get("__taskproc_name__"), names.get("__spec__"), names.get("__file__")
     if adopted is not None:
         return str(adopted)
-    if spec is not None:
+    if spec is not None and spec.name != "__main__":  # that is the spec of a folder or an archive
         return str(spec.name)
-    return _stem(path) if path else "__main__"
+    return name_of_file(path) if path else "__main__"
 
 
-@functools.lru_cache(maxsize=4)  # asked for each task that `__main__` defines
+class Site(NamedTuple):
+    """Where the file of a module lies.
+
+    Attributes:
+        folder: the folder of a script, or the one above the outermost package.
+        files: name → file of each package around the module, outermost first, and of the module itself.
+    """
+
+    folder: str
+    files: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """The name by which an `import` would find the module."""
+        return [*self.files][-1]
+
+    @property
+    def is_packaged(self) -> bool:
+        """Whether it lies in a package, or is the `__init__.py` of one."""
+        return self.folder != os.path.dirname([*self.files.values()][-1])
+
+
+def name_of_file(path: str) -> str:
+    """The name by which an `import` would find the module in a file: `package.module`, or the stem of a script."""
+    return site_of(path).name
+
+
+def site_of(path: str) -> Site:
+    """Packages are the folders above a file that have an `__init__.py`.
+
+    It depends on where the file lies and on nothing else: neither on the working directory nor on the import path. A
+    link is followed where it lies in no package itself, as Python does for the folder of a script.
+    """
+    return _site_of(path if os.path.isabs(path) else os.path.abspath(path))
+
+
+@functools.lru_cache(maxsize=16)  # asked for each task that `__main__` defines
+def _site_of(path: str) -> Site:
+    path = os.path.normpath(path)
+    packaged = _in_packages(path) or _in_packages(os.path.realpath(path))
+    return packaged or Site(os.path.dirname(path), {_stem(path): path})
+
+
+def _in_packages(path: str) -> Site | None:
+    parts = [] if Path(path).stem == "__init__" else [(_stem(path), path)]
+    inner = folder = os.path.dirname(path)
+    while _is_package(folder):
+        parts.insert(0, (os.path.basename(folder), os.path.join(folder, "__init__.py")))
+        folder = os.path.dirname(folder)
+    names = itertools.accumulate((name for name, _ in parts), "{}.{}".format)
+    return None if folder == inner else Site(folder, dict(zip(names, [file for _, file in parts])))
+
+
+def _is_package(folder: str) -> bool:
+    name = os.path.basename(folder)
+    # What has a dot in its name cannot be imported
+    return bool(name) and "." not in name and os.path.isfile(os.path.join(folder, "__init__.py"))
+
+
 def _stem(path: str) -> str:
-    # Windows starts some scripts under the path of a launcher; a stem is all that counts
-    return Path(path).stem
+    # A dot would make it a part of a package that is not there
+    return Path(path).stem.replace(".", "_")
+
+
+def stand_in(name: str, real: str) -> None:
+    """Say that the module which was loaded here under `name` is really called `real`."""
+    if name != real:
+        _stand_ins[name] = real
 
 
 def real_name(module: str) -> str:
-    """`module`, or what `__main__` is really called."""
-    return main_name() if module in _MAIN_NAMES else module
+    """`module`, or what `__main__`, or a script that was loaded under another name, is really called."""
+    return main_name() if module in _MAIN_NAMES else _stand_ins.get(module, module)
 
 
 def runs_as_main(thing: object) -> bool:
@@ -43,8 +115,13 @@ def runs_as_main(thing: object) -> bool:
     return getattr(thing, "__module__", None) in _MAIN_NAMES
 
 
+def is_renamed(thing: object) -> bool:
+    """Whether the `__module__` of a class or function is not what its module is really called."""
+    return runs_as_main(thing) or getattr(thing, "__module__", None) in _stand_ins
+
+
 def object_name(thing: object) -> str:
-    """`module:qualname` of a class or function, with `__main__` resolved."""
+    """`module:qualname` of a class or function, with the real name of its module."""
     return f"{real_name(getattr(thing, '__module__', None) or '__main__')}:{getattr(thing, '__qualname__')}"
 
 
@@ -54,7 +131,23 @@ def find_object(name: str) -> object:
     Raises ImportError or AttributeError if it is not there any more.
     """
     module_name, _, qualname = name.partition(":")
-    found: object = sys.modules["__main__"] if module_name == main_name() else importlib.import_module(module_name)
+    if module_name == main_name():
+        return _within(sys.modules["__main__"], qualname)
+    for loaded in _loaded_as(module_name):
+        try:
+            return _within(loaded, qualname)
+        except AttributeError:
+            continue  # then it is one of the module whose name was taken
+    return _within(importlib.import_module(module_name), qualname)
+
+
+def _loaded_as(name: str) -> list[ModuleType]:
+    """Modules that are really called so and were loaded here under another name."""
+    return [importlib.import_module(loaded) for loaded, real in _stand_ins.items() if real == name]
+
+
+def _within(module: ModuleType, qualname: str) -> object:
+    found: object = module
     for part in qualname.split("."):
         found = getattr(found, part)
     return found

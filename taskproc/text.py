@@ -6,6 +6,7 @@ literal: `\\x1b`, `\\ud800`, `\\u202e`.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 LONGEST = 10_000  # characters of a message that are shown
 _WIDTH = 80       # of a terminal that does not say
@@ -74,3 +75,10 @@ def width_of(text: str) -> int:
 def padded(text: str, columns: int) -> str:
     """`text` with spaces behind it up to so many columns."""
     return text + " " * (columns - width_of(text))
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`. Did you mean 'train'?`, to follow a message about a word that is not known; empty if none is close to it."""
+    from difflib import get_close_matches  # here: 2 ms, for those who have mistyped
+
+    return "".join(f". Did you mean {close!r}?" for close in get_close_matches(word, [*known], 1))

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +18,8 @@ from taskproc.errors import FailedTaskError, TaskprocError
 from taskproc.kernel.rebuild import FORCED, NEW
 from taskproc.run.cpus import available_cpus
 from taskproc.run.pool import LocalExecutor
-from taskproc.store.cache import Cache, in_force, is_cache
+from taskproc.store import layout
+from taskproc.store.cache import Cache, in_force, is_cache, other_files
 from taskproc.tasks.looking import preview
 from taskproc.tasks.running import plan_work, run_graph
 from taskproc.tasks.stats import RunStats
@@ -42,9 +44,28 @@ def execute(cls: type[Task], options: Options) -> int:
         # A folder that is not there is not made either: nothing is in it
         with cache if is_cache(options.output) else in_force(cache):
             return _preview(_built(cls, options), options)
+    if not options.force and (other := other_files(options.output)) is not None:
+        raise UsageError(
+            f"the folder {options.output!r} is not a cache and not empty: it holds {other!r}",
+            "give a new or an empty folder, or say --force to make the cache there all the same",
+        )
     log = _json_log(options)
-    with Cache(options.output):
+    with Cache(options.output) as cache:
+        _tell_of_old_name(cls, cache)
         return _run(_built(cls, options), options, log)
+
+
+def _tell_of_old_name(cls: type[Task], cache: Cache) -> None:
+    """A script in a package was once called by its stem alone, and so are the results that it left then."""
+    name = cls.task_name
+    old = f"{cls.__module__.rpartition('.')[2]}.{cls.__qualname__}"
+    there = [os.path.isdir(layout.class_path(cache.store.root, each)) for each in (old, name)]
+    if name != old and there == [True, False]:
+        say(
+            f"note: the cache has results of {old!r}, as {name!r} may have been called before.\n"
+            f"hint: to use them, set `task_pinned_name = {old!r}`, and the same for the classes that it needs, and run "
+            "the command `accept`; to forget them, run `clear`"
+        )
 
 
 def explain_entry(cls: type[Task], options: Options) -> int:

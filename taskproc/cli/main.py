@@ -9,7 +9,9 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from taskproc.cli.usage import DONE, UsageError, guarded
+from taskproc.cli.target import is_script, split
+from taskproc.cli.usage import DONE, RUN, UsageError, guarded
+from taskproc.text import did_you_mean
 
 if TYPE_CHECKING:
     from taskproc.cli.defaults import DefaultArguments
@@ -20,17 +22,22 @@ if TYPE_CHECKING:
 
 _HELP = """\
 usage: {prog} SCRIPT -o DIR [options]
+       {prog} run SCRIPT|MODULE[:CLASS] -o DIR [options]
        {prog} COMMAND …
 
 Run the task called Main of a script, and whatever it needs that is not in the cache.
 
 commands:
   run SCRIPT -o DIR         the same, also for scripts whose name looks like a command
+  run MODULE[:CLASS]        run a task of a module that can be imported: `run package.module:Train`
   why SCRIPT -o DIR         tell why Main is fresh or would run; nothing is run
   accept SCRIPT -o DIR      take stored results for results of the present source
   list -o DIR [NAME]        show what a cache holds, or the tasks of a class with their ids
   check -o DIR              read all of it, and tell what is damaged or left over
   clear -o DIR NAME [ID …]  forget the results of a task class, or of some of its tasks
+
+Wherever SCRIPT stands, SCRIPT:CLASS may stand for another task than Main; after `run`, `why` and `accept` also
+MODULE or MODULE:CLASS. `COMMAND --help` tells more of a command.
 
 options:
   -h, --help                show this and exit; after a script: its parameters and all options
@@ -41,8 +48,17 @@ python -m MODULE -o DIR [options]
 """
 
 _RUNS_NOT = "\nNothing is run, and options that say how to run change nothing."
-_WHY = "Tell why {} is fresh or would run, and what changed." + _RUNS_NOT
-_ACCEPT = "Take stored results of {}, and of all it needs, for results of the present source." + _RUNS_NOT
+_PURPOSES = {
+    "run": RUN,
+    "why": "Tell why {} is fresh or would run, and what changed." + _RUNS_NOT,
+    "accept": "Take stored results of {}, and of all it needs, for results of the present source." + _RUNS_NOT,
+}
+_TARGETS = """\
+
+SCRIPT is a file; MODULE is what an import would find, such as package.module. CLASS is the task that is meant, by
+default Main; --help behind it shows its parameters and the defaults of its script, too. What runs it:
+{prog} SCRIPT -o DIR
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,10 +70,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _known(words: list[str]) -> list[str]:
     """The first words, as far as help on them can be had."""
-    count = 1 if words[:1] and (words[0] in _COMMANDS or _is_script(words[0])) else 0
-    if words[:1] and words[0] in ("run", "why", "accept") and os.path.isfile("".join(words[1:2])):
-        count = 2
-    return words[:count]
+    if words[:1] and words[0] in _PURPOSES:
+        place = split("".join(words[1:2]))[0]
+        is_known = os.path.isfile(place) or not (place.startswith("-") or is_script(place))
+        return words[: 1 + (bool(place) and is_known)]
+    return words[: 1 if words[:1] and (words[0] in _COMMANDS or _is_target(words[0])) else 0]
 
 
 def run_class(cls: type[Task], args: Sequence[str] | None = None, defaults: DefaultArguments | None = None) -> int:
@@ -73,7 +90,7 @@ def run_class(cls: type[Task], args: Sequence[str] | None = None, defaults: Defa
 
 
 def _run_entry(prog: str, cls: type[Task], words: list[str], defaults: DefaultArguments | None) -> int:
-    return _with_entry(prog, cls, words, defaults, _execute)
+    return _with_entry(prog, cls, words, defaults, _execute, RUN)
 
 
 def _dispatch(prog: str, words: list[str]) -> int:
@@ -88,33 +105,32 @@ def _dispatch(prog: str, words: list[str]) -> int:
         return DONE
     if first in _COMMANDS:
         return _COMMANDS[first](f"{prog} {first}", rest)
-    if _is_script(first):
-        return _run_script(prog, words)
+    if _is_target(first):
+        return _with_target(prog, words, _execute, RUN)
     if first.startswith("-"):
         raise UsageError(f"the script stands before its options, got {first!r}")
     known = ", ".join(_COMMANDS)
+    near = did_you_mean(first, [*_COMMANDS, *(name for name in os.listdir() if name.endswith(".py"))])
     raise UsageError(
         f"{first!r} is neither a script (it does not end in .py, names no path and is no file) nor a command ({known})"
+        + (near or f". To run a module: `{prog} run {first}`")
     )
 
 
-def _is_script(word: str) -> bool:
-    if word in _COMMANDS or word.startswith("-"):
-        return False
-    separators = [os.sep, *filter(None, [os.altsep])]
-    return word.endswith(".py") or any(each in word for each in separators) or os.path.isfile(word)
+def _is_target(word: str) -> bool:
+    return word not in _COMMANDS and not word.startswith("-") and is_script(split(word)[0])
 
 
-def _run_script(prog: str, words: list[str]) -> int:
-    return _with_script(prog, words, _execute)
+def _run(prog: str, words: list[str]) -> int:
+    return _with_target(prog, words, _execute, _PURPOSES["run"])
 
 
 def _why(prog: str, words: list[str]) -> int:
-    return _with_script(prog, words, _explain, _WHY)
+    return _with_target(prog, words, _explain, _PURPOSES["why"])
 
 
 def _accept(prog: str, words: list[str]) -> int:
-    return _with_script(prog, words, _take, _ACCEPT)
+    return _with_target(prog, words, _take, _PURPOSES["accept"])
 
 
 # What runs a graph is imported after the words were understood: `--help`, and a slip of the pen, take half the time
@@ -142,15 +158,18 @@ def _take(cls: type[Task], options: Options) -> int:
     return accept_entry(cls, options)
 
 
-def _with_script(prog: str, words: list[str], command: Command, purpose: str = "") -> int:
-    from taskproc.cli.entry import entry_of, load_script
+def _with_target(prog: str, words: list[str], command: Command, purpose: str) -> int:
+    from taskproc.cli.entry import load_entry
 
     if words[:1] in (["-h"], ["--help"]):
-        return _dispatch(_prog(), ["--help"])
+        from taskproc.cli.options import help_without_entry
+
+        print(help_without_entry(prog, purpose, _TARGETS.format(prog=_prog())), end="")
+        return DONE
     if not words or words[0].startswith("-"):
         raise UsageError("which script? Give the file that defines Main")
-    script, rest = words[0], words[1:]
-    return _with_entry(f"{prog} {script}", entry_of(load_script(script), script), rest, None, command, purpose)
+    target, rest = words[0], words[1:]
+    return _with_entry(f"{prog} {target}", load_entry(target), rest, None, command, purpose)
 
 
 def _with_entry(
@@ -159,7 +178,7 @@ def _with_entry(
     words: list[str],
     defaults: DefaultArguments | None,
     command: Command,
-    purpose: str = "",
+    purpose: str,
 ) -> int:
     from taskproc.cli.defaults import populated
     from taskproc.cli.options import parse
@@ -186,7 +205,7 @@ def _clear(prog: str, words: list[str]) -> int:
 
 
 _COMMANDS: Mapping[str, Callable[[str, list[str]], int]] = {
-    "run": _run_script,
+    "run": _run,
     "why": _why,
     "accept": _accept,
     "list": _list,

@@ -6,16 +6,17 @@ over `--kwargs`, for it is the more particular of the two.
 from __future__ import annotations
 
 import argparse
-import inspect
 import json
-import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
 from taskproc.cli.defaults import EXEC_TYPES, LOG_FORMATS, LOG_LEVELS, ON_ERROR, DefaultArguments
-from taskproc.cli.parameters import REQUIRED, Parameter, parameters_of, read_flags, shown_hint, takes_json, takes_more
-from taskproc.cli.usage import UsageError
+from taskproc.cli.describing import description
+from taskproc.cli.parameters import Parameter, convert, parameters_of, read_flags, takes_more
+from taskproc.cli.records import REQUIRED
+from taskproc.cli.usage import RUN, UsageError
 from taskproc.frozen import frozen
+from taskproc.text import did_you_mean
 
 BUILT_IN = frozenset(
     "help output loglevel num_workers kwargs prefix prefixes rate_limits disable_detect_source_change exec_type "
@@ -23,9 +24,16 @@ BUILT_IN = frozenset(
 )
 
 
+FORCE = "force"
+
+
 @frozen
 class Options:
-    """How a run was asked for; `arguments` are those of the entry task."""
+    """How a run was asked for; `arguments` are those of the entry task.
+
+    Attributes:
+        force: make the cache even in a folder that holds other files.
+    """
 
     arguments: Mapping[str, Any]
     output: str
@@ -40,9 +48,7 @@ class Options:
     show_progress: bool
     dry_run: bool
     log_format: str = "text"
-
-
-_RUN = "Run {}, and whatever it needs that is not in the cache."
+    force: bool = False
 
 
 class Parser(argparse.ArgumentParser):
@@ -65,10 +71,11 @@ def parse(
         purpose: what the command does, for its help, with {} for the entry task; default: that it runs.
     """
     parameters = parameters_of(cls, BUILT_IN)
-    parser = _parser(prog, cls, parameters, defaults, purpose or _RUN)
+    text = description(cls, purpose or RUN, parameters, defaults.kwargs or {})
+    parser = _parser(prog, "%(prog)s -o DIR [options]", text, cls.__qualname__, defaults, parameters)
     given, rest = parser.parse_known_args(list(words))
-    flags = read_flags(cls, parameters, rest)
-    kwargs = defaults.kwargs if given.kwargs is None else given.kwargs
+    flags = read_flags(cls, parameters, rest, [name.replace("_", "-") for name in BUILT_IN])
+    kwargs = defaults.kwargs if given.kwargs is None else _converted(given.kwargs, parameters)
     output = given.output or defaults.output
     if not output:
         raise UsageError("no cache folder is given: -o DIR")
@@ -86,14 +93,19 @@ def parse(
         show_progress=given.show_progress,
         log_format=given.log_format,
         dry_run=given.dry_run,
+        force=getattr(given, "make_anyway", False),
     )
+
+
+def _converted(kwargs: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> dict[str, Any]:
+    return {name: convert(parameters[name], value) if name in parameters else value for name, value in kwargs.items()}
 
 
 def _arguments(cls: type, parameters: Mapping[str, Parameter], given: dict[str, Any]) -> dict[str, Any]:
     name = cls.__qualname__
     if unknown := [key for key in given if key not in parameters and not takes_more(cls)]:
         there = f"parameters of {name}: {', '.join(parameters)}" if parameters else f"{name} has no parameters"
-        raise UsageError(f"--kwargs: unknown parameter {unknown[0]!r} ({there})")
+        raise UsageError(f"--kwargs: unknown parameter {unknown[0]!r} ({there}){did_you_mean(unknown[0], parameters)}")
     missing = [each for each in parameters.values() if each.default is REQUIRED and each.name not in given]
     if missing:
         how = [f"--{each.name}" if each.is_flag else f"{each.name} (by --kwargs)" for each in missing]
@@ -101,67 +113,71 @@ def _arguments(cls: type, parameters: Mapping[str, Parameter], given: dict[str, 
     return given
 
 
+def help_without_entry(prog: str, purpose: str, targets: str) -> str:
+    """The help of a command that was given no script."""
+    text = f"{purpose.format('Main')}\n\n{targets}"
+    usage = "%(prog)s SCRIPT|MODULE[:CLASS] -o DIR [options]"
+    return _parser(prog, usage, text, "Main", DefaultArguments()).format_help()
+
+
 def _parser(
-    prog: str, cls: type, parameters: Mapping[str, Parameter], defaults: DefaultArguments, purpose: str
+    prog: str,
+    usage: str,
+    about: str,
+    name: str,
+    defaults: DefaultArguments,
+    parameters: Collection[str] = (),
 ) -> Parser:
-    description = _description(cls, purpose)
-    parser = Parser(prog=prog, usage="%(prog)s -o DIR [options]", description=description, add_help=False)
-    _describe_parameters(parser, cls, parameters, defaults.kwargs or {})
-    if "%(prog)" in (parser.description or ""):
-        parser.description = _plain(str(parser.description))  # only then argparse replaces here too
-    add = parser.add_argument_group("options").add_argument
-    add("-h", "--help", action="help", help="show this and exit")
-    folder = f"; default: {defaults.output}" if defaults.output else " (required)"
-    add("-o", "--output", metavar="DIR", help=_plain(f"the cache folder{folder}"))
+    """The built-in options with the defaults in force, for an entry task called `name` with these parameters."""
+    # argparse replaces what follows a % only where the program is named
+    text = _plain(about) if "%(prog)" in about else about
+    parser = Parser(prog=prog, usage=usage, description=text, add_help=False)
+    options = parser.add_argument_group("options")
+
+    def add(*flags: str, words: str, default: object = None, shown: object = None, **how: Any) -> None:
+        words += f"; default: {_shown(shown)}" * (shown is not None)
+        options.add_argument(*flags, default=default, help=_plain(words), **how)
+
+    def switch(*flags: str, dest: str, words: str) -> None:
+        set_already = not getattr(defaults, dest)
+        add(*flags, dest=dest, action="store_false", default=not set_already,
+            words=words + " (as is the default here)" * set_already)
+
+    options.add_argument("-h", "--help", action="help", help="show this and exit")
+    add("-o", "--output", metavar="DIR", shown=defaults.output,
+        words="the cache folder" + " (required)" * (not defaults.output))
+    if FORCE not in parameters:  # it is younger than scripts that have such a parameter
+        add(f"--{FORCE}", dest="make_anyway", action="store_true", default=False,
+            words="make the cache even in a folder that holds other files")
     add("-n", "--num-workers", metavar="N", type=_count, default=defaults.num_workers,
-        help="how many tasks run at once; default: as many as there are cores to use")
-    add("-t", "--exec-type", choices=EXEC_TYPES, default=defaults.exec_type,
-        help="where tasks run: in worker processes, in threads, or one by one right here; default: %(default)s")
-    add("--kwargs", metavar="JSON", type=_json_object, help=f"arguments of {cls.__qualname__}; its flags win over them")
-    add("--prefixes", "--prefix", metavar="JSON", type=_json_object,
-        help="label or task name → command that tasks are run behind: '{\"gpu\": \"srun\"}'")
-    add("--rate-limits", metavar="JSON", type=_json_object,
-        help="label or task name → how many run at once, or the names of so many slots: '{\"gpu\": 1}'")
-    add("--on-error", choices=ON_ERROR, default=defaults.on_error,
-        help="after a failure start nothing new, or run all that does not need it; default: %(default)s")
-    add("-D", "--disable-detect-source-change", dest="detect_source_change", action="store_false",
-        default=defaults.detect_source_change, help="keep results whose source has changed")
-    add("--dont-force-entrypoint", dest="force_entrypoint", action="store_false", default=defaults.force_entrypoint,
-        help=f"take {cls.__qualname__} from the cache too, if it is there")
-    add("--dry-run", action="store_true", help="tell what would run and why, run nothing")
-    add("--dont-show-progress", dest="show_progress", action="store_false", default=defaults.show_progress,
-        help="no progress on standard error")
-    add("--log-format", choices=LOG_FORMATS, default=defaults.log_format,
-        help="what is said of the run on standard error: for people, or one JSON object a line; default: %(default)s")
+        shown=defaults.num_workers or "as many as there are cores to use", words="how many tasks run at once")
+    add("-t", "--exec-type", choices=EXEC_TYPES, default=defaults.exec_type, shown=defaults.exec_type,
+        words="where tasks run: in worker processes, in threads, or one by one right here")
+    add("--kwargs", metavar="JSON", type=_json_object, shown=defaults.kwargs,
+        words=f"arguments of {name}; its flags win over them")
+    add("--prefixes", "--prefix", metavar="JSON", type=_json_object, shown=defaults.prefixes or defaults.prefix,
+        words="label or task name → command that tasks are run behind: '{\"gpu\": \"srun\"}'")
+    add("--rate-limits", metavar="JSON", type=_json_object, shown=defaults.rate_limits,
+        words="label or task name → how many run at once, or the names of so many slots: '{\"gpu\": 1}'")
+    add("--on-error", choices=ON_ERROR, default=defaults.on_error, shown=defaults.on_error,
+        words="after a failure start nothing new, or run all that does not need it")
+    switch("-D", "--disable-detect-source-change", dest="detect_source_change",
+           words="keep results whose source has changed")
+    switch("--dont-force-entrypoint", dest="force_entrypoint", words=f"take {name} from the cache too, if it is there")
+    add("--dry-run", action="store_true", default=False, words="tell what would run and why, run nothing")
+    switch("--dont-show-progress", dest="show_progress", words="no progress on standard error")
+    add("--log-format", choices=LOG_FORMATS, default=defaults.log_format, shown=defaults.log_format,
+        words="what is said of the run on standard error: for people, or one JSON object a line")
     add("-l", "--loglevel", metavar="LEVEL", type=str.lower, choices=LOG_LEVELS, default=defaults.loglevel,
-        help=f"of taskproc's own messages: {', '.join(LOG_LEVELS)}; default: %(default)s")
+        shown=defaults.loglevel, words=f"of taskproc's own messages: {', '.join(LOG_LEVELS)}")
     return parser
 
 
-def _description(cls: type, purpose: str) -> str:
-    text = purpose.format(cls.__qualname__)
-    own = inspect.cleandoc(vars(cls).get("__doc__") or "")
-    # What dataclasses writes for want of a docstring is the signature
-    if own.startswith(f"{cls.__name__}("):
-        own = ""
-    return f"{own}\n\n{text}".strip()
-
-
-def _describe_parameters(
-    parser: Parser, cls: type, parameters: Mapping[str, Parameter], kwargs: Mapping[str, Any]
-) -> None:
-    if not parameters:
-        return
-    lines = []
-    for each in parameters.values():
-        flag = f"--{each.name} {shown_hint(each.hint)}" if each.is_flag else f"{each.name} (by --kwargs only)"
-        default = kwargs.get(each.name, each.default)
-        lines.append((flag, "required" if default is REQUIRED else f"default: {default!r}"))
-    width = min(28, max(len(flag) for flag, _ in lines))
-    text = "\n".join(f"{flag:<{width}}  {words}" for flag, words in lines)
-    how = " (lists, tuples and dicts in JSON)" if any(takes_json(each.hint) for each in parameters.values()) else ""
-    title = f"parameters of {cls.__qualname__}{how}:"
-    parser.description = f"{parser.description}\n\n{title}\n{textwrap.indent(text, '  ')}"
+def _shown(value: object) -> str:
+    try:
+        return value if isinstance(value, str) else json.dumps(value)
+    except (TypeError, ValueError):
+        return repr(value)  # a script may give what JSON cannot say
 
 
 def _plain(text: str) -> str:

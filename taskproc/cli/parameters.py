@@ -11,20 +11,22 @@ import collections.abc
 import datetime
 import enum
 import inspect
+import json
 import os
+import re
 import types
 import typing
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from taskproc.cli.records import REQUIRED as REQUIRED
+from taskproc.cli.records import UNIONS, is_record, misfit, union_members
 from taskproc.cli.usage import UsageError
 from taskproc.frozen import frozen
 from taskproc.tasks.binding import signature
 from taskproc.tasks.future import Upstream
 
-REQUIRED = inspect.Parameter.empty
-_UNIONS = (typing.Union, types.UnionType)
 _UNREADABLE = object()  # the hint of a parameter whose annotation cannot be evaluated here
 
 _SCALARS = (bool, int, float, complex, str, type(None), datetime.timedelta, datetime.date)
@@ -85,11 +87,11 @@ def is_plain(hint: Any, _seen: tuple[Any, ...] = ()) -> bool:
         return True
     if origin is typing.Annotated:
         return is_plain(inner[0], _seen)
-    if origin in _UNIONS or origin in _CONTAINERS:
+    if origin in UNIONS or origin in _CONTAINERS:
         return all(some is Ellipsis or is_plain(some, _seen) for some in inner)
     if origin is not None or not isinstance(hint, type) or issubclass(hint, Upstream):
         return False  # on Python 3.10 list[int] is a type too
-    if _is_record(hint):
+    if is_record(hint):
         return _is_plain_inside(hint, (*_seen, hint))
     if hint in _CONTAINERS or hint in _SCALARS or issubclass(hint, _BASES):
         return True
@@ -100,12 +102,6 @@ def is_plain(hint: Any, _seen: tuple[Any, ...] = ()) -> bool:
     return f"{hint.__module__}.{hint.__qualname__}" in _SCALARS_BY_NAME
 
 
-def _is_record(hint: Any) -> bool:
-    """Whether it is a class made by dataclasses, attrs or pydantic."""
-    marks = ("__dataclass_fields__", "__attrs_attrs__", "__pydantic_fields__")
-    return isinstance(hint, type) and any(hasattr(hint, mark) for mark in marks)
-
-
 def _is_plain_inside(hint: type, seen: tuple[Any, ...]) -> bool:
     try:
         return all(is_plain(some, seen) for some in typing.get_type_hints(hint).values())
@@ -113,15 +109,20 @@ def _is_plain_inside(hint: type, seen: tuple[Any, ...]) -> bool:
         return False
 
 
-def read_flags(cls: type, parameters: Mapping[str, Parameter], words: Sequence[str]) -> dict[str, Any]:
-    """The values that `words` give to parameters, each `--name VALUE` or `--name=VALUE`, with `_` or `-` in the name.
+def read_flags(
+    cls: type, parameters: Mapping[str, Parameter], words: Sequence[str], others: Collection[str] = ()
+) -> dict[str, Any]:
+    """The values that `words` give to parameters, each `--name VALUE` or `--name=VALUE`; `_` may be `-` in a name.
 
     `--name` alone is true where a bool is asked for, and `--no-name` is false. UsageError names the flag.
+
+    Args:
+        others: flags that somebody else reads, and that may have been meant by one which is not known.
     """
     given: dict[str, list[str]] = {}
     rest = list(words)
     while rest:
-        name, tail, value = _split(cls, parameters, rest.pop(0))
+        name, tail, value = _split(cls, parameters, rest.pop(0), others)
         parameter = parameters[name]
         if value is None and not tail and _takes_bool(parameter.hint) and (not rest or rest[0].startswith("-")):
             value = "true"
@@ -133,7 +134,9 @@ def read_flags(cls: type, parameters: Mapping[str, Parameter], words: Sequence[s
     return {name: _value(parameters[name], some) for name, some in given.items()}
 
 
-def _split(cls: type, parameters: Mapping[str, Parameter], word: str) -> tuple[str, str, str | None]:
+def _split(
+    cls: type, parameters: Mapping[str, Parameter], word: str, others: Collection[str]
+) -> tuple[str, str, str | None]:
     """Parameter, what follows its name (`.field`, `+`), and the value if it stands in the same word."""
     flag, equals, value = word.partition("=")
     if not flag.startswith("--") or flag == "--":
@@ -148,7 +151,7 @@ def _split(cls: type, parameters: Mapping[str, Parameter], word: str) -> tuple[s
         flags = [some for some, each in parameters.items() if each.is_flag]
         from difflib import get_close_matches
 
-        near = get_close_matches(known, flags, n=1)
+        near = get_close_matches(known.replace("_", "-"), [*(each.replace("_", "-") for each in flags), *others], n=1)
         there = f"did you mean --{near[0]}?" if near else f"flags of {cls.__qualname__}: {_listed(flags)}"
         raise UsageError(f"unrecognized argument: {flag} ({there})")
     if not parameters[known].is_flag:
@@ -157,17 +160,24 @@ def _split(cls: type, parameters: Mapping[str, Parameter], word: str) -> tuple[s
     return known, "+" * appends + dot + field, value if equals else None
 
 
+def convert(parameter: Parameter, value: object) -> object:
+    """What JSON gave for a parameter; an object that stands for a class with fields becomes one, as behind a flag."""
+    if isinstance(value, Mapping) and parameter.is_flag and any(map(is_record, union_members(parameter.hint))):
+        return _value(parameter, [f"--value={json.dumps(value)}"])
+    return value
+
+
 def _listed(flags: Sequence[str]) -> str:
     return ", ".join(f"--{flag}" for flag in flags) or "none"
 
 
 def _takes_bool(hint: Any) -> bool:
-    return hint is bool or (typing.get_origin(hint) in _UNIONS and bool in typing.get_args(hint))
+    return hint is bool or (typing.get_origin(hint) in UNIONS and bool in typing.get_args(hint))
 
 
 def takes_json(hint: Any) -> bool:
     """Whether a value of this type may be a list, a tuple, a set or a dict."""
-    if typing.get_origin(hint) in (*_UNIONS, typing.Annotated):
+    if typing.get_origin(hint) in (*UNIONS, typing.Annotated):
         return any(map(takes_json, typing.get_args(hint)))
     return (typing.get_origin(hint) or hint) in _CONTAINERS
 
@@ -184,16 +194,38 @@ def _value(parameter: Parameter, words: Sequence[str]) -> Any:
         parser = jsonargparse.ArgumentParser(exit_on_error=False)
         start = {} if parameter.default in (REQUIRED, None) else {"default": parameter.default}
         try:
-            parser.add_argument("--value", type=parameter.hint, **(start if _is_record(parameter.hint) else {}))
+            parser.add_argument("--value", type=parameter.hint, **(start if is_record(parameter.hint) else {}))
             parsed = parser.parse_args(list(words))
             instantiate = getattr(parser, "instantiate", None) or parser.instantiate_classes
             return instantiate(parsed)["value"]
         except (argparse.ArgumentError, TypeError, ValueError, KeyError) as error:
             said = ", ".join(word.removeprefix("--value").removeprefix("=") for word in words)
-            # Of a value that does not fit the library says no more than is said here
-            why = "" if "Expected a" in str(error) else f" ({str(error).splitlines()[-1]})"
+            why = next(filter(None, (misfit(parameter.hint, _as_json(word)) for word in words)), "")
+            why = why or _reason(str(error), parameter.name)
             wanted = shown_hint(parameter.hint) + " in JSON" * takes_json(parameter.hint)
-            raise UsageError(f"argument --{parameter.name}: expected {wanted}, got {said!r}{why}") from error
+            text = f"argument --{parameter.name}: expected {wanted}, got {said!r}"
+            raise UsageError(f"{text} ({why})" if why else text) from error
+
+
+def _reason(said: str, name: str) -> str:
+    """What the library says, where that is more than that the value does not fit."""
+    field = re.search(r'Parser key "value\.([\w.]+)"', said)
+    if "Expected a" in said and field is None:
+        return ""
+    last = said.splitlines()[-1].strip()
+    return f"{name}.{field[1]}: {last}" if field else re.sub(r"\bvalue(?=\.)", name, last)
+
+
+def _as_json(word: str) -> object:
+    """What stands in a word of `_value`, as far as it is JSON; `--value.a.b=1` is `{"a": {"b": 1}}`."""
+    path, _, text = word.partition("=")
+    try:
+        value: object = json.loads(text)
+    except ValueError:
+        value = text
+    for name in reversed(path.rstrip("+").split(".")[1:]):
+        value = {name: value}
+    return value
 
 
 def shown_hint(hint: Any) -> str:
@@ -207,7 +239,7 @@ def shown_hint(hint: Any) -> str:
         return "|".join(map(str, inner))
     if origin is typing.Annotated:
         return shown_hint(inner[0])
-    if origin in _UNIONS:
+    if origin in UNIONS:
         return " | ".join(map(shown_hint, inner))
     if origin is not None and inner:
         shown = ", ".join("..." if some is Ellipsis else shown_hint(some) for some in inner)

@@ -20,7 +20,7 @@ from taskproc.store.check import check
 from taskproc.store.disk import DiskStore
 from taskproc.store.ids import ShortIds, id_matches, key_digits
 from taskproc.store.rules import checked
-from taskproc.text import cut_to, padded, printable, terminal_width, width_of
+from taskproc.text import cut_to, did_you_mean, padded, printable, terminal_width, width_of
 
 
 @dataclass
@@ -220,7 +220,7 @@ def _ids(store: DiskStore, shown: str) -> tuple[str, list[int]]:
     if not found:
         names = sorted({printable(known) for known, _ in everything})
         there = f"; it has {', '.join(names)}" if names else ": it is empty"
-        raise UsageError(f"the cache has nothing of {name!r}{there}")
+        raise UsageError(f"the cache has nothing of {name!r}{there}{did_you_mean(name, names)}")
     return name, found
 
 

@@ -24,6 +24,7 @@ from taskproc.errors import (
 from taskproc.text import printable_lines
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+RUN = "Run {}, and whatever it needs that is not in the cache."  # what commands do, unless they say otherwise
 _WRONG_USE = (OptionError, UnnamableValue, BuildError, CacheError, NoCacheError)
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _MOST_FAILURES = 20  # shown; all are counted

@@ -18,7 +18,7 @@ from dataclasses import field
 from types import ModuleType
 
 from taskproc.frozen import frozen
-from taskproc.modules import main_name
+from taskproc.modules import main_name, name_of_file, stand_in
 
 _OURS = f"{__name__.partition('.')[0]}."
 MAIN_NAMES = frozenset({"__main__", "__mp_main__"})  # the second is what multiprocessing calls the first in a child
@@ -104,8 +104,13 @@ def is_far_end() -> bool:
 
 
 def register_script(name: str, path: str) -> None:
-    """Say that module `name` was loaded from the file `path`, so that far ends load it from there too."""
+    """Say that module `name` was loaded from the file `path`, so that far ends load it from there too.
+
+    A name that ends in `_` may stand in for the script's own one, which another module had.
+    """
     _scripts[name] = os.path.abspath(path)
+    if name.endswith("_"):
+        stand_in(name, name_of_file(path))
 
 
 def add_scripts(scripts: Mapping[str, str]) -> None:

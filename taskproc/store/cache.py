@@ -145,6 +145,22 @@ def is_cache(path: str | os.PathLike[str]) -> bool:
     return os.path.exists(os.path.join(path, "taskproc.json"))
 
 
+def other_files(path: str | os.PathLike[str]) -> str | None:
+    """The name of something in a folder in which no cache was ever made; hidden files do not count.
+
+    None where a new cache disturbs nobody, and where one has been, though its `taskproc.json` was removed.
+    """
+    try:
+        names = sorted(os.listdir(path))
+    except OSError:
+        return None  # it is not there yet, or making the cache will say what is wrong
+    if {"taskproc.json", "CACHEDIR.TAG"} & set(names):
+        return None
+    if any("." in name and os.path.isdir(os.path.join(path, name, "results")) for name in names):
+        return None
+    return next((name for name in names if not name.startswith(".")), None)
+
+
 def current(what: str) -> Cache:
     """The cache in force. NoCacheError says that `what` needs one, and how to give it."""
     caches = _in_force.get()
@@ -203,6 +219,14 @@ def _found(path: Path, marker: Path, shared: bool) -> None:
     try:
         # The umask decides for all below it; this one others must not write unasked, and it was not there before
         path.mkdir(0o777 if shared else 0o755, parents=True, exist_ok=True)
+        if (other := other_files(path)) is not None:
+            import logging  # here: 5 ms, and seldom needed
+
+            # Not refused: programs that do so on purpose have always been able to
+            logging.getLogger("taskproc").warning(
+                "a cache is made in %r, a folder that holds other files (%r). Is this the folder you meant?",
+                str(path), other,
+            )  # fmt: skip
         if not any(path.iterdir()):
             (path / "CACHEDIR.TAG").write_text(_TAG)
             (path / ".gitignore").write_text("*\n")

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, Protocol
 
 from taskproc.by_value import pickler_class
 from taskproc.errors import UnstorableResult
-from taskproc.modules import find_object, is_findable, object_name, runs_as_main
+from taskproc.modules import find_object, is_findable, is_renamed, object_name
 from taskproc.store.culprit import culprit
 from taskproc.store.keys import Key
 
@@ -248,7 +248,7 @@ def _make_pickler() -> type[Any]:
                 if isinstance(obj, (type, FunctionType)):
                     if self._met is not None and is_findable(obj):
                         self._met.append(obj)
-                    if runs_as_main(obj) and is_findable(obj):
+                    if is_renamed(obj) and is_findable(obj):
                         return find_object, (object_name(obj),)
                 elif self._root and isinstance(obj, PurePath) and _lies_below(obj, self._root):
                     return path_in_cache, Path(obj).relative_to(self._root).parts

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from taskproc.errors import BuildError
 from taskproc.tasks.binding import inspected, signature
+from taskproc.text import did_you_mean
 from taskproc.values.encode import canonical_text, key_form
 
 NAMES = frozenset({"task_pinned_name", "task_ignored_args", "task_default_since"})
@@ -91,11 +92,8 @@ def _since(cls: type) -> dict[str, str]:
 def _check_names(cls: type, parameters: Collection[str]) -> None:
     for attribute, name in _own_names(cls):
         if name not in parameters:
-            from difflib import get_close_matches
-
-            close = get_close_matches(name, parameters, 1)
-            hint = f"Did you mean {close[0]!r}?" if close else f"It has {', '.join(parameters) or 'none'}"
-            raise BuildError(f"{attribute} of {cls.__qualname__}: {name!r} is no parameter of its __init__. {hint}")
+            hint = did_you_mean(name, parameters) or f". It has {', '.join(parameters) or 'none'}"
+            raise BuildError(f"{attribute} of {cls.__qualname__}: {name!r} is no parameter of its __init__{hint}")
 
 
 def _own_names(cls: type) -> Iterator[tuple[str, str]]:

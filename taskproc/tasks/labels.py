@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from taskproc.errors import BuildError
 from taskproc.tasks.naming import task_name
+from taskproc.text import did_you_mean
 
 
 def labels_of(cls: type) -> tuple[str, ...]:
@@ -27,4 +28,5 @@ def warn_of_unknown(classes: Iterable[type], what: str, labels: Mapping[str, obj
 
         logger = logging.getLogger("taskproc")
         for label in unknown:
-            logger.warning("no task of this graph has the label %r, for which a %s was given", label, what)
+            text = "no task of this graph has the label %r, for which a %s was given%s"
+            logger.warning(text, label, what, did_you_mean(str(label), known))

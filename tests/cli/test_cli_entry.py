@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from taskproc.cli.entry import entry_of, load_script, module_name
+from taskproc.cli.entry import entry_of, load_entry, load_script, module_name
 from taskproc.cli.usage import UsageError, UserError
 from taskproc.run.setup import Setup
 
@@ -42,10 +42,11 @@ def test_neighbours_can_be_imported(script: Write, tmp_path: Path) -> None:
 
 
 def test_a_script_named_like_a_library_module(script: Write) -> None:
-    """It gets another name, and neither it nor its folder stands in for the library."""
+    """It is loaded under another, and neither it nor its folder stands in for the library; its tasks keep its name."""
     module = load_script(script("import random\n" + MAIN, "folder/random.py"))
 
-    assert "random_.Main" == entry_of(module, "random.py").task_name
+    assert "random_" == module.__name__
+    assert "random.Main" == entry_of(module, "random.py").task_name
     assert module.random is random is sys.modules["random"]
     assert not sys.path[0].endswith("folder")
     assert sys.path[-1].endswith("folder")
@@ -110,3 +111,110 @@ def test_no_script(tmp_path: Path) -> None:
         load_script("nowhere.py")
     with pytest.raises(UsageError, match="is a folder"):
         load_script(str(tmp_path))
+
+
+def in_package(script: Write, source: str = MAIN, name: str = "pkg/mod.py") -> str:
+    script("", os.path.join(os.path.dirname(name), "__init__.py"))
+    return script(source, name)
+
+
+def test_a_script_in_a_package_is_loaded_as_a_part_of_it(script: Write, tmp_path: Path) -> None:
+    """Its package is there, what it imports relatively is found, and far ends are told where all of it lies."""
+    script("VALUE = 1\n", "pkg/other.py")
+
+    entry = load_entry(in_package(script, "from .other import VALUE\n" + MAIN))
+
+    assert "pkg.mod.Main" == entry.task_name
+    assert {"pkg", "pkg.mod", "pkg.other"} <= sys.modules.keys()
+    files = {"pkg": "__init__.py", "pkg.mod": "mod.py"}
+    assert {name: str(tmp_path / "pkg" / file) for name, file in files.items()} == dict(Setup.here().scripts)
+    assert str(tmp_path) in sys.path
+
+
+def test_the_folder_of_a_script_in_a_package_hides_nothing(script: Write, tmp_path: Path) -> None:
+    """What lies beside it can still be imported, after all else."""
+    script("raise RuntimeError('hidden')\n", "pkg/random.py")
+    script("VALUE = 1\n", "pkg/neighbour_of_mod.py")
+
+    load_entry(in_package(script, "import random\nfrom neighbour_of_mod import VALUE\nrandom.random()\n" + MAIN))
+
+    assert str(tmp_path / "pkg") == sys.path[-1]
+
+
+def test_a_package_whose_name_is_taken(script: Write) -> None:
+    """The file is loaded alone then; its tasks have the name that it has in its package."""
+    entry = load_entry(in_package(script, name="email/mod.py"))
+
+    assert ("mod_", "email.mod.Main") == (entry.__module__, entry.task_name)
+    assert "email.mod" not in sys.modules
+
+
+def test_a_package_may_be_loaded_again(script: Write) -> None:
+    """Each load runs the files as they are now, wherever they lie."""
+    first = load_entry(in_package(script, name="one/pkg/mod.py"))
+    second = load_entry(in_package(script, name="two/pkg/mod.py"))
+
+    assert first.task_name == second.task_name == "pkg.mod.Main"
+    assert sys.modules["pkg.mod"].Main is second is not first
+
+
+TWO = MAIN + "class Train(Main):\n    class Inner(Main):\n        pass\n"
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        ("job.py:Train", "job.Train"),
+        ("job.py:Train.Inner", "job.Train.Inner"),
+        ("pkg/mod.py:Train", "pkg.mod.Train"),
+        ("pkg.mod", "pkg.mod.Main"),
+        ("pkg.mod:Train", "pkg.mod.Train"),
+        ("job", "job.Main"),
+        ("pkg", "pkg.__main__.Main"),
+        ("pkg:Train", "pkg.Train"),
+    ],
+)
+def test_a_module_and_a_class_may_be_named(script: Write, target: str, name: str) -> None:
+    """A file or what an import would find from here, and behind a colon another task than Main."""
+    script(TWO)
+    in_package(script, TWO)
+    script("from pkg.mod import Train as Base\nclass Train(Base):\n    pass\n", "pkg/__init__.py")
+    script(MAIN, "pkg/__main__.py")
+
+    assert name == load_entry(target).task_name
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("job.py:Trian", r"'job\.py' has no task called Trian; its tasks are Main, Train\. Did you mean 'Train'\?"),
+        ("job.py:Train.Outer", r"'job\.py' has no task called Train\.Outer"),
+        ("job.py:os", "os in 'job.py' is no subclass of Task"),
+        ("jbo.py", r"no such file: 'jbo\.py'\. Did you mean 'job\.py'\?"),
+        ("pkg/mdo.py", r"no such file: 'pkg/mdo\.py'\. Did you mean 'mod\.py'\?"),
+        ("pkg.mdo", r"no such file or module: 'pkg\.mdo'\. Did you mean 'pkg\.mod'\?"),
+        ("pgk.mod", r"no such file or module: 'pgk\.mod'"),
+        ("job.inner", "no such file or module: 'job.inner'"),
+        ("pkg..mod", "no such file or module"),
+        ("__main__", "no such file or module"),
+        ("folder", "'folder' is a folder"),
+    ],
+)
+def test_a_target_that_is_not_there(script: Write, tmp_path: Path, target: str, message: str) -> None:
+    """The message says what is, where that is close."""
+    script("import os\n" + TWO)
+    in_package(script)
+    (tmp_path / "folder").mkdir()
+
+    with pytest.raises(UsageError, match=message):
+        load_entry(target)
+
+
+def test_what_a_module_raises_is_the_users(script: Write) -> None:
+    """Also where it lacks a module itself, which is not the one that was named."""
+    in_package(script, "import no_such_module_of_this_name\n")
+
+    with pytest.raises(UserError) as caught:
+        load_entry("pkg.mod")
+
+    assert isinstance(caught.value.__cause__, ModuleNotFoundError)

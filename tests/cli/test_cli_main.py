@@ -150,6 +150,12 @@ def test_a_script_that_raises_is_told(script: Write, capsys: Capture) -> None:
         ([], r"which script\?"),
         (["frobnicate"], r"'frobnicate' is neither a script .* nor a command \(run, why, accept, list, check, clear\)"),
         (["-o", "cache", "job.py"], "the script stands before its options, got '-o'"),
+        (["lsit"], r"\. Did you mean 'list'\?"),
+        (["jbo.py"], r"no such file: 'jbo\.py'\. Did you mean 'job\.py'\?"),
+        (["package.module"], r"To run a module: `\w+ run package\.module`"),
+        (["run", "job:Sqare", "-o", "cache"], r"its tasks are Square, Main\. Did you mean 'Square'\?"),
+        (["job.py", "-o", "cache", "--nmu-workers", "3"], r"--nmu-workers \(did you mean --num-workers\?\)"),
+        (["job.py", "-o", "cache", "--kwargs", '{"fail": 1}'], r"unknown parameter 'fail' .* Did you mean 'fails'\?"),
         (["nowhere.py"], "no such file: 'nowhere.py'"),
         (["run"], r"which script\?"),
         (["job.py"], "no cache folder is given: -o DIR"),
@@ -216,6 +222,94 @@ def test_help_is_told_on_stdout(script: Write, capsys: Capture) -> None:
     assert "Take stored results of Main" in capsys.readouterr().out
     assert 0 == main(["list", "--help"]) == main(["clear", "-h"])
     assert "-o DIR" in capsys.readouterr().out
+
+
+COMMANDS = {
+    "run": ("Run Main, and whatever it needs", "how many tasks run at once; default: as many as there are cores"),
+    "why": ("Tell why Main is fresh or would run", "--kwargs"),
+    "accept": ("Take stored results of Main", "--kwargs"),
+    "list": ("Show what a cache holds", "NAME"),
+    "check": ("Read all of a cache", "-o DIR"),
+    "clear": ("Forget results", "NAME [ID …]"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_each_command_has_its_own_help(capsys: Capture, command: str, flag: str) -> None:
+    """How it is called, what it does, and its options, on stdout; not the help of the program."""
+    assert 0 == main([command, flag])
+
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.startswith(f"usage: taskproc {command} ")
+    assert [] == [words for words in COMMANDS[command] if words not in shown]
+    assert "commands:" not in shown
+
+
+def test_help_shows_the_defaults_that_a_script_has_set(script: Write, capsys: Capture) -> None:
+    """What its DefaultArguments say is what holds when the line is silent."""
+    path = script(
+        "from taskproc import DefaultArguments\n"
+        "DefaultArguments(output='there', num_workers=3, exec_type='thread', on_error='continue', loglevel='error',\n"
+        "    rate_limits={'gpu': 2}, prefixes={'gpu': 'srun'}, kwargs={'x': 8}, show_progress=False,\n"
+        "    detect_source_change=False, force_entrypoint=False).populate()\n" + Path(script()).read_text("utf-8")
+    )
+
+    for words in ([path], ["run", path], ["why", path]):
+        assert 0 == main([*words, "--help"])
+        shown = " ".join(capsys.readouterr().out.split())
+        told = ["there", "3", "thread", "continue", "error", '{"gpu": 2}', '{"gpu": "srun"}', '{"x": 8}', "8"]
+        assert [] == [value for value in told if f"default: {value} " not in f"{shown} "]
+        assert 3 == shown.count("(as is the default here)")
+
+
+def test_a_cache_is_not_made_among_other_files(script: Write, tmp_path: Path, capsys: Capture) -> None:
+    """It is asked whether that folder was meant; a cache, an empty folder and hidden files are no such question."""
+    path = script()
+    script("", "src/module.py")
+    script("", "hidden/.gitkeep")
+
+    assert 2 == main([path, "-o", "src", "-t", "local"])
+    err = capsys.readouterr().err
+    assert "error: the folder 'src' is not a cache and not empty: it holds 'module.py'\n\nhint: " in err
+    assert "--force" in err
+    assert ["module.py"] == os.listdir(tmp_path / "src")
+    assert 0 == main([path, "-o", "src", "-t", "local", "--force"])
+    assert 0 == main([path, "-o", "src", "-t", "local"])
+    assert 0 == main([path, "-o", "hidden", "-t", "local"])
+    (tmp_path / "hidden" / "taskproc.json").unlink()
+    assert 0 == main([path, "-o", "hidden", "-t", "local"])
+    (tmp_path / "src" / "taskproc.json").unlink()
+    assert 0 == main([path, "-o", "src", "-t", "local"])
+
+
+def test_a_parameter_called_force_stays_one(script: Write, capsys: Capture) -> None:
+    """Scripts had it before the option."""
+    source = "from taskproc import Task\nclass Main(Task):\n    def __init__(self, force: bool = False):\n"
+    source += "        self.force = force\n    def run_task(self):\n        print(self.force)\n"
+
+    assert 0 == run(script(source), "--force")
+    assert "True\n" == capsys.readouterr().out
+
+
+def test_results_under_an_old_name_are_told_of(script: Write, capsys: Capture) -> None:
+    """A script in a package had its stem for a name: it is said, until there are results under the new one."""
+    script("", "pkg/__init__.py")
+    path = script(name="pkg/job.py")
+    pinned = "    task_pinned_name = 'job.{}'\n"
+    old = Path(path).read_text("utf-8")
+    for name in ("Square", "Main"):
+        old = old.replace(f"class {name}(Task):\n", f"class {name}(Task):\n{pinned.format(name)}")
+    script(old, path)
+    assert 0 == run(path)
+    assert "note: " not in capsys.readouterr().err
+    script(name=path)
+
+    assert 0 == run(path)
+    err = capsys.readouterr().err
+    assert "note: the cache has results of 'job.Main', as 'pkg.job.Main' may have been called" in err
+    assert 0 == run(path)
+    assert "note: " not in capsys.readouterr().err
 
 
 def test_the_version_is_told(capsys: Capture) -> None:

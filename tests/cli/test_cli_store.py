@@ -91,7 +91,7 @@ def ids(cache: str, name: str) -> list[int]:
     ("words", "message"),
     [
         (["job.Square", "1"], "job.Square has no task '1'; nothing was cleared"),
-        (["job.Sqare"], "the cache has nothing of 'job.Sqare'; it has job.Main, job.Square"),
+        (["job.Sqare"], "nothing of 'job.Sqare'; it has job.Main, job.Square. Did you mean 'job.Square'?"),
         (["job.Square", "one"], "job.Square has no task 'one'; nothing was cleared"),
         ([], "clear what? Give the name of a task class"),
     ],

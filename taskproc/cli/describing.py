@@ -1,0 +1,131 @@
+"""The help on a task: its docstring, and its parameters as flags with their types, defaults and words.
+
+The words of a parameter are those of the `Args:` (or `Attributes:`) of a docstring, of the class or of its `__init__`;
+so are those of the fields of a dataclass, each of which is a flag with a dot.
+"""
+from __future__ import annotations
+
+import inspect
+import re
+import shutil
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from taskproc.cli.parameters import Parameter, shown_hint, takes_json
+from taskproc.cli.records import REQUIRED, fields_of, is_record, union_members
+
+_SECTION = re.compile(r"(?:args|arguments|parameters|attributes|keyword args|keyword arguments):\s*$", re.IGNORECASE)
+_ENTRY = re.compile(r"(\s+)(\*{0,2}\w+(?:, *\w+)*)(?: *\([^)]*\))?: *(.*)$")
+_WIDEST_FLAG = 28
+
+Row = tuple[str, str]  # the flag with its type, and what is said of it
+
+
+def description(cls: type, purpose: str, parameters: Mapping[str, Parameter], kwargs: Mapping[str, Any]) -> str:
+    """Docstring, purpose, and a table of the parameters. `kwargs`: their defaults where these are not their own."""
+    own = _without_arguments(_docstring(cls), parameters)
+    return "\n\n".join(filter(None, [own, purpose.format(cls.__qualname__), _table(cls, parameters, kwargs)]))
+
+
+def _docstring(thing: Any) -> str:
+    own = vars(thing).get("__doc__") if isinstance(thing, type) else thing.__doc__
+    # What dataclasses writes for want of a docstring is the signature
+    if not own or (isinstance(thing, type) and own.startswith(f"{thing.__name__}(")):
+        return ""
+    first, _, rest = own.lstrip().partition("\n")
+    # cleandoc takes the indentation of the second line for that of the text
+    return f"{first}\n{rest}" if _SECTION.match(first) else inspect.cleandoc(own)
+
+
+def _table(cls: type, parameters: Mapping[str, Parameter], kwargs: Mapping[str, Any]) -> str:
+    if not parameters:
+        return ""
+    words = _words_of(cls)
+    rows: list[Row] = []
+    for each in parameters.values():
+        default, text = kwargs.get(each.name, each.default), words.get(each.name, "")
+        if each.is_flag:
+            rows += _rows(each.name, each.hint, default, text, ())
+        else:
+            rows.append((f"{each.name} (by --kwargs only)", _joined(text, default)))
+    how = " (lists, tuples and dicts in JSON)" if any(takes_json(each.hint) for each in parameters.values()) else ""
+    lines = "\n".join(_lines(rows))
+    return f"parameters of {cls.__qualname__}{how}:\n{textwrap.indent(lines, '  ')}"
+
+
+def _rows(name: str, hint: Any, default: object, text: str, around: tuple[type, ...]) -> Iterator[Row]:
+    """The row of a flag, and those of the fields that its value has."""
+    record = next((some for some in union_members(hint) if is_record(some) and some not in around), None)
+    fields = list(fields_of(record, default)) if record is not None else []
+    shown = text if fields and default is not REQUIRED and default is not None else _joined(text, default)
+    yield f"{'  ' * len(around)}--{name} {shown_hint(hint)}", shown
+    if record is not None:
+        words = _words_of(record)
+        for field, inner, value in fields:
+            yield from _rows(f"{name}.{field}", inner, value, words.get(field, ""), (*around, record))
+
+
+def _joined(text: str, default: object) -> str:
+    how = "required" if default is REQUIRED else f"default: {default!r}"
+    return f"{text}; {how}" if text else how
+
+
+def _lines(rows: list[Row]) -> Iterator[str]:
+    """A table: flags to the left, and beside them as many lines of words as the terminal needs."""
+    width = min(_WIDEST_FLAG, max(len(flag) for flag, _ in rows))
+    columns = max(shutil.get_terminal_size().columns - width - 6, 30)
+    for flag, words in rows:
+        first, *more = textwrap.wrap(words, columns, break_long_words=False, break_on_hyphens=False) or [""]
+        if len(flag) > width and more:
+            yield flag
+            flag = ""
+        yield f"{flag:<{width}}  {first}".rstrip()
+        yield from (f"{'':<{width}}  {line}" for line in more)
+
+
+# ---------------------------------------------------------------- docstrings
+
+
+def _words_of(cls: type) -> dict[str, str]:
+    """Name → what the docstrings of a class, its bases and their `__init__` say of it."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__[:-1]):
+        for thing in filter(None, (base, vars(base).get("__init__"))):
+            for section in _sections(_docstring(thing).splitlines()):
+                found.update(_entries(section))
+    return found
+
+
+def _sections(lines: list[str]) -> Iterator[list[str]]:
+    """The lines of each section that tells of arguments, with its title."""
+    starts = [number for number, line in enumerate(lines) if _SECTION.match(line)]
+    for start in starts:
+        rest = lines[start + 1 :]
+        end = next((number for number, line in enumerate(rest) if line[:1].strip()), len(rest))
+        yield lines[start : start + 1 + end]
+
+
+def _entries(section: list[str]) -> dict[str, str]:
+    """Name → words, of a section in the style of Google."""
+    found: dict[str, str] = {}
+    names: list[str] = []
+    indent = None
+    for line in section[1:]:
+        entry = _ENTRY.match(line)
+        if entry and (indent is None or len(entry[1]) <= len(indent)):
+            indent = entry[1]
+            names = [name.strip("* ") for name in entry[2].split(",")]
+            found.update(dict.fromkeys(names, entry[3].strip()))
+        elif line.strip():
+            found.update({name: f"{found[name]} {line.strip()}".strip() for name in names})
+    return {name: words.removesuffix(".") if words.count(".") == 1 else words for name, words in found.items()}
+
+
+def _without_arguments(text: str, parameters: Mapping[str, Parameter]) -> str:
+    """A docstring without the sections of which each entry stands beside its flag."""
+    for section in list(_sections(text.splitlines())):
+        entries = _entries(section)
+        if entries and entries.keys() <= parameters.keys():
+            text = text.replace("\n".join(section).rstrip(), "", 1)
+    return re.sub(r"\n{3,}", "\n\n", text).strip()
