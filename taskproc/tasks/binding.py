@@ -13,6 +13,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from taskproc.tasks.future import FutureDict, FutureList, Indexable
+from taskproc.text import did_you_mean
 
 # What dataclasses puts into a signature in place of the value of a `default_factory`. Known by its type: a class that
 # came to a worker by value has brought its own.
@@ -46,7 +47,7 @@ class Binder:
             try:
                 bound = self.signature.bind(*args, **kwargs)
             except TypeError as error:
-                raise TypeError(f"{cls.__qualname__}: {error}") from None
+                raise TypeError(f"{cls.__qualname__}: {self._slip(kwargs) or error}") from None
             bound.apply_defaults()
             found = bound.arguments
         for name in self._factories:
@@ -63,6 +64,13 @@ class Binder:
         if self._positional == len(values):
             return values, {}
         return values[: self._positional], {name: arguments[name] for name in self._names[self._positional :]}
+
+    def _slip(self, kwargs: Mapping[str, object]) -> str:
+        """What to say of a name that is close to a parameter's: that it was meant is likely, so this comes first."""
+        known = self.signature.parameters
+        unknown = next((name for name in kwargs if name not in known), "")
+        near = did_you_mean(unknown, known)
+        return f"got an unexpected keyword argument {unknown!r}{near}" if near else ""
 
     def _matched(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> dict[str, Any] | None:
         names = self._names

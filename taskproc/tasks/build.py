@@ -19,6 +19,7 @@ from taskproc.tasks.binding import binder, copies, is_flat
 from taskproc.tasks.evolving import rules_of
 from taskproc.tasks.naming import Identity, brief, changed_argument, loose_arguments, place_of, texts_of
 from taskproc.tasks.needs import upstreams
+from taskproc.tasks.now import site
 
 T = TypeVar("T")
 
@@ -41,7 +42,7 @@ class _Site:
     abandoned: bool = False
 
 
-_site: ContextVar[_Site | None] = ContextVar("taskproc_site", default=None)
+_site: ContextVar[_Site | None] = site
 
 
 def build(cls: type[T], args: tuple[object, ...], kwargs: dict[str, object]) -> T:

@@ -9,6 +9,7 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NoReturn, Protocol, TypeVar, overload
 
+from taskproc.tasks.mistaken import Operators
 from taskproc.values.encode import json_form, key_form
 from taskproc.values.forms import REGISTRY
 
@@ -98,7 +99,7 @@ class Upstream:
         return form
 
 
-class Indexable(Upstream):
+class Indexable(Operators, Upstream):
     """A future whose elements are futures too."""
 
     __slots__ = ()
@@ -129,7 +130,10 @@ class Indexable(Upstream):
     if not TYPE_CHECKING:
         # With __getitem__ alone Python would ask for element 0, 1, 2 … and never end
         def __iter__(self) -> NoReturn:
-            raise TypeError(f"{self!r} is a future and cannot be iterated: it has no length before it is computed")
+            raise TypeError(
+                f"{self!r} is a future and cannot be iterated: it has no length before it is computed. "
+                "In run_task, iterate over its .get_result()"
+            )
 
 
 class Const(Indexable, Generic[T_co]):

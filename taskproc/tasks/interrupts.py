@@ -12,7 +12,7 @@ from taskproc.run.lanes import Lanes
 from taskproc.run.pool import PoolRunner
 from taskproc.run.signals import Signals
 from taskproc.tasks.cached import GraphWork
-from taskproc.tasks.reading import running_job
+from taskproc.tasks.now import running_job
 
 
 class Interrupts:

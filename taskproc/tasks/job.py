@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import field
 from typing import Any
@@ -29,9 +29,11 @@ from taskproc.store.disk import DiskStore
 from taskproc.store.marks import folder_of
 from taskproc.store.record import for_readers
 from taskproc.store.rules import Rules
-from taskproc.tasks import reading
 from taskproc.tasks.loaded import Loaded, loaded_code
+from taskproc.tasks.mistaken import advise, say_that_none_debugs_here
 from taskproc.tasks.naming import arguments_text
+from taskproc.tasks.needs import attributes, upstreams
+from taskproc.tasks.now import Running, active
 from taskproc.tasks.slots import told
 from taskproc.tasks.source import mark_of
 
@@ -121,13 +123,13 @@ class TaskJob:
         return {key: version.record.stamp for key, version in self.inputs.items()} if self.inputs else {}
 
     def _run(self, store: DiskStore, attempt: DiskAttempt) -> Outcome[str]:
-        job = reading.Running(self.place.key, store, attempt, self.inputs, self.slots)
+        job = Running(self.place.key, store, attempt, self.inputs, self.slots, captured=self.captures, task=self.task)
         away = os.getpid() != self.process
         started = time.perf_counter()
         try:
             loaded = loaded_code(self.task, self.code, store) if away else Loaded(self.code, "")
-            with reading.active(job, away), in_force(self._cache()):
-                value = self._surrounded(attempt, away) if self.captures else _called(self.task.run_task)
+            with active(job, away), in_force(self._cache()):
+                value = self._surrounded(attempt, away) if self.captures else _called(self.task)
         except BaseException as error:  # noqa: BLE001  # whatever a task raises is how it ended
             return self._failed(job, error, time.perf_counter() - started)
         if self.inputs and (changed := self._changed_inputs()):
@@ -143,10 +145,11 @@ class TaskJob:
         spools = folder_of(self.root, self.token)
         kept = captured(*attempt.logs(), main_pid=self.process, spools=spools, folder=attempt.folder)
         with told(self.slots) if away and self.slots else nullcontext(), kept:
+            say_that_none_debugs_here()
             if self.timeout is not None:
                 begin(self.timeout)
             try:
-                return _called(self.task.run_task)
+                return _called(self.task)
             except CommandFailed:
                 raise  # what the command had to say it has printed there itself
             except BaseException as error:
@@ -174,7 +177,7 @@ class TaskJob:
         gone = {key for key, version in self.inputs.items() if not os.path.exists(version.path)}
         return gone | {key for key in unread if key not in self.made}
 
-    def _failed(self, job: reading.Running, error: BaseException, seconds: float) -> Outcome[str]:
+    def _failed(self, job: Running, error: BaseException, seconds: float) -> Outcome[str]:
         if lost := self._lost(job.lost):
             job.attempt.not_needed()
             return Lost(tuple(sorted(lost)))
@@ -213,13 +216,16 @@ def _signs_now(path: str) -> str:
         return str(error)
 
 
-def _called(run_task: Callable[[], object]) -> object:
+def _called(task: Any) -> object:
     """What it gives, in this process: a child that it forked, and that comes back here too, is nobody's and ends."""
     pid, code = os.getpid(), 1
     try:
-        value = run_task()
+        value = task.run_task()
         code = 0
         return value
+    except Exception as error:
+        advise(error, task, upstreams([value for _, value in attributes(task)]).values())
+        raise
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else code
         raise

@@ -8,6 +8,7 @@ from taskproc.errors import MissingResult
 from taskproc.kernel.model import Reason, Stale
 from taskproc.tasks import reading
 from taskproc.tasks.naming import brief
+from taskproc.tasks.now import is_building
 
 if TYPE_CHECKING:
     from taskproc.tasks.cached import GraphWork
@@ -50,6 +51,11 @@ def result(task: Task) -> Any:
     if identity.cache is None:
         raise MissingResult(f"{brief(task)} is no input of the task that runs here: make it an attribute of that task")
     work, reason = _look(task)
+    if reason is not None and is_building():
+        raise MissingResult(
+            f"{brief(task)} has no fresh result yet: it is too early for get_result() while a task is built. Keep the "
+            "task as an attribute in __init__, and call get_result() in run_task"
+        )
     if reason is not None:
         raise MissingResult(f"{brief(task)} has no fresh result: {reason}. Run it with run_graph()")
     return work.store.load(work.versions[work.graph.root])

@@ -1,83 +1,20 @@
 """What a task may be asked for while a job runs, and outside of one: its result, its directory, its logs.
 
 Inside a job the answers are those of this run: the results of inputs are the very versions that were judged, the
-directory is that of the attempt. A thread that the task itself started in a worker process is taken for the job's, if
-there is only one.
+directory is that of the attempt.
 """
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 from taskproc.errors import MissingResult, NoCacheError
 from taskproc.run.capture import expose
 from taskproc.store import layout
-from taskproc.store.base import Version
-from taskproc.store.claims import DiskAttempt
 from taskproc.store.disk import DiskStore
 from taskproc.tasks.naming import Identity
-
-
-@dataclass(slots=True)
-class Running:
-    """The job that runs here now.
-
-    Attributes:
-        inputs: key of each need → the version that this run reads.
-        slots: label → name of the slot that the task has.
-        lost: keys whose version could not be read after all; the task cannot be blamed for what it raised then.
-        outer: the job within which it runs, if a task runs others.
-    """
-
-    key: str
-    store: DiskStore
-    attempt: DiskAttempt
-    inputs: Mapping[str, Version]
-    slots: Mapping[str, str] = field(default_factory=dict)
-    lost: set[str] = field(default_factory=set)
-    outer: Running | None = None
-
-
-_running: ContextVar[Running | None] = ContextVar("taskproc_running", default=None)
-_of_process: list[Running] = []
-
-
-class active:
-    """Answer for `job` inside the block; `away`: in a process that does nothing else but run jobs."""
-
-    __slots__ = ("_away", "_job", "_token")
-
-    def __init__(self, job: Running, away: bool):
-        self._job, self._away = job, away
-
-    def __enter__(self) -> None:
-        self._job.outer = running_job()
-        self._token = _running.set(self._job)
-        if self._away:
-            _of_process.append(self._job)
-
-    def __exit__(self, *exception: object) -> None:
-        _running.reset(self._token)
-        if self._away:
-            _of_process.remove(self._job)
-
-
-def running_job() -> Running | None:
-    """The job that asks, if a job asks."""
-    return _running.get() or (_of_process[0] if len(_of_process) == 1 else None)
-
-
-def running_keys() -> frozenset[str]:
-    """Keys of the jobs within which is asked, from the innermost outwards."""
-    keys, job = set(), running_job()
-    while job is not None:
-        keys.add(job.key)
-        job = job.outer
-    return frozenset(keys)
+from taskproc.tasks.now import running_job
 
 
 def input_value(identity: Identity) -> tuple[bool, object]:

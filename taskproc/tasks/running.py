@@ -23,8 +23,9 @@ from taskproc.tasks.graph import Graph, graph_of
 from taskproc.tasks.interrupts import Interrupts
 from taskproc.tasks.labels import labels_of, warn_of_unknown
 from taskproc.tasks.looking import preview, summary
+from taskproc.tasks.now import running_keys
 from taskproc.tasks.prefixes import Prefix, Prefixes, prefix_of, read_prefixes
-from taskproc.tasks.reading import running_keys, store_of
+from taskproc.tasks.reading import store_of
 from taskproc.tasks.slots import RateLimits, Slots
 from taskproc.tasks.stats import COUNTED, Counter, RunStats
 from taskproc.watch.stream import COMMANDS, WORKERS, Outline, Stream, Watcher

@@ -14,6 +14,7 @@ from taskproc.tasks.build import build
 from taskproc.tasks.evolving import NAMES, check_class
 from taskproc.tasks.future import Indexable
 from taskproc.tasks.labels import labels_of
+from taskproc.tasks.mistaken import refuse_comparison
 from taskproc.tasks.naming import Identity, arguments_forms, brief, task_name
 from taskproc.tasks.settings import check_settings
 from taskproc.tasks.source import check_includes
@@ -353,5 +354,7 @@ class Task(Indexable, metaclass=TaskType):
         return id(self) >> 4
 
     def __eq__(self, other: object) -> bool:
+        if self is not other:
+            refuse_comparison(self, other)
         return self is other
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import PurePath
 from typing import Any, Protocol, Union
 
-from taskproc.modules import object_name
+from taskproc.modules import is_findable, object_name
 
 Json = Union[None, bool, int, float, str, "list[Json]", "dict[str, Json]"]
 
@@ -85,9 +86,30 @@ def type_name(kind: type) -> str:
     return object_name(kind).replace(":", ".")
 
 
-def refused(value: object, detail: str = "", remedy: str = REMEDY) -> Refused:
+def refused(value: object, detail: str = "", remedy: str = "") -> Refused:
     """The error for a value without a form, to be raised by the caller."""
-    return Refused(f"has no canonical form ({type_name(type(value))}{detail}); {remedy}")
+    kind = type(value)
+    return Refused(f"has no canonical form ({type_name(kind)}{detail}); {remedy or remedy_for(kind)}")
+
+
+def remedy_for(kind: type) -> str:
+    """What to do with values of a class: nobody can give a method to one of a library."""
+    if not (_is_of_library(kind) and is_findable(kind)):
+        return REMEDY
+    name = type_name(kind)
+    return (
+        "pass it as the output of a task, or say by what its class is known: "
+        f"`taskproc.register_key({name}, lambda value: (value.NAME, ...))` with the attributes that count"
+    )
+
+
+def _is_of_library(kind: type) -> bool:
+    """Whether a class was not written in the user's project, as far as the place of its module tells."""
+    top = kind.__module__.partition(".")[0]
+    if top in sys.stdlib_module_names:
+        return top not in ("__main__", "builtins")  # what is built in has no attributes to be known by
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    return isinstance(file, str) and not {"site-packages", "dist-packages"}.isdisjoint(PurePath(file).parts)
 
 
 def step_of(key: object) -> str:
@@ -112,7 +134,7 @@ def numpy_form(value: Any, walk: Walk) -> Json:
         return {"__numpy__": ["dtype", dtype_form(value, walk)]}
     if not isinstance(value, numpy.generic):
         detail = ", a subclass of numpy.ndarray" if isinstance(value, numpy.ndarray) else ""
-        raise refused(value, detail, "pass numpy.asarray of it, and a mask by itself" if detail else REMEDY)
+        raise refused(value, detail, "pass numpy.asarray of it, and a mask by itself" if detail else "")
     if kind is numpy.str_:  # an array would drop NUL characters at its end
         return {"__numpy__": ["str", walk.form("".join(value))]}
     if kind is numpy.bytes_:

@@ -153,3 +153,26 @@ def test_no_room_on_the_stack() -> None:
 
     assert isinstance(caught.value, UnnamableValue)
     assert "nested too deeply for what is left of the stack" in str(caught.value)
+
+
+def test_a_class_of_a_library_is_advised_to_be_registered() -> None:
+    """Nobody can give it a method; the line to copy names it. A class of the user's is advised to have one."""
+    import ipaddress
+    import types
+
+    class Own:
+        pass
+
+    library = types.ModuleType("some_library")
+    library.__file__ = "/lib/python3/site-packages/some_library/__init__.py"
+    exec("class Model: pass", vars(library))  # the module is told by its place, not by what is installed here
+    address, model = ipaddress.ip_address("::1"), vars(library)["Model"]()
+    for value, name in ((address, "ipaddress.IPv6Address"), (model, "some_library.Model")):
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(UnnamableValue) as caught:
+            patch.setitem(sys.modules, "some_library", library)
+            key_form(value, WHERE)
+        assert "pass it as the output of a task, or " in str(caught.value)
+        assert f"`taskproc.register_key({name}, lambda value: " in str(caught.value)
+    with pytest.raises(UnnamableValue, match="give its class a __task_key__") as caught:
+        key_form(Own(), WHERE)
+    assert "register_key" not in str(caught.value)

@@ -198,6 +198,36 @@ def test_a_folder_with_other_things_is_not_tagged(tmp_path: Path) -> None:
     assert {"thesis.tex", "taskproc.json"} == set(os.listdir(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("there", "asks"),
+    [
+        ([], False),
+        ([".git/config", ".env"], False),
+        (["notes.txt"], True),
+        (["src/module.py"], True),
+        (["CACHEDIR.TAG", "notes.txt"], False),
+        (["script.Main/results/1/args.json", "notes.txt"], False),
+        (["data/results/1.csv"], True),
+        (["taskproc.json", "notes.txt"], False),
+    ],
+    ids=str,
+)
+def test_a_cache_among_other_files_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, there: list[str], asks: bool
+) -> None:
+    """Once, when it is made; what is hidden, and what is left of a cache, are no other files."""
+    for name in there:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+
+    for _ in range(2):
+        with Cache(tmp_path):
+            pass
+
+    told = [record.getMessage() for record in caplog.records]
+    assert [asks] * asks == ["holds other files" in text for text in told]
+
+
 def test_a_path_is_relative_to_where_the_cache_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A later change of directory does not move it."""
     monkeypatch.chdir(tmp_path)

@@ -209,3 +209,11 @@ def test_a_definition_sees_its_context_at_every_level() -> None:
     task = Looks(2 * build._LEVELS)
 
     assert caches == {task._taskproc.cache}
+
+
+def test_a_misspelt_argument_is_guessed() -> None:
+    """The message names what may have been meant."""
+    with pytest.raises(TypeError, match=r"^Nested: got an unexpected .* 'levl'\. Did you mean 'level'\?$"):
+        Nested(levl=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="^Nested: got an unexpected keyword argument 'zzz'$"):
+        Nested(1, zzz=1)  # type: ignore[call-arg]

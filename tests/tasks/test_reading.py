@@ -18,9 +18,9 @@ from taskproc.store.base import Version
 from taskproc.store.cache import Cache
 from taskproc.store.claims import DiskAttempt
 from taskproc.store.disk import DiskStore
-from taskproc.tasks import reading
+from taskproc.tasks import now, reading
 from taskproc.tasks.naming import Identity
-from taskproc.tasks.reading import Running, active
+from taskproc.tasks.now import Running, active
 from taskproc.tasks.task import Task
 
 
@@ -120,13 +120,13 @@ def test_a_job_has_the_directory_and_logs_of_its_attempt(begin: Begin) -> None:
 
 def test_jobs_may_lie_within_jobs(begin: Begin) -> None:
     """The innermost answers, and all of them are known."""
-    assert reading.running_keys() == frozenset()
+    assert now.running_keys() == frozenset()
     outer = begin(Reads(Leaf(1)), Leaf(1))
     inner = begin(Reads(Leaf(2)), Leaf(2))
 
-    assert reading.running_job() is inner
+    assert now.running_job() is inner
     assert inner.outer is outer
-    assert reading.running_keys() == {outer.key, inner.key}
+    assert now.running_keys() == {outer.key, inner.key}
 
 
 def in_thread(call: Callable[[], Any]) -> Any:
@@ -140,18 +140,18 @@ def in_thread(call: Callable[[], Any]) -> Any:
 def test_a_thread_of_a_worker_belongs_to_its_job(begin: Begin) -> None:
     """A process that does nothing else runs one job; with two of them nobody knows."""
     first = begin(Reads(Leaf(1)), Leaf(1), away=True)
-    assert in_thread(reading.running_job) is first
+    assert in_thread(now.running_job) is first
     assert in_thread(Leaf(1).get_result) == 1
 
     begin(Reads(Leaf(2)), Leaf(2), away=True)
-    assert in_thread(reading.running_job) is None
+    assert in_thread(now.running_job) is None
 
 
 def test_a_thread_of_the_main_process_belongs_to_no_job(begin: Begin) -> None:
     """There several jobs run at once; it reads what is in the cache."""
     begin(Reads(Leaf(1)), Leaf(1))
 
-    assert in_thread(reading.running_job) is None
+    assert in_thread(now.running_job) is None
     assert in_thread(Leaf(1).get_result) == 1
 
 
@@ -163,8 +163,8 @@ def test_after_the_job_nothing_is_left_of_it(begin: Begin, cache: Cache) -> None
     with active(Running("other", job.store, job.attempt, {}), True):
         pass
 
-    assert reading.running_job() is job
-    assert reading._of_process == []
+    assert now.running_job() is job
+    assert now.of_process == []
 
 
 def far(task: Any, version: Version | None = None) -> Identity:

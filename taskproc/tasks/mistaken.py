@@ -1,0 +1,173 @@
+"""A future that is taken for its value while a task runs: a TypeError that says how to get the value.
+
+Elsewhere a future answers as any other object does: there it stands for what it will be. What Python itself refuses
+(`len`, `float`, `json.dumps`, a missing attribute) keeps its words, and the advice is added when it ends the task.
+"""
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from taskproc.tasks.now import is_building, running_job
+
+_ADVICE = "use .get_result() for its value"
+_NO_TERMINAL = (
+    "a task has no terminal where what it prints is kept: run it in this process, with `-t local` on the command line "
+    "or run_graph(executor=LocalExecutor())"
+)
+_BINARY = "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and or xor".split()
+_OPTIONAL = re.compile(r"\b(None|Optional)\b")
+_UNARY = {"neg": "-", "pos": "+", "invert": "~"}
+
+
+class Operators:
+    """What Python asks an object for `+`, `<`, `==`, `if` and the like; for futures that are not containers."""
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:  # type checkers refuse all of it, and are right
+
+        def __eq__(self, other: object) -> bool:
+            if self is other:
+                return True
+            refuse_comparison(self, other)
+            return NotImplemented
+
+        __hash__ = object.__hash__
+
+        def __bool__(self) -> bool:
+            if is_read_here(self) and not _may_be_none(self):
+                how = "`is not None` to see whether there is a future"
+                raise TypeError(f"{self!r} is a future, which is always true: {_ADVICE}, or {how}")
+            return True
+
+        def __abs__(self) -> object:
+            return _unary(self, "abs()")
+
+        @property
+        def __array__(self) -> object:
+            if not is_read_here(self):
+                raise AttributeError("__array__")  # NumPy takes it for any object then
+            raise TypeError(mistaken(self))
+
+
+def _binary(self: object, other: object, *more: object) -> Any:
+    if running_job() is None or is_building():
+        return NotImplemented
+    raise TypeError(mistaken(self))
+
+
+def _unary(self: object, operator: str) -> object:
+    if running_job() is None or is_building():
+        raise TypeError(f"bad operand type for {operator}: {type(self).__name__!r}")
+    raise TypeError(mistaken(self))
+
+
+def _unary_for(operator: str) -> Callable[[object], object]:
+    return lambda self: _unary(self, f"unary {operator}")
+
+
+for _name in (*_BINARY, *(f"r{name}" for name in _BINARY), "lt", "le", "gt", "ge"):
+    setattr(Operators, f"__{_name}__", _binary)
+for _name, _operator in _UNARY.items():
+    setattr(Operators, f"__{_name}__", _unary_for(_operator))
+
+
+def mistaken(future: object) -> str:
+    """What to say of a future that was taken for its value."""
+    return f"{future!r} is a future, not its value: {_ADVICE}"
+
+
+def refuse_comparison(future: object, other: object) -> None:
+    """Raise TypeError where a running task compares what it needs with what is neither a future nor None."""
+    if other is not None and not hasattr(type(other), "_key_form") and is_read_here(future):
+        raise TypeError(mistaken(future))
+
+
+def is_read_here(future: Any) -> bool:
+    """Whether a task runs here that needs `future`, and its value could be read; what it builds is another matter."""
+    job = running_job()
+    if job is None or is_building():
+        return False
+    while hasattr(type(future), "parent"):  # an element
+        future = future.parent
+    identity = vars(future).get("_taskproc") if hasattr(future, "__dict__") else None
+    return identity is None or identity.version is not None or identity.place.key in job.inputs
+
+
+def _may_be_none(future: object) -> bool:
+    """Whether it is an attribute of the running task that, as it is declared, may be None: there `if` asks for that."""
+    import inspect  # here: a task that makes no mistake does without
+
+    job = running_job()
+    task = job.task if job is not None else None
+    cls = type(task)
+    try:
+        parameters = dict(inspect.signature(cls.__init__).parameters)  # type: ignore[misc]  # the class is given
+        declared = [vars(base).get("__annotations__", {}) for base in cls.__mro__]
+    except Exception:  # noqa: BLE001  # annotations are the user's code, and may name what is not there
+        return True
+    names = {*getattr(task, "__dict__", ()), *parameters, *(name for each in declared for name in each)}
+    for name in [name for name in names if _own(task, name) is future]:
+        parameter = parameters.get(name)
+        said = [each.get(name, "") for each in declared] + ([parameter.annotation] if parameter is not None else [])
+        if (parameter is not None and parameter.default is None) or any(map(_OPTIONAL.search, map(str, said))):
+            return True
+    return False
+
+
+def _own(task: object, name: str) -> object:
+    try:
+        return object.__getattribute__(task, name)
+    except AttributeError:
+        return None
+
+
+# ---------------------------------------------------------------- what Python or a library refuses
+
+
+def advise(error: Exception, task: object, futures: Iterable[object]) -> None:
+    """Add to what a task raised how it gets a value, if it was raised because of a future; or what to debug with.
+
+    Args:
+        futures: what the task needs.
+    """
+    is_quit = type(error).__name__ == "BdbQuit" and type(error).__module__ == "bdb"
+    if type(error) not in (TypeError, AttributeError, EOFError) and not is_quit:
+        return  # the user's own
+    text = error.args[0] if len(error.args) == 1 and isinstance(error.args[0], str) else ""
+    if type(error) is TypeError and "get_result" not in text:
+        names = {type(future).__name__ for future in futures} | {"Const", "Item", "FutureList", "FutureDict"}
+        if named := next((name for name in sorted(names) if _names(text, name)), None):
+            error.args = (f"{text} ({named} is a future: {_ADVICE})",)
+    elif type(error) is AttributeError and "get_result" not in text:
+        owner = getattr(error, "obj", None)
+        if owner is not task and hasattr(type(owner), "_key_form"):
+            error.args = (f"{text} ({type(owner).__name__} is a future: {_ADVICE})",)
+    elif (is_quit or text == "EOF when reading a line") and _is_captured():
+        error.args = (f"{text}. {_NO_TERMINAL}".removeprefix(". "),)
+
+
+def _names(text: str, name: str) -> bool:
+    """Whether Python complains of the type: `'Load'`, `of type Load is`, `not Load`, `Load found`."""
+    return re.search(rf"'{name}'|\b(?:type|not) {name}\b(?! must)|\b{name} found$", text) is not None
+
+
+def _is_captured() -> bool:
+    job = running_job()
+    return job is not None and job.captured
+
+
+def say_that_none_debugs_here() -> None:
+    """Let `breakpoint()` say what to do in a task whose output is kept, unless a debugger of the user's is there."""
+    if sys.breakpointhook is sys.__breakpointhook__ and "PYTHONBREAKPOINT" not in os.environ:
+        sys.breakpointhook = _breakpoint
+
+
+def _breakpoint(*args: Any, **kwargs: Any) -> Any:
+    if _is_captured():
+        raise RuntimeError(f"breakpoint() was called, but {_NO_TERMINAL}")
+    return sys.__breakpointhook__(*args, **kwargs)  # noqa: T100  # what was there

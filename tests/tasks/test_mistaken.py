@@ -1,0 +1,319 @@
+"""Laws of a future that is taken for its value: it is said while a task runs, and nothing else changes."""
+from __future__ import annotations
+
+import bdb
+import json
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
+
+import pytest
+
+from taskproc.errors import FailedTaskError, MissingResult
+from taskproc.run.pool import LocalExecutor
+from taskproc.tasks.future import Const, Future, FutureDict, FutureList
+from taskproc.tasks.task import Task
+
+pytestmark = pytest.mark.usefixtures("cache")
+
+
+class Load(Task):
+    def __init__(self, n: int = 3):
+        self.n = n
+
+    def run_task(self) -> Any:
+        return [self.n]
+
+
+class Number(Task):
+    def __init__(self, n: int = 3):
+        self.n = n
+
+    def run_task(self) -> int:
+        return self.n
+
+
+Use = Callable[[Any], object]
+_uses: dict[str, Use] = {}
+
+
+def use(function: Use) -> Use:
+    _uses[function.__name__] = function
+    return function
+
+
+class Reader(Task):
+    """Does with its upstream what one of the functions here does."""
+
+    def __init__(self, how: str, up: Future[Any]):
+        self.how = how
+        self.up = up
+
+    def run_task(self) -> Any:
+        return _uses[self.how](self.up)
+
+
+class Listed(Task):
+    def __init__(self, how: str, ups: Any):
+        self.how = how
+        self.ups = ups
+
+    def run_task(self) -> Any:
+        return _uses[self.how](self.ups)
+
+
+class Reading(Task):
+    """Needs another, and may be without it."""
+
+    def __init__(self, up: Future[int] | None = None):
+        self.up = up
+
+    def run_task(self) -> int:
+        return self.up.get_result() if self.up else 0
+
+
+def run(task: Any) -> Any:
+    return task.run_graph(executor=LocalExecutor())[0]
+
+
+def refused(task: Any) -> BaseException:
+    with pytest.raises(FailedTaskError) as caught:
+        run(task)
+    return caught.value.failures[0].error
+
+
+FUTURES: list[Callable[[], Any]] = [Number, lambda: Const(3), lambda: Load()[0]]
+WRONG: dict[str, Use] = {
+    "plus": lambda up: up + 1,
+    "plus from the right": lambda up: 1 + up,
+    "times": lambda up: up * 2.5,
+    "minus itself": lambda up: up - up,
+    "power": lambda up: up**2,
+    "whole division": lambda up: 7 // up,
+    "rest": lambda up: up % 2,
+    "matrix": lambda up: up @ up,
+    "bits": lambda up: up & 1,
+    "in place": lambda up: _added(up),
+    "negative": lambda up: -up,
+    "absolute": abs,
+    "equal": lambda up: up == 3,
+    "unequal": lambda up: up != "x",
+    "equal from the right": lambda up: up == 3,
+    "less": lambda up: up < 3,
+    "less from the right": lambda up: 3 < up,
+    "least": lambda up: min(up, 3),
+    "truth": lambda up: 1 if up else 2,
+    "not": lambda up: not up,
+    "or": lambda up: up or 1,
+    "length": len,
+    "iteration": list,
+    "membership": lambda up: 3 in up,
+    "float": float,
+    "int": int,
+    "root": math.sqrt,
+    "range": range,
+    "index": lambda up: [1, 2][up],
+    "json": json.dumps,
+    "join": lambda up: ",".join(["x", *[up]]),
+    "open": open,
+}
+_uses.update(WRONG)
+
+
+def _added(up: Any) -> Any:
+    up += 1
+    return up
+
+
+@pytest.mark.parametrize("how", WRONG)
+@pytest.mark.parametrize("up", FUTURES, ids=["task", "const", "element"])
+def test_a_future_is_not_its_value(how: str, up: Callable[[], Any]) -> None:
+    """Whatever is done with it as with a value is a TypeError that says how to get that."""
+    error = refused(Reader(how, up()))
+
+    assert type(error) is TypeError
+    assert ".get_result()" in str(error)
+
+
+def test_what_has_no_value_has_no_methods_of_it() -> None:
+    """A method of the value is missing, and it is said why; of the task itself it is not."""
+    _uses["method"] = lambda up: up.append(1)
+    ups: list[Any] = [Load(), Const([]), Load()["x"]]
+    for up in ups:
+        error = refused(Reader("method", up))
+        assert type(error) is AttributeError
+        assert "has no attribute 'append'" in str(error)
+        assert ".get_result()" in str(error)
+
+
+def test_errors_of_other_kinds_are_left_as_they_are() -> None:
+    """A TypeError about something else, one with more to it, and one of the user's own."""
+
+    def raise_type_error(up: Any) -> None:
+        raise TypeError("Number must be positive")
+
+    def raise_two(up: Any) -> None:
+        raise TypeError("'Number'", 2)
+
+    _uses.update(own=raise_type_error, two=raise_two, value=lambda up: int("x"))
+
+    assert ("Number must be positive",) == refused(Reader("own", Number())).args
+    assert ("'Number'", 2) == refused(Reader("two", Number())).args
+    assert "invalid literal" in str(refused(Reader("value", Number())))
+
+
+@pytest.mark.parametrize("how", ["plus", "equal", "truth", "json"])
+def test_it_is_said_in_threads_and_workers(how: str) -> None:
+    """Wherever the task runs."""
+    with ThreadPoolExecutor(1) as executor, pytest.raises(FailedTaskError, match=r"\.get_result\(\)"):
+        Reader(how, Number()).run_graph(executor=executor)
+    with pytest.raises(FailedTaskError, match=r"\.get_result\(\)"):
+        Reader(how, Number()).run_graph(max_workers=1)
+
+
+RIGHT: dict[str, Use] = {
+    "identity": lambda up: up is not None and up is up,
+    "none": lambda up: (up == None) is False and up != None,  # noqa: E711  # it is what is tried
+    "itself": lambda up: up == up,
+    "another": lambda up: up != Const(4) and (up == Const(4)) is False,
+    "set": lambda up: up in {up, 3} and {up: 1, 3: 2}[up] == 1,
+    "list": lambda up: up in [up],
+    "printing": lambda up: f"{up} {up!r}" == f"{up!r} {up}",
+    "hash": lambda up: isinstance(hash(up), int),
+}
+_uses.update(RIGHT)
+
+
+@pytest.mark.parametrize("how", RIGHT)
+@pytest.mark.parametrize("up", FUTURES, ids=["task", "const", "element"])
+def test_what_a_future_answers_itself(how: str, up: Callable[[], Any]) -> None:
+    """Identity, None, other futures, sets and dicts, and printing, are as outside."""
+    assert run(Reader(how, up())) is True
+
+
+def test_lists_and_dicts_of_futures_are_lists_and_dicts() -> None:
+    """They have a length and may be empty; their elements are futures, which are not their values."""
+    _uses.update(
+        size=lambda ups: (len(ups), bool(ups), [type(up).__name__ for up in ups]), total=sum, largest=max, first=sorted
+    )
+
+    assert run(Listed("size", FutureList([Number(), Const(1)]))) == (2, True, ["Number", "Const"])
+    assert run(Listed("size", FutureList())) == (0, False, [])
+    assert run(Listed("size", FutureDict({"a": Number()}))) == (1, True, ["str"])
+    for how in ("total", "largest", "first"):
+        assert ".get_result()" in str(refused(Listed(how, FutureList([Number(), Number(4)]))))
+
+
+def test_numpy_does_not_take_a_future_for_a_value() -> None:
+    """Neither as an array nor in a sum; while no task runs it is an object as any other."""
+    numpy = pytest.importorskip("numpy")
+    _uses.update(array=numpy.asarray, mean=numpy.mean)
+    _uses.update(sum=lambda up: numpy.ones(2) + up, same=lambda up: numpy.ones(2) == up)
+
+    for how in ("array", "mean", "sum", "same"):
+        assert ".get_result()" in str(refused(Reader(how, Number())))
+    assert numpy.array([Number(), Number(4)], dtype=object).tolist() == [Number(), Number(4)]
+
+
+def test_while_a_graph_is_built_nothing_changes() -> None:
+    """A future is true, unequal to all else, and has no arithmetic; in a task that builds a graph, too."""
+
+    class Builds(Task):
+        def __init__(self, up: Any = None, other: Any = None):
+            self.up = up or Load()
+            self.is_three = other == 3
+            self.known = [some for some in (up, other) if some]
+
+        def run_task(self) -> object:
+            return bool(self.is_three), len(self.known)
+
+    class Nested(Task):
+        def __init__(self, up: Future[Any]):
+            self.up = up
+
+        def run_task(self) -> object:
+            five: Any = Number(5)
+            given = five or Load()
+            return run(Builds(given, self.up)), given == 5
+
+    assert run(Builds(Number(), Number(4))) == (False, 2)
+    assert run(Nested(Number())) == ((False, 2), False)
+    task, const = Number(), cast("Any", Const(0))
+    assert (task == 3, task != 3, bool(task), bool(const), const == 0) == (False, True, True, True, False)
+    with pytest.raises(TypeError, match=r"^unsupported operand type\(s\) for \+: 'Number' and 'int'$"):
+        Number() + 1  # type: ignore[operator]
+    with pytest.raises(TypeError, match="^bad operand type for unary -: 'Const'$"):
+        -Const(1)  # type: ignore[operator]
+
+
+def test_what_may_be_none_may_be_asked_for() -> None:
+    """By its default, or by its type: there `if` asks whether there is a future."""
+    assert (run(Reading(Number())), run(Reading())) == (3, 0)
+
+
+def test_an_operator_of_the_users_own_is_the_users() -> None:
+    """A task class may have a language of its own."""
+
+    class Sum(Task):
+        def __init__(self, left: Any, right: Any):
+            self.left, self.right = left, right
+
+        def run_task(self) -> Any:
+            return self.left.get_result() + self.right.get_result()
+
+        def __add__(self, other: Any) -> Sum:
+            return Sum(self, other)
+
+    assert run(Sum(Const(1), Const(2)) + Const(3)) == 6
+
+
+# ---------------------------------------------------------------- too early, and without a terminal
+
+
+def test_it_is_too_early_for_a_result_while_a_task_is_built() -> None:
+    """The message says where it is time; a result that is there is given."""
+
+    class Early(Task):
+        def __init__(self) -> None:
+            self.value = Number().get_result()
+
+        def run_task(self) -> int:
+            return self.value
+
+    with pytest.raises(MissingResult, match=r"too early for get_result\(\) while a task is built\. .* in run_task"):
+        Early()
+    run(Number())
+    assert run(Early()) == 3
+
+
+class Stops(Task):
+    def __init__(self, how: str):
+        self.how = how
+
+    def run_task(self) -> str:
+        if self.how == "breakpoint":
+            breakpoint()  # noqa: T100  # it is what is tried
+        elif self.how == "quit":
+            raise bdb.BdbQuit  # by which pdb ends where it can read nothing
+        return input()
+
+
+@pytest.mark.parametrize("how", ["breakpoint", "quit", "input"])
+def test_a_task_in_a_worker_has_no_terminal(how: str) -> None:
+    """What needs one says where the task is to be run instead."""
+    with pytest.raises(FailedTaskError, match=r"-t local.*LocalExecutor\(\)"):
+        Stops(how).run_graph(max_workers=1)
+
+
+def test_a_thread_has_no_debugger_where_its_output_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The prompt would go to the log of the task; a debugger of the user's own is left alone."""
+    with ThreadPoolExecutor(1) as executor, pytest.raises(FailedTaskError, match="-t local"):
+        Stops("breakpoint").run_graph(executor=executor)
+
+    called = []
+    monkeypatch.setattr("sys.breakpointhook", lambda: called.append(1))
+    monkeypatch.setattr("builtins.input", lambda: "typed")
+    with ThreadPoolExecutor(1) as executor:
+        assert Stops("breakpoint").run_graph(executor=executor)[0] == "typed"
+    assert called == [1]
