@@ -77,8 +77,12 @@ def padded(text: str, columns: int) -> str:
     return text + " " * (columns - width_of(text))
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`. Did you mean 'train'?`, to follow a message about a word that is not known; empty if none is close to it."""
+def did_you_mean(word: str, known: Iterable[str], closeness: float = 0.6) -> str:
+    """`. Did you mean 'train'?`, to follow a message about a word that is not known; empty if none is close to it.
+
+    Args:
+        closeness: from 0 (all are close) to 1 (only the word itself is).
+    """
     from difflib import get_close_matches  # here: 2 ms, for those who have mistyped
 
-    return "".join(f". Did you mean {close!r}?" for close in get_close_matches(word, [*known], 1))
+    return "".join(f". Did you mean {close!r}?" for close in get_close_matches(word, [*known], 1, closeness))

@@ -10,6 +10,7 @@ import pytest
 from taskproc.text import (
     LONGEST,
     cut_to,
+    did_you_mean,
     padded,
     printable,
     printable_lines,
@@ -117,3 +118,10 @@ def test_a_terminal_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     with os.fdopen(main, "rb"), os.fdopen(far, "w") as stream:
         fcntl.ioctl(far, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 47, 0, 0))
         assert terminal_width(stream) == 47
+
+
+def test_a_slip_is_guessed() -> None:
+    """What is closest, as a sentence to follow another; nothing where nothing is close enough."""
+    assert did_you_mean("trian", ["test", "train"]) == ". Did you mean 'train'?"
+    assert did_you_mean("zzz", ["test", "train"]) == did_you_mean("trian", []) == ""
+    assert did_you_mean("trian", ["train"], closeness=0.9) == ""

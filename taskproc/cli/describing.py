@@ -34,8 +34,8 @@ def _docstring(thing: Any) -> str:
     if not own or (isinstance(thing, type) and own.startswith(f"{thing.__name__}(")):
         return ""
     first, _, rest = own.lstrip().partition("\n")
-    # cleandoc takes the indentation of the second line for that of the text
-    return f"{first}\n{rest}" if _SECTION.match(first) else inspect.cleandoc(own)
+    # cleandoc, and Python itself from 3.13 on, take the indentation of the second line for that of the text
+    return f"{first}\n{textwrap.indent(rest, ' ')}" if _SECTION.match(first) else inspect.cleandoc(own)
 
 
 def _table(cls: type, parameters: Mapping[str, Parameter], kwargs: Mapping[str, Any]) -> str:

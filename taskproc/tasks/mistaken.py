@@ -107,7 +107,7 @@ def _may_be_none(future: object) -> bool:
     cls = type(task)
     try:
         parameters = dict(inspect.signature(cls.__init__).parameters)  # type: ignore[misc]  # the class is given
-        declared = [vars(base).get("__annotations__", {}) for base in cls.__mro__]
+        declared = [inspect.get_annotations(base) for base in cls.__mro__]
     except Exception:  # noqa: BLE001  # annotations are the user's code, and may name what is not there
         return True
     names = {*getattr(task, "__dict__", ()), *parameters, *(name for each in declared for name in each)}
@@ -143,6 +143,8 @@ def advise(error: Exception, task: object, futures: Iterable[object]) -> None:
         names = {type(future).__name__ for future in futures} | {"Const", "Item", "FutureList", "FutureDict"}
         if named := next((name for name in sorted(names) if _names(text, name)), None):
             error.args = (f"{text} ({named} is a future: {_ADVICE})",)
+    elif type(error) is AttributeError and getattr(error, "name", None) == "get_result":
+        error.args = (f"{text} (it is a value and not a future: use it as it is, or give the task Const(...) of it)",)
     elif type(error) is AttributeError and "get_result" not in text:
         owner = getattr(error, "obj", None)
         if owner is not task and hasattr(type(owner), "_key_form"):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Protocol, TypeVar, overload
 
 from taskproc.errors import BuildError
+from taskproc.run.setup import is_far_end
 from taskproc.store.cache import current
 from taskproc.tasks import looking, reading
 from taskproc.tasks.build import build
@@ -18,6 +19,7 @@ from taskproc.tasks.mistaken import refuse_comparison
 from taskproc.tasks.naming import Identity, arguments_forms, brief, task_name
 from taskproc.tasks.settings import check_settings
 from taskproc.tasks.source import check_includes
+from taskproc.text import did_you_mean
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -65,6 +67,7 @@ class TaskType(ABCMeta):
         super().__init__(name, bases, namespace, **options)
         if not str(namespace.get("__module__")).startswith(_OWN) and (taken := sorted(_FINAL & namespace.keys())):
             raise BuildError(f"{cls.__qualname__} overrides {', '.join(taken)}: these names are taskproc's own")
+        _warn_of_slips(cls, namespace)
         if "task_label" in namespace:
             labels_of(cls)
         if namespace.keys() & {"task_version", "task_packages", "task_environment"}:
@@ -94,6 +97,18 @@ class TaskType(ABCMeta):
             # A dataclass would compare by fields, lose its hash, and show all tasks below it; a task is its key
             if name not in ("__eq__", "__hash__", "__repr__"):
                 super().__setattr__(name, value)
+
+
+def _warn_of_slips(cls: type, namespace: Mapping[str, object]) -> None:
+    """Warn of each attribute that is nearly called like one that has a meaning: it has none."""
+    own = [name for name in namespace if name.startswith("task_") and not callable(namespace[name])]
+    known = {name for base in cls.__mro__[1:] for name in vars(base) if name.startswith("task_")} if own else set()
+    for name in [name for name in own if known and name not in known]:
+        near = did_you_mean(name, known, closeness=0.85)
+        if near and not is_far_end():  # there it was said already
+            import logging  # here: 3 ms, and seldom needed
+
+            logging.getLogger("taskproc").warning("%s of %s has no meaning%s", name, cls.__qualname__, near)
 
 
 class Task(Indexable, metaclass=TaskType):

@@ -217,3 +217,16 @@ def test_a_misspelt_argument_is_guessed() -> None:
         Nested(levl=1)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="^Nested: got an unexpected keyword argument 'zzz'$"):
         Nested(1, zzz=1)  # type: ignore[call-arg]
+
+
+def test_a_misspelt_class_attribute_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """It would change nothing; one of the user's own that is like none of ours is left alone, and so is a method."""
+
+    class Slips(Echo):
+        task_timout = 3
+        task_color = "red"
+
+        def task_version_of(self) -> None: ...
+
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [f"task_timout of {Slips.__qualname__} has no meaning. Did you mean 'task_timeout'?"]

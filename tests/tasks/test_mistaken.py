@@ -147,6 +147,17 @@ def test_what_has_no_value_has_no_methods_of_it() -> None:
         assert ".get_result()" in str(error)
 
 
+def test_a_value_is_not_a_future() -> None:
+    """What was passed without Const has no result; the message says both ways."""
+    _uses["result"] = lambda up: up.get_result()
+
+    error = refused(Listed("result", 3))
+
+    assert type(error) is AttributeError
+    assert str(error).startswith("'int' object has no attribute 'get_result' (")
+    assert "Const(...)" in str(error)
+
+
 def test_errors_of_other_kinds_are_left_as_they_are() -> None:
     """A TypeError about something else, one with more to it, and one of the user's own."""
 
