@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Container
 
-from taskproc.errors import OptionError, TaskManagerTermination, UnknownToManager, WorkerDied
+from taskproc.errors import OptionError, UnknownToManager, WorkerDied
 from taskproc.kernel.lease import Leases
 from taskproc.kernel.limits import Limits, Line, Tags
 from taskproc.kernel.model import Node, Reason, Returned, Stale, Ticket
@@ -19,7 +19,8 @@ from taskproc.kernel.plan import Plan
 from taskproc.remote import watchdog
 from taskproc.remote.blackboard import Blackboard
 from taskproc.remote.desk import Desk
-from taskproc.remote.nouns import PUBLIC, Finished, Request, Task, TaskId, is_private
+from taskproc.remote.nouns import PUBLIC, Finished, Request, Task, TaskId, is_private, termination, unknown
+from taskproc.remote.spawn import Spawned
 
 MOST_DEATHS = 3
 _REQUESTED = Stale(Reason("requested", "it was requested"))
@@ -61,7 +62,7 @@ class TaskManager(Blackboard):
         self._tasks_desk: Desk[Task] = Desk(self._lock, self._take, self._untake)
         self._results_desk: Desk[Finished] = Desk(self._lock, self._pick, self._unpick)
         self._bell = threading.Event()
-        self._watcher: threading.Thread | None = None
+        self._watcher: Spawned | None = None
 
     # Tasks
 
@@ -191,11 +192,11 @@ class TaskManager(Blackboard):
         if watchdog_period is not None and not watchdog_period > 0:
             raise OptionError(f"watchdog_period must be more than 0 seconds, got {watchdog_period!r}")
         with self._lock:
+            if watchdog_period is not None and self._watches:
+                self._watch()  # first: whom nobody would look after is not taken up
             self._processes += 1
             self._leases.enter(self._processes, watchdog_period, self._clock())
             self._info[self._processes] = info or ""
-            if watchdog_period is not None and self._watches:
-                self._watch()
             return self._processes
 
     def unregister_process(self, process_id: int) -> None:
@@ -252,8 +253,8 @@ class TaskManager(Blackboard):
         """
         with self._lock:
             self._terminated.set()
-            self._tasks_desk.dismiss(_termination)
-            self._results_desk.dismiss(_termination)
+            self._tasks_desk.dismiss(termination)
+            self._results_desk.dismiss(termination)
 
     def wait_for_termination(self, timeout: float | None = None) -> bool:
         """Wait until `terminate` was called; False: it was not, within so many seconds."""
@@ -358,7 +359,7 @@ class TaskManager(Blackboard):
         for ticket in reversed(tickets):
             self._give_back(ticket, died)
         del self._info[process]
-        self._tasks_desk.dismiss(lambda: _unknown(process), process)
+        self._tasks_desk.dismiss(lambda: unknown(process), process)
         if process in self._private:
             self._private.remove(process)
             self._drop_private(process)
@@ -380,21 +381,13 @@ class TaskManager(Blackboard):
 
     def _known(self, process: int) -> None:
         if process not in self._leases:
-            raise _unknown(process)
+            raise unknown(process)
 
     def _refuse_if_terminated(self) -> None:
         if self._terminated.is_set():
-            raise _termination()
+            raise termination()
 
     def _watch(self) -> None:
         self._bell.set()
         if self._watcher is None:
             self._watcher = watchdog.start(self, self._bell)
-
-
-def _termination() -> TaskManagerTermination:
-    return TaskManagerTermination("the task manager was terminated")
-
-
-def _unknown(process: int) -> UnknownToManager:
-    return UnknownToManager(f"process {process} is not registered, or was given up since it missed its pings")

@@ -5,12 +5,12 @@ place of the first is not taken for it: it knows nothing of what was before.
 """
 from __future__ import annotations
 
-import multiprocessing
 import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Collection
+from multiprocessing import AuthenticationError
 from typing import Any, TypeVar, cast
 
 from taskproc.errors import (
@@ -240,6 +240,8 @@ class RemoteTaskManager:
                 # Once in any case: a connection that lay idle may have ended long ago
                 if self._closed or (failures > 1 and time.monotonic() >= deadline):
                     where = show_address(self.address)
+                    if isinstance(error, _Refused):
+                        raise ManagerUnreachable(f"the task manager at {where} refused to connect: {error}") from error
                     raise ManagerUnreachable(f"no task manager answers at {where}: {sentence(error)}") from error
                 time.sleep(next(pauses, _PAUSES[-1]))
 
@@ -280,7 +282,7 @@ class RemoteTaskManager:
         try:
             channel.introduce(self._secret)
             self._know(channel.receive(HANDSHAKE))
-        except (multiprocessing.AuthenticationError, ValueError, AssertionError) as error:
+        except AuthenticationError as error:
             channel.close()
             text = f"who answers at {show_address(self.address)} has not the same key, or is no task manager"
             raise ManagerUnreachable(f"{text} ({sentence(error)})") from error
@@ -296,6 +298,12 @@ class RemoteTaskManager:
         if self._epoch and hello.get("epoch") != self._epoch:
             raise ManagerUnreachable(f"the task manager at {where} was started anew, and has forgotten all")
         self._epoch = hello["epoch"]
+        if "refused" in hello:
+            raise _Refused(hello["refused"])
+
+
+class _Refused(OSError):
+    """The manager takes no more connections for now."""
 
 
 def connect(

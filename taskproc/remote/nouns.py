@@ -1,9 +1,9 @@
-"""What a task manager deals in: ids, requests and results."""
+"""What a task manager deals in: ids, requests and results; and what it answers when there is nothing to give."""
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from taskproc.errors import TaskRaisedException
+from taskproc.errors import TaskManagerTermination, TaskRaisedException, UnknownToManager
 from taskproc.frozen import frozen
 
 CALL = "_call"  # the tag of calls: parameters are function, arguments and keyword arguments
@@ -70,6 +70,17 @@ PUBLIC = Public()
 def is_private(tag: str) -> bool:
     """Whether tasks and results of that tag are given only to those who name it."""
     return tag.startswith("_")
+
+
+def termination() -> TaskManagerTermination:
+    """Nothing more is wanted."""
+    return TaskManagerTermination("the task manager was terminated")
+
+
+def unknown(process: int) -> UnknownToManager:
+    """It is not registered."""
+    return UnknownToManager(f"process {process} is not registered, or was given up since it missed its pings")
+
 
 # What is given to who takes a task: its id, tag and parameters
 Task = tuple[TaskId, str, object]

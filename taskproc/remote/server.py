@@ -1,4 +1,4 @@
-"""A task manager on a network: a thread for each connection, and nothing of what it passes on is unpickled.
+"""A task manager on a network: a thread for each who has shown the key, and nothing of what it passes on is unpickled.
 
 A request may come twice, when the connection broke before its answer arrived: it has an id, and what changes something
 is done once and answered again. What was given out (a task, a result) has to be acknowledged, or it is taken back: so
@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 
 from taskproc.errors import ManagerUnreachable, OptionError, TaskManagerTermination, UnknownToManager
 from taskproc.remote.board import TaskManager
+from taskproc.remote.door import Door
 from taskproc.remote.nouns import Finished, Task
+from taskproc.remote.spawn import Spawned
 from taskproc.remote.wire import (
     LONGEST_WAIT,
-    REFUSALS,
     VERSION,
     Address,
     Channel,
@@ -34,9 +35,8 @@ from taskproc.run.raised import pack
 
 logger = logging.getLogger("taskproc")
 
-MOST_STRANGERS = 256  # who have not proved yet that they have the key
-CONFIRM = 60.0        # seconds within which it has to be confirmed that something was got
-REMEMBERED = 10_000   # requests whose answers are kept, for who asks again
+CONFIRM = 60.0       # seconds within which it has to be confirmed that something was got
+REMEMBERED = 10_000  # requests whose answers are kept, for who asks again
 
 # Done once, however often they come
 _ONCE = frozenset({
@@ -88,10 +88,13 @@ class Server:
         self._lock = threading.Lock()
         self._once = threading.Lock()
         self._answers: OrderedDict[str, _Answer] = OrderedDict()
-        self._strangers: dict[Channel, None] = {}
         self._channels: dict[Channel, None] = {}
-        self._closed = threading.Event()
-        threading.Thread(target=self._accept, name="taskproc-server", daemon=True).start()
+        self._is_full = False
+        try:
+            self._door = Door(self._listener, self._secret, self._enter)
+        except (OSError, RuntimeError, MemoryError) as error:
+            self._listener.close()
+            raise ManagerUnreachable(f"cannot serve on {show_address(self.address)}: {sentence(error)}") from error
 
     def __enter__(self) -> Server:
         return self
@@ -101,58 +104,58 @@ class Server:
 
     def close(self) -> None:
         """Let nobody in any more, and end all connections. The manager stays as it is."""
-        self._closed.set()
-        _end_listening(self._listener)
+        self._door.close()
         with self._lock:
-            channels = [*self._strangers, *self._channels]
+            channels = list(self._channels)
         for channel in channels:
             channel.shut()
 
-    def _accept(self) -> None:
-        while not self._closed.is_set():
-            try:
-                sock, _ = self._listener.accept()
-            except OSError:
-                if self._closed.wait(0.1):
-                    return
-                continue  # out of descriptors: some may be free again soon
-            threading.Thread(target=self._serve, args=(sock,), name="taskproc-connection", daemon=True).start()
+    def _enter(self, sock: socket.socket) -> None:
+        """Somebody has shown the key: a thread converses with it from now on, or it is told that there is none."""
+        channel = Channel(sock)
+        with self._lock:
+            self._channels[channel] = None
+        try:
+            Spawned(partial(self._serve, channel))
+        except (RuntimeError, MemoryError) as error:
+            self._turn_away(channel, error)
+        else:
+            self._is_full = False
 
-    def _serve(self, sock: socket.socket) -> None:
+    def _serve(self, channel: Channel) -> None:
         try:
-            channel = Channel(sock)
-        except OSError:
-            sock.close()
-            return
-        try:
-            if self._knows_key(channel):
-                self._converse(channel)
+            channel.send(self._hello())
+            self._converse(channel)
         except (OSError, EOFError):
             pass  # it is over: what was not acknowledged was taken back
         finally:
-            with self._lock:
-                self._strangers.pop(channel, None)
-                self._channels.pop(channel, None)
-            channel.close()
+            self._end(channel)
 
-    def _knows_key(self, channel: Channel) -> bool:
-        with self._lock:
-            self._strangers[channel] = None
-            oldest = next(iter(self._strangers)) if len(self._strangers) > MOST_STRANGERS else None
-        if oldest is not None:
-            oldest.shut()
+    def _turn_away(self, channel: Channel, error: BaseException) -> None:
+        text = f"no thread can be started for one more connection ({sentence(error)})"
+        if not self._is_full:
+            self._is_full = True  # who was turned away tries again and again
+            logger.warning(
+                "connections are refused: %s. %d are open\n\n"
+                "hint: raise the limit on processes (ulimit -u) or on memory, or start fewer workers",
+                text, len(self._channels) - 1,
+            )
         try:
-            channel.welcome(self._secret)
-        except REFUSALS as error:
-            logger.debug("somebody without the key was refused (%s)", sentence(error))
-            return False
+            channel.send({**self._hello(), "refused": text})
+        except OSError:
+            pass  # it has left
+        finally:
+            self._end(channel)
+
+    def _end(self, channel: Channel) -> None:
         with self._lock:
-            del self._strangers[channel]
-            self._channels[channel] = None
-        return not self._closed.is_set()
+            self._channels.pop(channel, None)
+        channel.close()
+
+    def _hello(self) -> Message:
+        return {"taskproc": VERSION, "epoch": self._epoch}
 
     def _converse(self, channel: Channel) -> None:
-        channel.send({"taskproc": VERSION, "epoch": self._epoch})
         while True:
             answer = self._answer(channel.receive())
             taken = answer.undo is not None
@@ -219,12 +222,3 @@ def _listener(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=512)
     except OSError as error:
         raise ManagerUnreachable(f"cannot listen on {show_address((host, port))}: {error}") from error
-
-
-def _end_listening(listener: socket.socket) -> None:
-    """Also under the thread that waits for the next one to come."""
-    try:
-        listener.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass  # not everywhere; closing is enough there
-    listener.close()

@@ -1,24 +1,21 @@
-"""Messages between a task manager and those who use it, over sockets of the standard library's multiprocessing.
+"""Messages between a task manager and those who use it, over sockets, framed as by multiprocessing.connection.
 
-Both sides prove that they have the key before anything else is read: the challenges of multiprocessing.connection, in
-which no message has more than 256 bytes and none is unpickled. Here nothing is unpickled after that either: a message
-is JSON, and the bytes in it, which are for somebody else, follow as they are.
+Both sides prove that they have the key before anything else is read (proof.py). Nothing is unpickled after that either:
+a message is JSON, and the bytes in it, which are for somebody else, follow as they are.
 """
 from __future__ import annotations
 
 import hmac
 import json
-import multiprocessing
 import os
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
+import time
+from multiprocessing.connection import Connection
 from typing import Any, cast
 
 from taskproc.errors import CacheError, OptionError
 from taskproc.remote.nouns import TaskId
+from taskproc.remote.proof import Proof, introduce
 
 VERSION = 1
 HANDSHAKE = 10.0  # seconds that a stranger has to prove that he has the key
@@ -28,9 +25,6 @@ _LARGEST_HEAD = 1 << 24
 
 Address = tuple[str, int]
 Message = dict[str, Any]
-
-# What a stranger's bytes may make of a handshake; assertions are how Python 3.10 refuses a challenge that is none
-REFUSALS = (multiprocessing.AuthenticationError, OSError, EOFError, ValueError, AssertionError)
 
 
 def parse_address(address: str | Address) -> Address:
@@ -77,17 +71,19 @@ class Channel:
         self._sock = sock
         self._connection = Connection(sock.dup().detach())
 
-    def welcome(self, secret: bytes) -> None:
-        """The manager's part in the proof. One of REFUSALS."""
-        with self._in_time():
-            deliver_challenge(cast("Any", self._connection), secret)
-            answer_challenge(cast("Any", self._connection), secret)
-
     def introduce(self, secret: bytes) -> None:
-        """The part of who comes. One of REFUSALS."""
-        with self._in_time():
-            answer_challenge(cast("Any", self._connection), secret)
-            deliver_challenge(cast("Any", self._connection), secret)
+        """Prove to a task manager that we have the key, and have it do the same.
+
+        AuthenticationError: it has not; OSError or EOFError: it is not there, or says too little in HANDSHAKE seconds.
+        """
+        proof, deadline = Proof(introduce(secret)), time.monotonic() + HANDSHAKE
+        while not proof.is_complete:
+            self._sock.settimeout(max(0.001, deadline - time.monotonic()))
+            received = self._sock.recv(proof.wants())
+            if not received:
+                raise EOFError
+            self._sock.sendall(proof.feed(received))
+        self._sock.settimeout(None)
 
     def send(self, message: Message) -> None:
         """Send what JSON can say, and bytes in it. TypeError, and nothing is sent, for anything else. OSError."""
@@ -122,17 +118,6 @@ class Channel:
         """Give the descriptors back."""
         self._connection.close()
         self._sock.close()
-
-    @contextmanager
-    def _in_time(self) -> Iterator[None]:
-        """Whoever says nothing, or a byte a minute, is cut off."""
-        timer = threading.Timer(HANDSHAKE, self.shut)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
 
 
 def _encode(value: Any, blobs: list[bytes]) -> Any:

@@ -1,6 +1,7 @@
 """Processes of `python -m taskproc.remote`, for tests."""
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -51,6 +52,69 @@ def do_wait(begun, go):
 def do_exit(code):
     sys.exit(code)
 """
+
+# A task manager that says when it is served, and sets a limit on itself when it is asked to. Root has no limit on
+# threads, so it becomes somebody else before; what is imported only when it is needed is imported by then.
+LIMITED = """
+import os, resource, sys
+from taskproc.remote import Server, TaskManager, connect
+
+def size():
+    return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmSize"))
+
+with Server(TaskManager(), key=sys.argv[1].encode()) as server:
+    files = len(os.listdir("/proc/self/fd")) - 1
+    now = {"AS": size, "NOFILE": lambda: files, "NPROC": lambda: 3}
+    with connect(server.address, sys.argv[1].encode()) as client:
+        client.number_of_tasks()
+    print(server.address[1], flush=True)
+    for line in sys.stdin:
+        kind, more = line.split()
+        if kind == "NPROC" and os.getuid() == 0:
+            os.setresuid(54321, 54321, 54321)
+        limit = getattr(resource, "RLIMIT_" + kind)
+        most = resource.getrlimit(limit)[1]
+        resource.setrlimit(limit, (most if more == "any" else now[kind]() + int(more), most))
+        print("limited", flush=True)
+"""
+
+
+class Limited:
+    """A task manager in a process with few threads, descriptors or bytes; a context manager that ends it."""
+
+    def __init__(self, environ):
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", LIMITED, KEY.decode()], env=environ, text=True, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        self.address = "127.0.0.1", int(self.process.stdout.readline())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.said = self.process.communicate()[1]
+
+    def limit(self, kind, more):
+        """From now on it may have no more than it has now, and `more`; or "any".
+
+        "AS" are bytes, "NOFILE" descriptors beyond those that no connection needs, "NPROC" threads beyond three, which
+        it has while one connection is served.
+        """
+        self.process.stdin.write(f"{kind} {more}\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == "limited\n"
+
+
+def threads_of(pid):
+    """How many a process has."""
+    return len(os.listdir(f"/proc/{pid}/task"))
+
+
+def descriptors_of(pid):
+    """How many it has open."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 class Remote:

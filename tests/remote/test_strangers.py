@@ -1,19 +1,19 @@
 """Whoever has no key gets nothing and holds up nobody; none of his bytes is unpickled, on either side."""
 from __future__ import annotations
 
+import hmac
 import os
 import pickle
 import socket
 import struct
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import pytest
-from remote_processes import KEY
+from remote_processes import KEY, Limited, descriptors_of, threads_of
 
 from taskproc.errors import ManagerUnreachable, OptionError
-from taskproc.remote import server as server_module
-from taskproc.remote import wire
+from taskproc.remote import door, wire
 from taskproc.remote.board import TaskManager
 from taskproc.remote.client import connect
 from taskproc.remote.executor import RemoteExecutor
@@ -169,26 +169,152 @@ def test_one_who_says_nothing_holds_up_nobody(server, client, monkeypatch):
 
 def test_many_who_say_nothing_push_each_other_out(server, client, monkeypatch):
     """The one who has been there longest goes first; those who have the key are not among them."""
-    monkeypatch.setattr(server_module, "MOST_STRANGERS", 2)
+    monkeypatch.setattr(door, "MOST_STRANGERS", 2)
     silent = []
-    for _ in range(2):
+    for _ in range(3):
         silent.append(socket.create_connection(server.address))
         silent[-1].settimeout(30)
         silent[-1].recv(1)  # it is one of them as soon as it is challenged
 
-    with connect(server.address, KEY) as other:
-        while silent[0].recv(4096):
-            pass
-        assert other.number_of_active_processes() == 0
-        assert len(server._strangers) <= 2
-        assert server._strangers.keys().isdisjoint(server._channels)
+    while silent[0].recv(4096):
+        pass
 
-    silent[1].setblocking(False)
+    with connect(server.address, KEY) as other:
+        assert other.number_of_active_processes() == 0
+    assert client.number_of_active_processes() == 0
+    silent[2].setblocking(False)
     with pytest.raises(BlockingIOError):
-        while silent[1].recv(4096):
+        while silent[2].recv(4096):
             pass
     for each in silent:
         each.close()
+
+
+def leave_at_once(sock):
+    sock.close()
+
+
+def break_off(sock):
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def have_another_key(sock):
+    challenge = sock.recv(4096)[4:]
+    sock.sendall(framed(b"{sha256}" + hmac.digest(b"another key", challenge, "sha256")))
+
+
+FLOODS = {
+    "silent": lambda sock: None,
+    "a byte": lambda sock: sock.sendall(b"\0"),
+    "half of a message": lambda sock: sock.sendall(struct.pack("!i", 200) + b"#CHALLENGE#"),
+    "noise": lambda sock: sock.sendall(os.urandom(500)),
+    "empty messages": lambda sock: sock.sendall(framed(b"") * 50),
+    "a challenge instead of an answer": lambda sock: sock.sendall(sock.recv(4096)),
+    "another key": have_another_key,
+    "does not say more": lambda sock: sock.shutdown(socket.SHUT_WR),
+    "leaves at once": leave_at_once,
+    "breaks off": break_off,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FLOODS)
+def test_a_flood_of_strangers_holds_up_nobody(remote, kind):
+    """While they are there and when they have left: who has the key gets in, and they have cost no thread."""
+    server, address = remote.serve()
+    host, port = wire.parse_address(address)
+    with connect(address, remote.key) as client, ExitStack() as strangers:
+        threads, descriptors = threads_of(server.pid), descriptors_of(server.pid)
+        for _ in range(600):
+            sock = strangers.enter_context(socket.create_connection((host, port), timeout=30))
+            with suppress(OSError):
+                FLOODS[kind](sock)
+
+        with connect(address, remote.key) as other:
+            other.add_task_request("a", 1)
+        assert threads_of(server.pid) <= threads + 1
+        assert descriptors_of(server.pid) <= descriptors + door.MOST_STRANGERS + 2
+        strangers.close()
+        with connect(address, remote.key) as other:
+            assert other.number_of_tasks()[0] == {"a": 1}
+        assert client.number_of_tasks()[0] == {"a": 1}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become a user who has no other threads")
+def test_where_no_thread_can_be_started_one_connection_is_refused(environ):
+    """With a message on both sides; who is connected notices nothing, and as soon as there is room others are let in.
+    """
+    with Limited(environ) as limited, connect(limited.address, KEY) as client:
+        limited.limit("NPROC", 0)
+        strangers = [socket.create_connection(limited.address) for _ in range(60)]
+        for _ in range(2):
+            with pytest.raises(ManagerUnreachable, match=r"refused to connect: no thread .*can't start new thread"):
+                connect(limited.address, KEY)
+            for stranger in strangers:
+                stranger.close()
+        assert client.add_task_request("a", 1) == "a_1"
+
+        limited.limit("NPROC", "any")
+        with connect(limited.address, KEY) as other:
+            assert other.number_of_tasks()[0] == {"a": 1}
+
+    assert limited.said.count("connections are refused: no thread can be started") == 1
+    assert "hint: raise the limit on processes" in limited.said
+
+
+@pytest.mark.slow
+def test_a_manager_that_was_out_of_memory_lets_others_in_again(environ):
+    """Also where a thread was started and found none for its first step, which `Thread.start` awaits for ever."""
+    with Limited(environ) as limited:
+        limited.limit("AS", 0)
+        strangers = [socket.create_connection(limited.address) for _ in range(60)]
+        with suppress(ManagerUnreachable):
+            connect(limited.address, KEY).close()
+        for stranger in strangers:
+            stranger.close()
+
+        limited.limit("AS", "any")
+        with connect(limited.address, KEY) as other:
+            assert other.number_of_tasks() == ({}, {}, {})
+
+
+@pytest.mark.slow
+def test_strangers_make_room_when_descriptors_run_out(environ):
+    """Those who have been there longest go, so that others get in."""
+    with Limited(environ) as limited, connect(limited.address, KEY) as client:
+        limited.limit("NOFILE", 20)
+        strangers = [socket.create_connection(limited.address) for _ in range(60)]
+
+        for _ in range(5):
+            with connect(limited.address, KEY) as other:
+                other.number_of_tasks()
+
+        for stranger in strangers:
+            stranger.close()
+        assert client.number_of_tasks() == ({}, {}, {})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [4, 5])
+def test_who_finds_no_descriptor_waits_until_one_is_free(environ, more, monkeypatch):
+    """Those who have the key are not sent away; the manager goes on, and the next one gets in when one has left."""
+    monkeypatch.setattr(wire, "HANDSHAKE", 1.0)
+    with Limited(environ) as limited, ExitStack() as stack:
+        limited.limit("NOFILE", more)
+        first, _ = (stack.enter_context(connect(limited.address, KEY)) for _ in range(2))
+        got = []
+        thread = threading.Thread(target=lambda: got.append(connect(limited.address, KEY, retry=60)))
+        thread.start()
+        with pytest.raises(ManagerUnreachable):
+            connect(limited.address, KEY)
+
+        first.close()
+        thread.join()
+
+        assert got[0].number_of_tasks() == ({}, {}, {})
+        got[0].close()
 
 
 @pytest.mark.parametrize("address", ["", "localhost", "localhost:", ":80", "localhost:http", "localhost:99999"])
