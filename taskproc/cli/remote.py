@@ -3,24 +3,25 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import signal
 import sys
 import threading
 import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, TypeVar
 
 from taskproc.cli.options import Parser
 from taskproc.cli.usage import DONE, INTERRUPTED, UsageError, UserError, guarded, say, tell
+from taskproc.run.group import Grace
+from taskproc.run.inbox import Inbox
+from taskproc.run.signals import Signals
 
 if TYPE_CHECKING:
     from taskproc.remote.board import TaskManager
     from taskproc.remote.server import Server
 
+T = TypeVar("T")
 PROG = "python -m taskproc.remote"
 LOOPBACK = "127.0.0.1:0"
 RETRY = 10.0
@@ -43,24 +44,59 @@ options:
 """
 
 
+class _Ending:
+    """How signals end a command: the first one asks it to end, each further one leaves it no time.
+
+    While it starts, the first one interrupts it. After that the main thread waits in `inbox` only, where no signal is
+    lost (run/signals.py); whatever else may take long is done in other threads.
+    """
+
+    def __init__(self) -> None:
+        self.inbox: Inbox[object] = Inbox()
+        self.grace = Grace()
+        self.is_starting, self.is_pressed = True, False
+        self.signals = Signals(self.inbox.ring, self._press, lambda: self.is_starting, wakeup=self.inbox.button())
+
+    def has_come(self) -> bool:
+        """Whether there was a signal."""
+        return bool(self.signals.first)
+
+    def code(self) -> int:
+        """The exit code of a command that has ended in order."""
+        return INTERRUPTED if self.has_come() else DONE
+
+    def _press(self) -> None:
+        self.is_pressed = True
+        self.grace.hurry()
+        self.inbox.ring()
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line, by default that of this process; returns its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     known = [word for word in words[:1] if word in _COMMANDS]
-    return guarded(lambda: _dispatch(words), f"see `{' '.join([PROG, *known])} --help`")
+    ending = _Ending()
+    with ending.signals:
+        code = guarded(lambda: _dispatch(words, ending), f"see `{' '.join([PROG, *known])} --help`")
+        if argv is None and ending.has_come():
+            ending.signals.ignore()
+    return code
 
 
-def _dispatch(words: list[str]) -> int:
-    if words[:1] in (["-h"], ["--help"]):
-        print(_HELP, end="")
-        return DONE
-    if not words or words[0] not in _COMMANDS:
-        given = f", got {words[0]!r}" if words else ""
-        raise UsageError(f"which command? One of {', '.join(_COMMANDS)}{given}")
-    return _COMMANDS[words[0]](words[1:])
+def _dispatch(words: list[str], ending: _Ending) -> int:
+    try:
+        if words[:1] in (["-h"], ["--help"]):
+            print(_HELP, end="")
+            return DONE
+        if not words or words[0] not in _COMMANDS:
+            given = f", got {words[0]!r}" if words else ""
+            raise UsageError(f"which command? One of {', '.join(_COMMANDS)}{given}")
+        return _COMMANDS[words[0]](words[1:], ending)
+    finally:
+        ending.is_starting = False
 
 
-def _key(words: list[str]) -> int:
+def _key(words: list[str], _: _Ending) -> int:
     parser = Parser(prog=f"{PROG} key", description="Make a new random key, in a file that only you can read.")
     parser.add_argument("file", metavar="FILE", help="must not be there")
     given = parser.parse_args(words)
@@ -71,7 +107,7 @@ def _key(words: list[str]) -> int:
     return DONE
 
 
-def _serve(words: list[str]) -> int:
+def _serve(words: list[str], ending: _Ending) -> int:
     parser = Parser(prog=f"{PROG} serve", description="Serve a task manager, until it is terminated or interrupted.")
     _add_common(parser, default=LOOPBACK, more="; port 0 is any that is free; default: %(default)s")
     parser.add_argument("--most-deaths", metavar="N", type=_count, default=3,
@@ -80,25 +116,35 @@ def _serve(words: list[str]) -> int:
     from taskproc.remote.board import TaskManager
     from taskproc.remote.server import Server
 
-    manager = TaskManager(most_deaths=given.most_deaths)
-    with _Signals(manager.terminate) as signals, Server(manager, given.address, key=_key_file(given)) as server:
+    class Rung(TaskManager):
+        """Ends the wait of this command when it is terminated, by whomever."""
+
+        def terminate(self) -> None:
+            super().terminate()
+            ending.inbox.ring()
+
+    manager = Rung(most_deaths=given.most_deaths)
+    with Server(manager, given.address, key=_key_file(given)) as server:
         _warn_if_open(server)
         from taskproc.remote.wire import show_address
 
         tell(f"serving on {show_address(server.address)}")
         sys.stdout.flush()
-        manager.wait_for_termination()
-        _wait_for_leavers(manager)
-        say(f"{'interrupted' if signals.came else 'terminated'}, with {_counts(manager)}")
-    return INTERRUPTED if signals.came else DONE
+        ending.is_starting = False
+        while not (ending.has_come() or manager.wait_for_termination(0)):
+            ending.inbox.wait(None)
+        manager.terminate()
+        _wait_for_leavers(manager, ending)
+        say(f"{'interrupted' if ending.has_come() else 'terminated'}, with {_counts(manager)}")
+    return ending.code()
 
 
-def _wait_for_leavers(manager: TaskManager) -> None:
+def _wait_for_leavers(manager: TaskManager, ending: _Ending) -> None:
     """Results that are there can still be got, workers say good-bye, and what is on its way is answered."""
     now = time.monotonic()
     first, last = now + _LAST_CALLS, now + _LAST_WORDS
-    while time.monotonic() < (last if manager.number_of_active_processes() else first):
-        time.sleep(0.05)
+    while not ending.is_pressed and time.monotonic() < (last if manager.number_of_active_processes() else first):
+        ending.inbox.wait(0.05)
 
 
 def _counts(manager: TaskManager) -> str:
@@ -116,7 +162,7 @@ def _warn_if_open(server: Server) -> None:
         )
 
 
-def _work(words: list[str]) -> int:
+def _work(words: list[str], ending: _Ending) -> int:
     parser = Parser(prog=f"{PROG} work", description="Do tasks, until the task manager is terminated or gone.")
     _add_common(parser)
     parser.add_argument("module", metavar="MODULE", nargs="?", default="",
@@ -128,19 +174,51 @@ def _work(words: list[str]) -> int:
     parser.add_argument("--retry", metavar="SECONDS", type=_seconds, default=RETRY,
                         help="for which a task manager that does not answer is tried again; default: %(default)s")
     given = parser.parse_intermixed_args(words)
+    module = _module(given.module)
+    ending.is_starting = False
     from taskproc.remote.agent import Agent
     from taskproc.remote.client import connect
 
-    module = _module(given.module)
-    manager = connect(given.address, _key_file(given), retry=given.retry)
-    agent = Agent(manager, *module, jobs=given.jobs, period=given.period)
-    with _Signals(agent.stop) as signals:
+    manager = _aside(lambda: connect(given.address, _key_file(given), retry=given.retry), ending)
+    options = {"jobs": given.jobs, "period": given.period, "inbox": ending.inbox, "grace": ending.grace}
+    # When it has registered it should say good-bye, too
+    agent = _aside(lambda: Agent(manager, *module, **options), ending, patience=_LAST_WORDS)
+    try:
+        agent.run(ending.has_come)
+    finally:
+        tasks = f"{agent.done:,} task{'' if agent.done == 1 else 's'} done"
+        say(f"{tasks}, what was in hand is given back" if ending.has_come() else tasks)
+    return ending.code()
+
+
+def _aside(call: Callable[[], T], ending: _Ending, patience: float = 0.0) -> T:
+    """What `call` returns or raises, in a thread, for it may take long.
+
+    KeyboardInterrupt if a signal comes, and it has not returned `patience` seconds later.
+    """
+    values: list[T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
         try:
-            agent.run()
-        finally:
-            tasks = f"{agent.done:,} task{'' if agent.done == 1 else 's'} done"
-            say(f"{tasks}, what was in hand is given back" if signals.came else tasks)
-    return INTERRUPTED if signals.came else DONE
+            values.append(call())
+        except BaseException as error:  # noqa: BLE001  # raised again in the main thread
+            errors.append(error)
+        ending.inbox.ring()
+
+    def has_ended(seconds: float | None) -> bool:
+        if not (values or errors):
+            ending.inbox.wait(seconds)
+        return bool(values or errors)
+
+    threading.Thread(target=run, name="taskproc-connect", daemon=True).start()
+    while not (ending.has_come() or has_ended(None)):
+        pass
+    if not ending.grace.wait(has_ended, time.monotonic() + patience):
+        raise KeyboardInterrupt
+    if errors:
+        raise errors[0]
+    return values[0]
 
 
 def _module(given: str) -> tuple[str, list[str]]:
@@ -175,7 +253,7 @@ def _loaded(given: str) -> ModuleType:
         raise UserError from error
 
 
-def _status(words: list[str]) -> int:
+def _status(words: list[str], _: _Ending) -> int:
     parser = Parser(prog=f"{PROG} status", description="Tell how many processes and tasks a task manager has.")
     _add_common(parser)
     given = parser.parse_args(words)
@@ -204,33 +282,6 @@ def _key_file(given: Namespace) -> str:
     return str(given.key_file)
 
 
-class _Signals:
-    """The first SIGINT or SIGTERM calls `stop`, in a thread, for a handler must wait for no lock; the second one ends
-    the process at once.
-
-    Attributes:
-        came: whether there was one.
-    """
-
-    def __init__(self, stop: Callable[[], None]):
-        self.came = False
-        self._stop = stop
-
-    def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._heard) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: it was not set by Python
-
-    def _heard(self, *_: object) -> None:
-        if self.came:
-            raise KeyboardInterrupt
-        self.came = True
-        threading.Thread(target=self._stop, name="taskproc-stop", daemon=True).start()
-
-
 def _count(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -255,4 +306,6 @@ def _period(text: str) -> float:
 _count.__name__ = "count, an int of at least 1,"  # as argparse says it
 _seconds.__name__ = _period.__name__ = "number of seconds"
 
-_COMMANDS: Mapping[str, Callable[[list[str]], int]] = {"key": _key, "serve": _serve, "work": _work, "status": _status}
+_COMMANDS: Mapping[str, Callable[[list[str], _Ending], int]] = {
+    "key": _key, "serve": _serve, "work": _work, "status": _status,
+}

@@ -2,6 +2,8 @@
 
 Tasks run in resident workers (run/resident.py), so one that kills its process, or holds the interpreter for an hour,
 does neither to the agent, whose pings go on. The death of a worker is told at once, and its task is given back.
+The thread that calls `run` waits in nothing but its inbox, where a signal reaches it; others talk to the manager, which
+may take as long as it likes to answer.
 """
 from __future__ import annotations
 
@@ -9,11 +11,13 @@ import os
 import pickle
 import socket
 import threading
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 from itertools import count
+from queue import SimpleQueue
 from typing import Any
 
-from taskproc.errors import TaskManagerTermination, TaskprocError, UnknownToManager
+from taskproc.errors import TaskManagerTermination, UnknownToManager
 from taskproc.frozen import frozen
 from taskproc.kernel.model import Failed, Ticket
 from taskproc.remote.client import RemoteTaskManager
@@ -25,7 +29,8 @@ from taskproc.run.kinds import Kind, KindJob
 from taskproc.run.problem import rebuild
 from taskproc.run.resident import ResidentRunner
 
-PERIOD = 5.0  # seconds between two pings
+PERIOD = 5.0   # seconds between two pings
+GOOD_BYE = 3.0  # seconds for what is still to be said to the manager in the end
 
 
 @frozen
@@ -34,6 +39,11 @@ class _Pulled:
 
     tag: str
     content: bytes
+
+
+@frozen
+class _Answered:
+    """The manager was told how a task ended."""
 
 
 @frozen
@@ -46,56 +56,69 @@ class _Over:
 class Agent:
     """Does tasks of `tags` by the functions of a module, `jobs` at a time, until the manager is terminated or gone.
 
+    Args:
+        inbox: what `run` waits in; whoever rings it has `run` ask whether it is to end.
+        grace: how long processes of tasks may take to end, and how long is waited for an answer to the good-bye.
+
     Attributes:
         done: how many tasks were answered.
     """
 
     def __init__(
-        self, manager: RemoteTaskManager, module: str, tags: Collection[str], *, jobs: int = 1, period: float = PERIOD
+        self,
+        manager: RemoteTaskManager,
+        module: str,
+        tags: Collection[str],
+        *,
+        jobs: int = 1,
+        period: float = PERIOD,
+        inbox: Inbox[Any] | None = None,
+        grace: Grace | None = None,
     ):
         self._manager, self._tags, self._period = manager, tags, period
         self._kind = Kind(pickle.dumps(Doing(module), 5))
-        self._inbox: Inbox[Any] = Inbox()
+        self._inbox: Inbox[Any] = inbox or Inbox()
+        self._grace = grace or Grace()
         # What a module keeps from task to task stays: as in a worker that was written by hand
-        self._runner: ResidentRunner[str] = ResidentRunner(self._inbox, jobs, grace=Grace(), keeps=True)
+        self._runner: ResidentRunner[str] = ResidentRunner(self._inbox, jobs, grace=self._grace, keeps=True)
         self._free = threading.Semaphore(jobs)
         self._numbers = count(1)
         self._in_hand: set[int] = set()
+        self._told: SimpleQueue[tuple[Ticket[str], Any] | None] = SimpleQueue()
         self._stopped = threading.Event()
+        self._has_left = False
         self._identity = threading.Lock()
         self._info = f"worker on {socket.gethostname()}, process {os.getpid()}, {jobs} at a time: {', '.join(tags)}"
         self._process = manager.register_process(period, self._info)
         self.done = 0
 
-    def stop(self) -> None:
-        """Make `run` end as soon as it can. Signal handlers may call it."""
-        self._stopped.set()
-        self._inbox.ring()
-
-    def run(self) -> None:
-        """Work. After a `terminate` of the manager what is in hand is still done; after `stop` it is given back.
+    def run(self, is_to_end: Callable[[], bool] = lambda: False) -> None:
+        """Work. After a `terminate` of the manager what is in hand is still done; if `is_to_end` it is given back.
 
         Raises ManagerUnreachable when the manager is gone.
         """
-        for work in (self._pull, self._ping):
-            threading.Thread(target=work, name="taskproc-agent", daemon=True).start()
         try:
-            self._work()
+            for work in (self._tell, self._pull, self._ping):
+                threading.Thread(target=work, name="taskproc-agent", daemon=True).start()
+            self._work(is_to_end)
         finally:
             self._stopped.set()
             self._runner.stop()
             self._leave()
 
-    def _work(self) -> None:
+    def _work(self, is_to_end: Callable[[], bool]) -> None:
         last: Exception | None = None
-        while not self._stopped.is_set() and (last is None or self._in_hand):
+        while not is_to_end() and (last is None or self._in_hand):
             for ticket, told in self._runner.wait(None):
                 if isinstance(told, _Over):
                     last = last or told.error
                 elif isinstance(told, _Pulled):
                     self._begin(ticket, told)
+                elif isinstance(told, _Answered):
+                    self._in_hand.discard(ticket.number)
+                    self._free.release()
                 else:
-                    self._tell(ticket, told)
+                    self._told.put((ticket, told))
             if last is not None and not isinstance(last, TaskManagerTermination):
                 raise last
 
@@ -104,9 +127,22 @@ class Agent:
         own = pickle.dumps((str(ticket.key), pulled.tag, pulled.content), 5)
         self._runner.start(ticket, KindJob(self._kind, own))
 
-    def _tell(self, ticket: Ticket[str], told: Any) -> None:
+    def _tell(self) -> None:
+        """In a thread: tell how tasks ended, and say good-bye after the last one; if that cannot be said, the missing
+        pings say it."""
+        try:
+            while (ending := self._told.get()) is not None:
+                self._answer(*ending)
+                self._inbox.put((ending[0], _Answered()))
+            self._manager.unregister_process(self._process)
+        except Exception as error:  # noqa: BLE001  # the main thread must not wait for ever
+            self._inbox.put((Ticket("", 0), _Over(error)))
+        finally:
+            self._has_left = True
+            self._inbox.ring()
+
+    def _answer(self, ticket: Ticket[str], told: Any) -> None:
         """How a task ended. An answer that comes too late is refused, and nothing is lost by that."""
-        self._in_hand.discard(ticket.number)
         if not isinstance(told, Failed):
             what, content, traceback = told
             if what == "result":
@@ -119,7 +155,6 @@ class Agent:
         else:
             content = pack_raised(rebuild(told.problem))
             self._manager.store_packed_exception(ticket.key, content, told.problem.traceback)
-        self._free.release()
 
     def _pull(self) -> None:
         """In a thread: fetch a task whenever there is room for one."""
@@ -157,10 +192,14 @@ class Agent:
                 self._process = self._manager.register_process(self._period, self._info)
 
     def _leave(self) -> None:
-        """Give back what is in hand, and say good-bye; if that cannot be said, the missing pings say it."""
-        try:
-            self._manager.unregister_process(self._process)
-        except (TaskprocError, OSError, RuntimeError):
-            pass
+        """What has ended is told, what is in hand is given back, for as long as the manager answers in time."""
+        self._told.put(None)
+        deadline = time.monotonic() + GOOD_BYE
+        self._grace.wait(self._wait_until_left, deadline)
         self._manager.close()
         # The inbox stays open: a thread that is still on its way may ring it
+
+    def _wait_until_left(self, seconds: float) -> bool:
+        if not self._has_left:
+            self._inbox.wait(seconds)
+        return self._has_left

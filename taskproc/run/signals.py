@@ -72,6 +72,14 @@ class Signals:
         if self in _in_force:
             _in_force.remove(self)
 
+    def ignore(self) -> None:
+        """From now on nothing comes of a signal, also after this context: for a process whose exit code is decided.
+
+        Else one that comes while the interpreter ends would kill it, and be taken for the reason of its end.
+        """
+        for number in self._before:
+            signal.signal(number, signal.SIG_IGN)
+
     def check(self) -> None:
         """Raise what the first signal stands for, if one came: KeyboardInterrupt, or SystemExit(128 + its number)."""
         if self.first:

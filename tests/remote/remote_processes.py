@@ -117,6 +117,13 @@ def descriptors_of(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
+def content_of(path):
+    """What stands in a file, as soon as it does."""
+    while not path.exists() or not path.read_text():
+        pass
+    return path.read_text()
+
+
 class Remote:
     """Processes of `python -m taskproc.remote`, as one starts them in a shell."""
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from remote_processes import content_of
 
 from taskproc import Cache, Const, Future, FutureList, Pool, Task
 from taskproc.errors import TaskRaisedException, WorkerDied
@@ -20,13 +21,6 @@ def ended(process):
     """Exit code, and the last line of what it said."""
     out, err = process.communicate(timeout=60)
     return process.returncode, (err or out).splitlines()[-1]
-
-
-def content_of(path):
-    """What stands in a file, as soon as it does."""
-    while not path.exists() or not path.read_text():
-        pass
-    return path.read_text()
 
 
 @pytest.fixture

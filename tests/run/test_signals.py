@@ -69,6 +69,17 @@ def test_handlers_are_put_back() -> None:
     assert [signal.default_int_handler, signal.SIG_DFL, signal.SIG_IGN] == kept
 
 
+def test_who_is_about_to_end_ignores_them() -> None:
+    """Also when the context has been left: the handlers that were there before would change the exit code."""
+    calls = Calls()
+    with calls.signals() as signals:
+        signals.ignore()
+
+    for number in NUMBERS:
+        signal.raise_signal(number)
+    assert [] == calls
+
+
 def test_what_others_have_claimed_is_left_alone() -> None:
     """A handler of the program, and a signal that is ignored."""
     heard: list[int] = []
