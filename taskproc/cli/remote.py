@@ -258,14 +258,18 @@ def _status(words: list[str], _: _Ending) -> int:
     _add_common(parser)
     given = parser.parse_args(words)
     from taskproc.remote.client import connect
+    from taskproc.remote.takers import remark
 
     with connect(given.address, _key_file(given)) as manager:
         waiting, running, results = manager.number_of_tasks()
         tell(f"{manager.number_of_active_processes():,} processes")
+        missing = manager.tags_without_worker()
     for tag in sorted({*waiting, *running, *results}):
         counts = [f"{some.get(tag, 0):,} {what}" for some, what in
                   ((waiting, "waiting"), (running, "running"), (results, "results"))]
         tell(f"{tag}: {', '.join(counts)}")
+    for tag in missing:
+        say(f"warning: {remark(tag)}")
     return DONE
 
 

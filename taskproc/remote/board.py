@@ -9,18 +9,21 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Container
+from collections.abc import Callable, Collection, Container, Iterator
+from contextlib import suppress
 
 from taskproc.errors import OptionError, UnknownToManager, WorkerDied
 from taskproc.kernel.lease import Leases
-from taskproc.kernel.limits import Limits, Line, Tags
+from taskproc.kernel.limits import Tags
 from taskproc.kernel.model import Node, Reason, Returned, Stale, Ticket
 from taskproc.kernel.plan import Plan
 from taskproc.remote import watchdog
 from taskproc.remote.blackboard import Blackboard
 from taskproc.remote.desk import Desk
 from taskproc.remote.nouns import PUBLIC, Finished, Request, Task, TaskId, is_private, termination, unknown
+from taskproc.remote.results import Results
 from taskproc.remote.spawn import Spawned
+from taskproc.remote.takers import Takers
 
 MOST_DEATHS = 3
 _REQUESTED = Stale(Reason("requested", "it was requested"))
@@ -28,15 +31,17 @@ _REQUESTED = Stale(Reason("requested", "it was requested"))
 Counts = tuple[dict[str, int], dict[str, int], dict[str, int]]
 
 
-class TaskManager(Blackboard):
+class TaskManager(Blackboard, Results):
     """Accepts task requests, hands them to other processes, keeps their results, and knows which processes live.
 
     All methods may be called by many threads at once; over a network see `taskproc.remote.connect`. Those that wait
     take a `timeout` in seconds, after which they raise TimeoutError; None waits as long as it takes.
-    Where the document leaves it open, nothing is lost: results that are there can be got after `terminate`, an answer
-    counts once, and a task whose process disappears is done by another one. But one with which `most_deaths`
-    processes have disappeared counts as raised (WorkerDied), or it would take down one after another. The document
-    wants every process registered, and makes its number optional: who gives none is served all the same.
+    Nothing is lost: results that are there can be got after `terminate`, an answer counts once, and a task whose
+    process disappears is done by another one. But one with which `most_deaths` processes have disappeared counts as
+    raised (WorkerDied), or it would take down one after another. Who gives no number of a process is served, too.
+
+    Attributes:
+        takers: tells for which tasks there is no worker.
 
     Args:
         most_deaths: None: no bound.
@@ -45,26 +50,21 @@ class TaskManager(Blackboard):
     """
 
     def __init__(self, *, most_deaths: int | None = MOST_DEATHS, clock: Callable[[], float] | None = None):
-        super().__init__()
+        Blackboard.__init__(self)
+        Results.__init__(self, threading.Lock(), threading.Event())
         self._most_deaths = most_deaths
         self._clock, self._watches = clock or time.monotonic, clock is None
-        self._lock = threading.Lock()
         self._plan: Plan[str] = Plan(Tags())
         self._leases: Leases[str] = Leases()
         self._requests: dict[str, Request] = {}
-        self._finished: dict[str, Finished] = {}
-        self._results: Line[str] = Line(Limits({}))
         self._counts: Counter[str] = Counter()
         self._processes = 0
         self._info: dict[int, str] = {}
         self._private: set[int] = set()
-        self._terminated = threading.Event()
         self._tasks_desk: Desk[Task] = Desk(self._lock, self._take, self._untake)
-        self._results_desk: Desk[Finished] = Desk(self._lock, self._pick, self._unpick)
+        self.takers = Takers(self._lock, self._waiting)
         self._bell = threading.Event()
         self._watcher: Spawned | None = None
-
-    # Tasks
 
     def add_task_request(
         self, tag: str, parameters: object, process_id: int | None = None, *, reply_tag: str | None = None
@@ -89,6 +89,8 @@ class TaskManager(Blackboard):
             self._plan.add(Node(task_id, (), (tag,)))
             self._plan.judge(task_id, _REQUESTED, 0.0)
             self._tasks_desk.serve()
+            if self.takers.waits(tag, self._clock()):
+                self._look_soon()
             return task_id
 
     def get_any_task(
@@ -151,36 +153,6 @@ class TaskManager(Blackboard):
             self._drop(str(task_id))
             return True
 
-    # Results
-
-    def get_any_result(self, timeout: float | None = None) -> tuple[str, str, object]:
-        """The result that has been there longest: task id, tag and value; it is taken away. TaskRaisedException."""
-        finished = self.take_result(None, timeout)
-        return finished.task_id, finished.tag, finished.result()
-
-    def get_result_with_tag(self, tag: str, timeout: float | None = None) -> tuple[str, object]:
-        """The same among those of one tag: task id and value."""
-        finished = self.take_result(tag, timeout)
-        return finished.task_id, finished.result()
-
-    def take_result(self, tag: str | None, timeout: float | None = None) -> Finished:
-        """A result as it is kept, also one that raised; None: of any tag that is not private."""
-        among: Container[str] = PUBLIC if tag is None else frozenset({tag})
-        with self._lock:
-            found = self._pick(among, None)
-            if found is None:
-                self._refuse_if_terminated()  # only now: what is there is nobody else's
-                found = self._results_desk.wait(among, None, timeout)
-            return found
-
-    def put_back_result(self, finished: Finished) -> None:
-        """Undo `take_result`: whoever took it never got it."""
-        with self._lock:
-            self._unpick(finished)
-            self._results_desk.serve()
-
-    # Processes
-
     def register_process(self, watchdog_period: float | None = None, info: str | None = None) -> int:
         """Take up a process; its number. What has one is the first call of a process that shall be known.
 
@@ -222,21 +194,24 @@ class TaskManager(Blackboard):
             return self._info[process_id]
 
     def check(self) -> float | None:
-        """Give up the processes that have missed their pings; seconds until the next look, None: nobody promised any.
+        """Give up the processes that have missed their pings, and report tasks for which there is no worker.
 
-        A process that was given up takes with it the tasks that have seen too many deaths, all others go to the front.
+        The seconds until the next look; None: there is nothing to look for. A process that was given up takes with it
+        the tasks that have seen too many deaths, all others go to the front.
         """
         with self._lock:
             now = self._clock()
             for process, tickets in self._leases.expire(now):
                 self._leave(process, tickets, f"process {process} missed its pings")
-            look = self._leases.next_look()
+            looks = [self._leases.next_look()]
+            if not self._terminated.is_set():
+                self.takers.report(now)
+                looks.append(self.takers.next_look())
+            look = min((look for look in looks if look is not None), default=None)
             if look is None:
                 self._watcher = None
                 return None
             return max(0.0, look - now)
-
-    # Counts, the end
 
     def number_of_tasks(self) -> Counts:
         """How many tasks wait and run, and how many results are there, each by tag. O(tasks)."""
@@ -278,6 +253,7 @@ class TaskManager(Blackboard):
             self._refuse_if_terminated()
             if process is not None:
                 self._hear(process)
+            self.takers.takes(process, among)
             found = self._take(among, process)
             return self._tasks_desk.wait(among, process, timeout) if found is None else found
 
@@ -296,18 +272,6 @@ class TaskManager(Blackboard):
             self._give_back(ticket)
             self._tasks_desk.serve()
 
-    def _pick(self, among: Container[str], _: int | None) -> Finished | None:
-        task_id = self._results.next(among)
-        if task_id is None:
-            return None
-        found = self._finished.pop(task_id)
-        self._results.leave(task_id, (found.reply_tag,))
-        return found
-
-    def _unpick(self, finished: Finished) -> None:
-        self._finished[finished.task_id] = finished
-        self._results.join(finished.task_id, (finished.reply_tag,), first=True)
-
     def _settle(self, task_id: str, value: object, raised: tuple[object, str] | None) -> bool:
         with self._lock:
             ticket = self._ticket_of(task_id)
@@ -320,9 +284,7 @@ class TaskManager(Blackboard):
         request = self._requests[ticket.key]
         self._drop(ticket.key)
         about = (ticket.key, request.tag, request.reply_tag)
-        self._finished[ticket.key] = Finished(*about, value, raised, request.requester)
-        self._results.join(ticket.key, (request.reply_tag,))
-        self._results_desk.serve()
+        self._publish(Finished(*about, value, raised, request.requester))
 
     def _ticket_of(self, task_id: str) -> Ticket[str] | None:
         """The ticket by which a task runs, if it is the one that `task_id` was got with."""
@@ -364,16 +326,15 @@ class TaskManager(Blackboard):
             self._private.remove(process)
             self._drop_private(process)
         self._tasks_desk.serve()
+        if self.takers.leaves(process, self._clock()):
+            self._look_soon()
 
     def _drop_private(self, process: int) -> None:
         """What only that process could have got."""
         for key, request in list(self._requests.items()):
             if request.requester == process and is_private(request.reply_tag):
                 self._drop(key)
-        for finished in list(self._finished.values()):
-            if finished.requester == process and is_private(finished.reply_tag):
-                del self._finished[finished.task_id]
-                self._results.leave(finished.task_id, (finished.reply_tag,))
+        self._drop_private_results(process)
 
     def _hear(self, process: int) -> None:
         self._known(process)
@@ -383,9 +344,17 @@ class TaskManager(Blackboard):
         if process not in self._leases:
             raise unknown(process)
 
-    def _refuse_if_terminated(self) -> None:
-        if self._terminated.is_set():
-            raise termination()
+    def _waiting(self) -> Iterator[tuple[str, str]]:
+        """Tag, and that of the reply, of each task that waits."""
+        for task_id, request in self._requests.items():
+            if self._plan.state(task_id) == "ready":
+                yield request.tag, request.reply_tag
+
+    def _look_soon(self) -> None:
+        """For a report, so it is no harm if there is no thread for it."""
+        if self._watches:
+            with suppress(RuntimeError, MemoryError):
+                self._watch()
 
     def _watch(self) -> None:
         self._bell.set()

@@ -5,6 +5,7 @@ place of the first is not taken for it: it knows nothing of what was before.
 """
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
@@ -23,6 +24,7 @@ from taskproc.errors import (
 )
 from taskproc.remote.nouns import Task
 from taskproc.remote.payload import pack, pack_raised, unpack, unpack_raised
+from taskproc.remote.takers import remark
 from taskproc.remote.wire import (
     HANDSHAKE,
     LONGEST_WAIT,
@@ -37,6 +39,7 @@ from taskproc.remote.wire import (
 from taskproc.run.problem import sentence, traceback_text
 
 T = TypeVar("T")
+logger = logging.getLogger("taskproc")
 _PATIENCE = 30.0  # seconds beyond those that the manager was given to answer
 _PAUSES = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)  # seconds between tries to connect; the last one again and again
 _ERRORS: dict[str, type[Exception]] = {
@@ -64,6 +67,7 @@ class RemoteTaskManager:
         self._idle: list[Channel] = []
         self._busy: dict[Channel, None] = {}
         self._epoch = ""
+        self._missing: dict[str | None, frozenset[str]] = {}
         self._closed = False
         self._pid = os.getpid()
         self.number_of_active_processes()  # so that a wrong address or key is told here
@@ -185,6 +189,10 @@ class RemoteTaskManager:
         """See TaskManager."""
         return cast("tuple[dict[str, int], dict[str, int], dict[str, int]]", self._ask("number_of_tasks", {}))
 
+    def tags_without_worker(self) -> tuple[str, ...]:
+        """Tags of tasks that wait though no process there is, nor one that gave no number, has asked for such ones."""
+        return cast("tuple[str, ...]", self._ask("tags_without_worker", {}))
+
     def store_data(self, /, **data: object) -> None:
         """See TaskManager."""
         self._ask("store_data", {label: pack(value, f"data {label!r}") for label, value in data.items()})
@@ -223,9 +231,19 @@ class RemoteTaskManager:
         """`wait`: it is given something, after so many seconds at most, and says that it has got it."""
         message: Message = {"id": os.urandom(12).hex(), "verb": verb, "arguments": arguments}
         answer = self._persistently(lambda channel: _exchange(channel, message, wait))
+        if "missing" in answer:
+            self._warn_of(arguments["tag"], frozenset(answer["missing"]))
         if "error" in answer:
             raise _ERRORS.get(answer["error"], RuntimeError)(answer["text"])
         return answer["value"]
+
+    def _warn_of(self, replies: str | None, missing: frozenset[str]) -> None:
+        """Log for which tasks there is no worker, whose results are waited for by a tag; each once, until there is one.
+        """
+        before: frozenset[str] = frozenset().union(*self._missing.values())
+        self._missing[replies] = missing
+        for tag in sorted(missing - before):
+            logger.warning("no result comes from %s: %s", show_address(self.address), remark(tag))
 
     def _persistently(self, exchange: Callable[[Channel], T]) -> T:
         deadline, pauses = time.monotonic() + self._retry, iter(_PAUSES)

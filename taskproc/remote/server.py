@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from taskproc.errors import ManagerUnreachable, OptionError, TaskManagerTermination, UnknownToManager
 from taskproc.remote.board import TaskManager
 from taskproc.remote.door import Door
-from taskproc.remote.nouns import Finished, Task
+from taskproc.remote.nouns import PUBLIC, Finished, Task
 from taskproc.remote.spawn import Spawned
 from taskproc.remote.wire import (
     LONGEST_WAIT,
@@ -174,6 +174,8 @@ class Server:
                 return self._take_task(**arguments)
             if verb == "take_result":
                 return self._take_result(**arguments)
+            if verb == "tags_without_worker":
+                return _Answer({"value": self._manager.takers.missing()})
             if verb in _ANY_TIME:
                 return _Answer({"value": getattr(self._manager, verb)(**arguments)})
             if verb in _ONCE:
@@ -198,7 +200,11 @@ class Server:
         return _Answer({"value": task}, partial(self._manager.return_task, task[0]))
 
     def _take_result(self, tag: str | None, timeout: float) -> _Answer:
-        found: Finished = self._manager.take_result(tag, min(timeout, LONGEST_WAIT))
+        try:
+            found: Finished = self._manager.take_result(tag, min(timeout, LONGEST_WAIT))
+        except TimeoutError as error:
+            missing = self._manager.takers.reported(PUBLIC if tag is None else {tag})
+            return _Answer({"error": "nothing", "text": str(error), "missing": missing})
         raised = found.raised
         if raised is not None and isinstance(raised[0], BaseException):
             raised = pack(raised[0]), raised[1]  # one of the manager's own

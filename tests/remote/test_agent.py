@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from gone import is_gone
 from remote_processes import content_of
 
 from taskproc import Cache, Const, Future, FutureList, Pool, Task
@@ -141,6 +142,21 @@ def test_a_worker_whose_manager_is_gone_ends(remote):
     assert code == 1
 
 
+def test_a_busy_worker_whose_manager_is_gone_ends(remote):
+    """It asks for no task while it has one, so its pings have to find out; the process of the task ends with it."""
+    server, address = remote.serve()
+    agent, path = remote.work(address, "work", "--retry", "0", "--period", "0.1"), remote.folder / "pid"
+    with connect(address, remote.key) as client:
+        client.add_task_request("hang", str(path))
+    worker = int(content_of(path))
+
+    server.kill()
+
+    code, _ = ended(agent)
+    assert code == 1
+    assert is_gone(worker)
+
+
 def test_ctrl_c_at_the_manager_ends_all_in_order(remote):
     """One line of each."""
     server, address = remote.serve()
@@ -222,8 +238,8 @@ class Root(Task):
 
 @pytest.fixture
 def environ(environ):
-    """With the folder of this module, so that workers can import it."""
-    paths = [str(Path(__file__).parent), environ["PYTHONPATH"]]
+    """With the folders of this module and of what it imports, so that workers can import it."""
+    paths = [*map(str, Path(__file__).parents[:2]), environ["PYTHONPATH"]]
     return {**environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 

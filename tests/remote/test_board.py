@@ -383,6 +383,34 @@ def test_a_result_that_was_not_got_is_first_again(manager):
     assert [manager.get_any_result()[2] for _ in range(2)] == [0, 1]
 
 
+def test_a_result_that_was_not_got_reaches_who_waits(manager):
+    """At once, and not only when the next result comes."""
+    manager.add_task_request("a", 1)
+    manager.store_result(manager.get_any_task()[0], 7)
+    taken, got = manager.take_result("a"), []
+    thread = threading.Thread(target=lambda: got.append(manager.get_result_with_tag("a", 20)))
+    thread.start()
+    while not manager._results_desk._waiting:
+        pass
+
+    manager.put_back_result(taken)
+    thread.join()
+
+    assert got == [("a_1", 7)]
+
+
+def test_a_task_that_is_returned_reaches_who_waits(manager):
+    """As a result does."""
+    manager.add_task_request("a", 7)
+    task_id, _, _ = manager.get_any_task()
+    thread, got = waits_in_thread(manager)
+
+    manager.return_task(task_id)
+    thread.join()
+
+    assert got == [7]
+
+
 def test_nothing_stays_of_what_was_answered(manager):
     """A manager that runs for months has only what is open."""
     for number in range(1000):

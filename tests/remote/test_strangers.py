@@ -232,13 +232,13 @@ def test_a_flood_of_strangers_holds_up_nobody(remote, kind):
                 FLOODS[kind](sock)
 
         with connect(address, remote.key) as other:
-            other.add_task_request("a", 1)
+            other.store_data(a=1)
         assert threads_of(server.pid) <= threads + 1
         assert descriptors_of(server.pid) <= descriptors + door.MOST_STRANGERS + 2
         strangers.close()
         with connect(address, remote.key) as other:
-            assert other.number_of_tasks()[0] == {"a": 1}
-        assert client.number_of_tasks()[0] == {"a": 1}
+            assert other.retrieve_data("a") == 1
+        assert client.retrieve_data("a") == 1
 
 
 @pytest.mark.slow
