@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import Any, ParamSpec, TypeVar
 
 from taskproc.errors import OptionError, TaskManagerTermination, TaskprocError, UnknownToManager
+from taskproc.kernel.lease import PATIENCE
 from taskproc.remote.client import connect
 from taskproc.remote.nouns import CALL
 from taskproc.remote.payload import pack, unpack, unpack_raised
@@ -146,14 +148,20 @@ class RemoteExecutor(Executor):
         self._manager.close()
 
     def _ping(self, period: float) -> None:
+        """In a thread: say that we are alive. One that fails is tried again, as long as we have not been given up."""
+        heard = time.monotonic()
         while not self._over.wait(period):
+            asked = time.monotonic()
             try:
                 self._manager.ping(self._process)
+                heard = asked
             except UnknownToManager as error:
                 self._break(error)  # and has dropped what was asked for
                 return
-            except (TaskprocError, OSError):
-                return  # the collector will see why
+            except Exception as error:  # noqa: BLE001  # the collector may have a connection, and would wait for ever
+                if time.monotonic() > heard + PATIENCE * period:
+                    self._break(error)
+                    return
 
     def _break(self, error: Exception) -> None:
         with self._lock:

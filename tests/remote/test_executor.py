@@ -177,3 +177,27 @@ def test_a_dead_executor_leaves_nothing(server, manager):
         client.unregister_process(executor._process)
 
     assert manager.number_of_tasks() == ({}, {}, {})
+
+
+def test_an_executor_that_cannot_ping_has_broken(server):
+    """Its other connection is there, and would wait for ever for results that the manager has dropped."""
+    executor = RemoteExecutor(server.address, KEY, period=0.1)
+    future = executor.submit(int)
+    manager = executor._manager
+
+    def break_idle():
+        """The connection for pings, while the other one waits for the result."""
+        with manager._lock:
+            for channel in manager._idle if len(manager._busy) == 1 else []:
+                channel.shut()
+                return True
+        return False
+
+    while not break_idle():
+        pass
+    server._door.close()
+    while not break_idle() and not future.done():
+        pass
+
+    with pytest.raises(BrokenExecutor, match="ManagerUnreachable"):
+        future.result(30)
