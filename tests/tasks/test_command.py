@@ -374,8 +374,30 @@ def wait_until_tied(pid: int) -> None:
 
 
 def flags_of_files(pid: int) -> list[str]:
-    texts = [path.read_text() for path in Path(f"/proc/{pid}/fdinfo").iterdir()]
+    texts = [text_of(path) for path in Path(f"/proc/{pid}/fdinfo").iterdir()]
     return [line.split()[1] for text in texts for line in text.splitlines() if line.startswith("flags:")]
+
+
+def text_of(path: Path) -> str:
+    """What stands in a file; nothing, if it has gone since it was listed."""
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fdinfo"), reason="needs Linux")
+def test_descriptors_may_be_closed_while_they_are_looked_at() -> None:
+    """Those of a process that opens and closes one all the time are told without an error."""
+    words = [sys.executable, "-c", "while True: open('/dev/null').close()"]
+    with subprocess.Popen(words) as busy:
+        try:
+            found = [flags_of_files(busy.pid) for _ in range(2_000)]
+        finally:
+            busy.kill()
+
+    assert all(len(flags) >= 3 for flags in found)
 
 
 @pytest.mark.slow
