@@ -255,6 +255,19 @@ def test_an_attempt_is_resumed_by_its_own_run(runs: Runs) -> None:
     assert ["value"] == values(store)
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="descriptors cannot be counted")
+def test_an_attempt_that_was_let_go_has_no_descriptor(runs: Runs) -> None:
+    """Neither of the claim nor of its folder, before it has ended."""
+    store = runs.begin()
+    before = sorted(os.listdir("/proc/self/fd"))
+    attempt = claimed(store)
+    assert before != sorted(os.listdir("/proc/self/fd"))
+
+    attempt.release()
+
+    assert before == sorted(os.listdir("/proc/self/fd"))
+
+
 @pytest.mark.parametrize("end", ["clear", "commit", "fence"])
 def test_an_attempt_that_is_gone_is_not_resumed(runs: Runs, end: str) -> None:
     """resume gives nothing for what was cleared, has ended, or was taken over."""

@@ -355,6 +355,23 @@ def test_behind_a_command_the_claim_is_made_here(begin: Begin, cache: Cache) -> 
     assert (folder / "result.1.pkl.gz").exists()
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="descriptors cannot be counted")
+def test_a_task_behind_a_command_leaves_no_descriptor_open(begin: Begin) -> None:
+    """Nor has one that runs: the claim is continued by its number, so thousands may wait at a time."""
+    leaves = [Leaf(str(number)) for number in range(20)]
+    work = begin(Join(*leaves), commands={key(leaf): Prefix(("nice",)) for leaf in leaves})
+    work.claim(Ticket(key(leaves[0]), 1))
+    jobs = [work.job(Ticket(key(leaves[0]), 1))]  # the first one opens what the run keeps
+    before = sorted(os.listdir("/proc/self/fd"))
+
+    for number, leaf in enumerate(leaves[1:], 2):
+        assert work.claim(Ticket(key(leaf), number)) is None
+        jobs.append(work.job(Ticket(key(leaf), number)))
+
+    assert all(isinstance(job, PrefixedJob) for job in jobs)
+    assert before == sorted(os.listdir("/proc/self/fd"))
+
+
 def test_a_claim_behind_a_command_may_find_it_done(begin: Begin) -> None:
     """Then no command is started."""
     work = begin(Leaf(), commands={key(Leaf()): Prefix(())})
