@@ -19,7 +19,8 @@ from taskproc.errors import OptionError
 from taskproc.kernel.limits import Limits
 from taskproc.kernel.plan import Plan
 from taskproc.run.base import Ending
-from taskproc.run.children import Child, Children
+from taskproc.run.child import Child
+from taskproc.run.children import Children
 from taskproc.run.command import CommandRunner, use
 from taskproc.run.cpus import available_cpus
 from taskproc.run.group import Grace, has_ended

@@ -7,23 +7,14 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO
+from functools import partial
+from typing import IO, Any
 
-from taskproc.run.group import GRACE, Exit, Grace, reap, signal_group
+from taskproc.run.child import Child, KeptChild
+from taskproc.run.group import GRACE, Exit, Grace
 from taskproc.run.problem import sentence
 
-
-class Child(subprocess.Popen[bytes]):
-    """A process that leads a group of its own or, where `leads` is False, is in ours."""
-
-    leads = True
-
-    def tell(self, number: int) -> None:
-        """Send a signal to it, and to its group if it leads one."""
-        if self.leads:
-            signal_group(self, number)
-        else:
-            self.send_signal(number)
+PATIENCE = 10.0  # seconds between TERM and KILL for a command that has others to tell of its end, as `srun` its cluster
 
 
 class Children:
@@ -61,69 +52,92 @@ class Children:
     def start(
         self,
         words: Sequence[str],
-        lifeline: int,
         *,
         stdout: IO[bytes],
         stderr: IO[bytes],
         stdin: IO[bytes] | int = subprocess.DEVNULL,
         environ: Mapping[str, str] | None = None,
         folder: str | os.PathLike[str] | None = None,
+        passed: Sequence[int] = (),
+        patience: float = 0.0,
+        is_kept: bool = True,
         leads: bool = True,
     ) -> Child | None:
         """Run a command, or None if all is to end. Raises OSError or ValueError if it cannot be started.
 
         Args:
-            lifeline: a descriptor that it gets under the same number.
             folder: its working directory; None: ours.
-            leads: whether it gets a group, and a session, of its own.
+            passed: descriptors that it gets under the same numbers.
+            patience: see Child.
+            is_kept: whether a keeper is put above it; where not, `leads` says whether it has a group, and a session, of
+                its own.
         """
+        options: dict[str, Any] = {"stdin": stdin, "stdout": stdout, "stderr": stderr, "env": environ, "cwd": folder}
         with self._lock:  # so that none starts behind the back of `end`
             if self.stopping.is_set():
                 return None
-            child = Child(
-                words, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=[lifeline], start_new_session=leads,
-                env=environ, cwd=folder,
-            )
-            child.leads = leads
+            child: Child
+            if is_kept:
+                child = KeptChild(words, patience, passed, **options)
+            else:
+                child = Child(words, pass_fds=passed, start_new_session=leads, **options)
+                child.leads = leads
             self._processes.add(child)
             self._note(child, True)
             return child
 
     def bury(self, child: Child, inherited: int | None = None) -> Exit:
         """Kill what is left of a command that has ended; how it did. Once. `inherited`: see reap."""
-        with self._fewer:
-            if child.leads:
-                signal_group(child, signal.SIGKILL)
-            self._processes.discard(child)
-            self._note(child, False)
-            self._fewer.notify_all()
-            return reap(child, inherited)
+        try:
+            return child.bury(inherited)
+        finally:
+            with self._fewer:
+                self._processes.discard(child)
+                self._note(child, False)
+                self._fewer.notify_all()
 
     def end(self, pid: int) -> None:
-        """TERM to all, KILL after the grace, and wait until nothing is left; in the process that made them only."""
+        """TERM to all, KILL after the grace, and wait until nothing is left; in the process that made them only.
+
+        What has a patience of its own has that, also when somebody is in a hurry.
+        """
         if os.getpid() != pid:
             return
         self.stopping.set()
+        began = time.monotonic()
         try:
-            self._tell_all(signal.SIGTERM)
-            self._grace.wait(self._wait_for_none, time.monotonic() + GRACE)
+            self._tell(signal.SIGTERM, self._all)
+            self._grace.wait(partial(self._wait_for_none, self._hasty), began + GRACE)
         finally:
-            self._tell_all(signal.SIGKILL)
+            self._tell(signal.SIGKILL, self._hasty)
+            self._end_patient(began + PATIENCE)
+
+    def _end_patient(self, deadline: float) -> None:
+        try:
+            self._wait_for_none(self._all, max(deadline - time.monotonic(), 0.0))
+        finally:
+            self._tell(signal.SIGKILL, self._all)
             for thread in list(self._threads):
                 thread.join()
 
-    def _wait_for_none(self, seconds: float) -> bool:
-        with self._fewer:
-            return self._fewer.wait_for(lambda: not self._processes, seconds)
+    def _all(self) -> set[Child]:
+        return self._processes
 
-    def _tell_all(self, number: int) -> None:
+    def _hasty(self) -> set[Child]:
+        return {child for child in self._processes if not child.patience}
+
+    def _wait_for_none(self, some: Callable[[], set[Child]], seconds: float) -> bool:
+        with self._fewer:
+            return self._fewer.wait_for(lambda: not some(), seconds)
+
+    def _tell(self, number: int, some: Callable[[], set[Child]]) -> None:
         with self._lock:
-            for child in self._processes:
+            for child in some():
                 child.tell(number)
 
 
 class Deadline:
-    """Ends a process that runs for more than some seconds: TERM, and KILL after the grace. Takes a thread.
+    """Ends a process that runs for more than some seconds, as `end_politely` does. Takes a thread.
 
     Attributes:
         passed: whether that came to be.
@@ -148,9 +162,9 @@ class Deadline:
 
 
 def end_politely(child: Child, ended: threading.Event) -> None:
-    """TERM, and KILL if it has not `ended` within the grace."""
+    """TERM, and KILL if it has not `ended` within the grace, or its patience."""
     child.tell(signal.SIGTERM)
-    if not ended.wait(GRACE):
+    if not ended.wait(max(GRACE, child.patience)):
         child.tell(signal.SIGKILL)
 
 

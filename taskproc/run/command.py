@@ -1,8 +1,9 @@
 """Operating-system commands as jobs: words without a shell, what they print in two files, TERM before KILL.
 
-A command leads a process group of its own, so that it ends with all its children; what is left of the group when it has
-ended is killed. It dies with the process that started it, however that dies, where the kernel can see to it (Linux; see
-lifeline.tie); elsewhere one that a worker of ours starts stays in the worker's group, and dies with that.
+A command leads a process group of its own, so that it ends with all its children, and dies with the process that
+started it, however that dies: a keeper (keeper.py) sees to that, and ends what the command has left. A far end of ours
+has a keeper already. Its commands die with it where the kernel can see to it (Linux; see lifeline.tie), or elsewhere in
+its group, and what has left their group ends with the job.
 """
 from __future__ import annotations
 
@@ -23,8 +24,9 @@ from taskproc.errors import OptionError
 from taskproc.frozen import frozen
 from taskproc.kernel.model import Done, Failed, Problem, Stamp, Ticket
 from taskproc.run.base import Ending, Job
-from taskproc.run.children import Child, Children, Deadline, not_started
-from taskproc.run.group import Grace, await_exit
+from taskproc.run.child import Child
+from taskproc.run.children import Children, Deadline, not_started
+from taskproc.run.group import Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.lifeline import can_tie, tie
 from taskproc.run.problem import exit_text, last_lines, sentence
@@ -200,19 +202,20 @@ class _Attempt:
             stdin = DEVNULL if job.stdin is None else files.enter_context(open(job.stdin, "rb"))
             self._before = stdout.tell(), stderr.tell()
             child = self._children.start(
-                job.words, reading, stdout=stdout, stderr=stderr, stdin=stdin, environ=job.environ, folder=job.folder,
-                leads=can_tie() or not is_far_end(),
+                job.words, stdout=stdout, stderr=stderr, stdin=stdin, environ=job.environ, folder=job.folder,
+                passed=[reading], is_kept=not is_far_end(), leads=can_tie() or not is_far_end(),
             )
             if child is not None and child.leads:
-                # If we are killed right before this it lives on: there is no group to be tied until it is there
-                tie(reading, child.pid)
+                # Without a keeper it lives on if we are killed right before this: there is no group to be tied until
+                # it is there. With one this is for the keeper's own death
+                tie(reading, child.command_pid)
             return child
 
     def follow(self) -> Exited | Failed:
         """Wait for its end, and how it did."""
         limit = self._job.timeout
         deadline = None if limit is None else Deadline(self._child, limit)
-        await_exit(self._child)
+        self._child.await_end()
         with self._lock:
             for each in (*self._deadlines, *([] if deadline is None else [deadline])):
                 each.call_off()

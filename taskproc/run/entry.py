@@ -1,7 +1,8 @@
 """`python -m taskproc.run.entry FILE`: the far end of a prefix command; runs the one job that stands in FILE.
 
-It leaves FILE.started before it touches the job, and FILE.outcome, whole or not at all, when that has ended; for a job
-that may run only so long, FILE.began when its clock starts, and FILE.timedout. Exit code 0, or 1 if the job failed.
+It leaves FILE.started before it touches the job, with its process id and what a cluster has set for it, and
+FILE.outcome, whole or not at all, when that has ended; for a job that may run only so long, FILE.began when its clock
+starts, and FILE.timedout. Exit code 0, or 1 if the job failed.
 """
 from __future__ import annotations
 
@@ -13,8 +14,10 @@ from functools import partial
 from pathlib import Path
 
 from taskproc.kernel.model import Failed, Problem
+from taskproc.run import cluster
 from taskproc.run.capture import flush_all, own_descriptors
 from taskproc.run.group import own_peak
+from taskproc.run.keeper import be_subreaper, end_children
 from taskproc.run.lifeline import hold_on_if_given
 from taskproc.run.problem import sentence
 from taskproc.run.setup import Setup, be_far_end, load
@@ -37,10 +40,13 @@ def main(arguments: list[str]) -> int:
     except FileNotFoundError:
         print(f"taskproc: {file} is not to be seen here; is its folder shared with this host?", file=sys.stderr)
         return 1
-    beside(file, "started").write_text(f"{os.getpid()} {own_peak()}")
+    be_subreaper()  # where the command has put us below no keeper, but on another machine
+    job_of_cluster = [f"{name}={value}" for name, value in cluster.variables(os.environ).items()]
+    beside(file, "started").write_text("\n".join([f"{os.getpid()} {own_peak()}", *job_of_cluster]))
     on_begin(partial(_begin, file, held))
     content = _set_up_and_run(setup, job)
     flush_all()
+    end_children()
     temporary = beside(file, f"outcome.{os.getpid()}.tmp")
     temporary.write_bytes(content)
     temporary.replace(beside(file, "outcome"))

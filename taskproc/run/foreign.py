@@ -24,6 +24,7 @@ from taskproc.kernel.model import Failed, Outcome, Returned, Ticket
 from taskproc.run.base import Ending, Job, Runner
 from taskproc.run.group import GRACE, Grace
 from taskproc.run.inbox import Inbox
+from taskproc.run.keeper import be_subreaper, emigrants_of, end_children, is_subreaper, kill_emigrants
 from taskproc.run.lifeline import Main, birth_of
 from taskproc.run.pool import PoolRunner, outcome_of
 from taskproc.run.problem import problem_of, sentence
@@ -56,7 +57,7 @@ class ForeignJob(Generic[K]):
 
     def __call__(self) -> Outcome[K]:
         """Run it, as the leader of a process group, so that what it does to its group, and we to it, hits no other."""
-        with _own_group():
+        with _own_group(), _no_daemons():
             self.main.follow()
             _append(self.marks, f"{self.number} {os.getpid()} {birth_of(os.getpid())}\n")
             return self.job()
@@ -204,6 +205,25 @@ def _own_group() -> Iterator[None]:
                 pass  # nobody else is left in that
 
 
+@contextmanager
+def _no_daemons() -> Iterator[None]:
+    """End the daemons that a job leaves: new children of this process in another session, where orphans come to it.
+
+    Other children are the pool's, or of what serves its process from job to job, as multiprocessing's resource tracker.
+    In a process that runs several jobs at once, in threads, nobody knows whose they are.
+    """
+    alone = threading.current_thread() is threading.main_thread() and not is_subreaper()
+    if not (alone and be_subreaper()):
+        yield
+        return
+    before = set(emigrants_of(os.getpid()))
+    try:
+        yield
+    finally:
+        end_children(lambda: [pid for pid in emigrants_of(os.getpid()) if pid not in before])
+        be_subreaper(False)
+
+
 def _append(path: Path, line: str) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
@@ -265,6 +285,8 @@ def _is_there(pid: int, birth: str) -> bool:
 
 def _signal(pid: int, birth: str, number: int) -> None:
     if _is_there(pid, birth):
+        if number == signal.SIGKILL:
+            kill_emigrants(pid)
         try:
             os.killpg(pid, number)
         except OSError:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from taskproc.frozen import frozen
+from taskproc.run.keeper import kill_emigrants
 
 if TYPE_CHECKING:
     import subprocess
@@ -95,7 +96,7 @@ def reap(process: subprocess.Popen[bytes], inherited: int | None = None) -> Exit
     process.returncode = os.waitstatus_to_exitcode(status)
     if inherited is None:
         return Exit(process.returncode)
-    memory = _bytes(usage.ru_maxrss)
+    memory = in_bytes(usage.ru_maxrss)
     return Exit(process.returncode, memory, memory > inherited)
 
 
@@ -105,7 +106,7 @@ def own_peak() -> int:
         return 0
     import resource
 
-    return _bytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    return in_bytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def signal_group(process: subprocess.Popen[bytes], number: int) -> None:
@@ -127,11 +128,13 @@ def has_children() -> bool:
 
 
 def end_own_group() -> None:
-    """Kill this process; with all its children, if it leads a group."""
+    """Kill this process; with all its children, if it leads a group, and with the daemons that were given to it."""
+    kill_emigrants(os.getpid())
     if os.getpgrp() == os.getpid():
         os.killpg(os.getpgrp(), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _bytes(kernel: int) -> int:
+def in_bytes(kernel: int) -> int:
+    """A peak memory as the kernel counts it."""
     return kernel if sys.platform == "darwin" else kernel * 1024

@@ -19,10 +19,14 @@ class Lanes(Generic[K]):
     Attributes:
         ordinary: runs what has no prefix.
         prefixed: runs each PrefixedJob.
+        left: after `stop`, the commands that end what may be left on clusters.
     """
 
-    def __init__(self, inbox: Inbox[Ending[K]], ordinary: Runner[K], prefixed: Runner[K]):
+    def __init__(
+        self, inbox: Inbox[Ending[K]], ordinary: Runner[K], prefixed: Runner[K], left: Sequence[str] = ()
+    ):
         self._inbox = inbox
+        self.left = left
         self.ordinary = ordinary
         self.prefixed = prefixed
 

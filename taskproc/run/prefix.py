@@ -3,13 +3,15 @@
 Each job is written into a file, and `COMMAND… python -m taskproc.run.entry FILE` is run without a shell, so no path can
 be misread. The exit code of a foreign command proves nothing: what counts is the outcome that the far end left beside
 the file. Without one, the marks that are there tell whether the command or the task went wrong.
+
+A command may have a cluster to tell of its end, as `srun` has. So whatever ends it, also the death of this process, it
+gets TERM, and KILL only after ten seconds. Jobs that may be left on the cluster then are named.
 """
 from __future__ import annotations
 
 import os
 import pickle
 import shlex
-import signal
 import tempfile
 import threading
 import time
@@ -20,9 +22,11 @@ from typing import Generic, TypeVar, cast
 
 from taskproc.errors import OptionError
 from taskproc.kernel.model import Done, Failed, Outcome, Problem, Ticket
+from taskproc.run import cluster
 from taskproc.run.base import Ending, Job
-from taskproc.run.children import Child, Children, end_politely, not_started
-from taskproc.run.group import GRACE, Exit, Grace, await_exit
+from taskproc.run.child import Child
+from taskproc.run.children import PATIENCE, Children, end_politely, not_started
+from taskproc.run.group import GRACE, Exit, Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.lifeline import VARIABLE, describe
 from taskproc.run.mounts import is_network
@@ -34,9 +38,10 @@ from taskproc.run.wire import beside
 
 K = TypeVar("K", bound=Hashable)
 
-PATIENCE = 60.0
+LATE = 60.0  # seconds after which a network folder shows a file at the latest
 LOOK_EVERY = 0.5
 LOOK_FOR_BEGIN_EVERY = 0.1
+_TAIL = 1 << 16  # bytes of what a command printed that are looked at
 FAR_FIRST = 0.5  # seconds by which the far end may be late to end its job itself: who hears TERM should hear it once
 
 
@@ -47,6 +52,7 @@ class PrefixRunner(Generic[K]):
     Args:
         patience: after a command that ended well without an outcome, look again so many seconds; None is 60 where
             `folder` lies on a network, which may show files late, and 0 elsewhere.
+        left: gets the commands that end what may be left on clusters of what `stop` has ended.
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class PrefixRunner(Generic[K]):
         *,
         patience: float | None = None,
         grace: Grace | None = None,
+        left: list[str] | None = None,
     ):
         if capacity < 1:
             raise OptionError(f"number of commands at once must be at least 1, got {capacity!r}")
@@ -65,6 +72,7 @@ class PrefixRunner(Generic[K]):
         self._places = threading.Semaphore(capacity)
         self._children = Children(grace or Grace())
         self._at_exit = weakref.finalize(self, self._children.end, os.getpid())
+        self._left: list[str] = [] if left is None else left
 
     def capacity(self) -> int:
         """How many commands run at once; what exceeds them waits."""
@@ -91,7 +99,7 @@ class PrefixRunner(Generic[K]):
         """Nothing: the command of each job has been started."""
 
     def stop(self) -> None:
-        """TERM to all commands and their children, KILL after the grace; Ctrl-C ends that."""
+        """TERM to all commands and their children, KILL after ten seconds: no hurry changes that."""
         self._at_exit()
 
     def _run(self, ticket: Ticket[K], job: PrefixedJob[K], content: bytes) -> None:
@@ -101,6 +109,8 @@ class PrefixRunner(Generic[K]):
                 attempt = _Attempt(job, content, self._children, self._patience)
                 try:
                     outcome: Outcome[K] = attempt.run()
+                    if self._children.stopping.is_set():
+                        self._left += attempt.left()
                 finally:
                     attempt.clean_up()
             except OSError as error:
@@ -127,16 +137,18 @@ class _Attempt(Generic[K]):
         self._ended = threading.Event()
         self._expired = False
         self._watch: threading.Thread | None = None
+        self._before = 0, 0
 
     def run(self) -> Outcome[K]:
         """What came of it."""
         command = [*self._job.command, *interpreter(), "-m", "taskproc.run.entry", str(self._file)]
         with open(self._job.stdout, "ab") as stdout, open(self._job.stderr, "ab") as stderr:
-            before = stderr.tell()
+            self._before = stdout.tell(), stderr.tell()
             try:
                 environ = {**start_environ(os.environ), VARIABLE: describe(self._pipe[0])}
                 self._process = self._children.start(
-                    command, self._pipe[0], stdout=stdout, stderr=stderr, environ=environ
+                    command, stdout=stdout, stderr=stderr, environ=environ, passed=[self._pipe[0]],
+                    patience=PATIENCE if self._job.command else 0.0,
                 )
             except OSError as error:
                 return Failed(Problem("prefix", not_started(f"prefix command {command[0]!r}", error)))
@@ -145,15 +157,15 @@ class _Attempt(Generic[K]):
         if self._job.timeout is not None:
             self._watch = threading.Thread(target=self._watch_over, args=(self._process, self._job.timeout))
             self._watch.start()
-        code = await_exit(self._process)
+        code = self._process.await_end()
         self._ended.set()
         outcome = self._outcome()
         late = self._expired or beside(self._file, "timedout").exists()
         if outcome is None and not late and (code == 0 or beside(self._file, "started").exists()):
             outcome = self._look_again()
         if late and self._job.timeout is not None and not isinstance(outcome, Done):
-            return timed_out(self._job.timeout, self._bury())
-        return self._no_outcome(code, before) if outcome is None else outcome
+            return timed_out(self._job.timeout, self._bury(), hint=cluster.jobs_left(self.left()))
+        return self._no_outcome(code) if outcome is None else outcome
 
     def _watch_over(self, process: Child, seconds: float) -> None:
         """In a thread of its own: end the command when its job has run too long."""
@@ -162,10 +174,31 @@ class _Attempt(Generic[K]):
                 return
         if not self._ended.wait(seconds + FAR_FIRST):
             self._expired = True
-            if not beside(self._file, "timedout").exists():
+            # Where the far end has ended itself the command hears of that, and should end by itself
+            if not (beside(self._file, "timedout").exists() and self._ended.wait(GRACE + FAR_FIRST)):
                 end_politely(process, self._ended)
-            elif not self._ended.wait(GRACE):
-                process.tell(signal.SIGKILL)
+
+    def left(self) -> list[str]:
+        """The commands that end what may be left on a cluster; none if there is an outcome, for then the job ends."""
+        self._bury()
+        if self._process is None or beside(self._file, "outcome").exists():
+            return []
+        was_killed = self._process.was_killed
+        here = self._end_of_far_end() if was_killed else []
+        texts = (_text(path, since) for path, since in zip((self._job.stdout, self._job.stderr), self._before))
+        printed = cluster.submitted(self._job.command, "\n".join(texts), was_killed=was_killed)
+        return list(dict.fromkeys([*here, *printed]))
+
+    def _end_of_far_end(self) -> list[str]:
+        parts = [line.partition("=") for line in self._started()[1:]]
+        return cluster.end_of({name: value for name, _, value in parts}, os.environ)
+
+    def _started(self) -> list[str]:
+        """The lines of the far end; none: it did not come so far."""
+        try:
+            return beside(self._file, "started").read_text().splitlines()
+        except OSError:
+            return []
 
     def clean_up(self) -> None:
         """Kill what the command left running, and remove the files: a far end that comes late finds nothing to run.
@@ -184,15 +217,12 @@ class _Attempt(Generic[K]):
         if self._watch is not None:
             self._watch.join()  # it may signal the process, whose number must not be another's
         if self._process is not None and self._end is None:
-            self._end = self._children.bury(self._process, self._peak_at_start(self._process.pid))
+            self._end = self._children.bury(self._process, self._peak_at_start(self._process.command_pid))
         return self._end
 
     def _peak_at_start(self, pid: int) -> int | None:
-        try:
-            far, peak = beside(self._file, "started").read_text().split()
-        except (OSError, ValueError):
-            return None  # it did not come so far
-        return int(peak) if int(far) == pid else None
+        far, _, peak = (self._started() or [""])[0].partition(" ")
+        return int(peak) if peak and int(far) == pid else None
 
     def _outcome(self) -> Outcome[K] | None:
         try:
@@ -206,7 +236,7 @@ class _Attempt(Generic[K]):
 
     def _look_again(self) -> Outcome[K] | None:
         """A network folder may show the outcome later than the end of the command."""
-        network = PATIENCE if is_network(self._job.folder) else 0.0
+        network = LATE if is_network(self._job.folder) else 0.0
         deadline = time.monotonic() + (network if self._patience is None else self._patience)
         while (left := deadline - time.monotonic()) > 0 and not self._children.stopping.wait(min(left, LOOK_EVERY)):
             os.listdir(self._file.parent)  # makes NFS ask its server anew
@@ -214,7 +244,7 @@ class _Attempt(Generic[K]):
                 return outcome
         return None
 
-    def _no_outcome(self, code: int, before: int) -> Failed:
+    def _no_outcome(self, code: int) -> Failed:
         name = shlex.join(self._job.command)
         kind, subject = ("prefix", f"prefix command {name!r}") if name else ("died", "its interpreter")
         if beside(self._file, "started").exists():
@@ -223,12 +253,21 @@ class _Attempt(Generic[K]):
             if name and code:
                 text = f"its process ended without an answer, and the prefix command {name!r} {exit_text(code)}"
                 text += memory_text(end)
+            text = "\n".join(filter(None, [text, cluster.jobs_left(self.left())]))
             return Failed(Problem("died", text, exit_code=code, memory=end.memory))
         if code == 0:
             hint = "does it wait for the job (e.g. jbsub -wait)?"
-            return Failed(Problem(kind, f"{subject} ended with code 0 but never started the task; {hint}", exit_code=0))
-        with open(self._job.stderr, "rb") as file:
-            file.seek(max(before, os.path.getsize(self._job.stderr) - (1 << 16)))
-            said = last_lines(file.read())
-        text = f"{subject} {exit_text(code)} before it started the task\n{said}".rstrip()
+            text = f"{subject} ended with code 0 but never started the task; {hint}"
+            text = "\n".join(filter(None, [text, cluster.jobs_left(self.left())]))
+            return Failed(Problem(kind, text, exit_code=0))
+        said = last_lines(_text(self._job.stderr, self._before[1]).encode())
+        text = f"{subject} {exit_text(code)} before it started the task"
+        text = "\n".join(filter(None, [text, cluster.jobs_left(self.left()), said]))
         return Failed(Problem(kind, text, exit_code=code))
+
+
+def _text(path: Path, since: int) -> str:
+    """The end of what was appended to a log of ours."""
+    with open(path, "rb") as file:
+        file.seek(max(since, os.path.getsize(path) - _TAIL))
+        return file.read().decode("utf-8", "replace")

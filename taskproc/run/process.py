@@ -1,4 +1,7 @@
-"""A resident worker, seen from the main process: a fresh interpreter with a channel, a lifeline and a file of marks."""
+"""A resident worker, seen from the main process: a fresh interpreter with a channel, a lifeline and a file of marks.
+
+The process that is started here becomes the keeper of the worker (keeper.py), and ends as that does.
+"""
 from __future__ import annotations
 
 import os
@@ -15,7 +18,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Generic, TypeVar
 
 from taskproc.kernel.model import Ticket
-from taskproc.run.group import Exit, await_exit, reap, signal_group
+from taskproc.run.group import Exit, await_exit, reap
 from taskproc.run.inbox import Alarm
 from taskproc.run.kinds import Kind
 from taskproc.run.pace import MOST, WINDOW
@@ -39,6 +42,7 @@ from taskproc.run.wire import (
 )
 
 K = TypeVar("K", bound=Hashable)
+LAST = 20.0   # seconds after which a keeper that was told to end all is killed
 _AROUND = 64  # bytes, and more, that stand around the content of a job
 
 
@@ -235,8 +239,9 @@ class Worker(Generic[K]):
             os.pwrite(self._marks.fileno(), self.parcels[0].number.to_bytes(MARK.size, sys.byteorder), HALT)
 
     def signal(self, number: int = signal.SIGKILL) -> None:
-        """Send it, and all its children, a signal; nothing happens if they are gone."""
-        signal_group(self._process, number)
+        """Send it, and all its children, a signal; KILL goes to all that is below it. Nothing happens if it is gone."""
+        # The keeper itself is not to be killed. Before it is one there is nothing below it, and USR1 ends it as well
+        os.kill(self._process.pid, signal.SIGUSR1 if number == signal.SIGKILL else number)
 
     def last_words(self) -> str:
         """What it wrote to standard error before it was ready."""
@@ -251,9 +256,11 @@ class Worker(Generic[K]):
             self.channel.close()
 
     def close(self) -> Exit:
-        """Kill what is left of its process group and free all it had; how it ended."""
+        """Kill what is left below it and free all it had; how it ended."""
         self.signal(signal.SIGKILL)
-        self.gone.wait()
+        if not self.gone.wait(LAST):
+            self._process.kill()  # the keeper cannot do its work: it was stopped, or waits for what cannot be killed
+            self.gone.wait()
         end = reap(self._process, self._mark(PEAK))
         os.close(self.exit)
         self._close_all()

@@ -38,9 +38,9 @@ def begin(seconds: float) -> None:
         _tell(seconds)
 
 
-def timed_out(seconds: float, end: Exit | None = None, step: int | None = None) -> Failed:
-    """The failure of a job that ran too long; in which of its steps, if it is of many."""
-    text = f"timed out after {seconds:g} s"
+def timed_out(seconds: float, end: Exit | None = None, step: int | None = None, *, hint: str = "") -> Failed:
+    """The failure of a job that ran too long; in which of its steps, if it is of many, and what to do about it."""
+    text = f"timed out after {seconds:g} s" + (f"\n{hint}" if hint else "")
     if end is None:
         return Failed(Problem("timeout", text), float(seconds))
     return Failed(Problem("timeout", text, exit_code=end.code, memory=end.memory, step=step), float(seconds))

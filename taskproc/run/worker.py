@@ -6,6 +6,7 @@ and what has not begun may be called back; both cost no message.
 
 Between jobs the working directory, the environment, the signal handlers, the timer and the limits are put back. Where
 that cannot be done, or a job leaves children running, the worker ends after its answer, and another takes its place.
+The orphans of a job are its keeper's children (keeper.py); they are killed before the answer.
 Random generators need nothing: each worker is a fresh interpreter, so none shares the state of another, and a job that
 wants the same numbers each time seeds its own.
 """
@@ -26,6 +27,7 @@ from taskproc.kernel.model import Failed, Problem
 from taskproc.run import steps
 from taskproc.run.capture import flush_all, own_descriptors
 from taskproc.run.group import has_children, own_peak
+from taskproc.run.keeper import end_children, keep_me
 from taskproc.run.kinds import Kinds
 from taskproc.run.lifeline import hold_on
 from taskproc.run.problem import problem_of, sentence
@@ -162,9 +164,31 @@ class Marks:
         return MARK.pack(self.count)
 
 
+class Orphans:
+    """What jobs have left behind that is no child of theirs any more: the other children of our keeper."""
+
+    def __init__(self) -> None:
+        keeper, self._own = os.getppid(), b"%d " % os.getpid()
+        try:
+            # A file that is read anew each time: one call a job, 2 µs
+            self._children = os.open(f"/proc/{keeper}/task/{keeper}/children", os.O_RDONLY)
+        except OSError:
+            self._children = -1  # not Linux, or a kernel that does not tell: they end with the worker
+
+    def end(self) -> bool:
+        """Kill them all. False: some cannot be killed."""
+        if self._children < 0 or os.pread(self._children, len(self._own) + 1, 0) == self._own:
+            return True
+        return end_children(self._left)
+
+    def _left(self) -> list[int]:
+        own = os.getpid()
+        return [pid for pid in map(int, os.pread(self._children, 1 << 16, 0).split()) if pid != own]
+
+
 def serve(channel: socket.socket, messages: Messages, marks: Marks, *, keeps: bool = False) -> None:
     """Run the jobs that come in, one after another, until the other side closes. `keeps`: nothing is put back."""
-    baseline = Baseline()
+    baseline, orphans = Baseline(), Orphans()
     kinds = Kinds()
     while (message := messages.next()) is not None:
         tag, name = message[:1], message[1 : 1 + NAMED]
@@ -183,7 +207,7 @@ def serve(channel: socket.socket, messages: Messages, marks: Marks, *, keeps: bo
         seconds = time.perf_counter() - begun
         del message
         flush_all()
-        stays = keeps or (baseline.restore() and not has_children())
+        stays = keeps or (baseline.restore() and not has_children() and orphans.end())
         said = stays or _say(channel, LEAVING)
         if not said or not _say(channel, b"".join((answer, SECONDS.pack(seconds), content))):
             return
@@ -206,8 +230,9 @@ def main(arguments: list[str]) -> None:
     With a fifth, to which standard error shall lead, the process is kept as the jobs leave it.
     """
     socket_number, lifeline, marks_number, parent, *kept = map(int, arguments)
-    os.pwrite(marks_number, MARK.pack(own_peak()), PEAK)
-    hold_on(lifeline, parent)
+    os.pwrite(marks_number, MARK.pack(own_peak()), PEAK)  # of our keeper, which is what the main process waits for
+    keep_me(lifeline, parent)
+    hold_on(lifeline, os.getppid())
     for number in (socket_number, marks_number, *kept):
         os.set_inheritable(number, False)
     # The main process decides what Ctrl-C means. Not SIG_IGN: the children of a task would inherit that.

@@ -46,10 +46,10 @@ def _workers(inbox: Inbox[Ending[str]], grace: Grace, count: int | None) -> Runn
     return ResidentRunner(inbox, count, grace=grace)
 
 
-def _commands(inbox: Inbox[Ending[str]], grace: Grace) -> Runner[str]:
+def _commands(inbox: Inbox[Ending[str]], grace: Grace, left: list[str]) -> Runner[str]:
     from taskproc.run.prefix import PrefixRunner  # here: 5 ms, and most runs have no prefix
 
-    return PrefixRunner(inbox, BEHIND_COMMANDS, grace=grace)
+    return PrefixRunner(inbox, BEHIND_COMMANDS, grace=grace, left=left)
 
 
 @contextmanager
@@ -69,7 +69,8 @@ def runner_for(executor: Executor | None, max_workers: int | None, grace: Grace 
         from taskproc.run.foreign import ForeignRunner  # here: 1 ms, and most runs have workers of their own
 
         ordinary = ForeignRunner(executor, inbox, partial(_workers, inbox, grace), grace=grace)
-    lanes = Lanes(inbox, ordinary, LateRunner(BEHIND_COMMANDS, partial(_commands, inbox, grace)))
+    left: list[str] = []
+    lanes = Lanes(inbox, ordinary, LateRunner(BEHIND_COMMANDS, partial(_commands, inbox, grace, left)), left)
     try:
         yield lanes
     finally:

@@ -3,10 +3,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from taskproc.errors import CacheError
 from taskproc.kernel.plan import Plan
+from taskproc.run.cluster import jobs_left
 from taskproc.run.group import Grace
 from taskproc.run.lanes import Lanes
 from taskproc.run.pool import PoolRunner
@@ -68,11 +69,18 @@ class Interrupts:
 
     def _press(self) -> None:
         self._grace.hurry()
-        if isinstance(self._runner.ordinary, PoolRunner) and self._plan.running():
+        # What runs behind commands can be ended, and has its own time for it
+        if self._in_threads() or (isinstance(self._runner.ordinary, PoolRunner) and running_job() is not None):
             self._work.end()  # claims that threads hold count as dead from now on
             for stream in (sys.stdout, sys.stderr):
                 _flush(stream)
             os._exit(128 + self.signals.first)
+
+
+def tell_of_jobs(left: Sequence[str]) -> None:
+    """Say which jobs may be left on a cluster, if any. `left`: the commands that end them."""
+    if left:
+        say(f"\nhint: {jobs_left(left)}")
 
 
 def say(text: str) -> None:

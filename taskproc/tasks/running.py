@@ -20,7 +20,7 @@ from taskproc.tasks.cached import GraphWork
 from taskproc.tasks.executors import choose, runner_for
 from taskproc.tasks.failures import failure_of
 from taskproc.tasks.graph import Graph, graph_of
-from taskproc.tasks.interrupts import Interrupts
+from taskproc.tasks.interrupts import Interrupts, tell_of_jobs
 from taskproc.tasks.labels import labels_of, warn_of_unknown
 from taskproc.tasks.looking import preview, summary
 from taskproc.tasks.now import running_keys
@@ -162,6 +162,7 @@ class _Run:
                 self._stream.close()
                 if signals.first:
                     self._interrupts.tell()
+                tell_of_jobs(self._runner.left)
                 self._work.end(remembers=not signals.first)
         signals.check()
         return value

@@ -23,16 +23,16 @@ def none_left() -> Iterator[None]:
 
 
 def start() -> int:
-    """Start one for a runner with two; its process id."""
+    """Start one for a runner with two; the process id of its keeper."""
     ahead.start(2)  # not in a fixture: pytest keeps the phase of a test in an environment variable
     pid: int = ahead._kept[0][2]._process.pid
     return pid
 
 
-def pid_of_worker(workers: int) -> int:
+def keeper_of_worker(workers: int) -> int:
     inbox: Inbox[Ending[str]] = Inbox()
     runner: ResidentRunner[str] = ResidentRunner(inbox, workers)
-    runner.start(ticket(1), call(os.getpid))
+    runner.start(ticket(1), call(os.getppid))
     found = int(value(endings(runner, 1)[1]))
     runner.stop()
     inbox.close()
@@ -41,19 +41,19 @@ def pid_of_worker(workers: int) -> int:
 
 def test_it_is_taken_once() -> None:
     """By the first that needs a worker."""
-    assert start() == pid_of_worker(2) != pid_of_worker(2)
+    assert start() == keeper_of_worker(2) != keeper_of_worker(2)
 
 
 def test_it_is_not_taken_by_what_has_changed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Its jobs would find the environment and the folder of before."""
     started = start()
     monkeypatch.setenv("TASKPROC_TEST", "x")
-    assert pid_of_worker(2) != started
+    assert keeper_of_worker(2) != started
     monkeypatch.delenv("TASKPROC_TEST")
     with monkeypatch.context() as moved:
         moved.chdir(tmp_path)
-        assert pid_of_worker(2) != started
-    assert pid_of_worker(2) == started
+        assert keeper_of_worker(2) != started
+    assert keeper_of_worker(2) == started
 
 
 MAIN = """

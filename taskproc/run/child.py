@@ -1,0 +1,151 @@
+"""A command as a child process: in a group of its own, or below a keeper, which ends all that the command leaves."""
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from taskproc.run.group import Exit, await_exit, in_bytes, reap, signal_group
+from taskproc.run.keeper import RELEASE
+
+_KEEPER = str(Path(__file__).with_name("keeper.py"))
+
+
+class Child(subprocess.Popen[bytes]):
+    """A process that leads a group of its own or, where `leads` is False, is in ours.
+
+    Attributes:
+        patience: how many seconds it has between TERM and KILL, however much of a hurry there is; 0: only the grace.
+        command_pid: the process id of the command itself.
+        was_killed: whether it was sent KILL, once it is buried; by whomever, if it is kept.
+    """
+
+    leads = True
+    patience = 0.0
+    was_killed = False
+
+    @property
+    def command_pid(self) -> int:
+        """See above."""
+        return self.pid
+
+    def tell(self, number: int) -> None:
+        """Send a signal to it, and to its group if it leads one."""
+        self.was_killed = self.was_killed or number == signal.SIGKILL
+        self._send(number)
+
+    def _send(self, number: int) -> None:
+        if self.leads:
+            signal_group(self, number)
+        else:
+            self.send_signal(number)
+
+    def await_end(self) -> int:
+        """Block until the command has ended; its exit code, or minus the signal. Its number is not another's yet."""
+        return await_exit(self)
+
+    def bury(self, inherited: int | None = None) -> Exit:
+        """Kill what is left of a command that has ended, and forget it; how it ended. Once. `inherited`: see reap."""
+        if self.leads:
+            signal_group(self, signal.SIGKILL)
+        return reap(self, inherited)
+
+
+class KeptChild(Child):
+    """A command below a keeper (see keeper.py), which is the process that this is of, and passes signals on.
+
+    Raises OSError if the command, or its keeper, cannot be started.
+
+    Args:
+        words: the command.
+        patience: see Child. If this process dies the command has as much time.
+        passed: descriptors that the command gets under the same numbers.
+        options: see subprocess.Popen.
+    """
+
+    def __init__(self, words: Sequence[str], patience: float, passed: Sequence[int], **options: Any) -> None:
+        self.patience = patience
+        self._lock = threading.Lock()
+        self._said = b""
+        self._code: int | None = None
+        self._channel, there = socket.socketpair()
+        environ = os.environ if options.get("env") is None else options["env"]
+        numbers = (os.getpid(), there.fileno(), patience, int("LC_CTYPE" in environ))
+        keeper = [sys.executable, "-I", "-S", "-X", "utf8", _KEEPER, *map(str, numbers)]
+        try:
+            with there:
+                super().__init__(
+                    [*keeper, *words], pass_fds=[*passed, there.fileno()], start_new_session=True, **options
+                )
+            self.args = list(words)
+            self._await_begin(os.fspath(words[0]))
+        except BaseException:
+            self._channel.close()  # which ends it, also if it was an interrupt that came in between
+            raise
+
+    def _await_begin(self, program: str) -> None:
+        said = self._next("started")
+        if said is None:
+            self._channel.close()
+            reap(self)
+            number = self._next("failed") or errno.EAGAIN
+            raise OSError(number, os.strerror(number), program)
+        self._command_pid = said
+
+    @property
+    def command_pid(self) -> int:
+        """See Child."""
+        return self._command_pid
+
+    def _send(self, number: int) -> None:
+        with self._lock:
+            try:
+                self._channel.send(bytes([number]))
+            except OSError:
+                pass  # it has ended, and may be buried
+
+    def await_end(self) -> int:
+        """See Child."""
+        if self._code is None:
+            said = self._next("ended")
+            self._code = await_exit(self) if said is None else said  # None: somebody has killed the keeper
+        return self._code
+
+    def bury(self, inherited: int | None = None) -> Exit:
+        """See Child. What the command has left is dead afterwards; the memory is that of the command alone."""
+        code = self.await_end()
+        self._send(RELEASE)
+        self.was_killed = bool(self._next("forced")) or code == -signal.SIGKILL
+        peak = self._next("memory")
+        reap(self)
+        with self._lock:
+            self._channel.close()
+        if inherited is None or peak is None:
+            return Exit(code)
+        memory = in_bytes(peak)
+        return Exit(code, memory, memory > inherited)
+
+    def _next(self, kind: str) -> int | None:
+        """The number on the next line of the keeper, which it writes as soon as there is one; None: it is another line.
+        """
+        while b"\n" not in self._said:
+            try:
+                content = self._channel.recv(1000)
+            except ConnectionResetError:
+                content = b""
+            if not content:
+                return None
+            self._said += content
+        line, _, rest = self._said.partition(b"\n")
+        what, number = line.decode("ascii").split()
+        if what != kind:
+            return None
+        self._said = rest
+        return int(number)

@@ -1,0 +1,386 @@
+"""The keeper of a process: a small process above it that ends everything the kept process leaves behind.
+
+A daemon (it forks twice and leads a session of its own) has left every process group, and its parent is dead. Linux
+gives such an orphan to the nearest process above that has asked for them, a *child subreaper*: here the keeper. It
+reaps what it is given, so no zombies gather, and no code of a user finds children that are not its own. When the kept
+process has ended, the keeper kills what is left, until there is nothing more. When its `owner`, who wanted all this, is
+dead, it ends the kept process. With a `patience`, in seconds, KILL comes so long after TERM, also to what is left: a
+wrapper may die before the `srun` in it has told its cluster. On other systems only the process group is ended.
+
+`python -I -S -X utf8 keeper.py OWNER CHANNEL PATIENCE LOCALE WORD…` keeps a command. It imports next to nothing: that
+is run before each command, and takes 9 ms. Each byte that it reads from the channel, a socket, is the number of a
+signal for the command; it writes a line when that has started, has ended, and was reaped.
+"""
+from __future__ import annotations
+
+# The module below `signal`, which makes an enum of each number: 5 ms
+import _signal as signal  # type: ignore[import-not-found]
+import os
+import select
+import sys
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from typing import Any, NoReturn
+
+NAME = "taskproc-keeper"
+LOOK_EVERY = 0.5    # seconds between two looks for the owner, where its death has no descriptor
+PERSISTENCE = 5.0   # seconds for which a process that KILL does not end is waited for
+PERIOD = 0.005
+RELEASE = 0         # instead of the number of a signal: end what is left, once the command has ended
+_NAMES = tuple(f"SIG{name}" for name in ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2"))
+_PASSED_ON = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
+_SET_DUMPABLE, _SET_NAME, _SET_PDEATHSIG, _SET_CHILD_SUBREAPER, _GET_CHILD_SUBREAPER = 4, 15, 1, 36, 37
+
+
+def be_subreaper(yes: bool = True) -> bool:
+    """Have the orphans below this process become its children, or not any more. Whether the system can (Linux)."""
+    return _prctl(_SET_CHILD_SUBREAPER, int(yes))
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes whose parent it is, also zombies; none where that cannot be found out."""
+    found: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+                found += map(int, file.read().split())
+    except OSError:
+        pass  # it has ended, or this is not Linux
+    return found
+
+
+def kill(pid: int) -> None:
+    """KILL a process, unless it is a keeper: that ends by itself, and gives a command the time it needs."""
+    try:
+        if not _is_keeper(pid):
+            os.kill(pid, signal.SIGKILL)
+    except OSError:
+        pass  # it has ended, or is another user's
+
+
+def is_subreaper() -> bool:
+    """Whether orphans below this process become its children."""
+    if sys.platform != "linux":
+        return False
+    import ctypes
+
+    found = ctypes.c_int()
+    _prctl(_GET_CHILD_SUBREAPER, ctypes.addressof(found))
+    return bool(found.value)
+
+
+def emigrants_of(pid: int) -> list[int]:
+    """The children of a process that lead another session than its own, or are in one; but no keepers."""
+    return [child for child in children_of(pid) if _session_of(child) != _session_of(pid) and not _is_keeper(child)]
+
+
+def _session_of(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return 0  # it has ended
+
+
+def kill_emigrants(pid: int) -> None:
+    """KILL those, with all that is below them now."""
+    for child in emigrants_of(pid):
+        _kill_tree(child)
+
+
+def _kill_tree(pid: int) -> None:
+    children = children_of(pid)
+    kill(pid)
+    for child in children:
+        _kill_tree(child)
+
+
+def end_children(some: Callable[[], Collection[int]] | None = None) -> bool:
+    """Kill the children of this process, or `some`, and what becomes its child by that. False: not all could be ended.
+
+    Keepers are waited for.
+    """
+    until = time.monotonic() + PERSISTENCE
+    while left := [pid for pid in (some or _own_children)() if not _has_ended(pid)]:
+        for pid in left:
+            kill(pid)
+        if any(map(_is_keeper, left)):
+            until = time.monotonic() + PERSISTENCE
+        if time.monotonic() > until:
+            return False
+        time.sleep(PERIOD)
+    return True
+
+
+def _own_children() -> list[int]:
+    return children_of(os.getpid())
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether a process is dead; it is reaped, if it was a child."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return not os.path.exists(f"/proc/{pid}")
+
+
+def keep_me(control: int, owner: int) -> None:
+    """Put a keeper above this process, which has one thread. Afterwards it has another number, and leads a session.
+
+    The process that was there becomes the keeper and ends as this one does, so that nothing changes for `owner`, its
+    parent. It passes TERM on to the group; USR1 or the end of `control` or of the owner ends everything at once.
+    """
+    _Keeper(control, owner).fork()
+
+
+class _Keeper:
+    """Args: speaks: whether `control` is a channel, and the owner has the last word on what is left."""
+
+    def __init__(self, control: int, owner: int, patience: float = 0.0, *, speaks: bool = False):
+        self._control, self._owner, self._patience, self._speaks = control, owner, patience, speaks
+        self._wake, self._waker = os.pipe()
+        self._poll = select.poll()
+        self._child, self._death, self._ended = 0, -1, False
+        self._released = not speaks  # whether what is left may be ended as soon as the child has ended
+        self._asked = self._killed = False  # whether TERM, or KILL, was sent
+        self._deadline = 0.0
+        self._told: set[int] = set()
+
+    def fork(self, errors: int = -1) -> None:
+        """Returns in the child only. `errors`: where the child tells why its command could not be started."""
+        be_subreaper()
+        os.set_blocking(self._waker, False)
+        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
+        before = {number: signal.signal(number, _nothing) for number in (*_PASSED_ON, signal.SIGCHLD)}
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)  # what the child is sent now is not to be lost
+        self._child = os.fork()
+        if self._child:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            self._keep(errors)
+        signal.set_wakeup_fd(-1)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(self._wake)
+        os.close(self._waker)
+        os.setsid()
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def _keep(self, errors: int) -> NoReturn:
+        _prctl(_SET_NAME, NAME.encode())
+        os.chdir("/")
+        _close_all_but(self._control, self._wake, self._waker, errors)
+        if errors >= 0:
+            failure = os.read(errors, 100)  # it ends when the command has taken the place of the child
+            self._say(b"failed " + failure if failure else b"started %d" % self._child)
+            os.close(errors)
+        self._death = _death_of(self._owner)
+        for descriptor in (self._wake, self._control, self._death):
+            if descriptor >= 0:
+                self._poll.register(descriptor, select.POLLIN)
+        while not (self._ended and self._released):
+            self._wait(LOOK_EVERY if self._death < 0 else 3600.0)
+        if self._patience > 0:
+            self._deadline = self._deadline or time.monotonic() + self._patience
+            while not self._killed and self._ask_what_is_left():
+                self._wait(PERIOD)
+        self._end_all()
+
+    def _wait(self, seconds: float) -> None:
+        """For the next thing that happens, at most so long."""
+        if self._deadline:
+            seconds = min(seconds, max(self._deadline - time.monotonic(), 0.0))
+        ready = {descriptor for descriptor, _ in self._poll.poll(seconds * 1000 + 1)}
+        if self._wake in ready:
+            for number in os.read(self._wake, 1000):
+                self._hear(signal.SIGKILL if number == signal.SIGUSR1 and not self._speaks else number)
+        if self._control in ready:
+            self._listen()
+        if os.getppid() != self._owner:
+            self._owner = os.getppid()
+            if self._death >= 0:
+                self._poll.unregister(self._death)
+            self._lose_owner()
+        if self._deadline and time.monotonic() >= self._deadline:
+            self._hear(signal.SIGKILL)
+
+    def _listen(self) -> None:
+        try:
+            told = os.read(self._control, 1000)
+        except ConnectionResetError:
+            told = b""
+        for number in told:
+            self._hear(number)
+        if not told:
+            self._poll.unregister(self._control)
+            self._lose_owner()
+
+    def _hear(self, number: int) -> None:
+        if number == signal.SIGCHLD:
+            self._reap()
+            return
+        if number in (RELEASE, signal.SIGKILL):
+            self._released = True
+        if number == signal.SIGKILL:
+            self._killed, self._deadline = True, 0.0
+        self._asked = self._asked or number == signal.SIGTERM
+        if number != RELEASE and not self._ended:
+            _signal_group(self._child, number)
+
+    def _lose_owner(self) -> None:
+        """Nobody is there any more who could end it."""
+        if self._patience <= 0:
+            self._hear(signal.SIGKILL)
+        elif not self._released:
+            self._released = True
+            self._deadline = time.monotonic() + self._patience
+            if not self._asked:
+                self._hear(signal.SIGTERM)
+
+    def _ask_what_is_left(self) -> bool:
+        """TERM to each orphan that has not had it. Whether there are any."""
+        left = [pid for pid in children_of(os.getpid()) if pid != self._child and os.waitpid(pid, os.WNOHANG)[0] == 0]
+        for pid in set(left) - self._told:
+            try:
+                if not (self._asked and os.getpgid(pid) == self._child) and not _is_keeper(pid):
+                    os.kill(pid, signal.SIGTERM)
+            except OSError:
+                pass  # it has ended, or is another user's
+        self._told.update(left)
+        return bool(left)
+
+    def _reap(self) -> None:
+        """The orphans that have ended; the child stays a zombie, so that its number and its group are not another's."""
+        while not self._ended:
+            try:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if ended is None:
+                return
+            if ended.si_pid == self._child:
+                self._ended = True
+                code = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+                self._say(b"ended %d" % code)
+            else:
+                os.waitpid(ended.si_pid, 0)
+
+    def _end_all(self) -> NoReturn:
+        _signal_group(self._child, signal.SIGKILL)
+        _, status, usage = os.wait4(self._child, 0)
+        self._say(b"forced %d" % self._killed)
+        self._say(b"memory %d" % usage.ru_maxrss)
+        end_children()
+        _end_as(status)
+
+    def _say(self, line: bytes) -> None:
+        if self._speaks:
+            try:
+                os.write(self._control, line + b"\n")
+            except OSError:
+                pass  # nobody listens any more
+
+
+def _end_as(status: int) -> NoReturn:
+    """End as a process did that was waited for."""
+    if os.WIFSIGNALED(status):
+        _prctl(_SET_DUMPABLE, 0)  # one core is enough
+        number = os.WTERMSIG(status)
+        if number != signal.SIGKILL:
+            signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
+        os.kill(os.getpid(), number)
+    os._exit(os.WEXITSTATUS(status))
+
+
+def _execute(words: list[str], keeps_locale: bool, errors: int) -> NoReturn:
+    """Become the command; on failure write the number of the error."""
+    for name in ("SIGPIPE", "SIGXFSZ"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)  # the interpreter has them ignored
+    if not keeps_locale:
+        os.environ.pop("LC_CTYPE", None)  # it is this interpreter that has set it
+    _prctl(_SET_PDEATHSIG, signal.SIGKILL)
+    try:
+        os.execvp(words[0], words)  # noqa: S606  # without a shell, as is meant
+    except OSError as error:
+        os.write(errors, b"%d" % (error.errno or 0))
+    os._exit(127)
+
+
+def _close_all_but(*kept: int) -> None:
+    """The kept process has them, and its end is to be that of its pipes."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for number in range(3):
+        os.dup2(nowhere, number)
+    try:
+        numbers = [int(name) for name in os.listdir("/proc/self/fd")]
+    except OSError:
+        numbers = list(range(256))
+    for number in numbers:
+        if number > 2 and number not in kept:
+            try:
+                os.close(number)
+            except OSError:
+                pass  # the one by which the list was read
+
+
+def _death_of(pid: int) -> int:
+    """A descriptor that can be read when the process is dead; -1: there is none."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return -1
+
+
+def _is_keeper(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read().rstrip("\n") == NAME
+    except OSError:
+        return False
+
+
+def _signal_group(leader: int, number: int) -> None:
+    try:
+        os.killpg(leader, number)
+    except ProcessLookupError:
+        try:
+            os.kill(leader, number)  # it does not lead yet
+        except OSError:
+            pass
+    except PermissionError:
+        pass  # a group of zombies on macOS, or of another user
+
+
+def _prctl(option: int, value: int | bytes) -> bool:
+    if sys.platform != "linux":
+        return False
+    global _libc
+    import ctypes  # here: 3 ms
+
+    _libc = _libc or ctypes.CDLL(None)
+    given = ctypes.c_ulong(value) if isinstance(value, int) else value
+    return bool(_libc.prctl(option, given, 0, 0, 0) == 0)
+
+
+_libc: Any = None
+
+
+def _nothing(*_: object) -> None:
+    """The handler of a signal whose number is read from a pipe."""
+
+
+def _main(arguments: list[str]) -> NoReturn:
+    owner, channel, patience, locale, *words = arguments
+    os.set_inheritable(int(channel), False)
+    keeper = _Keeper(int(channel), int(owner), float(patience), speaks=True)
+    reading, writing = os.pipe()
+    # The end to write is the child's alone: the keeper closes it before it reads
+    keeper.fork(reading)
+    _execute(words, bool(int(locale)), writing)
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1:])

@@ -1,0 +1,86 @@
+"""Which job a command has submitted, by what it printed, and in which job a process is."""
+from __future__ import annotations
+
+import pytest
+
+from taskproc.run.cluster import end_of, jobs_left, submitted, variables
+
+
+@pytest.mark.parametrize(
+    ("words", "line", "end"),
+    [
+        ("sbatch --wait", "Submitted batch job 17", "scancel 17"),
+        ("sbatch --wait", "Submitted batch job 17 on cluster big", "scancel 17"),
+        ("jbsub -wait", "Job <123> is submitted to queue <x86_1h>.", "bkill 123"),
+        ("bsub -K", "Job <123> is submitted to default queue <normal>.", "bkill 123"),
+        ("qsub -sync y", 'Your job 12 ("a.sh") has been submitted', "qdel 12"),
+        ("qsub -sync y", 'Your job-array 12.1-3:1 ("a.sh") has been submitted', "qdel 12"),
+        ("qsub -W block=true", "12.pbs-server", "qdel 12.pbs-server"),
+        ("sh -c 'qsub -W block=true'", "12[].head.example", "qdel 12[].head.example"),
+        ("condor_submit", "1 job(s) submitted to cluster 5.", "condor_rm 5"),
+    ],
+)
+def test_a_job_that_was_submitted_may_be_left(words: str, line: str, end: str) -> None:
+    """Whatever became of the command that waits for it; among other lines."""
+    text = f"hello\n{line}\nbye\n"
+
+    assert [end] == submitted(words.split(), text, was_killed=False) == submitted(words.split(), text, was_killed=True)
+
+
+@pytest.mark.parametrize(
+    ("line", "end"),
+    [
+        ("srun: job 17 queued and waiting for resources", "scancel 17"),
+        ("salloc: Pending job allocation 17", "scancel 17"),
+        ("salloc: Granted job allocation 17", "scancel 17"),
+        ("qsub: waiting for job 12.server to start", "qdel 12.server"),
+    ],
+)
+def test_what_holds_its_job_leaves_it_only_when_it_is_killed(line: str, end: str) -> None:
+    """For it ends the job when it ends by itself."""
+    assert ([], [end]) == (submitted((), line, was_killed=False), submitted((), line, was_killed=True))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["17", "12.server", "job 17 ran", "see: Submitted batch job 17", "Submitted batch job x", "Job <a> is submitted"],
+)
+def test_other_lines_name_no_job(text: str) -> None:
+    """To end a job by mistake would be worse than to leave one."""
+    assert [] == submitted(("env", "A=b"), text, was_killed=True)
+
+
+def test_each_job_is_named_once_in_the_order_in_which_it_was_submitted() -> None:
+    """Whichever pattern it is known by."""
+    text = "Job <2> is submitted to queue <a>.\nSubmitted batch job 1\nJob <2> is submitted to queue <a>.\n"
+
+    assert ["bkill 2", "scancel 1"] == submitted((), text, was_killed=False)
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside", "end"),
+    [
+        ({"SLURM_JOB_ID": "17"}, {}, ["scancel 17"]),
+        ({"SLURM_JOB_ID": "17", "SLURM_STEP_ID": "0"}, {"SLURM_JOB_ID": "16"}, ["scancel 17"]),
+        ({"SLURM_JOB_ID": "17", "SLURM_STEP_ID": "3"}, {"SLURM_JOB_ID": "17"}, ["scancel 17.3"]),
+        ({"SLURM_JOB_ID": "17", "SLURM_STEP_ID": "3"}, {"SLURM_JOB_ID": "17", "SLURM_STEP_ID": "3"}, []),
+        ({"SLURM_JOB_ID": "17"}, {"SLURM_JOB_ID": "17"}, []),
+        ({"LSB_JOBID": "5"}, {}, ["bkill 5"]),
+        ({"PBS_JOBID": "5.server"}, {}, ["qdel 5.server"]),
+        ({"JOB_ID": "5", "SGE_TASK_ID": "undefined"}, {}, ["qdel 5"]),
+        ({"JOB_ID": "5"}, {}, []),
+        ({}, {"SLURM_JOB_ID": "17"}, []),
+    ],
+)
+def test_the_job_of_a_far_end_is_ended_but_never_our_own(
+    inside: dict[str, str], outside: dict[str, str], end: list[str]
+) -> None:
+    """Inside one allocation it is a step."""
+    assert end == end_of(variables({**inside, "HOME": "/", "LSB_QUEUE": "x"}), outside)
+
+
+def test_what_is_left_is_told_with_what_ends_it() -> None:
+    """And nothing is told of nothing."""
+    assert "a job may be left on the cluster; to end it: scancel 1" == jobs_left(["scancel 1"])
+    assert "2 jobs may be left on the cluster; to end them: scancel 1; bkill 2" == jobs_left(["scancel 1", "bkill 2"])
+    assert "" == jobs_left([])
