@@ -7,9 +7,10 @@ process has ended, the keeper kills what is left, until there is nothing more. W
 dead, it ends the kept process. With a `patience`, in seconds, KILL comes so long after TERM, also to what is left: a
 wrapper may die before the `srun` in it has told its cluster. On other systems only the process group is ended.
 
-`python -I -S -X utf8 keeper.py OWNER CHANNEL PATIENCE LOCALE WORD…` keeps a command. It imports next to nothing: that
-is run before each command, and takes 9 ms. Each byte that it reads from the channel, a socket, is the number of a
-signal for the command; it writes a line when that has started, has ended, and was reaped.
+A command is kept by `main`, in an interpreter of its own, with OWNER CHANNEL PATIENCE LOCALE WORD… as its arguments. It
+imports next to nothing, this package neither: it is started before each command, and takes 10 ms. Each byte that it
+reads from the channel, a socket, is the number of a signal for the command; it writes a line when that has started, has
+ended, and was reaped.
 """
 from __future__ import annotations
 
@@ -147,6 +148,7 @@ class _Keeper:
         self._asked = self._killed = False  # whether TERM, or KILL, was sent
         self._deadline = 0.0
         self._told: set[int] = set()
+        self._reaped: tuple[int, int, Any] | None = None
 
     def fork(self, errors: int = -1) -> None:
         """Returns in the child only. `errors`: where the child tells why its command could not be started."""
@@ -218,7 +220,7 @@ class _Keeper:
 
     def _hear(self, number: int) -> None:
         if number == signal.SIGCHLD:
-            self._reap()
+            (self._reap if hasattr(os, "waitid") else self._reap_child)()
             return
         if number in (RELEASE, signal.SIGKILL):
             self._released = True
@@ -250,6 +252,13 @@ class _Keeper:
         self._told.update(left)
         return bool(left)
 
+    def _reap_child(self) -> None:
+        """On macOS before Python 3.13, where there is no other way, and there are no orphans either."""
+        reaped = os.wait4(self._child, os.WNOHANG)
+        if reaped[0]:
+            self._reaped, self._ended = reaped, True
+            self._say(b"ended %d" % os.waitstatus_to_exitcode(reaped[1]))
+
     def _reap(self) -> None:
         """The orphans that have ended; the child stays a zombie, so that its number and its group are not another's."""
         while not self._ended:
@@ -268,7 +277,7 @@ class _Keeper:
 
     def _end_all(self) -> NoReturn:
         _signal_group(self._child, signal.SIGKILL)
-        _, status, usage = os.wait4(self._child, 0)
+        _, status, usage = self._reaped or os.wait4(self._child, 0)
         self._say(b"forced %d" % self._killed)
         self._say(b"memory %d" % usage.ru_maxrss)
         end_children()
@@ -372,15 +381,11 @@ def _nothing(*_: object) -> None:
     """The handler of a signal whose number is read from a pipe."""
 
 
-def _main(arguments: list[str]) -> NoReturn:
-    owner, channel, patience, locale, *words = arguments
+def main() -> NoReturn:
+    """Keep a command: see above."""
+    owner, channel, patience, locale, *words = sys.argv[1:]
     os.set_inheritable(int(channel), False)
     keeper = _Keeper(int(channel), int(owner), float(patience), speaks=True)
-    reading, writing = os.pipe()
-    # The end to write is the child's alone: the keeper closes it before it reads
+    reading, writing = os.pipe()  # of which the child alone keeps the end to write
     keeper.fork(reading)
     _execute(words, bool(int(locale)), writing)
-
-
-if __name__ == "__main__":
-    _main(sys.argv[1:])

@@ -110,7 +110,7 @@ class PrefixRunner(Generic[K]):
                 try:
                     outcome: Outcome[K] = attempt.run()
                     if self._children.stopping.is_set():
-                        self._left += attempt.left()
+                        self._left += [end for end in attempt.left() if end not in self._left]
                 finally:
                     attempt.clean_up()
             except OSError as error:

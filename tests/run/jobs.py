@@ -186,6 +186,18 @@ def end_at_term(fifo: str, how: str) -> str:
     return how
 
 
+def leave_orphan(fifo: str, program: str) -> str:
+    """Start a shell that leaves another one in a session of its own, which ends in its time; whose children we have."""
+    inner = f"setsid sh -c 'echo $$ > \"{fifo}\"; {program}' &"
+    subprocess.run(["sh", "-c", inner], check=True, stdout=subprocess.DEVNULL)
+    pid = read_fifo(fifo).strip()
+    try:
+        os.wait()
+    except ChildProcessError:
+        return f"{os.getpid()} {pid}"
+    raise AssertionError("somebody else's child was ours")
+
+
 def hang_in_c(fifo: str) -> None:
     """Tell our process id and hold the interpreter in C code for longer than anyone waits."""
     Path(fifo).write_text(str(os.getpid()))

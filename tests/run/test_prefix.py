@@ -3,8 +3,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from jobs import (
     fifo,
     hang_in_c,
     hang_politely,
+    hang_with_child,
     is_gone,
     kill_self,
     look_at_process,
@@ -32,6 +34,7 @@ from jobs import (
 from taskproc.errors import OptionError
 from taskproc.kernel.model import Failed, Outcome
 from taskproc.run.base import Ending, Job
+from taskproc.run.group import Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.lifeline import VARIABLE
 from taskproc.run.prefix import PrefixRunner
@@ -41,10 +44,12 @@ from taskproc.run.problem import rebuild
 
 @dataclass
 class Desk:
-    """A runner, and where its jobs lie."""
+    """A runner, where its jobs lie, and what it may have left on a cluster."""
 
     runner: PrefixRunner[str]
     folder: Path
+    on_cluster: list[str] = field(default_factory=list)
+    grace: Grace = field(default_factory=Grace)
 
     def start(self, number: int, job: Job[str], *command: str) -> None:
         stdout, stderr = self.folder / "out.txt", self.folder / "err.txt"
@@ -61,8 +66,10 @@ class Desk:
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
     inbox: Inbox[Ending[str]] = Inbox()
-    runner: PrefixRunner[str] = PrefixRunner(inbox)
-    yield Desk(runner, tmp_path)
+    left: list[str] = []
+    grace = Grace()
+    runner: PrefixRunner[str] = PrefixRunner(inbox, grace=grace, left=left)
+    yield Desk(runner, tmp_path, left, grace)
     runner.stop()
     inbox.close()
 
@@ -209,6 +216,54 @@ def test_a_command_may_be_killed_while_it_runs(desk: Desk) -> None:
 
     assert -15 == problem(endings(desk.runner, 1)[1]).exit_code
     assert is_gone(child)
+
+
+def test_a_command_has_its_time_though_there_is_a_hurry(desk: Desk) -> None:
+    """It may have a cluster to tell of its end. An interpreter without a command has nobody."""
+    told, go, alone = (fifo(desk.folder / name) for name in ("told", "go", "alone"))
+    polite = 'trap \'read go < "$1"; echo "Submitted batch job 17"; exit 1\' TERM; echo $$ > "$0"; sleep 1000 & wait'
+    desk.start(1, call(same, 1), "sh", "-c", polite, told, go)
+    desk.start(2, call(hang_with_child, alone))
+    pids = [int(pid) for path in (told, alone) for pid in read_fifo(path).split()]
+    desk.grace.hurry()
+
+    stop = threading.Thread(target=desk.runner.stop)
+    stop.start()
+    hasty = [is_gone(pid) for pid in pids[1:]]
+    Path(go).write_text("go\n")
+    stop.join()
+
+    assert ([True, True], True) == (hasty, is_gone(pids[0]))
+    assert ["scancel 17"] == desk.on_cluster
+
+
+def test_a_job_that_may_be_left_is_named(desk: Desk) -> None:
+    """With the command that ends it: what was submitted, or held by a command that was killed."""
+    held = 'echo "srun: job 17 queued and waiting for resources" >&2; '
+
+    found = [
+        problem(desk.run(call(same, 1), "echo", "Submitted batch job 16")).text,
+        problem(desk.run(call(same, 1), "sh", "-c", f"{held} kill -9 $$")).text,
+        problem(desk.run(call(same, 1), "sh", "-c", f"{held} exit 1")).text,
+    ]
+
+    ends = ["to end it: scancel 16", "to end it: scancel 17", "exited with code 1"]
+    assert [True] * 3 == [end in text for end, text in zip(ends, found)], found
+    assert "scancel" not in found[2]
+
+
+def test_a_far_end_in_a_job_is_named_when_its_command_is_killed(desk: Desk) -> None:
+    """By what the cluster has set for it."""
+    pipe = fifo(desk.folder / "pipe")
+    there = f'SLURM_JOB_ID=18 {VARIABLE}= setsid "$@" & wait'
+    desk.start(1, call(hang_politely, pipe), "sh", "-c", there, "sh")
+    far, child = map(int, read_fifo(pipe).split())
+    command = int(Path(f"/proc/{far}/stat").read_text().rpartition(")")[2].split()[1])
+
+    os.kill(command, signal.SIGKILL)
+
+    assert "to end it: scancel 18" in problem(endings(desk.runner, 1)[1]).text
+    assert [True, True] == [is_gone(far), is_gone(child)]
 
 
 def test_a_missing_working_directory_is_told(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

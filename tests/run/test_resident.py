@@ -26,6 +26,7 @@ from jobs import (
     interrupt_self,
     is_gone,
     kill_self,
+    leave_orphan,
     look_at_process,
     package_environ,
     problem,
@@ -376,6 +377,23 @@ def test_a_job_that_leaves_children_takes_its_worker_along(runner: ResidentRunne
     assert first == value(found[1]) == second
     assert second != value(found[3])
     assert is_gone(int(child), 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="orphans are given to nobody elsewhere")
+def test_orphans_of_a_job_end_with_it_and_are_no_children_of_the_next(
+    runner: ResidentRunner[str], tmp_path: Path
+) -> None:
+    """They are dead before the answer, and the worker stays: what a job waits for are its own children only."""
+    jobs = [call(leave_orphan, fifo(tmp_path / f"told {number}"), "exec sleep 1000") for number in range(2)]
+    jobs.append(call(leave_orphan, fifo(tmp_path / "told"), ":"))
+    workers, alive = set(), []
+    for number, job in enumerate(jobs):
+        runner.start(ticket(number), job)
+        worker, pid = value(endings(runner, 1)[number]).split()
+        workers.add(worker)
+        alive.append(os.path.exists(f"/proc/{pid}"))
+
+    assert (1, [False] * 3) == (len(workers), alive)
 
 
 def leave_child(command: str) -> str:
