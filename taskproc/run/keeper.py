@@ -69,7 +69,7 @@ def is_subreaper() -> bool:
     import ctypes
 
     found = ctypes.c_int()
-    _prctl(_GET_CHILD_SUBREAPER, ctypes.addressof(found))
+    _prctl(_GET_CHILD_SUBREAPER, ctypes.byref(found))
     return bool(found.value)
 
 
@@ -363,18 +363,20 @@ def _signal_group(leader: int, number: int) -> None:
         pass  # a group of zombies on macOS, or of another user
 
 
-def _prctl(option: int, value: int | bytes) -> bool:
+def _prctl(option: int, value: object) -> bool:
+    global _address
     if sys.platform != "linux":
         return False
-    global _libc
-    import ctypes  # here: 3 ms
+    try:
+        import _ctypes  # what `ctypes` stands on, which takes 3 ms to import, before each command and in each worker
+    except ImportError:
+        return False  # an interpreter without libffi: then it is as on other systems
+    this_program: Any = None
+    _address = _address or _ctypes.dlsym(_ctypes.dlopen(this_program, 0), "prctl")
+    return bool(_ctypes.call_function(_address, (option, value, 0, 0, 0)) == 0)
 
-    _libc = _libc or ctypes.CDLL(None)
-    given = ctypes.c_ulong(value) if isinstance(value, int) else value
-    return bool(_libc.prctl(option, given, 0, 0, 0) == 0)
 
-
-_libc: Any = None
+_address = 0
 
 
 def _nothing(*_: object) -> None:
