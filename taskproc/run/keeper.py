@@ -53,11 +53,11 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
-def kill(pid: int) -> None:
+def kill(pid: int, number: int = 9) -> None:
     """KILL a process, unless it is a keeper: that ends by itself, and gives a command the time it needs."""
     try:
         if not _is_keeper(pid):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
     except OSError:
         pass  # it has ended, or is another user's
 
@@ -75,12 +75,13 @@ def is_subreaper() -> bool:
 
 def emigrants_of(pid: int) -> list[int]:
     """The children of a process that lead another session than its own, or are in one; but no keepers."""
-    return [child for child in children_of(pid) if _session_of(child) != _session_of(pid) and not _is_keeper(child)]
+    own = _of(pid, os.getsid)
+    return [child for child in children_of(pid) if _of(child, os.getsid) != own and not _is_keeper(child)]
 
 
-def _session_of(pid: int) -> int:
+def _of(pid: int, ask: Callable[[int], int]) -> int:
     try:
-        return os.getsid(pid)
+        return ask(pid)
     except OSError:
         return 0  # it has ended
 
@@ -92,10 +93,9 @@ def kill_emigrants(pid: int) -> None:
 
 
 def _kill_tree(pid: int) -> None:
-    children = children_of(pid)
-    kill(pid)
-    for child in children:
+    for child in children_of(pid):
         _kill_tree(child)
+    kill(pid)
 
 
 def end_children(some: Callable[[], Collection[int]] | None = None) -> bool:
@@ -104,7 +104,7 @@ def end_children(some: Callable[[], Collection[int]] | None = None) -> bool:
     Keepers are waited for.
     """
     until = time.monotonic() + PERSISTENCE
-    while left := [pid for pid in (some or _own_children)() if not _has_ended(pid)]:
+    while left := [pid for pid in (some() if some else children_of(os.getpid())) if not _has_ended(pid)]:
         for pid in left:
             kill(pid)
         if any(map(_is_keeper, left)):
@@ -113,10 +113,6 @@ def end_children(some: Callable[[], Collection[int]] | None = None) -> bool:
             return False
         time.sleep(PERIOD)
     return True
-
-
-def _own_children() -> list[int]:
-    return children_of(os.getpid())
 
 
 def _has_ended(pid: int) -> bool:
@@ -241,14 +237,13 @@ class _Keeper:
                 self._hear(signal.SIGTERM)
 
     def _ask_what_is_left(self) -> bool:
-        """TERM to each orphan that has not had it. Whether there are any."""
+        """TERM to each orphan that has not had it, KILL to one that ignores it. Whether there are any."""
         left = [pid for pid in children_of(os.getpid()) if pid != self._child and os.waitpid(pid, os.WNOHANG)[0] == 0]
-        for pid in set(left) - self._told:
-            try:
-                if not (self._asked and os.getpgid(pid) == self._child) and not _is_keeper(pid):
-                    os.kill(pid, signal.SIGTERM)
-            except OSError:
-                pass  # it has ended, or is another user's
+        for pid in left:
+            if _ignores_term(pid):
+                kill(pid)
+            elif pid not in self._told and not (self._asked and _of(pid, os.getpgid) == self._child):
+                kill(pid, signal.SIGTERM)
         self._told.update(left)
         return bool(left)
 
@@ -349,6 +344,16 @@ def _is_keeper(pid: int) -> bool:
             return file.read().rstrip("\n") == NAME
     except OSError:
         return False
+
+
+def _ignores_term(pid: int) -> bool:
+    """Whether it has nobody to tell of its end."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            ignored = [int(line.split()[1], 16) for line in file if line.startswith(b"SigIgn")]
+    except OSError:
+        return False
+    return bool(ignored and ignored[0] >> (signal.SIGTERM - 1) & 1)
 
 
 def _signal_group(leader: int, number: int) -> None:

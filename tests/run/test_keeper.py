@@ -87,11 +87,12 @@ def test_a_command_finds_all_as_without_a_keeper(tmp_path: Path) -> None:
     assert (tmp_path / "plain").read_bytes() == (tmp_path / "kept").read_bytes()
 
 
-@pytest.mark.parametrize("patience", [0.0, 60.0])
-def test_a_daemon_is_ended_with_its_command(tmp_path: Path, patience: float) -> None:
-    """When the command is buried, and not before: it may have something to finish."""
+@pytest.mark.parametrize("patience", [0.0, 1000.0])
+@pytest.mark.parametrize("stubborn", ["stubborn", ""])
+def test_a_daemon_is_ended_with_its_command(tmp_path: Path, patience: float, stubborn: str) -> None:
+    """When the command is buried, and not before: it may have something to finish. What ignores TERM gets no time."""
     go, told = fifo(tmp_path / "go"), fifo(tmp_path / "told")
-    with kept(sys.executable, "-c", DAEMON, go, told, patience=patience) as child:
+    with kept(sys.executable, "-c", DAEMON, go, told, stubborn, patience=patience) as child:
         pid = int(read_fifo(told))
         Path(go).write_text("go")
         assert 0 == child.await_end()
