@@ -20,15 +20,15 @@ from taskproc.kernel.model import Elsewhere, Record, Stamp
 from taskproc.kernel.rebuild import order_of
 from taskproc.store import heads, layout
 from taskproc.store.base import TINY, Facts, Pick, Place, Version
-from taskproc.store.codec import comment_member, footer_member, read_comment, text_member
-from taskproc.store.files import Folder
-from taskproc.store.folder import UNREADABLE, CacheFolder
+from taskproc.store.codec import comment_member, footer_member, text_member
+from taskproc.store.files import Files, Folder
+from taskproc.store.folder import CacheFolder
 from taskproc.store.payload import write_value
 from taskproc.store.record import about, text_of
 
 EMPTY_CLAIM = 1.0    # seconds for which a claim is seen without a head until it counts as dead
 _TRIES = 100
-_LONGEST_FAILURE = 1 << 20
+_LISTINGS = 10  # that may be too old
 
 
 class DiskAttempt:
@@ -83,8 +83,9 @@ class DiskAttempt:
                 self._directory = Path(path)
 
     def sign(self) -> None:
-        """Write the head: whose claim this is."""
+        """Write the head: whose claim this is. Other hosts are to see it: without it a claim soon counts as dead."""
         self._files.append(self._handle, self._head)
+        self._files.close(os.dup(self._handle))  # NFS keeps it back until a descriptor of the file is closed
 
     def commit(self, value: object, facts: Facts) -> Version | None:
         """Publish `value`; see Attempt.commit."""
@@ -122,12 +123,14 @@ class DiskAttempt:
         """End without a version and without a word. Does nothing if the attempt has ended."""
         if not self._ended:
             try:
-                self._rename(f"failed.{self.number}")
+                self._rename(layout.failed_file(self.number))
             except OSError:
                 self.release()  # it stays a claim of a run that ends: the next number's owner removes it
 
     def drop(self) -> None:
-        """Take the claim back, since a higher number was there already."""
+        """Take the claim back, since a higher number was there already. Does nothing if the attempt has ended."""
+        if self._ended:
+            return
         try:
             self._files.unlink(self._folder, layout.claim_file(self.number))
         finally:
@@ -161,12 +164,23 @@ class DiskAttempt:
             self._files.rename(self._folder, layout.claim_file(self.number), name)
         except FileNotFoundError:
             mine = self._was_renamed(name)
+        except FileExistsError:
+            mine = False
+            self._withdraw()
         else:
             if self._store.rules.durability == "full":
                 self._sync_folder()
             mine = self._is_there(name)
         self.release()
         return mine
+
+    def _withdraw(self) -> None:
+        """Remove the claim, if it is ours still: its number was used before it was made."""
+        try:
+            if self._files.identity_of(self._folder, layout.claim_file(self.number)) == self._identity:
+                self._files.unlink(self._folder, layout.claim_file(self.number))
+        except OSError:
+            pass  # it is gone; or it stays, and the next number's owner removes it
 
     def _sync_folder(self) -> None:
         try:
@@ -284,27 +298,45 @@ def _signed(store: CacheFolder, place: Place, attempt: DiskAttempt, folder: Fold
 
 
 def _second_look(store: CacheFolder, place: Place, attempt: DiskAttempt, folder: Folder, pick: Pick) -> Claimed | None:
-    """Look again after the claim: another host may have published between our look and it, so this look bears load."""
-    files, number = store.files, attempt.number
-    names = files.listdir(folder)
-    if len(names) == 2 and layout.ARGUMENTS in names and layout.claim_file(number) in names:
+    """Look again after the claim: another host may have published between our look and it, so this look bears load.
+
+    Names that are asked for one by one are true also where a client adds to an old listing what it has made itself.
+    """
+    number, claim = attempt.number, layout.claim_file(attempt.number)
+    if any(store.files.has(folder, name) for name in layout.ends(number)):
+        return None
+    for _ in range(_LISTINGS):
+        names = store.files.listdir(folder)
+        if claim in names:
+            break
+        if not store.files.has(folder, claim):
+            attempt.release()  # somebody has removed it, with its folder or alone
+            return None
+    else:
+        return Elsewhere()  # whatever is asked, the listing is one from before the claim
+    if len(names) == 2 and layout.ARGUMENTS in names:
         return attempt  # nobody else has been here
     kinds = layout.numbers(names)
-    others = [n for kind, some in kinds.items() for n in some if n >= number and (kind, n) != ("claim", number)]
-    if others:
+    if any(n >= number and (kind, n) != ("claim", number) for kind, some in kinds.items() for n in some):
         return None
-    older = [n for n in kinds["claim"] if n < number]
-    for n in older:
-        try:
-            files.unlink(folder, layout.claim_file(n))  # from here on its holder can publish nothing
-        except IsADirectoryError:
-            pass  # nobody holds a directory
+    older = kinds["claim"][1:]
     if older:
-        names = files.listdir(folder)
-    if kinds["result"] and (version := pick(store.versions(folder, place, names))) is not None:
+        names = _fence(store.files, folder, older)
+    if (kinds["result"] or older) and (version := pick(store.versions(folder, place, names))) is not None:
         return version
     attempt.start(names)
     return attempt
+
+
+def _fence(files: Files, folder: Folder, older: list[int]) -> list[str]:
+    """Remove claims, whose holders can publish nothing from then on; returns what is there, and what may have come."""
+    for number in older:
+        try:
+            files.unlink(folder, layout.claim_file(number))
+        except IsADirectoryError:
+            pass  # nobody holds a directory
+    # Until then each could become a version: so that is looked for, listed or not
+    return [*files.listdir(folder), *map(layout.claim_file, older)]
 
 
 def is_held(store: CacheFolder, folder: Folder, number: int) -> bool:
@@ -315,7 +347,8 @@ def is_held(store: CacheFolder, folder: Folder, number: int) -> bool:
     try:
         handle = store.files.read_only(folder, layout.claim_file(number))
     except FileNotFoundError:
-        return True  # it just ended: look again
+        # It has ended, just now or after the folder was listed: with a version, look again; without, the next is free
+        return not store.files.has(folder, layout.failed_file(number))
     except OSError as error:
         if error.errno in (errno.EINVAL, errno.ELOOP):
             return False  # no regular file: nobody holds it
@@ -335,13 +368,14 @@ def is_held(store: CacheFolder, folder: Folder, number: int) -> bool:
 
 def resume(store: CacheFolder, place: Place, number: int) -> DiskAttempt | None:
     """Continue an attempt that this run claimed in another process."""
-    attempt = _reopen(store, place, number)
+    attempt = reopen(store, place, number)
     if attempt is not None:
         attempt.start(store.files.listdir(attempt._folder))
     return attempt
 
 
-def _reopen(store: CacheFolder, place: Place, number: int) -> DiskAttempt | None:
+def reopen(store: CacheFolder, place: Place, number: int) -> DiskAttempt | None:
+    """The attempt of this run that a claim stands for; None if it is gone, or another run's."""
     files, path = store.files, layout.place_path(store.root, place)
     try:
         folder = files.open_folder(path)
@@ -359,30 +393,3 @@ def _reopen(store: CacheFolder, place: Place, number: int) -> DiskAttempt | None
         attempt.release()
         return None
     return attempt
-
-
-def bury(
-    store: CacheFolder, place: Place, why: Mapping[str, object], last: Callable[[DiskAttempt], object]
-) -> None:
-    """Turn the claim that a dead worker of this run left into a failed attempt, so that people can read why.
-
-    `last` is called with the attempt before.
-    """
-    try:
-        names = store.files.listdir(layout.place_path(store.root, place))
-    except OSError:
-        return
-    for number in layout.numbers(names)["claim"]:
-        if (attempt := _reopen(store, place, number)) is not None:
-            last(attempt)
-            attempt.fail(why)
-
-
-def why_failed(store: CacheFolder, folder: Folder, number: int) -> Mapping[str, object] | None:
-    """What a failed attempt was ended with; None if that cannot be read, or nothing was said."""
-    try:
-        content = store.small(folder, f"failed.{number}", _LONGEST_FAILURE)
-        end = content.find(b"\x00", 10) + 11  # of the head
-        return read_comment(content[end:])
-    except UNREADABLE:
-        return None

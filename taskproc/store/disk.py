@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from taskproc.errors import CacheError, CorruptedResult, MissingResult
-from taskproc.store import accepting, claims, layout, sources
+from taskproc.store import accepting, claims, endings, layout, sources
 from taskproc.store.base import Pick, Place, Version
 from taskproc.store.files import Folder
 from taskproc.store.folder import UNREADABLE, CacheFolder, Untrusted
@@ -104,7 +104,7 @@ class DiskStore(CacheFolder):
         last: Callable[[claims.DiskAttempt], object] = lambda attempt: None,
     ) -> None:
         """Mark as failed what a dead worker of this run left claimed at `place`, after `last` of it."""
-        claims.bury(self, place, why, last)
+        endings.bury(self, place, why, last)
 
     def directory(self, place: Place) -> Path:
         """The data directory of the newest version or, before there is one, of the attempt that runs or will run.
@@ -170,7 +170,7 @@ class DiskStore(CacheFolder):
         path = layout.place_path(self.root, place)
         found = layout.numbers(self.names(path))
         number = layout.highest(found)
-        return claims.why_failed(self, path, number) if number and number in found["failed"] else None
+        return endings.why_failed(self, path, number) if number and number in found["failed"] else None
 
     def clear(self, place: Place) -> bool:
         """Forget all of `place`; see Store.clear."""

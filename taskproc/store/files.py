@@ -2,6 +2,9 @@
 
 A *folder* is an open directory descriptor: what is reached through it stays the same directory when somebody renames it
 away. Where the system has no such descriptors (Windows) it is a path, and the guards of the store are weaker by that.
+
+On a network folder a descriptor of a folder may show for ever what was there when it was opened, so each listing opens
+the folder once more; and others may see what was written only when it was closed. See exclusive.py for the rest.
 """
 from __future__ import annotations
 
@@ -11,11 +14,12 @@ import os
 import stat
 from typing import Union
 
+from taskproc.store import exclusive
+
 Folder = Union[int, str]
 
 _HAS_FOLDERS = os.open in os.supports_dir_fd and os.rename in os.supports_dir_fd and os.listdir in os.supports_fd
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-_MAKE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _OWN = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _REWRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _SMALL = 1 << 16  # bytes that are rather copied than written one by one
@@ -25,21 +29,30 @@ _MOST = 1 << 30   # bytes that every system writes at once
 class Files:
     """The operations, thin over `os`; every one may raise OSError."""
 
+    _must_look = False  # before a rename: the system, or the file system, has refused to do both at once
+
     def mkdir(self, path: str) -> bool:
         """Make one directory whose parents exist; False if it is there."""
-        try:
-            os.mkdir(path)
-        except FileExistsError:
-            return False
-        return True
+        return exclusive.make_folder(path)
 
     def makedirs(self, path: str) -> None:
         """Make a directory with its parents, or find them there."""
-        os.makedirs(path, exist_ok=True)
+        missing = [path]
+        while not os.path.isdir(above := os.path.dirname(missing[-1])) and above != missing[-1]:
+            missing.append(above)
+        for folder in reversed(missing):
+            if not exclusive.make_folder(folder) and not os.path.isdir(folder):
+                raise exclusive.exists(folder)
 
     def listdir(self, folder: Folder) -> list[str]:
-        """Names in a folder, in no order."""
-        return os.listdir(folder)
+        """Names that are in a folder now, in no order."""
+        if not isinstance(folder, int):
+            return os.listdir(folder)
+        handle = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=folder)
+        try:
+            return os.listdir(handle)
+        finally:
+            os.close(handle)
 
     def scandir(self, folder: Folder) -> list[os.DirEntry[str]]:
         """Entries of a directory, in no order; empty if there is none."""
@@ -78,7 +91,11 @@ class Files:
 
     def make(self, folder: Folder, name: str) -> int:
         """Make a new file, by one caller of many; FileExistsError for all others."""
-        return _open(folder, name, _MAKE)
+        return exclusive.make_file(*_at(folder, name))
+
+    def has(self, folder: Folder, name: str) -> bool:
+        """Whether a name is there now, whatever a cache of a network folder knows of it."""
+        return exclusive.is_there(*_at(folder, name))
 
     def own(self, folder: Folder, name: str) -> int:
         """Open an existing regular file to read it and to go on at its end; never follows a link."""
@@ -125,13 +142,20 @@ class Files:
     def sign(self, path: str) -> tuple[int, int] | None:
         """Inode of a directory, and when it was last changed in nanoseconds; None if there is none, or a link.
 
-        None also where the system keeps another time (Windows).
+        None also where the system keeps another time (Windows). Asked of a new descriptor: a network folder may answer
+        a path from its cache, and NFS asks the server at each opening.
         """
+        if not _HAS_FOLDERS:
+            return None
         try:
-            status = os.lstat(path)
+            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except OSError:
             return None
-        return (status.st_ino, status.st_ctime_ns) if _HAS_FOLDERS and stat.S_ISDIR(status.st_mode) else None
+        try:
+            status = os.fstat(handle)
+            return status.st_ino, status.st_ctime_ns
+        finally:
+            os.close(handle)
 
     def read(self, handle: int, size: int, offset: int) -> bytes:
         """Up to `size` bytes from `offset`; fewer at the end of the file."""
@@ -178,8 +202,18 @@ class Files:
         """Close an open file; on a network folder this is where a write may fail."""
         os.close(handle)
 
-    def rename(self, folder: Folder, old: str, new: str) -> None:
-        """Rename within a folder; replaces `new`."""
+    def rename(self, folder: Folder, old: str, new: str, replaces: bool = False) -> None:
+        """Rename within a folder. FileExistsError if `new` is there, unless it `replaces` that.
+
+        The two are one act where there is such a rename: on Linux, but on few network folders. Elsewhere the name is
+        looked for first, and somebody may make it in between.
+        """
+        if not replaces and isinstance(folder, int) and not self._must_look:
+            if exclusive.rename(old, new, folder):
+                return
+            self._must_look = True
+        if not replaces and exclusive.is_there(*_at(folder, new)):
+            raise exclusive.exists(new)
         if isinstance(folder, int):
             os.replace(old, new, src_dir_fd=folder, dst_dir_fd=folder)
         else:

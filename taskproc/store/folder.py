@@ -76,11 +76,11 @@ class CacheFolder:
         """The readable versions among the `names` of an open folder, newest first; `warns` of those not believed."""
         if self.passed_over:
             self.passed_over.pop(place, None)
-        for number in layout.results(names):
+        for number in layout.versions(names):
             try:
                 version = self.read_version(folder, place, number)
             except FileNotFoundError:
-                continue  # just retired, or moved aside by another reader
+                continue  # just retired, or moved aside by another reader; or a claim as it was listed
             except UNREADABLE as error:
                 # damaged or foreign: not a version of this place; `check` tells of it
                 text = f"{layout.result_file(number)} is passed over: {error}"
@@ -135,7 +135,7 @@ class CacheFolder:
                     self.files.sync(handle)
             finally:
                 self.files.close(handle)
-            self.files.rename(folder, temporary, name)
+            self.files.rename(folder, temporary, name, True)
         except OSError:
             self.files.unlink(folder, temporary)
             raise

@@ -7,6 +7,7 @@ import stat
 import sys
 
 from taskproc.errors import CacheError
+from taskproc.store.exclusive import make_file
 
 LEAST, MOST = 16, 4096  # bytes of a key
 
@@ -46,7 +47,7 @@ def make_key_file(path: str | os.PathLike[str]) -> None:
     """Make a file with a new random key, readable by its owner only. CacheError if it is there, or cannot be made."""
     path = os.fspath(path)
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600)
+        handle = make_file(path, mode=0o600)
         try:
             os.write(handle, os.urandom(32).hex().encode() + b"\n")
             os.fsync(handle)

@@ -91,6 +91,15 @@ def results(names: Iterable[str]) -> list[int]:
     return numbers
 
 
+def versions(names: list[str]) -> list[int]:
+    """Numbers of the published versions, and of claims, descending: by now these may be versions, too."""
+    found = results(names)
+    claims = [name[6:] for name in names if name[:6] == "claim."]
+    if claims:
+        found = sorted({*found, *(int(number) for number in claims if _is_number(number))}, reverse=True)
+    return found
+
+
 def _is_number(text: str) -> bool:
     # By hand: a pattern takes three times as long, and this is done for every task, warm or cold
     return text.isdecimal() and text.isascii() and text[0] != "0" and len(text) <= _DIGITS
@@ -109,6 +118,16 @@ def claim_file(number: int) -> str:
 def result_file(number: int) -> str:
     """A published version."""
     return f"result.{number}{_RESULT}"
+
+
+def ends(number: int) -> tuple[str, str]:
+    """What a claim becomes when its attempt ends."""
+    return result_file(number), failed_file(number)
+
+
+def failed_file(number: int) -> str:
+    """An attempt that ended without a version."""
+    return f"failed.{number}"
 
 
 def log_file(stream: str, number: int) -> str:

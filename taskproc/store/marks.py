@@ -1,8 +1,10 @@
-"""Who is at work on a cache: one file per run in `run/`, locked while the run lives.
+"""Who is at work on a cache: one file per run in `run/`, which beats while the run lives.
 
-A claim names the run that made it, by token. Whether that run lives is asked here: on the same machine by its lock and
-its process, from another one by its beat, a counter that must be seen to change within the lease. Nothing that is
-right depends on the answer; a wrong one costs a second computation, never a second result.
+A claim names the run that made it, by token. Whether that run lives is asked here: of its process, where process numbers
+mean the same in both places; else of its beat, a counter that must be seen to change within the lease. A lock counts only
+where the system does not say when a process was started, and only if it is held: that it is free proves nothing, since
+each mount of a network folder may have locks of its own. Nothing that is right depends on the answer; a wrong one costs
+a second computation, never a second result.
 """
 from __future__ import annotations
 
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from taskproc.errors import CacheError
+from taskproc.store.exclusive import make_file
 
 if sys.platform != "win32":
     import fcntl
@@ -53,9 +56,10 @@ class Mark:
 
     def _register(self, temporary: str) -> int:
         # Under another name until it is locked: whoever looks takes the lock for a moment, and we would not get it.
-        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        handle = make_file(temporary)
         try:
-            os.write(handle, f"{0:0{_WIDTH}d}\n".encode() + json.dumps(_here()).encode())
+            os.write(handle, f"{0:0{_WIDTH}d}\n".encode() + json.dumps({**_here(), "token": self.token}).encode())
+            _hand_over(handle)
             _lock(handle)
             os.rename(temporary, self.path)
         except OSError:
@@ -75,6 +79,7 @@ class Mark:
         self._count += 1
         os.lseek(self._handle, 0, os.SEEK_SET)
         os.write(self._handle, f"{self._count:0{_WIDTH}d}".encode())
+        _hand_over(self._handle)
 
     def close(self) -> None:
         """Unregister: claims that are left count as dead from now on. Idempotent."""
@@ -117,8 +122,9 @@ class Witness:
             with open(os.path.join(self._folder, token), "rb", opener=_without_waiting) as file:
                 beat, _, text = file.read(_LONGEST).partition(b"\n")
                 about = json.loads(text)
-                if about.get("boot") == _here()["boot"]:
-                    return _is_locked(file.fileno()) and _is_running(about)
+                runs = _is_running(token, about, file.fileno())
+                if runs is not None:
+                    return runs
         except FileNotFoundError:
             return False
         except (OSError, ValueError, AttributeError):
@@ -154,6 +160,10 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
+def _hand_over(handle: int) -> None:
+    os.close(os.dup(handle))  # NFS keeps what was written back until a descriptor of the file is closed
+
+
 def _lock(handle: int) -> None:
     if sys.platform != "win32":
         try:
@@ -163,25 +173,28 @@ def _lock(handle: int) -> None:
 
 
 def _is_locked(handle: int) -> bool:
-    if sys.platform == "win32":
-        return True  # the process and the beat tell
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return True  # no locks here: ask the process
-    fcntl.flock(handle, fcntl.LOCK_UN)
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False  # no locks here
+        fcntl.flock(handle, fcntl.LOCK_UN)
     return False
 
 
-def _is_running(about: dict[str, Any]) -> bool:
-    # A forked child of the dead run may hold its lock still, so the lock alone does not prove life.
-    here = _here()
-    if about.get("namespace") != here["namespace"] or not isinstance(about.get("pid"), int):
-        return True
-    started = _start_of(about["pid"])
-    return started is None or started == about.get("start")
+def _is_running(token: str, about: dict[str, Any], handle: int) -> bool | None:
+    """Whether the process that a mark names is there; None if that cannot be told from here. `handle`: of the mark."""
+    here, pid = _here(), about.get("pid")
+    if (about.get("boot"), about.get("namespace")) != (here["boot"], here["namespace"]) or not isinstance(pid, int):
+        return None
+    if about.get("token", token) != token:
+        return False  # a copy of a mark
+    started = _start_of(pid)
+    if started is not None:
+        return started == about.get("start")
+    return True if _is_locked(handle) else None
 
 
 def _start_of(pid: int) -> str | None:
@@ -191,9 +204,21 @@ def _start_of(pid: int) -> str | None:
             fields = file.read().rpartition(")")[2].split()
             return "" if fields[0] == "Z" else fields[19]
     except FileNotFoundError:
-        return "" if os.path.isdir("/proc/self") else None
+        return "" if os.path.isdir("/proc/self") or _is_free(pid) else None
     except (OSError, IndexError):
         return None
+
+
+def _is_free(pid: int) -> bool:
+    """Whether no process has that number."""
+    try:
+        if sys.platform != "win32":  # there it would end the process
+            os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass  # somebody else's
+    return False
 
 
 def _here() -> dict[str, Any]:

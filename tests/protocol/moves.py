@@ -33,7 +33,7 @@ def _remember(state: State) -> Iterator[Move]:
         return
     left = state.left._replace(listings=state.left.listings - 1)
     for me, actor in enumerate(state.actors):
-        if actor.step in ("look", "open", "mkdir", "list") and actor.remembered is None:
+        if actor.step in ("look", "open", "mkdir", "list", "make") and actor.remembered is None:
             after = world.with_actor(state, me, actor._replace(remembered=(state.place, folder)))
             yield Move(f"the client of {NAMES[me]} keeps a listing", after._replace(left=left), True)
 

@@ -18,16 +18,41 @@ class WithoutSecondLook(Protocol):
         yield self.tell(state, me, "does not look again", actor._replace(step="run"))
 
 
-class OldSecondLook(Protocol):
-    """The listing after one's own create may be an old one: a network folder may not do that."""
+class ClaimNotSought(Protocol):
+    """A listing after the claim is believed, whether that is in it or not."""
 
-    def made(self, actor: Actor) -> Actor:
-        return actor
+    def see_claim(self, state: State, me: int, actor: Actor, folder: tuple[Entry, ...]) -> Moves:
+        yield from self.judge_claim(state, me, actor, folder)
 
-    def list_again(self, state: State, me: int, actor: Actor) -> Moves:
-        yield from super().list_again(state, me, actor)
-        if actor.remembered is not None and actor.remembered[0] == actor.folder:
-            yield from self.judge_claim(state, me, actor, actor.remembered[1])
+
+class OneDescriptor(ClaimNotSought):
+    """All listings are read through the descriptor that was opened before the claim."""
+
+    reopens = False
+
+
+class SecondDescriptor(Protocol):
+    """The listing after the fence is read through the descriptor of the one before it."""
+
+    def judge_claim(self, state: State, me: int, actor: Actor, folder: tuple[Entry, ...]) -> Moves:
+        yield from super().judge_claim(state, me, actor._replace(shown=folder), folder)
+
+
+class NamesNotAsked(Protocol):
+    """After the claim only the folder is listed."""
+
+    def ask_names(self, state: State, me: int, actor: Actor) -> Moves:
+        yield self.tell(state, me, "asks for no name", actor._replace(step="list_again"))
+
+
+class Replaces(NamesNotAsked):
+    """As that, and the rename puts a version in the place of another one."""
+
+    def begin_run(self, state: State, actor: Actor) -> None:
+        """Go on, whoever had the number."""
+
+    def is_taken(self, state: State, actor: Actor, kind: str) -> bool:
+        return False
 
 
 class WithoutFence(Protocol):
@@ -44,8 +69,8 @@ class ByPath(Protocol):
         return state.place
 
 
-class NumbersOfResults(Protocol):
-    """The next number is one above the highest result or claim; failed and bad ones do not count."""
+class NumbersOfResults(NamesNotAsked):
+    """The next number is one above the highest result or claim; failed and bad ones do not count, here and later."""
 
     def last(self, entries: tuple[Entry, ...]) -> int:
         return world.highest(tuple(entry for entry in entries if entry.kind in ("result", "claim")))
@@ -162,9 +187,16 @@ class HeirPublishes(Protocol):
             yield self.tell(after, me, text, then)
 
 
+# Listings stay old, but for what one has made oneself. Who fences a dead one is not to be seen in them by any means
+LATE = Scenario("mm", listings=2, late=True, suspects=False, crashes=False)
+
 MUTANTS: dict[str, tuple[type[Protocol], Scenario, str]] = {
     "without the second look": (WithoutSecondLook, Scenario("mm"), "double commit"),
-    "with an old second look": (OldSecondLook, Scenario("mm", listings=1), "double commit"),
+    "with an old second look": (ClaimNotSought, Scenario("mm", listings=1), "double commit"),
+    "with one descriptor for all listings": (OneDescriptor, Scenario("mm"), "double commit"),
+    "with the descriptor of the second look after the fence": (SecondDescriptor, Scenario("mm"), "double commit"),
+    "without asking for names": (NamesNotAsked, LATE, "a number was used twice"),
+    "with a rename that replaces": (Replaces, LATE, "a published version was replaced"),
     "with heirs that publish": (
         HeirPublishes,
         Scenario("mmm", top=2, unwritten=True),

@@ -28,6 +28,7 @@ class Scenario(NamedTuple):
         hands_over: whether a worker goes on with the claim, by path.
         unwritten: whether one that was fenced may move a stranger's claim of his number while nothing is written in it.
             That is known to happen among three: it costs a file that no reader believes.
+        late: whether a client that serves an old listing adds to it what it has made itself.
         listings, replies, damages: see Left.
     """
 
@@ -38,6 +39,7 @@ class Scenario(NamedTuple):
     fails: bool = False
     hands_over: bool = False
     unwritten: bool = False
+    late: bool = False
     listings: int = 0
     replies: int = 0
     damages: int = 0

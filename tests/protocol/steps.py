@@ -8,7 +8,9 @@
 | mkdir, open | `claims._make_place`, `_try_claim` | mkdir; open_folder |
 | list, ask, make | `claims._try_claim`, `is_held`, `_make_claim` | listdir; read_only of the highest claim; make |
 | sign | `DiskAttempt.sign` | append |
-| list_again, fence, list_then | `claims._second_look` | listdir; unlink; listdir |
+| ask_names, list_again | `claims._second_look` | has, of what the claim would become; listdir |
+| fence, list_then | `claims._fence` | unlink; listdir |
+| withdraw | `DiskAttempt._withdraw` | identity_of, unlink |
 | drop; not_needed; give_up, fail | `DiskAttempt.drop`, `not_needed`, `fail` | unlink; rename; cut, append, rename |
 | run, reopen, own | `claims.resume` | open_folder; own: where a worker goes on with it |
 | seal, commit, check, check_lost | `DiskAttempt.commit`, `_rename` | append, once or more; rename; a look by path |
@@ -17,7 +19,12 @@
 
 Operations that nobody else can see (close, dup, fstat, fsync) are left out. `look` and the reading of versions after a
 listing are one step with it: a version is immutable, so they see what one moment showed, and whoever acts on it looks
-again. The listing before a claim may be an old one, as on a network folder; after his own create nobody gets one.
+again.
+
+What a network folder does: a listing through a descriptor may be as old as the descriptor, so each opens the directory
+anew (`Protocol.reopens`); and it may be as old as a cache. One from before the own claim is known by its absence, but a
+client may add to what it has listed last what it has made itself (`Scenario.late`). A name that is asked for by itself
+is true.
 test_conformance.py holds steps and code together: the texts of the moves name the operations.
 """
 from __future__ import annotations
@@ -49,6 +56,8 @@ Moves = Iterator[Move]
 
 class Protocol:
     """The steps. Each is a method: what actor `me` may do next, and what comes of it."""
+
+    reopens = True  # whether each listing is read through a new descriptor
 
     def __init__(self, scenario: Scenario):
         self.scenario = scenario
@@ -137,18 +146,29 @@ class Protocol:
         if state.place < 0:
             yield self.tell(state, me, "open_folder (gone)", fresh_start(actor, "mkdir"))
         else:
-            step = "make" if actor.number else "list"
-            yield self.tell(state, me, "open_folder", actor._replace(step=step, folder=state.place))
+            after = actor._replace(step="make" if actor.number else "list", folder=state.place)
+            shown = None if self.reopens else self.at_path(state)
+            yield self.tell(state, me, "open_folder", after._replace(shown=shown))
 
     def list(self, state: State, me: int, actor: Actor) -> Moves:
-        folder = self.here(state, actor)
+        folder = self.listing(state, actor)
         if folder is None:
             yield self.tell(state, me, "listdir (gone)", fresh_start(actor, "mkdir"))
             return
-        yield self.tell(state, me, "listdir", self.listed(actor, folder))
-        if actor.remembered is not None and actor.remembered[0] == self.index(state, actor):
-            old = actor.remembered[1]
-            yield self.tell(state, me, "listdir (an old one)", self.listed(actor, old)._replace(remembered=None))
+        keeps = actor._replace(remembered=(actor.folder, folder)) if self.scenario.late else actor
+        yield self.tell(state, me, "listdir", self.listed(keeps, folder))
+        if (old := self.old(state, actor)) is not None:
+            served = actor if self.scenario.late else actor._replace(remembered=None)
+            yield self.tell(state, me, "listdir (an old one)", self.listed(served, old))
+
+    def listing(self, state: State, actor: Actor) -> Folder:
+        """What a listing shows of what the descriptor leads to."""
+        return self.here(state, actor) if actor.shown is None else actor.shown
+
+    def old(self, state: State, actor: Actor) -> Folder:
+        """A listing of an earlier moment that the client may serve instead; None: it has none."""
+        there = actor.remembered is not None and actor.remembered[0] == self.index(state, actor)
+        return actor.remembered[1] if there and actor.remembered is not None else None
 
     def listed(self, actor: Actor, entries: tuple[Entry, ...]) -> Actor:
         last = self.last(entries)
@@ -181,7 +201,7 @@ class Protocol:
 
     def make(self, state: State, me: int, actor: Actor) -> Moves:
         number, folder = actor.number, self.here(state, actor)
-        text = "".join(f"tail result.{entry.number}, " for entry in results(folder)[:1])
+        text = "".join(f"tail {name}, " for name in read(folder)[:1]) if results(folder) else ""
         text = f"{text}make claim.{number}"
         if folder is None:
             yield self.tell(state, me, f"{text} (no folder)", fresh_start(actor, "mkdir"))
@@ -192,22 +212,41 @@ class Protocol:
         else:
             serial = actor.serial + 1
             after = world.make(state, self.index(state, actor), number, File(me, serial, EMPTY))
-            yield self.tell(after, me, text, self.made(actor)._replace(step="sign", serial=serial))
-
-    def made(self, actor: Actor) -> Actor:
-        """Whoever makes a name gets no older listing from then on."""
-        return actor._replace(remembered=None)
+            yield self.tell(after, me, text, actor._replace(step="sign", serial=serial))
 
     def sign(self, state: State, me: int, actor: Actor) -> Moves:
         after = world.write(state, me, actor.serial, HEAD)
-        yield self.tell(after, me, "signs: append", actor._replace(step="list_again"))
+        yield self.tell(after, me, "signs: append", actor._replace(step="ask_names"))
+
+    def ask_names(self, state: State, me: int, actor: Actor) -> Moves:
+        """Names that are asked for one by one are true. Of this number they are there before the claim or never."""
+        there = [kind for kind in ("result", "failed") if world.at(self.here(state, actor), kind, actor.number)]
+        text = f"asks: has result.{actor.number}"
+        if "result" not in there:
+            text += f", has failed.{actor.number}"
+        # An old listing ends some time, or nobody would
+        after = actor._replace(step="drop", remembered=None) if there else actor._replace(step="list_again")
+        yield self.tell(state, me, text, after)
 
     def list_again(self, state: State, me: int, actor: Actor) -> Moves:
-        folder = self.here(state, actor)
+        folder = self.listing(state, actor)
         if folder is None:
             yield self.tell(state, me, "listdir (gone)", fresh_start(actor, "mkdir"))
-        else:
+            return
+        yield from self.see_claim(state, me, actor, folder)
+        if (old := self.old(state, actor)) is not None:
+            own = (Entry("claim", actor.number, File(me, actor.serial, HEAD)),) if self.scenario.late else ()
+            yield from self.see_claim(state, me, actor._replace(remembered=None), tuple(sorted((*old, *own))))
+
+    def see_claim(self, state: State, me: int, actor: Actor, folder: tuple[Entry, ...]) -> Moves:
+        """A listing without the own claim is from before it, or somebody has removed that."""
+        if world.at(folder, "claim", actor.number) is not None:
             yield from self.judge_claim(state, me, actor, folder)
+        elif world.at(self.here(state, actor), "claim", actor.number) is not None:
+            yield self.tell(state, me, f"listdir (an old one), has claim.{actor.number}", actor)
+        else:
+            text = f"listdir (it was removed), has claim.{actor.number} (gone)"
+            yield self.tell(state, me, text, fresh_start(actor, "mkdir"))
 
     def judge_claim(self, state: State, me: int, actor: Actor, folder: tuple[Entry, ...]) -> Moves:
         """What the second look leads to."""
@@ -230,10 +269,11 @@ class Protocol:
     def fence(self, state: State, me: int, actor: Actor) -> Moves:
         number = actor.names[0].number
         after = world.remove(state, self.index(state, actor), "claim", number)
-        yield self.tell(after, me, f"fences: unlink claim.{number}", self.to_fence(actor, actor.names[1:]))
+        then = self.to_fence(actor, actor.names[1:])._replace(fenced=(*actor.fenced, number))
+        yield self.tell(after, me, f"fences: unlink claim.{number}", then)
 
     def list_then(self, state: State, me: int, actor: Actor) -> Moves:
-        folder = self.here(state, actor)
+        folder = self.listing(state, actor)
         if folder is None:
             yield self.tell(state, me, "listdir (gone)", fresh_start(actor, "mkdir"))
         else:
@@ -243,12 +283,18 @@ class Protocol:
         """What the last listing before the run leads to."""
         found = newest(folder, actor.floor)
         if found is not None:
-            after = actor._replace(step="not_needed", version=found)
+            after = actor._replace(step="not_needed", version=found, fenced=())
         else:
-            after = actor._replace(step="run")
-            if any(entry.number == actor.number and entry.kind not in ("claim", "data") for entry in folder):
-                raise Breach("a number was used twice")
-        yield self.tell(state, me, listed(folder, found), after)
+            after = actor._replace(step="run", fenced=())
+            self.begin_run(state, actor)
+        names = read(folder, found, actor.fenced) if results(folder) or actor.fenced else []
+        yield self.tell(state, me, ", ".join(["listdir", *(f"tail {name}" for name in names)]), after)
+
+    def begin_run(self, state: State, actor: Actor) -> None:
+        """A number is that of one attempt."""
+        folder = self.here(state, actor) or ()
+        if any(entry.number == actor.number and entry.kind not in ("claim", "data") for entry in folder):
+            raise Breach("a number was used twice")
 
     def drop(self, state: State, me: int, actor: Actor) -> Moves:
         after = world.remove(state, self.index(state, actor), "claim", actor.number)
@@ -259,8 +305,12 @@ class Protocol:
         yield from self.end_claim(state, me, actor, self.found(actor, actor.version))
 
     def end_claim(self, state: State, me: int, actor: Actor, then: Actor) -> Moves:
-        """The claim becomes failed.<n>, if it is there."""
+        """The claim becomes failed.<n>, if it is there and nobody has ended that number."""
         number = actor.number
+        if self.is_taken(state, actor, "failed"):
+            text = f"rename claim.{number} failed.{number} (exists)"
+            yield self.tell(state, me, text, then._replace(step="withdraw", number=number, folder=actor.folder))
+            return
         after = world.rename(state, self.index(state, actor), "claim", "failed", number)
         look = "identity_of" if after else "read_only"
         text = f"rename claim.{number} failed.{number}{'' if after else ' (gone)'}, {look} failed.{number}"
@@ -300,12 +350,28 @@ class Protocol:
         if entry is None:
             yield self.tell(state, me, f"{text} (gone)", actor._replace(step="check_lost"))
             return
+        if self.is_taken(state, actor, "result"):
+            yield self.tell(state, me, f"{text} (exists)", actor._replace(step="withdraw"))
+            return
         mine, lenient = (me, actor.serial), self.scenario.unwritten
         after = world.publish(state, index, number, entry.file, mine, actor.floor, lenient)
         yield self.tell(after, me, text, actor._replace(step="check"))
         if state.left.replies:
             after = after._replace(left=after.left._replace(replies=after.left.replies - 1))
             yield self.tell(after, me, f"{text} (the reply is lost)", actor._replace(step="check_lost"), True)
+
+    def is_taken(self, state: State, actor: Actor, kind: str) -> bool:
+        """Whether a rename to that name would replace something: then there is none."""
+        folder = self.here(state, actor)
+        return all(world.at(folder, each, actor.number) is not None for each in ("claim", kind))
+
+    def withdraw(self, state: State, me: int, actor: Actor) -> Moves:
+        """The number was used before the claim was made: it is removed, if it is the own one still."""
+        entry = world.at(self.here(state, actor), "claim", actor.number)
+        mine = entry is not None and entry.file[:2] == (me, actor.serial)
+        text = f"identity_of claim.{actor.number}" + (f", unlink claim.{actor.number}" if mine else " (not mine)")
+        after = world.remove(state, self.index(state, actor), "claim", actor.number) if mine else state
+        yield self.tell(after, me, text, fresh_start(actor, "look"))
 
     def check(self, state: State, me: int, actor: Actor) -> Moves:
         yield from self.conclude(state, me, actor, "identity_of", self.is_mine(state, me, actor))
@@ -398,5 +464,11 @@ class Protocol:
 
 def listed(folder: Folder, found: Entry | None) -> str:
     """The operations of a listing and of the reading of versions until one is good."""
-    read = [entry for entry in results(folder) if found is None or entry.number >= found.number]
-    return ", ".join(["listdir", *(f"tail result.{entry.number}" for entry in read)])
+    return ", ".join(["listdir", *(f"tail {name}" for name in read(folder, found))])
+
+
+def read(folder: Folder, found: Entry | None = None, fenced: tuple[int, ...] = ()) -> list[str]:
+    """What is read as a version, newest first, until one is good: a claim may be one by now."""
+    numbers = {entry.number for entry in folder or () if entry.kind == "claim" or entry in results(folder)}
+    least = 0 if found is None else found.number
+    return [f"result.{number}" for number in sorted({*numbers, *fenced}, reverse=True) if number >= least]

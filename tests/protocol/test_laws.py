@@ -6,7 +6,7 @@ import functools
 import pytest
 
 from tests.protocol.explore import Found, explore, main
-from tests.protocol.mutants import MUTANTS
+from tests.protocol.mutants import LATE, MUTANTS
 from tests.protocol.scenario import Scenario
 from tests.protocol.steps import Protocol
 
@@ -20,6 +20,8 @@ SCENARIOS = {
     ),
     "two, one of them by force": (Scenario("mf"), 1_700),
     "two with old listings and lost replies": (Scenario("mm", listings=2, replies=2), 6_000),
+    "two with listings that stay old": (LATE, 100),
+    "two with listings that stay old, whose runs may raise": (LATE._replace(fails=True), 100),
     "two, and a clear": (Scenario("mmc", top=2), 28_000),
     "two, by way of workers, and a clear": (Scenario("mmc", top=1, fails=True, hands_over=True), 8_000),
     "two clears": (Scenario("mcc", top=2), 900),

@@ -43,6 +43,8 @@ class Actor(NamedTuple):
     number: int = 0
     serial: int = 0  # of the file that it made last
     names: tuple[Entry, ...] = ()  # what it still has to remove
+    fenced: tuple[int, ...] = ()  # the claims that it has removed
+    shown: tuple[Entry, ...] | None = None  # what was in the directory when its descriptor was opened
     version: Entry | None = None  # what it has read, or uses
     floor: int = 0  # only versions above it count
     remembered: tuple[int, tuple[Entry, ...]] | None = None  # an old listing that its client may serve: of which folder

@@ -262,7 +262,7 @@ class TestReadOnly:
 
     def test_every_write_is_covered(self) -> None:
         """The list of writing operations names all that would fail there."""
-        reads = {"listdir", "scandir", "open_folder", "close_folder", "few", "tail", "own", "read_only", "sign"}
+        reads = {"listdir", "scandir", "open_folder", "close_folder", "few", "tail", "own", "read_only", "sign", "has"}
         reads |= {"size_and_owner", "modified", "identity", "identity_of", "read", "read_into", "close", "remove_tree"}
 
         assert reads | WRITES == {name for name in vars(Hooked.__base__) if not name.startswith("_")}

@@ -235,3 +235,14 @@ def test_a_folder_is_flushed_by_descriptor_and_by_path(tmp_path: Path) -> None:
 def test_folders_are_removed_without_following_links() -> None:
     """The system has what it takes, so that nobody can lead a removal elsewhere while it is under way."""
     assert shutil.rmtree.avoids_symlink_attacks or os.name != "posix"
+
+
+def test_a_sign_is_not_what_a_client_keeps_of_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network folder may answer a path from a cache of attributes: a folder is opened, and then asked."""
+    before, kept, lstat = FILES.sign(str(tmp_path)), os.lstat(tmp_path), os.lstat
+    monkeypatch.setattr(os, "lstat", lambda path, **options: kept if path == str(tmp_path) else lstat(path, **options))
+    while lstat(tmp_path).st_ctime_ns == kept.st_ctime_ns:
+        (tmp_path / "new").touch()
+        (tmp_path / "new").unlink()
+
+    assert before != FILES.sign(str(tmp_path))

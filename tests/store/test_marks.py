@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from taskproc.errors import CacheError
+from taskproc.store import marks
 from taskproc.store.marks import LEASE, Mark, Witness
 
 if sys.platform != "win32":
@@ -43,7 +45,11 @@ class Clock:
 
 def rewrite(mark: Mark, change: Callable[[dict[str, Any]], object]) -> None:
     """Change what a mark says of its process; the file and its lock stay the same."""
-    path = Path(mark.path)
+    rewrite_file(Path(mark.path), change)
+
+
+def rewrite_file(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """As rewrite."""
     beat, _, text = path.read_text().partition("\n")
     about = json.loads(text)
     change(about)
@@ -124,19 +130,91 @@ def test_a_zombie_is_dead(mark: Mark, root: str) -> None:
     zombie.communicate()
 
 
-def test_without_its_lock_a_run_of_this_machine_is_dead(root: str, mark: Mark) -> None:
-    """Whatever its beat says."""
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such locks")
+def test_a_free_lock_proves_nothing(root: str, mark: Mark) -> None:
+    """A lock may be local to a mount: here the process lives, whatever it beats."""
+    clock = Clock()
+    fcntl.flock(mark._handle, fcntl.LOCK_UN)
+    mark._ended.set()
+    first = Witness(root, clock).lives(mark.token)
+    clock.now += 2 * LEASE
+
+    assert (True, True) == (first, Witness(root, clock).lives(mark.token))
+    mark._ended.clear()
+
+
+def test_a_copy_of_a_mark_is_nobody(root: str, mark: Mark) -> None:
+    """Though the process that it names lives."""
     copy = Path(root, "run", "0" * 32)
     copy.write_bytes(Path(mark.path).read_bytes())
 
     assert not Witness(root).lives(copy.name)
 
 
-def test_another_namespace_is_not_asked_for_its_process(mark: Mark, root: str) -> None:
-    """The same number means another process there: the lock alone tells."""
-    rewrite(mark, lambda about: about.update(namespace="pid:[1]", pid=1, start="0"))
+@pytest.mark.parametrize("locked", [True, False])
+def test_in_another_namespace_the_beat_decides(root: str, locked: bool) -> None:
+    """The same number means another process there, and a lock may be a forked child's or local to a mount."""
+    clock = Clock()
+    foreign(root, "t", boot=marks._boot())
+    path = Path(root, "run", "t")
+    rewrite_file(path, lambda about: about.update(namespace="pid:[1]", pid=os.getpid(), start="0"))
+    seen = []
+    with path.open() as file:
+        if locked:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        for beat, wait in [("1", 0.0), ("2", LEASE - 1), ("2", LEASE - 1), ("2", 2.0)]:
+            clock.now += wait
+            path.write_text(beat + path.read_text()[1:])
+            seen.append(Witness(root, clock).lives("t"))
 
-    assert Witness(root).lives(mark.token)
+    assert [True, True, True, False] == seen
+
+
+def test_a_process_that_cannot_be_told_lives_while_it_has_its_lock(
+    root: str, mark: Mark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the system does not say when a process was started; without the lock its beat decides."""
+    monkeypatch.setattr(marks, "_start_of", lambda pid: "" if marks._is_free(pid) else None)
+    clock = Clock()
+    mark._ended.set()
+    held = Witness(root, clock).lives(mark.token)
+    clock.now += 2 * LEASE
+    held_still = Witness(root, clock).lives(mark.token)
+    fcntl.flock(mark._handle, fcntl.LOCK_UN)
+    free = Witness(root, clock).lives(mark.token)
+    clock.now += 2 * LEASE
+
+    assert [True, True, True, False] == [held, held_still, free, Witness(root, clock).lives(mark.token)]
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    rewrite(mark, lambda about: about.update(pid=gone.pid))
+    clock.now = 0.0
+    assert not Witness(root, clock).lives(mark.token)
+    mark._ended.clear()
+
+
+@pytest.mark.slow
+def test_a_run_beats_by_itself(root: str) -> None:
+    """Another host sees it go on, though the run does nothing else."""
+    code = "import sys; from taskproc.store import marks; marks.BEAT_EVERY = 0.01; m = marks.Mark(sys.argv[1]);"
+    code += "print(m.path, flush=True); sys.stdin.read(); m.close()"
+    path = os.pathsep.join(filter(None, sys.path))
+    environ = {**os.environ, "PYTHONPATH": path}
+    with subprocess.Popen(
+        [sys.executable, "-c", code, root], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ
+    ) as run:
+        assert run.stdin is not None
+        assert run.stdout is not None
+        file = Path(run.stdout.readline().strip())
+        rewrite_file(file, lambda about: about.update(boot="another"))
+        beats = {file.read_text().partition("\n")[0]}
+        until = time.monotonic() + 60
+        while len(beats) < 4 and time.monotonic() < until:
+            beats.add(file.read_text().partition("\n")[0])
+            assert Witness(root).lives(file.name)
+        run.stdin.close()
+
+    assert 4 == len(beats)
 
 
 def test_beats_are_counted(mark: Mark) -> None:

@@ -1,0 +1,40 @@
+"""What became of attempts: the claims that the dead have left, why attempts failed, and which one people ask for."""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from taskproc.store import layout
+from taskproc.store.base import Place
+from taskproc.store.claims import DiskAttempt, reopen
+from taskproc.store.codec import read_comment
+from taskproc.store.files import Folder
+from taskproc.store.folder import UNREADABLE, CacheFolder
+
+_LONGEST_FAILURE = 1 << 20
+
+
+def bury(
+    store: CacheFolder, place: Place, why: Mapping[str, object], last: Callable[[DiskAttempt], object]
+) -> None:
+    """Turn the claim that a dead worker of this run left into a failed attempt, so that people can read why.
+
+    `last` is called with the attempt before.
+    """
+    try:
+        names = store.files.listdir(layout.place_path(store.root, place))
+    except OSError:
+        return
+    for number in layout.numbers(names)["claim"]:
+        if (attempt := reopen(store, place, number)) is not None:
+            last(attempt)
+            attempt.fail(why)
+
+
+def why_failed(store: CacheFolder, folder: Folder, number: int) -> Mapping[str, object] | None:
+    """What a failed attempt was ended with; None if that cannot be read, or nothing was said."""
+    try:
+        content = store.small(folder, layout.failed_file(number), _LONGEST_FAILURE)
+        end = content.find(b"\x00", 10) + 11  # of the head
+        return read_comment(content[end:])
+    except UNREADABLE:
+        return None

@@ -1,0 +1,124 @@
+"""One of many makes a name, and nothing is replaced: on disks, and where the system says so in other words."""
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from network import like_sshfs
+
+from taskproc.errors import CacheError
+from taskproc.store import exclusive
+from taskproc.store.files import Files
+from taskproc.store.keys import make_key_file
+
+
+@pytest.fixture(params=["disk", "sshfs"])
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where: on a disk, or on what does as sshfs does."""
+    if request.param == "sshfs":
+        like_sshfs(monkeypatch)
+    return str(request.param)
+
+
+def raises(call: Callable[[], object]) -> type[BaseException] | None:
+    try:
+        call()
+    except OSError as error:
+        return type(error)
+    return None
+
+
+def test_a_name_is_made_once(kind: str, tmp_path: Path) -> None:
+    """A file or a folder, or by way of a folder; whatever has the name."""
+    path, folder = str(tmp_path / "file"), str(tmp_path / "a" / "b")
+    os.close(exclusive.make_file(path))
+    os.symlink("nowhere", tmp_path / "link")
+
+    for name in ("file", "link"):
+        assert FileExistsError is raises(partial(exclusive.make_file, str(tmp_path / name)))
+    assert not exclusive.make_folder(path)
+    assert FileNotFoundError is raises(lambda: exclusive.make_folder(folder))
+    Files().makedirs(folder)
+    Files().makedirs(folder)
+    assert [FileExistsError] * 2 == [raises(partial(Files().makedirs, name)) for name in (path, f"{path}/below")]
+    with pytest.raises(CacheError, match="is there already, and is not replaced"):
+        make_key_file(path)
+
+
+@pytest.mark.parametrize("times", [1, 99])
+def test_an_error_is_believed_when_it_comes_again(times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The winner may have renamed what it made by the time it is looked for; then the loser may have the name."""
+    open_, errors = os.open, [errno.EPERM] * times
+
+    def opened(path: str, flags: int, *arguments: int, **options: int | None) -> int:
+        if flags & os.O_EXCL and errors:
+            raise OSError(errors.pop(), "sorry", path)
+        return open_(path, flags, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", opened)
+    raised = raises(lambda: os.close(exclusive.make_file(str(tmp_path / "file"))))
+
+    assert (None if times == 1 else PermissionError) is raised
+    assert (times == 1) == (tmp_path / "file").exists()
+
+
+def test_what_is_there(tmp_path: Path) -> None:
+    """Whatever kind it is, and wherever a link leads."""
+    os.symlink("nowhere", tmp_path / "link")
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "folder").mkdir()
+
+    names = ["link", "fifo", "folder", "nothing", "nothing/below"]
+    assert [True, True, True, False, False] == [exclusive.is_there(str(tmp_path / name)) for name in names]
+
+
+@pytest.mark.parametrize("refused", [0, errno.EINVAL, errno.ENOSYS, errno.EPERM])
+def test_a_rename_replaces_nothing(refused: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the system has no such rename; one that is to replace does."""
+    if refused:
+        monkeypatch.setattr(exclusive, "_renameat2", lambda: lambda at, old, new: refused)
+    for name in ("old", "new"):
+        (tmp_path / name).write_text(name)
+    files = Files()
+    folder = files.open_folder(str(tmp_path))
+
+    assert FileExistsError is raises(lambda: files.rename(folder, "old", "new"))
+    assert ["old", "new"] == [(tmp_path / name).read_text() for name in ("old", "new")]
+    files.rename(folder, "old", "third")
+    files.rename(folder, "third", "new", True)
+    assert FileNotFoundError is raises(lambda: files.rename(folder, "old", "fourth"))
+    assert ["old"] == [path.read_text() for path in tmp_path.iterdir()]
+    files.close_folder(folder)
+
+
+@pytest.mark.skipif(exclusive._renameat2() is None, reason="the system has no such rename")
+def test_of_many_renames_one_has_the_name(tmp_path: Path) -> None:
+    """At the same moment."""
+    count, rounds = 8, 50
+    folder, barrier = os.open(tmp_path, os.O_RDONLY), threading.Barrier(count)
+    won: list[tuple[int, int]] = []
+
+    def compete(number: int) -> None:
+        for turn in range(rounds):
+            (tmp_path / f"old {turn} {number}").write_text(str(number))
+            barrier.wait()
+            try:
+                assert exclusive.rename(f"old {turn} {number}", f"new {turn}", folder)
+                won.append((turn, number))
+            except FileExistsError:
+                pass
+
+    threads = [threading.Thread(target=compete, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    os.close(folder)
+
+    assert list(range(rounds)) == sorted(turn for turn, _ in won)
+    assert [str(number) for _, number in won] == [(tmp_path / f"new {turn}").read_text() for turn, _ in won]
