@@ -116,8 +116,9 @@ def _run(task: Task, options: Options, log: JsonLines | None) -> int:
                 task, **_run_options(options, executor), show_progress=shows, watchers=watchers
             )
         except FailedTaskError as error:
-            if any(each.task_id == task.task_id and each.task_name == task.task_name for each in error.failures):
-                repeat(task.task_stdout, sys.stdout)
+            for each in error.failures:
+                if (each.task_id, each.task_name) == (task.task_id, task.task_name) and each.stdout is not None:
+                    repeat(each.stdout, sys.stdout)
             if log:
                 write_failures(log, error)
             else:

@@ -21,6 +21,8 @@ from taskproc.store.payload import stored_value
 from taskproc.store.retire import retire
 from taskproc.store.verified import payload_of
 
+InUse = Callable[[list[int]], int]
+
 
 class DiskStore(CacheFolder):
     """The store in a cache folder; see Store for what each verb promises."""
@@ -106,26 +108,38 @@ class DiskStore(CacheFolder):
         """Mark as failed what a dead worker of this run left claimed at `place`, after `last` of it."""
         endings.bury(self, place, why, last)
 
-    def directory(self, place: Place) -> Path:
-        """The data directory of the newest version or, before there is one, of the attempt that runs or will run.
+    def directory(self, place: Place, in_use: InUse = lambda versions: 0) -> Path:
+        """The data directory of the version `in_use`; else of the newest, or of the attempt that runs or will run.
 
-        Made if possible.
+        Made if possible. `in_use` is asked where there are several: given their numbers, newest first, it tells which
+        is in use; 0: none, or that is not known.
         """
         path = layout.place_path(self.root, place)
         found = layout.numbers(self.names(path))
-        last = layout.highest(found)
+        versions, last = found["result"], layout.highest(found)
         number = last if last in found["claim"] and claims.is_held(self, path, last) else last + 1
-        directory = os.path.join(path, layout.data_folder(found["result"][0] if found["result"] else number))
+        if versions:
+            number = (in_use(versions) if len(versions) > 1 else 0) or versions[0]
+        directory = os.path.join(path, layout.data_folder(number))
         _try(lambda: self.make_folder(directory))
         return Path(directory)
 
     def log_path(self, place: Place, stream: str) -> Path:
         """Where the newest attempt prints to `stream`, or the first will. Not made by asking."""
-        return Path(layout.place_path(self.root, place), layout.log_file(stream, max(1, self.highest(place))))
+        path = layout.place_path(self.root, place)
+        return Path(path, layout.log_file(stream, endings.newest(self, path, self.names(path)) or 1))
 
-    def log(self, place: Place, stream: str) -> Path:
-        """What the newest attempt printed to `stream`; the file is made, empty, if it can be."""
-        path = self.log_path(place, stream)
+    def log(self, place: Place, stream: str, in_use: InUse = lambda versions: 0) -> Path:
+        """What was printed to `stream` when the version `in_use` was made; else by the newest attempt.
+
+        The file is made, empty, if it can be. `in_use` is asked where that may be another one; see `directory`.
+        """
+        folder = layout.place_path(self.root, place)
+        names = self.names(folder)
+        versions, number = layout.results(names), endings.newest(self, folder, names) or 1
+        if versions and versions != [number]:
+            number = in_use(versions) or number
+        path = Path(folder, layout.log_file(stream, number))
         if not path.exists():
             _try(lambda: self._make_empty(path))
         return path

@@ -38,3 +38,16 @@ def why_failed(store: CacheFolder, folder: Folder, number: int) -> Mapping[str, 
         return read_comment(content[end:])
     except UNREADABLE:
         return None
+
+
+def newest(store: CacheFolder, folder: Folder, names: list[str]) -> int:
+    """The number of the newest attempt that ran, or runs; 0 if none has, and `names` are those in the folder.
+
+    One that was given up before it ran, since a version was found to be fresh, has nothing to say.
+    """
+    kinds = layout.numbers(names)
+    for number in sorted({number for some in kinds.values() for number in some}, reverse=True):
+        printed = any(layout.log_file(stream, number) in names for stream in layout.STREAMS)
+        if number not in kinds["failed"] or printed or why_failed(store, folder, number) is not None:
+            return number
+    return 0

@@ -20,6 +20,7 @@ from taskproc.store.base import Place
 FORMAT = 1
 ARGUMENTS = "args.json"
 INDEX = "index"
+STREAMS = ("stdout", "stderr", "stdout_caller", "stderr_caller")
 _DIGEST = re.compile(r"[0-9a-f]{16,128}")
 _BESIDE = re.compile(r"(data|stdout|stderr|stdout_caller|stderr_caller|accept)\.([1-9][0-9]{0,17})(\.txt|\.json)?")
 _ENDS = {"data": None, "accept": ".json"}

@@ -1,10 +1,10 @@
 """Who is at work on a cache: one file per run in `run/`, which beats while the run lives.
 
-A claim names the run that made it, by token. Whether that run lives is asked here: of its process, where process numbers
-mean the same in both places; else of its beat, a counter that must be seen to change within the lease. A lock counts only
-where the system does not say when a process was started, and only if it is held: that it is free proves nothing, since
-each mount of a network folder may have locks of its own. Nothing that is right depends on the answer; a wrong one costs
-a second computation, never a second result.
+A claim names the run that made it, by token. Whether that run lives is asked here: of its process, where process
+numbers mean the same in both places; else of its beat, a counter that must be seen to change within the lease. A lock
+counts only where the system does not say when a process was started, and only if it is held: that it is free proves
+nothing, since each mount of a network folder may have locks of its own. Nothing that is right depends on the answer; a
+wrong one costs a second computation, never a second result.
 """
 from __future__ import annotations
 

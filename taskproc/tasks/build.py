@@ -58,6 +58,12 @@ def build(cls: type[T], args: tuple[object, ...], kwargs: dict[str, object]) -> 
         _site.reset(token)
 
 
+def is_under_construction(task: object) -> bool:
+    """Whether its `__init__` runs, and this is asked by what it calls: nobody knows yet what it needs."""
+    site = _site.get()
+    return site is not None and any(task is some for some in site.levels.values())
+
+
 def _build_in(site: _Site, cls: type[T], args: tuple[object, ...], kwargs: dict[str, object]) -> T:
     binds = binder(cls)
     arguments = binds.bind(cls, args, kwargs)

@@ -355,6 +355,8 @@ class GraphWork:
 
     def end(self, *, remembers: bool = True) -> None:
         """Unregister the run; remember for the next one what is good, if it `remembers`."""
+        for key, version in self.versions.items():
+            self.graph.tasks[key]._taskproc.used = version.record.number
         for attempt in self._claimed.values():
             attempt.fail({"kind": "interrupted", "error": "the run ended before it was started"})
         if self._mark is not None:

@@ -2,11 +2,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from taskproc.errors import MissingResult
+from taskproc.errors import MissingResult, TaskprocError
 from taskproc.kernel.model import Reason, Stale
 from taskproc.tasks import reading
+from taskproc.tasks.build import is_under_construction
 from taskproc.tasks.naming import brief
 from taskproc.tasks.now import is_building
 
@@ -64,6 +67,30 @@ def result(task: Task) -> Any:
 def is_done(task: Task) -> bool:
     """Whether a fresh result of `task` is stored."""
     return _look(task)[1] is None
+
+
+def directory(task: Task) -> Path:
+    """The data directory of the result in use; see Task.task_directory."""
+    return reading.directory(task._taskproc, partial(_in_use, task))
+
+
+def log(task: Task, stream: str) -> Path:
+    """What was printed when the result in use was made; see Task.task_stdout."""
+    return reading.log(task._taskproc, stream, partial(_in_use, task))
+
+
+def _in_use(task: Task, versions: list[int]) -> int:
+    """Which of its versions, newest first, is in use: the newest that is fresh. 0: none, or nobody can say here."""
+    identity = task._taskproc
+    if identity.used == versions[0]:
+        return versions[0]
+    if identity.cache is None or is_under_construction(task):
+        return 0
+    try:
+        work, reason = _look(task)
+    except TaskprocError:
+        return 0  # whoever asks for a file learns of that when it is run
+    return work.versions[work.graph.root].record.number if reason is None else 0
 
 
 def _look(task: Task) -> tuple[GraphWork, str | None]:

@@ -44,6 +44,7 @@ class Identity:
         given: classes and functions among the arguments; see tasks/given.py, which asks once.
         left: what `__init__` left on the task; see tasks/settings.py, which asks once.
         loose: name and digest of each argument that counts and that somebody may change; see `loose_arguments`.
+        used: number of the version that the last run in this process has used; 0: none has.
     """
 
     cache: Cache | None
@@ -53,6 +54,7 @@ class Identity:
     left: Any = None
     given: Any = None
     loose: tuple[tuple[str, str], ...] = ()
+    used: int = 0
 
 
 def identity_of(value: object) -> Identity | None:

@@ -12,23 +12,21 @@ from typing import Any, NoReturn
 from taskproc.errors import MissingResult, NoCacheError
 from taskproc.run.capture import expose
 from taskproc.store import layout
-from taskproc.store.disk import DiskStore
+from taskproc.store.base import Version
+from taskproc.store.disk import DiskStore, InUse
 from taskproc.tasks.naming import Identity
 from taskproc.tasks.now import running_job
 
 
 def input_value(identity: Identity) -> tuple[bool, object]:
     """Whether this is an input of the job that asks, and then its value."""
-    job = running_job()
-    key = identity.place.key
-    version = job.inputs.get(key) if job is not None else None
-    version = version or identity.version
+    job, version = running_job(), _read_version(identity)
     if version is None or job is None:
         return False, None
     try:
         return True, job.store.value(version)
     except MissingResult:
-        job.lost.add(key)
+        job.lost.add(identity.place.key)
         raise
 
 
@@ -41,25 +39,32 @@ def store_of(identity: Identity) -> DiskStore:
     raise NoCacheError("an input of a task was asked outside its run")
 
 
-def directory(identity: Identity) -> Path:
-    """The data directory; see Task.task_directory."""
+def directory(identity: Identity, in_use: InUse) -> Path:
+    """The data directory; see Task.task_directory and, for `in_use`, DiskStore.directory."""
     job = running_job()
-    if job is not None:
-        if job.key == identity.place.key:
-            return job.attempt.directory
-        version = job.inputs.get(identity.place.key)
-        if version is not None:
-            return Path(os.path.dirname(version.path), layout.data_folder(version.record.number))
-    return store_of(identity).directory(identity.place)
+    if job is not None and job.key == identity.place.key:
+        return job.attempt.directory
+    if (version := _read_version(identity)) is not None:
+        return Path(os.path.dirname(version.path), layout.data_folder(version.record.number))
+    return store_of(identity).directory(identity.place, in_use)
 
 
-def log(identity: Identity, stream: str) -> Path:
-    """The log of the newest attempt, or of the running one; see Task.task_stdout."""
+def log(identity: Identity, stream: str, in_use: InUse) -> Path:
+    """The log of the attempt that made the version `in_use`, or of the running one; see Task.task_stdout."""
     job = running_job()
     if job is not None and job.key == identity.place.key:
         expose()
         return job.attempt.log(stream)
-    return store_of(identity).log(identity.place, stream)
+    if (version := _read_version(identity)) is not None:
+        number = version.record.number
+        return store_of(identity).log(identity.place, stream, lambda versions: number)
+    return store_of(identity).log(identity.place, stream, in_use)
+
+
+def _read_version(identity: Identity) -> Version | None:
+    """What the job that asks reads of this task; None if it is no input, or no job asks."""
+    job = running_job()
+    return (job.inputs.get(identity.place.key) or identity.version) if job is not None else None
 
 
 def slots(identity: Identity) -> dict[str, str]:

@@ -172,29 +172,34 @@ class Task(Indexable, metaclass=TaskType):
     def task_directory(self) -> Path:
         """A directory of its own for the files of this task: empty when an attempt begins, kept with its result.
 
-        Before the first run it is that of the attempt to come. On an input, the directory of the result that is read.
+        It is that of the newest fresh result, or of the newest, if none is fresh. Before the first result it is that of
+        the attempt that runs, or is to come. On an input, the directory of the result that is read.
         """
-        return reading.directory(self._taskproc)
+        return looking.directory(self)
 
     @property
     def task_stdout(self) -> Path:
-        """File with what the newest attempt printed; there while it runs, too."""
-        return reading.log(self._taskproc, "stdout")
+        """File with what was printed when the newest fresh result was made.
+
+        While there is none: what the attempt prints that runs, or was the last to fail. On an input, what was printed
+        for the result that is read.
+        """
+        return looking.log(self, "stdout")
 
     @property
     def task_stderr(self) -> Path:
-        """File with what the newest attempt printed to standard error."""
-        return reading.log(self._taskproc, "stderr")
+        """The same of standard error."""
+        return looking.log(self, "stderr")
 
     @property
     def task_stdout_caller(self) -> Path:
-        """File with what the prefix command itself printed, in the newest attempt behind one."""
-        return reading.log(self._taskproc, "stdout_caller")
+        """File with what the prefix command itself printed; of the same attempt as `task_stdout`."""
+        return looking.log(self, "stdout_caller")
 
     @property
     def task_stderr_caller(self) -> Path:
         """File with what the prefix command itself printed to standard error."""
-        return reading.log(self._taskproc, "stderr_caller")
+        return looking.log(self, "stderr_caller")
 
     @property
     def task_slots(self) -> dict[str, str]:
@@ -318,7 +323,7 @@ class Task(Indexable, metaclass=TaskType):
         """Forget the result, files and logs of this task; what needs it will be computed again, all the way down."""
         identity = self._taskproc
         if reading.store_of(identity).clear(identity.place):
-            reading.directory(identity)  # there again, and empty: the task may be built for its path alone
+            looking.directory(self)  # there again, and empty: the task may be built for its path alone
 
     @classmethod
     def clear_all_tasks(cls) -> None:

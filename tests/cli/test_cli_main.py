@@ -120,6 +120,20 @@ def test_a_failed_task_is_told(script: Write, capsys: Capture) -> None:
     assert f"taskproc{os.sep}tasks" not in err
 
 
+def test_an_entry_that_fails_after_it_was_done(script: Write, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is repeated is what it printed when it failed, though its result of before stays in use."""
+    path, text = Path(script()), Path(script()).read_text()
+    text = text.replace('"the square is"', "os.environ.get('SAYS')").replace("self.fails:", "'SAYS' in os.environ:")
+    path.write_text(f"import os\n{text}")
+    assert 0 == main([str(path), "-o", "cache", "-t", "thread"])
+    assert "None 9\n" == capsys.readouterr().out
+    monkeypatch.setenv("SAYS", "failed")
+
+    assert 1 == main([str(path), "-o", "cache", "-t", "thread"])
+    assert "failed 9\n" == capsys.readouterr().out
+
+
+
 def test_an_error_while_building_is_the_users(script: Write, capsys: Capture) -> None:
     """Exit code 1 and the traceback of what `__init__` raised."""
     source = "from taskproc import Task\nclass Main(Task):\n    def __init__(self):\n        raise TypeError('mine')\n"
