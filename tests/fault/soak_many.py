@@ -15,9 +15,9 @@ from taskproc import Cache, LocalExecutor
 from taskproc.store import marks
 from taskproc.store.check import check
 from taskproc.store.disk import DiskStore
-from tests.fault import many
+from tests.fault import hosts, many
 from tests.fault.many import Crowd, Told, Whole, expected, note
-from tests.fault.rows import Row
+from tests.fault.rows import Row, row_of, say
 
 LEASE = 1.0  # of the emulated hosts, seconds; they beat five times in it
 PIECES = 25  # of a batch
@@ -27,7 +27,7 @@ HOSTS = {"east": (-3600.0, 0.0), "west": (3600.0, 0.0), "north": (0.0, 0.5), "so
 def rows(minutes: float = 3.0) -> list[Row]:
     """F5 and F6, from three minutes on in full size."""
     share = min(1.0, minutes / 3.0)
-    parts: list[Callable[[Path, float], list[Row]]] = [_crowd, _waiting, _deaths, _far_death, _chaos]
+    parts: list[Callable[[Path, float], list[Row]]] = [_crowd, _waiting, _deaths, _far_death, _chaos, _sshfs]
     found = []
     with tempfile.TemporaryDirectory() as folder:
         for part in parts:
@@ -214,3 +214,24 @@ def _chaos(folder: Path, share: float) -> list[Row]:
     sound = not (missing or bad or wrong or double or chaos.hangs or chaos.errors)
     done = "runs on several hosts are killed, paused and cleared at random"
     return [("F6", done, "0 missing, 0 bad, 0 double commits, 0 hangs", text, sound)]
+
+
+def _sshfs(folder: Path, share: float) -> list[Row]:
+    """Two hosts on two mounts of a real network file system, of which one is killed each time."""
+    done = "two hosts on two mounts of sshfs run one graph, and one is killed and begins again"
+    required = "20 rounds: 0 wrong, 0 double commits, nothing published done twice, 0 hangs"
+    if why := hosts.refusal():
+        return [("F6", done, required, f"not run: {why}", False)]
+    seed, count, faults = random.randrange(10**6), max(2, round(20 * share)), []
+    luck = random.Random(seed)
+    for kind, options in enumerate((hosts.WITHOUT_CACHES, hosts.WITH_CACHES)):
+        folder.mkdir(exist_ok=True)
+        shared = hosts.Shared(folder / str(kind), options)
+        try:
+            for batch in range(count // 2):
+                say("sshfs", kind, batch)
+                faults += hosts.deaths(shared, batch, PIECES, luck)
+            faults += shared.faults()
+        finally:
+            shared.close()
+    return [row_of("F6", done, required, faults, f"{2 * (count // 2)} rounds, half with its caches (seed {seed})")]
