@@ -306,7 +306,7 @@ def _second_look(store: CacheFolder, place: Place, attempt: DiskAttempt, folder:
     if any(store.files.has(folder, name) for name in layout.ends(number)):
         return None
     for _ in range(_LISTINGS):
-        names = store.files.listdir(folder)
+        names = store.files.list_anew(folder)
         if claim in names:
             break
         if not store.files.has(folder, claim):
@@ -336,7 +336,7 @@ def _fence(files: Files, folder: Folder, older: list[int]) -> list[str]:
         except IsADirectoryError:
             pass  # nobody holds a directory
     # Until then each could become a version: so that is looked for, listed or not
-    return [*files.listdir(folder), *map(layout.claim_file, older)]
+    return [*files.list_anew(folder), *map(layout.claim_file, older)]
 
 
 def is_held(store: CacheFolder, folder: Folder, number: int) -> bool:

@@ -25,15 +25,27 @@ _REFUSALS = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM
 
 def make_file(path: str, at: int | None = None, mode: int = 0o666) -> int:
     """Make a file and open it, below the folder `at` if that is given. FileExistsError if the name is there."""
-    return _made(lambda: os.open(path, _MAKE, mode, dir_fd=at), path, at)
+    try:
+        return os.open(path, _MAKE, mode, dir_fd=at)
+    except (FileExistsError, FileNotFoundError):
+        raise
+    except OSError:
+        return _made(lambda: os.open(path, _MAKE, mode, dir_fd=at), path, at)
 
 
 def make_folder(path: str) -> bool:
     """Make one directory whose parents exist; False if the name is there."""
     try:
-        _made(lambda: os.mkdir(path), path, None)
+        os.mkdir(path)
     except FileExistsError:
         return False
+    except FileNotFoundError:
+        raise
+    except OSError:
+        try:
+            _made(lambda: os.mkdir(path), path, None)
+        except FileExistsError:
+            return False
     return True
 
 
@@ -50,16 +62,15 @@ def _made(make: Callable[[], Made], path: str, at: int | None) -> Made:
 
 
 def is_there(path: str, at: int | None = None) -> bool:
-    """Whether a name is there now. Asked by opening it, since a cache of a network folder may answer all else."""
+    """Whether a name is there now. A cache of a network folder may know one that is gone, so this one is opened."""
+    if not os.access(path, os.F_OK, dir_fd=at, follow_symlinks=_FOLLOWS):
+        return False
     try:
         os.close(os.open(path, _LOOK, dir_fd=at))
     except FileNotFoundError:
         return False
-    except OSError:  # a link, a socket, not ours to read; or nothing can be opened at all
-        try:
-            os.stat(path, dir_fd=at, follow_symlinks=False)
-        except OSError:
-            return False
+    except OSError:
+        pass  # a link, a socket, or not ours to read
     return True
 
 

@@ -3,8 +3,8 @@
 A *folder* is an open directory descriptor: what is reached through it stays the same directory when somebody renames it
 away. Where the system has no such descriptors (Windows) it is a path, and the guards of the store are weaker by that.
 
-On a network folder a descriptor of a folder may show for ever what was there when it was opened, so each listing opens
-the folder once more; and others may see what was written only when it was closed. See exclusive.py for the rest.
+On a network folder a descriptor of a folder may show for ever what was there when it was opened, so whoever looks again
+opens it once more; and others may see what was written only when it was closed. See exclusive.py for the rest.
 """
 from __future__ import annotations
 
@@ -45,12 +45,16 @@ class Files:
                 raise exclusive.exists(folder)
 
     def listdir(self, folder: Folder) -> list[str]:
-        """Names that are in a folder now, in no order."""
+        """Names in a folder, in no order; by descriptor perhaps those that were there when it was opened."""
+        return os.listdir(folder)
+
+    def list_anew(self, folder: Folder) -> list[str]:
+        """Names that are in a folder now: it is opened once more, and the new descriptor asked."""
         if not isinstance(folder, int):
-            return os.listdir(folder)
+            return self.listdir(folder)
         handle = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=folder)
         try:
-            return os.listdir(handle)
+            return self.listdir(handle)
         finally:
             os.close(handle)
 

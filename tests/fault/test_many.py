@@ -17,7 +17,7 @@ from taskproc import Cache, LocalExecutor
 from taskproc.store import claims
 from taskproc.store.check import check
 from taskproc.store.disk import DiskStore
-from taskproc.store.marks import Witness
+from taskproc.store.marks import LEASE
 from tests.fault import many
 from tests.fault.many import Crowd, Piece, Told, Whole, note
 
@@ -142,7 +142,8 @@ def has_containers() -> bool:
 @pytest.mark.skipif(not has_containers(), reason="no namespaces here")
 @pytest.mark.parametrize("dies", [True, False])
 def test_containers(crowd: Crowd, tmp_path: Path, dies: bool) -> None:
-    """A process in namespaces of its own, with a pid that is somebody else's here: waited for, and outlived at once."""
+    """A process in namespaces of its own, with a pid that is somebody else's here: waited for, and outlived by its beat.
+    """
     gate = str(tmp_path / "gate")
     call = f"from tests.fault import many; many.run_piece({str(crowd.cache)!r}, {gate!r})"
     environ = {**os.environ, many.JOURNAL: str(crowd.journals / "container"), "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -157,12 +158,13 @@ def test_containers(crowd: Crowd, tmp_path: Path, dies: bool) -> None:
         container.kill()
     if dies:
         said = container.communicate(timeout=many.SECONDS)[0]  # all that hold the pipe have ended, or are about to
-        crowd.wait_until(lambda: not Witness(str(crowd.cache)).others())
         Path(gate).touch()
         crowd.start("neighbour", many.run_piece, gate)
 
     assert [] == crowd.join()
-    assert (b"", 0 if dies else 2) == (said, len(crowd.lines("event", "elsewhere")))
+    looks = len(crowd.lines("event", "elsewhere"))
+    assert b"" == said
+    assert looks > LEASE if dies else looks == 2  # some a second, for as long as the beat may stand still
     assert {"7.7": 2 if dies else 1} == crowd.executions()
     assert (1 if dies else 2, []) == (len(crowd.lines("answer")), wrong(crowd))
 

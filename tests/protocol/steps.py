@@ -8,8 +8,8 @@
 | mkdir, open | `claims._make_place`, `_try_claim` | mkdir; open_folder |
 | list, ask, make | `claims._try_claim`, `is_held`, `_make_claim` | listdir; read_only of the highest claim; make |
 | sign | `DiskAttempt.sign` | append |
-| ask_names, list_again | `claims._second_look` | has, of what the claim would become; listdir |
-| fence, list_then | `claims._fence` | unlink; listdir |
+| ask_names, list_again | `claims._second_look` | has, of what the claim would become; list_anew |
+| fence, list_then | `claims._fence` | unlink; list_anew |
 | withdraw | `DiskAttempt._withdraw` | identity_of, unlink |
 | drop; not_needed; give_up, fail | `DiskAttempt.drop`, `not_needed`, `fail` | unlink; rename; cut, append, rename |
 | run, reopen, own | `claims.resume` | open_folder; own: where a worker goes on with it |
@@ -231,7 +231,7 @@ class Protocol:
     def list_again(self, state: State, me: int, actor: Actor) -> Moves:
         folder = self.listing(state, actor)
         if folder is None:
-            yield self.tell(state, me, "listdir (gone)", fresh_start(actor, "mkdir"))
+            yield self.tell(state, me, "list_anew (gone)", fresh_start(actor, "mkdir"))
             return
         yield from self.see_claim(state, me, actor, folder)
         if (old := self.old(state, actor)) is not None:
@@ -243,19 +243,19 @@ class Protocol:
         if world.at(folder, "claim", actor.number) is not None:
             yield from self.judge_claim(state, me, actor, folder)
         elif world.at(self.here(state, actor), "claim", actor.number) is not None:
-            yield self.tell(state, me, f"listdir (an old one), has claim.{actor.number}", actor)
+            yield self.tell(state, me, f"list_anew (an old one), has claim.{actor.number}", actor)
         else:
-            text = f"listdir (it was removed), has claim.{actor.number} (gone)"
+            text = f"list_anew (it was removed), has claim.{actor.number} (gone)"
             yield self.tell(state, me, text, fresh_start(actor, "mkdir"))
 
     def judge_claim(self, state: State, me: int, actor: Actor, folder: tuple[Entry, ...]) -> Moves:
         """What the second look leads to."""
         if any(self.is_other(entry, actor.number) for entry in folder):
-            yield self.tell(state, me, "listdir (there are others)", actor._replace(step="drop"))
+            yield self.tell(state, me, "list_anew (there are others)", actor._replace(step="drop"))
             return
         older = tuple(entry for entry in reversed(folder) if entry.kind == "claim" and entry.number < actor.number)
         if older:
-            yield self.tell(state, me, f"listdir ({len(older)} older)", self.to_fence(actor, older))
+            yield self.tell(state, me, f"list_anew ({len(older)} older)", self.to_fence(actor, older))
         else:
             yield from self.decide(state, me, actor, folder)
 
@@ -275,7 +275,7 @@ class Protocol:
     def list_then(self, state: State, me: int, actor: Actor) -> Moves:
         folder = self.listing(state, actor)
         if folder is None:
-            yield self.tell(state, me, "listdir (gone)", fresh_start(actor, "mkdir"))
+            yield self.tell(state, me, "list_anew (gone)", fresh_start(actor, "mkdir"))
         else:
             yield from self.decide(state, me, actor, folder)
 
@@ -288,7 +288,7 @@ class Protocol:
             after = actor._replace(step="run", fenced=())
             self.begin_run(state, actor)
         names = read(folder, found, actor.fenced) if results(folder) or actor.fenced else []
-        yield self.tell(state, me, ", ".join(["listdir", *(f"tail {name}" for name in names)]), after)
+        yield self.tell(state, me, ", ".join(["list_anew", *(f"tail {name}" for name in names)]), after)
 
     def begin_run(self, state: State, actor: Actor) -> None:
         """A number is that of one attempt."""
