@@ -142,8 +142,7 @@ def has_containers() -> bool:
 @pytest.mark.skipif(not has_containers(), reason="no namespaces here")
 @pytest.mark.parametrize("dies", [True, False])
 def test_containers(crowd: Crowd, tmp_path: Path, dies: bool) -> None:
-    """A process in namespaces of its own, with a pid that is somebody else's here: waited for, and outlived by its beat.
-    """
+    """A process in namespaces of its own, whose pid is somebody else's here: waited for, and outlived by its beat."""
     gate = str(tmp_path / "gate")
     call = f"from tests.fault import many; many.run_piece({str(crowd.cache)!r}, {gate!r})"
     environ = {**os.environ, many.JOURNAL: str(crowd.journals / "container"), "PYTHONPATH": os.pathsep.join(sys.path)}

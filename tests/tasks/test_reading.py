@@ -73,7 +73,7 @@ def test_a_job_reads_the_version_that_was_judged(cache: Cache, begin: Begin) -> 
     Leaf().run_graph(executor=LocalExecutor(), force=True)
 
     assert version_of(Leaf()).record.number == old.record.number + 1
-    assert Leaf().task_directory.name == "data.1"
+    assert (Leaf().task_directory.name, Leaf().task_stdout.name) == ("data.1", "stdout.1.txt")
     assert (Leaf().task_directory / "file").read_text() == "1"
 
 
