@@ -1,7 +1,8 @@
 """Every operation that changes a file, counted, so that a process can die before, in or after each, or see it fail.
 
 The hooks sit on `os` and `open`, below all rooms: an operation that somebody adds tomorrow is a point without a word
-here. What only reads is none, since to die after a look is to die before it.
+here. One goes past them, and has a hook of its own: the rename that replaces nothing. What only reads is no point,
+since to die after a look is to die before it.
 """
 from __future__ import annotations
 
@@ -13,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from taskproc.store import exclusive
+
 _CHANGING = (
     "write pwrite writev close fsync fdatasync mkdir rmdir rename replace unlink remove link symlink truncate "
     "ftruncate utime chmod fchmod"
@@ -20,6 +23,7 @@ _CHANGING = (
 _MAKING = os.O_CREAT | os.O_TRUNC
 _true = {name: getattr(os, name) for name in ["open", *_CHANGING] if hasattr(os, name)}
 _true_open = builtins.open
+_true_rename = exclusive._renameat2
 
 Call = Callable[[], Any]
 
@@ -92,12 +96,15 @@ def hooked(points: Points) -> Iterator[Points]:
     for name in _CHANGING:
         if name in _true:
             setattr(os, name, _always(points, name))
+    if (rename := _true_rename()) is not None:
+        exclusive._renameat2 = lambda: _rename(points, rename)  # type: ignore[assignment]
     os.open = _open(points)  # type: ignore[assignment]
     builtins.open = io.open = _file(points)  # type: ignore[assignment]
     try:
         yield points
     finally:
         builtins.open = io.open = _true_open
+        exclusive._renameat2 = _true_rename
         for name, function in _true.items():
             setattr(os, name, function)
 
@@ -105,6 +112,13 @@ def hooked(points: Points) -> Iterator[Points]:
 def _always(points: Points, name: str) -> Callable[..., Any]:
     def call(*arguments: Any, **options: Any) -> Any:
         return points.meet(name, lambda: _true[name](*arguments, **options), arguments)
+
+    return call
+
+
+def _rename(points: Points, rename: Callable[[int, bytes, bytes], int]) -> Callable[[int, bytes, bytes], int]:
+    def call(at: int, old: bytes, new: bytes) -> int:
+        return int(points.meet("replace", lambda: rename(at, old, new), (old, new)))
 
     return call
 
