@@ -21,7 +21,7 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "frozen": frozenset(),
     "errors": frozenset({"text"}),
     "modules": frozenset(),
-    "by_value": frozenset(),
+    "by_value": frozenset({"modules"}),
     "values": frozenset({"errors", "modules"}),
     "source": frozenset({"by_value", "frozen", "errors", "modules", "values"}),
     "kernel": frozenset({"frozen", "errors"}),

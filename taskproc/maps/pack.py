@@ -11,10 +11,9 @@ from __future__ import annotations
 import functools
 import io
 import pickle
-from types import FunctionType
 from typing import Any
 
-from taskproc.by_value import dumps, pickler_class
+from taskproc.by_value import DEFINITIONS, dumps, pickler_class
 from taskproc.errors import UnsendableItem
 from taskproc.kernel.model import Problem
 from taskproc.modules import find_object
@@ -136,7 +135,7 @@ def _pickler() -> Any:
             self._main = main
 
         def reducer_override(self, obj: Any) -> Any:
-            of_main = isinstance(obj, (type, FunctionType)) and obj.__module__ in MAIN_NAMES
+            of_main = isinstance(obj, DEFINITIONS) and obj.__module__ in MAIN_NAMES
             if of_main and "<" not in obj.__qualname__:  # <locals> and <lambda> have no name that leads to them
                 return find_object, (f"{self._main}:{obj.__qualname__}",)
             return super().reducer_override(obj)

@@ -10,10 +10,9 @@ import io
 import itertools
 import pickle
 from collections.abc import Iterator
-from types import FunctionType
 from typing import Any
 
-from taskproc.by_value import pickler_class
+from taskproc.by_value import DEFINITIONS, pickler_class
 from taskproc.modules import find_object, main_name
 from taskproc.run.setup import MAIN_NAMES, load
 from taskproc.text import printable_lines, shortened, text_of
@@ -143,7 +142,7 @@ def _pickler() -> Any:
 
     class Pickler(by_value):  # type: ignore[misc]  # made when it is asked for
         def reducer_override(self, obj: Any) -> Any:
-            if isinstance(obj, (type, FunctionType)) and obj.__module__ in MAIN_NAMES:
+            if isinstance(obj, DEFINITIONS) and obj.__module__ in MAIN_NAMES:
                 name = f"{main_name()}:{obj.__qualname__}"
                 if main_name() not in MAIN_NAMES and _leads_to(name, obj):
                     return find_object, (name,)

@@ -22,7 +22,7 @@ from pathlib import Path, PurePath
 from types import FunctionType
 from typing import Any, BinaryIO, Protocol
 
-from taskproc.by_value import pickler_class
+from taskproc.by_value import DEFINITIONS, pickler_class
 from taskproc.errors import UnstorableResult
 from taskproc.modules import find_object, is_findable, is_renamed, object_name
 from taskproc.store.culprit import culprit
@@ -245,8 +245,8 @@ def _make_pickler() -> type[Any]:
             def reducer_override(self, obj: Any) -> Any:
                 if self._reduce is not None and (answer := self._reduce(obj)) is not NotImplemented:
                     return answer
-                if isinstance(obj, (type, FunctionType)):
-                    if self._met is not None and is_findable(obj):
+                if isinstance(obj, DEFINITIONS):
+                    if self._met is not None and isinstance(obj, (type, FunctionType)) and is_findable(obj):
                         self._met.append(obj)
                     if is_renamed(obj) and is_findable(obj):
                         return find_object, (object_name(obj),)

@@ -11,9 +11,9 @@ import pickle
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import ModuleType
 
-from taskproc.by_value import dumps, remember_text
+from taskproc.by_value import DEFINITIONS, dumps, remember_text
 from taskproc.frozen import frozen
 from taskproc.modules import main_name, runs_as_main
 from taskproc.run.setup import Setup, add_scripts
@@ -61,7 +61,7 @@ class Origin:
 def record_origin(folder: Path) -> Origin:
     """Write the definitions of this process's `__main__` into `folder`; costs a pickle of them, once per run."""
     main = vars(sys.modules["__main__"])
-    code = {name: some for name, some in main.items() if isinstance(some, (type, FunctionType))}
+    code = {name: some for name, some in main.items() if isinstance(some, DEFINITIONS)}
     defined = {name: some for name, some in code.items() if runs_as_main(some)}
     scripts = {name: path for name, path in Setup.here().scripts.items() if name != main_name()}
     if not defined:

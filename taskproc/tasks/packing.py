@@ -14,9 +14,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
-from types import FunctionType
 from typing import Any
 
+from taskproc.by_value import DEFINITIONS
 from taskproc.frozen import replace
 from taskproc.kernel.model import Failed, Outcome
 from taskproc.modules import is_findable, runs_as_main
@@ -177,7 +177,7 @@ class _Pickler(pickle.Pickler):
 
     def reducer_override(self, obj: Any) -> Any:
         answer = self._reduce(obj)
-        if answer is NotImplemented and isinstance(obj, (type, FunctionType)) and not self._goes_by_name(obj):
+        if answer is NotImplemented and isinstance(obj, DEFINITIONS) and not self._goes_by_name(obj):
             raise pickle.PicklingError(f"{obj!r} has no name by which it is found")
         return answer
 
