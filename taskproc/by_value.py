@@ -52,7 +52,11 @@ def pickler_class() -> Any:
             if type(obj) is CodeType:
                 return self._reduced_code(obj)
             reduced = _reduced_wrapper(obj)
-            return super().reducer_override(obj) if reduced is NotImplemented else reduced
+            if reduced is NotImplemented:
+                reduced = super().reducer_override(obj)
+            if isinstance(obj, type) and isinstance(reduced, tuple) and obj.__qualname__ != obj.__name__:
+                _keep_qualname(obj, reduced)
+            return reduced
 
         def _reduced_code(self, code: CodeType) -> Any:
             reduced: Any = self.dispatch_table[CodeType](code)
@@ -63,6 +67,12 @@ def pickler_class() -> Any:
             return (_code_of_cell, (code.co_filename, text, *arguments)) if self.brings_cells else (make, arguments)
 
     return ByValuePickler
+
+
+def _keep_qualname(cls: type, reduced: tuple[Any, ...]) -> None:
+    """A class that stands in another one would be called as if it did not, and not be found by its name."""
+    if len(reduced) == 6 and isinstance(reduced[2], tuple):  # the attributes that are set on the new class
+        reduced[2][0].setdefault("__qualname__", cls.__qualname__)
 
 
 def remember_text(path: str, text: str) -> None:

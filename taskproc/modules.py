@@ -17,6 +17,9 @@ from types import ModuleType
 from typing import NamedTuple
 
 # The second is what multiprocessing calls the script in a child that it spawned; it is `__main__` there, too
+FILE = "__taskproc_file__"  # of a `__main__` that stands for another one: the file of that. Not `__file__`, for
+# multiprocessing would run it
+
 _MAIN_NAMES = frozenset({"__main__", "__mp_main__"})
 
 # A script whose name another module had here already: under which name it was loaded → its real name

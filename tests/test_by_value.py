@@ -249,3 +249,110 @@ def test_tasks_of_a_notebook_have_their_source(tmp_path: Path, environ: dict[str
     assert source == "def helper():\n    return math.sqrt(-1)  # marked\n"
     assert "return math.sqrt(-1)  # marked" in shown
     assert ran == {}
+
+
+FORMS = '''
+import dataclasses, enum, functools, json, operator, sys, typing
+from taskproc import Cache, Task
+
+class Color(enum.Enum):
+    RED = 1
+
+class Flag(enum.IntFlag):
+    A = 1
+    B = 2
+
+def decorator(function):
+    @functools.wraps(function)
+    def wrapper(*args):
+        return function(*args)
+    return wrapper
+
+def with_option(option):
+    return lambda function: decorator(function)
+
+@decorator
+def decorated(x):
+    return x
+
+@with_option(operator.add)
+def optioned(x):
+    return x
+
+@functools.lru_cache
+def remembered(x):
+    return x
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Point:
+    x: int = 3
+    def double(self):
+        return 2 * self.x
+
+class Row(typing.NamedTuple):
+    a: int = 1
+
+class Table(typing.TypedDict):
+    a: int
+
+class Named:
+    def __set_name__(self, owner, name):
+        self.name = name
+    def __get__(self, instance, owner):
+        return self.name
+
+class Holds:
+    named = Named()
+    class Inner:
+        KIND = 1
+        def f(self):
+            return self.KIND
+    class Shade(enum.Enum):
+        DARK = 1
+    def f(self):
+        return self.Inner().f(), self.Shade.DARK.value, self.named
+
+PARTIAL = functools.partial(decorated, 1)
+BY_NAME = {"a": decorated, "b": optioned}
+
+class UsesEnum(Task):
+    def run_task(self): return Color.RED.value, int(Flag.A)
+class UsesDecorated(Task):
+    def run_task(self): return decorated(1), optioned(1), remembered(1)
+class UsesData(Task):
+    def run_task(self): return Point(1).double(), Row().a, Table(a=1)["a"]
+class UsesNested(Task):
+    def run_task(self): return Holds().f()
+class UsesValues(Task):
+    def run_task(self): return PARTIAL(), BY_NAME["b"](1)
+class Given(Task):
+    def __init__(self, thing=decorated, other=Color.RED): self.thing = thing
+    def run_task(self): return 1
+class Gives(Task):
+    def run_task(self): return Holds.Inner(), Holds.Shade.DARK
+
+ALL = lambda: [UsesEnum(), UsesDecorated(), UsesData(), UsesNested(), UsesValues(), Gives(), Given(), Given(Color.RED),
+               Given(optioned), Given(Point(3)), Given(Row), Given(remembered)]
+
+class Outer(Task):
+    def run_task(self):
+        return [str(task) for task in ALL() if task.run_graph()[1]["stats"]]
+
+with Cache("cache"):
+    if sys.argv[1] == "nested first":
+        Outer().run_graph()
+        ran = [str(task) for task in ALL() if task.run_graph()[1]["stats"]]
+    else:
+        for task in ALL():
+            task.run_graph()
+        ran = Outer().run_graph(prefixes={"Outer": ""} if sys.argv[1] == "prefix" else None)[0]
+    inner, dark = Gives().get_result()
+    print(json.dumps([ran, type(inner) is Holds.Inner, dark is Holds.Shade.DARK]))
+'''
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["worker", "prefix", "nested first"])
+def test_code_of_a_script_is_the_same_at_both_ends(script: Script, where: str) -> None:
+    """What one end stored is fresh at the other, and results are of the script's own classes."""
+    assert json.loads(script(FORMS, where)) == [[], True, True]

@@ -176,7 +176,7 @@ def _fill_class(cls: type, state: tuple[Mapping[str, object], object]) -> type:
     """
     import cloudpickle.cloudpickle as pickler
 
-    whole = state[0].keys() <= vars(cls).keys() and cls.__doc__ == state[0].get("__doc__")
+    whole = state[0].keys() - {"__qualname__"} <= vars(cls).keys() and cls.__doc__ == state[0].get("__doc__")
     if whole and cls not in _filled:
         return cls
     _filled.add(cls)

@@ -7,6 +7,7 @@ from enum import Enum
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
+from taskproc.modules import FILE
 from taskproc.source.constants import wrapped
 from taskproc.source.dump import digest
 from taskproc.source.files import SourceFile, read
@@ -126,7 +127,8 @@ def class_place(cls: type) -> tuple[SourceFile, Scope] | None:
                 if piece.file is not None and outer is not None and outer.qualname == cls.__qualname__:
                     return piece.file, outer
     module = sys.modules.get(cls.__module__)
-    path = vars(module).get("__file__") if module is not None else None
+    names = vars(module) if module is not None else {}
+    path = names.get("__file__", names.get(FILE))
     file = read(path) if isinstance(path, str) else None
     for scope in file.class_scopes(cls.__qualname__) if file is not None else ():
         if agrees(scope, vars(cls)):

@@ -11,11 +11,11 @@ import pickle
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 from taskproc.by_value import DEFINITIONS, dumps, remember_text
 from taskproc.frozen import frozen
-from taskproc.modules import main_name, runs_as_main
+from taskproc.modules import FILE, main_name, runs_as_main
 from taskproc.run.setup import Setup, add_scripts
 from taskproc.source.files import loaded_texts
 
@@ -55,7 +55,19 @@ class Origin:
             remember_text(path, text)
         main = sys.modules["__main__"] = _Definitions("__main__")
         main.__dict__.update(__taskproc_name__=self.main, _missing=content["missing"])
-        main.__dict__.update(pickle.loads(content["found"]))
+        found = pickle.loads(content["found"])
+        main.__dict__.update({**found, FILE: content["file"]})
+        _complete(found)
+
+
+def _complete(found: Mapping[str, object]) -> None:
+    """Let functions find in their globals all that came with them.
+
+    A function that travels has what its code names. Its decorators and defaults name more, and count as code.
+    """
+    spaces = {id(some.__globals__): some.__globals__ for some in found.values() if isinstance(some, FunctionType)}
+    for names in spaces.values():
+        names.update({name: some for name, some in found.items() if name not in names})
 
 
 def record_origin(folder: Path) -> Origin:
@@ -68,7 +80,8 @@ def record_origin(folder: Path) -> Origin:
         return Origin(main_name(), "", os.getpid(), scripts)
     path = folder / "main.pkl"
     path.touch(0o600)
-    path.write_bytes(pickle.dumps({**_by_value(defined), "texts": loaded_texts(defined.values())}))
+    about = {"texts": loaded_texts(defined.values()), "file": main.get("__file__")}
+    path.write_bytes(pickle.dumps({**_by_value(defined), **about}))
     return Origin(main_name(), str(path), os.getpid(), scripts)
 
 
