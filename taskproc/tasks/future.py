@@ -177,6 +177,14 @@ class Item(Indexable):
         container: Any = self.parent.get_result()  # type: ignore[attr-defined]  # every subclass has it
         return container[self._key]
 
+    def __deepcopy__(self, memo: dict[Any, Any]) -> Item:
+        parent = copy.deepcopy(self.parent, memo)
+        if parent is self.parent:
+            return self
+        copied = object.__new__(Item)
+        copied.parent, copied._form, copied._key = parent, self._form, self._key
+        return copied
+
     def _key_form(self) -> object:
         return {"__item__": [self.parent._key_form(), self._form]}
 

@@ -29,6 +29,7 @@ from taskproc.store.disk import DiskStore
 from taskproc.store.marks import folder_of
 from taskproc.store.record import for_readers
 from taskproc.store.rules import Rules
+from taskproc.tasks.apart import apart, own_defaults, put_aside
 from taskproc.tasks.loaded import Loaded, loaded_code
 from taskproc.tasks.mistaken import advise, say_that_none_debugs_here
 from taskproc.tasks.naming import arguments_text
@@ -128,8 +129,9 @@ class TaskJob:
         started = time.perf_counter()
         try:
             loaded = loaded_code(self.task, self.code, store) if away else Loaded(self.code, "")
-            with active(job, away), in_force(self._cache()):
-                value = self._surrounded(attempt, away) if self.captures else _called(self.task)
+            task = self.task if away else apart(self.task)
+            with active(job, away), in_force(self._cache()), nullcontext() if away else put_aside(task):
+                value = self._surrounded(task, attempt, away) if self.captures else _called(task)
         except BaseException as error:  # noqa: BLE001  # whatever a task raises is how it ended
             return self._failed(job, error, time.perf_counter() - started)
         if self.inputs and (changed := self._changed_inputs()):
@@ -140,7 +142,7 @@ class TaskJob:
         facts = Facts(loaded.code, self.needs, self.settings, self.untracked, seconds, level, mark_of)
         return _commit(attempt, value, facts, loaded.differing)
 
-    def _surrounded(self, attempt: DiskAttempt, away: bool) -> object:
+    def _surrounded(self, task: Any, attempt: DiskAttempt, away: bool) -> object:
         """What `run_task` gives: its slots are told to libraries, its clock runs, and what it prints is kept."""
         spools = folder_of(self.root, self.token)
         kept = captured(*attempt.logs(), main_pid=self.process, spools=spools, folder=attempt.folder)
@@ -149,7 +151,7 @@ class TaskJob:
             if self.timeout is not None:
                 begin(self.timeout)
             try:
-                return _called(self.task)
+                return _called(task)
             except CommandFailed:
                 raise  # what the command had to say it has printed there itself
             except BaseException as error:
@@ -220,7 +222,7 @@ def _called(task: Any) -> object:
     """What it gives, in this process: a child that it forked, and that comes back here too, is nobody's and ends."""
     pid, code = os.getpid(), 1
     try:
-        value = task.run_task()
+        value = task.run_task(**own_defaults(task.run_task))
         code = 0
         return value
     except Exception as error:

@@ -45,6 +45,8 @@ class Identity:
         left: what `__init__` left on the task; see tasks/settings.py, which asks once.
         loose: name and digest of each argument that counts and that somebody may change; see `loose_arguments`.
         used: number of the version that the last run in this process has used; 0: none has.
+        copied: of a copy that an attempt was given, the task and what copies for this attempt; see tasks/apart.py.
+        aside: what `run_task` put on such a copy that was no attribute of the task before; to look at, and no more.
     """
 
     cache: Cache | None
@@ -54,6 +56,8 @@ class Identity:
     left: Any = None
     given: Any = None
     loose: tuple[tuple[str, str], ...] = ()
+    copied: tuple[Any, Any] | None = None
+    aside: Mapping[str, object] | None = None
     used: int = 0
 
 

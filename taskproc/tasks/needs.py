@@ -16,13 +16,20 @@ from taskproc.tasks.source import fingerprint
 
 def attributes(task: object) -> list[tuple[str, object]]:
     """Name and value of what `__init__` left on the task, slots included."""
+    task = original(task)
     found = [each for each in vars(task).items() if each[0] != "_taskproc"]
-    if slots := _slots(type(task)):
-        found += [(name, getattr(task, name)) for name in slots if hasattr(task, name)]
+    if names := slots(type(task)):
+        found += [(name, getattr(task, name)) for name in names if hasattr(task, name)]
     return found
 
 
-def _slots(cls: type) -> tuple[str, ...]:
+def original(task: Any) -> Any:
+    """The task that was built, of one that an attempt was given (tasks/apart.py)."""
+    identity = vars(task).get("_taskproc")
+    return task if identity is None or identity.copied is None else identity.copied[0]
+
+
+def slots(cls: type) -> tuple[str, ...]:
     """Names of the attributes that instances keep outside their dict."""
     found = _of_class.get(cls)
     if found is None:
@@ -34,8 +41,8 @@ _of_class: WeakKeyDictionary[type, tuple[str, ...]] = WeakKeyDictionary()
 
 
 def _own_slots(cls: type) -> Iterator[str]:
-    slots = vars(cls).get("__slots__", ())
-    for slot in (slots,) if isinstance(slots, str) else slots:
+    names = vars(cls).get("__slots__", ())
+    for slot in (names,) if isinstance(names, str) else names:
         private = slot.startswith("__") and not slot.endswith("__")
         name = f"_{cls.__name__.lstrip('_')}{slot}" if private else slot
         if name not in ("__dict__", "__weakref__"):

@@ -24,6 +24,7 @@ from taskproc.run.kinds import Kind, KindJob
 from taskproc.run.problem import problem_of
 from taskproc.store.base import Place, Version
 from taskproc.store.codec import dumps, loads
+from taskproc.tasks.apart import own_of_class
 from taskproc.tasks.binding import FLAT
 from taskproc.tasks.future import Upstream
 from taskproc.tasks.job import TaskJob, plain, version_of
@@ -263,3 +264,4 @@ def _hang(task: object, identity: Identity, state: Mapping[str, object]) -> None
     vars(task)["_taskproc"] = identity
     for attribute, value in state.items():
         object.__setattr__(task, attribute, value)
+    own_of_class(task)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Protocol, Ty
 from taskproc.errors import BuildError
 from taskproc.run.setup import is_far_end
 from taskproc.store.cache import current
-from taskproc.tasks import looking, reading
+from taskproc.tasks import apart, looking, reading
 from taskproc.tasks.build import build
 from taskproc.tasks.evolving import NAMES, check_class
 from taskproc.tasks.future import Indexable
@@ -155,8 +155,8 @@ class Task(Indexable, metaclass=TaskType):
         _taskproc: Identity
     else:
 
-        def __getattr__(self, name: str) -> NoReturn:
-            reading.refuse_missing(self, name)
+        def __getattr__(self, name: str) -> Any:
+            return apart.missing(self, name, reading.refuse_missing)
 
     @property
     def task_id(self) -> int:
@@ -366,8 +366,8 @@ class Task(Indexable, metaclass=TaskType):
         def __copy__(self) -> Task:
             return self
 
-        def __deepcopy__(self, memo: dict[int, object]) -> Task:
-            return self
+        def __deepcopy__(self, memo: dict[Any, Any]) -> Task:
+            return apart.copied_within(memo, self)
 
     # One instance per key
     def __hash__(self) -> int:
