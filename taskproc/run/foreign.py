@@ -22,6 +22,7 @@ from typing import Generic, TypeVar
 from taskproc.frozen import frozen
 from taskproc.kernel.model import Failed, Outcome, Returned, Ticket
 from taskproc.run.base import Ending, Job, Runner
+from taskproc.run.baseline import put_back
 from taskproc.run.group import GRACE, Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.keeper import be_subreaper, emigrants_of, end_children, is_subreaper, kill_emigrants
@@ -57,7 +58,7 @@ class ForeignJob(Generic[K]):
 
     def __call__(self) -> Outcome[K]:
         """Run it, as the leader of a process group, so that what it does to its group, and we to it, hits no other."""
-        with _own_group(), _no_daemons():
+        with _own_group(), put_back(), _no_daemons():
             self.main.follow()
             _append(self.marks, f"{self.number} {os.getpid()} {birth_of(os.getpid())}\n")
             return self.job()

@@ -4,11 +4,9 @@ Messages go both ways over one socket, each with its length before it. Several j
 Before a job is touched its number is written into a file that the other side reads: after a death that names the job,
 and what has not begun may be called back; both cost no message.
 
-Between jobs the working directory, the environment, the signal handlers, the timer and the limits are put back. Where
-that cannot be done, or a job leaves children running, the worker ends after its answer, and another takes its place.
-The orphans of a job are its keeper's children (keeper.py); they are killed before the answer.
-Random generators need nothing: each worker is a fresh interpreter, so none shares the state of another, and a job that
-wants the same numbers each time seeds its own.
+After each job the process is put in order; see baseline.py. Where that cannot be done, or a job leaves children
+running, the worker ends after its answer, and another takes its place. The orphans of a job are its keeper's children
+(keeper.py); they are killed before the answer.
 """
 from __future__ import annotations
 
@@ -19,19 +17,20 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from taskproc.kernel.model import Failed, Problem
 from taskproc.run import steps
+from taskproc.run.baseline import Baseline, adopt_imports, begin
 from taskproc.run.capture import flush_all, own_descriptors
 from taskproc.run.group import has_children, own_peak
 from taskproc.run.keeper import end_children, keep_me
 from taskproc.run.kinds import Kinds
 from taskproc.run.lifeline import hold_on
 from taskproc.run.problem import problem_of, sentence
-from taskproc.run.setup import Setup, be_far_end, load, set_environ
+from taskproc.run.setup import Setup, be_far_end, load
 from taskproc.run.timeout import on_begin
 from taskproc.run.wire import (
     ANSWER,
@@ -54,63 +53,6 @@ from taskproc.run.wire import (
     send,
 )
 
-if sys.platform != "win32":
-    import resource
-
-# Those that jobs change. Read from the module below `signal`, which makes an enum of each: 3 µs a handler.
-SIGNALS = tuple(
-    getattr(signal, name)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGALRM", "SIGUSR1", "SIGUSR2", "SIGPIPE", "SIGCHLD")
-    if hasattr(signal, name)
-)
-LIMITS = ("AS", "CORE", "CPU", "DATA", "FSIZE", "NOFILE", "NPROC", "STACK")
-_get_handler: Callable[[int], Any] = getattr(sys.modules.get("_signal"), "getsignal", signal.getsignal)
-
-
-class Baseline:
-    """What a job may change in its process, as it was before."""
-
-    def __init__(self) -> None:
-        # `dict(os.environ)` decodes each variable: 60 µs a job. The raw dictionary below it compares in one.
-        self._raw: Mapping[Any, Any] = getattr(os.environ, "_data", os.environ)
-        self._raw_kept = dict(self._raw)
-        self._environ = dict(os.environ)
-        self._folder = os.getcwd()
-        self._handlers = [(number, _get_handler(number)) for number in SIGNALS]
-        limits = [getattr(resource, f"RLIMIT_{name}") for name in LIMITS if hasattr(resource, f"RLIMIT_{name}")]
-        self._limits = [(limit, resource.getrlimit(limit)) for limit in limits]
-
-    def restore(self) -> bool:
-        """Put it all back; cheap if nothing has changed. False: a limit could not be lifted again."""
-        signal.setitimer(signal.ITIMER_REAL, 0)  # first: an alarm of the last job is nobody's any more
-        for number, handler in self._handlers:
-            if handler is not None and _get_handler(number) is not handler and _get_handler(number) != handler:
-                signal.signal(number, handler)
-        if self._raw != self._raw_kept:
-            set_environ(self._environ)
-        try:
-            if os.getcwd() != self._folder:
-                os.chdir(self._folder)
-        except FileNotFoundError:
-            self._return_to_folder()
-        return self._restore_limits()
-
-    def _restore_limits(self) -> bool:
-        try:
-            for limit, pair in self._limits:
-                if resource.getrlimit(limit) != pair:
-                    resource.setrlimit(limit, pair)
-        except (OSError, ValueError):
-            return False  # the job has lowered it for good
-        return True
-
-    def _return_to_folder(self) -> None:
-        """The job has removed the folder it went to, or the one we came from; the latter we can only do without."""
-        try:
-            os.chdir(self._folder)
-        except FileNotFoundError:
-            pass
-
 
 def run(message: bytes) -> bytes:
     """The pickled outcome of the pickled job `message`. Whatever the job does, short of ending the process."""
@@ -125,6 +67,7 @@ def _done(unpack: Callable[[], Any]) -> tuple[bytes, bytes]:
         problem = problem_of(error)
         text = f"the job could not be unpickled in its worker process: {problem.text}"
         return ANSWER, pickle.dumps(Failed(Problem("exception", text, problem.traceback, problem.error)), 5)
+    adopt_imports()
     try:
         outcome = job()
     except BaseException as error:  # noqa: BLE001  # SystemExit is how this job ended, not the worker
@@ -188,7 +131,7 @@ class Orphans:
 
 def serve(channel: socket.socket, messages: Messages, marks: Marks, *, keeps: bool = False) -> None:
     """Run the jobs that come in, one after another, until the other side closes. `keeps`: nothing is put back."""
-    baseline, orphans = Baseline(), Orphans()
+    baseline, orphans = begin(), Orphans()
     kinds = Kinds()
     while (message := messages.next()) is not None:
         tag, name = message[:1], message[1 : 1 + NAMED]
@@ -207,12 +150,18 @@ def serve(channel: socket.socket, messages: Messages, marks: Marks, *, keeps: bo
         seconds = time.perf_counter() - begun
         del message
         flush_all()
-        stays = keeps or (baseline.restore() and not has_children() and orphans.end())
+        stays = keeps or (_in_order(baseline) and not has_children() and orphans.end())
         said = stays or _say(channel, LEAVING)
         if not said or not _say(channel, b"".join((answer, SECONDS.pack(seconds), content))):
             return
         if not stays:
             return
+
+
+def _in_order(baseline: Baseline) -> bool:
+    # Only in an interpreter of our own: in a fork it would wait for a thread that was not forked along
+    faulthandler.cancel_dump_traceback_later()
+    return baseline.restore()
 
 
 def _say(channel: socket.socket, content: bytes) -> bool:

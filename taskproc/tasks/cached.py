@@ -30,6 +30,7 @@ from taskproc.kernel.model import (
 )
 from taskproc.kernel.plan import Plan
 from taskproc.kernel.rebuild import NEW, Present, judge
+from taskproc.run.context import own_umask
 from taskproc.run.kinds import KindJob
 from taskproc.run.prefixed import PrefixedJob
 from taskproc.run.spool import take_over
@@ -87,6 +88,7 @@ class GraphWork:
     _claimed: dict[str, DiskAttempt] = field(default_factory=dict)
     _unreadable: dict[str, OSError] = field(default_factory=dict)
     _mark: Mark | None = None
+    _umask: int = 0o022
     _packer: Packer | None = None
     _fed: bool = False
     _told: set[tuple[str, str]] = field(default_factory=set)
@@ -233,6 +235,7 @@ class GraphWork:
     def _begin(self) -> None:
         """Register the run, when it is known that there is something to run."""
         self.store.rules.allow_writing()
+        self._umask = own_umask()
         self._mark = Mark(self.store.root, shared=self.store.rules.shared)
         self.store = DiskStore(self.store.root, self._mark.token, self.store.files, self.store.rules)
 
@@ -260,6 +263,7 @@ class GraphWork:
             captures=self.captures or key in self.commands,
             made=frozenset(self._made.intersection(needs)) if needs else frozenset(),
             slots=slots or {},
+            umask=self._umask,
             rules=self.store.rules,
             store=self.store if self.in_process else None,
         )

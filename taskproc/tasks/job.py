@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import field
 from typing import Any
 
@@ -18,7 +18,9 @@ from taskproc.errors import CommandFailed, UnstorableResult
 from taskproc.frozen import frozen, replace
 from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, Lost, Outcome, Problem, Record, Stamp
 from taskproc.kernel.rebuild import Present, judge
+from taskproc.run.baseline import adopt_imports
 from taskproc.run.capture import captured, flush_all
+from taskproc.run.context import folder_put_back, in_own_context, own_umask, umask_put_back
 from taskproc.run.problem import problem_of, traceback_text
 from taskproc.run.signals import is_interrupt
 from taskproc.run.timeout import begin
@@ -66,7 +68,7 @@ class TaskJob:
         captures: whether what is printed goes to the task's log files; else it is run here, and nothing is set up.
         made: keys of needs that were made in this run.
         slots: label → name of the slot that the task has.
-        process: id of the process that drives the run.
+        process: id of the process that drives the run; umask: that of this process.
         settings, untracked: what else the result is made from; see Facts.
         rules: how the cache is kept.
         store: what the root, the token and the rules say, where that is at hand.
@@ -86,6 +88,7 @@ class TaskJob:
     made: frozenset[str] = frozenset()
     slots: Mapping[str, str] = field(default_factory=dict)
     process: int = field(default_factory=os.getpid)
+    umask: int = 0o022
     settings: Mapping[str, str] = field(default_factory=dict)
     untracked: tuple[str, ...] = ()
     rules: Rules = field(default_factory=Rules)
@@ -129,8 +132,7 @@ class TaskJob:
         started = time.perf_counter()
         try:
             loaded = loaded_code(self.task, self.code, store) if away else Loaded(self.code, "")
-            task = self.task if away else apart(self.task)
-            with active(job, away), in_force(self._cache()), nullcontext() if away else put_aside(task):
+            with active(job, away), in_force(self._cache()), self._own(away) as task:
                 value = self._surrounded(task, attempt, away) if self.captures else _called(task)
         except BaseException as error:  # noqa: BLE001  # whatever a task raises is how it ended
             return self._failed(job, error, time.perf_counter() - started)
@@ -141,6 +143,22 @@ class TaskJob:
         seconds, level = time.perf_counter() - started, _level(type(self.task))
         facts = Facts(loaded.code, self.needs, self.settings, self.untracked, seconds, level, mark_of)
         return _commit(attempt, value, facts, loaded.differing)
+
+    @contextmanager
+    def _own(self, away: bool) -> Iterator[Any]:
+        """The task that this attempt may change.
+
+        The umask is put back before its result is written, or nobody could read that; inline the working directory,
+        too. All else that it changes in a worker process: run/baseline.py.
+        """
+        if away:
+            adopt_imports()
+            with umask_put_back(own_umask()):
+                yield self.task
+            return
+        task = apart(self.task)
+        with umask_put_back(self.umask), nullcontext() if self.captures else folder_put_back(), put_aside(task):
+            yield task
 
     def _surrounded(self, task: Any, attempt: DiskAttempt, away: bool) -> object:
         """What `run_task` gives: its slots are told to libraries, its clock runs, and what it prints is kept."""
@@ -222,7 +240,7 @@ def _called(task: Any) -> object:
     """What it gives, in this process: a child that it forked, and that comes back here too, is nobody's and ends."""
     pid, code = os.getpid(), 1
     try:
-        value = task.run_task(**own_defaults(task.run_task))
+        value = in_own_context(functools.partial(task.run_task, **own_defaults(task.run_task)))
         code = 0
         return value
     except Exception as error:

@@ -273,6 +273,23 @@ def is_gone(pid: int, within: float = LIMIT) -> bool:
         os.close(descriptor)
 
 
+def in_child(function: Callable[[], object]) -> str:
+    """What it gives, or how it fails, in a fork of this process."""
+    reader, writer = os.pipe()
+    if (child := os.fork()) == 0:
+        try:
+            told = repr(function())
+        except BaseException as error:
+            told = repr(error)
+        os.write(writer, told.encode())
+        os._exit(0)
+    os.close(writer)
+    with open(reader) as file:
+        told = file.read()
+    os.waitpid(child, 0)
+    return told
+
+
 def executable(path: Path, text: str) -> str:
     path.write_text(text)
     path.chmod(0o755)

@@ -13,8 +13,9 @@ import pytest
 from jobs import Unloadable, Unsendable, boom, call, change_process, leave, look_at_process, problem, same, value
 
 from taskproc.run import wire
+from taskproc.run.baseline import Baseline
 from taskproc.run.wire import Messages, send
-from taskproc.run.worker import Baseline, run
+from taskproc.run.worker import run
 
 
 @pytest.fixture

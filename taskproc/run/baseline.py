@@ -1,0 +1,298 @@
+"""What a job may change in its process, as it was before: put back after the job, or the process is to be replaced.
+
+So a job gives the same whether it runs first or after others. What modules do when they are imported is no job's doing:
+they are imported once, and later jobs find what they have set (`adopt`). Modules that are not loaded are not looked at,
+for a job that did not load them has not changed them; nearly all is compared by identity, a few microseconds a job.
+
+Random generators (run/randomness.py) are not put back, or two jobs would draw the same: they begin afresh. What depends
+on the context (decimals, NumPy's errors, variables of the context) needs no look: see run/context.py.
+"""
+from __future__ import annotations
+
+import faulthandler
+import gc
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from operator import itemgetter
+from typing import Any
+
+from taskproc.run.context import name_of_folder, own_umask
+from taskproc.run.libraries import Libraries
+from taskproc.run.randomness import Randomness
+from taskproc.run.setup import set_environ
+
+if sys.platform != "win32":
+    import resource
+
+# Those that jobs change. Read from the module below `signal`, which makes an enum of each: 3 µs a handler.
+SIGNALS = tuple(
+    int(getattr(signal, name))
+    for name in (
+        "SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGALRM", "SIGUSR1", "SIGUSR2", "SIGPIPE", "SIGCHLD",
+        "SIGVTALRM", "SIGPROF", "SIGXCPU", "SIGXFSZ", "SIGCONT", "SIGWINCH",
+    )
+    if hasattr(signal, name)
+)  # fmt: skip
+LIMITS = ("AS", "CORE", "CPU", "DATA", "FSIZE", "NOFILE", "NPROC", "STACK")
+_low: Any = sys.modules.get("_signal", signal)
+
+_MISSING: Any = object()
+
+# Module → its variables that jobs set, with what they are when the module was just loaded: it may be loaded by a job
+# that sets them at once. _MISSING: the module is here from the beginning.
+_VARIABLES: Mapping[str, Mapping[str, Any]] = {
+    "sys": dict.fromkeys(
+        "path meta_path path_hooks argv modules stdin stdout stderr __stdout__ __stderr__ excepthook displayhook "
+        "unraisablehook breakpointhook tracebacklimit dont_write_bytecode".split(), _MISSING,
+    ),
+    "threading": dict.fromkeys(("excepthook", "_trace_hook", "_profile_hook"), _MISSING),
+    "warnings": dict.fromkeys(("filters", "showwarning", "formatwarning"), _MISSING),
+    "builtins": dict.fromkeys(("__import__", "open", "print", "input"), _MISSING),
+    "os": dict.fromkeys(("environ",), _MISSING),
+    "tempfile": {"tempdir": None},
+    "asyncio.events": {"_event_loop_policy": None},
+}  # fmt: skip
+
+# Lists that jobs change in their place
+_LISTS = (("sys", "path"), ("sys", "argv"), ("sys", "meta_path"), ("sys", "path_hooks"), ("warnings", "filters"))
+
+Read = Callable[[], Any]
+Put = Callable[[Any], Any]
+
+
+def _calls() -> list[tuple[Read, Put]]:
+    """What is asked by a call, and how it is set."""
+    found: list[tuple[Read, Put]] = [
+        (sys.getrecursionlimit, sys.setrecursionlimit),
+        (sys.getswitchinterval, sys.setswitchinterval),
+        (sys.gettrace, sys.settrace),
+        (sys.getprofile, sys.setprofile),
+        (gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
+        (gc.get_threshold, lambda threshold: gc.set_threshold(*threshold)),
+        (gc.get_debug, gc.set_debug),
+        (threading.stack_size, threading.stack_size),
+        (faulthandler.is_enabled, lambda on: faulthandler.enable(2) if on else faulthandler.disable()),
+        (partial(getattr, time, "tzname"), lambda _: time.tzset()),
+    ]
+    if hasattr(sys, "get_int_max_str_digits"):
+        found.append((sys.get_int_max_str_digits, sys.set_int_max_str_digits))
+    if (sockets := sys.modules.get("_socket")) is not None:
+        found.append((sockets.getdefaulttimeout, sockets.setdefaulttimeout))
+    return [*found, *_of_system()]
+
+
+def _of_system() -> Iterator[tuple[Read, Put]]:
+    """What the kernel and the C library know; a number that cannot be set back ends the process."""
+    import _locale  # of the interpreter; `locale` itself takes milliseconds
+
+    yield partial(_locale.setlocale, _locale.LC_ALL, None), partial(_locale.setlocale, _locale.LC_ALL)
+    if hasattr(signal, "pthread_sigmask"):
+        change = _low.pthread_sigmask
+        yield partial(change, int(signal.SIG_BLOCK), ()), partial(change, int(signal.SIG_SETMASK))
+    if hasattr(os, "sched_getaffinity"):
+        yield partial(os.sched_getaffinity, 0), partial(os.sched_setaffinity, 0)
+    if hasattr(os, "getpriority"):
+        which = os.PRIO_PROCESS, 0
+        yield partial(os.getpriority, *which), partial(os.setpriority, *which)
+    yield os.geteuid, os.seteuid
+    yield os.getegid, os.setegid
+
+
+class Baseline:
+    """The state of this process; to be made, and put back, in its main thread."""
+
+    def __init__(self) -> None:
+        self._folder: int | None = None
+        self._take()
+
+    def _take(self) -> None:
+        self.close()
+        self._folder, self._name = _here(), name_of_folder()
+        self._umask = own_umask()
+        # `dict(os.environ)` decodes each variable: 60 µs a job. The raw dictionary below it compares in one.
+        self._raw: Mapping[Any, Any] = getattr(os.environ, "_data", os.environ)
+        self._raw_kept = dict(self._raw)
+        self._environ = dict(os.environ)
+        self._handlers = list(map(_low.getsignal, SIGNALS))
+        limits = [getattr(resource, f"RLIMIT_{name}") for name in LIMITS if hasattr(resource, f"RLIMIT_{name}")]
+        self._limits, self._bounds = limits, list(map(resource.getrlimit, limits))
+        self._reads, self._puts = map(list, zip(*_calls()))
+        self._numbers = [read() for read in self._reads]
+        self._variables = [_Variables(name, defaults) for name, defaults in _VARIABLES.items()]
+        loaded = [some for some in self._variables if some.module in sys.modules]
+        self._late = [some for some in self._variables if some not in loaded]
+        self._looks = [(some.get, vars(sys.modules[some.module])) for some in loaded]
+        self._seen = [some.kept for some in loaded]
+        self._lists = [(module, name, list(getattr(sys.modules[module], name))) for module, name in _LISTS]
+        self._libraries = Libraries()
+        self._modules = dict(sys.modules)
+        self._random = Randomness()
+
+    def adopt(self) -> None:
+        """Take what is now for what shall be, if modules were imported since: before anything of a job runs."""
+        if len(sys.modules) != len(self._modules):
+            self._take()
+
+    def close(self) -> None:
+        """Give back its descriptor."""
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            os.close(folder)
+
+    def restore(self) -> bool:
+        """Put it all back; cheap if nothing has changed. False: something could not be, and the process is to end."""
+        _low.setitimer(int(signal.ITIMER_REAL), 0)  # first: an alarm of the last job is nobody's any more
+        try:
+            good = self._restore()
+        except (OSError, ValueError, TypeError, RuntimeError, AttributeError, RecursionError):
+            return False  # the job has changed it for good
+        self._random.begin_afresh()
+        return good
+
+    def _restore(self) -> bool:
+        os.umask(self._umask)
+        good = self._restore_imports()
+        self._restore_variables()
+        for module, name, kept in self._lists:
+            if (now := getattr(sys.modules[module], name)) != kept:
+                self._restore_list(now, name, kept)
+        if self._raw != self._raw_kept:
+            set_environ(self._environ)
+        if list(map(_low.getsignal, SIGNALS)) != self._handlers:
+            self._restore_handlers()
+        self._restore_numbers()
+        self._libraries.restore()
+        return self._restore_folder() and good
+
+    def _restore_variables(self) -> None:
+        try:
+            same = [get(there) for get, there in self._looks] == self._seen and "tracebacklimit" not in vars(sys)
+        except KeyError:
+            same = False  # one was taken away
+        for variables in self._late if same else self._variables:
+            variables.restore()
+
+    def _restore_numbers(self) -> None:
+        # All are asked first: it is a third of the price, and as a rule nothing has changed
+        if (now := [read() for read in self._reads]) != self._numbers:
+            for put, number, kept in zip(self._puts, now, self._numbers):
+                if number != kept:
+                    put(kept)
+        if list(map(resource.getrlimit, self._limits)) != self._bounds:
+            for limit, bounds in zip(self._limits, self._bounds):
+                resource.setrlimit(limit, bounds)
+
+    def _restore_folder(self) -> bool:
+        """Go back. False if the folder was removed meanwhile: a process that begins now knows that it is not there."""
+        if (name := name_of_folder()) == self._name is not None:
+            return True
+        if self._folder is None or (self._name is not None and not os.stat(self._folder).st_nlink):
+            return name is None and self._name is None
+        os.fchdir(self._folder)
+        self._name = name_of_folder()
+        return True
+
+    def _restore_handlers(self) -> None:
+        for number, handler in zip(SIGNALS, self._handlers):
+            if handler is not None and _low.getsignal(number) != handler:
+                signal.signal(number, handler)
+        for timer in (signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+            signal.setitimer(timer, 0)
+
+    def _restore_list(self, now: list[Any], name: str, kept: list[Any]) -> None:
+        if name in ("meta_path", "path_hooks"):
+            # Libraries that are loaded later bring finders, and need them for as long as they are loaded
+            kept += [some for some in now if some not in kept and _module_of(some) not in self._known]
+        if name == "filters":
+            warnings.resetwarnings()  # which tells the interpreter, too, that they have changed
+        now[:] = kept
+
+    def _restore_imports(self) -> bool:
+        """Modules that were taken away or replaced; False if some were imported from where nobody else would look."""
+        self._known = self._modules.keys()
+        if len(sys.modules) == len(self._modules):
+            return True
+        sys.modules.update({name: module for name, module in self._modules.items() if name not in sys.modules})
+        new = [module for name, module in sys.modules.items() if name not in self._modules]
+        folders = [os.path.join(os.path.abspath(entry), "") for entry in sys.path if entry not in self._lists[0][2]]
+        files = [str(getattr(module, "__file__", "")) for module in new]
+        self._modules = dict(sys.modules)
+        return not any(file.startswith(folder) for file in files for folder in folders)
+
+
+class _Variables:
+    """Variables of a module, which need not be loaded: what they are now, or when it was just loaded."""
+
+    __slots__ = ("_defaults", "_names", "get", "kept", "module")
+
+    def __init__(self, module: str, defaults: Mapping[str, Any]):
+        self.module, self._defaults = module, defaults
+        loaded = sys.modules.get(module)
+        there = defaults if loaded is None else vars(loaded)
+        self._names = [name for name in defaults if name in there]
+        # One of them twice: it gives a tuple then, whose elements are compared by identity first
+        self.get: Callable[[Mapping[str, Any]], tuple[Any, ...]] = itemgetter(*self._names, self._names[0])
+        self.kept = self.get(there)
+
+    def restore(self) -> None:
+        module = sys.modules.get(self.module)
+        if module is None:
+            return
+        for name, kept in zip(self._names, self.kept):
+            if vars(module).get(name, _MISSING) is not kept:
+                setattr(module, name, kept)
+        for name in self._defaults.keys() - self._names:
+            vars(module).pop(name, None)
+
+
+def _module_of(some: Any) -> str:
+    return str(getattr(some, "__module__", None) or type(some).__module__)
+
+
+def _here() -> int | None:
+    """A descriptor of the working directory: it leads there also when that was renamed, or removed."""
+    try:
+        return os.open(".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY)
+    except OSError:
+        return None
+
+
+# ---------------------------------------------------------------- the one of this process
+
+_current: Baseline | None = None
+
+
+def begin() -> Baseline:
+    """From now on what jobs change in this process is put back: its state now is what it shall be."""
+    global _current  # a fact of the process
+    _current = Baseline()
+    return _current
+
+
+def adopt_imports() -> None:
+    """Say that what was imported up to now was not imported by what a job does; see Baseline.adopt."""
+    if _current is not None:
+        _current.adopt()
+
+
+@contextmanager
+def put_back() -> Iterator[None]:
+    """Put back after the block what is changed in it, in a process of somebody else's, which cannot be replaced."""
+    global _current
+    if _current is not None or sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    baseline = begin()
+    try:
+        yield
+    finally:
+        _current = None
+        baseline.restore()
+        baseline.close()

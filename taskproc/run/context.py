@@ -1,0 +1,67 @@
+"""What is put back around a single call, in any process: the context of the thread, umask and working directory."""
+from __future__ import annotations
+
+import contextvars
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+R = TypeVar("R")
+
+
+def in_own_context(function: Callable[[], R]) -> R:
+    """What `function` gives; decimals, NumPy's errors and variables of the context that it sets are as before."""
+    return contextvars.copy_context().run(_with_own_settings, function)
+
+
+def _with_own_settings(function: Callable[[], R]) -> R:
+    if (decimal := sys.modules.get("decimal")) is not None:
+        # The variable is our own, but what it holds would be changed in its place
+        decimal.setcontext(decimal.getcontext().copy())
+    numpy: Any = sys.modules.get("numpy")
+    if numpy is None or not hasattr(numpy, "geterrobj"):
+        return function()
+    # NumPy 1 keeps it by thread, not in the context
+    before = numpy.geterrobj()
+    try:
+        return function()
+    finally:
+        numpy.seterrobj(before)
+
+
+def name_of_folder() -> str | None:
+    """The working directory; None if that was removed."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return None
+
+
+def own_umask() -> int:
+    """That of this process, asked where no other thread makes files."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
+
+
+@contextmanager
+def umask_put_back(umask: int) -> Iterator[None]:
+    """Set the umask after the block."""
+    try:
+        yield
+    finally:
+        os.umask(umask)
+
+
+@contextmanager
+def folder_put_back() -> Iterator[None]:
+    """Be after the block in the working directory of before, if that is still there."""
+    folder = name_of_folder()
+    try:
+        yield
+    finally:
+        if folder is not None and name_of_folder() != folder:
+            with suppress(FileNotFoundError):
+                os.chdir(folder)
