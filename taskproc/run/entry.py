@@ -23,7 +23,7 @@ from taskproc.run.problem import sentence
 from taskproc.run.setup import Setup, be_far_end, load
 from taskproc.run.timeout import on_begin, watch_over
 from taskproc.run.wire import beside
-from taskproc.run.worker import run
+from taskproc.run.worker import end, run
 
 USAGE = "usage: python -m taskproc.run.entry FILE"
 
@@ -75,4 +75,4 @@ def _set_up_and_run(setup: Setup, job: bytes) -> bytes:
 
 if __name__ == "__main__":
     be_far_end()
-    sys.exit(main(sys.argv[1:]))
+    end(main(sys.argv[1:]))

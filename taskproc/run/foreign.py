@@ -29,7 +29,7 @@ from taskproc.run.keeper import be_subreaper, emigrants_of, end_children, is_sub
 from taskproc.run.lifeline import Main, birth_of
 from taskproc.run.pool import PoolRunner, outcome_of
 from taskproc.run.problem import problem_of, sentence
-from taskproc.run.timeout import timeout_of
+from taskproc.run.timeout import is_alone, timeout_of
 
 K = TypeVar("K", bound=Hashable)
 logger = logging.getLogger("taskproc")
@@ -56,6 +56,11 @@ class ForeignJob(Generic[K]):
         """How many seconds the job may run."""
         return timeout_of(self.job)
 
+    @property
+    def alone(self) -> bool:
+        """Whether the job is to have a process of its own."""
+        return is_alone(self.job)
+
     def __call__(self) -> Outcome[K]:
         """Run it, as the leader of a process group, so that what it does to its group, and we to it, hits no other."""
         with _own_group(), put_back(), _no_daemons():
@@ -65,7 +70,7 @@ class ForeignJob(Generic[K]):
 
 
 class ForeignRunner(Generic[K]):
-    """Runs each ForeignJob in the executor as long as that is whole; those with a timeout in workers of our own.
+    """Runs each ForeignJob in the executor as long as that is whole; with a timeout, or alone, in workers of our own.
 
     Args:
         workers: makes a runner of our own with at most so many workers, which puts its endings into `inbox`.
@@ -99,7 +104,7 @@ class ForeignRunner(Generic[K]):
             self._pool.start(ticket, job)  # it stands for a job that cannot travel
         elif ticket.key in self._suspects:
             self._lane(1).start(ticket, job.job)
-        elif self._broken or job.timeout is not None:
+        elif self._broken or job.timeout is not None or job.alone:
             self._lane(max(2, self.capacity())).start(ticket, job.job)  # never the one of the suspects
         else:
             self._submit(ticket, job)

@@ -44,12 +44,14 @@ class KindJob(Generic[K]):
         own: what the kind is called with.
         timeout: how many seconds it may run; see run/timeout.py.
         seconds: how long it will take, by guess; None: as long as those of its kind did.
+        alone: whether it is to have a process of its own.
     """
 
     kind: Kind
     own: bytes
     timeout: float | None = None
     seconds: float | None = None
+    alone: bool = False
 
     def __call__(self) -> Outcome[K]:
         """Run it; raises what unpickling its kind raises."""

@@ -14,6 +14,7 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Hashable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO, Generic, TypeVar
 
@@ -55,6 +56,7 @@ class Parcel(Generic[K]):
         timeout: how long it may run; None: as long as it takes.
         seconds: how long it will take, by guess.
         tries: how many workers died with it before they looked at it.
+        alone: whether it is to be the only job of its worker.
         number, size: its number among the jobs that its worker was given, and how many bytes were sent for it.
     """
 
@@ -64,6 +66,7 @@ class Parcel(Generic[K]):
     timeout: float | None = None
     seconds: float = WINDOW
     tries: int = 0
+    alone: bool = False
     number: int = 0
     size: int = 0
 
@@ -143,7 +146,7 @@ class Worker(Generic[K]):
         What it is given ahead must fit into the channel, for it may not read on for as long as a job runs. So the first
         job of a kind is never sent ahead.
         """
-        if self.leaves or self.called_back:
+        if self.leaves or self.called_back or (parcel.alone and self._given):
             return False
         if not self.parcels:
             return True
@@ -165,6 +168,7 @@ class Worker(Generic[K]):
             self._ahead += parcel.size
         self.parcels.append(parcel)
         self.seconds += parcel.seconds
+        self.leaves = self.leaves or parcel.alone
         return content
 
     def _content(self, parcel: Parcel[K]) -> bytes:
@@ -180,6 +184,14 @@ class Worker(Generic[K]):
     def give(self, content: bytes) -> None:
         """Send what `take` gave, of one job or of several."""
         self._send(content)
+        if self.leaves:
+            self.retire()
+
+    def retire(self) -> None:
+        """Let it end by itself as soon as it has done what it was given; it is given nothing more."""
+        self.leaves = True
+        with suppress(OSError):  # it has ended already
+            self.channel.shutdown(socket.SHUT_WR)
 
     def ended(self) -> Parcel[K]:
         """Its first job has ended; that is taken from it."""

@@ -29,7 +29,7 @@ from taskproc.run.problem import death_text, exit_text, problem_of, sentence
 from taskproc.run.process import Parcel, Worker
 from taskproc.run.setup import Setup, load
 from taskproc.run.steps import Part
-from taskproc.run.timeout import timed_out, timeout_of
+from taskproc.run.timeout import is_alone, timed_out, timeout_of
 from taskproc.run.wire import ANSWER, BEGAN, LEAVING, MARK, PART, PLAIN, READY, REFUSED, SECONDS
 
 K = TypeVar("K", bound=Hashable)
@@ -109,11 +109,11 @@ class ResidentRunner(Generic[K]):
             self._inbox.call_at(0.0, self._feed)
 
     def _parcel(self, ticket: Ticket[K], job: Job[K]) -> Parcel[K] | None:
-        timeout = timeout_of(job)
+        timeout, alone = timeout_of(job), is_alone(job)
         if isinstance(job, KindJob):
             guess = self._pace.expect(job.kind.name) if job.seconds is None else job.seconds
-            seconds = guess if timeout is None else WINDOW
-            return Parcel(ticket, job.own, job.kind, timeout, seconds)
+            seconds = guess if timeout is None and not alone else WINDOW
+            return Parcel(ticket, job.own, job.kind, timeout, seconds, alone=alone)
         try:
             return Parcel(ticket, pickle.dumps(job, 5), None, timeout)
         except Exception as error:  # noqa: BLE001  # the user's classes take part
@@ -171,6 +171,7 @@ class ResidentRunner(Generic[K]):
             if (worker is None or worker.parcels) and len(self._workers) < self._count:
                 worker = self._hire_for(parcel)
             elif worker is None:
+                self._make_place(parcel)
                 break
             self._waiting.popleft()
             if worker is not None:
@@ -184,6 +185,13 @@ class ResidentRunner(Generic[K]):
         """The one with the least to do, if it has room for the job. Idle ones come first."""
         able = [worker for worker in self._workers if worker.has_room(parcel)]
         return min(able, key=_seconds_of, default=None)
+
+    def _make_place(self, parcel: Parcel[K]) -> None:
+        """For a job that needs a fresh worker, end one that has nothing to do: its place is then free."""
+        if parcel.alone and not any(worker.leaves and not worker.parcels for worker in self._workers):
+            idle = next((worker for worker in self._workers if not worker.parcels), None)
+            if idle is not None:
+                idle.retire()
 
     def _hire_for(self, parcel: Parcel[K]) -> Worker[K] | None:
         """A new worker; None: there can be none, and that is how the job has ended."""

@@ -26,6 +26,12 @@ def timeout_of(job: object) -> float | None:
     return seconds
 
 
+def is_alone(job: object) -> bool:
+    """Whether `job` is to have a process that ran nothing before it, and runs nothing after it."""
+    alone: bool = getattr(job, "alone", False)
+    return alone
+
+
 def on_begin(tell: Callable[[float], None]) -> None:
     """From now on call `tell(seconds)` when a job with a timeout begins in this process."""
     global _tell  # a fact of the process

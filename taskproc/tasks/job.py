@@ -100,6 +100,12 @@ class TaskJob:
         seconds: float | None = type(self.task).task_timeout
         return seconds
 
+    @property
+    def alone(self) -> bool:
+        """Whether the task is to have a process of its own."""
+        alone: bool = type(self.task).task_own_process
+        return alone
+
     def __call__(self) -> Outcome[str]:
         """Run it, and tell how it ended; raises nothing but a KeyboardInterrupt of the main thread."""
         store = self.store or _store(self.root, self.token, self.rules)

@@ -131,7 +131,7 @@ class Packer:
         content = b"" if state is not None else self._pickled(job)
         values = [getattr(job, name) for name in _OWN]
         own = (state, content, [plain(version) for version in job.inputs.values()], mostly, values)
-        return KindJob(kind, pickle.dumps(own, 5), job.timeout)
+        return KindJob(kind, pickle.dumps(own, 5), job.timeout, alone=job.alone)
 
     def _kind(self, job: TaskJob) -> tuple[Kind, TaskJob]:
         cls = type(job.task)

@@ -69,7 +69,7 @@ def run_graph(
     work.commands = _behind(work.graph, given)
     work.in_process = is_in_process(executor)
     work.foreign = executor is not None and not work.in_process
-    _refuse_timeouts(work)
+    _refuse_what_needs_a_process(work)
     work.captures = not isinstance(executor, LocalExecutor)
     counter = Counter()
     if dry_run:
@@ -104,14 +104,17 @@ def _refuse_itself(graph: Graph) -> None:
         raise CycleError(f"{name} needs itself: {root} is run inside its run_task, and waits for it")
 
 
-def _refuse_timeouts(work: GraphWork) -> None:
-    """A thread cannot be ended. Before anything starts, or the user would learn it from a task that hangs."""
+def _refuse_what_needs_a_process(work: GraphWork) -> None:
+    """A thread cannot be ended, nor begin afresh. Before anything starts, or the user would learn it too late."""
     if not work.in_process:
         return
     for key, task in work.graph.tasks.items():
-        if type(task).task_timeout is not None and key not in work.commands and task._taskproc.version is None:
+        cls = type(task)
+        what = "a task_timeout" if cls.task_timeout is not None else "task_own_process"
+        needs = cls.task_timeout is not None or cls.task_own_process
+        if needs and key not in work.commands and task._taskproc.version is None:
             raise OptionError(
-                f"{type(task).__qualname__} has a task_timeout, which cannot be kept in threads and inline: run it in "
+                f"{cls.__qualname__} has {what}, which cannot be kept in threads and inline: run it in "
                 "worker processes (no executor, `-t process`), or put it behind a prefix (an empty one will do)"
             )
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 # Where and how a task runs, not what it computes
 SETTINGS = frozenset(
-    "task_label task_compress_level task_timeout task_version task_includes task_packages task_environment "
-    "task_ignored_args task_default_since task_pinned_name".split()
+    "task_label task_compress_level task_timeout task_own_process task_version task_includes task_packages "
+    "task_environment task_ignored_args task_default_since task_pinned_name".split()
 )
 
 

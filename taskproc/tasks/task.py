@@ -79,6 +79,8 @@ class TaskType(ABCMeta):
         level = namespace.get("task_compress_level", 9)
         if type(level) is not int or not 0 <= level <= 9:
             raise BuildError(f"task_compress_level of {cls.__qualname__} must be an int from 0 to 9, got {level!r}")
+        if type(own := namespace.get("task_own_process", False)) is not bool:
+            raise BuildError(f"task_own_process of {cls.__qualname__} must be True or False, got {own!r}")
         timeout = namespace.get("task_timeout")
         if timeout is not None and not (type(timeout) in (int, float) and 0 < timeout < math.inf):
             raise BuildError(
@@ -133,6 +135,8 @@ class Task(Indexable, metaclass=TaskType):
         task_pinned_name: what the class is to be called, 'old.module.Train', wherever it is now. Not inherited.
         task_timeout: seconds after which `run_task` is ended, with the processes it started; in processes of our own
             and behind prefix commands. Default: None, as long as it takes.
+        task_own_process: True gives each task of the class a fresh worker process, for what it changes there cannot be
+            put back; in processes of our own and behind prefix commands.
     """
 
     task_label: ClassVar[str | Sequence[str]] = ()
@@ -145,6 +149,7 @@ class Task(Indexable, metaclass=TaskType):
     task_default_since: ClassVar[Mapping[str, object]] = {}
     task_pinned_name: ClassVar[str | None] = None
     task_timeout: ClassVar[float | None] = None
+    task_own_process: ClassVar[bool] = False
 
     task_name: ClassVar = _TaskName()       #: module and qualified name, or the pinned one. There without a cache, too
     task_labels: ClassVar = _TaskLabels()   #: the name first, then the class's labels
