@@ -8,7 +8,9 @@ that runs here. Not contextlib.redirect_stdout: it swaps sys.stdout for all thre
 descriptors 1 and 2 are moved as well, so that C code and child processes are caught; there is one pair of these in a
 process, so only one job at a time can have them, and in the main process none: they belong to the user.
 
-In the main process a thread that the job itself starts is not known to be the job's, and prints where it always did.
+In processes that run jobs and nothing else, threads that a job starts print into its files, too; when the job has ended
+they print nowhere, so what it left behind is not taken for the words of a later one. That holds for Python code: of
+descriptors nobody can say which thread writes. In the main process such a thread prints where it always did.
 """
 from __future__ import annotations
 
@@ -19,10 +21,11 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from contextvars import ContextVar, Token
+from contextvars import Token
 from pathlib import Path
 from typing import Any, TextIO
 
+from taskproc.run import belonging
 from taskproc.run.spool import Spools
 
 
@@ -65,8 +68,8 @@ def captured(
 
 def expose() -> None:
     """Put what the job that asks has printed under the names of its logs, where that is still to be done."""
-    job = _job.get()
-    if job is not None and job.spools is not None:
+    job: _Capture | None = belonging.job_here()
+    if job is not None and not job.has_ended and job.spools is not None:
         for index in (0, 1):
             job.spools.give(index)
 
@@ -74,19 +77,24 @@ def expose() -> None:
 class _Capture:
     """One job's; see captured. Not a generator: a job that prints nothing shall cost next to nothing."""
 
-    __slots__ = ("_before", "_folder", "_logs", "_main_pid", "_moved", "_moving", "_spools_in", "_streams", "spools")
+    __slots__ = (
+        "_before", "_folder", "_logs", "_main_pid", "_moved", "_moving", "_spools_in", "_streams", "has_ended",
+        "spools",
+    )  # fmt: skip
     _before: Token[_Capture | None]
 
     def __init__(self, logs: tuple[str, str], main_pid: int | None, spools_in: str | None, folder: int | None):
         self._logs, self._folder = logs, folder
         self._main_pid, self._spools_in = main_pid, spools_in
         self._streams: dict[int, TextIO] = {}
-        self._moving = False
+        self._moving = self.has_ended = False
         self._moved: _Moved | None = None
         self.spools: Spools | None = None
 
     def __enter__(self) -> None:
-        self._before = _job.set(self)
+        self._before = belonging.begin(self)
+        if _descriptors.are_ours(self._main_pid):
+            belonging.follow_threads()
         if not _descriptors.for_many:
             _switches.enter()
         try:
@@ -118,6 +126,7 @@ class _Capture:
             self._leave()
 
     def _leave(self) -> None:
+        self.has_ended = True
         try:
             for stream in self._streams.values():
                 _calmly(stream.close)  # before the spools are another job's: what could not be written may be in it
@@ -129,7 +138,7 @@ class _Capture:
                 _switches.leave()
             if self._moving:
                 _descriptors.release()
-            _job.reset(self._before)
+            belonging.end(self._before)
 
     def _move_back(self) -> None:
         if self.spools is not None:
@@ -141,12 +150,16 @@ class _Capture:
             self._moved.put_back()
 
     def stream(self, index: int) -> TextIO:
-        """Where stdout (0) or stderr (1) of the job goes; made when it is first asked for."""
+        """Where stdout (0) or stderr (1) of the job goes; made when it is first asked for. After its end: nowhere."""
+        if self.has_ended:
+            return _nowhere()
         stream = self._streams.get(index)
         return self._streams.setdefault(index, self._open(index)) if stream is None else stream
 
     def flush(self) -> None:
         """What is in the streams, if there are any."""
+        if self.has_ended:
+            return
         for stream in list(self._streams.values()):
             _calmly(stream.flush)
 
@@ -159,7 +172,18 @@ class _Capture:
         return io.TextIOWrapper(buffered, encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
-_job: ContextVar[_Capture | None] = ContextVar("taskproc_job", default=None)
+@functools.cache
+def _nowhere() -> TextIO:
+    """For threads whose job has ended. Any of them may close it, which must not hurt the others."""
+    return _Nowhere(open(os.devnull, "wb"), encoding="utf-8", errors="backslashreplace")
+
+
+class _Nowhere(io.TextIOWrapper):
+    def write(self, text: str) -> int:
+        return len(text)
+
+    def close(self) -> None:
+        """There is nothing to be given back."""
 
 
 class _Descriptors:
@@ -173,8 +197,12 @@ class _Descriptors:
 
     def take(self, main_pid: int | None) -> bool:
         """Whether a job of that main process may have them; see captured."""
+        return self.are_ours(main_pid) and self._lock.acquire(blocking=False)
+
+    def are_ours(self, main_pid: int | None) -> bool:
+        """Whether this process runs jobs, and is not that main process."""
         pid = os.getpid()
-        return (self.owner == pid or main_pid not in {None, pid}) and self._lock.acquire(blocking=False)
+        return self.owner == pid or main_pid not in {None, pid}
 
     def release(self) -> None:
         """They are free for the next job."""
@@ -240,11 +268,11 @@ class _Switch:
 
     def flush(self) -> None:
         """Not by __getattr__: what was never written to is not to be made for this."""
-        job = _job.get()
+        job = belonging.job_here()
         (self.otherwise if job is None else job).flush()
 
     def __getattr__(self, name: str) -> Any:
-        job = _job.get()
+        job = belonging.job_here()
         return getattr(self.otherwise if job is None else job.stream(self._index), name)
 
 
