@@ -20,13 +20,14 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "text": frozenset(),
     "frozen": frozenset(),
     "errors": frozenset({"text"}),
+    "folders": frozenset({"errors"}),
     "modules": frozenset(),
     "by_value": frozenset({"modules"}),
     "values": frozenset({"errors", "modules"}),
     "source": frozenset({"by_value", "frozen", "errors", "modules", "values"}),
     "kernel": frozenset({"frozen", "errors"}),
-    "store": frozenset({"text", "by_value", "frozen", "errors", "modules", "kernel"}),
-    "run": frozenset({"text", "by_value", "frozen", "errors", "modules", "kernel"}),
+    "store": frozenset({"folders", "text", "by_value", "frozen", "errors", "modules", "kernel"}),
+    "run": frozenset({"folders", "text", "by_value", "frozen", "errors", "modules", "kernel"}),
     "watch": frozenset({"text", "frozen", "errors", "modules", "kernel"}),
     "drive": frozenset({"text", "errors", "modules", "kernel"}),
     # Beside tasks, not below: it has items without keys, and no graph
@@ -38,15 +39,18 @@ ROOMS: Mapping[str, frozenset[str]] = {
     # Pulled, not driven: it has a plan and the runners, but no loop of its own
     "remote": frozenset({"by_value", "frozen", "errors", "modules", "kernel", "store", "run"}),
     # Below tasks: what several computers share are tasks
-    "commands": frozenset({"text", "frozen", "errors", "modules", "kernel", "store", "run", "drive", "tasks"}),
+    "commands": frozenset(
+        {"folders", "text", "frozen", "errors", "modules", "kernel", "store", "run", "drive", "tasks"}
+    ),
     "tasks": frozenset(
-        {"text", "by_value", "frozen", "errors", "modules", "values", "source", "kernel", "store", "run", "watch",
+        {"folders", "text", "by_value", "frozen", "errors", "modules", "values", "source", "kernel", "store", "run",
+         "watch",
          "drive"}
     ),
     "testing": frozenset({"text", "errors", "modules", "kernel", "store", "run", "watch", "drive"}),
     "cli": frozenset(
-        {"text", "frozen", "errors", "modules", "values", "kernel", "store", "run", "watch", "drive", "tasks",
-         "remote"}
+        {"folders", "text", "frozen", "errors", "modules", "values", "kernel", "store", "run", "watch", "drive",
+         "tasks", "remote"}
     ),
 }
 OPEN = frozenset({"__init__", "__main__"})  # the two front doors may import any room

@@ -17,6 +17,7 @@ from types import ModuleType
 
 from taskproc.cli.target import ENTRY, is_script, split
 from taskproc.cli.usage import UsageError, UserError
+from taskproc.folders import absolute
 from taskproc.modules import Site, site_of
 from taskproc.run.setup import add_scripts, register_script
 from taskproc.tasks.task import Task
@@ -42,6 +43,7 @@ def load_entry(target: str) -> type[Task]:
 
 def load_script(path: str) -> ModuleType:
     """The script as a module. UsageError if there is none; UserError if it raises while it is loaded."""
+    file = absolute(path)
     if os.path.isdir(path):
         raise UsageError(f"{path!r} is a folder: give the script in it", hint="")
     if not os.path.exists(path):
@@ -52,13 +54,12 @@ def load_script(path: str) -> ModuleType:
     if site.is_packaged:
         return _load_in_packages(site, path)
     name = module_name(path)
-    return _load_alone(name, path, first=name == site.name)
+    return _load_alone(name, file, first=name == site.name)
 
 
-def _load_alone(name: str, path: str, *, first: bool) -> ModuleType:
-    file = os.path.abspath(path)
+def _load_alone(name: str, file: str, *, first: bool) -> ModuleType:
     add_current_folder(first=first)
-    _add_folder(os.path.dirname(os.path.realpath(path)), first=first)
+    _add_folder(os.path.dirname(os.path.realpath(file)), first=first)
     loader = _ScriptLoader(name, file)
     spec = importlib.util.spec_from_file_location(name, file, loader=loader)
     assert spec is not None, "a loader was given [this is a bug]"

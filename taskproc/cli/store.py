@@ -12,6 +12,8 @@ from pathlib import Path
 from taskproc.cli.arguments import Arguments
 from taskproc.cli.options import Parser
 from taskproc.cli.usage import DONE, FAILED, UsageError, say, tell
+from taskproc.errors import CacheError
+from taskproc.folders import absolute
 from taskproc.frozen import replace
 from taskproc.store import layout
 from taskproc.store.base import Place
@@ -158,10 +160,11 @@ def check_command(prog: str, words: Sequence[str]) -> int:
 
 def opened(path: str) -> DiskStore:
     """The store of a cache that exists; nothing is made. UsageError if there is none."""
+    place = absolute(path, CacheError)
     if not is_cache(path):
         raise UsageError(f"no cache at {path!r}")
     rules = checked("result", 0, None, False)
-    return DiskStore(os.path.abspath(path), rules=replace(rules, refusal=prepare(Path(path))))
+    return DiskStore(place, rules=replace(rules, refusal=prepare(Path(path))))
 
 
 def holdings(store: DiskStore) -> dict[str, Holding]:

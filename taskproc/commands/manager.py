@@ -16,6 +16,7 @@ from taskproc.commands.feed import SLOT, Feed
 from taskproc.commands.record import Finished
 from taskproc.drive import drive
 from taskproc.errors import OptionError
+from taskproc.folders import absolute
 from taskproc.kernel.limits import Limits
 from taskproc.kernel.plan import Plan
 from taskproc.run.base import Ending
@@ -89,7 +90,7 @@ class TaskManager:
         self.procs: list[Child | None] = [None] * count
         self.task_descriptors: list[Any] = []
         self.finished: list[Finished] = []
-        self.output_folder = None if output_folder is None else Path(output_folder).absolute()
+        self.output_folder = None if output_folder is None else Path(absolute(output_folder))
         self.cache = None if shared_folder is None else _cache(shared_folder)
         self._inbox: Inbox[Ending[Any]] | None = None
         self._count = 0

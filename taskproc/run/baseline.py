@@ -23,7 +23,8 @@ from functools import partial
 from operator import itemgetter
 from typing import Any
 
-from taskproc.run.context import name_of_folder, own_umask
+from taskproc.folders import working_folder
+from taskproc.run.context import own_umask
 from taskproc.run.libraries import Libraries
 from taskproc.run.randomness import Randomness
 from taskproc.run.setup import set_environ
@@ -114,7 +115,7 @@ class Baseline:
 
     def _take(self) -> None:
         self.close()
-        self._folder, self._name = _here(), name_of_folder()
+        self._folder, self._name = _here(), working_folder()
         self._umask = own_umask()
         # `dict(os.environ)` decodes each variable: 60 µs a job. The raw dictionary below it compares in one.
         self._raw: Mapping[Any, Any] = getattr(os.environ, "_data", os.environ)
@@ -191,12 +192,12 @@ class Baseline:
 
     def _restore_folder(self) -> bool:
         """Go back. False if the folder was removed meanwhile: a process that begins now knows that it is not there."""
-        if (name := name_of_folder()) == self._name is not None:
+        if (name := working_folder()) == self._name is not None:
             return True
         if self._folder is None or (self._name is not None and not os.stat(self._folder).st_nlink):
             return name is None and self._name is None
         os.fchdir(self._folder)
-        self._name = name_of_folder()
+        self._name = working_folder()
         return True
 
     def _restore_handlers(self) -> None:

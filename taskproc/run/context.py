@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
+from taskproc.folders import working_folder
+
 R = TypeVar("R")
 
 
@@ -31,14 +33,6 @@ def _with_own_settings(function: Callable[[], R]) -> R:
         numpy.seterrobj(before)
 
 
-def name_of_folder() -> str | None:
-    """The working directory; None if that was removed."""
-    try:
-        return os.getcwd()
-    except FileNotFoundError:
-        return None
-
-
 def own_umask() -> int:
     """That of this process, asked where no other thread makes files."""
     umask = os.umask(0o077)
@@ -58,10 +52,10 @@ def umask_put_back(umask: int) -> Iterator[None]:
 @contextmanager
 def folder_put_back() -> Iterator[None]:
     """Be after the block in the working directory of before, if that is still there."""
-    folder = name_of_folder()
+    folder = working_folder()
     try:
         yield
     finally:
-        if folder is not None and name_of_folder() != folder:
+        if folder is not None and working_folder() != folder:
             with suppress(FileNotFoundError):
                 os.chdir(folder)

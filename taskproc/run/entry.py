@@ -66,8 +66,10 @@ def _set_up_and_run(setup: Setup, job: bytes) -> bytes:
     try:
         setup.apply()
     except OSError as error:
-        text = f"the working directory {setup.folder!r} cannot be used where the command ran the task"
-        return pickle.dumps(Failed(Problem("prefix", f"{text}: {sentence(error)}")), 5)
+        what = f"the working directory {setup.folder!r} cannot be used where the command ran the task"
+        text = f"{what}: {sentence(error)}"
+        hint = "hint: run from a folder that is there under the same path, or make it visible there"
+        return pickle.dumps(Failed(Problem("prefix", f"{text}\n\n{hint}")), 5)
     own_descriptors()
     faulthandler.enable(2)  # a crash in C code then tells its place in the log of the job
     return run(job)

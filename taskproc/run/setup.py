@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.machinery
 import importlib.util
 import io
+import logging
 import os
 import pickle
 import site
@@ -17,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from types import ModuleType
 
+from taskproc.folders import warning_of_removed, working_folder
 from taskproc.frozen import frozen
 from taskproc.modules import main_name, name_of_file, stand_in
 
@@ -55,10 +57,9 @@ class Setup:
     @classmethod
     def here(cls, *, environ: Mapping[str, str] | None = None) -> Setup:
         """That of this process. `environ` as it shall be at the far end; None leaves the far end its own."""
-        try:
-            folder = os.getcwd()
-        except FileNotFoundError:
-            folder = ""
+        folder = working_folder() or ""
+        if warning := warning_of_removed():
+            logging.getLogger("taskproc").warning(warning)
         # import passes over what is no string, so a Path that a user put there counts for nothing
         entries: list[object] = list(sys.path)
         path = tuple(os.path.join(folder, entry) for entry in entries if isinstance(entry, str))

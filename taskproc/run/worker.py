@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, NoReturn
 
@@ -196,7 +197,8 @@ def main(arguments: list[str]) -> None:
     there = load(setup)
     if not isinstance(there, Setup):
         raise AssertionError(f"the first message is {there!r} [this is a bug]")
-    there.apply()
+    with suppress(FileNotFoundError):  # its folder was removed since: we were started in it, and are there
+        there.apply()
     own_descriptors(for_many=True)
     faulthandler.enable(2)  # a crash in C code then tells its place in the log of the job
     on_begin(lambda seconds: send(channel, BEGAN))

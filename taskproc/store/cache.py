@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, TypeVar, cast
 
 from taskproc.errors import CacheError, NoCacheError
+from taskproc.folders import absolute
 from taskproc.frozen import replace
 from taskproc.store import layout
 from taskproc.store.disk import DiskStore
@@ -67,7 +68,7 @@ class Cache:
         shared: bool = False,
     ):
         rules = checked(durability, keep_versions, key_file, shared)
-        self._begin(DiskStore(os.path.abspath(os.fspath(path)), rules=rules))
+        self._begin(DiskStore(absolute(path, CacheError), rules=rules))
         _ = self.store.key  # now, not at the first result: a wrong key fails where it is given
 
     @classmethod

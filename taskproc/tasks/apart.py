@@ -71,7 +71,8 @@ class Copier:
         copied = self._memo[id(task)] = object.__new__(cls)
         some: Identity = task._taskproc
         vars(copied)["_taskproc"] = Identity(
-            some.cache, some.place, some.arguments, some.version, some.left, some.given, some.loose, (task, self), used=some.used
+            some.cache, some.place, some.arguments, some.version, some.left, some.given, some.loose, (task, self),
+            used=some.used,
         )
         own_of_class(copied)
         if _finds_by_itself(cls):

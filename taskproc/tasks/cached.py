@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from taskproc.errors import BuildError, CacheError
+from taskproc.folders import warning_of_removed
 from taskproc.frozen import frozen, replace
 from taskproc.kernel.model import (
     Done,
@@ -236,6 +237,8 @@ class GraphWork:
         """Register the run, when it is known that there is something to run."""
         self.store.rules.allow_writing()
         self._umask = own_umask()
+        if warning := warning_of_removed():
+            logger.warning(warning)
         self._mark = Mark(self.store.root, shared=self.store.rules.shared)
         self.store = DiskStore(self.store.root, self._mark.token, self.store.files, self.store.rules)
 
