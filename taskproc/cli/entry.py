@@ -52,7 +52,7 @@ def load_script(path: str) -> ModuleType:
         raise UsageError(f"no such file: {path!r}{did_you_mean(os.path.basename(path), nearby)}", hint="")
     site = site_of(path)
     if site.is_packaged:
-        return _load_in_packages(site, path)
+        return _load_in_packages(site, file)
     name = module_name(path)
     return _load_alone(name, file, first=name == site.name)
 

@@ -152,7 +152,7 @@ def own_defaults(run_task: Any) -> dict[str, Any]:
     """What to call `run_task` with, so that what it does to its defaults stays its own."""
     function = getattr(run_task, "__func__", run_task)
     defaults, named = getattr(function, "__defaults__", None) or (), getattr(function, "__kwdefaults__", None) or {}
-    if is_flat(defaults) and is_flat(named.values()):
+    if not (defaults or named) or (is_flat(defaults) and is_flat(named.values())):
         return {}
     code = function.__code__
     names = code.co_varnames[: code.co_argcount][-len(defaults) :] if defaults else ()

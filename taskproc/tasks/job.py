@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import field
 from typing import Any
 
@@ -138,8 +138,10 @@ class TaskJob:
         started = time.perf_counter()
         try:
             loaded = loaded_code(self.task, self.code, store) if away else Loaded(self.code, "")
-            with active(job, away), in_force(self._cache()), self._own(away) as task:
-                value = self._surrounded(task, attempt, away) if self.captures else _called(task)
+            # Put back before the result is written, or nobody could read it
+            umask = umask_put_back(own_umask() if away else self.umask)
+            with active(job, away), in_force(self._cache()), umask:
+                value = self._value(attempt, away)
         except BaseException as error:  # noqa: BLE001  # whatever a task raises is how it ended
             return self._failed(job, error, time.perf_counter() - started)
         if self.inputs and (changed := self._changed_inputs()):
@@ -150,21 +152,17 @@ class TaskJob:
         facts = Facts(loaded.code, self.needs, self.settings, self.untracked, seconds, level, mark_of)
         return _commit(attempt, value, facts, loaded.differing)
 
-    @contextmanager
-    def _own(self, away: bool) -> Iterator[Any]:
-        """The task that this attempt may change.
+    def _value(self, attempt: DiskAttempt, away: bool) -> object:
+        """What `run_task` gives, called on a task that this attempt may change.
 
-        The umask is put back before its result is written, or nobody could read that; inline the working directory,
-        too. All else that it changes in a worker process: run/baseline.py.
+        What it changes in a worker process is put back by run/baseline.py; inline, the working directory is put back.
         """
         if away:
             adopt_imports()
-            with umask_put_back(own_umask()):
-                yield self.task
-            return
+            return self._surrounded(self.task, attempt, away) if self.captures else _called(self.task)
         task = apart(self.task)
-        with umask_put_back(self.umask), nullcontext() if self.captures else folder_put_back(), put_aside(task):
-            yield task
+        with nullcontext() if self.captures else folder_put_back(), put_aside(task):
+            return self._surrounded(task, attempt, away) if self.captures else _called(task)
 
     def _surrounded(self, task: Any, attempt: DiskAttempt, away: bool) -> object:
         """What `run_task` gives: its slots are told to libraries, its clock runs, and what it prints is kept."""
