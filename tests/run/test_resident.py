@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import signal
 import subprocess
 import sys
@@ -40,11 +41,14 @@ from jobs import (
 )
 
 from taskproc.errors import OptionError
+from taskproc.frozen import replace
 from taskproc.run.base import Ending
 from taskproc.run.cpus import share_of_threads
 from taskproc.run.inbox import Inbox
+from taskproc.run.process import Worker
 from taskproc.run.resident import ResidentRunner
-from taskproc.run.setup import register_script
+from taskproc.run.setup import Setup, register_script
+from taskproc.run.wire import READY
 
 
 @pytest.fixture
@@ -415,6 +419,16 @@ def test_a_limit_is_lifted_after_the_job(runner: ResidentRunner[str], hard: bool
 
 def lower_limit(hard: bool) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0 if hard else resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
+def test_a_worker_whose_folder_was_removed_meanwhile_is_ready(tmp_path: Path) -> None:
+    """It is where the main process is, and a death would be told as that of a job."""
+    worker: Worker[str] = Worker(replace(Setup.here(), folder=str(tmp_path / "gone")))
+    try:
+        assert select.select([worker.channel], [], [], LIMIT)[0]
+        assert [READY] == list(worker.read())
+    finally:
+        worker.close()
 
 
 def test_a_peak_that_may_be_the_main_process_is_only_a_bound(runner: ResidentRunner[str]) -> None:
