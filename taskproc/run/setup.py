@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.machinery
 import importlib.util
 import io
-import logging
 import os
 import pickle
 import site
@@ -59,6 +58,8 @@ class Setup:
         """That of this process. `environ` as it shall be at the far end; None leaves the far end its own."""
         folder = working_folder() or ""
         if warning := warning_of_removed():
+            import logging  # here: a worker needs none to begin
+
             logging.getLogger("taskproc").warning(warning)
         # import passes over what is no string, so a Path that a user put there counts for nothing
         entries: list[object] = list(sys.path)
