@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.plain import plain
+
 SCRIPT = """
 import os, sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from taskproc import Cache, Command, FailedTaskError, InputFile, LocalExecutor, Pool, Task
 from taskproc.batch import TaskManager
+from tests.plain import plain
 
 class Part(Task):
     def __init__(self, number):
@@ -129,7 +132,7 @@ def test_what_needs_it_names_it(tmp_path: Path, environ: dict[str, str]) -> None
     first, second, third = told.splitlines()[:3]
     assert f"CacheError: {removed}, so 'c' {remedy}" == first
     assert f"BuildError: {removed}, so 'data.csv' {remedy}" == second
-    assert "FailedTaskError: task Opens() failed: FileNotFoundError" in third
+    assert "FailedTaskError: task Opens() failed: FileNotFoundError" in plain(third)
     assert f"{removed}: tasks run all the same, but cannot open what they name by a relative path" in errors
 
 

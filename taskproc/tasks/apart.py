@@ -27,6 +27,7 @@ Task = Any  # tasks.task stands above this module
 
 _COPIER = "taskproc"  # where the memo of a deepcopy has the Copier; all other keys of a memo are numbers
 _OURS = f"{__package__}."
+_LARGEST = 10_000  # elements, or bytes of an array; to copy them takes about 1 ms
 _CONTAINERS = (list, dict, set, bytearray, collections.deque)
 
 
@@ -142,10 +143,13 @@ def missing(task: Task, name: str, refuse: Callable[[Task, str], Any]) -> Any:
 
 
 def own_of_class(task: Task) -> None:
-    """Give `task` copies of the lists, dicts, sets and arrays of its class, which all tasks in a process share."""
+    """Give `task` copies of the lists, dicts, sets and arrays of its class, which all tasks in a process share.
+
+    Large ones are tables to read from, and stay shared: to copy them would take longer than many a task.
+    """
     for name in _shared(type(task)):
-        if name not in vars(task):
-            task.__dict__[name] = copy.deepcopy(getattr(type(task), name))
+        if name not in vars(task) and (value := getattr(type(task), name)) is not None and _size(value) <= _LARGEST:
+            task.__dict__[name] = copy.deepcopy(value)
 
 
 def own_defaults(run_task: Any) -> dict[str, Any]:
@@ -199,6 +203,11 @@ def _names(cls: type) -> frozenset[str]:
 
 def _shared(cls: type) -> tuple[str, ...]:
     return _facts(cls)[2]
+
+
+def _size(value: Any) -> int:
+    """How many elements a container has, or bytes an array."""
+    return getattr(value, "nbytes", 0) or len(value)
 
 
 def _can_change(value: object) -> bool:

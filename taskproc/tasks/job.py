@@ -141,7 +141,7 @@ class TaskJob:
             # Put back before the result is written, or nobody could read it
             umask = umask_put_back(own_umask() if away else self.umask)
             with active(job, away), in_force(self._cache()), umask:
-                value = self._value(attempt, away)
+                value = self._value(job, attempt, away)
         except BaseException as error:  # noqa: BLE001  # whatever a task raises is how it ended
             return self._failed(job, error, time.perf_counter() - started)
         if self.inputs and (changed := self._changed_inputs()):
@@ -152,7 +152,7 @@ class TaskJob:
         facts = Facts(loaded.code, self.needs, self.settings, self.untracked, seconds, level, mark_of)
         return _commit(attempt, value, facts, loaded.differing)
 
-    def _value(self, attempt: DiskAttempt, away: bool) -> object:
+    def _value(self, job: Running, attempt: DiskAttempt, away: bool) -> object:
         """What `run_task` gives, called on a task that this attempt may change.
 
         What it changes in a worker process is put back by run/baseline.py; inline, the working directory is put back.
@@ -160,7 +160,7 @@ class TaskJob:
         if away:
             adopt_imports()
             return self._surrounded(self.task, attempt, away) if self.captures else _called(self.task)
-        task = apart(self.task)
+        task = job.task = apart(self.task)
         with nullcontext() if self.captures else folder_put_back(), put_aside(task):
             return self._surrounded(task, attempt, away) if self.captures else _called(task)
 

@@ -270,3 +270,16 @@ def test_what_an_attempt_was_given_may_be_built_upon_and_run(cache: Cache) -> No
 
     assert (([0], 2), 2) == Nests(up).run_graph(executor=LocalExecutor())[0]
     assert (([0], 2), 2) == (Wraps(up).run_graph(executor=LocalExecutor())[0], up.get_result())
+
+
+class Reads100000(Task):
+    table: ClassVar[dict[int, int]] = dict.fromkeys(range(100_000), 1)
+    short: ClassVar[list[int]] = [1]
+
+    def run_task(self) -> list[bool]:
+        return [self.table is type(self).table, self.short is type(self).short]
+
+
+def test_a_large_table_of_the_class_is_not_copied(cache: Cache) -> None:
+    """To copy it for each task would take longer than most tasks do."""
+    assert [True, False] == Reads100000().run_graph(executor=LocalExecutor())[0]

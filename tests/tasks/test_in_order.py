@@ -18,6 +18,7 @@ import pytest
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
 from taskproc.tasks.task import Task
+from tests.plain import plain
 
 numpy: Any = pytest.importorskip("numpy")
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -152,6 +153,7 @@ def test_no_task_gets_the_module_of_another(cache: Cache, tmp_path: Path) -> Non
 UMASK = """
 import os
 from taskproc import Cache, FailedTaskError, LocalExecutor, Task
+from tests.plain import plain
 from concurrent.futures import ThreadPoolExecutor
 
 class Shuts(Task):
@@ -210,7 +212,7 @@ def test_a_umask_is_no_danger_to_the_cache(tmp_path: Path, environ: dict[str, st
     )
 
     assert "" == "".join(line for line in done.stderr.splitlines() if "Error" in line)
-    told = [line for line in done.stdout.splitlines() if line not in ("x", "printed")]  # of what runs inline
+    told = [line for line in plain(done.stdout).splitlines() if line not in ("x", "printed")]  # of what runs inline
     modes = "['0o644', '0o755', '0o644']"
     assert [f"2 {modes} {modes}"] * 2 + ["Locks() PermissionError"] * 2 + ["0o22"] == told
 

@@ -14,6 +14,7 @@ from taskproc.errors import BuildError, FailedTaskError, OptionError, TaskTimeou
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
 from taskproc.tasks.task import Task
+from tests.plain import plain
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
@@ -98,7 +99,7 @@ def test_what_becomes_of_it_is_told_as_of_any_other(cache: Cache) -> None:
     with pytest.raises(FailedTaskError) as caught:
         All(Dies(0), Hangs(0), Patches(0), Plain(0)).run_graph(max_workers=1, on_error="continue")
 
-    errors = {failure.task: type(failure.error) for failure in caught.value.failures}
+    errors = {plain(failure.task): type(failure.error) for failure in caught.value.failures}
     assert {"Dies(number=0)": WorkerDied, "Hangs(number=0)": TaskTimeout} == errors
     assert Patches(0).get_result()[1] == Plain(0).get_result()[1] == 2
 
