@@ -23,12 +23,13 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "folders": frozenset({"errors"}),
     "modules": frozenset(),
     "by_value": frozenset({"modules"}),
+    "streams": frozenset(),
     "values": frozenset({"errors", "modules"}),
     "source": frozenset({"by_value", "frozen", "errors", "modules", "values"}),
     "kernel": frozenset({"frozen", "errors"}),
     "store": frozenset({"folders", "text", "by_value", "frozen", "errors", "modules", "kernel"}),
-    "run": frozenset({"folders", "text", "by_value", "frozen", "errors", "modules", "kernel"}),
-    "watch": frozenset({"text", "frozen", "errors", "modules", "kernel"}),
+    "run": frozenset({"folders", "text", "by_value", "frozen", "streams", "errors", "modules", "kernel"}),
+    "watch": frozenset({"text", "frozen", "streams", "errors", "modules", "kernel"}),
     "drive": frozenset({"text", "errors", "modules", "kernel"}),
     # Beside tasks, not below: it has items without keys, and no graph
     "maps": frozenset({"by_value", "frozen", "errors", "modules", "kernel", "run"}),
@@ -37,19 +38,20 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "processes": frozenset({"maps"}),
     "threads": frozenset({"maps"}),
     # Pulled, not driven: it has a plan and the runners, but no loop of its own
-    "remote": frozenset({"by_value", "frozen", "errors", "modules", "kernel", "store", "run"}),
+    "remote": frozenset({"by_value", "frozen", "streams", "errors", "modules", "kernel", "store", "run"}),
     # Below tasks: what several computers share are tasks
     "commands": frozenset(
         {"folders", "text", "frozen", "errors", "modules", "kernel", "store", "run", "drive", "tasks"}
     ),
     "tasks": frozenset(
-        {"folders", "text", "by_value", "frozen", "errors", "modules", "values", "source", "kernel", "store", "run",
-         "watch",
+        {"folders", "text", "by_value", "frozen", "streams", "errors", "modules", "values", "source", "kernel", "store",
+         "run", "watch",
          "drive"}
     ),
     "testing": frozenset({"text", "errors", "modules", "kernel", "store", "run", "watch", "drive"}),
     "cli": frozenset(
-        {"folders", "text", "frozen", "errors", "modules", "values", "kernel", "store", "run", "watch", "drive",
+        {"folders", "text", "frozen", "streams", "errors", "modules", "values", "kernel", "store", "run", "watch",
+         "drive",
          "tasks", "remote"}
     ),
 }

@@ -6,7 +6,6 @@ import os
 import pickle
 import signal
 import socket
-import sys
 import time
 from collections.abc import Sequence
 from types import FrameType
@@ -14,6 +13,7 @@ from typing import Any
 
 from taskproc.batch.task import Worker
 from taskproc.maps.pack import receive_item, send_error, send_value
+from taskproc.run.capture import flush_all
 from taskproc.run.lifeline import birth_of
 from taskproc.run.setup import load
 
@@ -51,8 +51,7 @@ class ResidentWorker:
             try:
                 self._worker.close()
             finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
+                flush_all()
                 os._exit(128 + signal.SIGTERM)  # nobody waits for an answer
 
 

@@ -3,17 +3,28 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from taskproc.cli.options import Options
-from taskproc.cli.usage import DONE, FAILED, INTERRUPTED, UsageError, UserError, failures_text, say, tell
+from taskproc.cli.usage import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    UnwrittenError,
+    UsageError,
+    UserError,
+    failures_text,
+    output,
+    say,
+    tell,
+)
 from taskproc.errors import FailedTaskError, TaskprocError
 from taskproc.kernel.rebuild import FORCED, NEW
 from taskproc.run.cpus import available_cpus
@@ -31,6 +42,7 @@ from taskproc.watch.tally import Tally, closing_line
 if TYPE_CHECKING:
     from taskproc.watch.json_lines import JsonLines
 
+_PART = 1 << 20  # bytes of a log that are copied at a time
 _PREVIEWED = 20  # tasks that a dry run shows with their reasons
 
 logger = logging.getLogger("taskproc")
@@ -116,13 +128,15 @@ def _run(task: Task, options: Options, log: JsonLines | None) -> int:
                 task, **_run_options(options, executor), show_progress=shows, watchers=watchers
             )
         except FailedTaskError as error:
-            for each in error.failures:
-                if (each.task_id, each.task_name) == (task.task_id, task.task_name) and each.stdout is not None:
-                    repeat(each.stdout, sys.stdout)
-            if log:
-                write_failures(log, error)
-            else:
-                say(failures_text(error))
+            try:
+                for each in error.failures:
+                    if (each.task_id, each.task_name) == (task.task_id, task.task_name) and each.stdout is not None:
+                        repeat(each.stdout, sys.stdout)
+            finally:
+                if log:
+                    write_failures(log, error)
+                else:
+                    say(failures_text(error))
             return FAILED
         except KeyboardInterrupt:
             return INTERRUPTED  # the run has said how far it came
@@ -198,28 +212,45 @@ def _show(task: Task, value: object, options: Options, log: JsonLines | None) ->
 
     A task that ran right here has printed already, and how much is not known.
     """
-    printed = repeat(task.task_stdout, sys.stdout)
-    if log is None:
-        repeat(task.task_stderr, sys.stderr)
-    elif printed_aside := task.task_stderr.read_bytes():
-        log.write("output", {"stream": "stderr", "text": printed_aside.decode("utf-8", errors="replace")})
-    if value is not None and not printed and options.exec_type != "local":
-        print(repr(value))
+    try:
+        printed = repeat(task.task_stdout, sys.stdout)
+        if value is not None and not printed and options.exec_type != "local":
+            with output():
+                print(repr(value))
+    finally:
+        if log is not None:
+            _log_errors(task.task_stderr, log)
+        else:
+            with suppress(UnwrittenError):  # who reads no errors need not know of this one either
+                repeat(task.task_stderr, sys.stderr)
+
+
+def _log_errors(path: Path, log: JsonLines) -> None:
+    """What the entry task printed to standard error, as an event."""
+    try:
+        printed = path.read_bytes()
+    except FileNotFoundError:
+        return  # nothing was kept of what it printed
+    if printed:
+        log.write("output", {"stream": "stderr", "text": printed.decode("utf-8", errors="replace")})
 
 
 def repeat(path: Path, stream: TextIO) -> bool:
-    """Copy a log to a stream, byte by byte where it takes bytes. Whether there was anything."""
-    if not path.stat().st_size:
-        return False
-    stream.flush()
+    """Copy a log to a stream, byte by byte where it takes bytes. Whether there was anything. Raises UnwrittenError."""
+    try:
+        log = path.open("rb")
+    except FileNotFoundError:
+        return False  # nothing was kept of what it printed
     binary = getattr(stream, "buffer", None)
-    with path.open("rb") as log:
-        if binary is not None:
-            shutil.copyfileobj(log, binary)
-            binary.flush()
-        else:
-            stream.write(log.read().decode("utf-8", errors="replace"))
-    return True
+    with log, output():
+        stream.flush()
+        for part in iter(partial(log.read, _PART if binary is not None else -1), b""):
+            if binary is not None:
+                binary.write(part)
+            else:
+                stream.write(part.decode("utf-8", errors="replace"))
+        stream.flush()
+        return log.tell() > 0
 
 
 def _preview(task: Task, options: Options) -> int:
@@ -232,7 +263,7 @@ def _preview(task: Task, options: Options) -> int:
     for name, some in counts.items():
         tell(f"  {printable(name):<{width}}  {some:,}")
     if count:
-        print()
+        tell("")
         for key, reason in islice(preview(work), _PREVIEWED):
             tell(f"  {work.graph.name_of(key)}   because {reason.text}")
     if count > _PREVIEWED:

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, TypeVar
 
 from taskproc.cli.options import Parser
-from taskproc.cli.usage import DONE, INTERRUPTED, UsageError, UserError, guarded, say, tell
+from taskproc.cli.usage import DONE, INTERRUPTED, UsageError, UserError, guarded, output, say, tell
 from taskproc.run.group import Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.signals import Signals
@@ -129,7 +129,8 @@ def _serve(words: list[str], ending: _Ending) -> int:
         from taskproc.remote.wire import show_address
 
         tell(f"serving on {show_address(server.address)}")
-        sys.stdout.flush()
+        with output():
+            sys.stdout.flush()
         ending.is_starting = False
         while not (ending.has_come() or manager.wait_for_termination(0)):
             ending.inbox.wait(None)

@@ -9,7 +9,8 @@ import dataclasses
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from taskproc.errors import (
@@ -21,6 +22,7 @@ from taskproc.errors import (
     TaskprocError,
     UnnamableValue,
 )
+from taskproc.streams import let_go, supply_streams, write_error
 from taskproc.text import printable_lines
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
@@ -46,14 +48,30 @@ class UserError(Exception):
     """The user's own code raised, outside of any task; its exception is the cause."""
 
 
+class UnwrittenError(Exception):
+    """Standard output cannot be written; `error` says why. Results are stored all the same."""
+
+    def __init__(self, error: OSError):
+        super().__init__(str(error))
+        self.error = error
+
+
 def guarded(call: Callable[[], int], hint: str = "") -> int:
     """What `call` returns as exit code, or the one that fits what it raises. `hint` is shown after wrong usage."""
+    supply_streams()
+    code = DONE
+    unwritten: OSError | None = None
     try:
         code = _told(call, hint)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _leave_stdout()
-        return DONE  # whoever read the output has had enough of it
+    except BrokenPipeError as error:
+        unwritten = error
+    except UnwrittenError as error:
+        unwritten = error.error
+    lost: OSError | None = let_go(sys.stdout) or unwritten
+    if lost is not None and not isinstance(lost, BrokenPipeError):  # else whoever read it has had enough of it
+        say(f"error: standard output could not be written: {lost.strerror or lost}")
+        code = code or FAILED
+    let_go(sys.stderr)
     return code
 
 
@@ -86,15 +104,22 @@ def _exit_code(error: SystemExit) -> int:
 
 def say(text: str) -> None:
     """Write to standard error; if nobody listens any more, that changes nothing."""
-    try:
-        print(printable_lines(text), file=sys.stderr, flush=True)
-    except OSError:
-        pass
+    write_error(printable_lines(text))
 
 
 def tell(text: str) -> None:
-    """Write to standard output what the command was asked for, harmless."""
-    print(printable_lines(text))
+    """Write to standard output what the command was asked for, harmless. Raises UnwrittenError."""
+    with output():
+        print(printable_lines(text))
+
+
+@contextmanager
+def output() -> Iterator[None]:
+    """Within the block standard output is written, and nothing else is done: the errors are those of that."""
+    try:
+        yield
+    except OSError as error:
+        raise UnwrittenError(error) from error
 
 
 def failures_text(error: FailedTaskError) -> str:
@@ -136,13 +161,3 @@ def user_traceback(error: BaseException) -> str:
 
 def _is_ours(file: str) -> bool:
     return file.startswith((_PACKAGE, "<frozen importlib"))
-
-
-def _leave_stdout() -> None:
-    """Let what is still buffered go nowhere: Python flushes once more at its end."""
-    try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-    except (OSError, ValueError):
-        pass  # it is no file at all

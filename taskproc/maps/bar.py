@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -67,6 +68,8 @@ def shown(
     pool = {name: options[name] for name in POOL_ARGUMENTS if name in options}
     of_bar = {name: value for name, value in options.items() if name not in {*pool, "exception_behavior"}}
     _check(of_bar, make_bar)
+    if sys.stderr is None and "file" not in of_bar and "disable" in _parameters(make_bar):
+        of_bar.setdefault("disable", True)  # there is nowhere to draw it
     made = Pool(worker_or_worker_arr, n_jobs, argument_type, bounded=bounded, use_threads=use_threads, **pool,
                 exception_behavior=behaviour(american, exception_behaviour, ExceptionBehaviour.IGNORE))
     results = made(input_iterable)

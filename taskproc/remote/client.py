@@ -37,6 +37,7 @@ from taskproc.remote.wire import (
     show_address,
 )
 from taskproc.run.problem import sentence, traceback_text
+from taskproc.streams import fill_gaps
 
 T = TypeVar("T")
 logger = logging.getLogger("taskproc")
@@ -61,6 +62,7 @@ class RemoteTaskManager:
     """
 
     def __init__(self, address: str | Address, key: bytes | str | os.PathLike[str] | None, *, retry: float = 0.0):
+        fill_gaps()
         self.address = parse_address(address)
         self._secret, self._retry = secret_of(key), retry
         self._lock = threading.Lock()

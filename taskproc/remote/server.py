@@ -32,6 +32,7 @@ from taskproc.remote.wire import (
 )
 from taskproc.run.problem import sentence
 from taskproc.run.raised import pack
+from taskproc.streams import fill_gaps
 
 logger = logging.getLogger("taskproc")
 
@@ -80,6 +81,7 @@ class Server:
         *,
         key: bytes | str | os.PathLike[str] | None,
     ):
+        fill_gaps()
         self._manager, self._secret = manager, secret_of(key)
         host, port = parse_address(address)
         self._listener = _listener(host, port)

@@ -27,6 +27,7 @@ from typing import Any, TextIO
 
 from taskproc.run import belonging
 from taskproc.run.spool import Spools
+from taskproc.streams import fill_gaps, nowhere
 
 
 def own_descriptors(*, for_many: bool = False) -> None:
@@ -214,7 +215,7 @@ class _Descriptors:
             return None
         if self._spools is None or self._spools.folder != folder:
             self.drop()
-            _fill_gaps()
+            fill_gaps()
             flush_all()
             try:
                 self._spools = Spools(folder)
@@ -260,20 +261,24 @@ class _Late(io.RawIOBase):
 
 
 class _Switch:
-    """Stands for sys.stdout or sys.stderr: whatever is asked of it is asked of the file of the job that asks."""
+    """Stands for sys.stdout or sys.stderr: whatever is asked of it is asked of the file of the job that asks.
 
-    def __init__(self, index: int, otherwise: TextIO):
+    Attributes:
+        otherwise: what stood there; None where Python found no stream, and what no job prints goes nowhere.
+    """
+
+    def __init__(self, index: int, otherwise: TextIO | None):
         self._index = index
         self.otherwise = otherwise
 
     def flush(self) -> None:
         """Not by __getattr__: what was never written to is not to be made for this."""
         job = belonging.job_here()
-        (self.otherwise if job is None else job).flush()
+        (self.otherwise or nowhere() if job is None else job).flush()
 
     def __getattr__(self, name: str) -> Any:
         job = belonging.job_here()
-        return getattr(self.otherwise if job is None else job.stream(self._index), name)
+        return getattr(self.otherwise or nowhere() if job is None else job.stream(self._index), name)
 
 
 class _Switches:
@@ -318,7 +323,7 @@ class _Moved:
     """Descriptors 1 and 2 lead to the files of these two streams, until `put_back`."""
 
     def __init__(self, stdout: TextIO, stderr: TextIO):
-        _fill_gaps()
+        fill_gaps()
         flush_all()
         self._kept = [os.dup(1), os.dup(2)]
         try:
@@ -357,13 +362,6 @@ def _c_library() -> Any:
 def _absolute(path: str | Path) -> str:
     """The job may change the folder before it prints."""
     return os.fspath(path) if os.path.isabs(path) else os.path.abspath(path)
-
-
-def _fill_gaps() -> None:
-    """Open what is closed of the descriptors 0 to 2, or the next file to be opened would become the standard output."""
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(descriptor, True)
-    os.close(descriptor)
 
 
 def _calmly(action: Any) -> None:

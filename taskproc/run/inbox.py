@@ -15,6 +15,8 @@ from heapq import heappop, heappush
 from itertools import count, repeat
 from typing import Any, Generic, TypeVar, cast
 
+from taskproc.streams import fill_gaps
+
 T = TypeVar("T")
 
 
@@ -35,6 +37,7 @@ class Inbox(Generic[T]):
     """Items of many threads for one. All but `put` and `ring` belongs to the thread that waits."""
 
     def __init__(self) -> None:
+        fill_gaps()  # here: each run begins with one of these, before it opens a file or starts a process
         self._items: deque[T] = deque()
         self._taken: list[T] = []
         self._told = False

@@ -20,6 +20,7 @@ from types import ModuleType
 from taskproc.folders import warning_of_removed, working_folder
 from taskproc.frozen import frozen
 from taskproc.modules import main_name, name_of_file, stand_in
+from taskproc.streams import fill_gaps
 
 _OURS = f"{__name__.partition('.')[0]}."
 MAIN_NAMES = frozenset({"__main__", "__mp_main__"})  # the second is what multiprocessing calls the first in a child
@@ -97,6 +98,7 @@ class Setup:
 def be_far_end() -> None:
     """Say that this process was started to run the jobs of another one, and does nothing else."""
     global _far_end  # a fact of the process
+    fill_gaps()  # whoever started it may have closed its standard streams
     _far_end = True
 
 

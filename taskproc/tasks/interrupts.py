@@ -12,6 +12,7 @@ from taskproc.run.group import Grace
 from taskproc.run.lanes import Lanes
 from taskproc.run.pool import PoolRunner
 from taskproc.run.signals import Signals
+from taskproc.streams import write_error
 from taskproc.tasks.cached import GraphWork
 from taskproc.tasks.now import running_job
 
@@ -39,7 +40,8 @@ class Interrupts:
             from taskproc.run.command import all_ended  # here: 3 ms, and most runs are not interrupted
 
             tasks = "a running task" if count == 1 else f"{count} running tasks"
-            say(f"interrupted: waiting for {tasks}, which cannot be ended in threads; a second signal leaves at once")
+            why = f"waiting for {tasks}, which cannot be ended in threads"
+            write_error(f"interrupted: {why}; a second signal leaves at once")
             self._runner.prefixed.stop()
             with all_ended():
                 while self._in_threads():
@@ -52,7 +54,7 @@ class Interrupts:
         published = sum(map(self._was_published, running))
         done, stopped = self._plan.count("done") + published, len(running) - published
         part = f", {stopped:,} stopped" if stopped else ""
-        say(f"interrupted: {done:,} of {len(self._work.graph.needs):,} done{part}; run again to resume")
+        write_error(f"interrupted: {done:,} of {len(self._work.graph.needs):,} done{part}; run again to resume")
 
     def _was_published(self, key: str) -> bool:
         try:
@@ -80,19 +82,11 @@ class Interrupts:
 def tell_of_jobs(left: Sequence[str]) -> None:
     """Say which jobs may be left on a cluster, if any. `left`: the commands that end them."""
     if left:
-        say(f"\nhint: {jobs_left(left)}")
-
-
-def say(text: str) -> None:
-    """Write a line to standard error; if the terminal is gone, that changes nothing."""
-    try:
-        print(text, file=sys.stderr, flush=True)
-    except (OSError, ValueError, RuntimeError):
-        pass  # closed, or interrupted in the middle of a line
+        write_error(f"\nhint: {jobs_left(left)}")
 
 
 def _flush(stream: object) -> None:
     try:
         stream.flush()  # type: ignore[attr-defined]  # None, or whatever the user has put there
     except (OSError, ValueError, RuntimeError, AttributeError):
-        pass  # see above
+        pass  # as in write_error

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
 from taskproc.kernel.model import Event
+from taskproc.streams import is_terminal
 from taskproc.text import cut_to, terminal_width
 from taskproc.watch.standing import Standing, ready_text, reason_lines, short_names
 from taskproc.watch.stream import Outline
@@ -212,7 +213,7 @@ class _Guards:
         self._kept: dict[str, tuple[Any, Any]] = {}
         for name in ("stdout", "stderr"):
             stream = getattr(sys, name)
-            if stream is not None and stream.isatty():
+            if is_terminal(stream):
                 guard = FileProxy(console, stream)
                 self._kept[name] = (guard, stream)
                 setattr(sys, name, guard)
@@ -220,6 +221,7 @@ class _Guards:
     def release(self) -> None:
         """Put back what was there."""
         for name, (guard, stream) in self._kept.items():
-            guard.flush()
             if getattr(sys, name) is guard:
                 setattr(sys, name, stream)
+        for guard, _ in self._kept.values():
+            guard.flush()

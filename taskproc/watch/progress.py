@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TextIO
 
+from taskproc.streams import is_terminal, nowhere
 from taskproc.watch.lines import Lines
 from taskproc.watch.stream import Watcher
 
@@ -32,7 +33,7 @@ def progress(
         beats: let plain lines come when nothing happens, too; see Lines.
         clock: seconds, from any clock that does not go back.
     """
-    shown = sys.stderr if file is None else file
+    shown = file or sys.stderr or nowhere()
     if has_cursor(shown) if bars is None else bars:
         from taskproc.watch.bars import Bars
 
@@ -42,7 +43,4 @@ def progress(
 
 def has_cursor(file: TextIO) -> bool:
     """Whether `file` is a terminal on which what stands there can be overwritten."""
-    try:
-        return file.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
-    except ValueError:
-        return False  # it is closed
+    return is_terminal(file) and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
