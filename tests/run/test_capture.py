@@ -241,6 +241,27 @@ def test_closed_descriptors_do_no_harm(tmp_path: Path, closed: str) -> None:
     assert ("child\nline\n", "complaint\n") == ((tmp_path / "out").read_text(), (tmp_path / "err").read_text())
 
 
+@pytest.mark.parametrize("broken", ["out", "err"])
+def test_a_redirect_that_fails_leaves_nothing_set(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], broken: str
+) -> None:
+    """The job hears why; what is printed after it goes where it went before, and the next job has the descriptors."""
+    paths = {name: tmp_path / ("no folder" if name == broken else "") / name for name in ("out", "err")}
+    before = sys.stdout, sys.stderr
+    with pytest.raises(FileNotFoundError), captured(paths["out"], paths["err"], main_pid=os.getpid() + 1):
+        pass
+    after = sys.stdout, sys.stderr
+    print("printed")
+    os.system("echo child; echo complaint >&2")
+    with captured(tmp_path / "next out", tmp_path / "next err", main_pid=os.getpid() + 1):
+        os.system("echo next")
+
+    shown = capfd.readouterr()
+    assert before == after
+    assert (["child", "printed"], "complaint\n") == (sorted(shown.out.split()), shown.err)
+    assert "next\n" == (tmp_path / "next out").read_text()
+
+
 def test_a_fork_of_an_owner_is_no_owner(tmp_path: Path) -> None:
     """What a job forks shares the descriptors with it, and must not move them."""
     (tmp_path / "run.py").write_text(

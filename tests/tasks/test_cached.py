@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from taskproc.errors import BuildError, CycleError
+from taskproc.frozen import replace
 from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, Lost, Problem, Returned, Stale, Stamp, Ticket
 from taskproc.kernel.plan import Plan
 from taskproc.run.kinds import KindJob
@@ -306,6 +307,25 @@ def test_a_task_of_a_broken_pool_is_done_or_runs_again(begin: Begin, cache: Cach
     assert work.close(ticket, Returned()) == Returned()
     assert isinstance(plain(), Stored)
     assert isinstance(work.close(ticket, Returned()), Done)
+
+
+class Other(Leaf):
+    """As Leaf, of another class."""
+
+
+def test_other_code_of_a_worker_is_told_once_per_class(begin: Begin, caplog: pytest.LogCaptureFixture) -> None:
+    """Of a thousand tasks that were run by it one is told, unless something else differs."""
+    tasks = [(Leaf("a"), "m.RATE"), (Leaf("b"), "m.RATE"), (Leaf("c"), "m.scale"), (Other("d"), "m.RATE")]
+    work = begin(Join(*(task for task, _ in tasks)), in_process=True)
+    for number, (task, differing) in enumerate(tasks, start=1):
+        ticket = Ticket(key(task), number)
+        work.claim(ticket)
+        stored: Any = work.job(ticket)()
+        work.close(ticket, replace(stored, differing=differing))
+
+    told = [record.args for record in caplog.records if "its worker has loaded other code" in record.message]
+    names = [Leaf.task_name, Leaf.task_name, Other.task_name]
+    assert list(zip(names, ["m.RATE", "m.scale", "m.RATE"])) == told
 
 
 def test_what_others_published_is_looked_up(begin: Begin) -> None:

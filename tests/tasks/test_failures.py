@@ -98,6 +98,22 @@ def test_the_last_lines_of_the_log_are_in_the_message(cache: Cache) -> None:
     assert str(error).endswith(f"  log: {found.stderr}")
 
 
+class Clears(Task):
+    """Fails, and its log is taken away between two looks at it: what has its name cannot be read."""
+
+    def run_task(self) -> None:
+        self.task_stderr.mkdir(parents=True)
+        raise ValueError("boom")
+
+
+def test_a_log_that_cannot_be_read_does_not_hide_the_error(cache: Cache) -> None:
+    """It may be cleared at any moment."""
+    with pytest.raises(FailedTaskError, match="boom") as caught:
+        Clears().run_graph(executor=LocalExecutor())
+
+    assert "" == caught.value.failures[0].log
+
+
 def test_the_cause_is_the_users_exception(cache: Cache) -> None:
     """`raise … from`, so that Python shows where it came from."""
     with pytest.raises(FailedTaskError) as caught:
