@@ -35,8 +35,8 @@ class DiskAttempt:
     """A claim that is held: see Attempt. Keeps two descriptors until it ends."""
 
     __slots__ = (
-        "_directory", "_ended", "_files", "_folder", "_handle", "_head", "_identity", "_path", "_place", "_store",
-        "nonce", "number",
+        "_captured", "_directory", "_ended", "_files", "_folder", "_handle", "_head", "_identity", "_path", "_place",
+        "_store", "nonce", "number",
     )  # fmt: skip
 
     def __init__(
@@ -49,6 +49,7 @@ class DiskAttempt:
         self._ended = False
         self._head = heads.head_of(store.token, place, number, nonce)
         self._directory: Path | None = None
+        self._captured = True
 
     @property
     def directory(self) -> Path:
@@ -66,6 +67,16 @@ class DiskAttempt:
         """The paths of its stdout and stderr, and cheaper than by `log`."""
         start = self._path + os.sep
         return start + layout.log_file("stdout", self.number), start + layout.log_file("stderr", self.number)
+
+    def has_no_logs(self) -> None:
+        """Say that what it prints is not captured: its logs are not there, unless it writes them itself."""
+        self._captured = False
+        for path in self.logs():
+            try:
+                if not os.path.getsize(path):
+                    os.unlink(path)  # somebody has asked for it before
+            except OSError:
+                pass  # the usual case: it is not there
 
     @property
     def folder(self) -> int | None:
@@ -100,7 +111,7 @@ class DiskAttempt:
             head_digest=sha256(self._head).hexdigest(),
             size=len(self._head) + payload.size,
             digest=payload.digest,
-            about=about(facts),
+            about=about(facts, captured=self._captured),
             payload=payload.rest if payload.size == len(payload.rest) <= TINY else b"",
         )
         record = text_member(text_of(version))
@@ -114,7 +125,7 @@ class DiskAttempt:
         if self._handle >= 0:
             try:
                 self._files.cut(self._handle, len(self._head))  # what there is of a payload is no use to anybody
-                self._files.append(self._handle, comment_member(why))
+                self._files.append(self._handle, comment_member(why if self._captured else {**why, "captured": False}))
             except OSError:
                 pass  # the disk is full: the rename needs no space, and the name says enough
         self.not_needed()

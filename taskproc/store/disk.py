@@ -132,7 +132,8 @@ class DiskStore(CacheFolder):
     def log(self, place: Place, stream: str, in_use: InUse = lambda versions: 0) -> Path:
         """What was printed to `stream` when the version `in_use` was made; else by the newest attempt.
 
-        The file is made, empty, if it can be. `in_use` is asked where that may be another one; see `directory`.
+        The file is made, empty, if it can be, and if the output of that attempt was captured at all: else there is
+        none. `in_use` is asked where that may be another one; see `directory`.
         """
         folder = layout.place_path(self.root, place)
         names = self.names(folder)
@@ -140,9 +141,20 @@ class DiskStore(CacheFolder):
         if versions and versions != [number]:
             number = in_use(versions) or number
         path = Path(folder, layout.log_file(stream, number))
-        if not path.exists():
+        if not path.exists() and self._was_captured(place, number, names):
             _try(lambda: self._make_empty(path))
         return path
+
+    def _was_captured(self, place: Place, number: int, names: list[str]) -> bool:
+        """Whether an attempt that has ended, one of those in `names`, has kept what it printed."""
+        folder, found = layout.place_path(self.root, place), layout.numbers(names)
+        try:
+            if number in found["failed"]:
+                return (endings.why_failed(self, folder, number) or {}).get("captured") is not False
+            is_there = number in found["result"]
+            return not is_there or self.read_version(folder, place, number).about.get("captured") is not False
+        except UNREADABLE:
+            return True
 
     def _make_empty(self, path: Path) -> None:
         self.make_folder(str(path.parent))

@@ -40,10 +40,11 @@ def text_of(version: Version) -> str:
 
 
 def _about_text(about: Mapping[str, object]) -> str:
-    here = _here()
-    if len(about) != len(here) + 3 or about.get("versions") is not here["versions"]:
+    here, captured = _here(), "captured" not in about
+    if len(about) != len(here) + (3 if captured else 4) or about.get("versions") is not here["versions"]:
         return compact(dict(about))
-    return f'{_here_text()},"pid":{about["pid"]},"ended":{about["ended"]!r},"seconds":{about["seconds"]!r}}}'
+    end = "}" if captured else ',"captured":false}'
+    return f'{_here_text()},"pid":{about["pid"]},"ended":{about["ended"]!r},"seconds":{about["seconds"]!r}{end}'
 
 
 def parse(text: str) -> Mapping[str, Any]:
@@ -122,10 +123,10 @@ def _versions_in(text: str) -> Mapping[str, object]:
     return content_of(text + "}")
 
 
-def about(facts: Facts) -> dict[str, object]:
+def about(facts: Facts, *, captured: bool = True) -> dict[str, object]:
     """What is remembered for people: software, host, process, wall-clock time of the end, seconds it took.
 
-    And `untracked`: what it was made from, too, but cannot be watched.
+    And `untracked`: what it was made from, too, but cannot be watched; `captured`: false if what it printed has no log.
     """
     return {
         **({"untracked": list(facts.untracked)} if facts.untracked else {}),
@@ -133,6 +134,7 @@ def about(facts: Facts) -> dict[str, object]:
         "pid": os.getpid(),
         "ended": time.time(),
         "seconds": round(facts.seconds, 6),
+        **({} if captured else {"captured": False}),
     }
 
 
@@ -162,5 +164,5 @@ def _shape() -> re.Pattern[str]:
         rf'"settings":({_FLAT}),"needs":(\[(?:\[[^][]*\],?)*\]),'
         rf'"head":{_NUMBER},"head_sha256":{_STRING},"size":{_NUMBER},"sha256":{_STRING},'
         rf'"about":(\{{"versions":\{{(?:{_PAIR},)*{_PAIR}\}},"host":"[^"]*","pid":[1-9][0-9]*,'
-        rf'"ended":(?:{_TIME}),"seconds":(?:{_TIME})\}})\}}'
+        rf'"ended":(?:{_TIME}),"seconds":(?:{_TIME})(?:,"captured":false)?\}})\}}'
     )

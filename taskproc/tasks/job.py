@@ -134,6 +134,8 @@ class TaskJob:
 
     def _run(self, store: DiskStore, attempt: DiskAttempt) -> Outcome[str]:
         job = Running(self.place.key, store, attempt, self.inputs, self.slots, captured=self.captures, task=self.task)
+        if not self.captures:
+            attempt.has_no_logs()
         away = os.getpid() != self.process
         started = time.perf_counter()
         try:

@@ -187,7 +187,7 @@ class Task(Indexable, metaclass=TaskType):
         """File with what was printed when the newest fresh result was made.
 
         While there is none: what the attempt prints that runs, or was the last to fail. On an input, what was printed
-        for the result that is read.
+        for the result that is read. It is made by asking for it, except where nothing was captured (LocalExecutor).
         """
         return looking.log(self, "stdout")
 

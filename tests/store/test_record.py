@@ -108,11 +108,11 @@ PLAIN_RECORDS = st.builds(
 
 
 @few
-@given(RECORDS | PLAIN_RECORDS, st.integers(0), st.floats(0, 2e9))
-def test_a_record_is_read_as_the_decoder_reads_it(record: Record, size: int, seconds: float) -> None:
+@given(RECORDS | PLAIN_RECORDS, st.integers(0), st.floats(0, 2e9), st.booleans())
+def test_a_record_is_read_as_the_decoder_reads_it(record: Record, size: int, seconds: float, captured: bool) -> None:
     """Whatever stands in it, and whether it is of the usual shape or not."""
-    facts = Facts("", {}, seconds=seconds)
-    text = text_of(Version(PLACE, "path", record, size, "digest", size, "digest", about(facts)))
+    told = about(Facts("", {}, seconds=seconds), captured=captured)
+    text = text_of(Version(PLACE, "path", record, size, "digest", size, "digest", told))
 
     assert dict(parse(text)) == json.loads(text)
 
@@ -121,8 +121,10 @@ def test_what_is_usual_needs_no_decoder() -> None:
     """As it is written by hand, with needs and without; what somebody reads of the facts is there."""
     alone = Version(PLACE, "path", Record(1, "a", Stamp("b", "c"), "d", {}), 1, "e", 2, "f", about(Facts("", {})))
     below = replace(alone, record=RECORD)
+    silent = replace(alone, about=about(Facts("", {}), captured=False))
 
-    assert all(_shape().fullmatch(text_of(version)) for version in (alone, below))
+    assert all(_shape().fullmatch(text_of(version)) for version in (alone, below, silent))
+    assert silent.about == parse(text_of(silent))["about"]
     assert alone.about == parse(text_of(alone))["about"]
     assert pickle.loads(pickle.dumps(parse(text_of(alone))["about"])) == alone.about
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from attempts import LARGE
 
-from taskproc.errors import CorruptedResult, MissingResult, NoCacheError
+from taskproc.errors import CorruptedResult, FailedTaskError, MissingResult, NoCacheError
 from taskproc.frozen import replace
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.base import Version
@@ -19,6 +20,7 @@ from taskproc.store.cache import Cache
 from taskproc.store.claims import DiskAttempt
 from taskproc.store.disk import DiskStore
 from taskproc.tasks import now, reading
+from taskproc.tasks.command import Command
 from taskproc.tasks.naming import Identity
 from taskproc.tasks.now import Running, active
 from taskproc.tasks.task import Task
@@ -116,6 +118,71 @@ def test_a_job_has_the_directory_and_logs_of_its_attempt(begin: Begin) -> None:
     assert (task.task_stdout, task.task_stderr) == (folder / "stdout.1.txt", folder / "stderr.1.txt")
     assert not task.task_stdout.exists()
     assert Leaf(1).task_stdout.parent.name == str(Leaf(1).task_id)
+
+
+class Acts(Task):
+    """Prints, and fails or gives whether its own logs are there."""
+
+    def __init__(self, fails: bool = False):
+        self.fails = fails
+
+    def run_task(self) -> Any:
+        print("printed")
+        if self.fails:
+            raise ValueError("boom")
+        return self.task_stdout.exists(), self.task_stderr.exists()
+
+
+def logs_of(task: Any) -> tuple[bool, bool]:
+    return task.task_stdout.exists(), task.task_stderr.exists()
+
+
+@pytest.mark.parametrize("asked_before", [False, True])
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_is_not_captured_has_no_logs(
+    cache: Cache, capsys: pytest.CaptureFixture[str], fails: bool, asked_before: bool
+) -> None:
+    """With LocalExecutor: neither in the run nor after it, whoever asks for them, and when; nor of a failure."""
+    task = Acts(fails)
+    if asked_before:
+        assert (True, True) == logs_of(task)
+    if fails:
+        with pytest.raises(FailedTaskError) as caught:
+            task.run_graph(executor=LocalExecutor())
+        failure = caught.value.failures[0]
+        assert (None, None, "") == (failure.stdout, failure.stderr, failure.log)
+    else:
+        assert (False, False) == task.run_graph(executor=LocalExecutor())[0]
+
+    assert "printed\n" == capsys.readouterr().out
+    assert (False, False) == logs_of(task)
+    with Cache(cache.path):
+        assert (False, False) == logs_of(Acts(fails))
+
+
+def test_logs_are_those_of_the_newest_attempt_captured_or_not(cache: Cache) -> None:
+    """A run that captures makes them, if somebody asks; one that does not leaves those of earlier attempts alone."""
+    task = Acts()
+    with ThreadPoolExecutor(1) as threads:
+        task.run_graph(executor=threads)
+        first = task.task_stdout
+        assert ("printed\n", "") == (first.read_text(), task.task_stderr.read_text())
+        task.run_graph(executor=LocalExecutor(), force=True)
+        assert (False, False) == logs_of(task)
+        assert "printed\n" == first.read_text()
+        task.run_graph(executor=threads, force=True)
+
+    assert ("printed\n", "") == (task.task_stdout.read_text(), task.task_stderr.read_text())
+
+
+def test_what_is_not_captured_may_still_be_kept(cache: Cache) -> None:
+    """A command's output is its result's; behind a prefix the task has a process of its own."""
+    said = Command(["echo", "said"])
+    said.run_graph(executor=LocalExecutor())
+    prefixed = Acts()
+    prefixed.run_graph(executor=LocalExecutor(), prefixes={Acts.task_name: ""})
+
+    assert ("said\n", "printed\n") == (said.task_stdout.read_text(), prefixed.task_stdout.read_text())
 
 
 def test_jobs_may_lie_within_jobs(begin: Begin) -> None:
