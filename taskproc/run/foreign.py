@@ -4,6 +4,10 @@ A pool whose process dies fails all that it was given, and takes nothing any mor
 begins. What had begun is suspect: it is run once more, one job at a time in a worker of our own, where a death is that
 of one job. What had not begun, and all that is still to come, goes to further workers of our own. So there is at most
 one run too many for each suspect.
+
+Other executors survive the death of a process, and have all that it was doing done again (Dask: three times). A job
+that finds its own mark is not run again by that. If it was alone in its process it was its death; else all that ran
+there is suspect.
 """
 from __future__ import annotations
 
@@ -17,12 +21,13 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
-from taskproc.frozen import frozen
-from taskproc.kernel.model import Failed, Outcome, Returned, Ticket
+from taskproc.frozen import frozen, replace
+from taskproc.kernel.model import Failed, Outcome, Problem, Returned, Ticket
 from taskproc.run.base import Ending, Job, Runner
 from taskproc.run.baseline import put_back
+from taskproc.run.begun import Begun
 from taskproc.run.group import GRACE, Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.keeper import be_subreaper, emigrants_of, end_children, is_subreaper, kill_emigrants
@@ -34,6 +39,9 @@ from taskproc.run.timeout import is_alone, timeout_of
 K = TypeVar("K", bound=Hashable)
 logger = logging.getLogger("taskproc")
 
+# By these names executors say that the processes in which they have tried a job have all died: Dask
+_DEATHS = frozenset({"KilledWorker"})
+
 
 @frozen
 class ForeignJob(Generic[K]):
@@ -41,15 +49,17 @@ class ForeignJob(Generic[K]):
 
     Attributes:
         job: what is to be done; pickles with plain `pickle`.
-        marks: file of the run to which each job appends when it begins; both ends should see it.
+        marks: file of the run in which each job notes that it begins; both ends should see it.
         number: of its ticket.
         main: with that process it dies.
+        repeats: whether it may be run again after a death, since the user has asked the executor for that.
     """
 
     job: Job[K]
     marks: Path
     number: int
     main: Main
+    repeats: bool = False
 
     @property
     def timeout(self) -> float | None:
@@ -63,10 +73,24 @@ class ForeignJob(Generic[K]):
 
     def __call__(self) -> Outcome[K]:
         """Run it, as the leader of a process group, so that what it does to its group, and we to it, hits no other."""
+        begun = Begun(self.marks)
+        if not self.repeats and (where := begun.running(self.number)) is not None:
+            return cast("Outcome[K]", Died(where.pid, begun.alone(self.number)))  # of interest to the runner alone
         with _own_group(), put_back(), _no_daemons():
             self.main.follow()
-            _append(self.marks, f"{self.number} {os.getpid()} {birth_of(os.getpid())}\n")
-            return self.job()
+            begun.begin(self.number)
+            try:
+                return self.job()
+            finally:
+                begun.end(self.number)
+
+
+@frozen
+class Died:
+    """What a job gives that had begun before, in a process that has died; `alone`: nothing else ran in that."""
+
+    pid: int
+    alone: bool
 
 
 class ForeignRunner(Generic[K]):
@@ -93,6 +117,7 @@ class ForeignRunner(Generic[K]):
         self._running: dict[int, tuple[ForeignJob[K], Future[Outcome[K]]]] = {}
         self._suspects: set[K] = set()
         self._broken = False
+        self._repeats = bool(getattr(executor, "repeats", False))
 
     def capacity(self) -> int:
         """That of the executor."""
@@ -107,7 +132,7 @@ class ForeignRunner(Generic[K]):
         elif self._broken or job.timeout is not None or job.alone:
             self._lane(max(2, self.capacity())).start(ticket, job.job)  # never the one of the suspects
         else:
-            self._submit(ticket, job)
+            self._submit(ticket, replace(job, repeats=True) if self._repeats else job)
 
     def wait(self, timeout: float | None) -> Sequence[Ending[K]]:
         """What has come into the inbox."""
@@ -151,14 +176,32 @@ class ForeignRunner(Generic[K]):
     def _ended(self, ticket: Ticket[K], future: Future[Outcome[K]]) -> None:
         """In a thread of the executor."""
         job, _ = self._running.pop(ticket.number)
+        begun = Begun(job.marks)
         error = None if future.cancelled() else future.exception()
-        if not isinstance(error, BrokenExecutor):
+        if isinstance(error, BrokenExecutor):
+            self._break(error)
+            if job.number in begun:
+                self._suspects.add(ticket.key)
+            self._inbox.put((ticket, Returned()))
+        elif error is None:
+            outcome: Any = outcome_of(future)
+            self._inbox.put((ticket, self._of_death(ticket, outcome) if isinstance(outcome, Died) else outcome))
+        elif (where := begun.running(job.number)) is not None:
+            self._inbox.put((ticket, self._of_death(ticket, Died(where.pid, begun.alone(job.number)), error)))
+        elif type(error).__name__ in _DEATHS:
+            # Of a machine that does not have our folders nobody knows whether it had begun
+            self._inbox.put((ticket, self._of_death(ticket, Died(0, not begun.is_used()), error)))
+        else:
             self._inbox.put((ticket, outcome_of(future)))
-            return
-        self._break(error)
-        if job.number in _begun(job.marks):
+
+    def _of_death(self, ticket: Ticket[K], died: Died, error: BaseException | None = None) -> Outcome[K]:
+        """The process of a job has died: blame it, or have it run in a worker of our own, where that is sure."""
+        if not died.alone:
             self._suspects.add(ticket.key)
-        self._inbox.put((ticket, Returned()))
+            return Returned()
+        process = f" {died.pid}" if died.pid else ""
+        text = f"its process{process} in the {type(self._executor).__name__} died while it ran"
+        return Failed(Problem("died", f"{text} ({sentence(error)})" if error else text, error=error))
 
     def _break(self, error: BrokenExecutor) -> None:
         if not self._broken:
@@ -230,34 +273,10 @@ def _no_daemons() -> Iterator[None]:
         be_subreaper(False)
 
 
-def _append(path: Path, line: str) -> None:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    except OSError:
-        return  # not to be seen from here: if the pool breaks the job counts as not begun, and is run again
-    try:
-        os.write(descriptor, line.encode())
-    except OSError:
-        pass  # see above
-    finally:
-        os.close(descriptor)
-
-
-def _begun(path: Path) -> dict[int, tuple[int, str]]:
-    """Number of each ticket whose job has begun → the process in which, and when that was started."""
-    try:
-        lines = path.read_text().splitlines()
-    except OSError:
-        return {}
-    parts = [line.split(" ") for line in lines]
-    return {int(part[0]): (int(part[1]), part[2]) for part in parts if len(part) == 3}
-
-
 def _end_groups(jobs: list[ForeignJob[K]], grace: Grace) -> None:
     """End the processes in which `jobs` run, with their children: TERM, and KILL after the grace."""
-    places = {job.marks for job in jobs}
-    begun = {number: where for path in places for number, where in _begun(path).items()}
-    groups = [begun[job.number] for job in jobs if job.number in begun]
+    places = (Begun(job.marks).running(job.number) for job in jobs)
+    groups = [where for where in places if where is not None]
     try:
         deadline = time.monotonic() + GRACE
         for pid, birth in groups:

@@ -29,6 +29,9 @@ class RayExecutor(Executor):
         n_cores_worker: processors for each call, `num_cpus` of Ray.
         options: others for each call, such as `num_gpus` or `max_retries`.
 
+    Attributes:
+        repeats: whether a call is tried again when its process has died.
+
     Raises:
         ImportError: Ray is not installed.
     """
@@ -39,6 +42,7 @@ class RayExecutor(Executor):
             raise OptionError("num_cpus is not for the options of Ray: say n_cores_worker instead")
         self._ray = connected(n_cores)
         total = cluster_cpus(self._ray)
+        self.repeats = options.get("max_retries", 0) != 0
         self._max_workers = max(1, (n_cores or total) // n_cores_worker)
         self._remote = self._ray.remote(_call).options(**{"num_cpus": n_cores_worker, "max_retries": 0, **options})
         self._running: dict[Future[Any], Any] = {}

@@ -29,9 +29,11 @@ from jobs import (
     value,
 )
 
+from taskproc.frozen import replace
 from taskproc.kernel.model import Failed, Outcome, Returned
 from taskproc.run import foreign
 from taskproc.run.base import Ending, Job
+from taskproc.run.begun import Begun
 from taskproc.run.foreign import ForeignJob, ForeignRunner
 from taskproc.run.inbox import Inbox
 from taskproc.run.lifeline import Main
@@ -59,8 +61,7 @@ class Pool(Executor):
     def begin(self, index: int) -> None:
         """As far as a process of it would come before it dies."""
         job, _ = self.given[index]
-        with open(job.marks, "a") as file:
-            file.write(f"{job.number} 0 0\n")
+        Begun(job.marks).begin(job.number)
 
     def collapse(self) -> None:
         self.broken = True
@@ -203,7 +204,8 @@ def test_a_foreign_job_leads_a_group_and_leaves_a_mark(tmp_path: Path) -> None:
     _, status = os.waitpid(child, 0)
 
     assert 0 == status
-    assert marks.read_text().startswith(f"7 {child} ")
+    assert 7 in Begun(marks)
+    assert Begun(marks).running(7) is None
 
 
 def groups() -> int:
@@ -283,6 +285,83 @@ def test_stop_ends_what_runs_in_the_pool(tmp_path: Path, act: Callable[[int], No
     status, told = map(int, done.stdout.split())
     assert status == -signal.SIGTERM
     assert is_gone(told, 1)
+
+
+class KilledWorker(Exception):
+    """As Dask says it."""
+
+
+def died_in(process: int, desk: Desk, monkeypatch: pytest.MonkeyPatch, *numbers: int) -> None:
+    """As if these jobs had begun in a process that has died."""
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(os, "getpid", lambda: process)
+        for number in numbers:
+            Begun(desk.folder / "begun").begin(number)
+
+
+def test_what_killed_its_process_is_not_run_again_by_its_executor(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An executor that does so gets an answer at once: it was its death if it was alone there."""
+    desk.start(1, call(exit_at_once, 3))
+    died_in(10**7, desk, monkeypatch, 1)
+    again, future = desk.pool.given[0]
+    future.set_result(again())
+
+    found = problem(desk.endings(1)[1])
+    assert ("died", "its process 10000000 in the Pool died while it ran") == (found.kind, found.text)
+    assert [] == desk.hired
+
+
+def test_of_those_that_died_together_each_is_tried_alone(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a worker of our own: nobody can tell which of the threads of a process it was."""
+    for number in (1, 2):
+        desk.start(number, call(same, number))
+    died_in(10**7, desk, monkeypatch, 1, 2)
+    for again, future in desk.pool.given:
+        future.set_result(again())
+    assert {1: Returned(), 2: Returned()} == desk.endings(2)
+
+    desk.start(1, call(same, "first"))
+    desk.start(2, call(kill_self, signal.SIGKILL))
+    found = desk.endings(2)
+
+    assert "first" == value(found[1])
+    assert "SIGKILL" in problem(found[2]).text
+    assert [1] == desk.hired
+
+
+def test_what_had_ended_may_be_done_again(desk: Desk) -> None:
+    """Its process died later, with the answer; and where the user has asked for it, what died as well."""
+    desk.start(1, call(same, 1))
+    job, _ = desk.pool.given[0]
+
+    assert ["1", "1"] == [value(job()), value(job())]
+    Begun(job.marks).begin(1)
+    assert "1" == value(replace(job, repeats=True)())
+
+
+@pytest.mark.parametrize(("begun", "expected"), [
+    ([1], "its process 10000000 in the Pool died while it ran (KilledWorker: 4 died)"),
+    ([2], None), ([1, 2], None), ([], "its process in the Pool died while it ran (KilledWorker: 4 died)"),
+], ids=["alone", "not begun", "with another", "elsewhere"])  # fmt: skip
+def test_an_executor_that_gives_up_is_told_in_words_of_ours(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, begun: list[int], expected: str | None
+) -> None:
+    """And blames nothing that had not begun, or was not alone."""
+    desk.start(1, call(same, 1))
+    died_in(10**7, desk, monkeypatch, *begun)
+    desk.pool.given[0][1].set_exception(KilledWorker("4 died"))
+
+    found = desk.endings(1)[1]
+    assert expected == (found.problem.text if isinstance(found, Failed) else None)
+    assert isinstance(found, Failed if expected else Returned)
+
+
+def test_an_error_of_the_executor_is_no_death(desk: Desk) -> None:
+    """What it raises of a job that had not begun, or has ended, is told as it is."""
+    desk.start(1, call(same, 1))
+    desk.pool.given[0][1].set_exception(ImportError("no module of that name there"))
+
+    assert "ImportError: no module of that name there" == problem(desk.endings(1)[1]).text
 
 
 def test_the_stand_in_for_a_job_that_cannot_travel_is_run(desk: Desk) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -291,3 +292,60 @@ def test_two_processes_on_one_graph_run_each_task_once(tmp_path: Path, environ: 
 
     assert [process.communicate(timeout=60)[0] for process in both] == ["5\n", "5\n"]
     assert len((tmp_path / "ran").read_text().split()) == 6
+
+
+ON_DASK = """
+import logging
+import os
+import sys
+from dask.distributed import Client, LocalCluster
+from taskproc import Cache, FailedTaskError, FutureList, Pool, Task
+
+def note(what):
+    with open("ran", "a") as file:
+        print(what, file=file)
+
+class Acts(Task):
+    def __init__(self, number):
+        self.number = number
+    def run_task(self):
+        note(self.number)
+        if self.number == 0:
+            os._exit(3)
+        return self.number
+
+class Main(Task):
+    def __init__(self):
+        self.parts = FutureList([Acts(number) for number in range(6)])
+    def run_task(self):
+        return self.parts.get_result()
+
+def act(number):
+    if number == 2:
+        os._exit(3)
+    return number
+
+if __name__ == "__main__":
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None,
+                      silence_logs=logging.CRITICAL) as cluster, Client(cluster) as client, Cache("cache"):
+        executor = client.get_executor()
+        try:
+            Main().run_graph(executor=executor, on_error="continue")
+        except FailedTaskError as error:
+            print([f"{failure.task} {type(failure.error).__name__}" for failure in error.failures])
+        print(sorted(open("ran").read().split()), [Acts(number).get_result() for number in range(1, 6)])
+        with Pool(act, 2, executor=executor, exception_behaviour="ignore", chunk_size=2)(range(4)) as values:
+            print([value if isinstance(value, int) else type(value).__name__ for value in values])
+"""
+
+
+@pytest.mark.slow
+def test_an_executor_that_repeats_what_died_runs_it_once(script: Callable[..., str]) -> None:
+    """Dask would run it four times. It is the failure, in words of ours, and nothing else is; so it is with maps."""
+    pytest.importorskip("distributed", reason="dask[distributed] is not installed")
+
+    assert [
+        "['Acts(number=0) WorkerDied']",
+        "['0', '1', '2', '3', '4', '5'] [1, 2, 3, 4, 5]",
+        "[0, 1, 'WorkerDied', 3]",
+    ] == script(ON_DASK).splitlines()
