@@ -10,6 +10,7 @@ TaskprocError
 │   └── CorruptedResult                bytes are stored, but they are not what was written
 ├── UnstorableResult (TypeError)       what run_task returned cannot be pickled
 ├── OptionError (ValueError)           a rate limit, a prefix or another option is wrong
+├── SystemLimit (RuntimeError)         the system allows no more threads, processes or open files
 ├── WorkerDied (RuntimeError)          the process that ran a task ended without a word
 ├── TaskTimeout (TimeoutError)         a task ran longer than its `task_timeout`, and was ended
 ├── PrefixError (RuntimeError)         the prefix command, not the task, went wrong
@@ -74,6 +75,13 @@ class UnstorableResult(TaskprocError, TypeError):
 
 class OptionError(TaskprocError, ValueError):
     """An option of a run is wrong: the message names it and the values it takes."""
+
+
+class SystemLimit(TaskprocError, RuntimeError):
+    """The system allows no more threads, processes or open files, and not even one worker could be started.
+
+    What was computed until then is stored.
+    """
 
 
 class WorkerDied(TaskprocError, RuntimeError):

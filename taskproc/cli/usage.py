@@ -93,6 +93,13 @@ def _told(call: Callable[[], int], hint: str) -> int:
         return INTERRUPTED
     except SystemExit as error:
         return _exit_code(error)
+    except (OSError, RuntimeError) as error:
+        from taskproc.run.scarce import is_scarce, limit_text  # here: what is raised here is a bug of ours, or this
+
+        if not is_scarce(error):
+            raise
+        say(f"error: {limit_text('the command could not go on', error)}")
+        return FAILED
 
 
 def _exit_code(error: SystemExit) -> int:

@@ -104,8 +104,9 @@ Verdict = Union[Fresh, Stale, Elsewhere]
 class Problem:
     """Why an attempt failed, in a form that crosses processes: always text, and the exception where it can be rebuilt.
 
-    Kinds: exception (the task raised), died (its process ended), timeout (it ran too long, and was ended), prefix (the
-    command before it went wrong), command (it is one, and did not end well), result (its value could not be stored).
+    Kinds: exception (the task raised), died (its process ended), limit (the system did not let it begin), timeout (it
+    ran too long, and was ended), prefix (the command before it went wrong), command (it is one, and did not end well),
+    result (its value could not be stored).
     `error` is the exception itself where it was raised in this process, its pickle where it was raised in another.
     `memory` is the peak of the process that died, in bytes, and `step` the last one that began of a job of many.
     """

@@ -21,6 +21,7 @@ class Told:
         death: why the worker is not there any more.
         begun: the item of the chunk at which it died; None: it had not come so far.
         broken: why the worker could not begin at all.
+        absent: why there cannot be such a worker: the system allows no more of them.
     """
 
     worker: int
@@ -33,6 +34,7 @@ class Told:
     death: Exception | None = None
     begun: int | None = None
     broken: Exception | None = None
+    absent: Exception | None = None
 
 
 class Crew(Protocol):

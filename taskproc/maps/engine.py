@@ -5,6 +5,7 @@ read and not given are bounded, also where a slow one holds up all that came aft
 """
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from taskproc.maps.chunks import Chunk, Sizer
 from taskproc.maps.crew import Crew, Told
 from taskproc.maps.options import ExceptionBehaviour
 from taskproc.maps.pack import Raised
+
+logger = logging.getLogger("taskproc")
 
 SHARE_AFTER = 0.05  # seconds without news, after which idle workers get a part of what others have
 FIRST = 8           # items that a chunk has at most before any value was given
@@ -64,6 +67,7 @@ class Engine:
         self._until: float = float("inf")                       # no item from this one on is begun any more
         self._deadline: float | None = None                     # for what runs, when the map ends
         self._deaths = [0] * workers
+        self._absent = set[int]()                               # workers that there cannot be
 
     def values(self) -> Iterator[object]:
         """What the worker makes of each item."""
@@ -120,7 +124,7 @@ class Engine:
         """Give the workers chunks: first one to each, then what they should have ahead."""
         for level in range(self._order.ahead):
             for worker, load in enumerate(self._loads):
-                if len(load) == level:
+                if len(load) == level and worker not in self._absent:
                     chunk = self._next_chunk()
                     if chunk is None:
                         return
@@ -213,6 +217,8 @@ class Engine:
             self._loads[told.worker].remove(chunk)
         if told.broken is not None:
             raise told.broken
+        if told.absent is not None:
+            self._do_without(told.worker, told.absent)
         if told.values:
             self._deaths[told.worker] = 0
             self._sizer.learn(len(told.values), told.seconds, told.size)
@@ -223,6 +229,14 @@ class Engine:
             self._bury(told, chunk)
         elif told.ended:
             self._do_again(chunk.rest())
+
+    def _do_without(self, worker: int, why: Exception) -> None:
+        """The others do its work, if there are any."""
+        self._absent.add(worker)
+        if len(self._absent) == self._workers:
+            raise why
+        if len(self._absent) == 1:
+            logger.warning("worker %d of a map is missing, and the others do its work: %s", worker, why)
 
     def _bury(self, told: Told, chunk: Chunk) -> None:
         """A worker has died: what it had not begun is done by others, what it had begun once more, alone."""

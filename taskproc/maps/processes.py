@@ -74,6 +74,8 @@ class ProcessCrew:
             if problem.kind == "timeout" and self._timeout is not None:
                 problem = replace(timed_out(self._timeout).problem, step=problem.step)
             error = Raised(rebuild(problem)).error
+            if problem.kind == "limit":
+                return Told(ticket.key, chunk, [], absent=error)
             if problem.kind in {"died", "timeout"}:
                 return Told(ticket.key, chunk, [], death=error, begun=problem.step)
             return Told(ticket.key, chunk, [], broken=error)

@@ -9,12 +9,14 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from time import perf_counter
 
+from taskproc.errors import SystemLimit
 from taskproc.maps.chunks import Chunk
 from taskproc.maps.crew import Told
 from taskproc.maps.delayed import made
 from taskproc.maps.options import ArgumentPassing, calls
 from taskproc.maps.pack import Raised
 from taskproc.run.inbox import Inbox
+from taskproc.run.scarce import limit_text, start_thread
 
 TELL_EVERY = 0.02
 
@@ -42,8 +44,14 @@ class ThreadCrew:
             target, arguments = self._targets[worker]
             # A daemon: an item that never ends must not hold the interpreter at its exit
             thread = threading.Thread(target=target, args=arguments, name=f"taskproc-map-{worker}", daemon=True)
+            try:
+                start_thread(thread)
+            except BlockingIOError as error:
+                absent = SystemLimit(limit_text("no thread could be started for the map", error))
+                self._in_hand.append(chunk)
+                self._inbox.put(Told(worker, chunk, [], absent=absent))
+                return
             self._threads[worker] = thread
-            thread.start()
         self._in_hand.append(chunk)
         self._queues[worker].put(chunk)
 

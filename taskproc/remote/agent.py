@@ -150,7 +150,7 @@ class Agent:
             else:
                 self._manager.store_packed_exception(ticket.key, content, traceback)
             self.done += 1
-        elif told.problem.kind == "died":
+        elif told.problem.kind in {"died", "limit"}:
             self._manager.return_task(ticket.key, died=told.problem.text)
         else:
             content = pack_raised(rebuild(told.problem))

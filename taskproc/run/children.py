@@ -6,15 +6,42 @@ import signal
 import subprocess
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import IO, Any
+from typing import IO, Any, Concatenate, ParamSpec, TypeVar
 
 from taskproc.run.child import Child, KeptChild
 from taskproc.run.group import GRACE, Exit, Grace
 from taskproc.run.problem import sentence
+from taskproc.run.scarce import is_scarce, limit_text, start_thread, tries
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Call = tuple[Callable[..., object], tuple[object, ...]]  # what is called, and with what
 
 PATIENCE = 10.0  # seconds between TERM and KILL for a command that has others to tell of its end, as `srun` its cluster
+
+
+def _when_possible(start: Callable[Concatenate[Children, P], R]) -> Callable[Concatenate[Children, P], R]:
+    """Where the system does not let one more process begin, wait for the end of another one, and try again.
+
+    Not in the main thread, which has signals to look at.
+    """
+
+    def try_again(children: Children, /, *arguments: P.args, **options: P.kwargs) -> R:
+        left = tries()
+        while True:
+            running = children.count()
+            try:
+                return start(children, *arguments, **options)
+            except BlockingIOError:
+                if threading.current_thread() is threading.main_thread() or (not running and next(left)):
+                    raise
+            if running:
+                children.await_fewer(running)
+
+    return try_again
 
 
 class Children:
@@ -36,19 +63,70 @@ class Children:
         self._fewer = threading.Condition(self._lock)
         self._processes: set[Child] = set()
         self._threads: set[threading.Thread] = set()
+        self._put_off: deque[Call] = deque()     # what could not be begun
+        self._unfollowed: deque[Call] = deque()  # what runs, and nobody waits for yet
 
-    def follow(self, run: Callable[..., object], *arguments: object) -> None:
-        """Call `run` in a thread of its own, which is waited for when all end."""
-        thread = threading.Thread(target=self._follow, args=(run, arguments), name="taskproc-child", daemon=True)
-        self._threads.add(thread)
-        thread.start()
+    def follow(self, run: Callable[..., object], *arguments: object, is_started: bool = False) -> None:
+        """Call `run` in a thread of its own, which is waited for when all end.
 
-    def _follow(self, run: Callable[..., object], arguments: tuple[object, ...]) -> None:
-        try:
-            run(*arguments)
-        finally:
+        If there can be no more threads it is called when one of these has ended. Raises BlockingIOError if none runs.
+
+        Args:
+            is_started: it waits for a process that runs already, so others may wait for it to be called.
+        """
+        for is_last in tries():
+            try:
+                self._begin((run, arguments), is_started)
+                return
+            except BlockingIOError:
+                if is_last:
+                    raise
+
+    def _begin(self, call: Call, is_started: bool) -> None:
+        """Have one of these threads make the call, now or later. Raises BlockingIOError if there is none."""
+        thread = threading.Thread(target=self._follow, args=(call,), name="taskproc-child", daemon=True)
+        with self._lock:  # none of these counts on another one that is not there yet
+            try:
+                start_thread(thread)
+            except BlockingIOError:
+                if not self._threads:
+                    raise
+                (self._unfollowed if is_started else self._put_off).append(call)
+                self._fewer.notify_all()
+            else:
+                self._threads.add(thread)
+
+    def _follow(self, call: Call) -> None:
+        following: Call | None = call
+        while following is not None:
+            try:
+                following[0](*following[1])
+            finally:
+                following = self._next()
+
+    def _next(self) -> Call | None:
+        """What this thread does next; None: it ends."""
+        with self._lock:
+            here = threading.current_thread()
+            waiting = self._unfollowed or self._put_off
+            if waiting and here in self._threads:
+                return waiting.popleft()
+            self._threads.discard(here)
+            return None
+
+    def put_off(self, run: Callable[..., object], *arguments: object) -> bool:
+        """Have `run` called when another of these threads has ended, since the system did not let it begin.
+
+        If this is one of these threads, it ends, which makes room for others. False: there is no other.
+        """
+        with self._lock:
+            if not self._threads - {threading.current_thread()}:
+                return False
             self._threads.discard(threading.current_thread())
+            self._put_off.append((run, arguments))
+            return True
 
+    @_when_possible
     def start(
         self,
         words: Sequence[str],
@@ -86,6 +164,18 @@ class Children:
             self._note(child, True)
             return child
 
+    def count(self) -> int:
+        """How many run."""
+        return len(self._processes)
+
+    def await_fewer(self, count: int) -> None:
+        """Wait until fewer than so many run, or all are to end; here, if nobody waits for the end of one of them."""
+        with self._fewer:
+            self._fewer.wait_for(lambda: self._unfollowed or len(self._processes) < count or self.stopping.is_set())
+            unfollowed = self._unfollowed.popleft() if self._unfollowed else None
+        if unfollowed is not None:
+            unfollowed[0](*unfollowed[1])
+
     def bury(self, child: Child, inherited: int | None = None) -> Exit:
         """Kill what is left of a command that has ended; how it did. Once. `inherited`: see reap."""
         try:
@@ -104,6 +194,8 @@ class Children:
         if os.getpid() != pid:
             return
         self.stopping.set()
+        with self._fewer:
+            self._fewer.notify_all()
         began = time.monotonic()
         try:
             self._tell(signal.SIGTERM, self._all)
@@ -174,4 +266,6 @@ def not_started(what: str, error: OSError) -> str:
         return f"{what} was not found; is it installed on this host, and its folder in PATH?"
     if isinstance(error, PermissionError):
         return f"{what} is not executable"
+    if is_scarce(error):
+        return limit_text(f"{what} could not be run", error)
     return f"{what} could not be run: {sentence(error)}"

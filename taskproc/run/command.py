@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import shlex
+import signal
 import threading
 import time
 import weakref
@@ -30,6 +31,7 @@ from taskproc.run.group import Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.lifeline import can_tie, tie
 from taskproc.run.problem import exit_text, last_lines, sentence
+from taskproc.run.scarce import limit_problem, was_refused
 from taskproc.run.setup import is_far_end
 from taskproc.text import printable
 
@@ -104,10 +106,29 @@ class CommandRunner(Generic[K]):
             raise AssertionError(f"{job!r} is no command [this is a bug]")
         attempt = _Attempt(job, self._children)
         failed = attempt.start()
-        if failed is not None:
-            self._inbox.put((ticket, failed))
+        if failed is None:
+            self._begin_to_follow(ticket, attempt)
         else:
-            self._children.follow(self._follow, ticket, attempt)
+            self._tell(ticket, job, failed)
+
+    def _tell(self, ticket: Ticket[K], job: CommandJob, outcome: Exited | Failed) -> None:
+        """How it has ended; what the system did not let begin is begun when another one has ended."""
+        refused = isinstance(outcome, Failed) and was_refused(outcome.problem)
+        if not (refused and self._children.put_off(self._run, ticket, job)):
+            self._inbox.put((ticket, outcome))
+
+    def _run(self, ticket: Ticket[K], job: CommandJob) -> None:
+        """In a thread: start it, and wait for its end."""
+        outcome = _Attempt(job, self._children).run()
+        if not self._children.stopping.is_set():
+            self._tell(ticket, job, outcome)
+
+    def _begin_to_follow(self, ticket: Ticket[K], attempt: _Attempt) -> None:
+        try:
+            self._children.follow(self._follow, ticket, attempt, is_started=True)
+        except BlockingIOError as error:  # nobody can wait for its end
+            attempt.kill()
+            self._inbox.put((ticket, Failed(limit_problem("no thread could be started for the command", error))))
 
     def _follow(self, ticket: Ticket[K], attempt: _Attempt) -> None:
         outcome = attempt.follow()
@@ -165,6 +186,11 @@ class _Attempt:
                 ended.wait()
             raise
         return outcomes[0]
+
+    def kill(self) -> None:
+        """End it at once, and wait for that."""
+        self._child.tell(signal.SIGKILL)
+        self.follow()
 
     def _call_off(self) -> None:
         """End it, or never start it."""

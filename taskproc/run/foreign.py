@@ -17,7 +17,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -34,10 +34,13 @@ from taskproc.run.keeper import be_subreaper, emigrants_of, end_children, is_sub
 from taskproc.run.lifeline import Main, birth_of
 from taskproc.run.pool import PoolRunner, outcome_of
 from taskproc.run.problem import problem_of, sentence
+from taskproc.run.scarce import is_scarce
 from taskproc.run.timeout import is_alone, timeout_of
 
 K = TypeVar("K", bound=Hashable)
 logger = logging.getLogger("taskproc")
+
+LOOK_AFTER = 1.0  # seconds
 
 # By these names executors say that the processes in which they have tried a job have all died: Dask
 _DEATHS = frozenset({"KilledWorker"})
@@ -116,7 +119,7 @@ class ForeignRunner(Generic[K]):
         self._lanes: dict[int, Runner[K]] = {}
         self._running: dict[int, tuple[ForeignJob[K], Future[Outcome[K]]]] = {}
         self._suspects: set[K] = set()
-        self._broken = False
+        self._broken = self._looks = False
         self._repeats = bool(getattr(executor, "repeats", False))
 
     def capacity(self) -> int:
@@ -168,10 +171,32 @@ class ForeignRunner(Generic[K]):
             self._break(error)
             self.start(ticket, job)
         except Exception as error:  # noqa: BLE001  # a foreign executor refuses as it likes
-            self._inbox.put((ticket, Failed(problem_of(error, pickled=False))))
+            if not is_scarce(error):
+                self._inbox.put((ticket, Failed(problem_of(error, pickled=False))))
+                return
+            Begun(job.marks).begin(job.number)  # the pool may have kept it, and is not to run it as well
+            _end_unmanaged(self._executor)
+            self._break(error)
+            self.start(ticket, job)
         else:
             self._running[ticket.number] = job, future
             future.add_done_callback(partial(self._ended, ticket))
+            self._look_later()
+
+    def _look_later(self) -> None:
+        if not self._looks and isinstance(self._executor, ProcessPoolExecutor):
+            self._looks = True
+            self._inbox.call_at(time.monotonic() + LOOK_AFTER, self._look)
+
+    def _look(self) -> None:
+        """See whether the pool's own thread lives: where it cannot start another one it ends, and tells nobody."""
+        self._looks = False
+        if self._running and _is_unmanaged(self._executor):
+            _end_unmanaged(self._executor)
+            for future in [future for _, future in self._running.values() if not future.done()]:
+                future.set_exception(BrokenExecutor("its thread has ended, probably at a limit of the system"))
+        elif self._running:
+            self._look_later()
 
     def _ended(self, ticket: Ticket[K], future: Future[Outcome[K]]) -> None:
         """In a thread of the executor."""
@@ -203,14 +228,28 @@ class ForeignRunner(Generic[K]):
         text = f"its process{process} in the {type(self._executor).__name__} died while it ran"
         return Failed(Problem("died", f"{text} ({sentence(error)})" if error else text, error=error))
 
-    def _break(self, error: BrokenExecutor) -> None:
+    def _break(self, error: Exception) -> None:
         if not self._broken:
             self._broken = True
-            kind = type(self._executor).__name__
-            logger.warning(
-                "a process of the %s died and broke it (%s); the run goes on in worker processes of taskproc's own",
-                kind, sentence(error),
-            )
+            what = "a process of the %s died and broke it"
+            if is_scarce(error):
+                what = "the %s could not start its processes"
+            logger.warning(f"{what} (%s); the run goes on in worker processes of taskproc's own",
+                           type(self._executor).__name__, sentence(error))
+
+
+def _end_unmanaged(executor: Executor) -> None:
+    """End the processes of a pool whose thread is not there: nobody gives them work, and nobody would end them."""
+    if isinstance(executor, ProcessPoolExecutor) and _is_unmanaged(executor):
+        executor._executor_manager_thread = None  # type: ignore[assignment]  # `shutdown` would wait for it
+        for process in list((executor._processes or {}).values()):
+            process.kill()
+            process.join()
+
+
+def _is_unmanaged(executor: Executor) -> bool:
+    manager: Any = getattr(executor, "_executor_manager_thread", None)
+    return manager is None or not manager.is_alive()
 
 
 @contextmanager
@@ -226,7 +265,10 @@ def _followed(main: Main) -> Iterator[None]:
 
 def _after_fork() -> None:
     if _forking is not None and _forking[1] == threading.get_ident():
-        _forking[0].follow()
+        try:
+            _forking[0].follow()
+        except RuntimeError:
+            pass  # there can be no more threads: tried again, and told, with its first job
 
 
 _forking: tuple[Main, int] | None = None

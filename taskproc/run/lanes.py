@@ -9,6 +9,7 @@ from taskproc.kernel.model import Ticket
 from taskproc.run.base import Ending, Job, Runner
 from taskproc.run.inbox import Inbox
 from taskproc.run.prefixed import PrefixedJob
+from taskproc.run.scarce import start_thread
 
 K = TypeVar("K", bound=Hashable)
 
@@ -59,8 +60,12 @@ class Lanes(Generic[K]):
     def stop(self) -> None:
         """Stop both at the same time, so that the grace is not paid twice."""
         other = threading.Thread(target=self.prefixed.stop, name="taskproc-stop")
-        other.start()
+        try:
+            start_thread(other)
+        except BlockingIOError:
+            self.prefixed.stop()  # there can be no more threads: one after the other
         try:
             self.ordinary.stop()
         finally:
-            other.join()
+            if other.ident is not None:
+                other.join()

@@ -29,7 +29,12 @@ def hold_on(pipe: int, parent: int | None = None) -> None:
     """
     os.set_inheritable(pipe, False)
     tie(pipe, os.getpgrp())
-    threading.Thread(target=_watch, args=(pipe, parent), name="taskproc-lifeline", daemon=True).start()
+    watch = threading.Thread(target=_watch, args=(pipe, parent), name="taskproc-lifeline", daemon=True)
+    try:
+        watch.start()
+    except RuntimeError:  # there can be no more threads
+        if not can_tie():
+            raise
 
 
 def describe(pipe: int) -> str:

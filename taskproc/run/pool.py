@@ -8,10 +8,11 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecu
 from functools import partial
 from typing import Generic, ParamSpec, TypeVar
 
-from taskproc.kernel.model import Failed, Outcome, Problem, Ticket
+from taskproc.kernel.model import Failed, Outcome, Problem, Returned, Ticket
 from taskproc.run.base import Ending, Job
 from taskproc.run.inbox import Inbox
 from taskproc.run.problem import problem_of, sentence
+from taskproc.run.scarce import is_scarce, limit_problem
 
 K = TypeVar("K", bound=Hashable)
 P = ParamSpec("P")
@@ -29,6 +30,7 @@ class PoolRunner(Generic[K]):
         self._executor = executor
         self._inbox = inbox
         self.is_inline = isinstance(executor, LocalExecutor)
+        self._in_threads = isinstance(executor, ThreadPoolExecutor)
         self._futures: set[Future[Outcome[K]]] = set()
         self._capacity: int = workers_of(executor) or os.cpu_count() or 1
 
@@ -41,11 +43,16 @@ class PoolRunner(Generic[K]):
         if type(self._executor) is LocalExecutor and not self._executor.is_closed:
             self._inbox.put((ticket, _run(job)))  # what a future costs is paid by those who wait for it
             return
+        kept = _Kept(job) if self._in_threads else None
         try:
-            future = self._executor.submit(job)
+            future = self._executor.submit(kept or job)
         except Exception as error:  # noqa: BLE001  # a foreign executor refuses as it likes
-            self._inbox.put((ticket, _failed(error)))
-            return
+            if kept is None or not is_scarce(error) or not getattr(self._executor, "_threads", None):
+                self._inbox.put((ticket, _failed(error)))
+                if kept is not None:
+                    kept.future.cancel()
+                return
+            future = kept.future  # those threads that there are will do it
         self._futures.add(future)
         future.add_done_callback(partial(self._ended, ticket))
 
@@ -64,6 +71,31 @@ class PoolRunner(Generic[K]):
     def _ended(self, ticket: Ticket[K], future: Future[Outcome[K]]) -> None:
         self._futures.discard(future)
         self._inbox.put((ticket, outcome_of(future)))
+
+
+class _Kept(Generic[K]):
+    """A job that says itself how it has ended.
+
+    A ThreadPoolExecutor that can have no more threads raises when it is given a job, and keeps it for those it has.
+
+    Attributes:
+        future: of its outcome. Cancel it, and it does not begin.
+    """
+
+    def __init__(self, job: Job[K]):
+        self._job = job
+        self.future: Future[Outcome[K]] = Future()
+
+    def __call__(self) -> Outcome[K]:
+        if not self.future.set_running_or_notify_cancel():
+            return Returned()
+        try:
+            outcome = self._job()
+        except BaseException as error:
+            self.future.set_exception(error)
+            raise
+        self.future.set_result(outcome)
+        return outcome
 
 
 class LocalExecutor(Executor):
@@ -134,4 +166,6 @@ def _failed(error: BaseException) -> Failed:
     if isinstance(error, BrokenExecutor):
         text = f"a process of the executor died, and all that it was given with it ({sentence(error)})"
         return Failed(Problem("died", text, error=error))
+    if is_scarce(error):
+        return Failed(limit_problem("the executor could not begin it", error))
     return Failed(problem_of(error, pickled=False))

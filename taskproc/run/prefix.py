@@ -32,6 +32,7 @@ from taskproc.run.lifeline import VARIABLE, describe
 from taskproc.run.mounts import is_network
 from taskproc.run.prefixed import PrefixedJob
 from taskproc.run.problem import death_text, exit_text, last_lines, memory_text, problem_of, sentence
+from taskproc.run.scarce import is_scarce, limit_problem, was_refused
 from taskproc.run.setup import Setup, interpreter, load, start_environ
 from taskproc.run.timeout import timed_out
 from taskproc.run.wire import beside
@@ -89,7 +90,10 @@ class PrefixRunner(Generic[K]):
             text = f"the job cannot be sent to another process: {problem.text}"
             self._inbox.put((ticket, Failed(Problem("exception", text, problem.traceback, error))))
             return
-        self._children.follow(self._run, ticket, job, content)
+        try:
+            self._children.follow(self._run, ticket, job, content)
+        except BlockingIOError as error:
+            self._inbox.put((ticket, Failed(limit_problem("no thread could be started for its command", error))))
 
     def wait(self, timeout: float | None) -> Sequence[Ending[K]]:
         """What has come into the inbox."""
@@ -114,7 +118,12 @@ class PrefixRunner(Generic[K]):
                 finally:
                     attempt.clean_up()
             except OSError as error:
-                outcome = Failed(Problem("prefix", f"the job could not be written for its command: {sentence(error)}"))
+                what = "the job could not be written for its command"
+                refused = limit_problem(what, error) if is_scarce(error) else None
+                outcome = Failed(refused or Problem("prefix", f"{what}: {sentence(error)}", error=error))
+        was_put_off = isinstance(outcome, Failed) and was_refused(outcome.problem)
+        if was_put_off and self._children.put_off(self._run, ticket, job, content):
+            return  # until another one has ended
         if not self._children.stopping.is_set():
             self._inbox.put((ticket, outcome))
 
@@ -151,7 +160,7 @@ class _Attempt(Generic[K]):
                     patience=PATIENCE if self._job.command else 0.0,
                 )
             except OSError as error:
-                return Failed(Problem("prefix", not_started(f"prefix command {command[0]!r}", error)))
+                return Failed(Problem("prefix", not_started(f"prefix command {command[0]!r}", error), error=error))
         if self._process is None:
             return Failed(Problem("died", "the runner has been stopped"))
         if self._job.timeout is not None:

@@ -5,7 +5,15 @@ import os
 import signal
 import traceback
 
-from taskproc.errors import CommandFailed, PrefixError, TaskprocError, TaskTimeout, UnstorableResult, WorkerDied
+from taskproc.errors import (
+    CommandFailed,
+    PrefixError,
+    SystemLimit,
+    TaskprocError,
+    TaskTimeout,
+    UnstorableResult,
+    WorkerDied,
+)
 from taskproc.kernel.model import Problem
 from taskproc.run.group import Exit
 from taskproc.run.raised import RemoteError, hang, pack, unpack
@@ -17,6 +25,7 @@ LONGEST_TRACEBACK = 100_000
 
 _OWN_KINDS: dict[str, type[TaskprocError]] = {
     "died": WorkerDied,
+    "limit": SystemLimit,
     "timeout": TaskTimeout,
     "prefix": PrefixError,
     "command": CommandFailed,

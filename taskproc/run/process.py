@@ -14,7 +14,7 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Hashable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import BinaryIO, Generic, TypeVar
 
@@ -24,6 +24,7 @@ from taskproc.run.inbox import Alarm
 from taskproc.run.kinds import Kind
 from taskproc.run.pace import MOST, WINDOW
 from taskproc.run.problem import last_lines
+from taskproc.run.scarce import start_thread
 from taskproc.run.setup import Setup, interpreter, start_environ
 from taskproc.run.steps import step_of
 from taskproc.run.wire import (
@@ -72,7 +73,7 @@ class Parcel(Generic[K]):
 
 
 class Worker(Generic[K]):
-    """One process, seen from here. Raises OSError if it cannot be started.
+    """One process, seen from here. Raises OSError if it cannot be started; then nothing is left of it.
 
     Args:
         keeps: what a job leaves behind in the process stays there (environment, folder, children), and what it prints
@@ -102,31 +103,25 @@ class Worker(Generic[K]):
         self._given = 0
         self._ahead = 0
         self._kinds: set[bytes] = set()
-        self._marks = _file_of_marks()
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
-        self.channel, there = socket.socketpair()
-        life, self._lifeline = os.pipe()
-        self.exit, exit_writer = os.pipe()
-        inherited = (there.fileno(), life, self._marks.fileno())
-        errors = [_own_errors()] if keeps else []
-        numbers = (*inherited, os.getpid(), *errors)
-        self.command = [*interpreter(), "-m", "taskproc.run.worker", *map(str, numbers)]
-        try:
+        with ExitStack() as kept, ExitStack() as passed:
+            self._marks = kept.enter_context(_file_of_marks())
+            self._errors = kept.enter_context(tempfile.TemporaryFile())
+            self.channel, there = (stack.enter_context(end) for stack, end in zip((kept, passed), socket.socketpair()))
+            life, self._lifeline = _pipe(passed, kept)
+            self.exit, exit_writer = _pipe(kept, kept)
+            inherited = (there.fileno(), life, self._marks.fileno())
+            errors = [_own_errors(passed)] if keeps else []
+            numbers = (*inherited, os.getpid(), *errors)
+            self.command = [*interpreter(), "-m", "taskproc.run.worker", *map(str, numbers)]
             self._process = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=None if keeps else subprocess.DEVNULL,
                 stderr=self._errors, pass_fds=(*inherited, *errors), start_new_session=True,
                 env=start_environ(setup.environ or os.environ),
             )
-        except BaseException:
-            os.close(exit_writer)
-            self._close_all()
-            raise
-        finally:
-            there.close()
-            for number in (life, *errors):
-                os.close(number)
-        waiter = threading.Thread(target=_tell_exit, args=(self._process, self.gone, exit_writer), daemon=True)
-        waiter.start()
+            kept.callback(_kill, self._process)
+            name, arguments = "taskproc-worker", (self._process, self.gone, exit_writer)
+            start_thread(threading.Thread(target=_tell_exit, args=arguments, name=name, daemon=True))
+            kept.pop_all()  # all went well: `close` frees it
         self._messages = Messages(self.channel)
         self._send(frame(pickle.dumps(setup, 5)))
 
@@ -309,12 +304,25 @@ def _file_of_marks() -> BinaryIO:
     return file
 
 
-def _own_errors() -> int:
-    """A descriptor for what this process writes to standard error, which may have been closed."""
-    try:
-        return os.dup(2)
-    except OSError:
-        return os.open(os.devnull, os.O_WRONLY)
+def _own_errors(stack: ExitStack) -> int:
+    """A descriptor for what this process writes to standard error."""
+    number = os.dup(2)
+    stack.callback(os.close, number)
+    return number
+
+
+def _pipe(reading: ExitStack, writing: ExitStack) -> tuple[int, int]:
+    """The two ends of a pipe, each closed with its stack."""
+    ends = os.pipe()
+    for stack, end in zip((reading, writing), ends):
+        stack.callback(os.close, end)
+    return ends
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End what has begun to start; see Worker.signal."""
+    os.kill(process.pid, signal.SIGUSR1)
+    reap(process)
 
 
 def _tell_exit(process: subprocess.Popen[bytes], gone: threading.Event, exit_writer: int) -> None:

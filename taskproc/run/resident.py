@@ -6,6 +6,7 @@ does not outlive the main process. When one dies, exactly the job that it had be
 """
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import signal
@@ -27,12 +28,14 @@ from taskproc.run.kinds import KindJob
 from taskproc.run.pace import MOST, WINDOW, Pace
 from taskproc.run.problem import death_text, exit_text, problem_of, sentence
 from taskproc.run.process import Parcel, Worker
+from taskproc.run.scarce import is_scarce, limit_problem, limit_text, tells_scarcity
 from taskproc.run.setup import Setup, load
 from taskproc.run.steps import Part
 from taskproc.run.timeout import is_alone, timed_out, timeout_of
 from taskproc.run.wire import ANSWER, BEGAN, LEAVING, MARK, PART, PLAIN, READY, REFUSED, SECONDS
 
 K = TypeVar("K", bound=Hashable)
+logger = logging.getLogger("taskproc")
 
 MOST_TRIES = 3
 _REST = 0.004   # seconds for which answers may gather
@@ -169,11 +172,13 @@ class ResidentRunner(Generic[K]):
             parcel = self._waiting[0]
             worker = self._with_room(parcel)
             if (worker is None or worker.parcels) and len(self._workers) < self._count:
+                self._waiting.popleft()
                 worker = self._hire_for(parcel)
             elif worker is None:
                 self._make_place(parcel)
                 break
-            self._waiting.popleft()
+            else:
+                self._waiting.popleft()
             if worker is not None:
                 given.setdefault(worker, []).append(worker.take(parcel))
         for worker, contents in given.items():
@@ -194,13 +199,26 @@ class ResidentRunner(Generic[K]):
                 idle.retire()
 
     def _hire_for(self, parcel: Parcel[K]) -> Worker[K] | None:
-        """A new worker; None: there can be none, and that is how the job has ended."""
+        """A new worker; None: there can be none, and that is how the job has ended, or it waits for one of the others.
+        """
         try:
             return self._hire()
         except OSError as error:
-            text = f"no worker process could be started: {sentence(error)}"
-            self._tell(parcel, Failed(Problem("died", text)))
+            if is_scarce(error) and self._make_do(sentence(error)):
+                self._waiting.appendleft(parcel)
+                return None
+            what = "no worker process could be started"
+            text = limit_problem(what, error) if is_scarce(error) else Problem("died", f"{what}: {sentence(error)}")
+            self._tell(parcel, Failed(text))
             return None
+
+    def _make_do(self, why: str) -> bool:
+        """Go on with the workers that there are. False: there are none."""
+        if self._workers:
+            asked, self._count = self._count, len(self._workers)
+            logger.warning("only %d of %d worker processes could be started (%s); the run goes on with less at once",
+                           self._count, asked, why)
+        return bool(self._workers)
 
     def _rest(self) -> None:
         """Let answers gather while all have enough to do: to be woken by each one would cost more than to read it."""
@@ -297,9 +315,11 @@ class ResidentRunner(Generic[K]):
     def _blame(
         self, worker: Worker[K], parcel: Parcel[K], began: bool, end: Exit, said: str, step: int | None
     ) -> None:
-        if not worker.ready:
+        if not worker.ready and tells_scarcity(said) and self._make_do(said.splitlines()[-1]):
+            self._again([parcel])
+        elif not worker.ready:
             text = f"no worker process could be started: {' '.join(worker.command)} {exit_text(end.code)}"
-            self._tell(parcel, Failed(Problem("died", f"{text}\n{said}".rstrip(), exit_code=end.code)))
+            self._tell(parcel, Failed(_unstarted(text, said, end.code)))
         elif worker.expired and parcel.timeout is not None:
             self._tell(parcel, timed_out(parcel.timeout, end, step))
         elif began or parcel.tries + 1 >= MOST_TRIES:
@@ -326,6 +346,13 @@ class ResidentRunner(Generic[K]):
 
     def _fail(self, ticket: Ticket[K], problem: Problem) -> None:
         self._inbox.put((ticket, Failed(problem)))
+
+
+def _unstarted(text: str, said: str, code: int) -> Problem:
+    """Why a worker ended before it was ready, with what it said last."""
+    if tells_scarcity(said):
+        return Problem("limit", limit_text(text, RuntimeError(said.splitlines()[-1])), exit_code=code)
+    return Problem("died", f"{text}\n{said}".rstrip(), exit_code=code)
 
 
 def _give_up(worker: Worker[K]) -> None:

@@ -53,7 +53,10 @@ class Spools:
         self._owner = os.open(stem + _OWNER, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         self._both = _Spool(stem + SUFFIXES[0], 1), _Spool(stem + SUFFIXES[1], 2)
         self._children = _children()
-        threading.Thread(target=self._watch, name="taskproc-spools", daemon=True).start()
+        try:
+            threading.Thread(target=self._watch, name="taskproc-spools", daemon=True).start()
+        except RuntimeError:
+            pass  # there can be no more threads: what only C code prints is in its log when the job has ended
 
     def begin(self, stdout: str, stderr: str, folder: int | None = None) -> None:
         """From now on what is printed belongs to these two logs, with absolute paths.

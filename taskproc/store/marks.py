@@ -52,7 +52,10 @@ class Mark:
             self._remove()
             raise CacheError(f"cache {root!r} is not writable: {error}") from error
         self._ended = threading.Event()
-        threading.Thread(target=self._beat, name="taskproc-beat", daemon=True).start()
+        try:
+            threading.Thread(target=self._beat, name="taskproc-beat", daemon=True).start()
+        except RuntimeError:
+            pass  # there can be no more threads: on another machine this run may be outlived, no more
 
     def _register(self, temporary: str) -> int:
         # Under another name until it is locked: whoever looks takes the lock for a moment, and we would not get it.

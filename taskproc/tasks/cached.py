@@ -34,6 +34,7 @@ from taskproc.kernel.rebuild import NEW, Present, judge
 from taskproc.run.context import own_umask
 from taskproc.run.kinds import KindJob
 from taskproc.run.prefixed import PrefixedJob
+from taskproc.run.scarce import is_scarce, limit_problem
 from taskproc.run.spool import take_over
 from taskproc.store.base import Place, Version
 from taskproc.store.claims import DiskAttempt
@@ -224,7 +225,8 @@ class GraphWork:
         try:
             claimed = job.claim(self.store)
         except CacheError as error:
-            return Failed(Problem("result", str(error)))
+            refused = limit_problem("its attempt could not be begun", error) if is_scarce(error) else None
+            return Failed(refused or Problem("result", str(error)))
         if isinstance(claimed, DiskAttempt):
             self._claimed[ticket.key] = claimed
             return None
@@ -320,7 +322,7 @@ class GraphWork:
                 self.forget(lost)
         if isinstance(outcome, Returned):
             outcome = self._after_death(key, Problem("died", "its pool broke, and it is run again"), outcome)
-        if isinstance(outcome, Failed) and outcome.problem.kind in ("died", "prefix", "timeout"):
+        if isinstance(outcome, Failed) and outcome.problem.kind in ("died", "limit", "prefix", "timeout"):
             outcome = self._after_death(key, outcome.problem, outcome)
         if isinstance(outcome, Fresh):
             verdict = self.judge(key)

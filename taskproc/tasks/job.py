@@ -22,6 +22,7 @@ from taskproc.run.baseline import adopt_imports
 from taskproc.run.capture import captured, flush_all
 from taskproc.run.context import folder_put_back, in_own_context, own_umask, umask_put_back
 from taskproc.run.problem import problem_of, traceback_text
+from taskproc.run.scarce import is_scarce, limit_text
 from taskproc.run.signals import is_interrupt
 from taskproc.run.timeout import begin
 from taskproc.store.base import Facts, Place, Version
@@ -112,6 +113,9 @@ class TaskJob:
         try:
             claimed = store.resume(self.place, self.number) if self.number else self.claim(store)
         except Exception as error:  # noqa: BLE001  # the claim may fail in any way; it is told as the task's failure
+            if is_scarce(error):
+                text = limit_text("its attempt could not be begun", error)
+                return Failed(replace(problem_of(error), kind="limit", text=text))
             return Failed(replace(problem_of(error), kind="result"))
         if isinstance(claimed, DiskAttempt):
             return self._run(store, claimed)

@@ -16,6 +16,7 @@ from taskproc.kernel.plan import Plan
 from taskproc.run.group import Grace
 from taskproc.run.lanes import Lanes
 from taskproc.run.pool import LocalExecutor, is_in_process
+from taskproc.run.scarce import limits_told
 from taskproc.tasks.cached import GraphWork
 from taskproc.tasks.executors import choose, runner_for
 from taskproc.tasks.failures import failure_of
@@ -80,7 +81,7 @@ def run_graph(
     totals = _totals(work.graph) if watchers or show_progress else {}
     stream = Stream([*watchers, *_progress(totals, show_progress, not work.captures)])
     grace = Grace()
-    with runner_for(executor, max_workers, grace) as runner:
+    with limits_told(), runner_for(executor, max_workers, grace) as runner:
         run = _Run(work, runner, counter, stream, limits, on_error == "stop", grace)
         stream.begin(Outline(totals, run.waits))
         value = run.result()

@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
+import pytest
 from jobs import call, endings, ticket, value
 
 from taskproc.run.base import Ending
@@ -29,3 +31,28 @@ def test_a_prefixed_job_takes_its_own_lane(tmp_path: Path) -> None:
     assert str(os.getpid()) == value(found[1])
     assert str(os.getpid()) != value(found[2])
     assert 6 == lanes.capacity()
+
+
+class Stops(PoolRunner[str]):
+    """Tells whether it was stopped."""
+
+    is_stopped = False
+
+    def stop(self) -> None:
+        self.is_stopped = True
+
+
+def test_both_lanes_stop_where_there_can_be_no_thread_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other: what stopped the run is not hidden by the end of it."""
+    inbox: Inbox[Ending[str]] = Inbox()
+    ordinary, prefixed = Stops(LocalExecutor(), inbox), Stops(LocalExecutor(), inbox)
+    lanes = Lanes(inbox, ordinary, prefixed)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    lanes.stop()
+    inbox.close()
+
+    assert all(lane.is_stopped for lane in (ordinary, prefixed))
+
+
+def refuse(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
