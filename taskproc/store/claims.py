@@ -35,8 +35,8 @@ class DiskAttempt:
     """A claim that is held: see Attempt. Keeps two descriptors until it ends."""
 
     __slots__ = (
-        "_captured", "_directory", "_ended", "_files", "_folder", "_handle", "_head", "_identity", "_path", "_place",
-        "_store", "nonce", "number",
+        "_captured", "_directory", "_early", "_ended", "_files", "_folder", "_handle", "_head", "_identity", "_path",
+        "_place", "_store", "nonce", "number",
     )  # fmt: skip
 
     def __init__(
@@ -49,7 +49,7 @@ class DiskAttempt:
         self._ended = False
         self._head = heads.head_of(store.token, place, number, nonce)
         self._directory: Path | None = None
-        self._captured = True
+        self._captured, self._early = True, list[str]()  # logs that are there, for somebody has asked for them
 
     @property
     def directory(self) -> Path:
@@ -71,12 +71,12 @@ class DiskAttempt:
     def has_no_logs(self) -> None:
         """Say that what it prints is not captured: its logs are not there, unless it writes them itself."""
         self._captured = False
-        for path in self.logs():
+        for path in self._early:
             try:
                 if not os.path.getsize(path):
-                    os.unlink(path)  # somebody has asked for it before
+                    os.unlink(path)
             except OSError:
-                pass  # the usual case: it is not there
+                pass  # it is gone
 
     @property
     def folder(self) -> int | None:
@@ -85,6 +85,7 @@ class DiskAttempt:
 
     def start(self, names: list[str]) -> None:
         """Put aside what was written into the data directory before the run; `names` is the folder's listing."""
+        self._early = [path for path in self.logs() if os.path.basename(path) in names]
         name = layout.data_folder(self.number)
         if name in names:
             path = os.path.join(self._path, name)
