@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import atexit
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from taskproc.run.cpus import available_cpus, share_of_threads
@@ -25,7 +27,19 @@ def start(workers: int | None = None) -> None:
         _kept.append((os.getpid(), setup, Worker(setup)))
     except OSError:
         return  # whoever needs one tries again, and tells why there is none
-    atexit.register(_end)
+    atexit.register(_end)  # once more does no harm
+
+
+@contextmanager
+def started(workers: int | None) -> Iterator[None]:
+    """Have one started within the block, and let it go at the end if nobody has taken it."""
+    had_one = bool(_kept)
+    start(workers)
+    try:
+        yield
+    finally:
+        if not had_one:
+            _end()
 
 
 def take(setup: Setup) -> Worker[Any] | None:

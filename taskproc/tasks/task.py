@@ -297,22 +297,24 @@ class Task(Indexable, metaclass=TaskType):
             FailedTaskError: tasks failed; all else that was computed is stored. CycleError, OptionError, CacheError:
             nothing was started.
         """
-        from taskproc.tasks import running  # here: a third of the import, and workers only define tasks
+        from taskproc.tasks.early import first_worker  # here, and below: a third of the import; workers need none
 
-        return running.run_graph(
-            self,
-            executor=executor,
-            max_workers=max_workers,
-            rate_limits=rate_limits,
-            prefixes=prefixes,
-            prefix=prefix,
-            detect_source_change=detect_source_change,
-            show_progress=show_progress,
-            on_error=on_error,
-            force=force,
-            watchers=watchers,
-            dry_run=dry_run,
-        )
+        options: dict[str, Any] = {
+            "executor": executor,
+            "max_workers": max_workers,
+            "rate_limits": rate_limits,
+            "prefixes": prefixes,
+            "prefix": prefix,
+            "detect_source_change": detect_source_change,
+            "show_progress": show_progress,
+            "on_error": on_error,
+            "force": force,
+            "watchers": watchers,
+        }
+        with first_worker(self, dry_run, options):
+            from taskproc.tasks import running
+
+            return running.run_graph(self, dry_run=dry_run, **options)
 
     def explain(self) -> Explanation:
         """Why the stored result is fresh, or why the task would run, in words: `print(task.explain())`.

@@ -1,0 +1,67 @@
+"""The first worker of a run is there when its graph is judged, and nobody has one who does not need it."""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from taskproc.errors import OptionError
+from taskproc.kernel.model import Event
+from taskproc.run import ahead
+from taskproc.store.cache import Cache
+from taskproc.tasks.task import Task
+
+
+class Leaf(Task):
+    def __init__(self, number: int = 0):
+        self.number = number
+
+    def run_task(self) -> int:
+        return os.getpid()
+
+
+class Sees:
+    """Notes which workers were there when a task was judged."""
+
+    def __init__(self) -> None:
+        self.pids: list[int] = []
+
+    def tell(self, event: Event[Any], name: str, text: Callable[[], str]) -> None:
+        if event.kind in ("stale", "fresh"):
+            self.pids += [worker._process.pid for _, _, worker in ahead._kept]
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.slow
+def test_a_task_that_was_never_run_has_its_worker_when_it_is_judged(cache: Cache) -> None:
+    """It is the one that runs it; so it is when it is forced. What is fresh has none."""
+    seen = [Sees() for _ in range(3)]
+    ran = [Leaf().run_graph(watchers=[each], force=force)[0] for each, force in zip(seen, [False, False, True])]
+
+    assert [[ran[0]], [], [ran[2]]] == [each.pids for each in seen]
+    assert ran[0] == ran[1] != ran[2]
+    assert [] == ahead._kept
+
+
+@pytest.mark.parametrize("options", [
+    {"executor": ThreadPoolExecutor(1)}, {"prefixes": {Leaf.task_name: ""}}, {"dry_run": True},
+], ids=["executor", "prefix", "dry run"])  # fmt: skip
+def test_what_runs_elsewhere_has_none(cache: Cache, options: dict[str, Any]) -> None:
+    """Nor what does not run at all."""
+    seen = Sees()
+    Leaf().run_graph(watchers=[seen], **options)
+
+    assert [] == seen.pids
+
+
+def test_what_is_refused_leaves_none(cache: Cache) -> None:
+    """It ends with the call."""
+    with pytest.raises(OptionError):
+        Leaf().run_graph(on_error="perhaps")  # type: ignore[call-overload]  # on purpose
+
+    assert [] == ahead._kept
