@@ -44,6 +44,8 @@ class RemoteExecutor(Executor):
         retry: see `connect`.
     """
 
+    repeats = True  # a call with which a worker has died is run by another one, and the manager counts how often
+
     def __init__(
         self,
         address: str | Address,
