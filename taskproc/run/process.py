@@ -42,6 +42,7 @@ from taskproc.run.wire import (
     Messages,
     frame,
 )
+from taskproc.streams import fill_gaps
 
 K = TypeVar("K", bound=Hashable)
 LAST = 20.0   # seconds after which a keeper that was told to end all is killed
@@ -103,6 +104,7 @@ class Worker(Generic[K]):
         self._given = 0
         self._ahead = 0
         self._kinds: set[bytes] = set()
+        fill_gaps()  # one may be started before its run
         with ExitStack() as kept, ExitStack() as passed:
             self._marks = kept.enter_context(_file_of_marks())
             self._errors = kept.enter_context(tempfile.TemporaryFile())
