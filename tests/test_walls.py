@@ -75,7 +75,7 @@ UNPICKLERS = ("store.codec", "run.", "tasks.origin", "tasks.packing")
 LOADERS = {"remote": ("remote.payload", "remote.far")}
 # frozen: compiles the function that makes instances from the names of a class's fields, as dataclasses does
 COMPILERS = frozenset({("frozen", "exec")})
-MOST_LINES = 400
+MOST_LINES = 500
 
 
 @dataclass(frozen=True)

@@ -93,9 +93,9 @@ class KeptChild(Child):
     def _await_begin(self, program: str) -> None:
         said = self._next("started")
         if said is None:
+            number = self._next("failed") or errno.EAGAIN
             self._channel.close()
             reap(self)
-            number = self._next("failed") or errno.EAGAIN
             raise OSError(number, os.strerror(number), program)
         self._command_pid = said
 

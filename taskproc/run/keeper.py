@@ -394,5 +394,9 @@ def main() -> NoReturn:
     os.set_inheritable(int(channel), False)
     keeper = _Keeper(int(channel), int(owner), float(patience), speaks=True)
     reading, writing = os.pipe()  # of which the child alone keeps the end to write
-    keeper.fork(reading)
+    try:
+        keeper.fork(reading)
+    except OSError as error:  # there can be no more processes
+        os.write(int(channel), b"failed %d\n" % (error.errno or 0))
+        os._exit(127)
     _execute(words, bool(int(locale)), writing)

@@ -20,7 +20,7 @@ class Leaf(Task):
         self.number = number
 
     def run_task(self) -> int:
-        return os.getpid()
+        return os.getppid()  # the keeper of its worker
 
 
 class Sees:

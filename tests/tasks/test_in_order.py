@@ -180,7 +180,7 @@ class Locks(Task):
 
 def modes(task):
     made = task.task_stdout, task.task_directory, task.task_stdout.parent / "result.1.pkl.gz"
-    return [oct(path.stat().st_mode & 0o777) for path in made]
+    return [oct(path.stat().st_mode & 0o777) for path in made if path.exists()]
 
 if __name__ == "__main__":
     os.umask(0o022)
@@ -213,7 +213,7 @@ def test_a_umask_is_no_danger_to_the_cache(tmp_path: Path, environ: dict[str, st
 
     assert "" == "".join(line for line in done.stderr.splitlines() if "Error" in line)
     told = [line for line in plain(done.stdout).splitlines() if line not in ("x", "printed")]  # of what runs inline
-    modes = "['0o644', '0o755', '0o644']"
+    modes = "['0o755', '0o644']" if "LocalExecutor" in options else "['0o644', '0o755', '0o644']"
     assert [f"2 {modes} {modes}"] * 2 + ["Locks() PermissionError"] * 2 + ["0o22"] == told
 
 
