@@ -12,8 +12,9 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from taskproc.cli.parameters import Parameter, shown_hint, takes_json
+from taskproc.cli.parameters import Parameter
 from taskproc.cli.records import REQUIRED, fields_of, is_record, union_members
+from taskproc.cli.typed import shown_hint, takes_json
 
 _SECTION = re.compile(r"(?:args|arguments|parameters|attributes|keyword args|keyword arguments):\s*$", re.IGNORECASE)
 _ENTRY = re.compile(r"(\s+)(\*{0,2}\w+(?:, *\w+)*)(?: *\([^)]*\))?: *(.*)$")

@@ -75,12 +75,12 @@ def parse(
     parser = _parser(prog, "%(prog)s -o DIR [options]", text, cls.__qualname__, defaults, parameters)
     given, rest = parser.parse_known_args(list(words))
     flags = read_flags(cls, parameters, rest, [name.replace("_", "-") for name in BUILT_IN])
-    kwargs = defaults.kwargs if given.kwargs is None else _converted(given.kwargs, parameters)
+    kwargs = _converted((defaults.kwargs or {}) if given.kwargs is None else given.kwargs, parameters)
     output = given.output or defaults.output
     if not output:
         raise UsageError("no cache folder is given: -o DIR")
     return Options(
-        arguments=_arguments(cls, parameters, {**(kwargs or {}), **flags}),
+        arguments=_arguments(cls, parameters, {**kwargs, **flags}),
         output=output,
         loglevel=given.loglevel,
         num_workers=given.num_workers,

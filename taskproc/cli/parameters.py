@@ -6,37 +6,27 @@ that takes a tenth of a second. What cannot be written in words (futures, arbitr
 """
 from __future__ import annotations
 
-import argparse
-import collections.abc
 import datetime
 import enum
 import inspect
-import json
 import os
-import re
 import types
 import typing
-import warnings
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from taskproc.cli.records import REQUIRED as REQUIRED
-from taskproc.cli.records import UNIONS, is_record, misfit, union_members
+from taskproc.cli.records import UNIONS, is_record
+from taskproc.cli.typed import CONTAINERS, UNREADABLE, takes_none, value_of_json, value_of_words
+from taskproc.cli.typed import shown_hint as shown_hint
 from taskproc.cli.usage import UsageError
 from taskproc.frozen import frozen
 from taskproc.tasks.binding import signature
 from taskproc.tasks.future import Upstream
 
-_UNREADABLE = object()  # the hint of a parameter whose annotation cannot be evaluated here
-
 _SCALARS = (bool, int, float, complex, str, type(None), datetime.timedelta, datetime.date)
 _SCALARS_BY_NAME = frozenset({"decimal.Decimal", "uuid.UUID"})  # their modules take 3 ms, and few scripts have them
 _BASES: tuple[type, ...] = (datetime.datetime, enum.Enum, os.PathLike)
-_CONTAINERS = frozenset({
-    list, tuple, set, frozenset, dict,
-    collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection, collections.abc.Set,
-    collections.abc.Mapping, collections.abc.MutableMapping, collections.abc.MutableSequence,
-})  # fmt: skip
 
 
 @frozen
@@ -56,6 +46,8 @@ def parameters_of(cls: type, taken: frozenset[str] = frozenset()) -> dict[str, P
     for name, each in signature(cls).parameters.items():
         if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY):
             hint = hints.get(name, str if isinstance(each.default, str) else Any)
+            if each.default is None and hint is not UNREADABLE and not takes_none(hint):
+                hint = typing.Union[hint, None]  # `n: int = None` says so
             found[name] = Parameter(name, hint, each.default, name not in taken and is_plain(hint))
     return found
 
@@ -73,7 +65,7 @@ def _hints(cls: type) -> dict[str, Any]:
         try:
             hints[name] = typing.get_type_hints(holder, namespace)[name]
         except Exception:  # noqa: BLE001  # a name for type checkers only, or whatever else stands there
-            hints[name] = _UNREADABLE
+            hints[name] = UNREADABLE
     return hints
 
 
@@ -87,13 +79,13 @@ def is_plain(hint: Any, _seen: tuple[Any, ...] = ()) -> bool:
         return True
     if origin is typing.Annotated:
         return is_plain(inner[0], _seen)
-    if origin in UNIONS or origin in _CONTAINERS:
+    if origin in UNIONS or origin in CONTAINERS:
         return all(some is Ellipsis or is_plain(some, _seen) for some in inner)
     if origin is not None or not isinstance(hint, type) or issubclass(hint, Upstream):
         return False  # on Python 3.10 list[int] is a type too
     if is_record(hint):
         return _is_plain_inside(hint, (*_seen, hint))
-    if hint in _CONTAINERS or hint in _SCALARS or issubclass(hint, _BASES):
+    if hint in CONTAINERS or hint in _SCALARS or issubclass(hint, _BASES):
         return True
     from typing_extensions import is_typeddict  # here: 2 ms, and it knows those of `typing`, too
 
@@ -130,8 +122,9 @@ def read_flags(
             if not rest or rest[0].startswith("--"):
                 raise UsageError(f"argument --{name}: expected a value")
             value = rest.pop(0)
-        given.setdefault(name, []).append(f"--value{tail}={value}")
-    return {name: _value(parameters[name], some) for name, some in given.items()}
+        given.setdefault(name, []).append(f"{tail}={value}")
+    return {name: value_of_words(name, parameters[name].hint, parameters[name].default, some)
+            for name, some in given.items()}
 
 
 def _split(
@@ -161,10 +154,10 @@ def _split(
 
 
 def convert(parameter: Parameter, value: object) -> object:
-    """What JSON gave for a parameter; an object that stands for a class with fields becomes one, as behind a flag."""
-    if isinstance(value, Mapping) and parameter.is_flag and any(map(is_record, union_members(parameter.hint))):
-        return _value(parameter, [f"--value={json.dumps(value)}"])
-    return value
+    """What JSON gave for a parameter, read as its flag reads it; as it is where the type cannot be written in words."""
+    if not is_plain(parameter.hint):
+        return value
+    return value_of_json(parameter.name, parameter.hint, parameter.default, value)
 
 
 def _listed(flags: Sequence[str]) -> str:
@@ -173,77 +166,3 @@ def _listed(flags: Sequence[str]) -> str:
 
 def _takes_bool(hint: Any) -> bool:
     return hint is bool or (typing.get_origin(hint) in UNIONS and bool in typing.get_args(hint))
-
-
-def takes_json(hint: Any) -> bool:
-    """Whether a value of this type may be a list, a tuple, a set or a dict."""
-    if typing.get_origin(hint) in (*UNIONS, typing.Annotated):
-        return any(map(takes_json, typing.get_args(hint)))
-    return (typing.get_origin(hint) or hint) in _CONTAINERS
-
-
-def _value(parameter: Parameter, words: Sequence[str]) -> Any:
-    """One parser for each parameter, with one option of a fixed name: parameters may be called whatever they like."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what the library announces is for us, not for the user
-        import jsonargparse
-        from jsonargparse.typing import register_type
-
-        for kind in (datetime.date, datetime.datetime):
-            register_type(kind, str, kind.fromisoformat, fail_already_registered=False)
-        parser = jsonargparse.ArgumentParser(exit_on_error=False)
-        start = {} if parameter.default in (REQUIRED, None) else {"default": parameter.default}
-        try:
-            parser.add_argument("--value", type=parameter.hint, **(start if is_record(parameter.hint) else {}))
-            parsed = parser.parse_args(list(words))
-            instantiate = getattr(parser, "instantiate", None) or parser.instantiate_classes
-            return instantiate(parsed)["value"]
-        except (argparse.ArgumentError, TypeError, ValueError, KeyError) as error:
-            said = ", ".join(word.removeprefix("--value").removeprefix("=") for word in words)
-            why = next(filter(None, (misfit(parameter.hint, _as_json(word)) for word in words)), "")
-            why = why or _reason(str(error), parameter.name)
-            wanted = shown_hint(parameter.hint) + " in JSON" * takes_json(parameter.hint)
-            text = f"argument --{parameter.name}: expected {wanted}, got {said!r}"
-            raise UsageError(f"{text} ({why})" if why else text) from error
-
-
-def _reason(said: str, name: str) -> str:
-    """What the library says, where that is more than that the value does not fit."""
-    field = re.search(r'Parser key "value\.([\w.]+)"', said)
-    if "Expected a" in said and field is None:
-        return ""
-    last = said.splitlines()[-1].strip()
-    return f"{name}.{field[1]}: {last}" if field else re.sub(r"\bvalue(?=\.)", name, last)
-
-
-def _as_json(word: str) -> object:
-    """What stands in a word of `_value`, as far as it is JSON; `--value.a.b=1` is `{"a": {"b": 1}}`."""
-    path, _, text = word.partition("=")
-    try:
-        value: object = json.loads(text)
-    except ValueError:
-        value = text
-    for name in reversed(path.rstrip("+").split(".")[1:]):
-        value = {name: value}
-    return value
-
-
-def shown_hint(hint: Any) -> str:
-    """A type hint as one writes it: `list[int]`, `int | None`, `red|blue` for an Enum or a Literal."""
-    if hint is _UNREADABLE:
-        return "a type that is not known here"
-    if isinstance(hint, type) and issubclass(hint, enum.Enum):
-        return "|".join(hint.__members__)
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if origin is typing.Literal:
-        return "|".join(map(str, inner))
-    if origin is typing.Annotated:
-        return shown_hint(inner[0])
-    if origin in UNIONS:
-        return " | ".join(map(shown_hint, inner))
-    if origin is not None and inner:
-        shown = ", ".join("..." if some is Ellipsis else shown_hint(some) for some in inner)
-        return f"{getattr(origin, '__name__', origin)}[{shown}]"
-    if hint is type(None):
-        return "None"
-    return str(getattr(hint, "__name__", hint)).replace("typing.", "")

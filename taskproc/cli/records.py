@@ -11,17 +11,18 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from taskproc.text import did_you_mean
-
 REQUIRED = inspect.Parameter.empty
 UNIONS = (typing.Union, types.UnionType)
 
 
 def union_members(hint: Any) -> tuple[Any, ...]:
-    """The types of a union, or the type itself; of an annotated type what it annotates."""
+    """The types of a union, or the type itself; of an annotated type what it annotates, of a NewType what it is."""
+    hint = getattr(hint, "__supertype__", hint)
     if typing.get_origin(hint) is typing.Annotated:
         return union_members(typing.get_args(hint)[0])
-    return typing.get_args(hint) if typing.get_origin(hint) in UNIONS else (hint,)
+    if typing.get_origin(hint) in UNIONS:
+        return tuple(kind for inner in typing.get_args(hint) for kind in union_members(inner))
+    return (hint,)
 
 
 def is_record(hint: Any) -> bool:
@@ -64,20 +65,3 @@ def _attrs_default(default: Any) -> object:
     if factory is not None:
         return ... if default.takes_self else factory()
     return REQUIRED if type(default).__name__ == "_Nothing" else default
-
-
-def misfit(hint: Any, value: object) -> str:
-    """What is wrong with the fields of a value that JSON or flags with dots gave; empty where nothing is seen."""
-    for kind in union_members(hint):
-        if is_record(kind) and isinstance(value, Mapping):
-            names = list(own_defaults(kind))
-            if unknown := [name for name in value if name not in names]:
-                near = did_you_mean(unknown[0], names) or f". It has {', '.join(names) or 'none'}"
-                return f"{kind.__name__} has no field {unknown[0]!r}{near}"
-            hints = typing.get_type_hints(kind)
-            return next(filter(None, (misfit(hints.get(name, Any), inner) for name, inner in value.items())), "")
-        inside = typing.get_args(kind)
-        if inside and isinstance(value, (list, Mapping)):
-            values = value.values() if isinstance(value, Mapping) else value
-            return next(filter(None, (misfit(inside[-1], inner) for inner in values)), "")
-    return ""
