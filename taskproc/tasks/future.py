@@ -9,7 +9,8 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NoReturn, Protocol, TypeVar, overload
 
-from taskproc.tasks.mistaken import Operators
+from taskproc.tasks.mistaken import Operators, refuse_comparison
+from taskproc.tasks.now import storing
 from taskproc.values.encode import json_form, key_form
 from taskproc.values.forms import REGISTRY
 
@@ -97,6 +98,14 @@ class Upstream:
         form = self._json_form()
         assert isinstance(form, dict), "a future's form has a tag [this is a bug]"
         return form
+
+    if not TYPE_CHECKING:
+
+        def __reduce_ex__(self, protocol: int) -> Any:
+            # Only here: futures travel to workers, and are defaults of parameters of classes that do
+            if storing.get():
+                raise TypeError(f"{self!r} is a future: return its result (get_result()) rather than the future itself")
+            return super().__reduce_ex__(protocol)
 
 
 class Indexable(Operators, Upstream):
@@ -203,6 +212,31 @@ class FutureList(Upstream, list[Future[T]]):
         def __init__(self, futures: Iterable[Future[T]] = ()):
             list.__init__(self, futures)
 
+        # Where a list refuses, Python's own message names the list, and not that it is one of futures. As for a list,
+        # what stands on the other side has its say first
+
+        def __add__(self, other: object) -> Any:
+            return list.__add__(self, other) if isinstance(other, list) else NotImplemented
+
+        def __mul__(self, count: object) -> Any:
+            kind = type(count)
+            is_count = issubclass(kind, int) or (hasattr(kind, "__index__") and not hasattr(kind, "__rmul__"))
+            return list.__mul__(self, count) if is_count else NotImplemented
+
+        __rmul__ = __mul__
+
+        def __iadd__(self, other: object) -> Any:
+            is_iterable = hasattr(type(other), "__iter__") or hasattr(type(other), "__getitem__")
+            return list.__iadd__(self, other) if is_iterable else NotImplemented
+
+        def __eq__(self, other: object) -> Any:
+            _refuse_values(self, other, other if isinstance(other, list) else None)
+            return list.__eq__(self, other)
+
+        def __ne__(self, other: object) -> Any:
+            _refuse_values(self, other, other if isinstance(other, list) else None)
+            return list.__ne__(self, other)
+
     def get_result(self) -> list[T]:
         """The results, in order."""
         return [_result(future, f"element {index} of a FutureList") for index, future in enumerate(self)]
@@ -220,6 +254,16 @@ class FutureList(Upstream, list[Future[T]]):
 class FutureDict(Upstream, dict[K, Future[T]]):
     """Futures by key as one future: a dict in every way, whose result is the dict of their results."""
 
+    if not TYPE_CHECKING:
+
+        def __eq__(self, other: object) -> Any:
+            _refuse_values(self, other, other.values() if isinstance(other, dict) else None)
+            return dict.__eq__(self, other)
+
+        def __ne__(self, other: object) -> Any:
+            _refuse_values(self, other, other.values() if isinstance(other, dict) else None)
+            return dict.__ne__(self, other)
+
     def get_result(self) -> dict[K, T]:
         """The results by key, in the order of the dict."""
         return {key: _result(future, f"value of {key!r} in a FutureDict") for key, future in self.items()}
@@ -232,6 +276,14 @@ class FutureDict(Upstream, dict[K, Future[T]]):
 
     def __repr__(self) -> str:
         return f"FutureDict({dict.__repr__(self)})"
+
+
+def _refuse_values(container: Any, other: object, inside: Iterable[object] | None) -> None:
+    """Raise TypeError where a running task compares futures with values: with `other`, or with what is inside of it."""
+    if isinstance(other, Upstream):
+        return
+    for each in (other,) if inside is None else inside:
+        refuse_comparison(container, each)
 
 
 def _element_form(future: Any, index: int) -> object:

@@ -37,7 +37,7 @@ from taskproc.tasks.loaded import Loaded, loaded_code
 from taskproc.tasks.mistaken import advise, say_that_none_debugs_here
 from taskproc.tasks.naming import arguments_text
 from taskproc.tasks.needs import attributes, upstreams
-from taskproc.tasks.now import Running, active
+from taskproc.tasks.now import Running, active, storing
 from taskproc.tasks.slots import told
 from taskproc.tasks.source import mark_of
 
@@ -266,6 +266,7 @@ def _called(task: Any) -> object:
 
 
 def _commit(attempt: DiskAttempt, value: object, facts: Facts, differing: str) -> Outcome[str]:
+    token = storing.set(True)
     try:
         version = attempt.commit(value, facts)
     except (UnstorableResult, OSError) as error:
@@ -274,6 +275,8 @@ def _commit(attempt: DiskAttempt, value: object, facts: Facts, differing: str) -
             text = f"its result cannot be stored in {str(attempt.log('stdout').parent)!r}: {error}"
         attempt.fail({"kind": "result", "error": text})
         return Failed(Problem("result", text), facts.seconds)
+    finally:
+        storing.reset(token)
     if version is None:
         return Elsewhere(after=0.0)  # taken over or cleared while it ran
     return Stored(version.record.stamp, facts.seconds, slim(version) if facts.needs else version, differing)

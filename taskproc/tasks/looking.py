@@ -10,7 +10,7 @@ from taskproc.errors import MissingResult, TaskprocError
 from taskproc.kernel.model import Reason, Stale
 from taskproc.tasks import reading
 from taskproc.tasks.build import is_under_construction
-from taskproc.tasks.naming import brief
+from taskproc.tasks.naming import brief, nested
 from taskproc.tasks.now import is_building
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ def result(task: Task) -> Any:
             "task as an attribute in __init__, and call get_result() in run_task"
         )
     if reason is not None:
-        raise MissingResult(f"{brief(task)} has no fresh result: {reason}. Run it with run_graph()")
+        # Named once more: whoever asked may hold an element of it, or a list, and these cannot be run
+        how = f"{nested(task)}(...).run_graph()"
+        raise MissingResult(f"{brief(task)} has no fresh result: {reason}. Run it with {how}")
     return work.store.load(work.versions[work.graph.root])
 
 

@@ -136,13 +136,17 @@ def advise(error: Exception, task: object, futures: Iterable[object]) -> None:
         futures: what the task needs.
     """
     is_quit = type(error).__name__ == "BdbQuit" and type(error).__module__ == "bdb"
-    if type(error) not in (TypeError, AttributeError, EOFError) and not is_quit:
+    if type(error) not in (TypeError, AttributeError, KeyError, EOFError) and not is_quit:
         return  # the user's own
     text = error.args[0] if len(error.args) == 1 and isinstance(error.args[0], str) else ""
     if type(error) is TypeError and "get_result" not in text:
         names = {type(future).__name__ for future in futures} | {"Const", "Item", "FutureList", "FutureDict"}
         if named := next((name for name in sorted(names) if _names(text, name)), None):
             error.args = (f"{text} ({named} is a future: {_ADVICE})",)
+    elif type(error) is KeyError:
+        key = error.args[0] if error.args else None
+        if hasattr(type(key), "_key_form") and is_read_here(key):
+            error.args = (mistaken(key),)
     elif type(error) is AttributeError and getattr(error, "name", None) == "get_result":
         error.args = (f"{text} (it is a value and not a future: use it as it is, or give the task Const(...) of it)",)
     elif type(error) is AttributeError and "get_result" not in text:
@@ -154,8 +158,9 @@ def advise(error: Exception, task: object, futures: Iterable[object]) -> None:
 
 
 def _names(text: str, name: str) -> bool:
-    """Whether Python complains of the type: `'Load'`, `of type Load is`, `not Load`, `Load found`."""
-    return re.search(rf"'{name}'|\b(?:type|not) {name}\b(?! must)|\b{name} found$", text) is not None
+    """Whether Python complains of the type: `'Load'`, `(not "Load")`, `of type Load is`, `not Load`, `Load found`."""
+    pattern = rf"'{name}'|\"{name}\"|\b(?:type|not) {name}\b(?! must)|\b{name}( found$|\.__format__)"
+    return re.search(pattern, text) is not None
 
 
 def _is_captured() -> bool:

@@ -44,6 +44,8 @@ of_process: list[Running] = []
 # What build.py knows of the definition that is under construction here; None: none is
 site: ContextVar[Any] = ContextVar("taskproc_site", default=None)
 
+storing: ContextVar[bool] = ContextVar("taskproc_storing", default=False)  # whether a result is being pickled here
+
 
 class active:
     """Answer for `job` inside the block; `away`: in a process that does nothing else but run jobs."""

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from taskproc.errors import UnnamableValue
 from taskproc.modules import object_name
-from taskproc.values.forms import REGISTRY, REMEDY, Json, Refused, numpy_form, refused, step_of, type_name
+from taskproc.values.forms import MAKE_IT, REGISTRY, Json, Refused, numpy_form, refused, remedy_for, step_of, type_name
 from taskproc.values.frames import pandas_form, polars_form
 from taskproc.values.instances import class_name, enum_form, fields_form, function_name, is_named_tuple
 
@@ -113,7 +113,7 @@ class _Walk:
         if plain is not None:
             return plain(value)
         if self._depth >= MAX_DEPTH:
-            raise Refused(f"is nested more than {MAX_DEPTH} levels deep, so it has no canonical form; {REMEDY}")
+            raise Refused(f"is nested more than {MAX_DEPTH} levels deep, so it has no canonical form; {MAKE_IT}")
         self._depth += 1  # not given back on failure: a walk ends with its first refusal
         form = (_EXACT.get(kind) or _other)(value, self)
         self._depth -= 1
@@ -165,8 +165,9 @@ def _message(refusal: Refused, value: object, where: str) -> str:
     for level, (_, found) in enumerate(way):
         first = seen.setdefault(id(found), level)
         if first != level and found is not None:
+            remedy = remedy_for(type(found))
             inner, outer = (name + "".join(step for step, _ in way[: end + 1]) + quote for end in (level, first))
-            return f"{inner}{of}{owner} is {outer} again: what contains itself has no canonical form; {REMEDY}"
+            return f"{inner}{of}{owner} is {outer} again: what contains itself has no canonical form; {remedy}"
     steps = [step for step, _ in way]
     path = "".join(steps if len(steps) <= 12 else [*steps[:6], "...", *steps[-3:]])
     return f"{name}{path}{quote}{of}{owner} {refusal.reason}"
@@ -396,4 +397,4 @@ def _instance(value: Any, walk: _Walk) -> Json:
     base = next((base for base in kind.__mro__ if base in _PLAIN or base in _EXACT or base is BaseException), None)
     if base is None or (base is tuple and is_named_tuple(kind)):
         return fields_form(value, walk)
-    raise refused(value, f", a subclass of {base.__name__}", f"convert it to {base.__name__}, or {REMEDY}")
+    raise refused(value, f", a subclass of {base.__name__}", f"convert it to {base.__name__}, or {remedy_for(kind)}")

@@ -20,6 +20,7 @@ Json = Union[None, bool, int, float, str, "list[Json]", "dict[str, Json]"]
 FUTURE_TAGS = frozenset({"__task__", "__const__", "__futurelist__", "__futuredict__", "__item__"})
 
 REMEDY = "pass it as the output of a task, or give its class a __task_key__() method"
+MAKE_IT = "make it in run_task, or pass it as the output of a task"
 
 # Type → how to encode it, how to decode it (None: not at all). Filled by `encode.register`.
 REGISTRY: dict[type, tuple[Callable[[Any], object], Callable[[Any], object] | None]] = {}
@@ -93,7 +94,10 @@ def refused(value: object, detail: str = "", remedy: str = "") -> Refused:
 
 
 def remedy_for(kind: type) -> str:
-    """What to do with values of a class: nobody can give a method to one of a library."""
+    """What to do with values of a class: nobody can give a method to one of a library, or of Python itself."""
+    top = kind.__module__.partition(".")[0]
+    if top == "builtins" or (top.startswith("_") and top in sys.stdlib_module_names):
+        return MAKE_IT  # generators, modules, locks, files: nothing of theirs says by what they are known
     if not (_is_of_library(kind) and is_findable(kind)):
         return REMEDY
     name = type_name(kind)
@@ -107,7 +111,7 @@ def _is_of_library(kind: type) -> bool:
     """Whether a class was not written in the user's project, as far as the place of its module tells."""
     top = kind.__module__.partition(".")[0]
     if top in sys.stdlib_module_names:
-        return top not in ("__main__", "builtins")  # what is built in has no attributes to be known by
+        return top != "__main__"
     file = getattr(sys.modules.get(kind.__module__), "__file__", None)
     return isinstance(file, str) and not {"site-packages", "dist-packages"}.isdisjoint(PurePath(file).parts)
 

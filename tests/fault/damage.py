@@ -84,7 +84,7 @@ class Patient:
             except CorruptedResult:
                 return
             except MissingResult as error:
-                if "Run it with run_graph()" not in str(error):
+                if "Run it with " not in str(error):
                     yield f"no word of what to do: {error}"
                 return
         yield f"damaged, and yet got {str(value)[:60]}"

@@ -63,7 +63,7 @@ REFUSED = [
     (Keyed(1).__task_key__, "Keyed.__task_key__ cannot be found"),
     (list[int], "has no canonical form"),
     (threading.Lock(), "has no canonical form (_thread.lock"),
-    (object(), "(builtins.object); pass it as the output of a task, or give its class a __task_key__() method"),
+    (object(), "(builtins.object); make it in run_task, or pass it as the output of a task"),
     (iter([1]), "has no canonical form"),
     (memoryview(b"a"), "has no canonical form"),
     (sys, "has no canonical form (builtins.module)"),
@@ -78,6 +78,19 @@ def test_refusal_names_the_place_and_the_remedy(value: object, message: str) -> 
             form(value, WHERE)
 
         assert message.replace("{module}", __name__) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [threading.Lock(), threading.RLock(), (each for each in ()), sys, iter([1]), memoryview(b"a"), object()],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_built_in_is_not_advised_to_have_methods(value: object) -> None:
+    """Nobody can give it one."""
+    with pytest.raises(UnnamableValue) as caught:
+        key_form(value, WHERE)
+
+    assert str(caught.value).endswith("; make it in run_task, or pass it as the output of a task")
 
 
 def test_place_without_quotes() -> None:

@@ -11,8 +11,10 @@ from taskproc.errors import CycleError, MissingResult
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
 from taskproc.tasks.cached import GraphWork
+from taskproc.tasks.future import Const, FutureDict, FutureList
 from taskproc.tasks.graph import graph_of
 from taskproc.tasks.looking import is_done, preview, result
+from taskproc.tasks.naming import nested
 from taskproc.tasks.task import Task
 from tests.plain import plain
 
@@ -95,7 +97,7 @@ def test_result_and_is_done_agree(cache: Cache, graph: Twice) -> None:
 @pytest.mark.parametrize(
     ("clear", "says"),
     [
-        (lambda: Twice(Twice(Leaf())), "has no fresh result: no result is stored. Run it with run_graph()"),
+        (lambda: Twice(Twice(Leaf())), "has no fresh result: no result is stored. Run it with Twice(...).run_graph()"),
         (lambda: Leaf(), "has no fresh result: Leaf(value=1) is to run first: no result is stored. Run it with"),
     ],
 )
@@ -144,3 +146,11 @@ def test_a_task_is_looked_for_in_its_own_cache(graph: Twice, other: Cache) -> No
     assert is_done(graph)
     assert not is_done(Twice(Twice(Leaf())))
     assert files(other) == {other.path / name for name in ("taskproc.json", "CACHEDIR.TAG", ".gitignore")}
+
+
+def test_an_element_says_which_task_to_run(cache: Cache) -> None:
+    """A list and an element cannot be run themselves."""
+    for future in (FutureList([Const(1), Leaf("x")]), Leaf("x")["a"], FutureDict({"a": Leaf("x")[0]})):
+        with pytest.raises(MissingResult) as caught:
+            future.get_result()
+        assert str(caught.value).endswith(f". Run it with {nested(Leaf('x'))}(...).run_graph()")

@@ -117,6 +117,9 @@ WRONG: dict[str, Use] = {
     "json": json.dumps,
     "join": lambda up: ",".join(["x", *[up]]),
     "open": open,
+    "format": lambda up: f"{up:.2f}",
+    "format of text": lambda up: f"{up:>9}",
+    "text": lambda up: "a" + up,
 }
 _uses.update(WRONG)
 
@@ -214,6 +217,129 @@ def test_lists_and_dicts_of_futures_are_lists_and_dicts() -> None:
     assert run(Listed("size", FutureDict({"a": Number()}))) == (1, True, ["str"])
     for how in ("total", "largest", "first"):
         assert ".get_result()" in str(refused(Listed(how, FutureList([Number(), Number(4)]))))
+
+
+CONTAINERS: list[Callable[[], Any]] = [
+    lambda: FutureList([Number(), Number(4)]), lambda: FutureDict({"a": Number(), "b": Number(4)})
+]  # fmt: skip
+WRONG_OF_CONTAINERS: dict[str, Use] = {
+    "container plus": lambda ups: ups + 1,
+    "container plus values": lambda ups: (1,) + ups,  # noqa: RUF005  # it is what is tried
+    "text plus container": lambda ups: "a" + ups,
+    "container in place": lambda ups: _added(ups),
+    "container times": lambda ups: ups * 2.5,
+    "container over": lambda ups: ups / 2,
+    "container equal": lambda ups: ups == 3,
+    "container unequal": lambda ups: ups != "x",
+    "container equal to values": lambda ups: ups == ([3] if isinstance(ups, list) else {"a": 3}),
+    "container of others": lambda ups: ups == ([3, 4] if isinstance(ups, list) else {"a": 3, "b": 4}),
+    "container in a list": lambda ups: [ups] == [[3]],
+    "container in a row": lambda ups: 3 in [ups],
+    "container less": lambda ups: ups < 3,
+    "container format": lambda ups: f"{ups:.2f}",
+    "container float": float,
+}
+_uses.update(WRONG_OF_CONTAINERS)
+
+
+@pytest.mark.parametrize("how", WRONG_OF_CONTAINERS)
+@pytest.mark.parametrize("ups", CONTAINERS, ids=["list", "dict"])
+def test_a_container_of_futures_has_none_of_their_values(how: str, ups: Callable[[], Any]) -> None:
+    """What a list, or a dict, of results is compared and computed with is not for one of futures."""
+    error = refused(Listed(how, ups()))
+
+    assert type(error) is TypeError
+    assert ".get_result()" in str(error)
+
+
+RIGHT_OF_CONTAINERS: dict[str, Use] = {
+    "container same": lambda ups: ups == ups and (ups != type(ups)(ups)) is False,
+    "container none": lambda ups: ups != None and (ups == None) is False,  # noqa: E711  # it is what is tried
+    "container empty": lambda ups: ups != ([] if isinstance(ups, list) else {}),
+    "container other": lambda ups: (
+        ups != FutureList([Number(5)]) and ups != ([Number(5)] if isinstance(ups, list) else {"a": Number(5)})
+    ),
+    "container of a key": lambda ups: not isinstance(ups, dict) or ("a" in ups and 3 not in ups),
+    "container as list": lambda ups: len(list(ups) + list(ups)) == 4,
+    "container joined": lambda ups: (
+        isinstance(ups, dict)
+        or [type(some) for some in (ups + ups, ups + [1], [1] + ups, ups * 2, 2 * ups)] == [list] * 5  # noqa: RUF005
+    ),
+    "container grown": lambda ups: isinstance(ups, dict) or len(_grown(FutureList(ups))) == 4,
+}
+_uses.update(RIGHT_OF_CONTAINERS)
+
+
+def _grown(ups: Any) -> Any:
+    ups += (Number(5), Number(6))
+    return ups
+
+
+@pytest.mark.parametrize("how", RIGHT_OF_CONTAINERS)
+@pytest.mark.parametrize("ups", CONTAINERS, ids=["list", "dict"])
+def test_a_container_of_futures_is_a_container(how: str, ups: Callable[[], Any]) -> None:
+    """Of futures it is a list, or a dict, as any other."""
+    assert run(Listed(how, ups())) is True
+
+
+def test_outside_of_tasks_containers_compare_as_others() -> None:
+    """Nothing is asked of an element."""
+    ups: Any = FutureList([Number()])
+
+    assert (ups == 3, ups != 3, ups == [3], [ups] == [3]) == (False, True, False, False)
+    with pytest.raises(TypeError, match="'FutureList' and 'int'"):
+        ups + 1
+
+
+def test_a_future_as_a_key() -> None:
+    """Where there is no such key, the message says that it is a future; where one has a default, nobody knows."""
+    _uses.update(key=lambda up: {1: 2}[up], default=lambda up: {1: 2}.get(up, 5), missing=lambda up: {1: 2}["q"])
+
+    for up in (Number(), Const(1), Load()[0]):
+        error = refused(Reader("key", up))
+        assert type(error) is KeyError
+        assert ".get_result()" in str(error)
+    assert run(Reader("default", Number(1))) == 5
+    assert refused(Reader("missing", Number(1))).args == ("q",)
+
+
+# ---------------------------------------------------------------- as a result
+
+
+class Holder:
+    def __init__(self, held: Any):
+        self.held = held
+
+
+class Holding(Task):
+    def __init__(self, ups: Any):
+        self.ups = ups
+
+    def run_task(self) -> Any:
+        return [up.get_result() for up in self.ups]
+
+
+RETURNED: dict[str, Use] = {
+    "itself": lambda up: up,
+    "in a list": lambda up: [up],
+    "deep": lambda up: {"a": [(1, {"b": up})]},
+    "in an object": Holder,
+    "in a function": lambda up: lambda: up,
+}
+_uses.update({f"returned {name}": use for name, use in RETURNED.items()})
+
+
+@pytest.mark.parametrize("how", RETURNED)
+@pytest.mark.parametrize("up", [*FUTURES, *CONTAINERS, lambda: FutureList(), lambda: Load()])
+def test_a_future_is_no_result(how: str, up: Callable[[], Any]) -> None:
+    """Whatever kind it is of, and however deep inside."""
+    with pytest.raises(FailedTaskError, match=r"return its result \(get_result\(\)\)"):
+        run(Listed(f"returned {how}", up()))
+
+
+def test_a_future_travels_to_a_worker_all_the_same() -> None:
+    """In an attribute, however deep."""
+    assert Holding([Const(1), FutureList([Const(2)])]).run_graph(max_workers=1)[0] == [1, [2]]
 
 
 def test_numpy_does_not_take_a_future_for_a_value() -> None:
