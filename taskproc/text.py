@@ -6,7 +6,9 @@ literal: `\\x1b`, `\\ud800`, `\\u202e`.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
+from itertools import islice
 
 LONGEST = 10_000  # characters of a message that are shown
 _WIDTH = 80       # of a terminal that does not say
@@ -83,6 +85,19 @@ def did_you_mean(word: str, known: Iterable[str], closeness: float = 0.6) -> str
     Args:
         closeness: from 0 (all are close) to 1 (only the word itself is).
     """
-    from difflib import get_close_matches  # here: 2 ms, for those who have mistyped
+    from difflib import SequenceMatcher, get_close_matches  # here: 2 ms, for those who have mistyped
 
-    return "".join(f". Did you mean {close!r}?" for close in get_close_matches(word, [*known], 1, closeness))
+    # What all names of a module or a folder have in common makes none of them close to another
+    near = (close for close in get_close_matches(word, [*known], 5, closeness)
+            if SequenceMatcher(None, *_differing(word, close)).ratio() >= closeness)
+    return "".join(f". Did you mean {close!r}?" for close in islice(near, 1))
+
+
+def _differing(one: str, other: str) -> tuple[str, str]:
+    """Two names without the modules, folders and suffix that they share; whole if nothing else is left of one."""
+    left, right = (re.split(r"(?<=[./:])|(?=[.])", name) for name in (one, other))
+    while left and right and left[0] == right[0]:
+        del left[0], right[0]
+    while left and right and left[-1] == right[-1]:
+        del left[-1], right[-1]
+    return ("".join(left), "".join(right)) if left and right else (one, other)

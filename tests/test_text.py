@@ -125,3 +125,13 @@ def test_a_slip_is_guessed() -> None:
     assert did_you_mean("trian", ["test", "train"]) == ". Did you mean 'train'?"
     assert did_you_mean("zzz", ["test", "train"]) == did_you_mean("trian", []) == ""
     assert did_you_mean("trian", ["train"], closeness=0.9) == ""
+
+
+def test_a_slip_is_guessed_by_where_names_differ() -> None:
+    """What all names of a module, a folder, or of files have in common makes none close to another."""
+    assert did_you_mean("pk.s.Src", ["pk.s.Bad", "pk.s.Srcs"]) == ". Did you mean 'pk.s.Srcs'?"
+    assert did_you_mean("pk.s.Src", ["pk.s.Bad"]) == did_you_mean("x.py", ["a.py"]) == ""
+    assert did_you_mean("study/models/x.py", ["study/models/y.py"]) == ""
+    assert did_you_mean("pkg/nod.py", ["pkg/mod.py"]) == ". Did you mean 'pkg/mod.py'?"
+    assert did_you_mean("pgk.mod", ["pkg.mod"]) == ". Did you mean 'pkg.mod'?"
+    assert did_you_mean("train.p", ["train.py"]) == ". Did you mean 'train.py'?"

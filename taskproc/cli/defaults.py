@@ -1,6 +1,7 @@
 """Defaults of the command line's options, as a script sets them for itself."""
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -58,9 +59,20 @@ class DefaultArguments:
                 raise OptionError(f"{name} must be a dict, got {value!r}")
         if self.prefix is not None and self.prefixes is not None:
             raise OptionError("prefix and prefixes are one option under two names: give one")
+        self._check_switches_and_output()
         workers: object = self.num_workers
         if workers is not None and (type(workers) is not int or workers < 1):
             raise OptionError(f"num_workers must be an int of at least 1, got {workers!r}")
+
+    def _check_switches_and_output(self) -> None:
+        for name in ("detect_source_change", "force_entrypoint", "show_progress"):
+            if type(getattr(self, name)) is not bool:
+                raise OptionError(f"{name} must be True or False, got {getattr(self, name)!r}")
+        output: object = self.output
+        if isinstance(output, os.PathLike):
+            self.output = output = os.fspath(output)
+        if output is not None and not isinstance(output, str):
+            raise OptionError(f"output must be the path of a folder, got {output!r}")
 
     def populate(self) -> None:
         """Make these the defaults of this process."""

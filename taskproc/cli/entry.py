@@ -33,12 +33,17 @@ class _ScriptLoader(SourceFileLoader):
 def load_entry(target: str) -> type[Task]:
     """The entry task of `script.py`, `package.module`, `script.py:Class` or `package.module:Class`.
 
+    A class may stand behind a dot as well, as `list` shows it: `package.module.Class`.
+
     UsageError if there is none; UserError if the module raises while it is loaded.
     """
     place, name = split(target)
     is_plain_folder = os.path.isdir(place) and not {"__init__.py", "__main__.py"} & set(os.listdir(place))
-    module = load_script(place) if is_script(place) or is_plain_folder else _load_module(place, name)
-    return entry_of(module, place, name)
+    if not (is_script(place) or is_plain_folder):
+        add_current_folder(first=True)
+        place, name = _with_class(place) if place == target else (place, name)
+        return entry_of(_load_module(place, name), place, name)
+    return entry_of(load_script(place), place, name)
 
 
 def load_script(path: str) -> ModuleType:
@@ -48,8 +53,9 @@ def load_script(path: str) -> ModuleType:
         raise UsageError(f"{path!r} is a folder: give the script in it", hint="")
     if not os.path.exists(path):
         folder = os.path.dirname(path)
-        nearby = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
-        raise UsageError(f"no such file: {path!r}{did_you_mean(os.path.basename(path), nearby)}", hint="")
+        names = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
+        nearby = [os.path.join(folder, name) for name in names if name.endswith(".py")]
+        raise UsageError(f"no such file: {path!r}{did_you_mean(path, nearby)}", hint="")
     site = site_of(path)
     if site.is_packaged:
         return _load_in_packages(site, file)
@@ -105,13 +111,22 @@ def _imported(name: str) -> ModuleType:
 
 def _load_module(name: str, entry: str) -> ModuleType:
     """A module, or the `__main__` of a package that has no such entry itself. UsageError if it cannot be found."""
-    add_current_folder(first=True)
     if not _is_there(name):
         raise UsageError(f"no such file or module: {name!r}{did_you_mean(name, _modules_beside(name))}", hint="")
     module, inner = _imported(name), f"{name}.__main__"
     if not hasattr(module, entry.partition(".")[0]) and hasattr(module, "__path__") and _is_there(inner):
         return _imported(inner)
     return module
+
+
+def _with_class(name: str) -> tuple[str, str]:
+    """Module and class of `package.module.Class`; what is a module itself is one, and its entry is `Main`."""
+    module, dot, rest = name.rpartition(".")
+    if dot and not _is_there(name) and _is_there(module):
+        loaded = _imported(module)
+        if hasattr(loaded, rest) or rest[:1].isupper():
+            return module, rest
+    return name, ENTRY
 
 
 def _is_there(name: str) -> bool:
@@ -194,7 +209,9 @@ def entry_of(module: ModuleType, place: str, name: str = ENTRY) -> type[Task]:
     if found is not None:
         raise UsageError(f"{name} in {place!r} is no subclass of Task: {found!r}", hint="")
     tasks = [known for known, thing in vars(module).items() if _is_own_task(thing, module)]
-    there = f"; its tasks are {', '.join(tasks)}" if tasks else ""
+    modules = [] if tasks else _modules_in(module)
+    known = [f"tasks are {', '.join(tasks)}"] * bool(tasks) + [f"modules are {', '.join(modules)}"] * bool(modules)
+    there = "".join(f"; its {each}" for each in known)
     near = did_you_mean(name, tasks) if name != ENTRY else ""
     raise UsageError(f"{place!r} has no task called {name}{there}{near}", _remedy(name, tasks, place))
 
@@ -207,4 +224,9 @@ def _remedy(name: str, tasks: list[str], place: str) -> str:
 
 
 def _is_own_task(thing: object, module: ModuleType) -> bool:
-    return isinstance(thing, type) and issubclass(thing, Task) and thing.__module__ == module.__name__
+    is_task = isinstance(thing, type) and issubclass(thing, Task)
+    return is_task and f"{thing.__module__}.".startswith(f"{module.__name__}.")  # of a package: of its modules, too
+
+
+def _modules_in(module: ModuleType) -> list[str]:
+    return [f"{module.__name__}.{each.name}" for each in pkgutil.iter_modules(getattr(module, "__path__", ()))]

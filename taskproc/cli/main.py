@@ -108,7 +108,8 @@ def _dispatch(prog: str, words: list[str]) -> int:
     if _is_target(first):
         return _with_target(prog, words, _execute, RUN)
     if first.startswith("-"):
-        raise UsageError(f"the script stands before its options, got {first!r}")
+        near = did_you_mean(first, ["--version", "--help"])
+        raise UsageError(f"the script stands before its options, got {first!r}{near}")
     known = ", ".join(_COMMANDS)
     near = did_you_mean(first, [*_COMMANDS, *(name for name in os.listdir() if name.endswith(".py"))])
     raise UsageError(

@@ -24,7 +24,8 @@ BUILT_IN = frozenset(
 )
 
 
-FORCE = "force"
+# Younger than scripts that have parameters of these names, which keep their flags
+YOUNGER = frozenset({"force", "force_entrypoint", "detect_source_change", "show_progress"})
 
 
 @frozen
@@ -59,6 +60,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Instead of ending the process."""
+        unknown = message.partition("unrecognized arguments: ")[2].partition(" ")[0].partition("=")[0]
+        if unknown.startswith("-"):
+            known = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
+            message += did_you_mean(unknown, known) or f". Its options are {', '.join(known)}"
         raise UsageError(message)
 
 
@@ -74,7 +79,7 @@ def parse(
     text = description(cls, purpose or RUN, parameters, defaults.kwargs or {})
     parser = _parser(prog, "%(prog)s -o DIR [options]", text, cls.__qualname__, defaults, parameters)
     given, rest = parser.parse_known_args(list(words))
-    flags = read_flags(cls, parameters, rest, [name.replace("_", "-") for name in BUILT_IN])
+    flags = read_flags(cls, parameters, rest, [name.replace("_", "-") for name in BUILT_IN | YOUNGER])
     kwargs = _converted((defaults.kwargs or {}) if given.kwargs is None else given.kwargs, parameters)
     output = given.output or defaults.output
     if not output:
@@ -138,16 +143,19 @@ def _parser(
         words += f"; default: {_shown(shown)}" * (shown is not None)
         options.add_argument(*flags, default=default, help=_plain(words), **how)
 
-    def switch(*flags: str, dest: str, words: str) -> None:
+    def switch(*flags: str, dest: str, words: str, back: str) -> None:
+        """A flag that turns off what is on by default, and one that turns it on where the script has it off."""
         set_already = not getattr(defaults, dest)
         add(*flags, dest=dest, action="store_false", default=not set_already,
             words=words + " (as is the default here)" * set_already)
+        if dest not in parameters:
+            add(f"--{dest.replace('_', '-')}", dest=dest, action="store_true", default=not set_already, words=back)
 
     options.add_argument("-h", "--help", action="help", help="show this and exit")
     add("-o", "--output", metavar="DIR", shown=defaults.output,
         words="the cache folder" + " (required)" * (not defaults.output))
-    if FORCE not in parameters:  # it is younger than scripts that have such a parameter
-        add(f"--{FORCE}", dest="make_anyway", action="store_true", default=False,
+    if "force" not in parameters:
+        add("--force", dest="make_anyway", action="store_true", default=False,
             words="make the cache even in a folder that holds other files")
     add("-n", "--num-workers", metavar="N", type=_count, default=defaults.num_workers,
         shown=defaults.num_workers or "as many as there are cores to use", words="how many tasks run at once")
@@ -162,10 +170,12 @@ def _parser(
     add("--on-error", choices=ON_ERROR, default=defaults.on_error, shown=defaults.on_error,
         words="after a failure start nothing new, or run all that does not need it")
     switch("-D", "--disable-detect-source-change", dest="detect_source_change",
-           words="keep results whose source has changed")
-    switch("--dont-force-entrypoint", dest="force_entrypoint", words=f"take {name} from the cache too, if it is there")
+           words="keep results whose source has changed", back="judge results by their source, too")
+    switch("--dont-force-entrypoint", dest="force_entrypoint", words=f"take {name} from the cache too, if it is there",
+           back=f"run {name} each time")
     add("--dry-run", action="store_true", default=False, words="tell what would run and why, run nothing")
-    switch("--dont-show-progress", dest="show_progress", words="no progress on standard error")
+    switch("--dont-show-progress", dest="show_progress", words="no progress on standard error",
+           back="show progress on standard error")
     add("--log-format", choices=LOG_FORMATS, default=defaults.log_format, shown=defaults.log_format,
         words="what is said of the run on standard error: for people, or one JSON object a line")
     add("-l", "--loglevel", metavar="LEVEL", type=str.lower, choices=LOG_LEVELS, default=defaults.loglevel,

@@ -16,6 +16,7 @@ from taskproc.cli.usage import DONE, INTERRUPTED, UsageError, UserError, guarded
 from taskproc.run.group import Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.signals import Signals
+from taskproc.text import did_you_mean
 
 if TYPE_CHECKING:
     from taskproc.remote.board import TaskManager
@@ -89,7 +90,7 @@ def _dispatch(words: list[str], ending: _Ending) -> int:
             print(_HELP, end="")
             return DONE
         if not words or words[0] not in _COMMANDS:
-            given = f", got {words[0]!r}" if words else ""
+            given = f", got {words[0]!r}{did_you_mean(words[0], _COMMANDS)}" if words else ""
             raise UsageError(f"which command? One of {', '.join(_COMMANDS)}{given}")
         return _COMMANDS[words[0]](words[1:], ending)
     finally:

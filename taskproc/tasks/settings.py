@@ -14,6 +14,7 @@ from taskproc.errors import BuildError, UnnamableValue
 from taskproc.tasks.evolving import rules_of
 from taskproc.tasks.naming import identity_of
 from taskproc.tasks.needs import attributes
+from taskproc.text import did_you_mean
 from taskproc.values.encode import digest, key_form
 
 MOST = 1 << 20  # bytes of an attribute's content that are looked at
@@ -28,6 +29,8 @@ class Left(NamedTuple):
 
 NOTHING_LEFT = Left({}, ())  # of most
 _MISSING = object()
+_NOT_INSTALLED = "not installed"
+_warned: set[tuple[str, str]] = set()  # class and package, of which each process speaks once
 _LOOSE = frozenset({list, dict, set, bytearray})  # no two of these are one object by chance
 
 
@@ -43,9 +46,12 @@ def check_settings(cls: type) -> None:
 
 
 def settings_of(cls: Any) -> dict[str, str]:
-    """Those of a class: as they are now."""
+    """Those of a class: as they are now. Warns of a package that is not installed: most likely a slip."""
     found = {} if cls.task_version is None else {"version": cls.task_version}
-    found |= {f"package {name}": _version(name) for name in cls.task_packages}
+    versions = {name: _version(name) for name in cls.task_packages}
+    if missing := [name for name, version in versions.items() if version == _NOT_INSTALLED]:
+        _warn_of_missing(cls, missing)
+    found |= {f"package {name}": version for name, version in versions.items()}
     return found | {f"environment {name}": _variable(name) for name in cls.task_environment}
 
 
@@ -113,7 +119,20 @@ def _version(name: str) -> str:
         owners = metadata.packages_distributions().get(name.partition(".")[0], [])
     if owners:
         return ", ".join(sorted({metadata.version(owner) for owner in owners}))
-    return str(getattr(sys.modules.get(name), "__version__", "not installed"))
+    return str(getattr(sys.modules.get(name), "__version__", _NOT_INSTALLED))
+
+
+def _warn_of_missing(cls: type, names: Sequence[str]) -> None:
+    import logging  # here: seldom needed
+    from importlib import metadata
+
+    known = {known for module, owners in metadata.packages_distributions().items() for known in (module, *owners)}
+    for name in [name for name in names if (cls.__qualname__, name) not in _warned]:
+        _warned.add((cls.__qualname__, name))
+        near = did_you_mean(name, known)
+        logging.getLogger("taskproc").warning(
+            "task_packages of %s names %r, which is not installed%s", cls.__qualname__, name, near
+        )
 
 
 def _variable(name: str) -> str:

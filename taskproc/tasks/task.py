@@ -92,7 +92,10 @@ class TaskType(ABCMeta):
         # Not __init_subclass__ wrapping __init__: @dataclass writes __init__ after that
         def __call__(cls, *args: Any, **kwargs: Any) -> Any:
             if not callable(getattr(cls, "run_task", None)):
-                raise BuildError(f"{cls.__qualname__} has no run_task method: define what it computes")
+                near = next((name for name in dir(cls) if callable(getattr(cls, name, None)) and name not in _FINAL
+                             and did_you_mean(name, ["run_task"], closeness=0.75)), "")
+                meant = f". Rename {near!r} if that is meant" if near else ""
+                raise BuildError(f"{cls.__qualname__} has no run_task method: define what it computes{meant}")
             return build(cls, args, kwargs)
 
         def __setattr__(cls, name: str, value: object) -> None:
@@ -105,7 +108,8 @@ def _warn_of_slips(cls: type, namespace: Mapping[str, object]) -> None:
     """Warn of each attribute that is nearly called like one that has a meaning: it has none."""
     own = [name for name in namespace if name.startswith("task_") and not callable(namespace[name])]
     known = {name for base in cls.__mro__[1:] for name in vars(base) if name.startswith("task_")} if own else set()
-    for name in [name for name in own if known and name not in known]:
+    known -= _FINAL  # may not be set
+    for name in [name for name in own if name not in known | _FINAL]:
         near = did_you_mean(name, known, closeness=0.85)
         if near and not is_far_end():  # there it was said already
             import logging  # here: 3 ms, and seldom needed

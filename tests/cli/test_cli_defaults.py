@@ -1,6 +1,7 @@
 """Laws of DefaultArguments: checked where they are given, and in force once populated."""
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +40,11 @@ def test_the_last_populated_is_in_force() -> None:
     assert last is populated()
 
 
+def test_a_path_may_be_the_output() -> None:
+    """As its text."""
+    assert DefaultArguments(output=Path("a") / "b").output == str(Path("a/b"))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -48,6 +54,11 @@ def test_the_last_populated_is_in_force() -> None:
         {"num_workers": 0},
         {"num_workers": True},
         {"kwargs": [1]},
+        {"output": 3},
+        {"output": b"x"},
+        {"show_progress": "no"},
+        {"force_entrypoint": 0},
+        {"detect_source_change": None},
         {"rate_limits": "gpu"},
         {"prefix": {"gpu": "a"}, "prefixes": {"gpu": "b"}},
     ],

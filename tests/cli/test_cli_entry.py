@@ -172,6 +172,10 @@ TWO = MAIN + "class Train(Main):\n    class Inner(Main):\n        pass\n"
         ("job", "job.Main"),
         ("pkg", "pkg.__main__.Main"),
         ("pkg:Train", "pkg.Train"),
+        ("pkg.mod.Train", "pkg.mod.Train"),
+        ("pkg.mod.Main", "pkg.mod.Main"),
+        ("pkg.Train", "pkg.Train"),
+        ("job.Main", "job.Main"),
     ],
 )
 def test_a_module_and_a_class_may_be_named(script: Write, target: str, name: str) -> None:
@@ -191,10 +195,13 @@ def test_a_module_and_a_class_may_be_named(script: Write, target: str, name: str
         ("job.py:Train.Outer", r"'job\.py' has no task called Train\.Outer"),
         ("job.py:os", "os in 'job.py' is no subclass of Task"),
         ("jbo.py", r"no such file: 'jbo\.py'\. Did you mean 'job\.py'\?"),
-        ("pkg/mdo.py", r"no such file: 'pkg/mdo\.py'\. Did you mean 'mod\.py'\?"),
+        ("pkg/mdo.py", r"no such file: 'pkg/mdo\.py'\. Did you mean 'pkg/mod\.py'\?"),
         ("pkg.mdo", r"no such file or module: 'pkg\.mdo'\. Did you mean 'pkg\.mod'\?"),
         ("pgk.mod", r"no such file or module: 'pgk\.mod'"),
+        ("job.Inner", "'job' has no task called Inner; its tasks are Main, Train"),
         ("job.inner", "no such file or module: 'job.inner'"),
+        ("pkg:Nope", r"'pkg' has no task called Nope; its modules are pkg\.mod"),
+        ("pkg:Main", r"'pkg' has no task called Main; its modules are pkg\.mod"),
         ("pkg..mod", "no such file or module"),
         ("__main__", "no such file or module"),
         ("folder", "'folder' is a folder"),
@@ -208,6 +215,15 @@ def test_a_target_that_is_not_there(script: Write, tmp_path: Path, target: str, 
 
     with pytest.raises(UsageError, match=message):
         load_entry(target)
+
+
+def test_a_package_names_the_tasks_that_it_passes_on(script: Write) -> None:
+    """What it imports from its own modules is its own."""
+    in_package(script, TWO)
+    script("from pkg.mod import Train\nfrom taskproc import Command\n", "pkg/__init__.py")
+
+    with pytest.raises(UsageError, match=r"has no task called Trian; its tasks are Train\. Did you mean 'Train'\?"):
+        load_entry("pkg:Trian")
 
 
 def test_what_a_module_raises_is_the_users(script: Write) -> None:

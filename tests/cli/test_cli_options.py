@@ -96,6 +96,29 @@ def test_defaults_are_taken_where_the_line_is_silent(name: str) -> None:
     assert options(*words) == options(**{name: value})
 
 
+@pytest.mark.parametrize("name", ["detect_source_change", "force_entrypoint", "show_progress"])
+def test_what_a_script_has_off_can_be_turned_on(name: str) -> None:
+    """The last word on the line wins."""
+    flag, off = f"--{name.replace('_', '-')}", SETTINGS[name][0]
+
+    assert options() == options(flag, **{name: False}) == options(*off, flag) == options(flag)
+    assert options(*off) == options(flag, *off)
+
+
+def test_a_parameter_keeps_the_name_of_a_younger_option() -> None:
+    """Scripts had it before."""
+
+    class Older(Task):
+        def __init__(self, show_progress: int, force: str = ""):
+            pass
+
+        def run_task(self) -> None:
+            pass
+
+    assert arguments("--show-progress", "3", "--force", "x", cls=Older) == {"show_progress": 3, "force": "x"}
+    assert not options("--show-progress", "3", "--dont-show-progress", cls=Older).show_progress
+
+
 def test_the_line_wins_and_replaces() -> None:
     """A JSON option on the line leaves nothing of its default."""
     found = options("--rate-limits", '{"a": 1}', "--prefixes", "{}", "-n", "3",

@@ -69,6 +69,21 @@ def test_wrong_usage_is_told(key, tmp_path, capsys, words, message):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["serv"], "One of key, serve, work, status, got 'serv'. Did you mean 'serve'?"),
+        (["serve", "--prot", "1"], "unrecognized arguments: --prot 1. Its options are --help, --address, "),
+        (["serve", "--adress=x"], "unrecognized arguments: --adress=x. Did you mean '--address'?"),
+    ],
+)
+def test_a_slip_is_guessed(capsys, words, message):
+    """Of a command and of an option."""
+    assert main(words) == 2
+
+    assert message in capsys.readouterr().err
+
+
 def test_nobody_there(key, capsys):
     """Exit code 1, and the address."""
     with socket.create_server(("127.0.0.1", 0)) as free:

@@ -230,3 +230,24 @@ def test_a_misspelt_class_attribute_is_warned_of(caplog: pytest.LogCaptureFixtur
 
     told = [record.getMessage() for record in caplog.records]
     assert told == [f"task_timout of {Slips.__qualname__} has no meaning. Did you mean 'task_timeout'?"]
+
+
+def test_a_slip_is_not_answered_by_a_name_that_may_not_be_set(caplog: pytest.LogCaptureFixture) -> None:
+    """The one that may is meant."""
+
+    class Slips(Echo):
+        task_labels_ = "gpu"
+
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [f"task_labels_ of {Slips.__qualname__} has no meaning. Did you mean 'task_label'?"]
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_misspelt_run_task_is_named() -> None:
+    """It is all that is wrong."""
+
+    class Slips(Task):
+        def run_tsak(self) -> None: ...
+
+    with pytest.raises(BuildError, match=r"has no run_task method: define .*\. Rename 'run_tsak' if that is meant$"):
+        Slips()

@@ -176,6 +176,20 @@ def test_packages_count_by_their_version(cache: Cache, monkeypatch: pytest.Monke
     assert found["package no-such-thing"] == "not installed"
 
 
+def test_a_package_that_is_not_installed_is_warned_of(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once, with the one that is meant."""
+    monkeypatch.setattr(Up, "task_packages", ["nunpy", "pytest"])
+
+    for _ in range(2):
+        settings_of(Up)
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "task_packages of Up names 'nunpy', which is not installed. Did you mean 'numpy'?"
+    ]
+
+
 def test_variables_count_by_their_value(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not set is a value, too, and the text itself is not kept: it may be a secret."""
     monkeypatch.setattr(Up, "task_environment", ["MODEL_DIR"])
