@@ -79,6 +79,15 @@ def padded(text: str, columns: int) -> str:
     return text + " " * (columns - width_of(text))
 
 
+def counted(count: int, noun: str, nouns: str = "") -> str:
+    """`1 task`, `2,000 tasks`.
+
+    Args:
+        nouns: the plural, where it is not an `s` more.
+    """
+    return f"{count:,} {noun if count == 1 else nouns or f'{noun}s'}"
+
+
 def did_you_mean(word: str, known: Iterable[str], closeness: float = 0.6) -> str:
     """`. Did you mean 'train'?`, to follow a message about a word that is not known; empty if none is close to it.
 

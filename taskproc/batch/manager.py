@@ -260,7 +260,9 @@ class TaskManager:
                     yield size, results
         except Exception as error:
             if sizes:
-                note(error, f"in the chunk of items {done} to {done + sizes[0] - 1} of the batch")
+                last = done + sizes[0] - 1
+                where = f"at item {done}" if done == last else f"in the chunk of items {done} to {last}"
+                note(error, f"{where} of the batch")
             raise
 
     def _results(self, worker: Worker, chunks: Iterator[list[Any]]) -> Generator[list[Any], None, None]:

@@ -34,7 +34,8 @@ class Task(Generic[I, R]):
             try:
                 results.append(self.process_item(item, **kwargs))
             except Exception as error:
-                note(error, f"at item {place} of its chunk")
+                if len(items) > 1:
+                    note(error, f"at item {place} of its chunk")
                 raise
         return results
 

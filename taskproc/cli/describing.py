@@ -5,7 +5,9 @@ so are those of the fields of a dataclass, each of which is a flag with a dot.
 """
 from __future__ import annotations
 
+import enum
 import inspect
+import os
 import re
 import shutil
 import textwrap
@@ -68,8 +70,22 @@ def _rows(name: str, hint: Any, default: object, text: str, around: tuple[type, 
 
 
 def _joined(text: str, default: object) -> str:
-    how = "required" if default is REQUIRED else f"default: {default!r}"
+    how = "required" if default is REQUIRED else f"default: {_as_written(default)}"
     return f"{text}; {how}" if text else how
+
+
+def _as_written(default: object) -> str:
+    """A default as it would stand behind its flag; a text in quotes, for it may be empty."""
+    if isinstance(default, enum.Enum):
+        return default.name
+    if isinstance(default, os.PathLike):
+        return os.fsdecode(default)
+    if type(default) in (list, tuple) and default:
+        inner = ", ".join(map(_as_written, default))  # type: ignore[call-overload]  # it is one of these
+        return f"[{inner}]" if type(default) is list else f"({inner}{',' * (len(default) == 1)})"  # type: ignore[arg-type]
+    if type(default) is dict:
+        return f"{{{', '.join(f'{_as_written(key)}: {_as_written(value)}' for key, value in default.items())}}}"
+    return repr(default)
 
 
 def _lines(rows: list[Row]) -> Iterator[str]:

@@ -35,7 +35,7 @@ from taskproc.tasks.looking import preview
 from taskproc.tasks.running import plan_work, run_graph
 from taskproc.tasks.stats import RunStats
 from taskproc.tasks.task import Task
-from taskproc.text import printable, text_of
+from taskproc.text import counted, printable, text_of
 from taskproc.watch.standing import reason_lines
 from taskproc.watch.tally import Tally, closing_line
 
@@ -98,7 +98,7 @@ def accept_entry(cls: type[Task], options: Options) -> int:
     with existing(options.output):
         counts = accept(_built(cls, options))
     for name, count in counts.items():
-        tell(f"accepted {printable(name)}: {count:,} result{'' if count == 1 else 's'}")
+        tell(f"accepted {printable(name)}: {counted(count, 'result')}")
     if not counts:
         tell("nothing to accept: no result differs by its source alone")
     return DONE
@@ -258,7 +258,7 @@ def _preview(task: Task, options: Options) -> int:
     work = plan_work(task, options.detect_source_change, options.force_entrypoint)
     counts = stats["stats"]
     count, total = sum(counts.values()), len(work.graph.needs)
-    tell(f"{'at most ' if count else ''}{count:,} of {total:,} tasks would run")
+    tell(f"{'at most ' if count else ''}{count:,} of {counted(total, 'task')} would run")
     width = max((len(printable(name)) for name in counts), default=0)
     for name, some in counts.items():
         tell(f"  {printable(name):<{width}}  {some:,}")

@@ -56,8 +56,8 @@ _PURPOSES = {
 _TARGETS = """\
 
 SCRIPT is a file; MODULE is what an import would find, such as package.module. CLASS is the task that is meant, by
-default Main; --help behind it shows its parameters and the defaults of its script, too. What runs it:
-{prog} SCRIPT -o DIR
+default Main; --help behind it shows its parameters and the defaults of its script, too. To run it,
+the command may be left out: {prog} SCRIPT -o DIR
 """
 
 

@@ -16,7 +16,7 @@ from taskproc.cli.usage import DONE, INTERRUPTED, UsageError, UserError, guarded
 from taskproc.run.group import Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.signals import Signals
-from taskproc.text import did_you_mean
+from taskproc.text import counted, did_you_mean
 
 if TYPE_CHECKING:
     from taskproc.remote.board import TaskManager
@@ -112,7 +112,7 @@ def _serve(words: list[str], ending: _Ending) -> int:
     parser = Parser(prog=f"{PROG} serve", description="Serve a task manager, until it is terminated or interrupted.")
     _add_common(parser, default=LOOPBACK, more="; port 0 is any that is free; default: %(default)s")
     parser.add_argument("--most-deaths", metavar="N", type=_count, default=3,
-                        help="with how many workers that died a task counts as failed; default: %(default)s")
+                        help="after how many deaths of its worker a task counts as failed; default: %(default)s")
     given = parser.parse_args(words)
     from taskproc.remote.board import TaskManager
     from taskproc.remote.server import Server
@@ -151,7 +151,7 @@ def _wait_for_leavers(manager: TaskManager, ending: _Ending) -> None:
 
 def _counts(manager: TaskManager) -> str:
     waiting, running, results = (sum(counts.values()) for counts in manager.number_of_tasks())
-    return f"{waiting:,} tasks waiting, {running:,} running, {results:,} results not got"
+    return f"{counted(waiting, 'task')} waiting, {running:,} running, {counted(results, 'result')} not got"
 
 
 def _warn_if_open(server: Server) -> None:
@@ -188,7 +188,7 @@ def _work(words: list[str], ending: _Ending) -> int:
     try:
         agent.run(ending.has_come)
     finally:
-        tasks = f"{agent.done:,} task{'' if agent.done == 1 else 's'} done"
+        tasks = f"{counted(agent.done, 'task')} done"
         say(f"{tasks}, what was in hand is given back" if ending.has_come() else tasks)
     return ending.code()
 
@@ -264,7 +264,7 @@ def _status(words: list[str], _: _Ending) -> int:
 
     with connect(given.address, _key_file(given)) as manager:
         waiting, running, results = manager.number_of_tasks()
-        tell(f"{manager.number_of_active_processes():,} processes")
+        tell(counted(manager.number_of_active_processes(), "process", "processes"))
         missing = manager.tags_without_worker()
     for tag in sorted({*waiting, *running, *results}):
         counts = [f"{some.get(tag, 0):,} {what}" for some, what in

@@ -22,7 +22,7 @@ from taskproc.store.check import check
 from taskproc.store.disk import DiskStore
 from taskproc.store.ids import ShortIds, id_matches, key_digits
 from taskproc.store.rules import checked
-from taskproc.text import cut_to, did_you_mean, padded, printable, terminal_width, width_of
+from taskproc.text import counted, cut_to, did_you_mean, padded, printable, terminal_width, width_of
 
 
 @dataclass
@@ -135,7 +135,7 @@ def clear_command(prog: str, words: Sequence[str]) -> int:
     numbers = [_meant(word, name, there, "; nothing was cleared") for word in ids]
     if not ids:
         store.clear_all(name)
-        tell(f"cleared {printable(name)}: {_tasks(len(there))}")
+        tell(f"cleared {printable(name)}: {counted(len(there), 'task')}")
     for word, number in zip(ids, numbers):
         store.clear(Place(name, number, ""))
         tell(f"cleared {printable(name)} {printable(word)}")
@@ -154,7 +154,7 @@ def check_command(prog: str, words: Sequence[str]) -> int:
         tell(f"{finding.kind:<8}  {printable(path)}  {printable(finding.text)}")
     results = sum(each.tasks for each in holdings(store).values())
     found = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items())) or "nothing wrong"
-    say(f"{_tasks(results)} with a result; {found}")
+    say(f"{counted(results, 'task')} with a result; {found}")
     return FAILED if "damaged" in counts else DONE
 
 
@@ -225,10 +225,6 @@ def _ids(store: DiskStore, shown: str) -> tuple[str, list[int]]:
         there = f"; it has {', '.join(names)}" if names else ": it is empty"
         raise UsageError(f"the cache has nothing of {name!r}{there}{did_you_mean(name, names)}")
     return name, found
-
-
-def _tasks(count: int) -> str:
-    return f"{count:,} task{'' if count == 1 else 's'}"
 
 
 def size_text(size: float) -> str:

@@ -1,7 +1,9 @@
 """The far end of a worker process: what it does with a chunk. Imports little, for each worker imports it."""
 from __future__ import annotations
 
+import os
 import pickle
+import sys
 from collections.abc import Callable
 from time import perf_counter
 from typing import cast
@@ -24,6 +26,19 @@ def clock_every(timeout: float) -> float:
     return min(timeout / 20, 1.0)
 
 
+def _say_that_none_debugs_here() -> None:
+    """Let `breakpoint()` say what to do, unless a debugger of the user's is there."""
+    if sys.breakpointhook is sys.__breakpointhook__ and "PYTHONBREAKPOINT" not in os.environ:
+        sys.breakpointhook = _breakpoint
+
+
+def _breakpoint(*args: object, **kwargs: object) -> object:
+    raise RuntimeError(
+        "breakpoint() cannot be used here. A worker process has no terminal: to debug the function, call it in your "
+        "own process, without the pool"
+    )
+
+
 class Work:
     """The far end: the worker's function or object, and what it does with a chunk."""
 
@@ -37,6 +52,7 @@ class Work:
         Raises what making the object raises.
         """
         if self._call is None:
+            _say_that_none_debugs_here()
             self._call = calls(made(self._worker), self._passing)
         call, steps, timeout, main = self._call, of_this_job(), self._timeout, self._main
         values: list[Sent] = []

@@ -115,7 +115,8 @@ def _made(version: Version) -> str:
     if isinstance(ended, float):
         parts.append(time.strftime("of %Y-%m-%d %H:%M:%S", time.localtime(ended)))
     if isinstance(seconds, float):
-        parts.append(f"after {duration(seconds)}")
+        took = duration(seconds)
+        parts.append(f"after {took}" if took != "0.0 s" else f"after {max(1, round(seconds * 1000))} ms")
     return " ".join(parts)
 
 

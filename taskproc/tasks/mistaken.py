@@ -15,8 +15,8 @@ from taskproc.tasks.now import is_building, running_job
 
 _ADVICE = "use .get_result() for its value"
 _NO_TERMINAL = (
-    "a task has no terminal where what it prints is kept: run it in this process, with `-t local` on the command line "
-    "or run_graph(executor=LocalExecutor())"
+    "This task has no terminal, for what it prints goes to its log. To debug it, run it in your own process: by "
+    "`-t local` on the command line, or by run_graph(executor=LocalExecutor())"
 )
 _BINARY = "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and or xor".split()
 _OPTIONAL = re.compile(r"\b(None|Optional)\b")
@@ -153,7 +153,7 @@ def advise(error: Exception, task: object, futures: Iterable[object]) -> None:
         owner = getattr(error, "obj", None)
         if owner is not task and hasattr(type(owner), "_key_form"):
             error.args = (f"{text} ({type(owner).__name__} is a future: {_ADVICE})",)
-    elif (is_quit or text == "EOF when reading a line") and _is_captured():
+    elif (is_quit or text == "EOF when reading a line" or _asked_for_password(error)) and _is_captured():
         error.args = (f"{text}. {_NO_TERMINAL}".removeprefix(". "),)
 
 
@@ -161,6 +161,14 @@ def _names(text: str, name: str) -> bool:
     """Whether Python complains of the type: `'Load'`, `(not "Load")`, `of type Load is`, `not Load`, `Load found`."""
     pattern = rf"'{name}'|\"{name}\"|\b(?:type|not) {name}\b(?! must)|\b{name}( found$|\.__format__)"
     return re.search(pattern, text) is not None
+
+
+def _asked_for_password(error: Exception) -> bool:
+    """Whether `getpass()` raised it, which says nothing with its EOFError."""
+    trace = error.__traceback__ if type(error) is EOFError and not error.args else None
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals.get("__name__") == "getpass"
 
 
 def _is_captured() -> bool:
@@ -176,5 +184,5 @@ def say_that_none_debugs_here() -> None:
 
 def _breakpoint(*args: Any, **kwargs: Any) -> Any:
     if _is_captured():
-        raise RuntimeError(f"breakpoint() was called, but {_NO_TERMINAL}")
+        raise RuntimeError(f"breakpoint() cannot be used here. {_NO_TERMINAL}")
     return sys.__breakpointhook__(*args, **kwargs)  # noqa: T100  # what was there

@@ -88,6 +88,17 @@ def test_no_items(make: Make, tmp_path: Path) -> None:
     assert [] == manager.get_results() == list(tmp_path.iterdir())
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="exceptions have no notes")
+def test_a_failure_in_a_chunk_of_one_names_its_item(make: Make, tmp_path: Path) -> None:
+    """Once, by its place in the batch."""
+    manager = make(lambda: Diary(tmp_path, fails_at=2))
+
+    with pytest.raises(ZeroDivisionError, match="item 2") as caught:
+        manager.submit_tasks(range(5), chunk_size=1)
+
+    assert ["at item 2 of the batch"] == caught.value.__notes__
+
+
 def test_a_failure_is_raised_in_its_place(make: Make, tmp_path: Path) -> None:
     """What was before it is given and saved, also what waited for the interval; and the workers are torn down."""
     manager = make(lambda: Diary(tmp_path, fails_at=7))

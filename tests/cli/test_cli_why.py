@@ -1,6 +1,7 @@
 """The commands `why` and `accept`, and what is said of reasons after a run."""
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,6 +48,25 @@ def test_why_tells_what_would_run(script: Write, capsys: Capture) -> None:
     assert "Main(x=3, fails=False) would run: upstream Square(x=3) would run" in plain(out)
     assert "Square(x=3): source of job:Square.run_task changed" in plain(out)
     assert "the square is" not in out
+
+
+def test_why_tells_how_long_a_short_task_took(script: Write, capsys: Capture) -> None:
+    """In milliseconds, at least one."""
+    run(script())
+    capsys.readouterr()
+
+    assert 0 == main(["why", script(), "-o", "cache"])
+
+    assert re.search(r"is fresh: result 1 of .* after ([1-9]\d* ms|\d.* s)$", capsys.readouterr().out.strip())
+
+
+def test_one_task_is_no_tasks(script: Write, capsys: Capture) -> None:
+    """Counts are in the singular or plural, as they must be."""
+    alone = script("from taskproc import Task\nclass Main(Task):\n    def run_task(self):\n        pass\n", "alone.py")
+
+    assert 0 == main([alone, "-o", "cache", "--dry-run"])
+
+    assert capsys.readouterr().out.startswith("at most 1 of 1 task would run\n")
 
 
 def test_why_takes_the_parameters_of_the_entry_task(script: Write, capsys: Capture) -> None:

@@ -2,6 +2,9 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -147,3 +150,31 @@ def test_json_for_a_dataclass_is_one(shown: Any) -> None:
     assert {"model": Model(2)} == given.arguments
     with pytest.raises(UsageError, match=r"Model has no field 'layrs'\. Did you mean 'layers'\?"):
         parse("prog", Train, ["-o", "x", "--kwargs", '{"model": {"layrs": 2}}'], DefaultArguments())
+
+
+class Speed(enum.Enum):
+    FAST = "fast"
+
+
+class Typed(Task):
+    def __init__(
+        self,
+        speed: Speed = Speed.FAST,
+        path: Path = Path("a/b"),
+        speeds: tuple[Speed, ...] = (Speed.FAST,),
+        table: dict[str, Path] = {"x": Path("y")},  # noqa: B006  # it is what is shown
+    ):
+        pass
+
+    def run_task(self) -> None:
+        pass
+
+
+def test_defaults_are_shown_as_they_would_be_written(shown: Any) -> None:
+    """Names of an Enum and paths as behind the flag, not as Python shows them."""
+    text = shown(Typed)
+
+    assert re.search(r"--speed FAST +default: FAST\n", text)
+    assert "default: a/b" in text
+    assert "default: (FAST,)" in text
+    assert "default: {'x': y}" in text

@@ -378,3 +378,13 @@ def test_only_classes_are_marked() -> None:
     """Anything else is refused."""
     with pytest.raises(TypeError, match="marks a class"):
         delayed_init(3)  # type: ignore[arg-type]
+
+
+def test_a_worker_process_says_that_it_has_no_terminal() -> None:
+    """To `breakpoint()`, which would end with a bare BdbQuit."""
+
+    def stop(item: int) -> None:
+        breakpoint()  # noqa: T100  # it is what is tried
+
+    with pytest.raises(RuntimeError, match=r"^breakpoint\(\) cannot be used here\. A worker process has no terminal: "):
+        list(Pool(stop, 1)([1]))

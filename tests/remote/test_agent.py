@@ -167,7 +167,7 @@ def test_ctrl_c_at_the_manager_ends_all_in_order(remote):
     server.send_signal(signal.SIGINT)
 
     assert ended(agent) == (0, "0 tasks done")
-    assert ended(server) == (130, "interrupted, with 1 tasks waiting, 0 running, 0 results not got")
+    assert ended(server) == (130, "interrupted, with 1 task waiting, 0 running, 0 results not got")
 
 
 def test_terminate_ends_workers_and_manager(remote):

@@ -185,7 +185,7 @@ def test_who_serves_and_who_asks_is_told(remote):
 
     assert said[0] == "tasks with the tag 'misspelt' wait, and there is no worker for them\n"
     assert said[2].startswith("hint: start one whose module has a function do_misspelt: `python -m taskproc.remote")
-    assert asked == ("1 processes\nmisspelt: 1 waiting, 0 running, 0 results\n", f"warning: {''.join(said)}")
+    assert asked == ("1 process\nmisspelt: 1 waiting, 0 running, 0 results\n", f"warning: {''.join(said)}")
     assert later == ("2 processes\n", "")
 
 

@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import bdb
+import getpass
 import json
 import math
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
@@ -431,16 +433,37 @@ class Stops(Task):
     def run_task(self) -> str:
         if self.how == "breakpoint":
             breakpoint()  # noqa: T100  # it is what is tried
+        elif self.how == "getpass":
+            getpass.fallback_getpass(stream=sys.stderr)  # what it comes to where there is no terminal at all
         elif self.how == "quit":
             raise bdb.BdbQuit  # by which pdb ends where it can read nothing
         return input()
 
 
-@pytest.mark.parametrize("how", ["breakpoint", "quit", "input"])
+@pytest.mark.parametrize("how", ["breakpoint", "quit", "input", "getpass"])
 def test_a_task_in_a_worker_has_no_terminal(how: str) -> None:
     """What needs one says where the task is to be run instead."""
     with pytest.raises(FailedTaskError, match=r"-t local.*LocalExecutor\(\)"):
         Stops(how).run_graph(max_workers=1)
+
+
+def test_what_is_said_of_the_terminal_is_a_sentence() -> None:
+    """Behind another one."""
+    with pytest.raises(FailedTaskError, match=r"breakpoint\(\) cannot be used here\. This task has no terminal, for "):
+        Stops("breakpoint").run_graph(max_workers=1)
+    with pytest.raises(FailedTaskError, match=r"EOF when reading a line\. This task has no terminal, for "):
+        Stops("input").run_graph(max_workers=1)
+
+
+def test_an_end_of_file_of_another_kind_is_left_as_it_is() -> None:
+    """A stream of the user's that ended has nothing to do with the terminal."""
+
+    def end(up: Any) -> None:
+        raise EOFError
+
+    _uses["end"] = end
+
+    assert refused(Listed("end", 1)).args == ()
 
 
 def test_a_thread_has_no_debugger_where_its_output_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
