@@ -1,6 +1,6 @@
 """Which functions of the standard library are nested most deeply: a batch over its files that can be interrupted.
 
-    python examples/nesting.py nesting.jsonl
+    python examples/nesting.py [nesting.jsonl]
 
 Files are parsed a dozen at a time in two worker processes, and what was found is saved as lines of JSON. Interrupt it
 with Ctrl-C, or kill it, and run it again: it goes on where it has ended, and comes to the same.
@@ -43,7 +43,8 @@ def files() -> Iterator[Path]:
 
 if __name__ == "__main__":
     manager = TaskManager(Nesting, executor="processes", n_cores=2)
-    manager.submit_tasks(files(), chunk_size=12, saver=JSONLinesSaver(sys.argv[1]), save_interval=12, resume=True)
+    saver = JSONLinesSaver(sys.argv[1] if len(sys.argv) > 1 else "nesting.jsonl")
+    manager.submit_tasks(files(), chunk_size=12, saver=saver, save_interval=12, resume=True)
     found: Any = manager.get_results()
     for each in sorted(found, key=lambda each: (-each["depth"], each["file"]))[:5]:
         print(f"{each['depth']:3} {each['file']:20} {each['name']}")

@@ -6,6 +6,7 @@ an id, too.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 FEWEST = 4
 KNOWN = 15  # hex digits of a key that its id has; of the 16th one bit is missing
@@ -34,6 +35,16 @@ class ShortIds:
     def __len__(self) -> int:
         """How many keys were met."""
         return len(self._met)
+
+
+def digits_apart(keys: Iterable[str]) -> int:
+    """How many digits a short id of each key has if all are told apart, as ShortIds says it, but keeping nothing."""
+    digits = FEWEST
+    ordered = sorted(keys)
+    for one, other in pairwise(ordered):
+        while one[:digits] == other[:digits] and one != other:
+            digits += 1
+    return digits
 
 
 def key_digits(number: int) -> str:

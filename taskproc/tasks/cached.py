@@ -1,12 +1,12 @@
 """The five questions of a run, answered for a graph of tasks whose results are kept in a cache."""
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from taskproc.errors import BuildError, CacheError
@@ -39,6 +39,7 @@ from taskproc.run.spool import take_over
 from taskproc.store.base import Place, Version
 from taskproc.store.claims import DiskAttempt
 from taskproc.store.disk import DiskStore
+from taskproc.store.ids import digits_apart
 from taskproc.store.index import Index
 from taskproc.store.listing import Listing
 from taskproc.store.marks import Mark
@@ -204,7 +205,7 @@ class GraphWork:
 
     def _pick(self, key: str, versions: Iterator[Version], now: Present) -> Version | Stale:
         task = self.graph.tasks[key]
-        change_of = partial(self.conditions.change, task, self.store)
+        change_of = functools.partial(self.conditions.change, task, self.store)
         return judge(versions, now, name_of=self.graph.name_of, change_of=change_of)
 
     def _stamps(self, key: str) -> dict[str, Stamp]:
@@ -271,7 +272,12 @@ class GraphWork:
             umask=self._umask,
             rules=self.store.rules,
             store=self.store if self.in_process else None,
+            digits=0 if self.in_process and not number else self._digits,  # one that stays here asks its cache
         )
+
+    @functools.cached_property
+    def _digits(self) -> int:
+        return digits_apart(self.graph.needs)
 
     def job(self, ticket: Ticket[str]) -> Callable[[], Outcome[str]]:
         """The job, packed unless it stays in this process."""

@@ -72,6 +72,7 @@ class TaskJob:
         process: id of the process that drives the run; umask: that of this process.
         settings, untracked: what else the result is made from; see Facts.
         rules: how the cache is kept.
+        digits: of the short ids of the run, so that an error names a task as the run does; 0: not known.
         store: what the root, the token and the rules say, where that is at hand.
     """
 
@@ -93,6 +94,7 @@ class TaskJob:
     settings: Mapping[str, str] = field(default_factory=dict)
     untracked: tuple[str, ...] = ()
     rules: Rules = field(default_factory=Rules)
+    digits: int = 0
     store: DiskStore | None = None
 
     @property
@@ -137,7 +139,10 @@ class TaskJob:
         return {key: version.record.stamp for key, version in self.inputs.items()} if self.inputs else {}
 
     def _run(self, store: DiskStore, attempt: DiskAttempt) -> Outcome[str]:
-        job = Running(self.place.key, store, attempt, self.inputs, self.slots, captured=self.captures, task=self.task)
+        job = Running(
+            self.place.key, store, attempt, self.inputs, self.slots,
+            captured=self.captures, task=self.task, digits=self.digits,
+        )  # fmt: skip
         if not self.captures:
             attempt.has_no_logs()
         away = os.getpid() != self.process

@@ -17,6 +17,7 @@ from taskproc.store.ids import ShortIds
 from taskproc.tasks.binding import is_loose
 from taskproc.tasks.evolving import Rules, pinned_name
 from taskproc.tasks.future import Const, Item, Upstream
+from taskproc.tasks.now import running_job
 from taskproc.text import printable
 from taskproc.values.encode import canonical_text, digest, json_form, key_form, plain_text, text_digest
 from taskproc.values.forms import Json
@@ -201,8 +202,11 @@ class _Text:
         key, cache = identity.place.key, identity.cache
         if self._ids is not None:
             return self._ids.of(key)
+        if cache is not None:
+            return cache.short_id(key)
         # A worker knows its inputs only, and not what else there is
-        return key[:_DIGITS_ALONE] if cache is None else cache.short_id(key)
+        job = running_job()
+        return key[: job.digits if job is not None and job.digits else _DIGITS_ALONE]
 
     def _arguments(self, arguments: Mapping[str, object], level: int, most: int) -> str:
         """All of them by name. Where they are too long, tasks are written as ids, then what is longest is cut."""

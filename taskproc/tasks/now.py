@@ -25,6 +25,7 @@ class Running:
         outer: the job within which it runs, if a task runs others.
         captured: whether what it prints goes to its log.
         task: the task that runs.
+        digits: how many a short id has in what the run says; 0: not known.
     """
 
     key: str
@@ -36,6 +37,7 @@ class Running:
     outer: Running | None = None
     captured: bool = False
     task: Any = None
+    digits: int = 0
 
 
 _running: ContextVar[Running | None] = ContextVar("taskproc_running", default=None)

@@ -109,7 +109,7 @@ def _warn_of_slips(cls: type, namespace: Mapping[str, object]) -> None:
     own = [name for name in namespace if name.startswith("task_") and not callable(namespace[name])]
     known = {name for base in cls.__mro__[1:] for name in vars(base) if name.startswith("task_")} if own else set()
     known -= _FINAL  # may not be set
-    for name in [name for name in own if name not in known | _FINAL]:
+    for name in [name for name in own if known and name not in known | _FINAL]:
         near = did_you_mean(name, known, closeness=0.85)
         if near and not is_far_end():  # there it was said already
             import logging  # here: 3 ms, and seldom needed

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskproc.store.ids import FEWEST, ShortIds, id_matches, key_digits
+from taskproc.store.ids import FEWEST, ShortIds, digits_apart, id_matches, key_digits
 
 keys = st.text("01", min_size=32, max_size=32)  # of two digits only: many begin alike
 
@@ -76,3 +76,11 @@ def test_digits_alone_may_be_both() -> None:
     assert [one, other] == id_matches("1234", [one, other])
     assert [other] == id_matches("#1234", [one, other])
     assert [one] == id_matches(key_digits(one), [one, other])
+
+
+@given(st.lists(keys, unique=True))
+def test_digits_that_tell_apart_are_those_of_short_ids(some: list[str]) -> None:
+    """As ShortIds counts them, which keeps all keys."""
+    ids = ShortIds(some)
+
+    assert [key[: digits_apart(some)] for key in some] == [ids.of(key) for key in some]

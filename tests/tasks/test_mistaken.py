@@ -5,6 +5,7 @@ import bdb
 import getpass
 import json
 import math
+import re
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -477,3 +478,25 @@ def test_a_thread_has_no_debugger_where_its_output_is_kept(monkeypatch: pytest.M
     with ThreadPoolExecutor(1) as executor:
         assert Stops("breakpoint").run_graph(executor=executor)[0] == "typed"
     assert called == [1]
+
+
+class FirstOf(Task):
+    """Takes its first future for a value."""
+
+    def __init__(self, ups: Any):
+        self.ups = ups
+
+    def run_task(self) -> Any:
+        return self.ups[0] + 1
+
+
+@pytest.mark.parametrize("count", [1, 400])
+def test_a_worker_names_a_task_as_the_run_does(count: int) -> None:
+    """By as many digits, also where four are not enough to tell the tasks of the graph apart."""
+    with pytest.raises(FailedTaskError) as caught:
+        FirstOf([Number(n) for n in range(count)]).run_graph(max_workers=1)
+
+    failure = caught.value.failures[0]
+    in_task, in_error = (re.findall(r"Number#([0-9a-f]+)", text) for text in (failure.task, str(failure.error)))
+    assert in_task[:1] == in_error
+    assert (len(in_error[0]) > 4) == (count > 1)
