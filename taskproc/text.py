@@ -65,6 +65,16 @@ def cut_to(text: str, columns: int | None) -> str:
     return f"{text.rstrip()}…"
 
 
+def cut_in_middle(text: str, columns: int) -> str:
+    """`text` without its middle, if it takes more than `columns` of a terminal: names differ at their ends."""
+    length = min(len(text), columns - 1)
+    cut = text
+    while width_of(cut) > columns and length > 1:
+        cut = f"{text[: length - length // 2]}…{text[len(text) - length // 2 :]}"
+        length -= 1
+    return cut
+
+
 def width_of(text: str) -> int:
     """How many columns a terminal takes for a line: two for a letter of East Asia, none for an accent of its own."""
     if text.isascii():

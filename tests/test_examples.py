@@ -103,6 +103,13 @@ def test_a_batch_is_gone_on_with(tmp_path: Path) -> None:
     assert re.fullmatch(r"( +\d+ \w+\.py +\w+\n){5}\d{4,} functions in \d{3} files\n", out)
 
 
+def test_a_batch_needs_no_argument(tmp_path: Path) -> None:
+    """Its results have a name of their own then."""
+    run(tmp_path, script("nesting"))
+
+    assert (tmp_path / "nesting.jsonl").stat().st_size > 0
+
+
 def test_files_are_surveyed(tmp_path: Path) -> None:
     """By a manager, workers and a master, which the example starts all three."""
     out = run(tmp_path, script("survey"), "json", "html")

@@ -93,6 +93,7 @@ def test_console_commands_print_what_is_shown(tmp_path: Path) -> None:
 
         assert program == "python"
         assert (0, output) == (done.returncode, done.stdout), f"{command}\n{done.stderr}"
+        assert not re.search("warning|no task of this graph", done.stderr), f"{command}\n{done.stderr}"
 
 
 def test_the_first_commands_need_nothing_but_python() -> None:

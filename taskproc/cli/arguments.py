@@ -1,14 +1,25 @@
 """Arguments of stored tasks as one would write them: what `args.json` says becomes text, and no class is loaded."""
 from __future__ import annotations
 
+import base64
+import datetime as dt
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import struct
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from taskproc.store import layout
 from taskproc.store.ids import KNOWN, ShortIds
 from taskproc.text import printable
+
+_MOST_BYTES = 24  # that are shown
+_KINDS = {"f": "float", "i": "int", "u": "uint", "c": "complex", "b": "bool", "U": "str", "S": "bytes", "O": "object",
+          "M": "datetime64", "m": "timedelta64"}  # fmt: skip
+_MICROSECONDS = {"D": (86_400_000_000, 1), "h": (3_600_000_000, 1), "m": (60_000_000, 1), "s": (1_000_000, 1),
+                 "ms": (1000, 1), "us": (1, 1), "ns": (1, 1000)}  # fmt: skip
+_CODES = {"f8": "d", "f4": "f", "f2": "e", "b1": "?", "i1": "b", "i2": "h", "i4": "i", "i8": "q",
+          "u1": "B", "u2": "H", "u4": "I", "u8": "Q"}  # fmt: skip
 
 
 class Arguments:
@@ -29,9 +40,13 @@ class Arguments:
         """First digits of the keys of all tasks in them."""
         return (key[:KNOWN] for form in self.forms.values() for _, key in _tasks_in(form))
 
-    def texts(self, ids: ShortIds) -> dict[str, str]:
-        """How each is written: plain ones first, for they say more than the ids of tasks."""
-        names = sorted(self.forms, key=lambda name: any(True for _ in _tasks_in(self.forms[name])))
+    def texts(self, ids: ShortIds, last: Collection[str] = ()) -> dict[str, str]:
+        """How each is written: plain ones first, for they say more than the ids of tasks.
+
+        Args:
+            last: names of those that come behind all others.
+        """
+        names = sorted(self.forms, key=lambda name: (name in last, any(True for _ in _tasks_in(self.forms[name]))))
         return {printable(name): printable(_shown(self.forms[name], ids)) for name in names}
 
 
@@ -110,6 +125,75 @@ def _set(body: Any, ids: ShortIds) -> str:
     return f"{{{_row(body, ids)}}}" if body else "set()"
 
 
+def _raw(body: Any) -> str:
+    """Bytes, of which many are cut; or how many there were, where only their digest was kept."""
+    if isinstance(body, dict):
+        return f"<{body['size']:,} bytes>"
+    data = base64.b64decode(body)
+    return repr(data) if len(data) <= _MOST_BYTES else f"{data[:_MOST_BYTES]!r}… <{len(data):,} bytes>"
+
+
+def _time(kind: str, body: Any, ids: ShortIds) -> str:
+    text, _, zone = body
+    return f"{kind}('{text}')" if zone is None else f"{kind}('{text}', {_text(zone, ids)})"
+
+
+def _offset(*parts: int) -> str:
+    offset = dt.timedelta(*parts)
+    return f"-{-offset}" if offset < dt.timedelta() else f"+{offset}"
+
+
+def _decimal(body: Any, ids: ShortIds) -> str:
+    from decimal import Decimal  # here: 3 ms, and few have them
+
+    sign, digits, exponent = body
+    return repr(Decimal((sign, tuple(map(int, digits)), exponent)))
+
+
+def _numpy(kind: str, content: Any, ids: ShortIds) -> str:
+    """An array by its type and shape, a scalar by its type and value."""
+    if kind in ("str", "bytes"):
+        return f"{kind}_({_text(content, ids) if kind == 'str' else _raw(content)})"
+    if kind == "dtype":
+        return f"dtype({_dtype(content)})"
+    name = _dtype(content["dtype"])
+    if kind == "array":
+        return f"array({name}, shape={_tuple(content['shape'], ids)})"
+    dtype = content["dtype"]
+    code = "q" if dtype[1:3] in ("M8", "m8") else _CODES.get(dtype[1:])
+    if code is None:
+        return f"{name}(…)"
+    (value,) = struct.unpack(dtype[0].replace("|", "=") + code, base64.b64decode(content["content"]))
+    if dtype[1] == "M" and (unit := dtype[4:-1]) in _MICROSECONDS:
+        return f"datetime64('{_since_1970(value, unit)}')"
+    return f"{name}({value!r})"
+
+
+def _dtype(form: Any) -> str:
+    """`float64` for `<f8`; as it is where it has no such name."""
+    if not isinstance(form, str):
+        return "struct"
+    kind, size = form[1:2], form[2:]
+    name = _KINDS.get(kind, "")
+    if kind in "fiuc" and size.isdecimal():
+        return f"{name}{8 * int(size)}"
+    return f"{name}{size[1:]}" if kind in "Mm" else name or form
+
+
+def _frame(kind: str, body: Any) -> str:
+    """A frame, or whatever there is of a library of frames, by its kind; a time as such."""
+    if kind != "Timestamp":
+        return f"{kind}(…)"
+    unit, count, zone = body
+    text = _since_1970(count, unit)
+    return f"Timestamp('{text}')" if zone is None else f"Timestamp('{text}Z')"
+
+
+def _since_1970(count: int, unit: str) -> str:
+    times, of = _MICROSECONDS[unit]
+    return (dt.datetime(1970, 1, 1) + dt.timedelta(microseconds=count * times // of)).isoformat()
+
+
 def _other(tag: str, body: Any, ids: ShortIds) -> str:
     inner = _row(body, ids) if isinstance(body, list) else _text(body, ids)
     return f"{tag.strip('_')}({inner})"
@@ -126,7 +210,29 @@ _TAGS: Mapping[str, Callable[[Any, ShortIds], str]] = {
     "__frozenset__": lambda body, ids: f"frozenset({_set(body, ids) if body else ''})",
     "__dict__": _pairs,
     "__path__": lambda body, ids: f"Path({_text(body[1], ids)})",
-    "__int__": lambda body, ids: body,
+    "__int__": lambda body, ids: str(int(body, 16)),
+    "__constant__": lambda body, ids: str(body),
+    "__str__": lambda body, ids: repr(bytes.fromhex(body).decode("utf-8", "surrogatepass")),
+    "__bytes__": lambda body, ids: _raw(body),
+    "__bytearray__": lambda body, ids: f"bytearray({_raw(body)})",
+    "__datetime__": lambda body, ids: _time("datetime", body, ids),
+    "__time__": lambda body, ids: _time("time", body, ids),
+    "__timezone__": lambda body, ids: f"UTC{_offset(*body[0]['__timedelta__'])}",
+    "__zone__": lambda body, ids: str(body),
+    "__timedelta__": lambda body, ids: f"timedelta('{dt.timedelta(*body)}')",
+    "__decimal__": _decimal,
+    "__uuid__": lambda body, ids: f"UUID({body!r})",
+    "__fraction__": lambda body, ids: f"Fraction({_row(body, ids)})",
+    "__complex__": lambda body, ids: repr(complex(*(float(part["__float__"] if isinstance(part, dict) else part)
+                                                    for part in body))),
+    "__pattern__": lambda body, ids: f"re.compile({_text(body[0], ids)})",
+    "__ordereddict__": lambda body, ids: f"OrderedDict({_pairs(body, ids)})",
+    "__counter__": lambda body, ids: f"Counter({_pairs(body, ids)})",
+    "__numpy__": lambda body, ids: _numpy(body[0], body[1], ids),
+    "__pandas__": lambda body, ids: _frame(*body),
+    "__polars__": lambda body, ids: _frame(*body),
+    "__registered__": lambda body, ids: f"{_last(body[0])}({_text(body[1], ids)})",
+    "__key__": lambda body, ids: f"{_last(body[0])}({_text(body[1], ids)})",
     "__float__": lambda body, ids: body,
     "__enum__": lambda body, ids: f"{_last(body[0])}.{body[1]}",
     "__class__": lambda body, ids: _last(body),

@@ -20,7 +20,7 @@ from taskproc.store.base import Place
 from taskproc.store.cache import is_cache, prepare
 from taskproc.store.check import check
 from taskproc.store.disk import DiskStore
-from taskproc.store.ids import ShortIds, id_matches, key_digits
+from taskproc.store.ids import FEWEST, ShortIds, id_matches, key_digits
 from taskproc.store.rules import checked
 from taskproc.text import counted, cut_to, did_you_mean, padded, printable, terminal_width, width_of
 
@@ -78,17 +78,27 @@ class _Stored:
 
 
 def _task_rows(tasks: Sequence[_Stored], ids: ShortIds) -> list[tuple[str, ...]]:
-    """Of each task its short id, versions, size, time and arguments, newest first."""
+    """Of each task its short id, versions, size, time and arguments, newest first.
+
+    Arguments in which tasks differ come first: where a line is cut, it still tells them apart.
+    """
+    alike = _alike(tasks)
     return [
         (
             ids.of(key_digits(task.place.id)),
             f"{task.results:,}",
             size_text(task.holding.size),
             time_text(task.holding.newest),
-            ", ".join(f"{name}={value}" for name, value in task.arguments.texts(ids).items()),
+            ", ".join(f"{name}={value}" for name, value in task.arguments.texts(ids, last=alike).items()),
         )
         for task in sorted(tasks, key=lambda task: (-task.holding.newest, task.place.id))
     ]
+
+
+def _alike(tasks: Sequence[_Stored]) -> frozenset[str]:
+    """Names of the arguments that are the same in all tasks."""
+    first, *others = (task.arguments.forms for task in tasks)
+    return frozenset(name for name in first if all(name in each and each[name] == first[name] for each in others))
 
 
 def _show_task(task: _Stored, ids: ShortIds) -> None:
@@ -208,9 +218,12 @@ def _meant(word: str, name: str, there: Sequence[int], otherwise: str = "") -> i
     if len(numbers) == 1:
         return numbers[0]
     shown = printable(name)
-    if not numbers:
-        raise UsageError(f"{shown} has no task {word!r}{otherwise}")
     ids = ShortIds(map(key_digits, there))
+    if not numbers:
+        digits = word.rpartition("#")[2].lower()
+        begun = [number for number in there if digits and key_digits(number).startswith(digits)]
+        short = f": an id has at least {FEWEST} digits, such as {ids.of(key_digits(begun[0]))}" if begun else ""
+        raise UsageError(f"{shown} has no task {word!r}{short}{otherwise}")
     several = ", ".join(f"#{ids.of(key_digits(number))} ({number})" for number in numbers)
     raise UsageError(f"{word!r} may be any of {len(numbers)} tasks of {shown}: {several}{otherwise}")
 

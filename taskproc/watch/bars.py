@@ -10,11 +10,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from taskproc.kernel.model import Event
 from taskproc.streams import is_terminal
-from taskproc.text import cut_to, terminal_width
+from taskproc.text import cut_in_middle, cut_to, terminal_width, width_of
 from taskproc.watch.standing import Standing, ready_text, reason_lines, short_names
 from taskproc.watch.stream import Outline
 from taskproc.watch.tally import Tally, closing_line, duration, failed_line
@@ -28,6 +28,9 @@ DRAW_EVERY = 0.25  # seconds
 # An executor of the user's forks its processes when it gets its first job. Until then the thread only waits: what is
 # forked while it writes would inherit the lock of standard error as taken.
 DRAW_AFTER = 0.5   # seconds
+_NAME = 12         # columns that the name of a class has before there are a bar and times
+_SHORTEST = 5      # that it has in any case
+_BAR, _LONGEST_BAR = 10, 30
 FAILURES = 20      # told one by one; the end of the run has them all
 
 
@@ -128,24 +131,35 @@ class Bars:
             progress = self._progress = _bars(self._console)
             progress.start()
         with self._lock:
-            running = Counter(each.name for each in self._standing.running.values())
-            for name, tally in self._standing.classes.items():
-                # What is skipped was not done, and fills no bar
-                ended = tally.ended() - tally.skipped
-                counts, times = self._counts(tally, ended, running[name]), self._times(name, tally)
-                if name not in self._rows:
-                    self._rows[name] = progress.add_task(self._names.get(name, name), counts="", times="")
-                progress.update(self._rows[name], total=tally.total, completed=ended, counts=counts, times=times)
+            self._draw_rows(progress)
             waits = {} if self._closed else self._waits()
             progress.below = cut_to(ready_text(waits), terminal_width(self._file)) if waits else ""
         progress.refresh()
 
-    def _counts(self, tally: Tally, ended: int, running: int) -> Text:
+    def _draw_rows(self, progress: Any) -> None:
+        columns, running = self._console.width, Counter(each.name for each in self._standing.running.values())
+        classes = self._standing.classes
+        counts = {name: self._counts(tally, running[name]) for name, tally in classes.items()}
+        if max((text.cell_len for text in counts.values()), default=0) > columns - _NAME:
+            counts = {name: self._counts(tally, 0, whole=False) for name, tally in classes.items()}
+        times = {name: self._times(name, tally) for name, tally in classes.items()}
+        names = {name: self._names.get(name, name) for name in classes}
+        widest = (max(map(width_of, texts.values()), default=0) for texts in (names, times))
+        layout = Layout.of(columns, max((text.cell_len for text in counts.values()), default=0), *widest)
+        progress.lay_out(layout)
+        for name, tally in classes.items():
+            if name not in self._rows:
+                self._rows[name] = progress.add_task("", counts="", times="")
+            progress.update(self._rows[name], description=cut_in_middle(names[name], layout.name), total=tally.total,
+                            completed=_filled(tally), counts=counts[name], times=times[name])
+
+    def _counts(self, tally: Tally, running: int, *, whole: bool = True) -> Text:
+        """How many ended how; not `whole`: of these only what went wrong."""
         from rich.text import Text
 
-        found = {"fresh": (tally.fresh, "dim"), "running": (running, "cyan"), "failed": (tally.failed, "red"),
+        found = {"fresh": (tally.fresh * whole, "dim"), "running": (running, "cyan"), "failed": (tally.failed, "red"),
                  "skipped": (tally.skipped, "yellow")}  # fmt: skip
-        counts = Text(f"{ended:,}/{tally.total:,}")
+        counts = Text(f"{_filled(tally):,}/{tally.total:,}")
         for word, (count, style) in found.items():
             if count:
                 counts.append(" · ").append(f"{count:,} {word}", style=style)
@@ -165,14 +179,45 @@ class Bars:
         return f"{duration(elapsed)}, {duration(elapsed / ran * left)} left"
 
 
+class Layout(NamedTuple):
+    """How many columns of the terminal the name of a class and its bar have, 0 for no bar; and if times are shown."""
+
+    name: int
+    bar: int
+    shows_times: bool
+
+    @classmethod
+    def of(cls, columns: int, counts: int, name: int, times: int) -> Layout:
+        """Of so many columns the counts have theirs, then come the name, a short bar, the times, and what is left."""
+        room, least = columns - counts - 1, min(name, _NAME)
+        has_bar = room - least > _BAR
+        room -= (_BAR + 1) * has_bar
+        shows_times = has_bar and room - least > times
+        room -= (times + 1) * shows_times
+        shown = min(name, max(room, _SHORTEST))
+        return cls(shown, min(_LONGEST_BAR, _BAR + max(0, room - shown)) * has_bar, shows_times)
+
+
+def _filled(tally: Tally) -> int:
+    """How many fill the bar: what is skipped was not done."""
+    return tally.ended() - tally.skipped
+
+
 def _bars(console: Console) -> Any:
     from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
+    from rich.table import Column
     from rich.text import Text
 
     class Rows(Progress):
         """The bars, and a line below them."""
 
         below = ""
+
+        def lay_out(self, layout: Layout) -> None:
+            name, bar, counts, times = every
+            bar.bar_width = layout.bar
+            chosen = [name, *[bar] * (layout.bar > 0), counts, *[times] * layout.shows_times]
+            self.columns = tuple(chosen)
 
         def get_renderables(self) -> Iterator[RenderableType]:
             yield from super().get_renderables()
@@ -188,11 +233,14 @@ def _bars(console: Console) -> Any:
 
     # rich's own redirection would send what tasks print to standard output to the bars' terminal, also out of a thread
     # whose output is captured; see _Guards
+    every: tuple[Any, ...] = (
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=_LONGEST_BAR),
+        Counts(table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[times]}", style="dim", table_column=Column(no_wrap=True)),
+    )
     return Rows(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=30),
-        Counts(),
-        TextColumn("{task.fields[times]}", style="dim"),
+        *every,
         console=console,
         auto_refresh=False,
         redirect_stdout=False,

@@ -83,7 +83,8 @@ class Lines:
             self._thread.join()
         standing, table = self._standing, list[str]()
         if len(standing.classes) > 1 and standing.all.ended() > standing.all.fresh:
-            table = closing_table({self._names.get(name, name): each for name, each in standing.classes.items()})
+            tallies = {self._names.get(name, name): each for name, each in standing.classes.items()}
+            table = closing_table(tallies, terminal_width(self._file))
         last = closing_line(standing.all, self._clock() - self._started)
         self._write(*table, *reason_lines(standing.reasons), last)
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskproc.kernel.model import Event, Problem
-from taskproc.text import padded, printable, width_of
+from taskproc.text import cut_in_middle, padded, printable, width_of
 
-_ROWS = 40  # of the closing table
+_ROWS = 40     # of the closing table
+_NAME = 16     # columns of the name of a class, below which the seconds are left out
+_SHORTEST = 5  # columns that it has in any case
 
 
 @dataclass
@@ -55,8 +57,13 @@ def closing_line(tally: Tally, elapsed: float) -> str:
     return f"{', '.join(parts)} in {duration(elapsed)}"
 
 
-def closing_table(tallies: Mapping[str, Tally]) -> list[str]:
-    """A line for each class by its name, and a head; the many classes of which nothing ran are counted in one."""
+def closing_table(tallies: Mapping[str, Tally], columns: int | None = None) -> list[str]:
+    """A line for each class by its name, and a head; the many classes of which nothing ran are counted in one.
+
+    Args:
+        columns: if the table is wider, names lose their middle, and before they are too short the seconds are left out:
+            how many failed is always there.
+    """
     head = ["ran", "fresh", "failed", "skipped", "seconds"]
     more = ["not run"] if any(tally.left() for tally in tallies.values()) else []
     rows = [["task", *head[:-1], *more, head[-1]]]
@@ -65,10 +72,20 @@ def closing_table(tallies: Mapping[str, Tally]) -> list[str]:
         left = [f"{tally.left():,}"] if more else []
         counts = [f"{count:,}" for count in (tally.done, tally.fresh, tally.failed, tally.skipped)]
         rows.append([name, *counts, *left, f"{tally.seconds:,.1f}"])
+    if columns is not None:
+        rows = _narrowed(rows, columns - 2)
     widths = [max(width_of(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join([padded(row[0], widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
     hidden = len(tallies) + 1 - len(rows)
     return [f"  {line}" for line in lines] + ([f"  … and {hidden:,} more classes"] if hidden else [])
+
+
+def _narrowed(rows: list[list[str]], columns: int) -> list[list[str]]:
+    for shown in (rows, [row[:-1] for row in rows]):
+        room = columns - sum(2 + max(width_of(row[column]) for row in shown) for column in range(1, len(shown[0])))
+        if max(width_of(row[0]) for row in shown) <= room or room >= _NAME:
+            break
+    return [[cut_in_middle(name, max(room, _SHORTEST)), *cells] for name, *cells in shown]
 
 
 def duration(seconds: float) -> str:

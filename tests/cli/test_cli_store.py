@@ -240,6 +240,39 @@ def test_list_shows_the_parameters_that_matter(script: Write, capsys: Capture) -
     }
 
 
+SWEEP = """
+from taskproc import Task
+class Fit(Task):
+    def __init__(self, name, data, rate): pass
+    def run_task(self): return 0
+class Main(Task):
+    def __init__(self): self.fits = [Fit("same", [1] * 50, rate) for rate in (0.1, 0.2)]
+    def run_task(self): pass
+"""
+
+
+def test_list_shows_first_what_differs(script: Write, capsys: Capture) -> None:
+    """Where a line is cut, it still tells the tasks apart."""
+    assert 0 == main([script(SWEEP), "-o", "cache", "-t", "local"])
+    capsys.readouterr()
+
+    assert 0 == main(["list", "-o", "cache", "job.Fit"])
+
+    head, *rows = capsys.readouterr().out.splitlines()
+    at = head.index("arguments")
+    assert ["rate=0.1, name='same'", "rate=0.2, name='same'"] == sorted(row[at : at + 21] for row in rows)
+
+
+def test_an_id_that_is_too_short_says_so(cache: str, capsys: Capture) -> None:
+    """With one that is long enough; one rule for all commands."""
+    digits = key_digits(ids(cache, "job.Square")[0])
+
+    for command in ("list", "clear"):
+        assert 2 == main([command, "-o", cache, "job.Square", digits[:3]])
+        text = f"has no task '{digits[:3]}': an id has at least 4 digits, such as {digits[:4]}"
+        assert text in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("columns", ["60", "120"])
 def test_a_terminal_gets_lines_of_its_width(
     script: Write, capsys: Capture, monkeypatch: pytest.MonkeyPatch, columns: str

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from taskproc.kernel.model import Event, Problem
-from taskproc.watch.bars import Bars
+from taskproc.watch.bars import Bars, Layout
 from taskproc.watch.stream import WORKERS, Outline
 
 BOOM = Problem("exception", "ValueError: [red]boom[/red]")
@@ -211,3 +211,34 @@ def test_reasons_stay_above_the_last_line() -> None:
     bars.close()
 
     assert "  m.A ran because source changed (1)" == final(terminal)[0]
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 100, 160])
+def test_a_row_fits_with_the_counts_whole(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    """A long name loses its middle, and where there is no room the bar and the times go, never what failed."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    terminal, clock = Terminal(), Clock()
+    name = "m.AClassWithAVeryLongNameIndeed"
+    bars = Bars({name: 1200, "m.B": 1}, terminal, clock=clock, draws=False)
+    for key in range(12):
+        tell(bars, "started", key, name)
+    clock.now = 30.0
+    tell(bars, "failed", 1, name, problem=BOOM, seconds=30.0)
+    tell(bars, "skipped", 99, "m.B")
+    bars.draw()
+    bars.close()
+
+    rows = final(terminal)[-3:-1]
+    assert re.match(r"AClas.*deed +.*1/1,200 .*· 1 failed", rows[0])
+    assert re.match(r"B +.*0/1 · 1 skipped", rows[1])
+    assert max(map(len, rows)) <= columns
+    assert ("left" in rows[0], "━" in rows[0]) == (columns >= 80, columns >= 60)
+
+
+def test_columns_of_a_row_are_shared_out() -> None:
+    """The counts have theirs, then the name, a short bar, the times, and what is left goes to name and bar."""
+    assert Layout.of(40, 25, 30, 20) == Layout(14, 0, False)
+    assert Layout.of(60, 25, 30, 20) == Layout(23, 10, False)
+    assert Layout.of(100, 25, 30, 20) == Layout(30, 22, True)
+    assert Layout.of(200, 25, 5, 20) == Layout(5, 30, True)
+    assert Layout.of(30, 40, 30, 20) == Layout(5, 0, False)

@@ -2,8 +2,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from taskproc.kernel.model import Event, Problem
+from taskproc.text import width_of
 from taskproc.watch.tally import Tally, closing_line, closing_table, duration, failed_line, tallies
 
 
@@ -103,3 +106,21 @@ def test_a_failure_leaves_out_arguments_rather_than_the_error() -> None:
 
     assert "failed  A#3fa1(…)  ValueError: boom" == failed_line(event, f"A#3fa1({'x' * 99})", 60)
     assert "failed  A#3fa1(x)  ValueError: boom" == failed_line(event, "A#3fa1(x)", 35)
+
+
+@given(st.integers(38, 100), st.lists(st.text("abc.漢", min_size=1, max_size=60), min_size=1, max_size=3, unique=True))
+def test_a_narrow_table_still_tells_what_failed(columns: int, names: list[str]) -> None:
+    """Names lose their middle, then the seconds are left out; every line fits."""
+    lines = closing_table({name: Tally(9, 1, 2, 3, 3, seconds=4.0) for name in names}, columns)
+
+    assert max(map(width_of, lines)) <= columns
+    assert all(line.split()[1:5] == ["1", "2", "3", "3"] for line in lines[1:])
+
+
+def test_names_lose_their_middle_before_the_seconds_go() -> None:
+    """As long as enough of them is left."""
+    tallies = {"AVeryLongNameOfATaskClass": Tally(1, 1, seconds=0.5)}
+
+    assert closing_table(tallies, 58)[1].startswith("  AVeryLong…askClass")
+    assert "seconds" in closing_table(tallies, 58)[0]
+    assert "seconds" not in closing_table(tallies, 50)[0]
