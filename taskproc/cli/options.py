@@ -57,13 +57,23 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **keywords: Any):
         super().__init__(**keywords, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+        self._words: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does, and keep the words: where one is missing, another may be misspelt."""
+        self._words = [] if args is None else list(args)
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Instead of ending the process."""
-        unknown = message.partition("unrecognized arguments: ")[2].partition(" ")[0].partition("=")[0]
-        if unknown.startswith("-"):
-            known = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
-            message += did_you_mean(unknown, known) or f". Its options are {', '.join(known)}"
+        known = [flag for action in self._actions for flag in action.option_strings]
+        flags = [word.partition("=")[0] for word in self._words if word.startswith("--") and word != "--"]
+        unknown = next((flag for flag in flags if flag not in known), "")
+        if unknown and message.startswith(("unrecognized arguments: ", "the following arguments are required: ")):
+            if not message.startswith("unrecognized"):
+                message = f"unrecognized arguments: {unknown}"
+            long = [flag for flag in known if flag.startswith("--")]
+            message += did_you_mean(unknown, long) or f". Its options are {', '.join(long)}"
         raise UsageError(message)
 
 
