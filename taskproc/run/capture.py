@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from taskproc.run import belonging
-from taskproc.run.spool import Spools
+from taskproc.run.spool import APPEND, Spools
 from taskproc.streams import fill_gaps, nowhere
 
 
@@ -168,7 +168,7 @@ class _Capture:
         if self.spools is not None:
             raw = _Late(functools.partial(self.spools.give, index), owned=False)
         else:
-            raw = _Late(functools.partial(os.open, self._logs[index], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666))
+            raw = _Late(functools.partial(os.open, self._logs[index], APPEND, 0o666))
         buffered = io.BufferedWriter(raw)
         return io.TextIOWrapper(buffered, encoding="utf-8", errors="backslashreplace", line_buffering=True)
 

@@ -18,7 +18,7 @@ import time
 import weakref
 from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import Generic, TypeVar, cast
+from typing import BinaryIO, Generic, TypeVar, cast
 
 from taskproc.errors import OptionError
 from taskproc.kernel.model import Done, Failed, Outcome, Problem, Ticket
@@ -151,7 +151,7 @@ class _Attempt(Generic[K]):
     def run(self) -> Outcome[K]:
         """What came of it."""
         command = [*self._job.command, *interpreter(), "-m", "taskproc.run.entry", str(self._file)]
-        with open(self._job.stdout, "ab") as stdout, open(self._job.stderr, "ab") as stderr:
+        with _log(self._job.stdout) as stdout, _log(self._job.stderr) as stderr:
             self._before = stdout.tell(), stderr.tell()
             try:
                 environ = {**start_environ(os.environ), VARIABLE: describe(self._pipe[0])}
@@ -280,3 +280,8 @@ def _text(path: Path, since: int) -> str:
     with open(path, "rb") as file:
         file.seek(max(since, os.path.getsize(path) - _TAIL))
         return file.read().decode("utf-8", "replace")
+
+
+def _log(path: Path) -> BinaryIO:
+    """A log to append to: made if it is not there, and never what a link leads to."""
+    return open(path, "ab", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666))

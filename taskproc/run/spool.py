@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import sys
 import threading
 import time
@@ -29,7 +30,7 @@ if sys.platform != "win32":
 LOOK_EVERY = 0.05  # seconds; a job that runs longer than one to two of these has its logs under their names
 SUFFIXES = (".out", ".err")
 _OWNER = ".job"
-_FLAGS = os.O_WRONLY | os.O_APPEND
+APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)  # to a log, and never to a link's target
 
 
 class Spools:
@@ -215,7 +216,7 @@ class _Spool:
     def _open_log(self) -> None:
         try:
             name, at = _at(self._log, self._folder)
-            self._replace(os.open(name, _FLAGS | os.O_CREAT, 0o666, dir_fd=at))
+            self._replace(os.open(name, APPEND, 0o666, dir_fd=at))
         except OSError:
             return  # it is another user's, or not a file: tried again at the end
         self._given = self._tried = True
@@ -246,7 +247,7 @@ def _owner(stdout: str, stderr: str) -> bytes:
 
 def _make(path: str) -> int:
     """A new file, also where an older one has the name: that may be somebody's still, who was left behind."""
-    flags = _FLAGS | os.O_CREAT | os.O_EXCL
+    flags = APPEND | os.O_EXCL
     try:
         return os.open(path, flags, 0o666)
     except FileExistsError:
@@ -265,16 +266,18 @@ def _rename(spool: str, log: str, folder: int | None) -> bool:
 
 def _copy(spool: str, log: str, folder: int | None) -> None:
     name, at = _at(log, folder)
-    with open(spool, "rb") as source, open(os.open(name, _FLAGS | os.O_CREAT, 0o666, dir_fd=at), "ab") as target:
+    with open(spool, "rb") as source, open(os.open(name, APPEND, 0o666, dir_fd=at), "ab") as target:
         while part := source.read(1 << 20):
             target.write(part)
 
 
 def _size(path: str, folder: int | None = None) -> int:
+    """Bytes of a file; of a link none, since it may be replaced, and is not followed."""
     try:
-        return os.stat(path, dir_fd=folder).st_size
+        status = os.stat(path, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return 0
+    return 0 if stat.S_ISLNK(status.st_mode) else status.st_size
 
 
 def _at(log: str, folder: int | None) -> tuple[str, int | None]:
