@@ -6,6 +6,7 @@ TaskprocError
 │   └── CycleError                     a task needs itself
 ├── UnnamableValue (TypeError)         an argument has no canonical form, so it cannot be part of a key
 ├── CacheError (RuntimeError)          the cache folder cannot be used: a file, not writable, a newer format
+│   └── LinkInCache                    a folder or file of the cache is a link, and is not followed
 ├── MissingResult (LookupError)        no fresh result is stored
 │   └── CorruptedResult                bytes are stored, but they are not what was written
 ├── UnstorableResult (TypeError)       what run_task returned cannot be pickled
@@ -59,6 +60,10 @@ class UnnamableValue(TaskprocError, TypeError):
 
 class CacheError(TaskprocError, RuntimeError):
     """The cache folder cannot be used as asked."""
+
+
+class LinkInCache(CacheError):
+    """A folder or file of the cache is a link. It is not followed: it may lead to files that are not the cache's."""
 
 
 class MissingResult(TaskprocError, LookupError):

@@ -4,15 +4,15 @@ from __future__ import annotations
 import os
 import zlib
 
-from taskproc.store.files import Files
+from taskproc.store.files import Files, Folder
 
 
 class SignsByContent(Files):
     """To be inherited from beside other Files."""
 
-    def sign(self, path: str) -> tuple[int, int] | None:
-        found = super().sign(path)
+    def sign(self, folder: Folder) -> tuple[int, int] | None:
+        found = super().sign(folder)
         if found is None:
             return None
-        content = sorted((entry.name, entry.inode()) for entry in os.scandir(path))
+        content = sorted((entry.name, entry.inode()) for entry in os.scandir(folder))
         return found[0], 2 * zlib.crc32(repr(content).encode()) + 1

@@ -3,13 +3,10 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
-import json
 import struct
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from taskproc.store import layout
 from taskproc.store.ids import KNOWN, ShortIds
 from taskproc.text import printable
 
@@ -25,15 +22,15 @@ _CODES = {"f8": "d", "f4": "f", "f2": "e", "b1": "?", "i1": "b", "i2": "h", "i4"
 class Arguments:
     """The arguments of one task, by name.
 
+    Args:
+        said: what its `args.json` says; None if that is torn or gone.
+
     Attributes:
-        forms: as in the file; empty if that is torn or gone.
+        forms: as in the file; empty if it has none.
     """
 
-    def __init__(self, folder: str):
-        try:
-            forms = json.loads(Path(folder, layout.ARGUMENTS).read_text("utf-8"))["args"]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            forms = {}
+    def __init__(self, said: Mapping[str, Any] | None):
+        forms = (said or {}).get("args")
         self.forms: dict[str, Any] = forms if isinstance(forms, dict) else {}
 
     def keys(self) -> Iterator[str]:

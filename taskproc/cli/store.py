@@ -1,37 +1,30 @@
 """The subcommands that look at a cache: `list`, `check` and `clear`. They load no script, and no result."""
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from taskproc.cli.arguments import Arguments
+from taskproc.cli.holdings import Stored, holdings, stored
+from taskproc.cli.meter import Meter
 from taskproc.cli.options import Parser
 from taskproc.cli.usage import DONE, FAILED, UsageError, say, tell
 from taskproc.errors import CacheError
 from taskproc.folders import absolute
 from taskproc.frozen import replace
 from taskproc.store import layout
-from taskproc.store.base import Place
 from taskproc.store.cache import is_cache, prepare
 from taskproc.store.check import check
 from taskproc.store.disk import DiskStore
+from taskproc.store.guard import refuse_links
 from taskproc.store.ids import FEWEST, ShortIds, id_matches, key_digits
 from taskproc.store.rules import checked
+from taskproc.store.trash import discard, empty
 from taskproc.text import counted, cut_to, did_you_mean, padded, printable, terminal_width, width_of
-
-
-@dataclass
-class Holding:
-    """What a cache holds of one task class: tasks with a result, bytes of all files, wall time of the newest result."""
-
-    tasks: int = 0
-    size: int = 0
-    newest: float = 0.0
 
 
 def list_command(prog: str, words: Sequence[str]) -> int:
@@ -46,10 +39,11 @@ def list_command(prog: str, words: Sequence[str]) -> int:
     words = list[str](given.what)
     if not words:
         _show(("task", "results", "size", "newest"), _class_rows(store))
+        _tell_of_links(store)
         return DONE
-    name, there = _ids(store, words[0])
-    chosen = [_meant(word, name, there) for word in words[1:]]
-    tasks = [_Stored(store, Place(name, number, "")) for number in chosen or there]
+    folder, there = _class(store, words[0])
+    chosen = [_meant(word, folder, there) for word in words[1:]]
+    tasks = stored(store, folder, chosen or there)
     ids = ShortIds(chain(map(key_digits, there), *(task.arguments.keys() for task in tasks)))
     if chosen:
         for task in tasks:
@@ -66,18 +60,14 @@ def _class_rows(store: DiskStore) -> list[tuple[str, ...]]:
     ]
 
 
-class _Stored:
-    """What there is of one task."""
-
-    def __init__(self, store: DiskStore, place: Place):
-        self.place = place
-        self.path = layout.place_path(store.root, place)
-        self.holding = _holding(self.path)
-        self.results = len(layout.numbers(store.names(self.path))["result"])
-        self.arguments = Arguments(self.path)
+def _tell_of_links(store: DiskStore) -> None:
+    """What is a link is not looked into; somebody may miss it."""
+    names = [name for name in store.files.listdir(store.root) if store.files.kind(store.root, name) == "link"]
+    if names:
+        say(f"not followed: {', '.join(sorted(names))} ({'a link' if len(names) == 1 else 'links'})")
 
 
-def _task_rows(tasks: Sequence[_Stored], ids: ShortIds) -> list[tuple[str, ...]]:
+def _task_rows(tasks: Sequence[Stored], ids: ShortIds) -> list[tuple[str, ...]]:
     """Of each task its short id, versions, size, time and arguments, newest first.
 
     Arguments in which tasks differ come first: where a line is cut, it still tells them apart.
@@ -85,28 +75,27 @@ def _task_rows(tasks: Sequence[_Stored], ids: ShortIds) -> list[tuple[str, ...]]
     alike = _alike(tasks)
     return [
         (
-            ids.of(key_digits(task.place.id)),
+            ids.of(key_digits(task.id)),
             f"{task.results:,}",
             size_text(task.holding.size),
             time_text(task.holding.newest),
             ", ".join(f"{name}={value}" for name, value in task.arguments.texts(ids, last=alike).items()),
         )
-        for task in sorted(tasks, key=lambda task: (-task.holding.newest, task.place.id))
+        for task in sorted(tasks, key=lambda task: (-task.holding.newest, task.id))
     ]
 
 
-def _alike(tasks: Sequence[_Stored]) -> frozenset[str]:
+def _alike(tasks: Sequence[Stored]) -> frozenset[str]:
     """Names of the arguments that are the same in all tasks."""
     first, *others = (task.arguments.forms for task in tasks)
     return frozenset(name for name in first if all(name in each and each[name] == first[name] for each in others))
 
 
-def _show_task(task: _Stored, ids: ShortIds) -> None:
+def _show_task(task: Stored, ids: ShortIds) -> None:
     """All that is known of a task without loading a result, and its arguments, each in a line."""
-    name, number = printable(task.place.name), task.place.id
-    tell(f"{name}#{ids.of(key_digits(number))}")
+    tell(f"{printable(task.name)}#{ids.of(key_digits(task.id))}")
     facts = {
-        "id": str(number),
+        "id": str(task.id),
         "folder": printable(os.path.relpath(task.path)),
         "results": f"{task.results:,}, {size_text(task.holding.size)}, newest {time_text(task.holding.newest)}",
     }
@@ -130,26 +119,63 @@ def _show(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
 
 
 def clear_command(prog: str, words: Sequence[str]) -> int:
-    """`clear -o DIR NAME [ID …]`: forget the results of a class, or of some tasks; nothing, if one is not there."""
-    usage = "%(prog)s -o DIR NAME [ID …]"
-    parser = Parser(prog=prog, usage=usage, description="Forget results: of a whole task class, or of some tasks.")
+    """`clear -o DIR NAME [ID …]`: forget the results of a class, or of some tasks; nothing, if one is not there.
+
+    Then remove all that lies in the trash, also what others left there; without a name only that.
+    """
+    usage = "%(prog)s -o DIR [NAME [ID …]]"
+    text = "Forget results: of a whole task class, or of some tasks. Without a name only the trash is emptied."
+    parser = Parser(prog=prog, usage=usage, description=text)
     parser.add_argument("-o", "--output", metavar="DIR", required=True, help="the cache folder")
     what = "the task class as `list` shows it, and ids of its tasks, without a `#`; without an id, all of them"
     parser.add_argument("what", metavar="NAME [ID …]", nargs="*", help=what)
     given = parser.parse_intermixed_args(words)
+    store = opened(given.output, writes=True)
     if not given.what:
-        raise UsageError("clear what? Give the name of a task class, as `list` shows it")
-    name, *ids = given.what
-    store = opened(given.output)
-    name, there = _ids(store, name)
-    numbers = [_meant(word, name, there, "; nothing was cleared") for word in ids]
-    if not ids:
-        store.clear_all(name)
-        tell(f"cleared {printable(name)}: {counted(len(there), 'task')}")
-    for word, number in zip(ids, numbers):
-        store.clear(Place(name, number, ""))
-        tell(f"cleared {printable(name)} {printable(word)}")
+        if not store.names("trash"):
+            raise UsageError("clear what? Give the name of a task class, as `list` shows it")
+    else:
+        _forget(store, *given.what)
+    _empty_trash(store)
     return DONE
+
+
+def _forget(store: DiskStore, shown: str, *ids: str) -> None:
+    """Move the results of a class, or of some tasks of it, into the trash."""
+    folder, there = _class(store, shown)
+    name = printable(layout.task_name(folder))
+    numbers = [_meant(word, folder, there, "; nothing was cleared") for word in ids]
+    if not ids:
+        discard(store, folder)
+        tell(f"cleared {name}: {counted(len(there), 'task')}")
+    for word, number in zip(ids, numbers):
+        discard(store, folder, "results", str(number))
+        tell(f"cleared {name} {printable(word)}")
+    sys.stdout.flush()  # this much is done; what follows may take long, and may be interrupted
+
+
+def _empty_trash(store: DiskStore) -> None:
+    """Remove all that was cleared, and say how far that is."""
+    meter, removed = Meter(), 0
+
+    def note(count: int) -> None:
+        nonlocal removed
+        removed = count
+        meter.show(lambda: f"emptying the trash: {_files(count)} removed")
+
+    try:
+        is_empty = empty(store, seconds=math.inf, tell=note)
+    except KeyboardInterrupt:
+        meter.wipe()
+        say(f"{_files(removed)} removed from the trash; the next clear removes the rest")
+        raise
+    meter.wipe()
+    if is_empty:
+        say(f"emptied the trash: {_files(removed)} removed")
+    elif store.witness.others():
+        say("a run is at work, and may read what was cleared: it stays in the trash until the next clear")
+    else:
+        say(f"{_files(removed)} removed from the trash; some of it cannot be removed")
 
 
 def check_command(prog: str, words: Sequence[str]) -> int:
@@ -158,66 +184,53 @@ def check_command(prog: str, words: Sequence[str]) -> int:
     parser.add_argument("-o", "--output", metavar="DIR", required=True, help="the cache folder")
     store = opened(parser.parse_args(words).output)
     counts: dict[str, int] = {}
-    for finding in check(store):
+    meter = Meter()
+    total = sum(1 for _ in store.places()) if meter.moves else 0
+    looked, results = 0, 0
+
+    def note(has_result: bool) -> None:
+        nonlocal looked, results
+        looked, results = looked + 1, results + has_result
+        if meter.moves:
+            meter.show(lambda: f"checking: {looked:,} of {counted(total, 'task')}, {looked / max(total, looked):.0%}")
+
+    for finding in check(store, note):
+        meter.wipe()
         counts[finding.kind] = counts.get(finding.kind, 0) + 1
         path = os.path.relpath(finding.path, store.root)
         tell(f"{finding.kind:<8}  {printable(path)}  {printable(finding.text)}")
-    results = sum(each.tasks for each in holdings(store).values())
+    meter.wipe()
     found = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items())) or "nothing wrong"
     say(f"{counted(results, 'task')} with a result; {found}")
     return FAILED if "damaged" in counts else DONE
 
 
-def opened(path: str) -> DiskStore:
-    """The store of a cache that exists; nothing is made. UsageError if there is none."""
-    place = absolute(path, CacheError)
+def opened(path: str, *, writes: bool = False) -> DiskStore:
+    """The store of a cache that exists; nothing is made. UsageError if there is none.
+
+    Args:
+        writes: refuse a cache in which taskproc would have to follow a link.
+    """
+    root = absolute(path, CacheError)
     if not is_cache(path):
         raise UsageError(f"no cache at {path!r}")
     rules = checked("result", 0, None, False)
-    return DiskStore(place, rules=replace(rules, refusal=prepare(Path(path))))
+    if writes:
+        refuse_links(Path(root))
+        rules = replace(rules, refusal=prepare(Path(root)))
+    return DiskStore(root, rules=rules)
 
 
-def holdings(store: DiskStore) -> dict[str, Holding]:
-    """Task class → what there is of it. Costs a listing a task and a stat a file; no file is opened."""
-    found: dict[str, Holding] = {}
-    for name, number in store.places():
-        holding = found.setdefault(name, Holding())
-        one = _holding(layout.place_path(store.root, Place(name, number, "")))
-        holding.size += one.size
-        holding.tasks += one.tasks
-        holding.newest = max(holding.newest, one.newest)
-    return found
-
-
-def _holding(place: str) -> Holding:
-    """What there is of one task."""
-    found = Holding()
-    for path in _files(place):
-        try:
-            status = os.stat(path)
-        except OSError:
-            continue  # cleared while we look
-        found.size += status.st_size
-        if os.path.basename(path).startswith("result."):
-            found.newest = max(found.newest, status.st_mtime)
-    found.tasks = int(found.newest > 0)
-    return found
-
-
-def _files(path: str) -> list[str]:
-    return [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
-
-
-def _meant(word: str, name: str, there: Sequence[int], otherwise: str = "") -> int:
+def _meant(word: str, folder: str, there: Sequence[int], otherwise: str = "") -> int:
     """The one task of a class that a word means: its id, or the first digits of its key. UsageError names what may be.
 
     Args:
         otherwise: what is said after an error.
     """
-    numbers = id_matches(word, there)
+    numbers = sorted(id_matches(word, there))
     if len(numbers) == 1:
         return numbers[0]
-    shown = printable(name)
+    shown = printable(layout.task_name(folder))
     ids = ShortIds(map(key_digits, there))
     if not numbers:
         digits = word.rpartition("#")[2].lower()
@@ -228,16 +241,22 @@ def _meant(word: str, name: str, there: Sequence[int], otherwise: str = "") -> i
     raise UsageError(f"{word!r} may be any of {len(numbers)} tasks of {shown}: {several}{otherwise}")
 
 
-def _ids(store: DiskStore, shown: str) -> tuple[str, list[int]]:
-    """The name of a class of which there is something, as it is or as `list` shows it, and the ids of its tasks."""
-    everything = list(store.places())
-    name = next((known for known, _ in everything if printable(known) == shown), shown)
-    found = sorted(number for known, number in everything if known == name)
-    if not found:
-        names = sorted({printable(known) for known, _ in everything})
-        there = f"; it has {', '.join(names)}" if names else ": it is empty"
-        raise UsageError(f"the cache has nothing of {name!r}{there}{did_you_mean(name, names)}")
-    return name, found
+def _class(store: DiskStore, shown: str) -> tuple[str, list[int]]:
+    """The folder of a class of which there is something, and the ids of its tasks; as it is named, or `list` shows it.
+    """
+    classes = {folder: layout.task_name(folder) for folder in store.files.listdir(store.root)}
+    known = [folder for folder, name in classes.items() if shown in (name, printable(name))]
+    for folder in known:
+        if ids := store.ids(folder):
+            return folder, ids
+        store.names(folder, "results")  # a link is refused
+    names = sorted({printable(name) for folder, name in classes.items() if store.ids(folder)})
+    there = f"; it has {', '.join(names)}" if names else ": it is empty"
+    raise UsageError(f"the cache has nothing of {shown!r}{there}{did_you_mean(shown, names)}")
+
+
+def _files(count: int) -> str:
+    return counted(count, "file")
 
 
 def size_text(size: float) -> str:

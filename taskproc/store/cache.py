@@ -20,7 +20,8 @@ from taskproc.folders import absolute
 from taskproc.frozen import replace
 from taskproc.store import layout
 from taskproc.store.disk import DiskStore
-from taskproc.store.guard import refuse_exposed
+from taskproc.store.files import Files
+from taskproc.store.guard import refuse_exposed, refuse_links
 from taskproc.store.ids import ShortIds
 from taskproc.store.rules import Durability, checked
 
@@ -28,6 +29,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # A tuple, not a token per entry: one Cache object may be entered in several contexts at once.
 _in_force: ContextVar[tuple[Cache, ...]] = ContextVar("taskproc_cache", default=())
+
+_LONGEST = 1 << 16  # bytes that are read of what names the format
 
 _TAG = (
     "Signature: 8a477f597d28d172789f06886806bc55\n"
@@ -103,6 +106,7 @@ class Cache:
 
     def __enter__(self) -> Cache:
         rules = self.store.rules
+        refuse_links(self.path)
         refusal = prepare(self.path, shared=rules.shared)
         refuse_exposed(self.path, rules)
         if refusal != rules.refusal:
@@ -143,7 +147,7 @@ class Cache:
 
 def is_cache(path: str | os.PathLike[str]) -> bool:
     """Whether a cache lies there."""
-    return os.path.exists(os.path.join(path, "taskproc.json"))
+    return os.path.lexists(os.path.join(path, layout.MARKER))
 
 
 def other_files(path: str | os.PathLike[str]) -> str | None:
@@ -191,11 +195,10 @@ def prepare(path: Path, *, shared: bool = False) -> str:
     Answers why nothing may be written there, or nothing. Each record says its own format, so what is of ours can be
     read beside what is of a newer one; but how to add to that, and what to keep of it, only a newer taskproc knows.
     """
-    marker = path / "taskproc.json"
     try:
-        text = marker.read_text("utf-8", "replace")
+        text = _marker_text(path)
     except FileNotFoundError:
-        _found(path, marker, shared)
+        _found(path, shared)
         return ""
     except NotADirectoryError:
         raise CacheError(f"cache path {str(path)!r} is not a folder: a part of it is a file") from None
@@ -215,7 +218,16 @@ def prepare(path: Path, *, shared: bool = False) -> str:
     )
 
 
-def _found(path: Path, marker: Path, shared: bool) -> None:
+def _marker_text(path: Path) -> str:
+    files = Files()
+    handle = files.read_only(str(path), layout.MARKER)
+    try:
+        return files.read(handle, _LONGEST, 0).decode("utf-8", "replace")
+    finally:
+        files.close(handle)
+
+
+def _found(path: Path, shared: bool) -> None:
     """Make what a new cache has. Files that concern the whole folder only where nothing else lies in it."""
     try:
         # The umask decides for all below it; this one others must not write unasked, and it was not there before
@@ -229,16 +241,29 @@ def _found(path: Path, marker: Path, shared: bool) -> None:
                 str(path), other,
             )  # fmt: skip
         if not any(path.iterdir()):
-            (path / "CACHEDIR.TAG").write_text(_TAG)
-            (path / ".gitignore").write_text("*\n")
-        temporary = path / f".taskproc.{os.urandom(16).hex()}.tmp"
+            _make(path, "CACHEDIR.TAG", _TAG)
+            _make(path, ".gitignore", "*\n")
+        temporary = f".taskproc.{os.urandom(16).hex()}.tmp"
         try:
             about = {"format": layout.FORMAT, "about": "https://pypi.org/project/taskproc"}
-            temporary.write_text(json.dumps(about) + "\n")
-            os.replace(temporary, marker)
+            _make(path, temporary, json.dumps(about) + "\n")
+            os.replace(path / temporary, path / layout.MARKER)
         finally:
-            temporary.unlink(missing_ok=True)  # a disk that is full does not get fuller with each try
+            (path / temporary).unlink(missing_ok=True)  # a disk that is full does not get fuller with each try
     except FileExistsError:
         raise CacheError(f"cache path {str(path)!r} is a file, not a folder") from None
     except OSError as error:
         raise CacheError(f"cache {str(path)!r} cannot be made: {error}") from error
+
+
+def _make(path: Path, name: str, text: str) -> None:
+    """Make a file that is not there; who made the same one at this moment has won."""
+    files = Files()
+    try:
+        handle = files.make(str(path), name)
+    except FileExistsError:
+        return
+    try:
+        files.append(handle, text.encode("ascii"))
+    finally:
+        files.close(handle)

@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Union
 
-from taskproc.errors import CacheError
+from taskproc.errors import CacheError, LinkInCache
 from taskproc.kernel.model import Elsewhere, Record, Stamp
 from taskproc.kernel.rebuild import order_of
 from taskproc.store import heads, layout
@@ -25,6 +25,7 @@ from taskproc.store.files import Files, Folder
 from taskproc.store.folder import CacheFolder
 from taskproc.store.payload import write_value
 from taskproc.store.record import about, text_of
+from taskproc.store.trash import set_aside
 
 EMPTY_CLAIM = 1.0    # seconds for which a claim is seen without a head until it counts as dead
 _TRIES = 100
@@ -55,8 +56,14 @@ class DiskAttempt:
     def directory(self) -> Path:
         """The data directory of this attempt; see Attempt.directory."""
         if self._directory is None:
-            self._directory = Path(self._path, layout.data_folder(self.number))
-            self._store.make_folder(str(self._directory))
+            name = layout.data_folder(self.number)
+            path = Path(self._path, name)
+            try:
+                # By path, not by descriptor: the task reaches it by its path, also after a clear
+                self._files.close_folder(self._store.made_folder(*layout.place_levels(self._place), name))
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(path)) from error
+            self._directory = path
         return self._directory
 
     def log(self, stream: str) -> Path:
@@ -71,12 +78,19 @@ class DiskAttempt:
     def has_no_logs(self) -> None:
         """Say that what it prints is not captured: its logs are not there, unless it writes them itself."""
         self._captured = False
-        for path in self._early:
+        for name in self._early:
             try:
-                if not os.path.getsize(path):
-                    os.unlink(path)
+                if not self._size_of(name):
+                    self._files.unlink(self._folder, name)
             except OSError:
                 pass  # it is gone
+
+    def _size_of(self, name: str) -> int:
+        handle = self._files.read_only(self._folder, name)
+        try:
+            return self._files.size_and_owner(handle)[0]
+        finally:
+            self._files.close(handle)
 
     @property
     def folder(self) -> int | None:
@@ -84,15 +98,21 @@ class DiskAttempt:
         return self._folder if isinstance(self._folder, int) else None
 
     def start(self, names: list[str]) -> None:
-        """Put aside what was written into the data directory before the run; `names` is the folder's listing."""
-        self._early = [path for path in self.logs() if os.path.basename(path) in names]
+        """Put aside what was written into the data directory before the run, and links in the place of logs.
+
+        `names` is the folder's listing.
+        """
+        logs = [layout.log_file(stream, self.number) for stream in layout.STREAMS]
+        self._early = [log for log in logs if log in names]
+        planted = [log for log in self._early if self._files.kind(self._folder, log) == "link"]
+        if planted:
+            set_aside(self._store, self._folder, *planted)
         name = layout.data_folder(self.number)
         if name in names:
-            path = os.path.join(self._path, name)
-            if os.path.islink(path) or not os.path.isdir(path) or self._files.scandir(path):
-                self._store.discard(path)
+            if self._store.is_filled(self._folder, name):
+                set_aside(self._store, self._folder, name)
             else:
-                self._directory = Path(path)
+                self._directory = Path(self._path, name)
 
     def sign(self) -> None:
         """Write the head: whose claim this is. Other hosts are to see it: without it a claim soon counts as dead."""
@@ -102,7 +122,9 @@ class DiskAttempt:
     def commit(self, value: object, facts: Facts) -> Version | None:
         """Publish `value`; see Attempt.commit."""
         payload = write_value(value, partial(self._files.append, self._handle), facts.level, self._store.root)
-        has_files = self._directory is not None and bool(self._files.scandir(str(self._directory)))
+        has_files = self._directory is not None and self._store.is_filled(
+            self._folder, layout.data_folder(self.number)
+        )
         stamp = Stamp(order_of(self.nonce, facts.needs), facts.value(payload.value, payload.met, has_files))
         version = Version(
             place=self._place,
@@ -158,10 +180,7 @@ class DiskAttempt:
                 self._close()
         except OSError:
             pass  # nothing that counts was written: what is published is closed, and checked, before
-        try:
-            self._files.close_folder(self._folder)
-        except OSError:
-            pass  # nothing is written through it
+        self._files.close_folder(self._folder)
 
     def _close(self) -> None:
         handle, self._handle = self._handle, -1
@@ -210,12 +229,13 @@ class DiskAttempt:
     def _was_renamed(self, name: str) -> bool:
         # A network folder may do the rename and lose the reply; the head in the file decides.
         try:
-            handle = self._files.read_only(self._path, name)
+            with self._store.held(*layout.place_levels(self._place)) as folder:
+                handle = self._files.read_only(folder, name)
             try:
                 return self._files.read(handle, len(self._head), 0) == self._head
             finally:
                 self._files.close(handle)
-        except OSError:
+        except (OSError, LinkInCache):
             return False
 
 
@@ -242,8 +262,7 @@ def _try_claim(
 ) -> Claimed | None:
     """One try; None if something moved meanwhile and it must be begun anew."""
     path = layout.place_path(store.root, place)
-    is_new = _make_place(store, path)
-    folder = store.files.open_folder(path)
+    is_new, folder = store.made_place(*layout.place_levels(place))
     made: DiskAttempt | None = None
     try:
         # What we made is empty. If that was cleared and made anew by another one before we opened it, it is as if our
@@ -265,22 +284,6 @@ def _try_claim(
         if made is None:  # else it has the folder from now on
             store.files.close_folder(folder)
     return _signed(store, place, attempt, folder, pick)
-
-
-def _make_place(store: CacheFolder, path: str) -> bool:
-    """Make the folder of a place; False if it is there."""
-    files = store.files
-    try:
-        is_new = files.mkdir(path)
-    except FileNotFoundError:
-        store.make_folder(os.path.dirname(path))
-        is_new = files.mkdir(path)
-    if is_new and store.rules.durability == "full":
-        above = path
-        while above != store.root:
-            above = os.path.dirname(above)
-            files.sync_folder(above)
-    return is_new
 
 
 def _next(store: CacheFolder, place: Place, folder: Folder, names: list[str], forced: bool) -> tuple[int, str] | None:
@@ -390,7 +393,7 @@ def reopen(store: CacheFolder, place: Place, number: int) -> DiskAttempt | None:
     """The attempt of this run that a claim stands for; None if it is gone, or another run's."""
     files, path = store.files, layout.place_path(store.root, place)
     try:
-        folder = files.open_folder(path)
+        folder = store.folder(*layout.place_levels(place))
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from taskproc.frozen import frozen
+from taskproc.store.files import Files
 
 _CHUNK = 1 << 20
 _SETTLED = 2.0       # seconds
@@ -52,23 +53,58 @@ class Contents:
     """Digests of what lies outside the cache `root`, remembered in it."""
 
     def __init__(self, root: str):
-        self._folder = os.path.join(root, "inputs")
+        self._root, self._files = root, Files()
 
     def look(self, path: str) -> Content:
         """The content of an absolute path. OSError if it is not there, cannot be read, or does not stand still.
 
         Costs a stat a file, and a read of all that is not remembered: about 1 s a GB.
         """
-        file = os.path.join(self._folder, f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:32]}.json")
+        name = f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:32]}.json"
         for _ in range(_TRIES):
-            memory = _Memory(_read(file, path))
+            memory = _Memory(self._remembered(name, path))
             before = signs_of(path)
             digest = _digest_of(path, memory)
             if signs_of(path) == before:
                 if memory.now != memory.then:
-                    _write(file, path, memory.now)
+                    self._remember(name, path, memory.now)
                 return Content(digest, before)
         raise OSError(errno.EBUSY, "it is being written to: wait until that has ended", path)
+
+    def _remembered(self, name: str, path: str) -> dict[str, tuple[Signs, str]]:
+        files = self._files
+        try:
+            folder = files.open_folder(os.path.join(self._root, "inputs"))
+            try:
+                handle = files.read_only(folder, name)
+            finally:
+                files.close_folder(folder)
+            try:
+                content = json.loads(files.read(handle, files.size_and_owner(handle)[0], 0))
+            finally:
+                files.close(handle)
+            if content["path"] != path:
+                return {}
+            return {name: (tuple(signs), str(digest)) for name, (signs, digest) in content["files"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {}  # new, torn or not ours: it is read again
+
+    def _remember(self, name: str, path: str, known: dict[str, tuple[Signs, str]]) -> None:
+        files, temporary = self._files, f"{name}.{os.urandom(16).hex()}.tmp"
+        try:
+            files.mkdir(self._root, "inputs")
+            folder = files.open_folder(os.path.join(self._root, "inputs"))
+            try:
+                handle = files.make(folder, temporary)
+                try:
+                    files.append(handle, json.dumps({"path": path, "files": known}).encode("ascii"))
+                finally:
+                    files.close(handle)
+                files.rename(folder, temporary, name, True)
+            finally:
+                files.close_folder(folder)
+        except OSError:
+            pass  # a read-only cache: it is read again next time
 
 
 def signs_of(path: str) -> str:
@@ -137,25 +173,3 @@ def _file_digest(full: str, name: str, status: os.stat_result, memory: _Memory) 
 
 def _signs(status: os.stat_result) -> Signs:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
-
-
-def _read(file: str, path: str) -> dict[str, tuple[Signs, str]]:
-    try:
-        with open(file, "rb") as text:
-            content = json.load(text)
-        if content["path"] != path:
-            return {}
-        return {name: (tuple(signs), str(digest)) for name, (signs, digest) in content["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}  # new, torn or not ours: it is read again
-
-
-def _write(file: str, path: str, files: dict[str, tuple[Signs, str]]) -> None:
-    temporary = f"{file}.{os.urandom(16).hex()}.tmp"
-    try:
-        os.makedirs(os.path.dirname(file), exist_ok=True)
-        with open(temporary, "x", encoding="ascii") as text:
-            json.dump({"path": path, "files": files}, text)
-        os.replace(temporary, file)
-    except OSError:
-        pass  # a read-only cache: it is read again next time

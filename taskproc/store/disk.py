@@ -7,13 +7,12 @@ killed at any moment. The full description is docs/storage.md.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from taskproc.errors import CacheError, CorruptedResult, MissingResult
-from taskproc.store import accepting, claims, endings, layout, sources
+from taskproc.errors import CacheError, CorruptedResult, LinkInCache, MissingResult
+from taskproc.store import accepting, claims, endings, layout, sources, trash
 from taskproc.store.base import Pick, Place, Version
 from taskproc.store.files import Folder
 from taskproc.store.folder import UNREADABLE, CacheFolder, Untrusted
@@ -53,13 +52,14 @@ class DiskStore(CacheFolder):
     def _payload(self, version: Version) -> memoryview | None:
         """What is published, verified; None if it is damaged."""
         try:
-            handle = self.files.read_only(os.path.dirname(version.path), os.path.basename(version.path))
+            with self.held(*layout.place_levels(version.place)) as folder:
+                handle = self.files.read_only(folder, layout.result_file(version.record.number))
             try:
                 self.owned_size(handle)
                 return payload_of(self.files, handle, version)
             finally:
                 self.files.close(handle)
-        except (OSError, Untrusted) as error:
+        except (OSError, Untrusted, LinkInCache) as error:
             raise MissingResult(f"result {version.path} cannot be read: {error}") from error
 
     def _quarantine(self, version: Version) -> bool:
@@ -69,14 +69,11 @@ class DiskStore(CacheFolder):
             return True
         try:
             # One descriptor for both: after a clear the path leads to another folder, where numbers begin anew
-            folder = self.files.open_folder(os.path.dirname(version.path))
-            try:
+            with self.held(*layout.place_levels(version.place)) as folder:
                 if self._was_replaced(folder, version):
                     return False
                 self.files.rename(folder, layout.result_file(number), f"bad.{number}")
-            finally:
-                self.files.close_folder(folder)
-        except OSError:
+        except (OSError, LinkInCache):
             pass  # a read-only cache, or it is gone: it is not believed either way
         return True
 
@@ -114,70 +111,96 @@ class DiskStore(CacheFolder):
         Made if possible. `in_use` is asked where there are several: given their numbers, newest first, it tells which
         is in use; 0: none, or that is not known.
         """
-        path = layout.place_path(self.root, place)
-        found = layout.numbers(self.names(path))
-        versions, last = found["result"], layout.highest(found)
-        number = last if last in found["claim"] and claims.is_held(self, path, last) else last + 1
-        if versions:
+        levels = layout.place_levels(place)
+        try:
+            with self.held(*levels) as folder:
+                found = layout.numbers(self.files.listdir(folder))
+                last = layout.highest(found)
+                number = last if last in found["claim"] and claims.is_held(self, folder, last) else last + 1
+        except (FileNotFoundError, NotADirectoryError):
+            found, number = layout.numbers(()), 1
+        if versions := found["result"]:
             number = (in_use(versions) if len(versions) > 1 else 0) or versions[0]
-        directory = os.path.join(path, layout.data_folder(number))
-        _try(lambda: self.make_folder(directory))
-        return Path(directory)
+        name = layout.data_folder(number)
+        _try(lambda: self.files.close_folder(self.made_folder(*levels, name)))
+        return Path(layout.place_path(self.root, place), name)
 
     def log_path(self, place: Place, stream: str) -> Path:
         """Where the newest attempt prints to `stream`, or the first will. Not made by asking."""
-        path = layout.place_path(self.root, place)
-        return Path(path, layout.log_file(stream, endings.newest(self, path, self.names(path)) or 1))
+        number = 1
+        try:
+            with self.held(*layout.place_levels(place)) as folder:
+                number = endings.newest(self, folder, self.files.listdir(folder)) or 1
+        except (FileNotFoundError, NotADirectoryError):
+            pass  # it has not run
+        return Path(layout.place_path(self.root, place), layout.log_file(stream, number))
 
     def log(self, place: Place, stream: str, in_use: InUse = lambda versions: 0) -> Path:
         """What was printed to `stream` when the version `in_use` was made; else by the newest attempt.
 
         The file is made, empty, if it can be, and if the output of that attempt was captured at all: else there is
-        none. `in_use` is asked where that may be another one; see `directory`.
+        none. LinkInCache if it is a link. `in_use` is asked where that may be another one; see `directory`.
         """
-        folder = layout.place_path(self.root, place)
-        names = self.names(folder)
-        versions, number = layout.results(names), endings.newest(self, folder, names) or 1
+        names: list[str] = []
+        number, levels, links = 1, layout.place_levels(place), set[str]()
+        try:
+            with self.held(*levels) as folder:
+                names = self.files.listdir(folder)
+                number = endings.newest(self, folder, names) or 1
+                logs = [name for name in names if name.startswith(f"{stream}.")]
+                links.update(name for name in logs if self.files.kind(folder, name) == "link")
+        except (FileNotFoundError, NotADirectoryError):
+            pass  # it has not run
+        versions = layout.results(names)
         if versions and versions != [number]:
             number = in_use(versions) or number
-        path = Path(folder, layout.log_file(stream, number))
-        if not path.exists() and self._was_captured(place, number, names):
-            _try(lambda: self._make_empty(path))
+        path = Path(layout.place_path(self.root, place), layout.log_file(stream, number))
+        if path.name in links:
+            raise self.refusal(*levels, path.name)
+        if path.name not in names and self._was_captured(place, number, names):
+            _try(lambda: self._make_empty(place, path.name))
         return path
 
     def _was_captured(self, place: Place, number: int, names: list[str]) -> bool:
         """Whether an attempt that has ended, one of those in `names`, has kept what it printed."""
-        folder, found = layout.place_path(self.root, place), layout.numbers(names)
+        found = layout.numbers(names)
         try:
-            if number in found["failed"]:
-                return (endings.why_failed(self, folder, number) or {}).get("captured") is not False
-            is_there = number in found["result"]
-            return not is_there or self.read_version(folder, place, number).about.get("captured") is not False
+            with self.held(*layout.place_levels(place)) as folder:
+                if number in found["failed"]:
+                    return (endings.why_failed(self, folder, number) or {}).get("captured") is not False
+                is_there = number in found["result"]
+                return not is_there or self.read_version(folder, place, number).about.get("captured") is not False
         except UNREADABLE:
-            return True
+            return True  # or it has not run
 
-    def _make_empty(self, path: Path) -> None:
-        self.make_folder(str(path.parent))
-        path.touch()
+    def _make_empty(self, place: Place, name: str) -> None:
+        folder = self.made_folder(*layout.place_levels(place))
+        try:
+            self.files.touch(folder, name)
+        finally:
+            self.files.close_folder(folder)
 
     def retire(self, in_use: Mapping[Place, int]) -> None:
         """Forget older versions; see Store.retire."""
         retire(self, in_use)
+        if in_use:
+            self.sweep()
+
+    def sweep(self) -> None:
+        """Remove for a moment what lies in the trash, unless another run is at work. Never fails."""
+        trash.try_to_empty(self, self.token)
 
     def accept(self, place: Place, version: Version, code: str) -> None:
         """Declare `version` good for other code; see Store.accept. Of two who accept at once one may be lost."""
         self.rules.allow_writing()
         number = version.record.number
         try:
-            folder = self.files.open_folder(layout.place_path(self.root, place))
-            try:
+            with self.held(*layout.place_levels(place)) as folder:
                 now = self.read_version(folder, place, number)
                 if not _is_same(now, version):
                     raise MissingResult(f"result {version.path} was cleared, and computed anew")
                 codes = (self.accepted(folder, now) or frozenset()) | {code}
                 self.put(folder, layout.accept_file(number), accepting.encode(now, codes, self.key))
-            finally:
-                self.files.close_folder(folder)
         except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError) as error:
             raise MissingResult(f"result {version.path} is not there any more: {error}") from error
         except OSError as error:
@@ -193,24 +216,27 @@ class DiskStore(CacheFolder):
 
     def failure(self, place: Place) -> Mapping[str, Any] | None:
         """What is known of the newest attempt, if it failed: `error`, and what else `fail` was told; for people."""
-        path = layout.place_path(self.root, place)
-        found = layout.numbers(self.names(path))
-        number = layout.highest(found)
-        return endings.why_failed(self, path, number) if number and number in found["failed"] else None
+        try:
+            with self.held(*layout.place_levels(place)) as folder:
+                found = layout.numbers(self.files.listdir(folder))
+                number = layout.highest(found)
+                return endings.why_failed(self, folder, number) if number and number in found["failed"] else None
+        except (FileNotFoundError, NotADirectoryError, LinkInCache):
+            return None
 
     def clear(self, place: Place) -> bool:
         """Forget all of `place`; see Store.clear."""
-        return self._forget(layout.place_path(self.root, place))
+        return self._forget(*layout.place_levels(place))
 
     def clear_all(self, name: str) -> bool:
         """Forget every result of a class; see Store.clear_all."""
-        return self._forget(layout.class_path(self.root, name))
+        return self._forget(layout.folder_name(name))
 
-    def _forget(self, path: str) -> bool:
-        try:
-            return self.discard(path)
-        except OSError as error:
-            raise CacheError(f"cannot clear in cache {self.root!r}: {error}") from error
+    def _forget(self, *levels: str) -> bool:
+        moved = trash.discard(self, *levels)
+        if moved:
+            trash.try_to_empty(self)  # not while our own run is at work either
+        return moved
 
 
 def _is_same(one: Version, other: Version) -> bool:
@@ -220,5 +246,7 @@ def _is_same(one: Version, other: Version) -> bool:
 def _try(change: Callable[[], object]) -> None:
     try:
         change()
+    except LinkInCache:
+        raise
     except (OSError, CacheError):
         pass  # a read-only cache still tells where things would be

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from taskproc.errors import LinkInCache
 from taskproc.store import layout
 from taskproc.store.base import Place
 from taskproc.store.claims import DiskAttempt, reopen
@@ -21,8 +22,8 @@ def bury(
     `last` is called with the attempt before.
     """
     try:
-        names = store.files.listdir(layout.place_path(store.root, place))
-    except OSError:
+        names = store.names(*layout.place_levels(place))
+    except (OSError, LinkInCache):
         return
     for number in layout.numbers(names)["claim"]:
         if (attempt := reopen(store, place, number)) is not None:

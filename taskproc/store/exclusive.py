@@ -33,17 +33,17 @@ def make_file(path: str, at: int | None = None, mode: int = 0o666) -> int:
         return _made(lambda: os.open(path, _MAKE, mode, dir_fd=at), path, at)
 
 
-def make_folder(path: str) -> bool:
-    """Make one directory whose parents exist; False if the name is there."""
+def make_folder(path: str, at: int | None = None, mode: int = 0o777) -> bool:
+    """Make one directory, below the folder `at` if that is given; False if the name is there."""
     try:
-        os.mkdir(path)
+        os.mkdir(path, mode, dir_fd=at)
     except FileExistsError:
         return False
     except FileNotFoundError:
         raise
     except OSError:
         try:
-            _made(lambda: os.mkdir(path), path, None)
+            _made(lambda: os.mkdir(path, mode, dir_fd=at), path, at)
         except FileExistsError:
             return False
     return True

@@ -12,18 +12,29 @@ import errno
 import itertools
 import os
 import stat
+from collections.abc import Callable, Sequence
 from typing import Union
 
 from taskproc.store import exclusive
+from taskproc.store.removal import Removal, let_go, remove_by_path
 
 Folder = Union[int, str]
 
-_HAS_FOLDERS = os.open in os.supports_dir_fd and os.rename in os.supports_dir_fd and os.listdir in os.supports_fd
+_HAS_FOLDERS = {os.open, os.mkdir, os.rename, os.stat, os.unlink, os.rmdir} <= os.supports_dir_fd and (
+    {os.listdir, os.scandir} <= os.supports_fd
+)
+_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _OWN = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _REWRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _SMALL = 1 << 16  # bytes that are rather copied than written one by one
+_JUNCTION = 0xA0000003  # of Windows: IO_REPARSE_TAG_MOUNT_POINT
 _MOST = 1 << 30   # bytes that every system writes at once
+
+
+class IsLink(NotADirectoryError):
+    """A link stands where a folder of ours is expected; `filename` tells where."""
 
 
 class Files:
@@ -31,18 +42,9 @@ class Files:
 
     _must_look = False  # before a rename: the system, or the file system, has refused to do both at once
 
-    def mkdir(self, path: str) -> bool:
-        """Make one directory whose parents exist; False if it is there."""
-        return exclusive.make_folder(path)
-
-    def makedirs(self, path: str) -> None:
-        """Make a directory with its parents, or find them there."""
-        missing = [path]
-        while not os.path.isdir(above := os.path.dirname(missing[-1])) and above != missing[-1]:
-            missing.append(above)
-        for folder in reversed(missing):
-            if not exclusive.make_folder(folder) and not os.path.isdir(folder):
-                raise exclusive.exists(folder)
+    def mkdir(self, folder: Folder, name: str, mode: int = 0o777) -> bool:
+        """Make one directory in a folder; False if something has its name."""
+        return exclusive.make_folder(*_at(folder, name), mode)
 
     def listdir(self, folder: Folder) -> list[str]:
         """Names in a folder, in no order; by descriptor perhaps those that were there when it was opened."""
@@ -66,32 +68,45 @@ class Files:
         except (FileNotFoundError, NotADirectoryError):
             return []
 
-    def few(self, path: str, most: int) -> list[str] | None:
-        """Names in a directory, in no order; None if they are more than `most`. Empty if there is none."""
+    def few(self, folder: Folder, most: int) -> list[str]:
+        """Names in a folder, in no order, `most` of them at most; empty if there is none."""
         try:
-            with os.scandir(path) as entries:
-                names = [entry.name for entry in itertools.islice(entries, most + 1)]
+            with os.scandir(folder) as entries:
+                return [entry.name for entry in itertools.islice(entries, most)]
         except (FileNotFoundError, NotADirectoryError):
             return []
-        return names if len(names) <= most else None
 
-    def open_folder(self, path: str) -> Folder:
-        """Hold a directory by descriptor, where the system can; never that which a link leads to."""
+    def open_folder(self, at: Folder, inside: Sequence[str] = ()) -> Folder:
+        """Hold the directory that is reached from `at` by the names `inside`, by descriptor where the system can.
+
+        Each level is opened through the one above, so no link is followed at any of them: not at the last part of a
+        path `at`, and not inside. What lies above that is the user's, and may be reached through links. IsLink if there
+        is one; NotADirectoryError for anything else that is no directory.
+        """
         if not _HAS_FOLDERS:
-            if not os.path.isdir(path):
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-            return path
+            return _looked_at(str(at), inside)
+        held, name = (at, "") if isinstance(at, int) else (None, at)
         try:
-            return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            if held is None:
+                held = os.open(name, _FOLDER)
+            for name in inside:
+                above, held = held, os.open(name, _FOLDER, dir_fd=held)
+                if above != at:
+                    let_go(above)
         except OSError as error:
-            if error.errno == errno.ELOOP:  # some systems say so of a link
-                raise NotADirectoryError(errno.ENOTDIR, "is a link, not a folder", path) from None
+            # Systems differ in what they say of a link: ENOTDIR, ELOOP or EMLINK. Here it is refused already
+            is_linked = not isinstance(error, FileNotFoundError) and kind_of(name, held) == "link"
+            if held is not None and held != at:
+                let_go(held)
+            if is_linked:
+                raise IsLink(errno.ENOTDIR, "is a link, not a folder", name) from None
             raise
+        return held
 
     def close_folder(self, folder: Folder) -> None:
-        """Let go of it."""
+        """Let go of it. No error: nothing was written through it."""
         if isinstance(folder, int):
-            os.close(folder)
+            let_go(folder)
 
     def make(self, folder: Folder, name: str) -> int:
         """Make a new file, by one caller of many; FileExistsError for all others."""
@@ -143,23 +158,28 @@ class Files:
         status = os.stat(path, dir_fd=at, follow_symlinks=False)
         return status.st_dev, status.st_ino
 
-    def sign(self, path: str) -> tuple[int, int] | None:
+    def kind(self, folder: Folder, name: str) -> str:
+        """What has a name in a folder: file, folder or link; empty if there is nothing."""
+        return kind_of(*_at(folder, name))
+
+    def sign(self, folder: Folder) -> tuple[int, int] | None:
         """Inode of a directory, and when it was last changed in nanoseconds; None if there is none, or a link.
 
-        None also where the system keeps another time (Windows). Asked of a new descriptor: a network folder may answer
-        a path from its cache, and NFS asks the server at each opening.
+        None also where the system keeps another time (Windows). A path is opened for it, and a descriptor is to be new:
+        a network folder may answer others from its cache, and NFS asks the server at each opening.
         """
         if not _HAS_FOLDERS:
             return None
         try:
-            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            handle = folder if isinstance(folder, int) else os.open(folder, _FOLDER)
         except OSError:
             return None
         try:
             status = os.fstat(handle)
             return status.st_ino, status.st_ctime_ns
         finally:
-            os.close(handle)
+            if handle != folder:
+                os.close(handle)
 
     def read(self, handle: int, size: int, offset: int) -> bytes:
         """Up to `size` bytes from `offset`; fewer at the end of the file."""
@@ -231,30 +251,28 @@ class Files:
         except FileNotFoundError:
             pass
 
-    def move_out(self, folder: Folder, name: str, new: str) -> None:
-        """Rename what is in a folder to a path elsewhere; it is no error if it is gone."""
-        path, at = _at(folder, name)
+    def move_out(self, folder: Folder, name: str, target: Folder, new: str) -> bool:
+        """Rename what is in a folder to a name in another one; False if there is nothing."""
+        (old, at), (path, there) = _at(folder, name), _at(target, new)
         try:
-            os.rename(path, new, src_dir_fd=at)
+            os.rename(old, path, src_dir_fd=at, dst_dir_fd=there)
         except FileNotFoundError:
-            pass
-
-    def move(self, old: str, new: str) -> bool:
-        """Rename a path to another one; False if there is nothing."""
-        try:
-            os.rename(old, new)
-        except (FileNotFoundError, NotADirectoryError):
             return False
         return True
 
-    def remove_tree(self, path: str) -> None:
-        """Remove a directory with all in it, or a file; what cannot be removed stays."""
-        try:
-            os.unlink(path)
-        except OSError:
-            import shutil  # here: 2 ms, and most runs remove nothing
+    def remove_tree(self, folder: Folder, name: str, goes_on: Callable[[], bool] = lambda: True) -> bool:
+        """Remove what is in a folder, with all in it; False if something stays, since it cannot be removed.
 
-            shutil.rmtree(path, ignore_errors=True)
+        Args:
+            goes_on: asked after each file; once it says no, all that is left stays.
+        """
+        if isinstance(folder, int):
+            return Removal(folder, goes_on).remove(name)
+        return remove_by_path(os.path.join(folder, name))
+
+    def touch(self, folder: Folder, name: str) -> None:
+        """Make an empty file, or find a file there; never follows a link."""
+        os.close(_open(folder, name, _APPEND))
 
     def write_text(self, folder: Folder, name: str, text: str) -> None:
         """Write a small file, in place of what was in it."""
@@ -263,6 +281,29 @@ class Files:
             _write(handle, text.encode("utf-8", "backslashreplace"))
         finally:
             os.close(handle)
+
+
+def kind_of(name: str, at: int | None = None) -> str:
+    """What has that name: file, folder, link, or empty if there is nothing. A junction of Windows is a link."""
+    try:
+        status = os.stat(name, dir_fd=at, follow_symlinks=False)
+    except (OSError, ValueError):
+        return ""  # or a path that no file system takes
+    if stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) == _JUNCTION:
+        return "link"
+    return "folder" if stat.S_ISDIR(status.st_mode) else "file"
+
+
+def _looked_at(at: str, inside: Sequence[str]) -> str:
+    """The same where there are no descriptors: each level is looked at, and may be another one right after that."""
+    path = at
+    for level in itertools.accumulate(inside, os.path.join, initial=at):
+        path = level
+        if kind_of(path) == "link":
+            raise IsLink(errno.ENOTDIR, "is a link, not a folder", path)
+        if not stat.S_ISDIR(os.stat(path).st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+    return path
 
 
 def _at(folder: Folder, name: str) -> tuple[str, int | None]:

@@ -1,20 +1,22 @@
-"""A cache folder as it lies there: the versions in it, read record by record, and the trash."""
+"""A cache folder as it lies there: the versions in it, read record by record."""
 from __future__ import annotations
 
 import functools
 import hmac
+import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
-from taskproc.errors import CacheError
+from taskproc.errors import LinkInCache
 from taskproc.frozen import replace
 from taskproc.store import accepting, layout
 from taskproc.store.base import TINY, Place, Version
 from taskproc.store.codec import FOOTER, comment, footer_member, is_signed, record_length
 from taskproc.store.files import Files, Folder
+from taskproc.store.inside import Inside
 from taskproc.store.keys import Key
 from taskproc.store.marks import Witness
 from taskproc.store.record import parse, version_of
@@ -36,7 +38,7 @@ class TooLarge(ValueError):
     """A file that is not read."""
 
 
-class CacheFolder:
+class CacheFolder(Inside):
     """The folder `root`.
 
     Args:
@@ -48,10 +50,8 @@ class CacheFolder:
     """
 
     def __init__(self, root: str, token: str = "", files: Files | None = None, rules: Rules | None = None):
-        self.root = root
+        super().__init__(root, files, rules)
         self.token = token
-        self.files = files or Files()
-        self.rules = rules or Rules()
         self.witness = Witness(root)
         self.passed_over: dict[Place, str] = {}
 
@@ -62,10 +62,13 @@ class CacheFolder:
 
     def look(self, place: Place) -> Iterator[Version]:
         """Published versions, newest first; see Store.look."""
-        path = layout.place_path(self.root, place)
         try:
-            folder = self.files.open_folder(path)
+            folder = self.folder(*layout.place_levels(place))
         except (FileNotFoundError, NotADirectoryError):
+            return
+        except LinkInCache as error:
+            self.passed_over[place] = str(error)
+            self._warn(str(error))
             return
         try:
             yield from self.versions(folder, place, self.files.listdir(folder), warns=True)
@@ -86,25 +89,24 @@ class CacheFolder:
                 text = f"{layout.result_file(number)} is passed over: {error}"
                 self.passed_over.setdefault(place, text)
                 if warns and isinstance(error, Untrusted):
-                    self._warn(place, text)
+                    self._warn(os.path.join(layout.place_path(self.root, place), text))
                 continue
             if layout.accept_file(number) in names:
                 accepted = self.accepted(folder, version) or frozenset()
                 version = replace(version, record=replace(version.record, accepted=accepted))
             yield version
 
-    def _warn(self, place: Place, text: str) -> None:
+    def _warn(self, text: str) -> None:
         # Once per program: a cache of ten thousand foreign results has one story to tell
         if self.root not in _warned:
             _warned.add(self.root)
-            where = os.path.join(layout.place_path(self.root, place), text)
-            warnings.warn(f"{where}. So may others be: `check` lists them", RuntimeWarning, stacklevel=2)
+            warnings.warn(f"{text}. So may others be: `check` lists them", RuntimeWarning, stacklevel=2)
 
     def read_version(self, folder: Folder, place: Place, number: int) -> Version:
         """Version `number` of an open folder. Raises one of UNREADABLE."""
         path = f"{layout.place_path(self.root, place)}{os.sep}{layout.result_file(number)}"
-        content, payload = self._record(folder, number)
-        return version_of(place, path, content, payload)
+        content, end, size = self.record(folder, number)
+        return version_of(place, path, content, _tiny_payload(content, end, size))
 
     def accepted(self, folder: Folder, version: Version) -> frozenset[str] | None:
         """Digests of other code that was accepted for a version; None if its accept file is gone or not good for it."""
@@ -151,13 +153,15 @@ class CacheFolder:
             text = f"it belongs to another user (uid {owner}); if you trust him, say Cache(..., shared=True)"
             raise Untrusted("foreign", text)
 
-    def record(self, folder: Folder, number: int) -> Mapping[str, Any]:
-        """What the record of a published version says, whosever it is. Raises one of UNREADABLE."""
-        return self._record(folder, number)[0]
+    def record(self, folder: Folder, number: int, most: int = _TAIL) -> tuple[Mapping[str, Any], bytes, int]:
+        """What the record of a published version says, the end of its file, and how many bytes that has in all.
 
-    def _record(self, folder: Folder, number: int) -> tuple[Mapping[str, Any], bytes]:
-        """What the record says, and the payload, if that is tiny and was read along with it."""
-        tail, size = self._tail(folder, number, _TAIL)
+        Raises one of UNREADABLE.
+
+        Args:
+            most: bytes that are read, if the record is not longer.
+        """
+        tail, size = self._tail(folder, number, most)
         footer = tail[-FOOTER:]
         length = record_length(footer)
         if length + FOOTER > len(tail):
@@ -170,10 +174,7 @@ class CacheFolder:
         content = parse(comment(record))
         if content["n"] != number or content["size"] + length + FOOTER != size:
             raise ValueError("the record is of another file")
-        start, end = content["head"], content["size"]
-        if len(tail) < size or end - start > TINY or sha256(tail[:start]).hexdigest() != content["head_sha256"]:
-            return content, b""  # whoever loads it reads it, and sees what is wrong
-        return content, tail[start:end]
+        return content, tail, size
 
     def _tail(self, folder: Folder, number: int, most: int) -> tuple[bytes, int]:
         """The end of a published version, and the bytes it has in all. Raises one of UNREADABLE."""
@@ -195,45 +196,72 @@ class CacheFolder:
 
     def highest(self, place: Place) -> int:
         """The highest number in use at `place`, 0 if none. One listing."""
-        return layout.highest(layout.numbers(self.names(layout.place_path(self.root, place))))
+        return layout.highest(layout.numbers(self.names(*layout.place_levels(place))))
 
-    def names(self, path: str) -> list[str]:
-        """What a directory has in it; empty if there is none."""
-        return [entry.name for entry in self.files.scandir(path)]
+    def names(self, first: str, *levels: str) -> list[str]:
+        """What is in the folder to which these names lead; empty if there is none."""
+        try:
+            with self.held(first, *levels) as folder:
+                return self.files.listdir(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
-    def make_folder(self, path: str) -> None:
-        """Make a directory of the cache with its parents, or find it there; CacheError if the cache itself is gone."""
-        self.rules.allow_writing()
-        if not os.path.isdir(self.root):
-            raise CacheError(f"cache folder {self.root!r} was removed or renamed while it was in use")
-        self.files.makedirs(path)
-
-    def discard(self, path: str) -> bool:
-        """Move a path into the trash, and empty that unless a run is at work on the cache."""
-        if not os.path.lexists(path):
+    def is_filled(self, folder: Folder, name: str) -> bool:
+        """Whether anything but an empty folder has a name in an open one."""
+        try:
+            below = self.files.open_folder(folder, (name,))
+        except FileNotFoundError:
             return False
-        moved = self.files.move(path, self.new_trash())
-        self.empty_trash()
-        return moved
+        except NotADirectoryError:
+            return True
+        try:
+            return bool(self.files.few(below, 1))
+        finally:
+            self.files.close_folder(below)
 
-    def new_trash(self) -> str:
-        """A path in the trash that nothing has."""
-        trash = os.path.join(self.root, "trash")
-        self.make_folder(trash)
-        return os.path.join(trash, os.urandom(16).hex())
-
-    def empty_trash(self, own: str = "") -> None:
-        """Remove what was moved aside, unless a run other than `own` is at work: its tasks may read what lies there."""
-        if not self.witness.others(own):
-            for entry in self.files.scandir(os.path.join(self.root, "trash")):
-                self.files.remove_tree(entry.path)
+    def arguments(self, folder: Folder) -> Mapping[str, Any] | None:
+        """What args.json in an open folder says; None if it is torn, gone or not a file. It decides nothing."""
+        try:
+            handle = self.files.read_only(folder, layout.ARGUMENTS)
+            try:
+                found = json.loads(self.files.read(handle, self.files.size_and_owner(handle)[0], 0))
+            finally:
+                self.files.close(handle)
+        except (OSError, ValueError, RecursionError):
+            return None
+        return found if isinstance(found, dict) else None
 
     def places(self) -> Iterator[tuple[str, int]]:
         """Name and id of everything that has a folder; see Store.places."""
         for entry in self.files.scandir(self.root):
-            for task in self.files.scandir(os.path.join(entry.path, "results")):
-                if task.name.isascii() and task.name.isdigit() and task.is_dir(follow_symlinks=False):
-                    yield layout.task_name(entry.name), int(task.name)
+            for number in self.ids(entry.name):
+                yield layout.task_name(entry.name), number
+
+    def ids(self, class_folder: str) -> list[int]:
+        """The ids of all tasks that have a folder in that of a class, given by its name; none if it is a link.
+
+        In the order in which they lie on the disk: to visit them so is to read forwards, where nothing is cached.
+        """
+        try:
+            with self.held(class_folder, "results") as folder:
+                entries = [entry for entry in self.files.scandir(folder) if is_place(entry)]
+        except (OSError, LinkInCache):
+            return []
+        entries.sort(key=os.DirEntry.inode)
+        return [int(entry.name) for entry in entries]
+
+
+def _tiny_payload(content: Mapping[str, Any], end: bytes, size: int) -> bytes:
+    """The payload, if it is tiny and was read along with its record; whoever loads another one sees what is wrong."""
+    start, stop = content["head"], content["size"]
+    if len(end) < size or stop - start > TINY or sha256(end[:start]).hexdigest() != content["head_sha256"]:
+        return b""
+    return end[start:stop]
+
+
+def is_place(entry: os.DirEntry[str]) -> bool:
+    """Whether what lies in the folder of a class's results is the folder of a task."""
+    return entry.name.isascii() and entry.name.isdigit() and entry.is_dir(follow_symlinks=False)
 
 
 _warned: set[str] = set()

@@ -11,7 +11,21 @@ import sys
 from pathlib import Path
 
 from taskproc.errors import CacheError
+from taskproc.store.files import kind_of
+from taskproc.store.inside import TOP, link_refused
+from taskproc.store.layout import MARKER
 from taskproc.store.rules import Rules, own_uid
+
+
+def refuse_links(path: Path) -> None:
+    """LinkInCache if something that belongs to the cache as a whole is a link.
+
+    Where it is used no link is followed either; but that would be found late, or by nobody who could be told.
+    """
+    for name in (MARKER, *TOP):
+        link = os.path.join(path, name)
+        if kind_of(link) == "link":
+            raise link_refused(link)
 
 
 def refuse_exposed(path: Path, rules: Rules) -> None:

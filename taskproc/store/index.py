@@ -14,11 +14,12 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import blake2b, sha256
 from struct import Struct
 from typing import NamedTuple
 
-from taskproc.errors import CacheError
+from taskproc.errors import CacheError, LinkInCache
 from taskproc.kernel.model import Record, Stamp
 from taskproc.kernel.rebuild import Present
 from taskproc.store import layout
@@ -193,16 +194,32 @@ class Index:
             self._tables[name] = self._read(name, weight * _MOST) if weight >= LEAST else None
         return self._tables[name]
 
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[tuple[Folder, Folder]]:
+        """The folder of a class, and the one for results in it.
+
+        Whoever finds then asks for signs by path, at half the price. Should a link get in between, it leads to no
+        folder of which a row tells; and nothing is read there.
+        """
+        store, (above, below) = self._store, layout.results_levels(name)
+        with store.held(above) as folder:
+            results = store.folder_in(folder, below, above)
+            try:
+                yield folder, results
+            finally:
+                store.files.close_folder(results)
+
     def _read(self, name: str, longest: int) -> _Table | None:
         store = self._store
         try:
-            content = store.small(layout.class_path(store.root, name), layout.INDEX, longest)
+            with self._opened(name) as (folder, _):
+                content = store.small(folder, layout.INDEX, longest)
             start, body = content[:_START], content[_START:]
             if start != _MAGIC + self._signature(body) or _COUNT.unpack_from(body)[0] != store.rules.shared:
                 raise ValueError("not an index, damaged, of another key, or made by other rules")
         except TooLarge:
             return None
-        except UNREADABLE:
+        except (LinkInCache, *UNREADABLE):  # of a link a look tells
             body = _COUNT.pack(store.rules.shared, 0)
         return _Table(memoryview(body))
 
@@ -212,26 +229,37 @@ class Index:
     def _write(self, name: str, table: _Table, found: Sequence[Found]) -> None:
         store, draft = self._store, _Draft()
         path = layout.class_path(store.root, name)
-        folder, before = store.files.open_folder(path), store.files.sign(path)
-        try:
+        with self._opened(name) as (folder, results):
+            before = store.files.sign(path)
             clock, sign = self._clock(folder, path)
             if sign == before:
                 return  # here folders do not tell that they have changed
-            late = self._add(draft, found, clock)
+            late = self._add(draft, results, found, clock)
             if late:  # meanwhile the clock has gone on
-                self._add(draft, late, self._clock(folder, path)[0])
+                self._add(draft, results, late, self._clock(folder, path)[0])
             if draft.weight >= LEAST:
                 for row in table:
-                    if row.id not in draft.ids and self._is_as_it_was(name, row):
+                    if row.id not in draft.ids and self._seen(results, row.id)[0] == (row.inode, row.changed):
                         draft.add(row, *table.texts(row))
                 body = draft.content(store.rules.shared)
                 store.put(folder, layout.INDEX, _MAGIC + self._signature(body) + body, flush=False)
-        finally:
-            store.files.close_folder(folder)
 
-    def _is_as_it_was(self, name: str, row: _Row) -> bool:
-        path = layout.place_path(self._store.root, Place(name, row.id, ""))
-        return self._store.files.sign(path) == (row.inode, row.changed)
+    def _seen(self, results: Folder, number: int, until: int = 0) -> tuple[tuple[int, int] | None, list[str]]:
+        """The sign of the folder of the task `number`, None if there is none; and what is in it if it changed `until`.
+        """
+        files = self._store.files
+        try:
+            folder = files.open_folder(results, (str(number),))
+        except OSError:
+            return None, []  # cleared just now
+        try:
+            sign = files.sign(folder)
+            # Listed after the sign was taken: what changes from here on changes that
+            return sign, files.listdir(folder) if sign is not None and sign[1] <= until else []
+        except OSError:
+            return None, []
+        finally:
+            files.close_folder(folder)
 
     def _clock(self, folder: Folder, path: str) -> tuple[int, tuple[int, int] | None]:
         """What time it is for the file system, in nanoseconds; and the sign of `folder` as long as that tells it."""
@@ -244,21 +272,19 @@ class Index:
             files.close(handle)
             files.unlink(folder, name)
 
-    def _add(self, draft: _Draft, found: Iterable[Found], clock: int) -> list[Found]:
+    def _add(self, draft: _Draft, results: Folder, found: Iterable[Found], clock: int) -> list[Found]:
         """Draft rows of what is as it was found; returns what may still change without a sign of it."""
         late: list[Found] = []
         for version, now in found:
             if self._seconds() > self._until:
                 break
             place, number = version.place, version.record.number
-            path = layout.place_path(self._store.root, place)
-            sign = self._store.files.sign(path)
+            sign, names = self._seen(results, place.id, clock - _TICK)
             if sign is None or not sign[1] % _COARSE:
                 continue
             if sign[1] > clock - _TICK:
                 late.append((version, now))
-            # Listed after the sign was taken: what changes from here on changes that
-            elif self._is_newest(path, number):
+            elif _is_newest(names, number):
                 stamp, made_from = " ".join(version.record.stamp).encode(), self._digest_of(place.key, now)
                 digests = bytes.fromhex(version.head_digest), bytes.fromhex(version.digest)
                 row = _Row(place.id, *sign, number, made_from, version.head, version.size, *digests)
@@ -266,10 +292,7 @@ class Index:
                 draft.weight += _weight((version, now))
         return late
 
-    def _is_newest(self, path: str, number: int) -> bool:
-        """Whether no version in a folder is newer than `number`, and that is there."""
-        try:
-            names = self._store.files.listdir(path)
-        except OSError:
-            return False  # cleared just now
-        return layout.result_file(number) in names and (len(names) == 2 or layout.results(names)[0] == number)
+
+def _is_newest(names: list[str], number: int) -> bool:
+    """Whether no version in a folder is newer than `number`, and that is there."""
+    return layout.result_file(number) in names and (len(names) == 2 or layout.results(names)[0] == number)

@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote
 from taskproc.store.base import Place
 
 FORMAT = 1
+MARKER = "taskproc.json"
 ARGUMENTS = "args.json"
 INDEX = "index"
 STREAMS = ("stdout", "stderr", "stdout_caller", "stderr_caller")
@@ -31,6 +32,7 @@ _DIGITS = 18  # of a number
 _LONGEST = 100  # bytes of a folder name; most file systems allow 255, some encrypted ones 143
 
 
+@functools.lru_cache(maxsize=1024)
 def folder_name(name: str) -> str:
     """A task name in letters that every file system takes, told apart by a digest where it had to be cut."""
     # `~` is kept for names that were cut
@@ -47,6 +49,16 @@ def folder_name(name: str) -> str:
 def task_name(folder: str) -> str:
     """The task name of a folder; of a cut one what is left of it."""
     return unquote(folder, errors="replace")
+
+
+def results_levels(name: str) -> tuple[str, str]:
+    """The names that lead from the cache to the folder of all tasks of a class."""
+    return folder_name(name), "results"
+
+
+def place_levels(place: Place) -> tuple[str, str, str]:
+    """The names that lead from the cache to the folder of one task."""
+    return folder_name(place.name), "results", str(place.id)
 
 
 def class_path(root: str, name: str) -> str:
@@ -148,7 +160,12 @@ def accept_file(number: int) -> str:
 
 def code_path(root: str, name: str) -> str:
     """Folder of what digests of a class's code stand for."""
-    return os.path.join(class_path(root, name), "code")
+    return os.path.join(root, *code_levels(name))
+
+
+def code_levels(name: str) -> tuple[str, str]:
+    """The names that lead from the cache to the folder of what digests of a class's code stand for."""
+    return folder_name(name), "code"
 
 
 def code_file(digest: str) -> str:

@@ -6,6 +6,7 @@ is good. Whoever claims looks again, twice, so that an old listing costs one cla
 """
 from __future__ import annotations
 
+from taskproc.errors import LinkInCache
 from taskproc.store import layout
 from taskproc.store.base import Place
 from taskproc.store.folder import CacheFolder
@@ -31,6 +32,10 @@ class Listing:
         """Tell that a look found nothing there."""
         count = self._missed[place.name] = self._missed.get(place.name, 0) + 1
         if count == _MISSED:
-            names = self._store.files.few(layout.results_path(self._store.root, place.name), self._most)
-            if names is not None:
+            try:
+                with self._store.held(*layout.results_levels(place.name)) as folder:
+                    names = self._store.files.few(folder, self._most + 1)
+            except (FileNotFoundError, NotADirectoryError, LinkInCache):
+                names = []
+            if len(names) <= self._most:
                 self._listed[place.name] = frozenset(names)

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from taskproc.errors import CacheError
-from taskproc.store.exclusive import make_file
+from taskproc.store.exclusive import exists
+from taskproc.store.files import Files
 
 if sys.platform != "win32":
     import fcntl
@@ -43,11 +44,15 @@ class Mark:
         self.token = os.urandom(16).hex()
         self.path = os.path.join(root, "run", self.token)
         self.folder = Path(folder_of(root, self.token))
+        self._files = Files()
         self._count = 0
         try:
-            self.folder.parent.mkdir(0o777 if shared else 0o755, parents=True, exist_ok=True)
-            self.folder.mkdir(0o700)
-            self._handle = self._register(f"{self.path}.new")
+            try:
+                self._files.mkdir(root, "run", 0o777 if shared else 0o755)
+            except FileNotFoundError:
+                os.makedirs(root, exist_ok=True)
+                self._files.mkdir(root, "run", 0o777 if shared else 0o755)
+            self._handle = self._register()
         except OSError as error:
             self._remove()
             raise CacheError(f"cache {root!r} is not writable: {error}") from error
@@ -57,18 +62,26 @@ class Mark:
         except RuntimeError:
             pass  # there can be no more threads: on another machine this run may be outlived, no more
 
-    def _register(self, temporary: str) -> int:
+    def _register(self) -> int:
         # Under another name until it is locked: whoever looks takes the lock for a moment, and we would not get it.
-        handle = make_file(temporary)
+        runs = self._files.open_folder(os.path.dirname(self.path))
+        temporary = f"{self.token}.new"
         try:
-            os.write(handle, f"{0:0{_WIDTH}d}\n".encode() + json.dumps({**_here(), "token": self.token}).encode())
-            _hand_over(handle)
-            _lock(handle)
-            os.rename(temporary, self.path)
-        except OSError:
-            os.close(handle)
-            raise
-        return handle
+            if not self._files.mkdir(runs, self.folder.name, 0o700):
+                raise exists(str(self.folder))
+            handle = self._files.make(runs, temporary)
+            try:
+                about = json.dumps({**_here(), "token": self.token})
+                self._files.append(handle, f"{0:0{_WIDTH}d}\n{about}".encode())
+                _hand_over(handle)
+                _lock(handle)
+                self._files.rename(runs, temporary, self.token, True)
+            except OSError:
+                os.close(handle)
+                raise
+            return handle
+        finally:
+            self._files.close_folder(runs)
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT_EVERY):
@@ -96,12 +109,16 @@ class Mark:
         self._remove()
 
     def _remove(self) -> None:
-        spools = sorted(map(str, self.folder.rglob("*")), reverse=True)
-        for path in (self.path, f"{self.path}.new", *spools, str(self.folder)):
-            try:
-                os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
-            except OSError:
-                pass  # the cache was removed under the run, or a far end still writes: the next clear sweeps it
+        try:
+            runs = self._files.open_folder(os.path.dirname(self.path))
+        except OSError:
+            return  # the cache was removed under the run
+        try:
+            # Who sees the mark gone may take claims over, so it goes before the spools. What stays is swept by a clear
+            for name in (self.token, f"{self.token}.new", self.folder.name):
+                self._files.remove_tree(runs, name)
+        finally:
+            self._files.close_folder(runs)
 
 
 def folder_of(root: str, token: str) -> str:
@@ -115,6 +132,14 @@ class Witness:
     def __init__(self, root: str, clock: Callable[[], float] = time.monotonic):
         self._folder = os.path.join(root, "run")
         self._clock = clock
+        self._files = Files()
+
+    def _opened(self, token: str) -> int:
+        folder = self._files.open_folder(self._folder)
+        try:
+            return self._files.read_only(folder, token)
+        finally:
+            self._files.close_folder(folder)
 
     def lives(self, token: str) -> bool:
         """Whether the run `token` may still be at work. One small file read."""
@@ -122,12 +147,15 @@ class Witness:
             return False
         beat = b""
         try:
-            with open(os.path.join(self._folder, token), "rb", opener=_without_waiting) as file:
-                beat, _, text = file.read(_LONGEST).partition(b"\n")
+            handle = self._opened(token)
+            try:
+                beat, _, text = self._files.read(handle, _LONGEST, 0).partition(b"\n")
                 about = json.loads(text)
-                runs = _is_running(token, about, file.fileno())
+                runs = _is_running(token, about, handle)
                 if runs is not None:
                     return runs
+            finally:
+                self._files.close(handle)
         except FileNotFoundError:
             return False
         except (OSError, ValueError, AttributeError):
@@ -149,18 +177,18 @@ class Witness:
     def others(self, own: str = "") -> list[str]:
         """Tokens of living runs, but for `own`."""
         try:
-            names = os.listdir(self._folder)
+            folder = self._files.open_folder(self._folder)
         except OSError:
             return []
+        try:
+            names = self._files.listdir(folder)
+        finally:
+            self._files.close_folder(folder)
         return [name for name in names if name != own and self.lives(name)]
 
 
 # Of the process, not of a witness: each job has a store of its own, and none lasts as long as a lease.
 _seen: dict[str, tuple[str | bytes, float]] = {}
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _hand_over(handle: int) -> None:

@@ -13,36 +13,25 @@ from taskproc.store import layout
 from taskproc.store.base import Place
 from taskproc.store.files import Folder
 from taskproc.store.folder import CacheFolder
+from taskproc.store.trash import set_aside
 
 
 def retire(store: CacheFolder, in_use: Mapping[Place, int]) -> None:
-    """Move what is not kept into the trash, and empty that; see Store.retire. Costs a listing a place."""
+    """Move what is not kept into the trash; see Store.retire. Costs a listing a place."""
     if not in_use or store.witness.others(store.token):
         return
-    moved = 0
     for place, number in in_use.items():
         try:
-            moved += _retire(store, place, number)
+            _retire(store, place, number)
         except (OSError, CacheError):
             continue  # cleared meanwhile, or not ours to move: what stays costs room, and the next run comes by again
-    if moved:
-        try:
-            store.empty_trash(store.token)
-        except OSError:
-            pass  # as above: a later clear does it
 
 
-def _retire(store: CacheFolder, place: Place, in_use: int) -> int:
-    files = store.files
+def _retire(store: CacheFolder, place: Place, in_use: int) -> None:
     # By descriptor: after a clear the path has another task's first numbers, and they are not ours to count
-    folder = files.open_folder(layout.place_path(store.root, place))
-    try:
-        names = superfluous(_ours(store, folder), in_use, store.rules.keep_versions)
-        for name in names:
-            files.move_out(folder, name, store.new_trash())
-        return len(names)
-    finally:
-        files.close_folder(folder)
+    with store.held(*layout.place_levels(place)) as folder:
+        if names := superfluous(_ours(store, folder), in_use, store.rules.keep_versions):
+            set_aside(store, folder, *names)
 
 
 def _ours(store: CacheFolder, folder: Folder) -> list[str]:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from taskproc.errors import CacheError
+from taskproc.errors import CacheError, LinkInCache
 from taskproc.store import layout
 from taskproc.store.files import Folder
 from taskproc.store.folder import CacheFolder
@@ -17,10 +17,8 @@ def keep(store: CacheFolder, name: str, digest: str, content: Mapping[str, objec
     """Write what `digest` stands for, unless it is there; in a cache that cannot be written it stays unknown."""
     if read(store, name, digest) is not None:
         return
-    path = layout.code_path(store.root, name)
     try:
-        store.make_folder(path)
-        folder = store.files.open_folder(path)
+        folder = store.made_folder(*layout.code_levels(name))
         try:
             store.put(folder, layout.code_file(digest), json.dumps(dict(content)).encode("ascii") + b"\n")
         finally:
@@ -31,7 +29,11 @@ def keep(store: CacheFolder, name: str, digest: str, content: Mapping[str, objec
 
 def read(store: CacheFolder, name: str, digest: str) -> Mapping[str, Any] | None:
     """What was kept; None if it is gone or torn."""
-    return read_file(store, layout.code_path(store.root, name), layout.code_file(digest))
+    try:
+        with store.held(*layout.code_levels(name)) as folder:
+            return read_file(store, folder, layout.code_file(digest))
+    except (OSError, LinkInCache):
+        return None
 
 
 def read_file(store: CacheFolder, folder: Folder, name: str) -> Mapping[str, Any] | None:

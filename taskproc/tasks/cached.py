@@ -376,7 +376,10 @@ class GraphWork:
             attempt.fail({"kind": "interrupted", "error": "the run ended before it was started"})
         if self._mark is not None:
             try:
-                self.store.retire(self._replaced())
+                if replaced := self._replaced():
+                    self.store.retire(replaced)
+                else:
+                    self.store.sweep()  # of what others left
             finally:
                 self._mark.close()
         if remembers:

@@ -2,17 +2,18 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from taskproc.errors import LinkInCache
 from taskproc.kernel.model import Reason
 from taskproc.kernel.rebuild import NEW
 from taskproc.source.difference import difference
 from taskproc.store import layout
 from taskproc.store.base import Version
+from taskproc.store.disk import DiskStore
 from taskproc.tasks.cached import GraphWork
 from taskproc.tasks.graph import graph_of
 from taskproc.tasks.looking import preview
@@ -163,10 +164,14 @@ def _nearest(work: GraphWork, key: str) -> Iterator[str]:
     task, store = work.graph.tasks[key], work.store
     beside = {str(each._taskproc.place.id) for each in work.graph.tasks.values()}
     place, mine = task._taskproc.place, json.loads(arguments_text(task._taskproc))["args"]
-    folder = os.path.join(layout.class_path(store.root, place.name), "results")
+    levels = layout.results_levels(place.name)
+    try:
+        names = store.names(*levels)
+    except LinkInCache:
+        return  # the reason says so
     best: tuple[int, dict[str, Any]] | None = None
-    for name in store.names(folder)[:_RELATIVES]:
-        other = _arguments(os.path.join(folder, name, layout.ARGUMENTS))
+    for name in names[:_RELATIVES]:
+        other = _arguments(store, *levels, name)
         if other is None or name in beside:
             continue
         differing = [key for key in {**mine, **other} if mine.get(key, place) != other.get(key, place)]
@@ -177,12 +182,12 @@ def _nearest(work: GraphWork, key: str) -> Iterator[str]:
         yield f"  it is another task than the nearest that is there: {changes}"
 
 
-def _arguments(path: str) -> dict[str, Any] | None:
+def _arguments(store: DiskStore, *levels: str) -> dict[str, Any] | None:
     try:
-        with open(path, encoding="utf-8") as file:
-            found = json.load(file)["args"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # for people only, and torn or gone
+        with store.held(*levels) as folder:
+            found = (store.arguments(folder) or {}).get("args")
+    except (OSError, LinkInCache):
+        return None  # cleared just now, or not ours
     return found if isinstance(found, dict) else None
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from taskproc.cli.arguments import Arguments
 from taskproc.store.cache import Cache
+from taskproc.store.disk import DiskStore
 from taskproc.store.ids import ShortIds
 from taskproc.tasks.future import Const, FutureDict, FutureList
 from taskproc.tasks.naming import arguments_text
@@ -48,6 +49,11 @@ class Pair(NamedTuple):
     """One that is a tuple."""
 
     a: int
+
+
+def read(folder: Path) -> Arguments:
+    """Those of the task that has this folder."""
+    return Arguments(DiskStore(str(folder)).arguments(str(folder)))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +99,7 @@ def test_an_argument_is_written_as_a_literal(cache: Cache, tmp_path: Path, value
     (tmp_path / "args.json").write_text(arguments_text(Echo(value())._taskproc), "utf-8")
     key = Echo(2)._taskproc.place.key
 
-    texts = Arguments(str(tmp_path)).texts(ShortIds())
+    texts = read(tmp_path).texts(ShortIds())
 
     assert {"value": text.replace("2222", key[:4])} == texts
 
@@ -149,7 +155,7 @@ def test_a_file_of_anything_is_shown_somehow(tmp_path: Path, content: str) -> No
     """A cache may come from anywhere, and be torn."""
     (tmp_path / "args.json").write_text(content, "utf-8")
 
-    arguments = Arguments(str(tmp_path))
+    arguments = read(tmp_path)
 
     assert set(arguments.texts(ShortIds(arguments.keys()))) <= {"a"}
 
@@ -159,4 +165,4 @@ def test_plain_arguments_come_first(cache: Cache, tmp_path: Path) -> None:
     forms = {"t": [{"a": Echo()._key_form()}], "z": 1, "a": "x"}
     (tmp_path / "args.json").write_text(json.dumps({"args": forms}), "utf-8")
 
-    assert ["z", "a", "t"] == list(Arguments(str(tmp_path)).texts(ShortIds()))
+    assert ["z", "a", "t"] == list(read(tmp_path).texts(ShortIds()))

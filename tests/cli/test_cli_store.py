@@ -4,14 +4,22 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
+import shutil
+import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from taskproc.cli import meter
+from taskproc.cli.holdings import holdings
 from taskproc.cli.main import main
-from taskproc.cli.store import holdings, opened, size_text, time_text
+from taskproc.cli.store import opened, size_text, time_text
 from taskproc.store.ids import key_digits
+from taskproc.store.marks import Mark
 
 Write = Callable[..., str]
 Capture = pytest.CaptureFixture[str]
@@ -71,6 +79,121 @@ def test_clear_a_class(cache: str, capsys: Capture) -> None:
 
     assert "cleared job.Main: 2 tasks\n" == capsys.readouterr().out
     assert {"job.Square": 2} == {name: each.tasks for name, each in holdings(opened(cache)).items()}
+
+
+def test_clear_tells_what_becomes_of_the_trash(cache: str, capsys: Capture) -> None:
+    """On standard error: that it was emptied, or that a run may read what lies there; then a later clear does it."""
+    mark = Mark(cache)
+    assert 0 == main(["clear", "-o", cache, "job.Main"])
+    assert "a run is at work" in capsys.readouterr().err
+    kept = sum(path.is_file() for path in Path(cache, "trash").rglob("*"))
+    mark.close()
+
+    assert 0 == main(["clear", "-o", cache])
+
+    assert ("", f"emptied the trash: {kept} files removed\n") == capsys.readouterr()
+    assert [] == list(Path(cache, "trash").iterdir())
+    assert 2 == main(["clear", "-o", cache])
+
+
+def test_clear_on_a_terminal_shows_how_far_it_is(cache: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that is written over, above the closing one; what was asked for is not in it."""
+    out, err = io.StringIO(), Terminal()
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    monkeypatch.setattr(meter, "DRAW_EVERY", 0.0)
+    monkeypatch.setenv("TERM", "xterm")
+
+    assert 0 == main(["clear", "-o", cache, "job.Main"])
+
+    assert "cleared job.Main: 2 tasks\n" == out.getvalue()
+    assert "\remptying the trash: 1 file removed\r" in err.getvalue()
+    assert re.search(r"\remptied the trash: \d+ files removed\n$", err.getvalue())
+
+
+def test_check_on_a_terminal_shows_how_far_it_is(cache: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks out of all; a finding stands on a line of its own."""
+    err = Terminal()
+    monkeypatch.setattr(sys, "stdout", err)
+    monkeypatch.setattr(sys, "stderr", err)
+    monkeypatch.setattr(meter, "DRAW_EVERY", 0.0)
+    monkeypatch.setenv("TERM", "xterm")
+    path = next(Path(cache).glob("job.Square/results/*/result.*"))
+    path.write_bytes(b"")
+
+    assert 1 == main(["check", "-o", cache])
+
+    text = err.getvalue()
+    assert "checking: 4 of 4 tasks, 100%" in text
+    assert "\rdamaged   job.Square" in text
+    assert text.endswith("\n4 tasks with a result; 1 damaged\n")
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, command: list[str]) -> Counter[str]:
+    """What a command asks of the file system, by name."""
+    counts: Counter[str] = Counter()
+
+    def counting(name: str, true: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            counts[name] += 1
+            return true(*args, **options)
+
+        return call
+
+    with monkeypatch.context() as patches:
+        for name in ("open", "stat", "lstat", "listdir", "scandir", "pread"):
+            patches.setattr(os, name, counting(name, getattr(os, name)))
+        assert 0 == main(command)
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("list", {"open": 1, "scandir": 1}),
+        ("check", {"open": 3, "scandir": 1, "pread": 2}),
+    ],
+)
+def test_what_a_task_costs(
+    cache: str, command: str, expected: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task more costs this and no more, so that a hundred thousand take seconds: each file is opened once at most."""
+    before = counted(monkeypatch, [command, "-o", cache])
+    number, place = max((int(path.name), path) for path in Path(cache, "job.Square", "results").iterdir())
+    shutil.copytree(place, Path(cache, "job.Square", "results", str(number)[:-1]))
+
+    after = counted(monkeypatch, [command, "-o", cache])
+
+    assert expected == dict(after - before)
+
+
+def test_a_class_that_is_a_link_is_not_looked_into(cache: str, tmp_path: Path, capsys: Capture) -> None:
+    """`list` says so and leaves it out, `check` calls it damaged, `clear` refuses it."""
+    Path(cache, "job.Main").rename(tmp_path / "elsewhere")
+    Path(cache, "job.Main").symlink_to(tmp_path / "elsewhere")
+    files = sorted((tmp_path / "elsewhere").rglob("*"))
+
+    assert 0 == main(["list", "-o", cache])
+    out, err = capsys.readouterr()
+    assert ["task", "job.Square"] == [line.split()[0] for line in out.splitlines()]
+    assert "not followed: job.Main (a link)\n" == err
+    assert 1 == main(["check", "-o", cache])
+    assert "damaged   job.Main  a link" in capsys.readouterr().out
+    for words in (["list", "job.Main"], ["clear", "job.Main"]):
+        assert 2 == main([words[0], "-o", cache, words[1]])
+        assert "job.Main' is a link, and no link is followed" in capsys.readouterr().err
+    assert files == sorted((tmp_path / "elsewhere").rglob("*"))
+
+
+def test_a_class_whose_name_was_cut_is_cleared(script: Write, capsys: Capture) -> None:
+    """By what `list` shows of it."""
+    odd = "class Main(Task):\n    task_pinned_name = 'a' * 150\n    def run_task(self): return 1\n"
+    assert 0 == main([script(f"from taskproc import Task\n{odd}"), "-o", "cache", "-t", "local"])
+    (name,) = holdings(opened("cache"))
+
+    assert 0 == main(["clear", "-o", "cache", name])
+
+    assert {} == holdings(opened("cache"))
 
 
 def test_clear_some_tasks(cache: str, capsys: Capture) -> None:

@@ -14,7 +14,7 @@
 | drop; not_needed; give_up, fail | `DiskAttempt.drop`, `not_needed`, `fail` | unlink; rename; cut, append, rename |
 | run, reopen, own | `claims.resume` | open_folder; own: where a worker goes on with it |
 | seal, commit, check, check_lost | `DiskAttempt.commit`, `_rename` | append, once or more; rename; a look by path |
-| clear, sweep | `CacheFolder.discard` | move; remove_tree |
+| clear, sweep | `trash.discard`, `trash.empty` | move_out; remove_tree |
 | ask_alone, retire_open, retire_list, retire | retiring | run/; open_folder; listdir; a removal a step |
 
 Operations that nobody else can see (close, dup, fstat, fsync) are left out. `look` and the reading of versions after a
@@ -410,7 +410,7 @@ class Protocol:
         if state.place < 0:
             yield self.tell(state, me, "clears: nothing", Actor("done"))
         else:
-            yield self.tell(world.move_away(state), me, "clears: move", Actor("sweep"))
+            yield self.tell(world.move_away(state), me, "clears: move_out", Actor("sweep"))
 
     def sweep(self, state: State, me: int, actor: Actor) -> Moves:
         others = [other for at, other in enumerate(state.actors) if at != me and other.step not in ENDS]

@@ -23,8 +23,17 @@ PLACE = Place("module.Task", 7, "0123456789abcdef" * 4)
 FACTS = Facts(code="", needs={})
 # What others cannot see, or what decides nothing
 PRIVATE = frozenset(
-    "close close_folder cut identity modified size size_and_owner read sync scandir makedirs write_text".split()
+    "close close_folder cut identity modified size size_and_owner read sync scandir few kind write_text".split()
 )
+
+
+UNNAMED = frozenset({"mkdir", "move_out", "remove_tree"})  # there is one folder of which they can be
+
+
+def is_above(operation: str, arguments: tuple[Any, ...]) -> bool:
+    """Whether a folder is made or held that is not the one of the task: they are there before, and stay."""
+    name = arguments[-1][-1] if operation == "open_folder" and len(arguments) > 1 and arguments[-1] else arguments[-1]
+    return operation in ("mkdir", "open_folder") and name != str(PLACE.id)
 
 
 class Recording(Files):
@@ -36,8 +45,11 @@ class Recording(Files):
 
     def record(self, operation: str, arguments: tuple[Any, ...]) -> None:
         if operation not in PRIVATE and self.depth == 1:
-            names = [name for name in arguments[1:] if isinstance(name, str)] if operation != "move" else []
-            self.done.append(" ".join((operation, *names)).replace(".pkl.gz", ""))
+            names = [name for name in arguments[1:] if isinstance(name, str)] if operation not in UNNAMED else []
+            if operation == "read_only" and "result" in names[0] and self.done[-1:] == ["open_folder"]:
+                self.done.pop()  # to read by path is to read in the folder that is there now
+            if not is_above(operation, arguments):
+                self.done.append(" ".join((operation, *names)).replace(".pkl.gz", ""))
 
 
 def _recorded(operation: str) -> Any:

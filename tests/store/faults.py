@@ -25,7 +25,7 @@ ARGUMENTS = '{"n": 7}\n'
 
 OPERATIONS = frozenset(name for name in vars(Files) if not name.startswith("_"))
 WRITES = frozenset(
-    "mkdir makedirs make append cut sync sync_folder rename unlink move move_out write_text".split()
+    "mkdir make append cut sync sync_folder rename unlink move_out touch write_text".split()
 )
 
 # How long an example takes says more about the machine than about the code.

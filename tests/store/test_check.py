@@ -159,7 +159,7 @@ def test_the_claim_of_a_dead_run_is_found(runs: Runs) -> None:
 
 
 def test_what_is_not_ours_is_found(runs: Runs) -> None:
-    """On every level, of every kind; a link is not followed."""
+    """On every level, of every kind. A link is not followed, and damage where it has a name of ours."""
     store = runs.begin()
     publish(store, 1)
     root, place = Path(store.root), place_of(store)
@@ -182,7 +182,8 @@ def test_what_is_not_ours_is_found(runs: Runs) -> None:
     expected.append(f"run/{'0' * 32}")
     inside = "file result.01.pkl.gz data.1.txt claim.1.pkl.gz folder stdout.1.txt result.7.pkl.gz claim.8 failed.3"
     expected += [f"module.Task/results/7/{name}" for name in inside.split()]
-    assert dict.fromkeys(expected, "foreign") == kinds(store)
+    links = ["link", "module.Task/results/7/failed.3"]
+    assert {**dict.fromkeys(expected, "foreign"), **dict.fromkeys(links, "damaged")} == kinds(store)
 
 
 def test_the_result_of_another_task_is_found(runs: Runs) -> None:

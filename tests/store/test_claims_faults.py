@@ -104,7 +104,7 @@ class TestFailingWrites:
             publish(runs.begin(), "whole", place)
             assert ["whole"] == values(store, place)
 
-        assert {"makedirs", "mkdir", "sync_folder", "write_text", "make", "append"} == set(failed)
+        assert {"mkdir", "sync_folder", "write_text", "make", "append"} == set(failed)
 
     @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="descriptors cannot be counted")
     def test_leaves_no_descriptor_open(self, runs: Runs) -> None:
@@ -188,7 +188,7 @@ def test_what_is_not_ours_is_no_version_and_no_obstacle(runs: Runs, name: str, k
     place_of(store).mkdir(parents=True)
     FOREIGN[kind](place_of(store) / name)
     outwait(store)
-    runs.expects_damage = name == "result.1.pkl.gz"
+    runs.expects_damage = name == "result.1.pkl.gz" or "link" in kind
 
     assert [] == list(store.look(PLACE))
     attempt = claimed(store)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import pytest
 from faults import (
+    OTHER,
     PLACE,
     Interfering,
     Runs,
@@ -64,11 +65,13 @@ class TestLikeSshfs:
 
         assert Elsewhere(after=0.0) == answer
 
-    @pytest.mark.parametrize("operation", ["mkdir", "makedirs"])
-    def test_the_race_for_a_folder_is_lost(self, runs: Runs, operation: str) -> None:
-        """Of a task, and of a class."""
+    @pytest.mark.parametrize("is_there", [False, True])
+    def test_the_race_for_a_folder_is_lost(self, runs: Runs, is_there: bool) -> None:
+        """Of a class, and of a task of a class that is there."""
         rival = runs.begin()
-        files = Interfering(operation, lambda: publish(rival, 1))
+        if is_there:
+            publish(rival, 1, OTHER)
+        files = Interfering("mkdir", lambda: publish(rival, 1))
 
         answer = runs.begin(files).claim(PLACE, arguments, newest)
 

@@ -10,8 +10,10 @@ from taskproc.store.disk import DiskStore
 
 def number(store: DiskStore) -> int:
     """Of the newest attempt that ran."""
-    path = layout.place_path(store.root, PLACE)
-    return endings.newest(store, path, store.names(path))
+    if not place_of(store).exists():
+        return 0
+    with store.held(*layout.place_levels(PLACE)) as folder:
+        return endings.newest(store, folder, store.files.listdir(folder))
 
 
 def test_the_newest_attempt_is_one_that_ran(runs: Runs) -> None:

@@ -34,18 +34,21 @@ def raises(call: Callable[[], object]) -> type[BaseException] | None:
 
 
 def test_a_name_is_made_once(kind: str, tmp_path: Path) -> None:
-    """A file or a folder, or by way of a folder; whatever has the name."""
-    path, folder = str(tmp_path / "file"), str(tmp_path / "a" / "b")
+    """A file or a folder, by its path or in a folder that is open; whatever has the name."""
+    path, at = str(tmp_path / "file"), os.open(tmp_path, os.O_RDONLY)
     os.close(exclusive.make_file(path))
     os.symlink("nowhere", tmp_path / "link")
 
     for name in ("file", "link"):
         assert FileExistsError is raises(partial(exclusive.make_file, str(tmp_path / name)))
-    assert not exclusive.make_folder(path)
-    assert FileNotFoundError is raises(lambda: exclusive.make_folder(folder))
-    Files().makedirs(folder)
-    Files().makedirs(folder)
-    assert [FileExistsError] * 2 == [raises(partial(Files().makedirs, name)) for name in (path, f"{path}/below")]
+        assert FileExistsError is raises(partial(exclusive.make_file, name, at))
+        assert not exclusive.make_folder(str(tmp_path / name))
+        assert not exclusive.make_folder(name, at)
+    for folder in (str(tmp_path), at):
+        assert FileNotFoundError is raises(partial(Files().mkdir, folder, f"a{os.sep}b"))
+    assert [True, False, False] == [Files().mkdir(folder, "a", 0o700) for folder in (at, at, str(tmp_path))]
+    assert 0o700 == (tmp_path / "a").stat().st_mode & 0o777
+    os.close(at)
     with pytest.raises(CacheError, match="is there already, and is not replaced"):
         make_key_file(path)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from taskproc.store import index, layout
 from taskproc.store.base import Facts, Place, Version
 from taskproc.store.check import check
 from taskproc.store.disk import DiskStore
+from taskproc.store.files import Folder
 from taskproc.store.index import Index
 from taskproc.store.keys import make_key_file
 from tests.signs import SignsByContent
@@ -114,7 +117,7 @@ def test_one_look_at_a_folder(kept: DiskStore) -> None:
 
     assert None is not index.find(PLACES[1], CODE)
     assert first + 1 == files.count - before
-    assert 5 == first  # open, size, read, close; and the folder
+    assert 9 == first  # open, size, read, close; two folders opened and closed; and the folder of the task
 
 
 NEED = {"upstream": Stamp("order", "value")}
@@ -167,8 +170,9 @@ def test_a_folder_that_has_changed(kept: DiskStore, change: str, tmp_path: Path)
     assert None not in versions[1:]
 
 
-def test_a_link_in_its_place(kept: DiskStore, tmp_path: Path) -> None:
+def test_a_link_in_its_place(kept: DiskStore, runs: Runs, tmp_path: Path) -> None:
     """Is not followed."""
+    runs.expects_damage = True
     folder = place_of(kept, PLACES[0])
     folder.rename(tmp_path / "elsewhere")
     folder.symlink_to(tmp_path / "elsewhere")
@@ -187,17 +191,46 @@ def test_only_the_newest_is_remembered(store: DiskStore) -> None:
     assert [None, 1, 1] == [version and version.record.number for version in remembered(store)]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="what a descriptor leads to is told by /proc")
+def test_a_link_that_comes_while_it_is_made(runs: Runs, tmp_path: Path) -> None:
+    """What is looked at is what was opened; behind the link nothing is read, remembered or written."""
+    runs.expects_damage = True
+    outside, moved = tmp_path / "outside", tmp_path / "moved"
+    store = runs.begin(Signs())
+    for place in PLACES:
+        publish(store, place.id, place)
+    folder = file_of(store).parent
+    shutil.copytree(folder, outside)
+    seen: list[str] = []
+
+    class Planting(Signs):
+        def before(self, operation: str, arguments: tuple[Any, ...]) -> None:
+            if operation == "make" and not folder.is_symlink():
+                folder.rename(moved)
+                folder.symlink_to(outside)
+            if operation in ("listdir", "tail", "read_only") and folder.is_symlink():
+                seen.append(os.readlink(f"/proc/self/fd/{arguments[0]}"))
+
+    store.files = Planting()
+    keep(store)
+
+    assert not (outside / "index").exists()
+    assert (moved / "index").exists()
+    assert [str(moved / "results" / str(place.id)) for place in PLACES] == seen
+
+
 def test_changed_just_now(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     """What may change once more within a tick of the clock is left out; so is a time without fine parts."""
-    times = {place.id: 1_000_000_000_000_001 for place in PLACES}
+    times, ids = {place.id: 1_000_000_000_000_001 for place in PLACES}, dict[int, int]()
 
     class Clock(Hooked):
         now = 1_000_000_100_000_000
         asked = 0
 
-        def sign(self, path: str) -> tuple[int, int] | None:
+        def sign(self, folder: Folder) -> tuple[int, int] | None:
             self.asked += 1
-            return (1, times[int(os.path.basename(path))]) if path[-1].isdigit() else (1, self.asked)
+            number = ids.get(os.stat(folder).st_ino)
+            return (1, self.asked if number is None else times[number])
 
         def modified(self, handle: int) -> int:
             Clock.now += 25_000_000
@@ -206,6 +239,7 @@ def test_changed_just_now(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     store = runs.begin(Clock())
     for place in PLACES:
         publish(store, place.id, place)
+        ids[place_of(store, place).stat().st_ino] = place.id
     times[PLACES[0].id] = Clock.now + 1               # grows old enough while the others are looked at
     times[PLACES[1].id] = 1_000_000_000_000_000       # a clock of whole milliseconds
 

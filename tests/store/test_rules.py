@@ -78,7 +78,7 @@ class Noting(Hooked):
         self.noted: list[str] = []
 
     def before(self, operation: str, arguments: tuple[Any, ...]) -> None:
-        if operation in {"mkdir", "makedirs", "sync", "sync_folder", "rename"}:
+        if operation in {"mkdir", "sync", "sync_folder", "rename"}:
             self.noted.append(operation)
 
 
@@ -93,10 +93,10 @@ def operations(root: str, token: str, durability: Durability, seconds: float) ->
 @pytest.mark.parametrize(
     ("durability", "seconds", "expected"),
     [
-        ("none", 9.0, "mkdir makedirs mkdir rename"),
-        ("result", 0.019, "mkdir makedirs mkdir rename"),
-        ("result", 0.02, "mkdir makedirs mkdir sync rename"),
-        ("full", 0.0, "mkdir makedirs mkdir sync_folder sync_folder sync_folder sync rename sync_folder"),
+        ("none", 9.0, "mkdir mkdir mkdir rename"),
+        ("result", 0.019, "mkdir mkdir mkdir rename"),
+        ("result", 0.02, "mkdir mkdir mkdir sync rename"),
+        ("full", 0.0, "mkdir mkdir mkdir sync_folder sync_folder sync_folder sync rename sync_folder"),
     ],
 )
 def test_durability(runs: Runs, durability: Durability, seconds: float, expected: str) -> None:

@@ -213,7 +213,7 @@ def test_a_complete_cache_on_a_disk_that_takes_no_writes(cache: Cache) -> None:
     def refuse(*arguments: Any) -> Any:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    for name in "mkdir makedirs make own append sync rename unlink move move_out write_text".split():
+    for name in "mkdir make own append sync rename unlink move_out touch write_text".split():
         setattr(ReadOnly, name, refuse)
     run(Double(1))
     cache.store.files = ReadOnly()

@@ -1,0 +1,52 @@
+"""How far long work is, on standard error: one line that is rewritten on a terminal, a line now and then elsewhere."""
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from taskproc.cli.usage import say
+from taskproc.text import printable
+from taskproc.watch.progress import has_cursor
+
+DRAW_EVERY = 0.2  # seconds, on a terminal
+TELL_EVERY = 5.0  # seconds, elsewhere
+
+
+class Meter:
+    """The line. `file`: default, standard error as it is now."""
+
+    def __init__(self, file: TextIO | None = None, clock: Callable[[], float] = time.monotonic):
+        shown = sys.stderr if file is None else file
+        self.moves = shown is not None and has_cursor(shown)
+        self._file, self._clock = shown, clock
+        self._every = DRAW_EVERY if self.moves else TELL_EVERY
+        self._next = clock() + self._every
+        self._width = 0
+
+    def show(self, text: Callable[[], str]) -> None:
+        """Show where the work stands, if it is time to."""
+        now = self._clock()
+        if now < self._next:
+            return
+        self._next = now + self._every
+        if not self.moves:
+            say(text())
+            return
+        line = printable(text())
+        self._write("\r" + line.ljust(self._width))
+        self._width = len(line)
+
+    def wipe(self) -> None:
+        """Take the line away, before something else is written to the terminal."""
+        if self._width:
+            self._write("\r" + " " * self._width + "\r")
+            self._width = 0
+
+    def _write(self, text: str) -> None:
+        try:
+            self._file.write(text)
+            self._file.flush()
+        except OSError:
+            pass  # nobody looks any more
