@@ -18,6 +18,7 @@ from taskproc.run.resident import ResidentRunner
 
 @pytest.fixture(autouse=True)
 def none_left() -> Iterator[None]:
+    ahead._end()  # of a test before, in the same process
     yield
     ahead._end()
 
