@@ -16,7 +16,10 @@ def fill_gaps() -> None:
     """Open what is closed of the descriptors 0 to 2. Before anything else is opened that stays open."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
-    os.close(descriptor)
+    try:
+        os.close(descriptor)
+    except OSError:
+        pass  # nothing was written to it
 
 
 def supply_streams() -> None:

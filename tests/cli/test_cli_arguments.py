@@ -130,7 +130,7 @@ def test_an_array_is_told_by_its_type_and_shape(
     value_of = value(pytest.importorskip("numpy"))
     (tmp_path / "args.json").write_text(arguments_text(Echo(value_of)._taskproc), "utf-8")
 
-    assert {"value": text} == Arguments(str(tmp_path)).texts(ShortIds())
+    assert {"value": text} == Arguments(DiskStore(str(tmp_path)).arguments(str(tmp_path))).texts(ShortIds())
 
 
 def test_a_frame_is_told_by_its_kind(cache: Cache, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_frame_is_told_by_its_kind(cache: Cache, tmp_path: Path) -> None:
     values = [pandas.DataFrame({"a": [1]}), pandas.Series([1]), pandas.Timestamp("2024-02-29")]
     (tmp_path / "args.json").write_text(arguments_text(Echo(values)._taskproc), "utf-8")
 
-    texts = Arguments(str(tmp_path)).texts(ShortIds())
+    texts = Arguments(DiskStore(str(tmp_path)).arguments(str(tmp_path))).texts(ShortIds())
 
     assert {"value": "[DataFrame(…), Series(…), Timestamp('2024-02-29T00:00:00')]"} == texts
 
