@@ -61,7 +61,7 @@ def script(tmp_path: Path, environ: dict[str, str]) -> Callable[..., str]:
     def run(text: str, *arguments: str) -> str:
         (tmp_path / "script.py").write_text(text)
         command = [sys.executable, "script.py", *arguments]
-        done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=100)
+        done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=limit(100))
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

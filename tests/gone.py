@@ -4,8 +4,10 @@ from __future__ import annotations
 import os
 import select
 
+from tests.pace import limit
 
-def is_gone(pid: int, within: float = 20.0) -> bool:
+
+def is_gone(pid: int, within: float = limit(20.0)) -> bool:
     """Whether the process ends within so many seconds; a zombie has ended. Needs Linux."""
     try:
         descriptor = os.pidfd_open(pid)

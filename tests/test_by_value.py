@@ -14,6 +14,7 @@ import pytest
 
 from taskproc.by_value import dumps, pickler_class, remember_text, remembered_text
 from taskproc.store import codec
+from tests.pace import limit
 
 Script = Callable[..., str]
 
@@ -241,7 +242,7 @@ def test_tasks_of_a_notebook_have_their_source(tmp_path: Path, environ: dict[str
     pytest.importorskip("IPython")
     command = [sys.executable, "-c", KERNEL]
     done = subprocess.run(
-        command, input=json.dumps(CELLS), cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=100
+        command, input=json.dumps(CELLS), cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=limit(100)
     )
     assert done.returncode == 0, done.stderr
     source, shown, ran = json.loads(done.stdout.splitlines()[-1])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.pace import limit
 from tests.plain import plain
 
 SCRIPT = """
@@ -96,7 +97,7 @@ def run(tmp_path: Path, environ: dict[str, str], *words: str) -> tuple[str, str]
     (tmp_path / "here").mkdir()
     command = [sys.executable, *[word.replace("{}", str(tmp_path)) for word in words]]
     done = subprocess.run(
-        command, cwd=tmp_path / "here", env=environ, capture_output=True, text=True, timeout=100
+        command, cwd=tmp_path / "here", env=environ, capture_output=True, text=True, timeout=limit(100)
     )
     return done.stdout, done.stderr
 
@@ -161,7 +162,7 @@ def test_the_command_line_works_without_it(
     shell = 'rmdir "$PWD"; exec "$@"'
     command = ["sh", "-c", shell, "sh", sys.executable, "-m", "taskproc", *given]
     done = subprocess.run(
-        command, cwd=tmp_path / "here", env=environ, capture_output=True, text=True, timeout=100
+        command, cwd=tmp_path / "here", env=environ, capture_output=True, text=True, timeout=limit(100)
     )
 
     assert code == done.returncode, done.stderr

@@ -24,6 +24,7 @@ from taskproc.modules import (
     site_of,
     stand_in,
 )
+from tests.pace import limit
 
 
 @pytest.fixture
@@ -235,7 +236,7 @@ def start(folder: Path, words: Sequence[str], environ: dict[str, str], path: str
     command = [sys.executable, *words, "--dont-force-entrypoint", "--dont-show-progress", "-n", "1"]
     root = os.path.dirname(os.path.dirname(modules.__file__))
     environ = {**environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, path]))}
-    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=limit(120))
     assert done.returncode == 0, done.stderr
     return done.stderr.partition(" in ")[0]
 

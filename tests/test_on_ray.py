@@ -12,6 +12,7 @@ import sys
 import pytest
 
 from tests.conftest import RAY_VARIABLE, ROOT
+from tests.pace import limit
 
 PLACES = ("tests/run/test_ray.py", "tests/promises/test_seed_000.py", "tests/batch")
 
@@ -25,7 +26,7 @@ def test_all_that_runs_on_ray(environ: dict[str, str]) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *PLACES]
 
     done = subprocess.run(
-        command, cwd=ROOT, env={**environ, RAY_VARIABLE: "1"}, capture_output=True, text=True, timeout=280
+        command, cwd=ROOT, env={**environ, RAY_VARIABLE: "1"}, capture_output=True, text=True, timeout=limit(280)
     )
 
     assert done.returncode == 0, done.stdout + done.stderr

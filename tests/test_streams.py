@@ -17,6 +17,7 @@ import pytest
 from taskproc import Cache, FailedTaskError, LocalExecutor, Task, streams
 from taskproc.remote.client import connect
 from taskproc.store.keys import make_key_file
+from tests.pace import limit
 
 CLOSED = ["".join(some) for count in (1, 2, 3) for some in itertools.combinations("012", count)]
 MODULE = """
@@ -132,7 +133,7 @@ def run(words: list[str], folder: Path, environ: dict[str, str], closed: str = "
     redirections = " ".join(f"{number}>&-" for number in closed)
     command = ["sh", "-c", f'exec "$@" {redirections}', "sh", *words]
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.run(command, cwd=folder, env=environ, text=True, timeout=100, **{**pipes, **options})
+    return subprocess.run(command, cwd=folder, env=environ, text=True, timeout=limit(100), **{**pipes, **options})
 
 
 @pytest.mark.slow
@@ -182,7 +183,7 @@ def test_a_task_manager_runs_with_closed_streams(tmp_path: Path, environ: dict[s
             working = threads.submit(run, [*words[2], "work.py"], tmp_path, environ, closed)
             for number in range(3):
                 manager.add_task_request("twice", number)
-            found_values = sorted(manager.get_result_with_tag("twice", timeout=60)[1] for _ in range(3))
+            found_values = sorted(manager.get_result_with_tag("twice", timeout=limit(60))[1] for _ in range(3))
             manager.terminate()
         codes += [serving.result().returncode, working.result().returncode]
 

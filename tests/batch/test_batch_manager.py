@@ -29,6 +29,7 @@ from taskproc.batch import (
 )
 from taskproc.batch.task import results_of
 from tests.batch.tasks import Diary, Dies, Fails, Square, Where, diary
+from tests.pace import limit
 
 pytestmark = [
     pytest.mark.slow,
@@ -308,7 +309,7 @@ def test_an_interrupt(executor: str, tmp_path: Path, environ: dict[str, str]) ->
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
 
-    assert (f"{[*range(12)]}\n", None) == process.communicate(timeout=60)
+    assert (f"{[*range(12)]}\n", None) == process.communicate(timeout=limit(60))
     assert [*range(12)] == [x for rows in JSONLinesSaver(tmp_path / "x").load() for x in rows]
     seen = diary(tmp_path)
     assert sorted(seen["setup"]) == sorted(seen["teardown"])

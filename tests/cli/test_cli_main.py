@@ -17,6 +17,7 @@ import pytest
 from taskproc.cli.defaults import DefaultArguments
 from taskproc.cli.main import main, run_class
 from taskproc.tasks.task import Task
+from tests.pace import limit
 from tests.plain import plain
 
 Write = Callable[..., str]
@@ -445,7 +446,7 @@ def test_an_interrupted_run_says_how_far_it_came(script: Write) -> None:
     Path("started").read_text()  # returns when Main has opened and closed it
 
     os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=limit(30))
 
     assert 130 == process.returncode
     assert "" == out
@@ -464,7 +465,7 @@ def test_a_reader_that_has_enough_ends_nothing(script: Write) -> None:
     process.stdout.close()
     err = process.stderr.read()
 
-    assert 0 == process.wait(timeout=30)
+    assert 0 == process.wait(timeout=limit(30))
     assert err.startswith("1 done in ")
     assert 1 == len(err.splitlines())
 
@@ -475,7 +476,8 @@ def test_the_ways_to_start_share_one_cache(script: Write) -> None:
     path = script(Path(script()).read_text("utf-8") + "\nif __name__ == '__main__':\n    Main.cli()\n")
     ways = [["-m", "taskproc", path], ["-m", "job"], [path]]
 
-    ends = [child(*way, "-o", "cache", "--dont-show-progress", "-t", "local").communicate(timeout=60) for way in ways]
+    words = ("-o", "cache", "--dont-show-progress", "-t", "local")
+    ends = [child(*way, *words).communicate(timeout=limit(60)) for way in ways]
 
     assert ["the square is 9\n"] * 3 == [out for out, _ in ends]
     assert ["2 done", "1 done, 1 fresh", "1 done, 1 fresh"] == [err.rpartition(" in ")[0] for _, err in ends]
@@ -495,7 +497,9 @@ def test_a_log_for_programs(script: Write, environ: dict[str, str], tmp_path: Pa
     )
     words = [sys.executable, "-m", "taskproc", script(source), "-o", "cache", "-n", "1", "--log-format", "json"]
 
-    done = subprocess.run(words, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=100, check=True)
+    done = subprocess.run(
+        words, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=limit(100), check=True
+    )
 
     assert "out\n" == done.stdout
     events = objects(done.stderr)

@@ -16,6 +16,7 @@ import pytest
 from taskproc.commands import Finished, TaskManager
 from taskproc.errors import OptionError
 from tests.gone import is_gone
+from tests.pace import limit
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="runs the tools of POSIX")
 
@@ -236,7 +237,7 @@ def test_an_interrupt_ends_all_children(
     process = start(*words)
 
     process.send_signal(number)
-    said, complaint = process.communicate(timeout=60)
+    said, complaint = process.communicate(timeout=limit(60))
 
     assert code == process.returncode, complaint
     assert "1 0 [None, None]\n" == said

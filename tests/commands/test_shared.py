@@ -15,6 +15,7 @@ import pytest
 from taskproc import Cache, InputFile
 from taskproc.commands import Command, TaskManager
 from tests.fault.test_many import UNSHARE, has_containers
+from tests.pace import limit
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="runs the tools of POSIX")
 
@@ -77,7 +78,7 @@ class Hosts:
         return [line.split()[1:] for line in self.journal.read_text().splitlines() if line.startswith(word)]
 
     def wait_until(self, holds: Callable[[], bool]) -> None:
-        until = time.monotonic() + 40
+        until = time.monotonic() + limit(40)
         while not holds():
             assert time.monotonic() < until, self.journal.read_text()
             time.sleep(0.005)
@@ -109,7 +110,7 @@ def test_a_host_that_is_killed_is_outlived_by_the_others(hosts: Hosts) -> None:
     hosts.wait_until(lambda: len(hosts.lines("end")) == 5)  # all but the one that is held
 
     hosts.processes["one"].kill()
-    said = [hosts.processes[name].communicate(timeout=60)[0].split("] ") for name in ("two", "three")]
+    said = [hosts.processes[name].communicate(timeout=limit(60))[0].split("] ") for name in ("two", "three")]
 
     assert {**dict.fromkeys("12345", 1), "0": 2, "all": 1} == Counter(part for part, _ in hosts.lines("start"))
     assert ["one"] == [host for part, host in hosts.lines("start") if host == "one"]
@@ -204,7 +205,7 @@ class Looking(TaskManager):
         if len(self.finished) == 1 and not self.seen:
             told, gate = self.finished[0].descriptor[1:]  # type: ignore[index]
             Path(told).read_text()  # it runs; who has started it may be about to say so
-            until = time.monotonic() + 20
+            until = time.monotonic() + limit(20)
             while not any(self.procs) and time.monotonic() < until:
                 pass
             self.seen = [sum(proc is not None for proc in self.procs)]

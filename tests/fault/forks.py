@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tests.pace import limit
+
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["__main__", "tests.fault.warm"])
 
@@ -33,7 +35,7 @@ class Ended:
         return self.answer
 
 
-def nursed(function: Callable[..., Any], *arguments: Any, seconds: float = 110.0) -> Any:
+def nursed(function: Callable[..., Any], *arguments: Any, seconds: float = limit(110.0)) -> Any:
     """What `function` returns, called in a warm process that has no threads, from which it may fork."""
     receiver, sender = _processes.Pipe(duplex=False)
     process = _processes.Process(target=_answer, args=(sender, function, arguments))
@@ -44,7 +46,7 @@ def nursed(function: Callable[..., Any], *arguments: Any, seconds: float = 110.0
         failed, answer = receiver.recv()
     finally:
         process.kill()
-        process.join(10)
+        process.join(limit(10))
     assert not failed, answer
     return answer
 
@@ -58,7 +60,7 @@ def _answer(sender: Any, function: Callable[..., Any], arguments: tuple[Any, ...
     sender.send(answer)
 
 
-def forked(function: Callable[..., Any], *arguments: Any, seconds: int = 30) -> Ended:
+def forked(function: Callable[..., Any], *arguments: Any, seconds: float = limit(30)) -> Ended:
     """Call `function` in a child forked from here. One that hangs is ended by SIGALRM."""
     reader, writer = os.pipe()
     child = os.fork()
@@ -72,9 +74,9 @@ def forked(function: Callable[..., Any], *arguments: Any, seconds: int = 30) -> 
     return Ended(code, pickle.loads(content) if content else None)
 
 
-def _be_child(writer: int, function: Callable[..., Any], arguments: tuple[Any, ...], seconds: int) -> None:
+def _be_child(writer: int, function: Callable[..., Any], arguments: tuple[Any, ...], seconds: float) -> None:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(seconds)
+    signal.alarm(int(seconds))
     code = CRASHED
     try:
         try:

@@ -26,11 +26,12 @@ from taskproc.store.layout import results
 from tests.fault import many
 from tests.fault.many import Whole, expected, note
 from tests.fault.rows import ROOT
+from tests.pace import limit
 
 # Options of sshfs. Its caches keep attributes and listings for 20 s, the kernel's what they are answered for one more
 WITHOUT_CACHES = ("dir_cache=no", "attr_timeout=0", "entry_timeout=0")
 WITH_CACHES = ()
-SECONDS = 60  # after which something does not start, or does not end, that takes a second or some
+SECONDS = limit(60)  # after which something does not start, or does not end, that takes a second or some
 _UNSHARE = ("unshare", "--uts", "--pid", "--fork", "--kill-child=SIGKILL", "--mount", "--mount-proc")
 _BE = 'hostname "$1" && mount --bind "$2" /proc/sys/kernel/random/boot_id && exec "$3" -c "$4"'
 

@@ -19,9 +19,10 @@ from taskproc import Cache, FutureList, LocalExecutor, Task
 from taskproc.store import claims, marks
 from taskproc.store.files import Files
 from taskproc.store.layout import numbers
+from tests.pace import limit
 
 JOURNAL = "TASKPROC_MANY_JOURNAL"
-SECONDS = 40  # after which a process hangs, or what it waits for never comes
+SECONDS = limit(40)  # after which a process hangs, or what it waits for never comes
 
 # Forked from a process without threads, that has imported all this
 processes = multiprocessing.get_context("forkserver")

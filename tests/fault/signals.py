@@ -23,9 +23,10 @@ from taskproc.run.group import GRACE
 from taskproc.store.cache import Cache
 from taskproc.tasks.task import Task
 from tests.fault.deaths import executor_of, note
+from tests.pace import limit
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT = 60.0
+LIMIT = limit(60)
 AT_ONCE = 2  # tasks that run at once
 LONG = 4   # tasks that run until they are told to end
 EXECUTORS = ("resident", "fork", "threads")
@@ -130,7 +131,7 @@ class Run:
 
     def left(self, slack: float = 0.0) -> list[int]:
         """Tasks and their children that live on 2 s from now: who was killed may need a moment to be gone."""
-        deadline = time.monotonic() + 2.0 + slack
+        deadline = time.monotonic() + limit(2.0) + slack
         while (alive := self.tasks_alive()) and time.monotonic() < deadline:
             time.sleep(0.01)
         return alive
@@ -255,7 +256,7 @@ def kill_anywhere(executor: str, folder: Path, delay: float, slack: float = 0.0)
         ended_within(program.process, delay)
         program.process.kill()
         program.process.wait()
-        deadline = time.monotonic() + 2.0 + slack
+        deadline = time.monotonic() + limit(2.0) + slack
         while (alive := tagged(folder)) and time.monotonic() < deadline:
             time.sleep(0.02)
     stored, starts = stored_in(folder), program.count("start")

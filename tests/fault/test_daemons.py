@@ -11,6 +11,7 @@ import pytest
 from taskproc.run.keeper import be_subreaper
 from tests.fault.daemons import COUNT, ROOT, RUNS, left, wait_for
 from tests.gone import is_gone
+from tests.pace import limit
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not be_subreaper(False), reason="orphans are given to nobody here")]
 
@@ -32,7 +33,7 @@ def killed(folder: Path) -> list[int]:
 @pytest.mark.parametrize("where", RUNS)
 def test_daemons_end_with_what_left_them(tmp_path: Path, where: str) -> None:
     """Each of four, before the run is over, also when its task has died."""
-    said, _ = program(where, str(tmp_path)).communicate(timeout=100)
+    said, _ = program(where, str(tmp_path)).communicate(timeout=limit(100))
 
     assert [] == killed(tmp_path), said
     assert "live" not in said

@@ -25,6 +25,7 @@ import uuid
 import zoneinfo
 
 from taskproc.values.encode import digest, key_form
+from tests.pace import limit
 
 if __name__ != "__main__":
     import pytest
@@ -225,7 +226,7 @@ def elsewhere(python: str, seed: str) -> dict[str, str]:
     package = pathlib.Path(__file__).parents[2] / "taskproc"
     environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONDONTWRITEBYTECODE": "1"}
     argv = [python, "-c", START, str(package), __file__]
-    done = subprocess.run(argv, capture_output=True, text=True, check=True, env=environment, timeout=60)
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, env=environment, timeout=limit(60))
     found: dict[str, str] = json.loads(done.stdout)
     return found
 
@@ -242,7 +243,7 @@ def other_pythons() -> list[str]:
 
 
 def runs(python: str) -> bool:
-    return subprocess.run([python, "-c", ""], capture_output=True, check=False, timeout=60).returncode == 0
+    return subprocess.run([python, "-c", ""], capture_output=True, check=False, timeout=limit(60)).returncode == 0
 
 
 def test_digests_are_golden() -> None:

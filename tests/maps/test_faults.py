@@ -15,6 +15,7 @@ from workers import Counter, Fatal, dies_always, dies_once, leaves_pid, sleeps, 
 
 from taskproc import Pool, TaskTimeout, WorkerDied
 from tests.gone import is_gone
+from tests.pace import limit
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")]
 
@@ -156,7 +157,7 @@ def test_an_interrupted_program_leaves_no_worker(tmp_path: Path, environ: dict[s
     worker = pid_in(tmp_path / "pid")
 
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=limit(60))
 
     assert "KeyboardInterrupt" in errors
     assert is_gone(worker)
@@ -168,7 +169,7 @@ def test_a_killed_program_leaves_no_worker(tmp_path: Path, environ: dict[str, st
     worker = pid_in(tmp_path / "pid")
 
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=limit(60))
 
     assert is_gone(worker)
 
@@ -186,7 +187,7 @@ threading.Thread(target=lambda: next(three), daemon=True).start()
 while not os.path.exists("pid") or not open("pid").read(): time.sleep(0.01)
 """)
 
-    out, errors = process.communicate(timeout=60)
+    out, errors = process.communicate(timeout=limit(60))
 
     assert ("runs\n0 0 None\n", 0) == (out, process.returncode), errors
     assert is_gone(pid_in(tmp_path / "pid"))

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from taskproc import Cache, CacheError, Const, FailedTaskError, LocalExecutor, MissingResult, Task
+from tests.pace import limit
 from tests.plain import plain
 from tests.promises.graphs import Choose, Echo, Environment, Fails, Many, Where
 
@@ -290,7 +291,7 @@ def test_001_64_a_second_run_disturbs_nobody(cache: Cache) -> None:
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
         for _ in range(2)
     ]
-    answers = [each.communicate(timeout=60)[0] for each in both]
+    answers = [each.communicate(timeout=limit(60))[0] for each in both]
 
     assert answers == [f"{list(range(12))}\n"] * 2
     assert sorted(journal.read_text().split()) == sorted(str(i) for i in range(12))
@@ -475,7 +476,7 @@ def test_an_unguarded_script_given_to_the_command_line_is_refused(tmp_path: Path
 
     done = subprocess.run(
         [sys.executable, "-m", "taskproc", "script.py", "-o", "cache"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+        cwd=tmp_path, capture_output=True, text=True, timeout=limit(60), check=False,
     )  # fmt: skip
 
     assert done.returncode == 1

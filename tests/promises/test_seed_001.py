@@ -19,6 +19,7 @@ import pytest
 
 import taskproc
 from taskproc import Cache, Const, DefaultArguments, FailedTaskError, FutureDict, FutureList, LocalExecutor, Task
+from tests.pace import limit
 from tests.plain import plain
 from tests.promises.graphs import (
     Choose,
@@ -252,7 +253,9 @@ if __name__ == "__main__":
 
 def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """A command of Python, run in `folder`."""
-    return subprocess.run([sys.executable, *words], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [sys.executable, *words], cwd=folder, capture_output=True, text=True, timeout=limit(60), check=False
+    )
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import pytest
 from taskproc import Cache
 from taskproc.commands import TaskManager
 from taskproc.run.group import has_ended
+from tests.pace import limit
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="process groups are of POSIX")]
 
@@ -265,7 +266,7 @@ def test_002_09_several_computers_share_the_tasks(journal: Path, tmp_path: Path,
     words = [sys.executable, str(tmp_path / "host.py")]
     hosts = [subprocess.Popen([*words, name], env=environ, stdout=subprocess.PIPE, text=True) for name in "abc"]
 
-    said = [host.communicate(timeout=60)[0] for host in hosts]
+    said = [host.communicate(timeout=limit(60))[0] for host in hosts]
 
     assert [f"{[0] * 7}\n"] * 3 == said
     assert sorted("012345") == sorted(number for _, _, number in lines(journal, "start"))

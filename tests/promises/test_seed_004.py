@@ -22,6 +22,7 @@ from taskproc.remote import (
     connect,
     make_key_file,
 )
+from tests.pace import limit
 
 pytestmark = pytest.mark.slow
 
@@ -72,7 +73,7 @@ def other(served: tuple[str, Path], environ: dict[str, str]) -> Iterator[Other]:
 
 def printed(process: subprocess.Popen[str]) -> str:
     """What it prints until it ends."""
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=limit(60))
     assert process.returncode == 0
     return out.strip()
 
@@ -105,7 +106,7 @@ def test_004_01_requests_are_handed_out_and_those_of_the_dead_again(manager: Rem
 
     with ThreadPoolExecutor(4) as threads:
         ids += threads.map(manager.add_task_request, ["square"] * 40, range(2, 42))
-        results = dict(threads.map(lambda _: manager.get_any_result(60)[::2], ids))
+        results = dict(threads.map(lambda _: manager.get_any_result(limit(60))[::2], ids))
 
     assert sorted(results) == sorted(ids)
     assert sorted(results.values()) == [x * x for x in range(1, 42)]  # type: ignore[type-var]
@@ -143,8 +144,8 @@ def test_004_04_results_are_taken_by_any_or_by_tag(manager: RemoteTaskManager, o
         manager.add_task_request(tag, parameters)
 
     with pytest.raises(TaskRaisedException) as caught:
-        manager.get_result_with_tag("invert", 60)
-    results = [manager.get_result_with_tag("square", 60), manager.get_any_result(60)]
+        manager.get_result_with_tag("invert", limit(60))
+    results = [manager.get_result_with_tag("square", limit(60)), manager.get_any_result(limit(60))]
 
     assert results == [("square_1", 9), ("square_2", "square", 16)]
     error = caught.value

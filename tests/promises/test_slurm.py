@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from taskproc import Cache, FailedTaskError, LocalExecutor
+from tests.pace import limit
 from tests.promises.graphs import Environment, Fails, Many
 
 
@@ -22,7 +23,9 @@ def answers() -> bool:
     if shutil.which("srun") is None:
         return False
     try:
-        return subprocess.run(["srun", "-n1", "true"], capture_output=True, timeout=10, check=False).returncode == 0
+        return subprocess.run(
+            ["srun", "-n1", "true"], capture_output=True, timeout=limit(10), check=False
+        ).returncode == 0
     except subprocess.TimeoutExpired:
         return False
 
@@ -99,7 +102,7 @@ if __name__ == "__main__":
 
 
 def until(is_so: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + limit(100)
     while not is_so():
         assert time.monotonic() < deadline, what
         time.sleep(0.05)
@@ -169,7 +172,7 @@ def send(process: subprocess.Popen[str], signals: Sequence[int]) -> str:
     for number in signals:
         process.send_signal(number)
         time.sleep(0.02)  # or they would be one
-    return process.communicate(timeout=100)[0]
+    return process.communicate(timeout=limit(100))[0]
 
 
 @pytest.mark.parametrize("signals", SIGNALS.values(), ids=SIGNALS)
@@ -197,7 +200,7 @@ def test_no_job_waits_for_a_run_that_has_ended(busy: None, run: Run, signals: Se
 
 def test_a_timeout_leaves_no_job(run: Run) -> None:
     """The task has failed by it."""
-    said = run.start(SRUN, timeout=0.5).communicate(timeout=100)[0]
+    said = run.start(SRUN, timeout=0.5).communicate(timeout=limit(100))[0]
 
     assert said.count("failed: TaskTimeout: timed out after 0.5 s") == 2
     until(lambda: not run.jobs() and not run.commands(), f"{run.jobs()} and {run.commands()} are left")
@@ -212,7 +215,7 @@ def test_a_killed_run_is_gone_on_with_at_once(run: Run, prefix: str) -> None:
     until(lambda: not run.jobs() and not run.commands(), f"{run.jobs()} and {run.commands()} are left")
 
     (run.folder / "go").touch()
-    said = run.start(prefix).communicate(timeout=100)[0]
+    said = run.start(prefix).communicate(timeout=limit(100))[0]
 
     assert said == "1\n"
     assert run.started() == ["start 0"] * 2 + ["start 1"] * 2

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.pace import limit
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 FILES = 5  # modules of the package json
 
@@ -15,7 +17,9 @@ FILES = 5  # modules of the package json
 def run(folder: Path, environ: dict[str, str]) -> tuple[dict[str, int], str]:
     """Run the copy of the example on one package: task class → results that were made so far, and what was said."""
     command = [sys.executable, "-m", "taskproc", "words.py", "-o", "cache", "--packages", '["json"]']
-    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=100, check=True)
+    done = subprocess.run(
+        command, cwd=folder, env=environ, capture_output=True, text=True, timeout=limit(100), check=True
+    )
     made: dict[str, int] = {}
     for place in (folder / "cache").glob("words.*/results/*"):
         newest = max(int(path.name.split(".")[1]) for path in place.glob("result.*"))

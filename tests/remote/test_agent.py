@@ -14,13 +14,14 @@ from remote_processes import content_of
 from taskproc import Cache, Const, Future, FutureList, Pool, Task
 from taskproc.errors import TaskRaisedException, WorkerDied
 from taskproc.remote import RemoteExecutor, connect
+from tests.pace import limit
 
 pytestmark = pytest.mark.slow
 
 
 def ended(process):
     """Exit code, and the last line of what it said."""
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=limit(60))
     return process.returncode, (err or out).splitlines()[-1]
 
 
@@ -40,8 +41,8 @@ def test_tasks_are_done_by_functions_of_a_module(remote, served):
     served.add_task_request("add", (1, 2))
     served.add_task_request("add", (3, 4))
 
-    assert served.get_result_with_tag("square", 60) == ("square_1", 49)
-    assert sorted(served.get_result_with_tag("add", 60)[1] for _ in range(2)) == [(3, 1), (7, 2)]
+    assert served.get_result_with_tag("square", limit(60)) == ("square_1", 49)
+    assert sorted(served.get_result_with_tag("add", limit(60))[1] for _ in range(2)) == [(3, 1), (7, 2)]
 
 
 def test_a_script_by_its_path_and_several_jobs(remote, served):
@@ -50,7 +51,7 @@ def test_a_script_by_its_path_and_several_jobs(remote, served):
     for number in range(20):
         served.add_task_request("square", number)
 
-    assert sorted(served.get_any_result(60)[2] for _ in range(20)) == [number**2 for number in range(20)]
+    assert sorted(served.get_any_result(limit(60))[2] for _ in range(20)) == [number**2 for number in range(20)]
 
 
 def test_what_a_task_raises_is_told(remote, served):
@@ -61,13 +62,13 @@ def test_what_a_task_raises_is_told(remote, served):
     raised = []
     for _ in range(2):
         with pytest.raises(TaskRaisedException) as caught:
-            served.get_any_result(60)
+            served.get_any_result(limit(60))
         raised.append(caught.value)
 
     assert {type(each.exception) for each in raised} == {ValueError, SystemExit}
     assert "in do_fail\n" in next(each.traceback for each in raised if each.tag == "fail")
     worker.send_signal(signal.SIGTERM)
-    out, _ = worker.communicate(timeout=60)
+    out, _ = worker.communicate(timeout=limit(60))
     assert out == "it fails\n"
 
 
@@ -76,7 +77,7 @@ def test_a_task_that_dies_is_done_again_by_another_process(remote, served):
     remote.work(served.text, "work")
     served.add_task_request("kill", str(remote.folder / "killed"))
 
-    assert served.get_any_result(60)[2] == "done by the second one"
+    assert served.get_any_result(limit(60))[2] == "done by the second one"
 
 
 def test_an_agent_that_is_killed_loses_nothing(remote, served):
@@ -88,7 +89,7 @@ def test_an_agent_that_is_killed_loses_nothing(remote, served):
 
     agent.kill()
 
-    assert served.get_task_with_tag("hang", timeout=60)[0] == "hang_1"
+    assert served.get_task_with_tag("hang", timeout=limit(60))[0] == "hang_1"
     while Path(f"/proc/{worker}").exists() and " Z " not in Path(f"/proc/{worker}/stat").read_text():
         pass
 
@@ -100,17 +101,17 @@ def test_an_agent_that_was_given_up_comes_back(remote, served):
     served.add_task_request("wait", (str(begun), str(go)))
     content_of(begun)
     agent.send_signal(signal.SIGSTOP)
-    task_id, tag, _ = served.get_any_task(timeout=60)
+    task_id, tag, _ = served.get_any_task(timeout=limit(60))
     assert served.number_of_active_processes() == 0
     go.touch()
 
     agent.send_signal(signal.SIGCONT)
     served.add_task_request("square", 5)
-    late = served.get_any_result(60)
+    late = served.get_any_result(limit(60))
     served.store_result(task_id, "done by another one")
 
     assert late == ("square_1", "square", 25)
-    assert served.get_any_result(60) == (task_id, tag, "done by another one")
+    assert served.get_any_result(limit(60)) == (task_id, tag, "done by another one")
     assert served.number_of_active_processes() == 1
     agent.send_signal(signal.SIGTERM)
     assert ended(agent)[0] == 130
@@ -176,7 +177,7 @@ def test_terminate_ends_workers_and_manager(remote):
     agent = remote.work(address, "work")
     with connect(address, remote.key) as client:
         client.add_task_request("square", 2)
-        assert client.get_any_result(60)[2] == 4
+        assert client.get_any_result(limit(60))[2] == 4
 
         client.terminate()
 
@@ -205,7 +206,9 @@ print([point.x for point in points])
 """
     (remote.folder / "main.py").write_text(script)
     command = [sys.executable, "main.py", served.text, str(remote.key)]
-    done = subprocess.run(command, cwd=remote.folder, env=remote.environ, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        command, cwd=remote.folder, env=remote.environ, capture_output=True, text=True, timeout=limit(60)
+    )
 
     assert (done.stdout, done.stderr) == ("[11, 22]\n", "")
 
@@ -291,10 +294,12 @@ with Cache("cache"), RemoteExecutor(*sys.argv[1:3]) as executor:
 """
     (remote.folder / "main.py").write_text(script)
     command = [sys.executable, "main.py", served.text, str(remote.key)]
-    done = subprocess.run(command, cwd=remote.folder, env=remote.environ, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        command, cwd=remote.folder, env=remote.environ, capture_output=True, text=True, timeout=limit(60)
+    )
 
     with RemoteExecutor(served.text, remote.key) as executor:
-        pid = executor.submit(os.getpid).result(60)
+        pid = executor.submit(os.getpid).result(limit(60))
 
     assert (done.stdout, done.stderr) == (f"{{{pid}}}\n", "")
 
@@ -305,10 +310,10 @@ def test_calls_that_kill_their_workers(remote, served):
     with RemoteExecutor(served.text, remote.key) as executor:
         good, bad = executor.submit(int, 1), executor.submit(os._exit, 3)
 
-        assert good.result(60) == 1
+        assert good.result(limit(60)) == 1
         with pytest.raises(WorkerDied, match="3 workers died with task '_call_2'"):
-            bad.result(60)
-        assert executor.submit(int, 2).result(60) == 2
+            bad.result(limit(60))
+        assert executor.submit(int, 2).result(limit(60)) == 2
 
 
 def test_status_and_a_new_key(remote, served):
@@ -316,9 +321,9 @@ def test_status_and_a_new_key(remote, served):
     served.add_task_request("square", 1)
     status = remote.start("status", "--address", served.text)
     other = subprocess.run([sys.executable, "-m", "taskproc.remote", "key", "new"], cwd=remote.folder,
-                           env=remote.environ, capture_output=True, text=True, timeout=60)
+                           env=remote.environ, capture_output=True, text=True, timeout=limit(60))
 
-    assert status.communicate(timeout=60)[0] == "0 processes\nsquare: 1 waiting, 0 running, 0 results\n"
+    assert status.communicate(timeout=limit(60))[0] == "0 processes\nsquare: 1 waiting, 0 running, 0 results\n"
     assert other.returncode == 0
     assert (remote.folder / "new").stat().st_mode & 0o777 == 0o600
 

@@ -12,6 +12,7 @@ from taskproc.errors import OptionError, TaskManagerTermination, TaskRaisedExcep
 from taskproc.remote.board import TaskManager
 from taskproc.remote.desk import Desk
 from taskproc.remote.nouns import TaskId
+from tests.pace import limit
 
 
 class Clock:
@@ -267,7 +268,7 @@ def test_who_waits_is_served_in_turn():
     manager, got = TaskManager(), {}
 
     def pull(name, tags):
-        got[name] = manager.get_any_task(timeout=30, tags=tags)[2]
+        got[name] = manager.get_any_task(timeout=limit(30), tags=tags)[2]
 
     threads = [threading.Thread(target=pull, args=each) for each in (("a", ["a"]), ("b", ["b"]), ("any", None))]
     for thread in threads:
@@ -289,7 +290,7 @@ def waits_in_thread(manager, process=None):
 
     def pull():
         try:
-            got.append(manager.get_any_task(process, 30)[2])
+            got.append(manager.get_any_task(process, limit(30))[2])
         except UnknownToManager as error:
             got.append(error)
 
@@ -350,7 +351,7 @@ def test_terminate_wakes_all_and_keeps_what_is_there(manager):
 
     def wait():
         try:
-            manager.get_result_with_tag("other", 30)
+            manager.get_result_with_tag("other", limit(30))
         except TaskManagerTermination as error:
             told.append(error)
 
@@ -388,7 +389,7 @@ def test_a_result_that_was_not_got_reaches_who_waits(manager):
     manager.add_task_request("a", 1)
     manager.store_result(manager.get_any_task()[0], 7)
     taken, got = manager.take_result("a"), []
-    thread = threading.Thread(target=lambda: got.append(manager.get_result_with_tag("a", 20)))
+    thread = threading.Thread(target=lambda: got.append(manager.get_result_with_tag("a", limit(20))))
     thread.start()
     while not manager._results_desk._waiting:
         pass

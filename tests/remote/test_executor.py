@@ -14,6 +14,7 @@ from taskproc.remote.client import connect
 from taskproc.remote.executor import RemoteExecutor
 from taskproc.remote.far import Doing
 from taskproc.remote.nouns import CALL
+from tests.pace import limit
 
 
 @pytest.fixture
@@ -41,9 +42,9 @@ def test_values_and_exceptions_come_back(executor, client):
     do_one(client)
     do_one(client)
 
-    assert good.result(30) == 7
+    assert good.result(limit(30)) == 7
     with pytest.raises(ZeroDivisionError) as caught:
-        bad.result(30)
+        bad.result(limit(30))
     assert "ZeroDivisionError" in str(caught.value.__cause__)
 
 
@@ -56,7 +57,7 @@ def test_two_executors_and_a_master_get_their_own(server, executor, client):
         for _ in futures:
             do_one(client)
 
-        assert [future.result(30) for future in futures] == [0, 1, 2]
+        assert [future.result(limit(30)) for future in futures] == [0, 1, 2]
     assert client.get_any_result() == ("a_1", "a", "mine")
 
 
@@ -74,7 +75,7 @@ def test_cancel_is_for_what_no_worker_has(executor, client):
         waits.result()
     assert wait([waits]).done == {waits}
     do_one(client, task)
-    assert running.result(30) == 1
+    assert running.result(limit(30)) == 1
     assert not running.cancel()
 
 
@@ -87,7 +88,7 @@ def test_what_was_called_off_in_vain_is_not_begun_again(executor, client):
     client.return_task(task_id, died="killed")
 
     with pytest.raises(WorkerDied, match="was called off"):
-        future.result(30)
+        future.result(limit(30))
 
 
 def test_shutdown_waits_for_what_runs(executor, client):
@@ -115,7 +116,7 @@ def test_calls_that_kill_fail(executor, client):
         client.return_task(client.take_packed_task(None, 30, tags=[CALL])[0], died="it was killed by signal 9")
 
     with pytest.raises(WorkerDied, match=r"3 workers died with task '_call_1'.*signal 9"):
-        future.result(30)
+        future.result(limit(30))
 
 
 def test_what_cannot_travel_is_a_failed_future(executor, client):
@@ -126,7 +127,7 @@ def test_what_cannot_travel_is_a_failed_future(executor, client):
     with pytest.raises(UnsendableItem, match=r"the call of .*acquire"):
         there.result()
     with pytest.raises(UnsendableItem, match="the result of task '_call_1' cannot be pickled"):
-        back.result(30)
+        back.result(limit(30))
 
 
 def test_without_a_manager_it_is_broken(server, executor):
@@ -148,7 +149,7 @@ def test_a_terminated_manager(executor, client):
     client.terminate()
 
     with pytest.raises(TaskManagerTermination):
-        future.result(30)
+        future.result(limit(30))
 
 
 def test_an_executor_that_was_given_up_is_broken(server, client, monkeypatch):
@@ -159,7 +160,7 @@ def test_an_executor_that_was_given_up_is_broken(server, client, monkeypatch):
         client.unregister_process(1)
 
         with pytest.raises(BrokenExecutor, match="process 1 is not registered"):
-            future.result(30)
+            future.result(limit(30))
         assert client.number_of_tasks() == ({}, {}, {})
 
 
@@ -200,4 +201,4 @@ def test_an_executor_that_cannot_ping_has_broken(server):
         pass
 
     with pytest.raises(BrokenExecutor, match="ManagerUnreachable"):
-        future.result(30)
+        future.result(limit(30))

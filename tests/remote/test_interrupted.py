@@ -14,6 +14,7 @@ from remote_processes import content_of
 
 from taskproc.remote import ManagerUnreachable, connect
 from taskproc.remote.wire import parse_address
+from tests.pace import limit
 
 pytestmark = [
     pytest.mark.slow,
@@ -22,9 +23,9 @@ pytestmark = [
 NUMBERS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
-def code_of(process, within=60):
+def code_of(process, seconds=60):
     """Its exit code; a signal that got lost would let it live on."""
-    return process.wait(within)
+    return process.wait(limit(seconds))
 
 
 def signal_beside(process, number):
@@ -42,7 +43,7 @@ def at_work(remote, address, *words):
     agent = remote.work(address, "work", *words)
     with connect(address, remote.key) as client:
         client.add_task_request("square", 2)
-        client.get_result_with_tag("square", 60)
+        client.get_result_with_tag("square", limit(60))
     return agent
 
 
@@ -172,7 +173,7 @@ def test_a_worker_whose_manager_hangs(remote):
 
         agent.send_signal(signal.SIGTERM)
 
-        assert code_of(agent, within=25) == 130  # it would wait 30 s for an answer
+        assert code_of(agent, seconds=25) == 130  # it would wait 30 s for an answer
         assert is_gone(worker)
         server.send_signal(signal.SIGCONT)
 

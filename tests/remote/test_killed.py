@@ -14,6 +14,7 @@ from remote_processes import KEY
 from taskproc.remote.board import TaskManager
 from taskproc.remote.client import connect
 from taskproc.remote.server import Server
+from tests.pace import limit
 
 WORKERS, KILLED, TASKS = 100, 50, 1000
 
@@ -76,7 +77,7 @@ def test_half_of_a_hundred_workers_are_killed(environ):
             got, by = Counter(), {}
             victims = chance.sample(pids, KILLED)
             for number in range(TASKS):
-                task_id, tag, (value, digest, pid) = master.get_any_result(60)
+                task_id, tag, (value, digest, pid) = master.get_any_result(limit(60))
                 assert (asked[task_id], 64) == (value, len(digest))
                 assert tag == "hash"
                 got[task_id] += 1
@@ -84,7 +85,7 @@ def test_half_of_a_hundred_workers_are_killed(environ):
                 if number % 10 == 9 and victims:
                     os.kill(victims.pop(), signal.SIGKILL)
             master.terminate()
-            workers.wait(60)
+            workers.wait(limit(60))
         finally:
             workers.kill()
             workers.wait()

@@ -21,6 +21,7 @@ from taskproc.remote.board import TaskManager
 from taskproc.remote.client import connect
 from taskproc.remote.server import Server
 from taskproc.remote.wire import Channel, secret_of
+from tests.pace import limit
 
 
 @pytest.fixture
@@ -42,10 +43,10 @@ def test_a_task_that_nobody_got_is_first_again(client, channel):
     """Whoever was killed before he could say that he has it has not got it."""
     for number in range(2):
         client.add_task_request("a", number)
-    assert ask(channel, "take_task", tags=None, process_id=None, timeout=5)["value"][0] == "a_1"
+    assert ask(channel, "take_task", tags=None, process_id=None, timeout=limit(5))["value"][0] == "a_1"
     channel.shut()
 
-    taken = {client.get_any_task(timeout=30)[2] for _ in range(2)}
+    taken = {client.get_any_task(timeout=limit(30))[2] for _ in range(2)}
 
     assert taken == {0, 1}
 
@@ -54,10 +55,10 @@ def test_a_result_that_nobody_got_is_there_again(client, channel):
     """And is given once."""
     client.add_task_request("a", 1)
     client.store_result(client.get_any_task()[0], 2)
-    ask(channel, "take_result", tag=None, timeout=5)
+    ask(channel, "take_result", tag=None, timeout=limit(5))
     channel.shut()
 
-    assert client.get_any_result(30) == ("a_1", "a", 2)
+    assert client.get_any_result(limit(30)) == ("a_1", "a", 2)
     with pytest.raises(TimeoutError):
         client.get_any_result(0)
 
@@ -67,16 +68,16 @@ def test_a_result_whose_receipt_is_not_confirmed_is_there_again(client, channel,
     monkeypatch.setattr(server_module, "CONFIRM", 0.05)
     client.add_task_request("a", 1)
     client.store_result(client.get_any_task()[0], 2)
-    ask(channel, "take_result", tag=None, timeout=5)
+    ask(channel, "take_result", tag=None, timeout=limit(5))
 
-    assert client.get_any_result(30) == ("a_1", "a", 2)
+    assert client.get_any_result(limit(30)) == ("a_1", "a", 2)
 
 
 def test_what_was_said_to_have_been_got_is(client, channel):
     """Then the end of the connection changes nothing."""
     client.add_task_request("a", 1)
     client.store_result(client.get_any_task()[0], 2)
-    ask(channel, "take_result", tag=None, timeout=5)
+    ask(channel, "take_result", tag=None, timeout=limit(5))
     channel.send({"got": True})
     ask(channel, "ping", "2", process_id=1)  # so that it was read
     channel.shut()
@@ -111,7 +112,7 @@ def test_a_broken_connection_is_made_again(server, client):
 def test_a_broken_connection_is_made_again_under_who_waits(server, client):
     """He asks again, and gets what comes."""
     got = []
-    thread = threading.Thread(target=lambda: got.append(client.get_any_task(timeout=30)[2]))
+    thread = threading.Thread(target=lambda: got.append(client.get_any_task(timeout=limit(30))[2]))
     thread.start()
     while not server._manager._tasks_desk._waiting:
         pass

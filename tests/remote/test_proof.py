@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection, answer_challenge, deliver_cha
 import pytest
 
 from taskproc.remote.proof import Proof, introduce, refusal, welcome
+from tests.pace import limit
 
 SECRET = b"a key that both sides have"
 
@@ -145,7 +146,7 @@ def other_pythons():
         name = f"python3.{minor}"
         candidates = [*glob.glob(f"{kept}/versions/3.{minor}.*/bin/{name}"), shutil.which(name)]
         for python in [each for each in candidates if each and minor != sys.version_info[1]][:1]:
-            if subprocess.run([python, "-c", ""], capture_output=True, check=False, timeout=60).returncode == 0:
+            if subprocess.run([python, "-c", ""], capture_output=True, check=False, timeout=limit(60)).returncode == 0:
                 yield python
 
 
@@ -174,4 +175,4 @@ def test_the_standard_library_of_other_pythons_understands_it():
                 theirs.close()
                 converse(ours, Proof(steps(SECRET)))
                 assert ours.recv(100) == framed(b"done"), python
-                process.wait(60)
+                process.wait(limit(60))

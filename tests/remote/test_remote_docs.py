@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from taskproc.remote import TaskManager
+from tests.pace import limit
 
 TEXT = (Path(__file__).resolve().parent.parent.parent / "docs" / "remote.md").read_text("utf-8")
 
@@ -36,15 +37,17 @@ def test_its_code_runs(remote):
 
     printed = {}
     for name in ("calls.py", "master.py"):
-        done = subprocess.run([sys.executable, name], cwd=remote.folder, env=remote.environ, text=True, timeout=60,
-                              stdout=subprocess.PIPE, check=True)
+        done = subprocess.run(
+            [sys.executable, name], cwd=remote.folder, env=remote.environ, text=True, timeout=limit(60),
+            stdout=subprocess.PIPE, check=True,
+        )
         printed[name] = done.stdout
 
     assert printed["calls.py"] == "[0, 1, 8, 27, 64]\n"
     lines = sorted(line.split() for line in printed["master.py"].splitlines())
     assert lines == sorted([f"square_{x + 1}", str(x * x)] for x in range(10))
-    assert by_hand.wait(60) == 0
-    assert server.wait(60) == 0
+    assert by_hand.wait(limit(60)) == 0
+    assert server.wait(limit(60)) == 0
 
 
 def test_its_commands_are_known():

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from taskproc.remote.spawn import Spawned
+from tests.pace import limit
 
 
 def test_it_has_begun_and_can_be_waited_for():
@@ -22,7 +23,7 @@ def test_it_has_begun_and_can_be_waited_for():
 def test_one_that_raises_has_ended():
     """Who waits for it goes on."""
     script = "from taskproc.remote.spawn import Spawned\nSpawned(lambda: 1 / 0).join()\nprint('joined')"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=limit(60))
 
     assert done.stdout == "joined\n"
 
@@ -54,6 +55,8 @@ print(manager.number_of_active_processes())
 @pytest.mark.slow
 def test_one_that_cannot_begin_is_told(environ):
     """And a process whose pings nobody could look after is not registered: it is as if it had not asked."""
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, env=environ, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, env=environ, timeout=limit(60)
+    )
 
     assert done.stdout.splitlines() == ["can't start new thread", "can't start new thread", "0", "0"], done.stderr

@@ -19,6 +19,7 @@ from taskproc.remote.client import connect
 from taskproc.remote.executor import RemoteExecutor
 from taskproc.remote.server import Server
 from taskproc.store.keys import make_key_file
+from tests.pace import limit
 
 
 def framed(content):
@@ -82,7 +83,7 @@ def test_another_key_is_refused_on_both_sides(server, client):
         connect(server.address, b"another key, long enough")
 
     client.add_task_request("a", 1)
-    assert client.get_any_task(timeout=5)[2] == 1
+    assert client.get_any_task(timeout=limit(5))[2] == 1
 
 
 def garbage(bomb):
@@ -227,7 +228,7 @@ def test_a_flood_of_strangers_holds_up_nobody(remote, kind):
     with connect(address, remote.key) as client, ExitStack() as strangers:
         threads, descriptors = threads_of(server.pid), descriptors_of(server.pid)
         for _ in range(600):
-            sock = strangers.enter_context(socket.create_connection((host, port), timeout=30))
+            sock = strangers.enter_context(socket.create_connection((host, port), timeout=limit(30)))
             with suppress(OSError):
                 FLOODS[kind](sock)
 

@@ -9,6 +9,7 @@ from taskproc.remote import RemoteExecutor, connect, takers
 from taskproc.remote.board import TaskManager
 from taskproc.remote.nouns import PUBLIC
 from taskproc.remote.server import Server
+from tests.pace import limit
 
 AFTER = takers.REPORT_AFTER
 
@@ -175,13 +176,13 @@ def test_who_serves_and_who_asks_is_told(remote):
     with connect(address, remote.key) as client:
         client.add_task_request("misspelt", 1)
         client.add_task_request("square", 2)
-        assert client.get_any_result(60)[2] == 4
+        assert client.get_any_result(limit(60))[2] == 4
         said = [server.stderr.readline() for _ in range(3)]
-        asked = remote.start("status", "--address", address).communicate(timeout=60)
+        asked = remote.start("status", "--address", address).communicate(timeout=limit(60))
         (remote.folder / "more.py").write_text("def do_misspelt(x): return x\n")
         remote.work(address, "more")
-        assert client.get_any_result(60)[2] == 1
-        later = remote.start("status", "--address", address).communicate(timeout=60)
+        assert client.get_any_result(limit(60))[2] == 1
+        later = remote.start("status", "--address", address).communicate(timeout=limit(60))
 
     assert said[0] == "tasks with the tag 'misspelt' wait, and there is no worker for them\n"
     assert said[2].startswith("hint: start one whose module has a function do_misspelt: `python -m taskproc.remote")

@@ -14,6 +14,7 @@ from taskproc.run import ahead
 from taskproc.run.base import Ending
 from taskproc.run.inbox import Inbox
 from taskproc.run.resident import ResidentRunner
+from tests.pace import limit
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +72,7 @@ def test_nobody_need_take_it(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(MAIN)
     done = subprocess.run(
         [sys.executable, "main.py"], cwd=tmp_path, env=package_environ(), capture_output=True, text=True, check=True,
-        timeout=60,
+        timeout=limit(60),
     )  # fmt: skip
 
     assert is_gone(int(done.stdout), 0)

@@ -13,6 +13,7 @@ import pytest
 
 from taskproc import Cache, FutureList, OptionError, Task, WorkerDied
 from taskproc.run.ray import RayExecutor
+from tests.pace import limit
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +45,7 @@ def test_what_is_cancelled_makes_room(executor: RayExecutor) -> None:
     assert 3 == len(executor.futures)
     assert [True] * 3 == [future.cancel() for future in hanging]
     assert not wait(hanging, 0).not_done
-    assert 7 == executor.submit(sum, [3, 4]).result(60)
+    assert 7 == executor.submit(sum, [3, 4]).result(limit(60))
     assert all(future.cancelled() for future in hanging)
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from taskproc.errors import CacheError, FailedTaskError, SystemLimit, TaskFailure
 from taskproc.run.scarce import is_scarce, limit_text, limits_told, start_thread, tells_scarcity
+from tests import pace
 
 SCRIPT = """
 import logging, multiprocessing as mp, sys
@@ -98,7 +99,8 @@ def run(folder: Path, environ: dict[str, str], kind: str, *before: str, limit: C
     command = [*before, sys.executable, "-B", "script.py", kind]
     environ = {**environ, "HOME": str(folder), "TMPDIR": str(folder)}
     done = subprocess.run(
-        command, cwd=folder, env=environ, capture_output=True, text=True, timeout=100, preexec_fn=limit, check=False
+        command, cwd=folder, env=environ, capture_output=True, text=True, timeout=pace.limit(100),
+        preexec_fn=limit, check=False,
     )
     return done.stdout.strip() if done.returncode == 0 else f"exit code {done.returncode}\n{done.stderr}"
 

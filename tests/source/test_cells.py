@@ -8,6 +8,8 @@ import textwrap
 
 import pytest
 
+from tests.pace import limit
+
 pytest.importorskip("IPython")
 
 RUNNER = """
@@ -27,7 +29,7 @@ def fingerprint_of(environ: dict[str, str], *cells: str) -> tuple[dict[str, str]
     """Items and untracked of the function `f` after these cells."""
     command = [sys.executable, "-c", RUNNER]
     texts = json.dumps([textwrap.dedent(cell) for cell in cells])
-    done = subprocess.run(command, input=texts, env=environ, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command, input=texts, env=environ, capture_output=True, text=True, timeout=limit(100))
     assert done.returncode == 0, done.stderr
     items, untracked = json.loads(done.stdout.splitlines()[-1])
     return items, untracked

@@ -21,6 +21,7 @@ import pytest
 from taskproc.modules import main_name
 from taskproc.source.fingerprint import fingerprint
 from taskproc.source.project import is_users_file
+from tests.pace import limit
 
 Load = Callable[[Mapping[str, str]], ModuleType]
 
@@ -60,7 +61,7 @@ GOLDEN = "f36185f6e6ffc2cb30cd520557716e05"
 
 def printed(folder: Path, environ: dict[str, str], *words: str) -> str:
     command = [sys.executable, *words]
-    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=limit(100))
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -18,6 +18,7 @@ from taskproc.store.claims import EMPTY_CLAIM, DiskAttempt, is_held
 from taskproc.store.disk import DiskStore
 from taskproc.store.files import Files
 from taskproc.store.marks import Mark, Witness
+from tests.pace import limit
 
 PLACE = Place("module.Task", 7, "0123456789abcdef" * 4)
 OTHER = Place("module.Task", 8, "fedcba9876543210" * 4)
@@ -267,14 +268,14 @@ def compete(root: str, barrier: Any, rounds: int, answers: Any) -> None:
     won = []
     for number in range(rounds):
         place = Place("module.Task", number, f"{number:032d}")
-        barrier.wait(60)
+        barrier.wait(limit(60))
         answer = store.claim(place, arguments, newest)
-        barrier.wait(60)  # nobody commits before all have tried
+        barrier.wait(limit(60))  # nobody commits before all have tried
         # On a machine that stops somebody for a second, two may have an attempt: one of them commits
         if isinstance(answer, DiskAttempt) and answer.commit(number, facts()) is not None:
             won.append(number)
-        barrier.wait(60)
+        barrier.wait(limit(60))
         assert [number] == [store.load(version) for version in store.look(place)]
     answers.send(won)
-    barrier.wait(60)  # a mark that goes would make its claims those of a dead run
+    barrier.wait(limit(60))  # a mark that goes would make its claims those of a dead run
     mark.close()

@@ -37,6 +37,7 @@ from taskproc.kernel.model import Elsewhere
 from taskproc.store.base import Place, Version
 from taskproc.store.claims import DiskAttempt
 from taskproc.store.disk import DiskStore
+from tests.pace import limit
 
 ROUNDS = 20
 
@@ -75,9 +76,9 @@ def test_one_of_many_processes_wins(runs: Runs) -> None:
     ]
     for other in others:
         other.start()
-    won = [number for receiver, _ in pipes for number in (receiver.recv() if receiver.poll(60) else ["hangs"])]
+    won = [number for receiver, _ in pipes for number in (receiver.recv() if receiver.poll(limit(60)) else ["hangs"])]
     for other in others:
-        other.join(60)
+        other.join(limit(60))
 
     assert list(range(ROUNDS)) == sorted(won)
     assert [0] * count == [other.exitcode for other in others]
@@ -89,7 +90,7 @@ def test_a_killed_run_is_outlived(runs: Runs) -> None:
     process = processes.Process(target=hold_and_die, args=(runs.root, sender))
     process.start()
     token, number = receiver.recv()
-    process.join(60)
+    process.join(limit(60))
 
     # a worker of the killed run that does not know it yet
     orphan = DiskStore(runs.root, token).resume(PLACE, number)

@@ -36,6 +36,7 @@ from taskproc.store.base import Place
 from taskproc.store.check import check
 from taskproc.store.claims import DiskAttempt
 from taskproc.store.rules import Rules
+from tests.pace import limit
 
 
 class TestFailingWrites:
@@ -137,9 +138,9 @@ def test_killed_at_every_operation(tmp_path: Path, value: str) -> None:
     receiver, sender = processes.Pipe(duplex=False)
     process = processes.Process(target=die_everywhere, args=(str(tmp_path), sender, value, 64))
     process.start()
-    assert receiver.poll(60), "it hangs"
+    assert receiver.poll(limit(60)), "it hangs"
     codes = receiver.recv()
-    process.join(60)
+    process.join(limit(60))
 
     assert [-signal.SIGKILL] * (len(codes) - 1) + [0] == codes
     assert len(codes) > 15

@@ -36,6 +36,7 @@ from taskproc.store.disk import DiskStore
 from taskproc.store.marks import Mark
 from taskproc.store.retire import superfluous
 from taskproc.store.rules import Rules
+from tests.pace import limit
 
 
 def store_of(runs: Runs, keep_versions: int = 1, files: Any = None) -> DiskStore:
@@ -302,9 +303,9 @@ def test_killed_at_every_operation(tmp_path: Path) -> None:
     receiver, sender = processes.Pipe(duplex=False)
     process = processes.Process(target=die_everywhere, args=(str(tmp_path), sender))
     process.start()
-    assert receiver.poll(60), "it hangs"
+    assert receiver.poll(limit(60)), "it hangs"
     codes = receiver.recv()
-    process.join(60)
+    process.join(limit(60))
 
     assert [-signal.SIGKILL] * (len(codes) - 1) + [0] == codes
     assert len(codes) > 15

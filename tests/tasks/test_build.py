@@ -16,6 +16,7 @@ from taskproc.store.cache import Cache
 from taskproc.tasks.future import FutureDict, FutureList
 from taskproc.tasks.needs import needs
 from taskproc.tasks.task import Task
+from tests.pace import limit
 
 V = TypeVar("V")
 pytestmark = pytest.mark.usefixtures("cache")
@@ -102,7 +103,7 @@ def test_threads_get_one_instance(cache: Cache) -> None:
 
     class Slow(Task):
         def __init__(self) -> None:
-            at_once.wait(10)
+            at_once.wait(limit(10))
             self.up = Echo(1)
 
         def run_task(self) -> None: ...

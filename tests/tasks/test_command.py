@@ -21,6 +21,7 @@ from taskproc.tasks.future import Const, Future, FutureList
 from taskproc.tasks.inputs import InputFile
 from taskproc.tasks.task import Task
 from tests.gone import is_gone
+from tests.pace import limit
 from tests.plain import plain
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="runs the tools of POSIX")
@@ -368,7 +369,7 @@ def started(folder: Path, environ: dict[str, str], where: Sequence[str]) -> tupl
 
 def wait_until_tied(pid: int) -> None:
     """Until the kernel knows that it is to end with who started it: it runs for some microseconds before that."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + limit(20)
     while not any(int(flags, 8) & O_ASYNC for flags in flags_of_files(pid)):
         assert time.monotonic() < until
 
@@ -409,7 +410,7 @@ def test_it_ends_with_its_run(tmp_path: Path, environ: dict[str, str], where: st
     process, pid = started(tmp_path, environ, [where])
     wait_until_tied(pid)
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=limit(60))
 
     assert is_gone(pid)
     assert ("interrupted: 0 of 1 done" in said) == (number == signal.SIGINT), said

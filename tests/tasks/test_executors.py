@@ -22,6 +22,7 @@ from taskproc.tasks import executors
 from taskproc.tasks.executors import choose, is_in_process, runner_for
 from taskproc.tasks.task import Task
 from taskproc.testing import DONE
+from tests.pace import limit
 
 
 class Foreign(Executor):
@@ -118,7 +119,7 @@ def test_threads_of_ours_are_used_where_there_are_no_workers(monkeypatch: pytest
         threads: list[str] = []
         runner.start(Ticket("a", 1), lambda: threads.append(threading.current_thread().name) or DONE)  # type: ignore[func-returns-value]
         assert runner.ordinary.capacity() == 2
-        assert runner.wait(10)[0][1] is DONE
+        assert runner.wait(limit(10))[0][1] is DONE
 
     assert threads[0] not in {thread.name for thread in threading.enumerate()}
 
@@ -178,7 +179,7 @@ def test_tasks_of_one_graph_share_a_result_not_an_object(cache: Cache) -> None:
 def test_threads_run_at_once(cache: Cache) -> None:
     """As many as the executor has."""
     meet = threading.Barrier(3)
-    act[:] = [lambda self: meet.wait(20) >= 0]
+    act[:] = [lambda self: meet.wait(limit(20)) >= 0]
 
     with ThreadPoolExecutor(3) as executor:
         assert Join(*map(Acts, "abc")).run_graph(executor=executor)[0] == [True] * 3
@@ -248,12 +249,12 @@ def test_ctrl_c_ends_workers_and_their_children(tmp_path: Path, environ: dict[st
         pids += map(int, (tmp_path / "started").read_text().split())
 
     first.send_signal(signal.SIGINT)
-    _, errors = first.communicate(timeout=30)
+    _, errors = first.communicate(timeout=limit(30))
 
     assert first.returncode == -signal.SIGINT
     assert errors.rstrip().endswith("KeyboardInterrupt")
     assert not any(map(lives, pids))
-    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=limit(100))
     assert done.stdout == "4 [('script.Blocks', 2), ('script.Both', 1)]\n", done.stderr
 
 
@@ -291,7 +292,7 @@ def test_two_processes_on_one_graph_run_each_task_once(tmp_path: Path, environ: 
     options: Any = {"cwd": tmp_path, "env": environ, "stdout": subprocess.PIPE, "text": True}
     both = [subprocess.Popen([sys.executable, "script.py", *more], **options) for more in ([], ["--second"])]
 
-    assert [process.communicate(timeout=60)[0] for process in both] == ["5\n", "5\n"]
+    assert [process.communicate(timeout=limit(60))[0] for process in both] == ["5\n", "5\n"]
     assert len((tmp_path / "ran").read_text().split()) == 6
 
 

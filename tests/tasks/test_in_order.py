@@ -18,6 +18,7 @@ import pytest
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
 from taskproc.tasks.task import Task
+from tests.pace import limit
 from tests.plain import plain
 
 numpy: Any = pytest.importorskip("numpy")
@@ -207,7 +208,7 @@ def test_a_umask_is_no_danger_to_the_cache(tmp_path: Path, environ: dict[str, st
     """What the task makes is its own; what is stored for it, and for others, can be read, now and by the next run."""
     (tmp_path / "script.py").write_text(UMASK.replace("{OPTIONS}", options))
     done = subprocess.run(
-        [sys.executable, "script.py"], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=100,
+        [sys.executable, "script.py"], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=limit(100),
         preexec_fn=without_rights,
     )
 

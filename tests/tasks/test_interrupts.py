@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.pace import limit
+
 SCRIPT = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -43,7 +45,7 @@ def test_jobs_that_may_be_left_on_a_cluster_are_named(tmp_path: Path, environ: d
     (tmp_path / "heard").read_text()
     process.send_signal(signal.SIGTERM)
     (tmp_path / "go").write_text("go\n")
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=limit(60))
 
     assert 128 + signal.SIGTERM == process.returncode
     assert [

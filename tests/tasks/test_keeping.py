@@ -24,6 +24,7 @@ from taskproc.tasks.cached import GraphWork
 from taskproc.tasks.graph import graph_of
 from taskproc.tasks.job import TaskJob
 from taskproc.tasks.task import Task
+from tests.pace import limit
 
 
 class Leaf(Task):
@@ -196,7 +197,7 @@ def test_a_complete_cache_is_read_by_who_cannot_write_it() -> None:
 
         process = multiprocessing.get_context("forkserver").Process(target=as_nobody, args=(str(cache.path),))
         process.start()
-        process.join(60)
+        process.join(limit(60))
 
         after = sorted(cache.path.rglob("*"))
         for path in (cache.path, *after):

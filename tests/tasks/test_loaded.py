@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.pace import limit
+
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -41,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
 def run(folder: Path, first: str = "") -> tuple[str, str]:
     """What the script prints, result and number of tasks that ran, and its logs; `first` is done after its imports."""
     command = [sys.executable, "-B", str(folder / "script.py"), first]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=limit(60))
     return done.stdout.strip(), done.stderr
 
 

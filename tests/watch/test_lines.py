@@ -13,6 +13,7 @@ from taskproc.kernel.model import Event, Problem
 from taskproc.watch import lines as module
 from taskproc.watch.lines import FAILURES, FIRST, LONGEST, Lines, pause
 from taskproc.watch.stream import WORKERS, Outline
+from tests.pace import limit
 
 BOOM = Problem("exception", "ValueError: boom")
 
@@ -211,7 +212,7 @@ def test_a_line_comes_though_nothing_happens(monkeypatch: pytest.MonkeyPatch) ->
     assert not file.written.is_set()
 
     clock.now = 6.0
-    assert file.written.wait(60)
+    assert file.written.wait(limit(60))
     lines.close()
 
     assert "  after 6.0 s: 0 of 1 ended; running: 1 A (A#3fa1 for 6.0 s)" == file.getvalue().splitlines()[0]

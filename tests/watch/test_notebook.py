@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.pace import limit
+
 manager = pytest.importorskip("jupyter_client.manager", reason="a notebook needs jupyter_client and ipykernel")
 pytest.importorskip("ipykernel", reason="a notebook needs jupyter_client and ipykernel")
 
@@ -54,7 +56,7 @@ def execute(tmp_path: Path, environ: dict[str, str]) -> Iterator[Execute]:
             elif message["msg_type"] == "error":
                 found["error"] += content["ename"]
 
-        client.execute_interactive(code, output_hook=note, timeout=100)
+        client.execute_interactive(code, output_hook=note, timeout=limit(100))
         return found
 
     try:

@@ -15,6 +15,7 @@ import pytest
 
 from taskproc.kernel.model import Event
 from taskproc.watch.stream import Outline, Stream
+from tests.pace import limit
 
 DONE = Event("done", "a", {"seconds": 1.0})
 
@@ -138,7 +139,9 @@ def test_the_examples_of_the_document_run(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(code, "utf-8")
 
     words = [sys.executable, "script.py"]
-    done = subprocess.run(words, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(
+        words, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=limit(100), check=False
+    )
 
     assert ("0 left, 0 failed\n", "") == (done.stdout, done.stderr)
     kinds = [json.loads(line)["event"] for line in (tmp_path / "events.jsonl").read_text().splitlines()]
