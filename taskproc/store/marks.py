@@ -88,7 +88,7 @@ class Mark:
             try:
                 self.beat()
             except OSError:
-                return  # closed, or the folder is gone: a silent run may be outlived, no more
+                pass  # a full disk may have room again; if the folder is gone, a silent run may be outlived, no more
 
     def beat(self) -> None:
         """Show that the run lives."""

@@ -194,11 +194,23 @@ def test_a_process_that_cannot_be_told_lives_while_it_has_its_lock(
     mark._ended.clear()
 
 
+FULL = """
+import itertools
+beat, count = marks.Mark.beat, itertools.count()
+def fails_first(self):
+    if next(count) < 3:
+        raise OSError(28, "No space left on device")
+    beat(self)
+marks.Mark.beat = fails_first
+"""
+
+
 @pytest.mark.slow
-def test_a_run_beats_by_itself(root: str) -> None:
+@pytest.mark.parametrize("before", ["", FULL], ids=["on a disk with room", "on a disk that was full for a while"])
+def test_a_run_beats_by_itself(root: str, before: str) -> None:
     """Another host sees it go on, though the run does nothing else."""
-    code = "import sys; from taskproc.store import marks; marks.BEAT_EVERY = 0.01; m = marks.Mark(sys.argv[1]);"
-    code += "print(m.path, flush=True); sys.stdin.read(); m.close()"
+    code = f"import sys\nfrom taskproc.store import marks\nmarks.BEAT_EVERY = 0.01\n{before}\n"
+    code += "m = marks.Mark(sys.argv[1])\nprint(m.path, flush=True)\nsys.stdin.read()\nm.close()"
     path = os.pathsep.join(filter(None, sys.path))
     environ = {**os.environ, "PYTHONPATH": path}
     with subprocess.Popen(
