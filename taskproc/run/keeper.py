@@ -153,7 +153,7 @@ class _Keeper:
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         before = {number: signal.signal(number, _nothing) for number in (*_PASSED_ON, signal.SIGCHLD)}
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)  # what the child is sent now is not to be lost
-        self._child = os.fork()
+        self._child = os.fork() if self._speaks else _fork_in_turn()
         if self._child:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             self._keep(errors)
@@ -284,6 +284,22 @@ class _Keeper:
                 os.write(self._control, line + b"\n")
             except OSError:
                 pass  # nobody listens any more
+
+
+def _fork_in_turn() -> int:
+    """Fork. Where there can be no more processes, wait for others to end.
+
+    Several workers may have begun at once, and their keepers have taken what each of them needs for its child. So they
+    give up one after another, within two seconds.
+    """
+    until = time.monotonic() + 0.25 * (1 + os.getpid() % 8)
+    while True:
+        try:
+            return os.fork()
+        except OSError:
+            if time.monotonic() > until:
+                raise
+        time.sleep(PERIOD)
 
 
 def _end_as(status: int) -> NoReturn:
