@@ -126,7 +126,8 @@ def _warn_of_missing(cls: type, names: Sequence[str]) -> None:
     import logging  # here: seldom needed
     from importlib import metadata
 
-    known = {known for module, owners in metadata.packages_distributions().items() for known in (module, *owners)}
+    # On Python 3.10 some packages are not known by their modules
+    known = {*metadata.packages_distributions(), *(each.metadata["Name"] for each in metadata.distributions())}
     for name in [name for name in names if (cls.__qualname__, name) not in _warned]:
         _warned.add((cls.__qualname__, name))
         near = did_you_mean(name, known)

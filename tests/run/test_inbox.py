@@ -189,8 +189,8 @@ def test_an_alarm_goes_off_within_a_wait(inbox: Inbox[int]) -> None:
     inbox.call_at(now + 0.02, lambda: inbox.put(2))
     inbox.call_at(now + 0.01, lambda: inbox.put(1))
 
-    assert [1] == [*inbox.wait(None)]
-    assert [2] == [*inbox.wait(None)]
+    found = [*inbox.wait(None)]
+    assert [1, 2] == (found if len(found) == 2 else [*found, *inbox.wait(None)]), "both at once if we come late"
 
 
 def test_an_alarm_that_is_called_off_is_silent(inbox: Inbox[int]) -> None:

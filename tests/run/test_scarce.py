@@ -203,9 +203,9 @@ def test_last_words_are_known() -> None:
 def test_a_thread_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     """Is an error as that of a process; another one is told as it is."""
     thread = threading.Thread(target=int)
-    monkeypatch.setattr(threading, "_start_new_thread", refuse)
-    if hasattr(threading, "_start_joinable_thread"):
-        monkeypatch.setattr(threading, "_start_joinable_thread", refuse)
+    for name in ("_start_new_thread", "_start_joinable_thread"):  # before Python 3.13, and since then
+        if hasattr(threading, name):
+            monkeypatch.setattr(threading, name, refuse)
 
     with pytest.raises(BlockingIOError, match="can't start new thread"):
         start_thread(thread)
