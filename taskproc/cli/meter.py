@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from taskproc.cli.usage import say
+from taskproc.streams import nowhere
 from taskproc.text import printable
 from taskproc.watch.progress import has_cursor
 
@@ -18,8 +19,8 @@ class Meter:
     """The line. `file`: default, standard error as it is now."""
 
     def __init__(self, file: TextIO | None = None, clock: Callable[[], float] = time.monotonic):
-        shown = sys.stderr if file is None else file
-        self.moves = shown is not None and has_cursor(shown)
+        shown = file or sys.stderr or nowhere()
+        self.moves = has_cursor(shown)
         self._file, self._clock = shown, clock
         self._every = DRAW_EVERY if self.moves else TELL_EVERY
         self._next = clock() + self._every

@@ -59,7 +59,8 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**keywords, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
         self._words: Sequence[str] = ()
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+    # typeshed has one overload for each way to give a namespace
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """As argparse does, and keep the words: where one is missing, another may be misspelt."""
         self._words = [] if args is None else list(args)
         return super().parse_known_args(args, namespace)
