@@ -128,7 +128,8 @@ def test_a_keeper_that_is_killed_takes_its_command_along() -> None:
 
 
 STUBBORN = "trap '' TERM; echo $$ > \"$0\"; sleep 1000 & wait"
-POLITE = "trap 'read go < \"$1\"; echo bye > \"$2\"; exit' TERM; echo $$ > \"$0\"; sleep 1000 & wait"
+# Short sleeps, for one that a shell has just forked may lose a TERM to the shell's own trap
+POLITE = "trap 'read go < \"$1\"; echo bye > \"$2\"; exit' TERM; echo $$ > \"$0\"; while :; do sleep 0.05; done"
 OWNER = """
 import os, sys
 from taskproc.run.child import KeptChild
