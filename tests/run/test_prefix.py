@@ -221,7 +221,8 @@ def test_a_command_may_be_killed_while_it_runs(desk: Desk) -> None:
 def test_a_command_has_its_time_though_there_is_a_hurry(desk: Desk) -> None:
     """It may have a cluster to tell of its end. An interpreter without a command has nobody."""
     told, go, alone = (fifo(desk.folder / name) for name in ("told", "go", "alone"))
-    polite = 'trap \'read go < "$1"; echo "Submitted batch job 17"; exit 1\' TERM; echo $$ > "$0"; while :; do sleep 0.05; done'
+    polite = 'trap \'read go < "$1"; echo "Submitted batch job 17"; exit 1\' TERM; echo $$ > "$0"; '
+    polite += "while :; do sleep 0.05; done"  # short ones: a sleep that was just forked may lose a TERM
     desk.start(1, call(same, 1), "sh", "-c", polite, told, go)
     desk.start(2, call(hang_with_child, alone))
     pids = [int(pid) for path in (told, alone) for pid in read_fifo(path).split()]
