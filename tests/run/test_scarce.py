@@ -87,8 +87,8 @@ if __name__ == "__main__":
 # With how many threads and processes, this one among them, each way must come to its end, though it asks for four
 # workers. What ends may count for a moment still, so with fewer it is a matter of luck where others start and end.
 ENOUGH = {
-    "own": 4, "local": 1, "threads": 3, "fork": 14, "prefix": 10, "map": 4, "map in threads": 2, "batch": 5,
-    "commands": 8,
+    "own": 7, "local": 1, "threads": 5, "fork": 14, "prefix": 14, "map": 9, "map in threads": 5, "batch": 9,
+    "commands": 14,
 }
 _users = itertools.count(200_000 + 100 * (os.getpid() % 10_000))
 
