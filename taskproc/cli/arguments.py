@@ -51,7 +51,7 @@ def _shown(form: Any, ids: ShortIds) -> str:
     try:
         return _text(form, ids)
     except RecursionError:
-        return "…"  # made to be so deep by somebody
+        return "…"  # nested too deep to be shown
 
 
 def _tasks_in(form: Any) -> Iterator[tuple[str, str]]:

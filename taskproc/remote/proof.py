@@ -48,7 +48,7 @@ class Proof:
         return _HEAD.size + self._size() - len(self._received)
 
     def feed(self, received: bytes) -> bytes:
-        """Take some bytes; what to send now. AuthenticationError: the other side has not the key, or speaks otherwise.
+        """Take some bytes; what to send now. AuthenticationError: the other side does not have the key.
         """
         self._received += received
         if len(self._received) < _HEAD.size or self.wants():

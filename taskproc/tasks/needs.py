@@ -82,7 +82,7 @@ def needs(task: object) -> dict[str, Any]:
 def _itself(task: object, name: str, value: object) -> str:
     what = f"{brief(task)} needs itself: its attribute {name!r}"
     if value is task:
-        return f"{what} is the task. Leave it away, for run_task has `self`"
+        return f"{what} is the task. Leave it out: run_task has `self`"
     return f"{what} ({type(value).__qualname__}) holds the task. Put there only what is needed of it"
 
 

@@ -104,7 +104,7 @@ class Helper:
 @pytest.mark.parametrize(
     ("hold", "message"),
     [
-        (lambda task: task, r"Holds#\w+\(\) needs itself: its attribute 'held' is the task. Leave it away"),
+        (lambda task: task, r"Holds#\w+\(\) needs itself: its attribute 'held' is the task. Leave it out"),
         (lambda task: [{"a": (task,)}], r"Holds#\w+\(\) needs itself: its attribute 'held' \(list\) holds the task. P"),
         (lambda task: Helper(task), r"attribute 'held' \(Helper\) holds the task"),
         (lambda task: task["a"], r"attribute 'held' \(Item\) holds the task"),
