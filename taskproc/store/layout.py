@@ -175,10 +175,15 @@ def code_file(digest: str) -> str:
     return f"{digest}.json"
 
 
+def told_file(digest: str) -> str:
+    """What runs have said of the code with this digest already."""
+    return f"{code_file(digest).removesuffix('.json')}.told.json"
+
+
 def is_code_file(name: str) -> bool:
-    """Whether a file is named as code_file() names it."""
+    """Whether a file is named as code_file() or told_file() names it."""
     stem, dot, kind = name.partition(".")
-    return dot + kind == ".json" and _DIGEST.fullmatch(stem) is not None
+    return dot + kind in (".json", ".told.json") and _DIGEST.fullmatch(stem) is not None
 
 
 def temporary(name: str) -> str:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from taskproc.errors import CacheError, LinkInCache
@@ -15,23 +15,41 @@ _LONGEST = 16 << 20  # bytes that are read
 
 def keep(store: CacheFolder, name: str, digest: str, content: Mapping[str, object]) -> None:
     """Write what `digest` stands for, unless it is there; in a cache that cannot be written it stays unknown."""
-    if read(store, name, digest) is not None:
-        return
+    if read(store, name, digest) is None:
+        _put(store, name, layout.code_file(digest), content)
+
+
+def read(store: CacheFolder, name: str, digest: str) -> Mapping[str, Any] | None:
+    """What was kept; None if it is gone or torn."""
+    return _read(store, name, layout.code_file(digest))
+
+
+def note_told(store: CacheFolder, name: str, digest: str, words: Iterable[str]) -> None:
+    """Remember what runs have said of some code, in place of what was remembered before; as `keep`."""
+    _put(store, name, layout.told_file(digest), {"told": sorted(words)})
+
+
+def told(store: CacheFolder, name: str, digest: str) -> frozenset[str]:
+    """What runs have said of some code already, as far as it is remembered."""
+    words = (_read(store, name, layout.told_file(digest)) or {}).get("told")
+    return frozenset(map(str, words)) if isinstance(words, list) else frozenset()
+
+
+def _put(store: CacheFolder, name: str, file: str, content: Mapping[str, object]) -> None:
     try:
         folder = store.made_folder(*layout.code_levels(name))
         try:
-            store.put(folder, layout.code_file(digest), json.dumps(dict(content)).encode("ascii") + b"\n")
+            store.put(folder, file, json.dumps(dict(content)).encode("ascii") + b"\n")
         finally:
             store.files.close_folder(folder)
     except (OSError, CacheError):
         pass  # read-only, full, or cleared just now: it is for people, and no run should fail for it
 
 
-def read(store: CacheFolder, name: str, digest: str) -> Mapping[str, Any] | None:
-    """What was kept; None if it is gone or torn."""
+def _read(store: CacheFolder, name: str, file: str) -> Mapping[str, Any] | None:
     try:
         with store.held(*layout.code_levels(name)) as folder:
-            return read_file(store, folder, layout.code_file(digest))
+            return read_file(store, folder, file)
     except (OSError, LinkInCache):
         return None
 

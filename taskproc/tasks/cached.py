@@ -53,6 +53,7 @@ from taskproc.tasks.packing import Packer
 from taskproc.tasks.prefixes import Prefix
 from taskproc.tasks.settings import left_on
 from taskproc.tasks.slots import Slots
+from taskproc.tasks.unwatched import Unwatched
 
 logger = logging.getLogger("taskproc")
 
@@ -110,9 +111,12 @@ class GraphWork:
             self._fed = True
             self.note_forced()
             # All at once, and now: the files may be edited while the run is on its way, and what runs is the old code
+            unwatched = Unwatched()
             for task in self.graph.tasks.values():
-                self.conditions.code(task)
+                unwatched.note(task, self.conditions.code(task))
                 self.conditions.settings(task)
+            if self.checks_code:
+                unwatched.tell(self.store)
             for key, above in self.graph.needs.items():
                 plan.add(Node(key, above, self.labels(key)))
 

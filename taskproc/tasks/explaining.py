@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from taskproc.errors import LinkInCache
@@ -19,7 +19,7 @@ from taskproc.tasks.graph import graph_of
 from taskproc.tasks.looking import preview
 from taskproc.tasks.naming import arguments_text
 from taskproc.tasks.reading import store_of
-from taskproc.tasks.settings import left_on
+from taskproc.tasks.unwatched import Unwatched
 from taskproc.text import printable
 from taskproc.watch.tally import duration
 
@@ -37,11 +37,13 @@ class Explanation:
         fresh: whether its stored result is good.
         reasons: task → why it would run: this one first, if it would, then those it needs, at most.
         text: all that is known, for people; `str()` gives it.
+        unwatched: task class → what its code, or a task of it, uses and cannot be watched: place and cause.
     """
 
     fresh: bool
     reasons: Mapping[str, str]
     text: str
+    unwatched: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.text
@@ -55,10 +57,12 @@ def explain(task: Task) -> Explanation:
     work = GraphWork(graph_of(task), store_of(task._taskproc))
     found = dict(preview(work))
     root, name_of = work.graph.root, work.graph.name_of
+    unwatched = Unwatched()
+    for each in work.graph.tasks.values():
+        unwatched.note(each, work.conditions.code(each))
     if root not in found:
-        version = _whole(work, root)
-        lines = [f"{name_of(root)} is fresh: {_made(version)}", *_untracked(work, root)]
-        return Explanation(True, {}, "\n".join(lines))
+        lines = [f"{name_of(root)} is fresh: {_made(_whole(work, root))}", *unwatched.lines()]
+        return Explanation(True, {}, "\n".join(lines), unwatched.words())
     reason = found.pop(root)
     told: set[str] = set()
     lines = [f"{name_of(root)} would run: {reason.text}", *_details(work, root, reason, told)]
@@ -68,7 +72,7 @@ def explain(task: Task) -> Explanation:
     if len(causes) > _SHOWN:
         lines.append(f"… and {len(causes) - _SHOWN:,} more upstream would run for reasons of their own")
     reasons = {name_of(root): reason.text, **{name_of(key): each.text for key, each in found.items()}}
-    return Explanation(False, reasons, "\n".join([*lines, *_untracked(work, root)]))
+    return Explanation(False, reasons, "\n".join([*lines, *unwatched.lines()]), unwatched.words())
 
 
 def accept(task: Task) -> dict[str, int]:
@@ -194,10 +198,3 @@ def _arguments(store: DiskStore, *levels: str) -> dict[str, Any] | None:
 def _short(value: object) -> str:
     text = json.dumps(value)
     return text if len(text) <= 40 else f"{text[:39]}…"
-
-
-def _untracked(work: GraphWork, key: str) -> Iterator[str]:
-    task = work.graph.tasks[key]
-    names = [*left_on(task).untracked, *work.conditions.code(task).untracked]
-    if names:
-        yield f"not watched: {', '.join(names)}"

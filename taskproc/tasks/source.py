@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 # Where and how a task runs, not what it computes
 SETTINGS = frozenset(
     "task_label task_compress_level task_timeout task_own_process task_version task_includes task_packages "
-    "task_environment task_ignored_args task_default_since task_pinned_name".split()
+    "task_environment task_ignored_args task_default_since task_pinned_name "
+    "task_unwatched_ok".split()
 )
 
 
@@ -73,6 +74,16 @@ def check_includes(cls: type) -> None:
     if wrong:
         raise BuildError(
             f"task_includes of {cls.__qualname__} must be a list of functions, classes or modules, got {wrong[0]!r}"
+        )
+
+
+def check_unwatched_ok(cls: type) -> None:
+    """Raise BuildError unless `task_unwatched_ok` of a class is a list of strings."""
+    patterns: Any = getattr(cls, "task_unwatched_ok", ())
+    if type(patterns) not in (list, tuple) or not all(isinstance(pattern, str) for pattern in patterns):
+        raise BuildError(
+            f"task_unwatched_ok of {cls.__qualname__} must be a list of strings, each a pattern for what `why` lists "
+            f"as not watched, got {patterns!r}"
         )
 
 

@@ -18,7 +18,7 @@ from taskproc.tasks.labels import labels_of
 from taskproc.tasks.mistaken import refuse_comparison
 from taskproc.tasks.naming import Identity, arguments_forms, brief, task_name
 from taskproc.tasks.settings import check_settings
-from taskproc.tasks.source import check_includes
+from taskproc.tasks.source import check_includes, check_unwatched_ok
 from taskproc.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ class TaskType(ABCMeta):
             check_class(cls)
         if "task_includes" in namespace:
             check_includes(cls)
+        check_unwatched_ok(cls)
         level = namespace.get("task_compress_level", 9)
         if type(level) is not int or not 0 <= level <= 9:
             raise BuildError(f"task_compress_level of {cls.__qualname__} must be an int from 0 to 9, got {level!r}")
@@ -137,6 +138,8 @@ class Task(Indexable, metaclass=TaskType):
         task_default_since: {'dropout': 0.0}: a task without a `dropout` meant 0.0. At that value (and type) it is left
             out of the key, so old results stay. Inherited; what a subclass sets is added to it.
         task_pinned_name: what the class is to be called, 'old.module.Train', wherever it is now. Not inherited.
+        task_unwatched_ok: patterns, as for file names, of what `explain()` lists as not watched and runs are not to
+            mention: ('lib:CACHE', 'lib:f calls getattr*'), for its place or its text. Inherited as task_ignored_args.
         task_timeout: seconds after which `run_task` is ended, with the processes it started; in processes of our own
             and behind prefix commands. Default: None, as long as it takes.
         task_own_process: True gives each task of the class a fresh worker process, for what it changes there cannot be
@@ -152,6 +155,7 @@ class Task(Indexable, metaclass=TaskType):
     task_ignored_args: ClassVar[str | Collection[str]] = ()
     task_default_since: ClassVar[Mapping[str, object]] = {}
     task_pinned_name: ClassVar[str | None] = None
+    task_unwatched_ok: ClassVar[Sequence[str]] = ()
     task_timeout: ClassVar[float | None] = None
     task_own_process: ClassVar[bool] = False
 
