@@ -11,10 +11,13 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field
 
 from taskproc.frozen import frozen
 from taskproc.source.dump import digest
 from taskproc.source.walk import Walk
+
+FORMAT = 2  # of this way of looking at code: one that gives other items or texts for the same code has another number
 
 
 class _One:
@@ -44,12 +47,19 @@ class Fingerprint:
             to stands below it in comments.
         untracked: what could not be followed, with its place and why.
         digest: 32 hex digits over the items.
+        packages: top-level package → version, of what is installed and was reached, sorted by name.
     """
 
     items: Mapping[str, str]
     texts: Mapping[str, str]
     untracked: tuple[str, ...]
     digest: str
+    packages: Mapping[str, str] = field(default_factory=dict)
+
+    def content(self) -> dict[str, object]:
+        """What is kept of it, so that a later run can say what has changed."""
+        texts = {"items": dict(self.items), "texts": dict(self.texts), "untracked": list(self.untracked)}
+        return {"format": FORMAT, **texts}
 
     def called(self, name: str, instead: str) -> Fingerprint:
         """The same with `name`, and what stands in it, under the name that it has `instead` of its own."""
@@ -60,7 +70,8 @@ class Fingerprint:
 
         items = dict(sorted((renamed(item), value) for item, value in self.items.items()))
         texts = {renamed(item): text for item, text in self.texts.items()}
-        return Fingerprint(items, {item: texts[item] for item in items}, self.untracked, digest_of(items))
+        shown = {item: texts[item] for item in items}
+        return Fingerprint(items, shown, self.untracked, digest_of(items), self.packages)
 
 
 def fingerprint(

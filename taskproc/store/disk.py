@@ -190,8 +190,11 @@ class DiskStore(CacheFolder):
         """Remove for a moment what lies in the trash, unless another run is at work. Never fails."""
         trash.try_to_empty(self, self.token)
 
-    def accept(self, place: Place, version: Version, code: str) -> None:
-        """Declare `version` good for other code; see Store.accept. Of two who accept at once one may be lost."""
+    def accept(self, place: Place, version: Version, code: str, *, flush: bool = True) -> None:
+        """Declare `version` good for other code; see Store.accept. Of two who accept at once one may be lost.
+
+        Without `flush` it may be lost with the power, too.
+        """
         self.rules.allow_writing()
         number = version.record.number
         try:
@@ -200,7 +203,7 @@ class DiskStore(CacheFolder):
                 if not _is_same(now, version):
                     raise MissingResult(f"result {version.path} was cleared, and computed anew")
                 codes = (self.accepted(folder, now) or frozenset()) | {code}
-                self.put(folder, layout.accept_file(number), accepting.encode(now, codes, self.key))
+                self.put(folder, layout.accept_file(number), accepting.encode(now, codes, self.key), flush=flush)
         except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError) as error:
             raise MissingResult(f"result {version.path} is not there any more: {error}") from error
         except OSError as error:

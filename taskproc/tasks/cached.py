@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from taskproc.errors import BuildError, CacheError
+from taskproc.errors import BuildError, CacheError, MissingResult
 from taskproc.folders import warning_of_removed
 from taskproc.frozen import frozen, replace
 from taskproc.kernel.model import (
@@ -43,7 +43,7 @@ from taskproc.store.ids import digits_apart
 from taskproc.store.index import Index
 from taskproc.store.listing import Listing
 from taskproc.store.marks import Mark
-from taskproc.tasks.conditions import Conditions
+from taskproc.tasks.conditions import LOOKED_AT, Conditions
 from taskproc.tasks.graph import Graph
 from taskproc.tasks.job import Stored, TaskJob, pick, slim
 from taskproc.tasks.labels import labels_of
@@ -72,6 +72,7 @@ class GraphWork:
         slots: the names of slots, where a rate limit gave names.
         versions: key → the version that this run uses, once it is known.
         reasons: key → why the task had to run.
+        kept: key → a version that is good, though its code was looked at in an older way; see source/older.py.
     """
 
     graph: Graph
@@ -86,6 +87,7 @@ class GraphWork:
     slots: Slots = field(default_factory=lambda: Slots(None))
     versions: dict[str, Version] = field(default_factory=dict)
     reasons: dict[str, Reason] = field(default_factory=dict)
+    kept: dict[str, Version] = field(default_factory=dict)
     _above: dict[str, int] = field(default_factory=dict)
     _made: set[str] = field(default_factory=set)
     _looked: dict[str, None] = field(default_factory=dict)
@@ -145,6 +147,8 @@ class GraphWork:
             self.versions[key] = known
             return Fresh(known.record.stamp)
         found = self._pick(key, self.store.look(identity.place), now)
+        if isinstance(found, Stale) and found.reason.kind == "code":
+            found = self._of_older_look(key, now, found)
         if isinstance(found, Version):
             self.versions[key] = slim(found) if found.record.needs else found
             self._looked[key] = None
@@ -162,6 +166,40 @@ class GraphWork:
             stale = Stale(Reason("unreadable", text))
         self.reasons[key] = stale.reason
         return stale
+
+    def _of_older_look(self, key: str, now: Present, stale: Stale) -> Version | Stale:
+        """A version of the present code that has another digest only since code was looked at in another way then."""
+        task, conditions = self.graph.tasks[key], self.conditions
+        version = pick(self._of_same(task), replace(now, code=None))
+        if version is not None:
+            self.kept[key] = version
+        if self._fed and (version is not None or stale.reason.text == LOOKED_AT):
+            self._tell_of_older_look()
+        if self._fed and version is not None:
+            conditions.kept(task, self.store)
+            try:
+                self.store.accept(version.place, version, conditions.code(task).digest, flush=False)
+            except CacheError:
+                pass  # a read-only cache: then the next run finds out as this one did
+            except MissingResult:
+                return stale  # cleared just now
+        return stale if version is None else version
+
+    def _of_same(self, task: Task) -> Iterator[Version]:
+        for version in self.store.look(task._taskproc.place):
+            codes = (version.record.code, *version.record.accepted)
+            if any(self.conditions.is_same(task, self.store, code) for code in codes):
+                yield version
+
+    def _tell_of_older_look(self) -> None:
+        """Say once that an update of taskproc, and not an edit, is why results may be computed again."""
+        if ("", LOOKED_AT) not in self._told:
+            self._told.add(("", LOOKED_AT))
+            logger.warning(
+                "%s since some results were made: those whose code is still what was seen then are kept, the others "
+                "are computed again; `taskproc accept` keeps them all",
+                LOOKED_AT,
+            )
 
     def _judge_outside(self, key: str) -> Verdict:
         """Look at a file outside: its result is it itself, whatever it has in it."""
@@ -209,8 +247,17 @@ class GraphWork:
 
     def _pick(self, key: str, versions: Iterator[Version], now: Present) -> Version | Stale:
         task = self.graph.tasks[key]
-        change_of = functools.partial(self.conditions.change, task, self.store)
-        return judge(versions, now, name_of=self.graph.name_of, change_of=change_of)
+        accepted: dict[str, frozenset[str]] = {}
+
+        def noted() -> Iterator[Version]:
+            for version in versions:
+                accepted.setdefault(version.record.code, version.record.accepted)
+                yield version
+
+        def change_of(code: str) -> str:
+            return self.conditions.change(task, self.store, code, *sorted(accepted[code]))
+
+        return judge(noted(), now, name_of=self.graph.name_of, change_of=change_of)
 
     def _stamps(self, key: str) -> dict[str, Stamp]:
         needs = self.graph.needs[key]

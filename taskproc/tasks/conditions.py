@@ -1,12 +1,13 @@
 """Under which conditions the tasks of a run are made: their code and their settings, as they were when it began."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from taskproc.kernel.model import Stamp
 from taskproc.kernel.rebuild import Present, changed_items
 from taskproc.source.fingerprint import Fingerprint
+from taskproc.source.older import is_older, is_same
 from taskproc.store.disk import DiskStore
 from taskproc.tasks.given import given_to
 from taskproc.tasks.settings import NOTHING_LEFT, left_on, settings_of
@@ -14,6 +15,7 @@ from taskproc.tasks.source import fingerprint
 
 Task = Any  # tasks.task stands above this module
 
+LOOKED_AT = "the way of looking at code has changed"  # and not, as far as is known, the code
 _UNKNOWN = "the source changed"  # where it is not known any more what it was
 
 
@@ -30,7 +32,8 @@ class Conditions:
         self._settings: dict[type, Mapping[str, str]] = {}
         self._alone: dict[type, Present] = {}
         self._kept: set[tuple[str, str]] = set()
-        self._changes: dict[tuple[str, str, str], str] = {}
+        self._changes: dict[tuple[str, str, tuple[str, ...]], str] = {}
+        self._same: dict[tuple[str, str, str], bool] = {}
 
     def code(self, task: Task) -> Fingerprint:
         """What code the task runs; that of what it got as arguments is among it."""
@@ -62,15 +65,37 @@ class Conditions:
                 self._alone[type(task)] = found
         return found
 
-    def change(self, task: Task, store: DiskStore, code: str) -> str:
-        """How the code of `task` differs from that of the digest `code`, in words."""
+    def change(self, task: Task, store: DiskStore, *codes: str) -> str:
+        """How the code of `task` differs from the nearest of those with the digests `codes`, in words."""
         name, now = task._taskproc.place.name, self.code(task)
-        known = self._changes.get((name, code, now.digest))
+        known = self._changes.get((name, now.digest, codes))
         if known is None:
-            then = store.code(name, code)
-            items = then.get("items") if then is not None else None
-            known = changed_items(items, now.items) if isinstance(items, Mapping) else ""
-            self._changes[name, code, now.digest] = known = known or _UNKNOWN
+            then = self.nearest(task, store, codes)
+            if then is None:
+                found = [store.code(name, code) for code in codes]
+                known = LOOKED_AT if any(each is not None and is_older(each) for each in found) else _UNKNOWN
+            else:
+                known = changed_items(then["items"], now.items) or _UNKNOWN
+            self._changes[name, now.digest, codes] = known
+        return known
+
+    def nearest(self, task: Task, store: DiskStore, codes: Iterable[str]) -> Mapping[str, Any] | None:
+        """What is known of that one of `codes`, looked at as today, which differs least from the code of `task`."""
+        now = self.code(task).items
+        found = [then for code in codes if (then := store.code(task._taskproc.place.name, code)) is not None]
+        whole = [then for then in found if not is_older(then) and isinstance(then.get("items"), Mapping)]
+        return min(whole, key=lambda then: _differing(then["items"], now), default=None)
+
+    def is_same(self, task: Task, store: DiskStore, code: str) -> bool:
+        """Whether the digest `code` is of an older way of looking, and all that this saw is there as it was.
+
+        What lies in `code/` is not signed, so in a cache with a key that is for the user to say.
+        """
+        name, now = task._taskproc.place.name, self.code(task)
+        known = self._same.get((name, code, now.digest))
+        if known is None:
+            then = store.code(name, code) if store.key is None else None
+            known = self._same[name, code, now.digest] = then is not None and is_older(then) and is_same(then, now)
         return known
 
     def kept(self, task: Task, store: DiskStore) -> Fingerprint:
@@ -78,6 +103,10 @@ class Conditions:
         name, code = task._taskproc.place.name, self.code(task)
         if (name, code.digest) not in self._kept:
             self._kept.add((name, code.digest))
-            content = {"items": dict(code.items), "texts": dict(code.texts), "untracked": list(code.untracked)}
-            store.keep_code(name, code.digest, content)
+            store.keep_code(name, code.digest, code.content())
         return code
+
+
+def _differing(then: Mapping[str, object], now: Mapping[str, object]) -> int:
+    """How many items are not the same."""
+    return sum(then.get(item) != now.get(item) for item in {**then, **now})

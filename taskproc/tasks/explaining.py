@@ -15,6 +15,7 @@ from taskproc.store import layout
 from taskproc.store.base import Version
 from taskproc.store.disk import DiskStore
 from taskproc.tasks.cached import GraphWork
+from taskproc.tasks.conditions import LOOKED_AT
 from taskproc.tasks.graph import graph_of
 from taskproc.tasks.looking import preview
 from taskproc.tasks.naming import arguments_text
@@ -61,8 +62,10 @@ def explain(task: Task) -> Explanation:
     for each in work.graph.tasks.values():
         unwatched.note(each, work.conditions.code(each))
     if root not in found:
-        lines = [f"{name_of(root)} is fresh: {_made(_whole(work, root))}", *unwatched.lines()]
-        return Explanation(True, {}, "\n".join(lines), unwatched.words())
+        lines = [f"{name_of(root)} is fresh: {_made(_whole(work, root))}"]
+        if root in work.kept:
+            lines.append(f"  {LOOKED_AT} since then; all that was seen of it then is the same now")
+        return Explanation(True, {}, "\n".join([*lines, *unwatched.lines()]), unwatched.words())
     reason = found.pop(root)
     told: set[str] = set()
     lines = [f"{name_of(root)} would run: {reason.text}", *_details(work, root, reason, told)]
@@ -95,7 +98,7 @@ def _accept_one(work: GraphWork, key: str, counts: dict[str, int]) -> None:
     if any(need not in work.versions for need in work.graph.needs[key]):
         return  # one of its needs is to run
     work.judge(key)
-    version = work.acceptable(key) if key not in work.versions else None
+    version = work.kept.get(key) if key in work.versions else work.acceptable(key)
     if version is None:
         return
     task = work.graph.tasks[key]
@@ -127,7 +130,9 @@ def _made(version: Version) -> str:
 
 def _details(work: GraphWork, key: str, reason: Reason, told: set[str]) -> Iterator[str]:
     """More on a reason; a difference that is in `told` is not shown again."""
-    if reason.kind == "code":
+    if reason.text == LOOKED_AT:
+        yield "  an update of taskproc is the reason, and not an edit; `taskproc accept` keeps the result"
+    elif reason.kind == "code":
         changed = _changed_source(work, key)
         if changed and changed not in told:
             told.add(changed)
@@ -151,14 +156,14 @@ def _failure(work: GraphWork, key: str) -> Iterator[str]:
 def _changed_source(work: GraphWork, key: str) -> str:
     """The difference of those items that count as changed: a comment in another one is none."""
     task = work.graph.tasks[key]
-    name = task._taskproc.place.name
     version = next(work.store.look(task._taskproc.place), None)
-    then = work.store.code(name, version.record.code) if version is not None else None
-    items, texts = (then.get("items"), then.get("texts")) if then is not None else (None, None)
-    if not isinstance(items, Mapping) or not isinstance(texts, Mapping):
+    if version is None:
+        return ""
+    then = work.conditions.nearest(task, work.store, (version.record.code, *sorted(version.record.accepted)))
+    if then is None or not isinstance(texts := then.get("texts"), Mapping):
         return ""
     now = work.conditions.code(task)
-    same = {item for item, value in now.items.items() if items.get(item) == value}
+    same = {item for item, value in now.items.items() if then["items"].get(item) == value}
     old, new = ({item: text for item, text in some.items() if item not in same} for some in (texts, now.texts))
     return difference(old, new)
 

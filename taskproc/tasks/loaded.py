@@ -48,9 +48,9 @@ def _loaded_code(task: Any, code: str, store: DiskStore) -> Loaded:
     if not others:
         return Loaded(code, "")
     mixed = {**items, **{item: here.items[item] for item in others}}
-    content = {"items": mixed, "texts": {**texts, **{item: here.texts[item] for item in others}}}
+    content = {**here.content(), "items": mixed, "texts": {**texts, **{item: here.texts[item] for item in others}}}
     found = digest_of(mixed)
-    store.keep_code(name, found, {**content, "untracked": list(here.untracked)})
+    store.keep_code(name, found, content)
     return Loaded(found, some_names(others))
 
 
