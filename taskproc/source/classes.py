@@ -11,12 +11,13 @@ from taskproc.modules import FILE
 from taskproc.source.constants import wrapped
 from taskproc.source.dump import digest
 from taskproc.source.files import SourceFile, read
+from taskproc.source.objects import FIELD
 from taskproc.source.pieces import agrees, class_piece, class_reads, piece_of
 from taskproc.source.project import is_extension, is_users_class, is_users_code
 from taskproc.source.scopes import Scope
 from taskproc.source.walking import Walking
 
-_DESCRIPTORS = (GetSetDescriptorType, MemberDescriptorType)
+_DESCRIPTORS = (GetSetDescriptorType, MemberDescriptorType, FIELD)
 
 
 def visit(walk: Walking, cls: type, name: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 
+from taskproc.source.files import lines_of
+
 _MOST_LINES = 60
 
 
@@ -23,6 +25,6 @@ def difference(old: Mapping[str, str], new: Mapping[str, str]) -> str:
 def _lines(name: str, old: str | None, new: str | None) -> Iterator[str]:
     before = f"{name} (before)" if old is not None else "(was not there)"
     now = f"{name} (now)" if new is not None else "(is not there any more)"
-    lines = (old or "").splitlines(), (new or "").splitlines()
-    found = list(difflib.unified_diff(*lines, before, now, lineterm=""))
+    then, new_lines = ([line.rstrip("\r\n") for line in lines_of(text or "")] for text in (old, new))
+    found = list(difflib.unified_diff(then, new_lines, before, now, lineterm=""))
     yield from found or [f"--- {before}", f"+++ {now}"]  # bytecode has no text

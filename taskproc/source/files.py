@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import functools
 import importlib.util
+import io
 import linecache
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -37,7 +38,7 @@ class SourceFile:
 
     def __init__(self, path: str, text: str, flags: int = 0):
         self.path, self.text, self.flags = path, text, flags
-        self.lines = text.splitlines(keepends=True)
+        self.lines = lines_of(text)
         self.tree = ast.parse(text)
         self.module = Module(self.tree)
         self._codes = _by_name(self._compiled(self.tree))
@@ -135,6 +136,11 @@ class SourceFile:
         texts = [self.lines[number - 1] for number in lines]
         margin = texts[0][: len(texts[0]) - len(texts[0].lstrip())] if texts else ""
         return "".join(text.removeprefix(margin) for text in texts).rstrip() + "\n"
+
+
+def lines_of(text: str) -> list[str]:
+    """Its lines with their ends, as Python counts them: `str.splitlines` also ends a line at a form feed, and more."""
+    return list(io.StringIO(text, newline=""))
 
 
 def _by_name(codes: CodeTree) -> Codes:

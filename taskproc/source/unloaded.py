@@ -25,6 +25,7 @@ from taskproc.source.walking import Walking
 _IMPORTS = (ast.Import, ast.ImportFrom)  # other names of one statement do not count
 
 _searched: dict[tuple[str, tuple[str, ...]], str] = {}
+_NO_FILE = frozenset({"frozen", "built-in"})  # where modules come from that are part of the interpreter
 
 
 class Unloaded:
@@ -83,7 +84,7 @@ class Unloaded:
     ) -> None:
         if loaded is not None and not is_users_module(loaded):
             return
-        if path and not is_users_file(path):
+        if path and (path in _NO_FILE or not is_users_file(path)):
             return
         if path and path.endswith(tuple(EXTENSION_SUFFIXES)):
             self._walk.untrack(f"{module} is compiled")

@@ -33,3 +33,13 @@ def test_a_long_difference_is_cut() -> None:
 def test_items_without_text_are_named() -> None:
     """Bytecode that came or went."""
     assert difference({}, {"m:f": ""}) == "--- (was not there)\n+++ m:f (now)\n"
+
+
+def test_a_line_ends_where_python_ends_it() -> None:
+    """A form feed, or what else is taken for the end of a line in other places, is a part of it."""
+    for odd in "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029":
+        old, new = f"a = '{odd}'\nb = 1\n", f"a = '{odd}'\r\nb = 2\r"
+
+        assert difference({"m:f": old}, {"m:f": new}) == (
+            f"--- m:f (before)\n+++ m:f (now)\n@@ -1,2 +1,2 @@\n a = '{odd}'\n-b = 1\n+b = 2\n"
+        )

@@ -370,3 +370,14 @@ def test_two_threads_that_come_to_a_file_first_find_the_same(load: Load) -> None
             assert found[0] == found[1] == fingerprint([some]).texts
     finally:
         sys.setswitchinterval(before)
+
+
+@pytest.mark.parametrize("odd", ["\x0c", "# \x0b", "# \x1c\x1d\x1e", "# \x85", "# \u2028\u2029"])
+def test_the_text_is_that_of_the_item_behind_any_separator(load: Load, odd: str) -> None:
+    """Python counts lines by line feeds and carriage returns alone."""
+    above = f"X = 1\n{odd}\nY = '''{odd}\n'''\n"
+    module = load({"m": f"{above}def run():\n    return 1\n{odd}\nclass A:\n    def f(self): pass\n"})
+
+    texts = fingerprint([module.run, module.A]).texts
+
+    assert texts == {"m:A": "class A:\n", "m:A.f": "def f(self): pass\n", "m:run": "def run():\n    return 1\n"}

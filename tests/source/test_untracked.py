@@ -1,6 +1,7 @@
 """What cannot be followed is listed, each with its place and why; and what is listed does not count."""
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from types import ModuleType
 
@@ -149,3 +150,28 @@ run.x = X
 
     assert "never" not in __import__("sys").modules
     assert "m.nothing (m:nothing) is not there, or computed by its module" in found.untracked
+
+
+@pytest.mark.parametrize("name", ["runpy", "ntpath", "__hello__", "importlib.util", "zipimport"])
+def test_a_module_of_the_interpreter_is_not_missed(load: Load, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frozen into it since Python 3.11, or built in: it has no file of its own, and is there."""
+    monkeypatch.delitem(sys.modules, name, raising=False)
+
+    found = fingerprint([load({"m": f"def run():\n    import {name} as a\n    return a.f"}).run])
+
+    assert found.untracked == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from collections import namedtuple\nP = namedtuple('P', 'x y')",
+        "from typing import NamedTuple\nclass P(NamedTuple):\n    x: int\n    y: int = 2",
+        "from collections import namedtuple\nclass P(namedtuple('Q', 'x y')):\n    def f(self): return self.x",
+        "from dataclasses import dataclass, field\n@dataclass(frozen=True)\nclass P:\n    x: int = field(repr=False)",
+        "from dataclasses import dataclass\n@dataclass(order=True)\nclass P:\n    __slots__ = ('x',)\n    x: int",
+    ],
+)
+def test_a_field_is_not_missed(load: Load, text: str) -> None:
+    """Of a named tuple or a dataclass, on any Python."""
+    assert fingerprint([load({"m": f"{text}\ndef run(): return P, P.x"}).run]).untracked == ()
