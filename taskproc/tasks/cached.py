@@ -187,8 +187,7 @@ class GraphWork:
 
     def _of_same(self, task: Task) -> Iterator[Version]:
         for version in self.store.look(task._taskproc.place):
-            codes = (version.record.code, *version.record.accepted)
-            if any(self.conditions.is_same(task, self.store, code) for code in codes):
+            if self.conditions.is_same(task, self.store, version.record):
                 yield version
 
     def _tell_of_older_look(self) -> None:

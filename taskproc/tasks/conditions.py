@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from taskproc.kernel.model import Stamp
+from taskproc.kernel.model import Record, Stamp
 from taskproc.kernel.rebuild import Present, changed_items
 from taskproc.source.fingerprint import Fingerprint
 from taskproc.source.older import is_older, is_same
@@ -86,11 +86,14 @@ class Conditions:
         whole = [then for then in found if not is_older(then) and isinstance(then.get("items"), Mapping)]
         return min(whole, key=lambda then: _differing(then["items"], now), default=None)
 
-    def is_same(self, task: Task, store: DiskStore, code: str) -> bool:
-        """Whether the digest `code` is of an older way of looking, and all that this saw is there as it was.
+    def is_same(self, task: Task, store: DiskStore, record: Record) -> bool:
+        """Whether the code that made a result was looked at in an older way, and all that this saw is there as it was.
 
         What lies in `code/` is not signed, so in a cache with a key that is for the user to say.
         """
+        return any(self._is_same(task, store, code) for code in (record.code, *record.accepted))
+
+    def _is_same(self, task: Task, store: DiskStore, code: str) -> bool:
         name, now = task._taskproc.place.name, self.code(task)
         known = self._same.get((name, code, now.digest))
         if known is None:

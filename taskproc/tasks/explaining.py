@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from taskproc.errors import LinkInCache
-from taskproc.kernel.model import Reason
-from taskproc.kernel.rebuild import NEW
+from taskproc.kernel.model import Reason, Stamp
+from taskproc.kernel.rebuild import NEW, edge_reason
 from taskproc.source.difference import difference
 from taskproc.store import layout
 from taskproc.store.base import Version
@@ -70,7 +70,8 @@ def explain(task: Task) -> Explanation:
     told: set[str] = set()
     lines = [f"{name_of(root)} would run: {reason.text}", *_details(work, root, reason, told)]
     causes = {key: each for key, each in found.items() if not any(need in found for need in each.needs)}
-    for key, each in list(causes.items())[:_SHOWN]:
+    # What changed comes before what is new, for that may be why it is asked for
+    for key, each in sorted(causes.items(), key=lambda cause: cause[1] == NEW)[:_SHOWN]:
         lines += [f"{name_of(key)}: {each.text}", *_details(work, key, each, told)]
     if len(causes) > _SHOWN:
         lines.append(f"… and {len(causes) - _SHOWN:,} more upstream would run for reasons of their own")
@@ -137,10 +138,21 @@ def _details(work: GraphWork, key: str, reason: Reason, told: set[str]) -> Itera
         if changed and changed not in told:
             told.add(changed)
             yield changed
+    if reason.kind not in ("new", "need"):
+        yield from _changed_needs(work, key)
     failed = list(_failure(work, key))
     yield from failed
     if reason == NEW and not failed:
         yield from _nearest(work, key)
+
+
+def _changed_needs(work: GraphWork, key: str) -> Iterator[str]:
+    """What the task needs besides, or not any more: most likely since its code has changed."""
+    version = next(work.store.look(work.graph.tasks[key]._taskproc.place), None)
+    needs = dict.fromkeys(work.graph.needs[key], Stamp("", ""))
+    reason = edge_reason(version.record, needs, work.graph.name_of) if version is not None else None
+    if reason is not None:
+        yield f"  with it: {reason.text}"
 
 
 def _failure(work: GraphWork, key: str) -> Iterator[str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taskproc.errors import MissingResult, TaskprocError
-from taskproc.kernel.model import Reason, Stale
+from taskproc.kernel.model import Reason, Record, Stale, Stamp
+from taskproc.kernel.rebuild import code_reason, edge_reason, setting_reason
 from taskproc.tasks import reading
 from taskproc.tasks.build import is_under_construction
 from taskproc.tasks.naming import brief, nested
@@ -27,7 +28,10 @@ def preview(work: GraphWork) -> Iterator[tuple[str, Reason]]:
     for key, needs in work.graph.needs.items():
         below = next((need for need in needs if need in stale), None)
         if below is not None:
-            reason = Reason("need", f"upstream {work.graph.name_of(below)} would run", (below,))
+            # What has changed in the task itself comes first: it may be why there is an upstream task that is new
+            reason = _own_reason(work, key) or Reason(
+                "need", f"upstream {work.graph.name_of(below)} would run", (below,)
+            )
         else:
             verdict = work.judge(key)
             if not isinstance(verdict, Stale):
@@ -35,6 +39,29 @@ def preview(work: GraphWork) -> Iterator[tuple[str, Reason]]:
             reason = verdict.reason
         stale.add(key)
         yield key, reason
+
+
+def _own_reason(work: GraphWork, key: str) -> Reason | None:
+    """Why `key` would run whatever its needs give: it has other code, settings or needs than each of its versions."""
+    task, conditions = work.graph.tasks[key], work.conditions
+    needs = dict.fromkeys(work.graph.needs[key], Stamp("", ""))
+    first: Reason | None = None
+    for version in work.store.look(task._taskproc.place):
+        record = version.record
+        is_same = not work.checks_code or conditions.is_same(task, work.store, record)
+        reason = (
+            code_reason(record, None if is_same else conditions.code(task).digest, partial(_change, work, task, record))
+            or setting_reason(record, conditions.settings(task))
+            or edge_reason(record, needs, work.graph.name_of)
+        )
+        if reason is None:
+            return None
+        first = first or reason
+    return first
+
+
+def _change(work: GraphWork, task: Task, record: Record, code: str) -> str:
+    return work.conditions.change(task, work.store, code, *sorted(record.accepted))
 
 
 def summary(graph: Graph, reason: Reason) -> str:

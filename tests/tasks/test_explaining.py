@@ -104,6 +104,40 @@ def test_an_edit_is_explained_with_its_difference(study: Study) -> None:
     assert "study:Raw" in str(found).splitlines()[2]
 
 
+@pytest.mark.parametrize("asked", ["Clean", "Length"])
+def test_a_helper_that_changed_the_graph_is_the_first_cause(study: Study, asked: str) -> None:
+    """Before the upstream task that is new since then; what the graph needs now stands below the difference."""
+    names = ("class Raw(Task)", "def names():\n    return ['a']\n\nclass Raw(Task)")
+    build = ("self.raw = Raw(name)", "self.raw = Raw(name); self.all = [Raw(some) for some in names()]")
+    run(getattr(study(names, build), asked)())
+
+    found = getattr(study(names, build, ("['a']", "['a', 'z']")), asked)().explain()
+
+    text = plain(found)
+    places = [text.index(words) for words in (
+        "Clean(name='a')", "source of study:names changed", "+    return ['a', 'z']",
+        "with it: upstream Raw(name='z', size=1, more=()) is needed now",
+    )]  # fmt: skip
+    assert places == sorted(places)
+    assert text.find("no result is stored") > places[-1]
+    assert "source of study:names changed" in [plain(reason) for reason in found.reasons.values()]
+
+
+def test_a_new_need_is_told_as_such(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no code of the task says why it is there, but what `__init__` has read."""
+    module = study(("self.raw = Raw(name)", "self.raw = Raw(name); self.all = [Raw(x) for x in os.environ['ALL']]"),
+                   ("def clean", "import os\n\ndef clean"))  # fmt: skip
+    monkeypatch.setenv("ALL", "a")
+    run(module.Clean())
+    module.Clean()._taskproc.cache.instances.clear()
+    monkeypatch.setenv("ALL", "az")
+
+    assert plain(module.Clean().explain()).startswith(
+        "Clean(name='a') would run: attribute all changed\n"
+        "  with it: upstream Raw(name='z', size=1, more=()) is needed now\n"
+    )
+
+
 def test_what_does_not_count_is_no_part_of_the_difference(study: Study) -> None:
     """A comment in one function, beside an edit of another."""
     comment = ("    return text.strip()", "    # both ends\n    return text.strip()")
