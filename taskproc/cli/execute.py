@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -35,6 +34,7 @@ from taskproc.tasks.looking import preview
 from taskproc.tasks.running import plan_work, run_graph
 from taskproc.tasks.stats import RunStats
 from taskproc.tasks.task import Task
+from taskproc.tasks.versions import other_versions
 from taskproc.text import counted, printable, text_of
 from taskproc.watch.standing import reason_lines
 from taskproc.watch.tally import Tally, closing_line
@@ -262,12 +262,15 @@ def _preview(task: Task, options: Options) -> int:
     width = max((len(printable(name)) for name in counts), default=0)
     for name, some in counts.items():
         tell(f"  {printable(name):<{width}}  {some:,}")
+    reasons = list(preview(work))
     if count:
         tell("")
-        for key, reason in islice(preview(work), _PREVIEWED):
+        for key, reason in reasons[:_PREVIEWED]:
             tell(f"  {work.graph.name_of(key)}   because {reason.text}")
     if count > _PREVIEWED:
         tell(f"  … and {count - _PREVIEWED:,} more")
+    for line in other_versions(work):
+        tell(line)
     return DONE
 
 

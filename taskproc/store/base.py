@@ -55,6 +55,7 @@ class Facts:
         mark: of the classes and functions whose names stand in the pickled value: what goes behind the value's digest.
             Equal bytes of an object whose class is another now do not do the same.
         level: of gzip, 0 to 9; None: what pays.
+        packages: name → version of the packages that the code reached. It decides nothing.
     """
 
     code: str
@@ -64,6 +65,7 @@ class Facts:
     seconds: float = 0.0
     level: int | None = None
     mark: Callable[[Sequence[object]], str] = lambda things: ""
+    packages: Mapping[str, str] = field(default_factory=dict)
 
     def value(self, digest: str, met: Sequence[object], has_files: bool) -> str:
         """The value half of a stamp. The same bytes beside other files are not the same value."""

@@ -10,7 +10,9 @@ clock (as git does it: "racy"); so is what a file system without fine times has.
 """
 from __future__ import annotations
 
+import functools
 import itertools
+import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,6 +28,7 @@ from taskproc.store import layout
 from taskproc.store.base import Place, Version
 from taskproc.store.files import Folder
 from taskproc.store.folder import UNREADABLE, CacheFolder, TooLarge
+from taskproc.store.record import packages_of
 
 LEAST = 64               # weight of a class in a run from which this pays, and of rows that are worth a new file
 _MOST = 4096             # bytes that are read of a file, for each of its weight: others' rows are not worth more
@@ -34,7 +37,7 @@ _SECONDS = 1.0           # that it may take to look once more, or if that is lon
 _PART = 4                # a part of what the run took: on some network folders each look takes a millisecond
 _TICK = 30_000_000       # nanoseconds; the clocks of file systems go on every 10 ms at least, or have whole ones:
 _COARSE = 1_000_000
-_MAGIC = b"taskproc index 1\n"
+_MAGIC = b"taskproc index 2\n"
 _START = len(_MAGIC) + 32  # bytes before the body; 32 are its digest
 _COUNT = Struct("<?Q")   # whether files count whoever owns them; rows
 _ROW = Struct("<QQqQ16sIQ32s32sQII")
@@ -48,6 +51,7 @@ class _Row(NamedTuple):
         number: of the version; head, size, and their digests: see Version.
         made_from: a digest of it.
         at: where its stamp and its payload begin, behind the rows; stamp, payload: their bytes; of a draft unknown.
+            The versions of packages stand behind the stamp, if there are any.
     """
 
     id: int
@@ -146,11 +150,11 @@ class Index:
         if self._store.files.sign(path) != (row.inode, row.changed):
             return None
         text, payload = table.texts(row)
-        order, _, value = text.decode().partition(" ")
+        order, value, *versions = text.decode().split(" ", 2)
         record = Record(row.number, "", Stamp(order, value), "", {})
         path += os.sep + layout.result_file(row.number)
         digests = row.head, row.head_digest.hex(), row.size, row.digest.hex()
-        return Version(place, path, record, *digests, {}, payload)
+        return Version(place, path, record, *digests, _about(versions[0]) if versions else {}, payload)
 
     def keep(self, found: Iterable[Found]) -> None:
         """Remember versions that were found, or made, and are good for what they are to be made from. Never fails.
@@ -285,12 +289,26 @@ class Index:
             if sign[1] > clock - _TICK:
                 late.append((version, now))
             elif _is_newest(names, number):
-                stamp, made_from = " ".join(version.record.stamp).encode(), self._digest_of(place.key, now)
+                stamp = " ".join([*version.record.stamp, *_versions(version.about)]).encode()
+                made_from = self._digest_of(place.key, now)
                 digests = bytes.fromhex(version.head_digest), bytes.fromhex(version.digest)
                 row = _Row(place.id, *sign, number, made_from, version.head, version.size, *digests)
                 draft.add(row, stamp, version.payload)
                 draft.weight += _weight((version, now))
         return late
+
+
+def _versions(about: Mapping[str, object]) -> Iterator[str]:
+    """The versions of packages that a record names, as text; nothing where Python's is the only one."""
+    versions = packages_of(about)
+    if len(versions) > 1:
+        yield json.dumps(dict(versions))
+
+
+@functools.lru_cache(maxsize=64)
+def _about(versions: str) -> Mapping[str, object]:
+    """What a record with these versions says to readers; one mapping for all that have them."""
+    return {"versions": json.loads(versions)}
 
 
 def _is_newest(names: list[str], number: int) -> bool:

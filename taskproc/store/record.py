@@ -40,11 +40,13 @@ def text_of(version: Version) -> str:
 
 
 def _about_text(about: Mapping[str, object]) -> str:
-    here, captured = _here(), "captured" not in about
-    if len(about) != len(here) + (3 if captured else 4) or about.get("versions") is not here["versions"]:
+    versions, captured = about.get("versions"), "captured" not in about
+    packages = tuple(versions.items())[1:] if isinstance(versions, dict) else ()
+    here = _here(packages)
+    if len(about) != len(here) + (3 if captured else 4) or versions is not here["versions"]:
         return compact(dict(about))
     end = "}" if captured else ',"captured":false}'
-    return f'{_here_text()},"pid":{about["pid"]},"ended":{about["ended"]!r},"seconds":{about["seconds"]!r}{end}'
+    return f'{_here_text(packages)},"pid":{about["pid"]},"ended":{about["ended"]!r},"seconds":{about["seconds"]!r}{end}'
 
 
 def parse(text: str) -> Mapping[str, Any]:
@@ -118,6 +120,12 @@ def for_readers(about: Mapping[str, object]) -> Mapping[str, object]:
     return {name: about[name] for name in ("versions", "path", "signs") if name in about}
 
 
+def packages_of(about: Mapping[str, object]) -> Mapping[str, str]:
+    """Package → version, of those that were reached by the code; an older record does not say."""
+    versions = for_readers(about).get("versions")
+    return versions if isinstance(versions, Mapping) else {}
+
+
 @functools.lru_cache(maxsize=64)
 def _versions_in(text: str) -> Mapping[str, object]:
     return content_of(text + "}")
@@ -126,11 +134,12 @@ def _versions_in(text: str) -> Mapping[str, object]:
 def about(facts: Facts, *, captured: bool = True) -> dict[str, object]:
     """What is remembered for people: software, host, process, wall-clock time of the end, seconds it took.
 
-    And `untracked`: what it was made from, too, but cannot be watched; `captured`: false if what it printed has no log.
+    Of the software the versions of Python, and of the packages that the code reached. And `untracked`: what it was made
+    from, too, but cannot be watched; `captured`: false if what it printed has no log.
     """
     return {
         **({"untracked": list(facts.untracked)} if facts.untracked else {}),
-        **_here(),
+        **_here(tuple(facts.packages.items())),
         "pid": os.getpid(),
         "ended": time.time(),
         "seconds": round(facts.seconds, 6),
@@ -138,17 +147,17 @@ def about(facts: Facts, *, captured: bool = True) -> dict[str, object]:
     }
 
 
-@functools.cache
-def _here() -> dict[str, object]:
-    """What is the same for all results of a process."""
+@functools.lru_cache(maxsize=64)
+def _here(packages: tuple[tuple[str, str], ...] = ()) -> dict[str, object]:
+    """What is the same for all results of a process whose code reaches these packages."""
     import platform  # here: 1 ms, and whoever only reads does without
 
-    return {"versions": {"python": platform.python_version()}, "host": platform.node()}
+    return {"versions": {"python": platform.python_version(), **dict(packages)}, "host": platform.node()}
 
 
-@functools.cache
-def _here_text() -> str:
-    return compact(_here())[:-1]
+@functools.lru_cache(maxsize=64)
+def _here_text(packages: tuple[tuple[str, str], ...] = ()) -> str:
+    return compact(_here(packages))[:-1]
 
 
 _STRING, _NUMBER, _TIME = '"([^"]*)"', "(0|[1-9][0-9]{0,17})", r"(?:0|[1-9][0-9]*)\.[0-9]+|[1-9](?:\.[0-9]+)?e-[0-9]+"

@@ -73,6 +73,7 @@ class GraphWork:
         versions: key → the version that this run uses, once it is known.
         reasons: key → why the task had to run.
         kept: key → a version that is good, though its code was looked at in an older way; see source/older.py.
+        made: keys of what this run has made.
     """
 
     graph: Graph
@@ -88,8 +89,8 @@ class GraphWork:
     versions: dict[str, Version] = field(default_factory=dict)
     reasons: dict[str, Reason] = field(default_factory=dict)
     kept: dict[str, Version] = field(default_factory=dict)
+    made: set[str] = field(default_factory=set)
     _above: dict[str, int] = field(default_factory=dict)
-    _made: set[str] = field(default_factory=set)
     _looked: dict[str, None] = field(default_factory=dict)
     _claimed: dict[str, DiskAttempt] = field(default_factory=dict)
     _unreadable: dict[str, OSError] = field(default_factory=dict)
@@ -225,7 +226,7 @@ class GraphWork:
         """
         self._looked.clear()
         version = self.versions[key]
-        if key in self._made and os.path.exists(version.path):
+        if key in self.made and os.path.exists(version.path):
             return False
         self._above[key] = max(self._above.get(key, 0), version.record.number)
         return True
@@ -303,21 +304,23 @@ class GraphWork:
 
     def _plain_job(self, key: str, number: int = 0, slots: Mapping[str, str] | None = None) -> TaskJob:
         task, needs = self.graph.tasks[key], self.graph.needs[key]
+        code = self.conditions.kept(task, self.store)
         return TaskJob(
             task=task,
             place=task._taskproc.place,
             root=self.store.root,
             token=self.store.token,
             inputs={need: self.versions[need] for need in needs} if needs else {},
-            code=self.conditions.kept(task, self.store).digest,
+            code=code.digest,
             settings=self.conditions.settings(task),
             untracked=left_on(task).untracked,
+            packages=code.packages,
             checks_code=self.checks_code,
             above=self._above.get(key, 0),
             forced=key in self.forced,
             number=number,
             captures=self.captures or key in self.commands,
-            made=frozenset(self._made.intersection(needs)) if needs else frozenset(),
+            made=frozenset(self.made.intersection(needs)) if needs else frozenset(),
             slots=slots or {},
             umask=self._umask,
             rules=self.store.rules,
@@ -367,7 +370,7 @@ class GraphWork:
             self.slots.give_back(key)
         if isinstance(outcome, Stored) and outcome.version is not None:
             self.versions[key] = outcome.version
-            self._made.add(key)
+            self.made.add(key)
             if outcome.differing:
                 self._warn_of_others(key, outcome.differing)
             else:
@@ -437,7 +440,7 @@ class GraphWork:
 
     def _replaced(self) -> dict[Place, int]:
         """Where this run made a version that is not the first one → its number."""
-        made = [self.versions[key] for key in self._made]
+        made = [self.versions[key] for key in self.made]
         return {version.place: version.record.number for version in made if version.record.number > 1}
 
 

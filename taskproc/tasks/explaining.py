@@ -21,6 +21,7 @@ from taskproc.tasks.looking import preview
 from taskproc.tasks.naming import arguments_text
 from taskproc.tasks.reading import store_of
 from taskproc.tasks.unwatched import Unwatched
+from taskproc.tasks.versions import other_versions
 from taskproc.text import printable
 from taskproc.watch.tally import duration
 
@@ -65,7 +66,8 @@ def explain(task: Task) -> Explanation:
         lines = [f"{name_of(root)} is fresh: {_made(_whole(work, root))}"]
         if root in work.kept:
             lines.append(f"  {LOOKED_AT} since then; all that was seen of it then is the same now")
-        return Explanation(True, {}, "\n".join([*lines, *unwatched.lines()]), unwatched.words())
+        lines += [*other_versions(work), *unwatched.lines()]
+        return Explanation(True, {}, "\n".join(lines), unwatched.words())
     reason = found.pop(root)
     told: set[str] = set()
     lines = [f"{name_of(root)} would run: {reason.text}", *_details(work, root, reason, told)]
@@ -76,7 +78,8 @@ def explain(task: Task) -> Explanation:
     if len(causes) > _SHOWN:
         lines.append(f"… and {len(causes) - _SHOWN:,} more upstream would run for reasons of their own")
     reasons = {name_of(root): reason.text, **{name_of(key): each.text for key, each in found.items()}}
-    return Explanation(False, reasons, "\n".join([*lines, *unwatched.lines()]), unwatched.words())
+    lines += [*other_versions(work), *unwatched.lines()]
+    return Explanation(False, reasons, "\n".join(lines), unwatched.words())
 
 
 def accept(task: Task) -> dict[str, int]:

@@ -70,7 +70,7 @@ class TaskJob:
         made: keys of needs that were made in this run.
         slots: label → name of the slot that the task has.
         process: id of the process that drives the run; umask: that of this process.
-        settings, untracked: what else the result is made from; see Facts.
+        settings, untracked, packages: what else the result is made from; see Facts.
         rules: how the cache is kept.
         digits: of the short ids of the run, so that an error names a task as the run does; 0: not known.
         store: what the root, the token and the rules say, where that is at hand.
@@ -93,6 +93,7 @@ class TaskJob:
     umask: int = 0o022
     settings: Mapping[str, str] = field(default_factory=dict)
     untracked: tuple[str, ...] = ()
+    packages: Mapping[str, str] = field(default_factory=dict)
     rules: Rules = field(default_factory=Rules)
     digits: int = 0
     store: DiskStore | None = None
@@ -160,7 +161,8 @@ class TaskJob:
             attempt.fail({"kind": "exception", "error": text})
             return Failed(Problem("exception", text), time.perf_counter() - started)
         seconds, level = time.perf_counter() - started, _level(type(self.task))
-        facts = Facts(loaded.code, self.needs, self.settings, self.untracked, seconds, level, mark_of)
+        packages = self.packages if loaded.packages is None else loaded.packages
+        facts = Facts(loaded.code, self.needs, self.settings, self.untracked, seconds, level, mark_of, packages)
         return _commit(attempt, value, facts, loaded.differing)
 
     def _value(self, job: Running, attempt: DiskAttempt, away: bool) -> object:

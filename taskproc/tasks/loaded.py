@@ -17,10 +17,14 @@ from taskproc.tasks.source import fingerprint
 
 
 class Loaded(NamedTuple):
-    """Digest of the code that runs here, and in words which items are others than in the main process."""
+    """Digest of the code that runs here, and in words which items are others than in the main process.
+
+    And the versions of the packages that it reaches here, which may be another machine; None: not known.
+    """
 
     code: str
     differing: str
+    packages: Mapping[str, str] | None = None
 
 
 _known: dict[tuple[object, ...], Loaded] = {}
@@ -46,12 +50,12 @@ def _loaded_code(task: Any, code: str, store: DiskStore) -> Loaded:
     here = fingerprint(type(task), given_to(task))
     others = [item for item in here.items if _is_other(item, items, here.items)]
     if not others:
-        return Loaded(code, "")
+        return Loaded(code, "", here.packages)
     mixed = {**items, **{item: here.items[item] for item in others}}
-    content = {**here.content(), "items": mixed, "texts": {**texts, **{item: here.texts[item] for item in others}}}
+    content = {"items": mixed, "texts": {**texts, **{item: here.texts[item] for item in others}}}
     found = digest_of(mixed)
-    store.keep_code(name, found, content)
-    return Loaded(found, some_names(others))
+    store.keep_code(name, found, {**then, **content, "untracked": list(here.untracked)})
+    return Loaded(found, some_names(others), here.packages)
 
 
 def _is_other(item: str, then: Mapping[str, str], here: Mapping[str, str]) -> bool:

@@ -33,7 +33,7 @@ from taskproc.tasks.needs import attributes, upstreams
 from taskproc.tasks.origin import Origin
 
 # Fields in which all jobs of a class are alike; those in which they mostly are; those that are sent as they are
-_COMMON = ("root", "token", "code", "checks_code", "captures", "process", "rules", "digits")
+_COMMON = ("root", "token", "code", "packages", "checks_code", "captures", "process", "rules", "digits")
 _MOSTLY = ("settings", "untracked")
 _OWN = ("above", "forced", "number", "made", "slots")
 

@@ -29,6 +29,7 @@ from taskproc.tasks.prefixes import Prefix, Prefixes, prefix_of, read_prefixes
 from taskproc.tasks.reading import store_of
 from taskproc.tasks.slots import RateLimits, Slots
 from taskproc.tasks.stats import COUNTED, Counter, RunStats
+from taskproc.tasks.versions import other_versions
 from taskproc.watch.stream import COMMANDS, WORKERS, Outline, Stream, Watcher
 
 Task = Any  # tasks.task stands above this module
@@ -163,6 +164,9 @@ class _Run:
                 self._interrupts.wind_down(self._settle)
             finally:
                 self._runner.stop()
+                if not signals.first:
+                    for line in other_versions(self._work):
+                        logger.warning("%s", line)
                 self._stream.close()
                 if signals.first:
                     self._interrupts.tell()

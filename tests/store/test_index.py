@@ -24,6 +24,7 @@ from taskproc.store.disk import DiskStore
 from taskproc.store.files import Folder
 from taskproc.store.index import Index
 from taskproc.store.keys import make_key_file
+from taskproc.store.record import packages_of
 from tests.signs import SignsByContent
 
 NAME = "module.Task"
@@ -106,6 +107,23 @@ def test_what_is_remembered_is_what_was_found(kept: DiskStore) -> None:
         thin = replace(found.record, nonce="", code="", needs={})
         assert replace(found, record=thin, about={}) == version
         assert place.id == kept.load(version)
+
+
+def test_the_versions_of_packages_are_remembered(store: DiskStore) -> None:
+    """Where a record names some, so that who compares them need not open it; also in a row that is carried over."""
+    made = [{"numpy": "1.26.4"}, {"numpy": "2.1.0", "yaml": "6.0 beta"}, {}]
+    for place, packages in zip(PLACES, made):
+        publish(store, place.id, place, made_from=Facts("1", {}, packages=packages))
+    keep(store)
+    begin(store).keep([(version, CODE) for place in PLACES[:1] if (version := looked(store, place, CODE)) is not None])
+
+    found = [version and packages_of(version.about) for version in remembered(store)]
+
+    assert [{name: version for name, version in each.items() if name != "python"} for each in found if each] == made[:2]
+    assert found[2] == {}
+    assert [version and version.record.stamp for version in remembered(store)] == [
+        version and version.record.stamp for version in (looked(store, place, CODE) for place in PLACES)
+    ]
 
 
 def test_one_look_at_a_folder(kept: DiskStore) -> None:

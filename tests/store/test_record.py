@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from taskproc.frozen import replace
 from taskproc.kernel.model import Record, Stamp
 from taskproc.store.base import Facts, Place, Version
-from taskproc.store.record import _shape, about, for_readers, parse, text_of, version_of
+from taskproc.store.record import _shape, about, for_readers, packages_of, parse, text_of, version_of
 
 STAMPS = st.builds(Stamp, st.text(), st.text())
 RECORDS = st.builds(
@@ -165,3 +165,15 @@ def test_readers_are_told_no_more_than_they_may_ask() -> None:
     assert for_readers(one) is for_readers(other)
     assert for_readers(one) == for_readers(dict(one))
     assert {"path": "p", "signs": "s"} == for_readers(outside)
+
+
+def test_a_record_names_the_packages() -> None:
+    """Beside Python, in the form that is read quickly; a record without them says nothing of any."""
+    facts = Facts("", {}, seconds=0.5, packages={"numpy": "1.26.4", "yaml": "6.0"})
+    found = version_of(PLACE, "path", parse(text_of(replace(VERSION, about=about(facts)))))
+    plain = version_of(PLACE, "path", parse(text_of(replace(VERSION, about=about(Facts("", {}, seconds=0.5))))))
+
+    assert packages_of(found.about) == {**packages_of(plain.about), "numpy": "1.26.4", "yaml": "6.0"}
+    assert list(packages_of(plain.about)) == ["python"]
+    assert type(found.about) is type(plain.about)
+    assert text_of(found) == json.dumps(json.loads(text_of(found)), separators=(",", ":"))
