@@ -44,6 +44,10 @@ class Conditions:
             found = self._code[key] = fingerprint(type(task), given)
         return found
 
+    def reaches_packages(self) -> bool:
+        """Whether some code that was asked for reaches an installed package."""
+        return any(code.packages for code in self._code.values())
+
     def settings(self, task: Task) -> Mapping[str, str]:
         """See tasks/settings.py."""
         cls = type(task)

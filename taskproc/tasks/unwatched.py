@@ -32,15 +32,20 @@ class Unwatched:
     def __init__(self) -> None:
         self._words: dict[tuple[type[Task], str], dict[str, None]] = {}
         self._patterns: dict[type[Task], None] = {}
+        self._last: Fingerprint | None = None
 
     def note(self, task: Task, code: Fingerprint) -> None:
         """Take a task into account, whose code is `code`."""
-        cls, left = type(task), left_on(task).untracked
+        left = left_on(task).untracked
+        if code is self._last and not left:
+            return  # as most of ten thousand: a code belongs to one class
+        self._last, cls = code, type(task)
         if code.untracked or left:
             known = self._words.get((cls, code.digest))
             if known is None:
                 known = self._words[cls, code.digest] = dict.fromkeys(code.untracked)
-            known.update(dict.fromkeys(left))
+            if left:
+                known.update(dict.fromkeys(left))
         if cls.task_unwatched_ok:
             self._patterns[cls] = None
 

@@ -19,6 +19,8 @@ def other_versions(work: GraphWork) -> Iterator[str]:
 
     It asks for what is known by now, of judged tasks; no file is opened for it.
     """
+    if not work.conditions.reaches_packages():
+        return
     found: dict[tuple[str, str], Counter[str]] = {}
     for key, version in work.versions.items():
         task = work.graph.tasks[key]
