@@ -26,5 +26,12 @@ def _lines(name: str, old: str | None, new: str | None) -> Iterator[str]:
     before = f"{name} (before)" if old is not None else "(was not there)"
     now = f"{name} (now)" if new is not None else "(is not there any more)"
     then, new_lines = ([line.rstrip("\r\n") for line in lines_of(text or "")] for text in (old, new))
+    if _written(then) != _written(new_lines):
+        then, new_lines = _written(then), _written(new_lines)
     found = list(difflib.unified_diff(then, new_lines, before, now, lineterm=""))
     yield from found or [f"--- {before}", f"+++ {now}"]  # bytecode has no text
+
+
+def _written(lines: list[str]) -> list[str]:
+    """The lines without the value of a constant, which stands below its statements; they say it better."""
+    return [line for line in lines if not line.startswith("# = ")]

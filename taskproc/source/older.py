@@ -26,19 +26,37 @@ def is_same(then: Mapping[str, Any], now: Fingerprint) -> bool:
     items, texts = then.get("items"), then.get("texts")
     if not isinstance(items, Mapping) or not isinstance(texts, Mapping):
         return False
+    if not items.keys() <= now.items.keys():
+        return False
+    added = {_last(item) for item in now.items.keys() - items.keys()}
     return all(
-        item in now.items and (now.items[item] == value or _is_same_text(value, str(texts.get(item)), now.texts[item]))
+        now.items[item] == value or _is_same_text(value, str(texts.get(item)), now.texts[item], added)
         for item, value in items.items()
     )
 
 
-def _is_same_text(value: object, then: str, now: str) -> bool:
-    """Whether the text of an item says the same, where its digest does not."""
+def _is_same_text(value: object, then: str, now: str, added: set[str]) -> bool:
+    """Whether the text of an item says the same, where its digest does not. `added`: last names of what is new."""
     if digest(then) == value:  # then the text was the value of a constant, in JSON
         return now == then or then in _values(now)
     source, notes = _parts(then)
     source_now, notes_now = _parts(now)
-    return bool(source) and source == source_now and notes <= notes_now
+    kept = {note[2:].partition(" ")[0] for note in notes_now}
+    gone = [note[2:] for note in notes - notes_now]
+    return bool(source) and source == source_now and not any(_says_more(note, kept, added) for note in gone)
+
+
+def _says_more(note: str, kept: set[str], added: set[str]) -> bool:
+    """Whether a note that is gone has said more than `clean is lib:clean`: that is not noted everywhere any more.
+
+    Such a one is missed only where something new of this name is there, which it may stand for now.
+    """
+    name, is_name, target = note.partition(" is ")
+    return not is_name or _last(name) != _last(target) or name in kept or _last(name) in added
+
+
+def _last(name: str) -> str:
+    return name.rpartition(":")[2].rpartition(".")[2].partition("#")[0]
 
 
 def _parts(text: str) -> tuple[str, frozenset[str]]:

@@ -43,3 +43,14 @@ def test_a_line_ends_where_python_ends_it() -> None:
         assert difference({"m:f": old}, {"m:f": new}) == (
             f"--- m:f (before)\n+++ m:f (now)\n@@ -1,2 +1,2 @@\n a = '{odd}'\n-b = 1\n+b = 2\n"
         )
+
+
+def test_a_constant_is_shown_as_it_is_written() -> None:
+    """Its value is shown where that has changed and the statements have not."""
+    old = {"m:W": 'W = re.compile("a")\n# = {"__pattern__":["a",32]}\n', "m:N": "N = f()\n# = 1\n"}
+    new = {"m:W": 'W = re.compile("b")\n# = {"__pattern__":["b",32]}\n', "m:N": "N = f()\n# = 2\n"}
+
+    assert difference(old, new) == (
+        "--- m:N (before)\n+++ m:N (now)\n@@ -1,2 +1,2 @@\n N = f()\n-# = 1\n+# = 2\n"
+        '--- m:W (before)\n+++ m:W (now)\n@@ -1 +1 @@\n-W = re.compile("a")\n+W = re.compile("b")\n'
+    )

@@ -37,6 +37,7 @@ def test_the_first_way_did_not_say_its_number() -> None:
         ({"clean": CLEAN}, {"clean": CLEAN}),
         ({"clean": CLEAN}, {"clean": CLEAN, "more": "def more(): pass\n", "N": "N = 1\n"}),
         ({"clean": CLEAN + "# x is m:a\n"}, {"clean": CLEAN + "# x is m:a\n# y = 5\n"}),
+        ({"clean": CLEAN + "# a.b is m:b\n", "b": "def b(): 1\n"}, {"clean": CLEAN, "b": "def b(): 1\n"}),
         ({"N": "5"}, {"N": "N = 5\n"}),
         ({"N": "[1,2]"}, {"N": "N: list[int] = [1, 2]  # two\n"}),
         ({"N": "5"}, {"N": "N = 2 + 3\n# N = 5\n"}),
@@ -58,6 +59,11 @@ def test_the_same_text_is_the_same_code(before: dict[str, str], after: dict[str,
         ({"clean": CLEAN, "N": "5"}, {"clean": CLEAN}),
         ({"clean": CLEAN + "# x is m:a\n"}, {"clean": CLEAN + "# x is m:b\n"}),
         ({"clean": CLEAN + "# x is m:a\n"}, {"clean": CLEAN}),
+        ({"clean": CLEAN + "# x is m:a\n", "a": "def a(): 1\n"}, {"clean": CLEAN, "a": "def a(): 1\n"}),
+        ({"clean": CLEAN + "# b is m:b\n", "b": "def b(): 1\n"}, {"clean": CLEAN + "# b is n\n", "b": "def b(): 1\n"}),
+        ({"clean": CLEAN + "# b is m:b\n", "b": "def b(): 1\n"},
+         {"clean": CLEAN, "b": "def b(): 1\n", "A.b": "def b(): 2\n"}),
+        ({"clean": CLEAN + "# x = 5\n"}, {"clean": CLEAN}),
         ({"clean": ""}, {"clean": ""}),
         ({"N": "5"}, {"N": "N = 6\n"}),
         ({"N": "5"}, {"N": "N = '5'\n"}),
@@ -65,7 +71,7 @@ def test_the_same_text_is_the_same_code(before: dict[str, str], after: dict[str,
         ({"N": "5"}, {"N": "N = f(5)\n"}),
         ({"N": "5"}, {"N": "N = (\n"}),
     ],
-)
+)  # fmt: skip
 def test_another_text_is_none(before: dict[str, str], after: dict[str, str]) -> None:
     """Nor what is gone, what stands for something else, bytecode, and a constant that does not say its value."""
     assert not is_same(then(**before), now(**after))
