@@ -67,6 +67,8 @@ class Unwatched:
 
     def tell(self, store: DiskStore) -> None:
         """Log a line for each class with something that no run on this cache has mentioned for its present code."""
+        if not logger.isEnabledFor(logging.WARNING):
+            return  # nobody would see it, and so it is not remembered as said
         counts: dict[str, int] = {}
         for (cls, digest), words in self._words.items():
             patterns = _patterns_of(cls)

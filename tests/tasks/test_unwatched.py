@@ -94,6 +94,14 @@ def test_the_first_run_that_meets_it_says_so(study: Study, caplog: pytest.LogCap
     assert said(caplog, study().Main()) == []
 
 
+def test_what_nobody_could_see_was_not_said(study: Study, caplog: pytest.LogCaptureFixture) -> None:
+    """A run that logs errors only leaves it to the next one."""
+    with caplog.at_level(logging.ERROR, logger="taskproc"):
+        study().Main().run_graph(executor=LocalExecutor())
+
+    assert said(caplog, study().Main()) == [LINE]
+
+
 def test_also_a_run_that_finds_all_fresh_says_so(study: Study, caplog: pytest.LogCaptureFixture, cache: Cache) -> None:
     """What an earlier version left, or an accepted edit: nobody was told of it yet."""
     said(caplog, study().Main())
