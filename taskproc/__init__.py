@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from taskproc.imports import begin
+
 if TYPE_CHECKING:
     from taskproc.cli.defaults import DefaultArguments
     from taskproc.errors import (
@@ -123,6 +125,9 @@ _HOMES = {
 _OTHERWISE = "errors"
 _NAMED_THERE = {"register_key": "register"}
 
+
+begin()  # what is imported from now on is to be known as it was loaded
+del begin
 
 if not TYPE_CHECKING:  # to which a module with __getattr__ has every name
 

@@ -23,9 +23,10 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "folders": frozenset({"errors"}),
     "modules": frozenset(),
     "by_value": frozenset({"modules"}),
+    "imports": frozenset(),
     "streams": frozenset(),
     "values": frozenset({"errors", "modules"}),
-    "source": frozenset({"by_value", "frozen", "errors", "modules", "values"}),
+    "source": frozenset({"by_value", "frozen", "errors", "imports", "modules", "values"}),
     "kernel": frozenset({"frozen", "errors"}),
     "store": frozenset({"folders", "text", "by_value", "frozen", "errors", "modules", "kernel"}),
     "run": frozenset({"folders", "text", "by_value", "frozen", "streams", "errors", "modules", "kernel"}),
@@ -44,7 +45,8 @@ ROOMS: Mapping[str, frozenset[str]] = {
         {"folders", "text", "frozen", "errors", "modules", "kernel", "store", "run", "drive", "tasks"}
     ),
     "tasks": frozenset(
-        {"folders", "text", "by_value", "frozen", "streams", "errors", "modules", "values", "source", "kernel", "store",
+        {"folders", "text", "by_value", "frozen", "streams", "errors", "imports", "modules", "values", "source",
+         "kernel", "store",
          "run", "watch",
          "drive"}
     ),

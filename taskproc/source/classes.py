@@ -7,10 +7,10 @@ from enum import Enum
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
-from taskproc.modules import FILE
 from taskproc.source.constants import wrapped
 from taskproc.source.dump import digest
-from taskproc.source.files import SourceFile, read
+from taskproc.source.files import SourceFile
+from taskproc.source.loading import loaded_file, was_edited
 from taskproc.source.objects import FIELD
 from taskproc.source.pieces import agrees, class_piece, class_reads, piece_of
 from taskproc.source.project import is_extension, is_users_class, is_users_code
@@ -36,6 +36,8 @@ def visit(walk: Walking, cls: type, name: str) -> None:
     notes: dict[str, str] = {}
     reached = set(_attributes(walk, cls, name, found, notes))
     if file is None or scope is None:
+        if module is not None and was_edited(module):
+            walk.edited(module)
         bases = " ".join(f"{base.__module__}:{base.__qualname__}" for base in cls.__bases__ if is_users_class(base))
         walk.put(name, digest(bases), "", notes)
         return
@@ -120,6 +122,9 @@ def class_place(cls: type) -> tuple[SourceFile, Scope] | None:
 
     It is where its methods are. One without methods is known by its name and its constants, in the file of its module.
     """
+    module = sys.modules.get(cls.__module__)
+    if module is not None and was_edited(module):
+        return None
     for value in vars(cls).values():
         for function in functions_in(value):
             if is_users_code(function.__code__, function.__globals__):
@@ -127,10 +132,7 @@ def class_place(cls: type) -> tuple[SourceFile, Scope] | None:
                 outer = piece.scope.parent if piece.scope is not None else None
                 if piece.file is not None and outer is not None and outer.qualname == cls.__qualname__:
                     return piece.file, outer
-    module = sys.modules.get(cls.__module__)
-    names = vars(module) if module is not None else {}
-    path = names.get("__file__", names.get(FILE))
-    file = read(path) if isinstance(path, str) else None
+    file = loaded_file(module) if module is not None else None
     for scope in file.class_scopes(cls.__qualname__) if file is not None else ():
         if agrees(scope, vars(cls)):
             return file, scope  # type: ignore[return-value]  # there are no scopes without a file

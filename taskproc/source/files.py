@@ -10,17 +10,18 @@ import functools
 import importlib.util
 import io
 import linecache
-import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import CodeType, FunctionType
 from typing import Any
 
 from taskproc.by_value import remembered_text
+from taskproc.imports import Load, Stamp, loads_behind, loads_of, stamp_of
 from taskproc.source.codes import ByCode, code_text, nested
 from taskproc.source.scopes import Module, Scope
 
 _INNER = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-_KEPT = 4        # versions of the text of one file
+_KEPT = 6        # versions of the text of one file
 _FAR = 1 << 24   # lines that no file has
 _AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # cells of a notebook may await; of a function it changes nothing
 _FUTURES = 0x1FE0000  # flags of `from __future__ import …`, which cells of a notebook inherit
@@ -29,7 +30,7 @@ CodeTree = Iterator[CodeType]
 Codes = Mapping[str, list[CodeType]]
 
 _versions: dict[str, list[SourceFile]] = {}
-_stats: dict[str, tuple[tuple[int, int, int], SourceFile | None]] = {}
+_stamps: dict[str, tuple[Stamp, SourceFile | None]] = {}
 _found: ByCode[tuple[tuple[SourceFile, Scope] | None]] = ByCode()
 
 
@@ -157,18 +158,27 @@ def place_of(code: CodeType, names: Mapping[str, Any]) -> tuple[SourceFile, Scop
 
 
 def _places(code: CodeType, names: Mapping[str, Any]) -> Iterator[tuple[SourceFile, Scope]]:
+    looked: set[int] = set()
     for file in _candidates(code, names):
-        scope = file.scope_of(code)
+        scope = None if id(file) in looked else file.scope_of(code)
+        looked.add(id(file))
         if scope is not None:
             yield file, scope
 
 
 def _candidates(code: CodeType, names: Mapping[str, Any]) -> Iterator[SourceFile]:
-    """The versions that are known, the one on disk, and the one that tracebacks have shown, which may be older."""
+    """The versions of the file: as it was loaded, as it is now, and as tracebacks have shown it, which may be older.
+
+    A method may be the same in several of them, and the rest of its class another. So what was loaded comes first.
+    """
     path, flags = code.co_filename, code.co_flags & _FUTURES
     sent = remembered_text(path)  # what came by value may be older than the file is now
     if sent is not None:
         yield from filter(None, [_version(path, sent, flags)])
+    module = sys.modules.get(str(names.get("__name__")))
+    behind = loads_behind(module) if module is not None and vars(module) is names else []
+    for load in [*behind, *reversed(loads_of(path))]:
+        yield from filter(None, [as_loaded(path, load)])
     now = _present(path)
     if now is not None:
         yield now
@@ -179,6 +189,16 @@ def _candidates(code: CodeType, names: Mapping[str, Any]) -> Iterator[SourceFile
     if lines and sent is None:
         yield from filter(None, [_version(path, "".join(lines), flags)])
     yield from [some for some in _versions.get(path, ()) if some is not now]
+
+
+def as_loaded(path: str, load: Load) -> SourceFile | None:
+    """The file as it was at a load; None if that is not known, or was no Python."""
+    if load.content is None:
+        return None
+    if load.stamp == stamp_of(path):
+        return _present(path)
+    text = decoded(load.content)
+    return version(path, text) if text is not None else None
 
 
 def loaded_texts(things: Iterable[object]) -> dict[str, str]:
@@ -202,18 +222,34 @@ def read(path: str) -> SourceFile | None:
 
 
 def _present(path: str) -> SourceFile | None:
-    try:
-        found = os.stat(path)
-        stat = (found.st_mtime_ns, found.st_size, found.st_ino)
-        known = _stats.get(path)
-        if known is not None and known[0] == stat:
-            return known[1]
-        with open(path, "rb") as file:
-            text = importlib.util.decode_source(file.read())
-    except (OSError, UnicodeDecodeError, SyntaxError, ValueError):
+    stamp = stamp_of(path)
+    if stamp is None:
         return None
-    _stats[path] = (stat, _version(path, text, 0))
-    return _stats[path][1]
+    known = _stamps.get(path)
+    if known is not None and known[0] == stamp:
+        return known[1]
+    try:
+        with open(path, "rb") as file:
+            text = decoded(file.read())
+    except OSError:
+        return None
+    if text is None:
+        return None
+    _stamps[path] = (stamp, version(path, text))
+    return _stamps[path][1]
+
+
+def decoded(content: bytes) -> str | None:
+    """The text of a source file; None if it has none."""
+    try:
+        return importlib.util.decode_source(content)
+    except (UnicodeDecodeError, SyntaxError, ValueError):
+        return None
+
+
+def version(path: str, text: str) -> SourceFile | None:
+    """The file with this text; one and the same each time. None if it is no Python."""
+    return _version(path, text, 0)
 
 
 def _version(path: str, text: str, flags: int) -> SourceFile | None:

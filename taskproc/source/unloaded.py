@@ -17,6 +17,7 @@ from typing import Any
 from taskproc.modules import main_name, real_name
 from taskproc.source.dump import digest, dump
 from taskproc.source.files import SourceFile, read
+from taskproc.source.loading import loaded_file, was_edited
 from taskproc.source.pieces import Reads, reads_of
 from taskproc.source.project import is_users_file, is_users_module
 from taskproc.source.scopes import Chain, Imported, Scope, Use
@@ -67,7 +68,7 @@ class Unloaded:
     def _module(self, module: str, chain: Chain, reader: str) -> None:
         """Follow `chain` from a module on: into its submodules, to a name that it defines, or to all of them."""
         path, loaded = locate(module)
-        file = read(path) if path and is_users_file(path) and path.endswith(".py") else None
+        file = _file(path, loaded) if path and is_users_file(path) and path.endswith(".py") else None
         if file is None:
             self._without_source(module, path, loaded, chain, reader)
             return
@@ -86,7 +87,9 @@ class Unloaded:
             return
         if path and (path in _NO_FILE or not is_users_file(path)):
             return
-        if path and path.endswith(tuple(EXTENSION_SUFFIXES)):
+        if loaded is not None and was_edited(loaded):
+            self._walk.edited(loaded)
+        elif path and path.endswith(tuple(EXTENSION_SUFFIXES)):
             self._walk.untrack(f"{module} is compiled")
         elif loaded is not None and not path:
             if not chain or not self._submodule(module, chain, reader):
@@ -143,6 +146,10 @@ class Unloaded:
         loaded = _loaded(module)
         thing = vars(loaded).get(symbol) if loaded is not None else None
         return issubclass(type(thing), type) and self._walk.ends(thing)
+
+
+def _file(path: str, loaded: ModuleType | None) -> SourceFile | None:
+    return loaded_file(loaded) if loaded is not None else read(path)
 
 
 def locate(module: str) -> tuple[str | None, ModuleType | None]:

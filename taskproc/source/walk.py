@@ -15,7 +15,8 @@ from taskproc.modules import real_name
 from taskproc.source import classes
 from taskproc.source.constants import CHANGEABLE, Unnamable, code_in, text_of, wrapped
 from taskproc.source.dump import digest
-from taskproc.source.files import SourceFile, read
+from taskproc.source.files import SourceFile
+from taskproc.source.loading import EDITED, loaded_file, unlike_any, was_edited
 from taskproc.source.objects import (
     MISSING,
     OPAQUE,
@@ -129,6 +130,12 @@ class Walk:
             number = digest(number + "".join(lines.values()))
             text += "".join(line for written, line in lines.items() if written not in silent) if text else ""
         self.items[name], self.texts[name] = number, text
+
+    def edited(self, module: ModuleType) -> None:
+        """Say that it is not known what the statements of a module were; they are taken for equal to no others."""
+        called = self.module_name(vars(module))
+        self.untrack(f"{called} {EDITED}")
+        self.put(f"module {called} (as it was loaded)", unlike_any(module), "")
 
     def module_name(self, names: Mapping[str, Any]) -> str:
         """What the module with these globals is really called."""
@@ -372,7 +379,9 @@ class Walk:
         if is_extension(module):
             self.untrack(f"{called} is compiled")
             return
-        file = read(str(names.get("__file__")))
+        file = loaded_file(module)
+        if file is None and was_edited(module):
+            self.edited(module)
         top = file.module.top if file is not None else None
         if file is not None:
             self.scan(file, names)

@@ -1,0 +1,170 @@
+"""What the modules of this process were loaded from: the content of each of the user's files when Python read it.
+
+A file may be edited while its old version is loaded. The functions of a module can be recognised by their code; its
+other statements cannot, for their code is gone when they have run. So when Python asks a loader for the stamp of a
+source file, which it does each time before it loads or reloads one, the file is read here as well: 20 µs a module, and
+none for those of libraries. A finder could not do this: it sees names, and not when their files are read.
+
+Modules that were imported before taskproc are read when taskproc is imported. Their content is known if the file has
+not changed since the process began, or if Python's own compiled file was made from it.
+"""
+from __future__ import annotations
+
+import os
+import sys
+from importlib.machinery import SourceFileLoader
+from time import time_ns
+from types import ModuleType
+
+Stamp = tuple[int, int, int, int]  # time of the last write, size, inode, time of the last change of the inode
+
+_KEPT = 4                  # loads of one file
+_COARSE = 20_000_000       # ns by which the times of files may lag behind the clock
+_FOREIGN = (os.path.dirname(os.__file__) + os.sep, os.path.dirname(__file__) + os.sep)
+
+_loads: dict[str, list[Load]] = {}
+
+
+class Load:
+    """One time that a file was loaded.
+
+    Attributes:
+        loader: what Python loaded it with; each reload has another.
+        stamp: that of the file just before.
+        content: of the file; None: it was edited since, and is lost.
+    """
+
+    __slots__ = ("content", "loader", "stamp")
+
+    def __init__(self, loader: object, stamp: Stamp, content: bytes | None):
+        self.loader, self.stamp, self.content = loader, stamp, content
+
+
+class _State:
+    began = 0  # when taskproc was imported; 0: not yet
+    count = 0  # how many loads were noted
+
+
+def begin() -> None:
+    """Note from now on what is loaded, and what is loaded by now. Called when taskproc is imported; once counts."""
+    if _State.began:
+        return
+    _State.began = time_ns()
+    plain = SourceFileLoader.path_stats
+
+    def path_stats(self: SourceFileLoader, path: str) -> object:
+        note(self, path)
+        return plain(self, path)
+
+    SourceFileLoader.path_stats = path_stats  # type: ignore[method-assign,assignment]
+    start = _process_start()
+    for module in list(sys.modules.values()):
+        path = getattr(module, "__dict__", {}).get("__file__")
+        if type(path) is str and path.endswith(".py") and is_noted(path):
+            _note_loaded(module, path, start)
+
+
+def note(loader: object, path: str) -> None:
+    """Remember what a file is, as `loader` is about to load it. Never raises."""
+    if not is_noted(path):
+        return
+    load = _look(loader, path)
+    if load is not None:
+        known = _loads.setdefault(path, [])
+        if known and known[-1].content == load.content:
+            load.content = known[-1].content
+        known.append(load)
+        del known[:-_KEPT]
+        _State.count += 1
+
+
+def is_noted(path: str) -> bool:
+    """Whether a file may be the user's, by a look at its name."""
+    return not path.startswith(_FOREIGN) and "site-packages" not in path and "dist-packages" not in path
+
+
+def count() -> int:
+    """How many loads were noted in this process."""
+    return _State.count
+
+
+def loads_of(path: str) -> list[Load]:
+    """Each time that a file was loaded, as far as it is remembered, the last one last."""
+    return _loads.get(path, [])
+
+
+def loads_behind(module: ModuleType) -> list[Load]:
+    """The load that made a module what it is, and before it those that it may have something left of; last one first.
+
+    Empty if its loader is of another kind.
+    """
+    loads, loader = loads_of(str(vars(module).get("__file__"))), loader_of(module)
+    found = next((index for index in reversed(range(len(loads))) if loads[index].loader is loader), -1)
+    return loads[found::-1] if found >= 0 else []
+
+
+def loader_of(module: ModuleType) -> object:
+    """What a module was loaded with."""
+    names = vars(module)
+    return getattr(names.get("__spec__"), "loader", None) or names.get("__loader__")
+
+
+def is_older(stamp: Stamp) -> bool:
+    """Whether a file with this stamp has not changed since taskproc was imported."""
+    return max(stamp[0], stamp[3]) < _State.began - _COARSE
+
+
+def stamp_of(path: str) -> Stamp | None:
+    """What tells that a file has changed; None if there is none."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_ctime_ns
+
+
+def _look(loader: object, path: str) -> Load | None:
+    stamp = stamp_of(path)
+    if stamp is None:
+        return None
+    try:
+        with open(path, "rb") as file:
+            return Load(loader, stamp, file.read())
+    except (OSError, MemoryError):
+        return None
+
+
+def _note_loaded(module: ModuleType, path: str, start: int) -> None:
+    """Of a module that was loaded before: its content if that is certain."""
+    load = _look(loader_of(module), path)
+    if load is None:
+        return
+    # Nobody waits before a script imports taskproc; and a shell may have written files, and become this process
+    if vars(module).get("__name__") != "__main__" and load.stamp[3] > start and not _is_compiled(module, load.stamp):
+        load.content = None
+    _loads[path] = [load]
+
+
+def _is_compiled(module: ModuleType, stamp: Stamp) -> bool:
+    """Whether Python's compiled file of a module, which is written when it is loaded, was made from a file as it is."""
+    try:
+        with open(str(vars(module).get("__cached__")), "rb") as file:
+            head = file.read(16)
+    except (OSError, ValueError):
+        return False
+    written, size = stamp[0] // 1_000_000_000 & 0xFFFFFFFF, stamp[1] & 0xFFFFFFFF
+    return head[4:] == b"".join(number.to_bytes(4, "little") for number in (0, written, size))
+
+
+def _process_start() -> int:
+    """When this process began, as ns of the wall clock and at most 10 ms too late; where it is not known, now."""
+    try:
+        from time import CLOCK_BOOTTIME, clock_gettime_ns
+
+        with open("/proc/self/stat", "rb") as file:
+            ticks = int(file.read().rpartition(b")")[2].split()[19])
+        hertz = os.sysconf("SC_CLK_TCK")
+        age = clock_gettime_ns(CLOCK_BOOTTIME) - (ticks + 1) * 1_000_000_000 // hertz
+    except (ImportError, OSError, ValueError, IndexError):
+        return _State.began
+    return time_ns() - age if age >= 0 else _State.began

@@ -1,0 +1,67 @@
+"""The text that a module was loaded from, which is not what its file says now where that was edited in the meantime.
+
+Functions are known by their code, see files.py. What else a module says counts as it is written, so it must be known
+from which text it was loaded. Where that is not known it is never guessed: see `edited`.
+"""
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator
+from types import ModuleType
+
+from taskproc.by_value import remembered_text
+from taskproc.imports import is_older, loads_behind, loads_of, stamp_of
+from taskproc.modules import FILE
+from taskproc.source.dump import digest
+from taskproc.source.files import SourceFile, as_loaded, read, version
+
+EDITED = "was edited after it was loaded, and what it was loaded from is not known"
+
+
+def loaded_file(module: ModuleType) -> SourceFile | None:
+    """The text that a module was loaded from; None if it has none, or if it is not known any more.
+
+    Costs a stat where the file has not changed.
+    """
+    path = path_of(module)
+    return next(_texts(module, path), None) if path is not None else None
+
+
+def was_edited(module: ModuleType) -> bool:
+    """Whether it is not known what a module was loaded from, since its file was edited."""
+    path = path_of(module)
+    return path is not None and stamp_of(path) is not None and path.endswith(".py") and loaded_file(module) is None
+
+
+def unlike_any(module: ModuleType) -> str:
+    """Stands for what the statements of such a module say: equal in this process and its children, and nowhere else."""
+    return _random(str(vars(module).get("__name__")), len(loads_of(str(path_of(module)))))
+
+
+def path_of(module: ModuleType) -> str | None:
+    """The file of a module; of a `__main__` that stands for another one, the file of that."""
+    names = vars(module)
+    path = names.get("__file__", names.get(FILE))
+    return path if type(path) is str else None
+
+
+def _texts(module: ModuleType, path: str) -> Iterator[SourceFile]:
+    """One; more where a module was loaded again from a text that Python could not compile, and stayed what it was."""
+    sent = remembered_text(path)
+    if sent is not None:  # came by value
+        yield from filter(None, [version(path, sent)])
+        return
+    loads = loads_behind(module)
+    stamp = stamp_of(path)
+    if not loads and stamp is not None and (is_older(stamp) or FILE in vars(module)):
+        yield from filter(None, [read(path)])
+    for load in loads:
+        if load.content is None:
+            return
+        yield from filter(None, [as_loaded(path, load)])
+
+
+@functools.cache
+def _random(name: str, number: int) -> str:
+    return digest(os.urandom(16).hex())
