@@ -274,6 +274,12 @@ def _inside(statement: Any) -> list[ast.stmt]:
     return [some for part in parts for name in ("body", "orelse", "finalbody") for some in getattr(part, name, ())]
 
 
+def names_bound(statement: ast.stmt) -> frozenset[str]:
+    """The names that a statement binds, and those inside it where it is no definition."""
+    inner = _inside(statement)
+    return frozenset(_bound(statement, inner)).union(*map(names_bound, inner))
+
+
 def _bound(statement: Any, inner: list[ast.stmt]) -> Iterator[str]:
     """The names that a statement of a module binds, without those that statements inside it do."""
     if isinstance(statement, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):

@@ -12,11 +12,12 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from taskproc.modules import main_name, real_name
 from taskproc.source.dump import digest, dump
-from taskproc.source.files import SourceFile, read
+from taskproc.source.ended import Ended
+from taskproc.source.files import SourceFile, names_bound, read
 from taskproc.source.loading import loaded_file, was_edited
 from taskproc.source.pieces import Reads, reads_of
 from taskproc.source.project import is_users_file, is_users_module
@@ -34,8 +35,10 @@ class Unloaded:
 
     def __init__(self, walk: Walking):
         self._walk = walk
+        self._ended = Ended(walk.ends, lambda module: _text_of(*locate(module)))
         self._found: dict[str, tuple[str, str]] = {}  # name → digest and text
         self._met: set[tuple[str, Chain]] = set()
+        self._named_of: set[tuple[ast.AST, str]] = set()
         self._todo: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
 
     def follow(self, imported: Imported, rest: Chain, names: Mapping[str, Any], reader: str) -> None:
@@ -68,7 +71,7 @@ class Unloaded:
     def _module(self, module: str, chain: Chain, reader: str) -> None:
         """Follow `chain` from a module on: into its submodules, to a name that it defines, or to all of them."""
         path, loaded = locate(module)
-        file = _file(path, loaded) if path and is_users_file(path) and path.endswith(".py") else None
+        file, _ = _text_of(path, loaded)
         if file is None:
             self._without_source(module, path, loaded, chain, reader)
             return
@@ -115,7 +118,8 @@ class Unloaded:
             return
         self._met.add((file.path, (":", symbol, *rest)))
         name = f"{real_name(module)}:{symbol}"
-        if self._ends(module, symbol):
+        if self._ended.ends(file, module, symbol):
+            self._named(file, module, symbol, rest)
             return
         top = file.module.top
         if (symbol,) in file.module.changed:
@@ -141,15 +145,30 @@ class Unloaded:
         for words in reads.alerts:
             self._walk.untrack(f"{words} in {name}")
 
-    def _ends(self, module: str, symbol: str) -> bool:
-        """Whether the name is a class that is not to be followed; asked where the module is loaded by now."""
-        loaded = _loaded(module)
-        thing = vars(loaded).get(symbol) if loaded is not None else None
-        return issubclass(type(thing), type) and self._walk.ends(thing)
+    def _named(self, file: SourceFile, module: str, symbol: str, rest: Chain) -> None:
+        """Of a class that is not followed: the constant or function of it that is named."""
+        if not rest or rest[0].startswith("__") or rest[0] in self._walk.settings:
+            return
+        holder = self._ended.holder(file, module, symbol, rest[0])
+        if holder is None or (holder.scope.node, rest[0]) in self._named_of:
+            return
+        self._named_of.add((holder.scope.node, rest[0]))
+        name = f"{real_name(holder.module)}:{holder.scope.qualname}.{rest[0]}"
+        body = cast(ast.ClassDef, holder.scope.node).body
+        statements = [some for some in body if rest[0] in names_bound(some)]
+        code = [text for some in statements for text in dump(some)]
+        self._found[name] = digest("".join(code)), "".join(map(holder.file.segment, statements))
+        for statement in statements:
+            self._reads(holder.file, holder.module, name, _reads(holder.scope, statement))
+            for use in holder.scope.uses:
+                if use.tag == id(statement) and use.chain[0] in holder.scope.bound:
+                    self._named(file, module, symbol, use.chain)
 
 
-def _file(path: str, loaded: ModuleType | None) -> SourceFile | None:
-    return loaded_file(loaded) if loaded is not None else read(path)
+def _text_of(path: str | None, loaded: ModuleType | None) -> tuple[SourceFile | None, ModuleType | None]:
+    if not path or not path.endswith(".py") or not is_users_file(path):
+        return None, loaded
+    return loaded_file(loaded) if loaded is not None else read(path), loaded
 
 
 def locate(module: str) -> tuple[str | None, ModuleType | None]:

@@ -1,0 +1,121 @@
+"""Which classes of a text are not followed, told by their bases as they are written.
+
+A module that is imported inside a function may be loaded at the second look of a process and was not at the first. So
+what is known of its classes must not depend on that.
+"""
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from taskproc.source.files import SourceFile
+from taskproc.source.project import is_users_module
+from taskproc.source.scopes import Chain, Imported, Scope, chain_of
+
+Locate = Callable[[str], "tuple[SourceFile | None, ModuleType | None]"]  # the text of a module, and it where loaded
+Ends = Callable[[object], bool]
+
+class Holder(NamedTuple):
+    """A class statement and where it stands."""
+
+    file: SourceFile
+    module: str
+    scope: Scope
+
+
+_DEEPEST = 30  # steps from a name to what it stands for: imports may go round
+
+
+class Ended:
+    """Classes as they are written, for one walk."""
+
+    def __init__(self, ends: Ends, locate: Locate):
+        self._ends, self._locate = ends, locate
+        self._known: dict[tuple[str, str], bool] = {}
+
+    def ends(self, file: SourceFile, module: str, name: str) -> bool:
+        """Whether what a text binds to a name is a class that is not followed."""
+        key = (file.path, name)
+        if key not in self._known:
+            self._known[key] = False  # bases may go round
+            classes = [some for some in file.statements(name) if isinstance(some, ast.ClassDef)]
+            self._known[key] = any(self._base_ends(file, module, base) for some in classes for base in some.bases)
+        return self._known[key]
+
+    def holder(self, file: SourceFile, module: str, name: str, attr: str) -> Holder | None:
+        """The class statement that binds an attribute: of a class itself, or of the first of its bases that has it."""
+        todo, seen = [(file, module, name)], set[tuple[str, str]]()
+        while todo:
+            file, module, name = todo.pop(0)
+            if (file.path, name) in seen:
+                continue
+            seen.add((file.path, name))
+            for some in file.statements(name):
+                scope = next((known for known in file.module.classes if known.node is some), None)
+                if scope is not None and attr in scope.bound:
+                    return Holder(file, module, scope)
+                todo += [found for base in getattr(some, "bases", ()) for found in self._classes(file, module, base)]
+        return None
+
+    def _base_ends(self, file: SourceFile, module: str, base: ast.expr) -> bool:
+        return any(
+            self._ends(found) if isinstance(found, type) else isinstance(found, tuple) and self.ends(*found)
+            for found in self._targets(file, module, _chain(base), 0)
+        )
+
+    def _classes(self, file: SourceFile, module: str, base: ast.expr) -> list[tuple[SourceFile, str, str]]:
+        return [some for some in self._targets(file, module, _chain(base), 0) if isinstance(some, tuple)]
+
+    def _targets(self, file: SourceFile, module: str, chain: Chain, steps: int) -> Iterator[Any]:
+        """What a chain leads to: a class of a library, or text, module and name of one of the user's."""
+        if not chain or steps > _DEEPEST:
+            return
+        top = file.module.top
+        imports = top.imports.get(chain[0], [])
+        if not imports and chain[0] in top.bound:
+            if len(chain) == 1:
+                yield file, module, chain[0]
+            return
+        stars = [] if imports else [star._replace(name=chain[0]) for star in file.module.stars]
+        for imported in [*imports, *stars]:
+            inner = absolute(imported, file, module)
+            rest = chain[1:] if imported.name is None else (imported.name, *chain[1:])
+            yield from self._from(inner, rest, steps + 1)
+
+    def _from(self, module: str, chain: Chain, steps: int) -> Iterator[Any]:
+        file, loaded = self._locate(module)
+        if loaded is not None and not is_users_module(loaded):
+            yield from _library(loaded, chain)
+        elif file is not None and chain and chain[0] in file.module.top.bound:
+            yield from self._targets(file, module, chain, steps)
+        elif len(chain) > 1:
+            yield from self._from(f"{module}.{chain[0]}", chain[1:], steps + 1)
+        elif file is not None:
+            yield from self._targets(file, module, chain, steps)
+
+
+def absolute(imported: Imported, file: SourceFile, module: str) -> str:
+    """The full name of the module that an import at the top of a text names."""
+    if not imported.level:
+        return imported.module
+    package = module if file.path.endswith("__init__.py") else module.rpartition(".")[0]
+    parts = package.split(".")
+    return ".".join([*parts[: len(parts) - imported.level + 1], *filter(None, [imported.module])])
+
+
+def _library(value: Any, chain: Chain) -> Iterator[object]:
+    """What a loaded module of a library has under a name; its own code is run only where it is taskproc."""
+    for name in chain:
+        if not isinstance(value, ModuleType):
+            return
+        names, module = vars(value), str(vars(value).get("__name__"))
+        ours = module == __package__.partition(".")[0]
+        value = getattr(value, name, None) if ours else names.get(name, sys.modules.get(f"{module}.{name}"))
+    yield value
+
+
+def _chain(base: ast.expr) -> Chain:
+    return chain_of(base.value if isinstance(base, ast.Subscript) else base) or ()
