@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from collections.abc import Iterator
 from types import ModuleType
 
 from taskproc.by_value import remembered_text
+from taskproc.imports import count as loads
 from taskproc.imports import is_older, loads_behind, loads_of, stamp_of
 from taskproc.modules import FILE
 from taskproc.source.dump import digest
 from taskproc.source.files import SourceFile, as_loaded, read, version
+
+_ahead: dict[str, list[str]] = {}  # module → texts that were read of it while it was not loaded
 
 EDITED = "was edited after it was loaded, and what it was loaded from is not known"
 
@@ -37,6 +41,40 @@ def was_edited(module: ModuleType) -> bool:
 def unlike_any(module: ModuleType) -> str:
     """Stands for what the statements of such a module say: equal in this process and its children, and nowhere else."""
     return _random(str(vars(module).get("__name__")), len(loads_of(str(path_of(module)))))
+
+
+def read_ahead(name: str, path: str) -> SourceFile | None:
+    """The file of a module that is not loaded, as it is now; remembered, for it may be edited before it is loaded."""
+    file = read(path)
+    texts = _ahead.setdefault(name, [])
+    if file is not None and file.text not in texts:
+        texts.append(file.text)
+    return file
+
+
+def loaded_otherwise() -> frozenset[str]:
+    """Names of modules that were loaded from another text than was read ahead; cheap where nothing was loaded since."""
+    now = loads(), len(sys.modules)
+    if _late.seen != now:
+        modules = [(name, module) for name in list(_ahead) if (module := sys.modules.get(name)) is not None]
+        _late.names = frozenset(name for name, module in modules if not _is_as_read(module, _ahead[name]))
+        _late.seen = now
+    return _late.names
+
+
+def _is_as_read(module: ModuleType, texts: list[str]) -> bool:
+    file = loaded_file(module)
+    return file is not None and all(text == file.text for text in texts)
+
+
+class _Late:
+    """What was loaded otherwise, as it was when so many loads were noted and so many modules there."""
+
+    seen = (-1, -1)
+    names = frozenset[str]()
+
+
+_late = _Late()
 
 
 def path_of(module: ModuleType) -> str | None:

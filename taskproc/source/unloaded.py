@@ -17,8 +17,8 @@ from typing import Any, cast
 from taskproc.modules import main_name, real_name
 from taskproc.source.dump import digest, dump
 from taskproc.source.ended import Ended
-from taskproc.source.files import SourceFile, names_bound, read
-from taskproc.source.loading import loaded_file, was_edited
+from taskproc.source.files import SourceFile, names_bound
+from taskproc.source.loading import loaded_file, read_ahead, was_edited
 from taskproc.source.pieces import Reads, reads_of
 from taskproc.source.project import is_users_file, is_users_module
 from taskproc.source.scopes import Chain, Imported, Scope, Use
@@ -35,7 +35,7 @@ class Unloaded:
 
     def __init__(self, walk: Walking):
         self._walk = walk
-        self._ended = Ended(walk.ends, lambda module: _text_of(*locate(module)))
+        self._ended = Ended(walk.ends, lambda module: _text_of(module)[::2])
         self._found: dict[str, tuple[str, str]] = {}  # name → digest and text
         self._met: set[tuple[str, Chain]] = set()
         self._named_of: set[tuple[ast.AST, str]] = set()
@@ -70,8 +70,7 @@ class Unloaded:
 
     def _module(self, module: str, chain: Chain, reader: str) -> None:
         """Follow `chain` from a module on: into its submodules, to a name that it defines, or to all of them."""
-        path, loaded = locate(module)
-        file, _ = _text_of(path, loaded)
+        file, path, loaded = _text_of(module)
         if file is None:
             self._without_source(module, path, loaded, chain, reader)
             return
@@ -165,10 +164,12 @@ class Unloaded:
                     self._named(file, module, symbol, use.chain)
 
 
-def _text_of(path: str | None, loaded: ModuleType | None) -> tuple[SourceFile | None, ModuleType | None]:
+def _text_of(module: str) -> tuple[SourceFile | None, str | None, ModuleType | None]:
+    """The text of a module of the user's, its file, and the module where it is loaded."""
+    path, loaded = locate(module)
     if not path or not path.endswith(".py") or not is_users_file(path):
-        return None, loaded
-    return loaded_file(loaded) if loaded is not None else read(path), loaded
+        return None, path, loaded
+    return loaded_file(loaded) if loaded is not None else read_ahead(module, path), path, loaded
 
 
 def locate(module: str) -> tuple[str | None, ModuleType | None]:

@@ -389,14 +389,14 @@ class GraphWork:
         return outcome
 
     def _warn_of_others(self, key: str, differing: str) -> None:
-        """Say once per class that a worker has run other code than stands here."""
+        """Say once per class that other code has run than was looked at."""
         name = self.graph.tasks[key]._taskproc.place.name
         if (name, differing) not in self._told:
             self._told.add((name, differing))
             logger.warning(
-                "%s: its worker has loaded other code or values of %s than this process: the file was edited in the "
-                "meantime, or a value was set after the import. The result is kept as made by what the worker has; "
-                "pass values as arguments, or run in threads",
+                "%s: its worker has loaded other code or values of %s than the run has looked at: the file was edited "
+                "in the meantime, or a value was set after the import. The result is kept as made by what was loaded; "
+                "pass values as arguments",
                 name,
                 differing,
             )

@@ -33,7 +33,7 @@ from taskproc.store.marks import folder_of
 from taskproc.store.record import for_readers
 from taskproc.store.rules import Rules
 from taskproc.tasks.apart import apart, own_defaults, put_aside
-from taskproc.tasks.loaded import Loaded, loaded_code
+from taskproc.tasks.loaded import Loaded, loaded_code, ran_code
 from taskproc.tasks.mistaken import advise, say_that_none_debugs_here
 from taskproc.tasks.naming import arguments_text
 from taskproc.tasks.needs import attributes, upstreams
@@ -154,6 +154,7 @@ class TaskJob:
             umask = umask_put_back(own_umask() if away else self.umask)
             with active(job, away), in_force(self._cache()), umask:
                 value = self._value(job, attempt, away)
+            loaded = ran_code(self.task, loaded, store)
         except BaseException as error:  # noqa: BLE001  # whatever a task raises is how it ended
             return self._failed(job, error, time.perf_counter() - started)
         if self.inputs and (changed := self._changed_inputs()):

@@ -1,7 +1,8 @@
-"""The code that a far end has loaded, where it is not what the run has looked at.
+"""The code that has run, where it is not what the run has looked at.
 
-A worker imports modules when it first needs them. A file may have been edited since the main process imported it, and
-what a program has set there, as `settings.rate = 0.1`, no worker knows. Its result was made by its own code.
+A module that is imported while a task runs may have been edited since the run began. A worker imports modules when it
+first needs them: a file may have been edited since the main process imported it, and what a program has set there, as
+`settings.rate = 0.1`, no worker knows. The result was made by the code that ran.
 """
 from __future__ import annotations
 
@@ -9,8 +10,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from taskproc.kernel.rebuild import some_names
-from taskproc.modules import main_name
+from taskproc.modules import main_name, real_name
 from taskproc.source.fingerprint import digest_of
+from taskproc.source.loading import loaded_otherwise
 from taskproc.store.disk import DiskStore
 from taskproc.tasks.given import given_to
 from taskproc.tasks.source import fingerprint
@@ -37,11 +39,26 @@ def loaded_code(task: Any, code: str, store: DiskStore) -> Loaded:
     """
     key = (type(task), *given_to(task), code)
     if key not in _known:
-        _known[key] = _loaded_code(task, code, store)
+        _known[key] = _compared(task, code, store)
     return _known[key]
 
 
-def _loaded_code(task: Any, code: str, store: DiskStore) -> Loaded:
+def ran_code(task: Any, loaded: Loaded, store: DiskStore) -> Loaded:
+    """What code `task` has run: `loaded`, unless a module was edited between the look at its file and the import.
+
+    Asked when it has run. Where nothing was imported late this costs a look at two numbers.
+    """
+    late = loaded_otherwise()
+    if not late:
+        return loaded
+    key = (type(task), *given_to(task), loaded.code, late)
+    if key not in _known:
+        _known[key] = _compared(task, loaded.code, store, frozenset(map(real_name, late)))
+    return Loaded(_known[key].code, _known[key].differing or loaded.differing)
+
+
+def _compared(task: Any, code: str, store: DiskStore, late: frozenset[str] | None = None) -> Loaded:
+    """The code that is here, where it is not `code`. `late`: modules that count as they are here; others stay."""
     name = task._taskproc.place.name
     then = store.code(name, code) or {}
     items, texts = then.get("items"), then.get("texts")
@@ -49,13 +66,26 @@ def _loaded_code(task: Any, code: str, store: DiskStore) -> Loaded:
         return Loaded(code, "")  # cleared by somebody: nothing to compare with
     here = fingerprint(type(task), given_to(task))
     others = [item for item in here.items if _is_other(item, items, here.items)]
-    if not others:
+    if late is not None:
+        others = [item for item in here.items if _module(item) in late and items.get(item) != here.items[item]]
+    # Of a module that was edited, all is as it is here: what it does not reach any more, and what it reaches now
+    edited = {*map(_module, others), *(late or ())}
+    gone = [item for item in items if _module(item) in edited and item not in here.items]
+    if not others and not gone:
         return Loaded(code, "", here.packages)
-    mixed = {**items, **{item: here.items[item] for item in others}}
-    content = {"items": mixed, "texts": {**texts, **{item: here.texts[item] for item in others}}}
+    others += [item for item in here.items if item not in items and item not in others and _module(item) != main_name()]
+    mixed = {item: number for item, number in items.items() if item not in gone}
+    mixed = dict(sorted({**mixed, **{item: here.items[item] for item in others}}.items()))
+    shown = {**texts, **{item: here.texts[item] for item in others}}
     found = digest_of(mixed)
+    content = {"items": mixed, "texts": {item: shown.get(item, "") for item in mixed}}
     store.keep_code(name, found, {**then, **content, "untracked": list(here.untracked)})
-    return Loaded(found, some_names(others), here.packages)
+    return Loaded(found, some_names([*others, *gone]), here.packages)
+
+
+def _module(item: str) -> str:
+    """The module that an item of code stands in."""
+    return item.partition(":")[0] if ":" in item else item.removeprefix("module ").partition(" ")[0]
 
 
 def _is_other(item: str, then: Mapping[str, str], here: Mapping[str, str]) -> bool:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tests.pace import limit
 
 SCRIPT = """
 import sys
+from collections.abc import Callable
 from pathlib import Path
 import helper
 from taskproc import Cache, Task
@@ -65,3 +67,82 @@ def test_a_value_that_was_set_in_the_main_process_is_not_that_of_the_worker(fold
     (folder / "helper.py").write_text(HELPER.replace("RATE = 1", "RATE = 3"))
 
     assert ("helper:RATE" in log, first, run(folder)) == (True, "10 1", ("30 1", ""))
+
+
+LAZY = """
+import os, sys
+from pathlib import Path
+from taskproc import Cache, Task
+
+FOLDER = Path(__file__).parent
+
+def write(text):
+    (FOLDER / "helper.py").write_text(text)
+
+class Edit(Task):
+    def run_task(self):
+        if "NEW" in os.environ:
+            write(os.environ["NEW"])
+
+class Scale(Task):
+    def __init__(self):
+        self.edit = Edit()
+
+    def run_task(self):
+        import helper
+        return helper.scale(10)
+
+def run(**options):
+    value, stats = Scale().run_graph(**options)
+    print(value, sum(count for name, count in stats["stats"].items() if name.endswith("Scale")))
+
+with Cache(FOLDER / "cache"):
+    exec(sys.argv[1])
+"""
+INLINE = "from taskproc import LocalExecutor\nrun(executor=LocalExecutor())"
+THREADS = "from concurrent.futures import ThreadPoolExecutor\nwith ThreadPoolExecutor(1) as pool: run(executor=pool)"
+WORKER = "run(max_workers=1)"
+OTHER = "def scale(number):\n    return twice(number)\n\ndef twice(number):\n    return number * 2\n"
+
+
+@pytest.fixture
+def lazy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Runs a script whose task imports `helper`, which has `old` when the run begins, and `new` once it is imported."""
+    (tmp_path / "script.py").write_text(LAZY)
+
+    def ran(steps: str, old: str = HELPER, new: str | None = None) -> list[str]:
+        (tmp_path / "helper.py").write_text(old)
+        monkeypatch.delenv("NEW", raising=False)
+        if new is not None:
+            monkeypatch.setenv("NEW", new)
+        return run(tmp_path, steps)[0].splitlines()
+
+    return ran
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [INLINE, THREADS, WORKER])
+@pytest.mark.parametrize("new", [HELPER.replace("RATE = 1", "RATE = 2"), OTHER])
+def test_an_edit_before_a_late_import_is_what_ran(lazy: Callable[..., list[str]], how: str, new: str) -> None:
+    """The result is one of the new text: good with that, in this process and the next, and not with the old one."""
+    assert lazy(f"{how}\n{how}", new=new) == ["20 1", "20 0"]
+    assert lazy(how, old=new) == ["20 0"]
+    assert lazy(how) == ["10 1"]
+
+
+@pytest.mark.slow
+def test_an_edit_that_is_not_loaded_runs_nothing(lazy: Callable[..., list[str]]) -> None:
+    """The process has the old code still, and its result is good; the next process has the new code."""
+    edited = HELPER.replace("RATE = 1", "RATE = 2")
+    steps = f"{INLINE}\nwrite({edited!r})\n{INLINE}\n{INLINE}"
+
+    assert lazy(steps) == ["10 1", "10 0", "10 0"]
+    assert lazy(INLINE, old=edited) == ["20 1"]
+
+
+@pytest.mark.slow
+def test_a_task_class_that_is_imported_late_runs_once(lazy: Callable[..., list[str]]) -> None:
+    """Its own code does not count for who imports it, at the first look and at the second."""
+    task = "from taskproc import Task\nclass Inner(Task):\n    def run_task(self): return 1\n"
+
+    assert lazy(f"{INLINE}\n{INLINE}", old=f"{task}def scale(number): return Inner() and number\n") == ["10 1", "10 0"]
