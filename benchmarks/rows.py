@@ -132,6 +132,7 @@ SESSIONS = (
             (Step("cold", "default", _tasks_of_choose), Step("warm", "default", _none)), INLINE, _middle, PACKAGES),
     Session("start", "start", 1, 1, (Step("all", ""),), answer=lambda count: 42),
     Session("keeping", "keeping", 100_000, 300, (Step("all", ""),), answer=_same, rounds=3),
+    Session("fingerprint", "fingerprint", 2_000, 100, (Step("cold", "cold"), Step("next", "warm")), answer=_more),
     Session("memory", "memory", 100_000, 2_000, (Step("built", ""),), (Step("built", ""),), lambda count: 1, PACKAGES),
     Session("noise", "large", 500, 4, (Step("cold", "random"), Step("read", "read")),
             (Step("cold", "random"), Step("read", "read")), packages=NUMPY),
@@ -230,4 +231,10 @@ ROWS = (
     Row("W12", "a run beside what is in the trash then", Place("keeping", "all", "beside"), "ms",
         limits=(as_ours(1.0, Place("keeping", "all", "before"), "one without + 200 ms", more=0.2),)),
     Row("W12", "to empty the trash, processor time", Place("keeping", "all", "empty")),
+    Row("W13", "code of 2,000 functions in 200 modules, cold", Place("fingerprint", "cold", "first"), "ms",
+        limits=(at_most(1.0, "1 s"),)),
+    Row("W13", "the same, again in the same process", Place("fingerprint", "cold", "again"), "ms",
+        limits=(at_most(0.1, "100 ms"),)),
+    Row("W13", "the same, in the next process", Place("fingerprint", "next", "first"), "ms",
+        limits=(at_most(1.0, "1 s"),)),
 )

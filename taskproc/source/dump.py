@@ -15,7 +15,6 @@ _IGNORED = frozenset(
     {"ctx", "kind", "type_comment", "returns", "annotation", "type_params", "type_ignores", "simple"}
 )
 _DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-_END = object()
 
 
 class _Text(str):
@@ -23,6 +22,9 @@ class _Text(str):
 
     __slots__ = ()
 
+
+_END = _Text(")")
+_labels: dict[type, tuple[tuple[str, _Text], ...]] = {}
 
 def digest(text: str) -> str:
     """32 hex digits."""
@@ -38,10 +40,11 @@ def dump(node: ast.AST, omitted: frozenset[int] = frozenset()) -> Iterator[str]:
     todo: list[tuple[object, bool]] = [(node, False)]  # what is to be written, and whether a class owns it
     while todo:
         some, owned = todo.pop()
-        if some is _END:
-            yield ")"
-        elif type(some) is _Text:
-            yield some
+        kind = type(some)
+        if kind is _Text:
+            yield some  # type: ignore[misc]  # checkers do not know that kind is its type
+        elif kind is ast.Name and id(some) not in omitted:  # every third node
+            yield f"(Name id={_constant(some.id)})"  # type: ignore[attr-defined]
         elif isinstance(some, list):
             yield "["
             todo.append((_Text("]"), owned))
@@ -57,15 +60,26 @@ def dump(node: ast.AST, omitted: frozenset[int] = frozenset()) -> Iterator[str]:
 
 def _fields(node: ast.AST, owned: bool) -> list[tuple[object, bool]]:
     fields: list[tuple[object, bool]] = [(_END, owned)]
-    for name, value in sorted(ast.iter_fields(node), reverse=True):
+    for name, label in _labels.get(type(node)) or _labelled(type(node)):
+        value = getattr(node, name, None)
         if name in _IGNORED or value is None or value == []:
             continue  # fields that newer versions added are empty in older code
         inner = owned
         if name == "body" and isinstance(node, _DEFINITIONS):
             value = [some for some in value if not says_nothing(some)]
             inner = isinstance(node, ast.ClassDef)
-        fields += [(value, inner), (_Text(f" {name}="), inner)]
+        if isinstance(value, (ast.AST, list)):
+            fields.append((value, inner))
+            fields.append((label, inner))
+        else:
+            fields.append((_Text(label + _constant(value)), inner))
     return fields
+
+
+def _labelled(kind: type[ast.AST]) -> tuple[tuple[str, _Text], ...]:
+    """The fields of a kind of nodes from the last one on, and what stands before each; found once."""
+    found = _labels[kind] = tuple((name, _Text(f" {name}=")) for name in sorted(kind._fields, reverse=True))
+    return found
 
 
 def _shown(node: ast.AST, owned: bool) -> ast.AST | None:

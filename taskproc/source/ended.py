@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from taskproc.source.files import SourceFile
+from taskproc.source.nodes import children
 from taskproc.source.project import is_users_module
 from taskproc.source.scopes import Chain, Imported, Scope, chain_of
 
@@ -24,6 +25,11 @@ class Holder(NamedTuple):
     file: SourceFile
     module: str
     scope: Scope
+
+    def binding(self, name: str) -> list[ast.stmt]:
+        """The statements of its body that bind a name."""
+        body: list[ast.stmt] = getattr(self.scope.node, "body", [])
+        return [some for some in body if name in _bound_in(some)]
 
 
 _DEEPEST = 30  # steps from a name to what it stands for: imports may go round
@@ -41,8 +47,8 @@ class Ended:
         key = (file.path, name)
         if key not in self._known:
             self._known[key] = False  # bases may go round
-            classes = [some for some in file.statements(name) if isinstance(some, ast.ClassDef)]
-            self._known[key] = any(self._base_ends(file, module, base) for some in classes for base in some.bases)
+            scopes = file.class_scopes(name)
+            self._known[key] = any(self._base_ends(file, module, base) for some in scopes for base in _bases(some))
         return self._known[key]
 
     def holder(self, file: SourceFile, module: str, name: str, attr: str) -> Holder | None:
@@ -53,11 +59,10 @@ class Ended:
             if (file.path, name) in seen:
                 continue
             seen.add((file.path, name))
-            for some in file.statements(name):
-                scope = next((known for known in file.module.classes if known.node is some), None)
-                if scope is not None and attr in scope.bound:
+            for scope in file.class_scopes(name):
+                if attr in scope.bound:
                     return Holder(file, module, scope)
-                todo += [found for base in getattr(some, "bases", ()) for found in self._classes(file, module, base)]
+                todo += [found for base in _bases(scope) for found in self._classes(file, module, base)]
         return None
 
     def _base_ends(self, file: SourceFile, module: str, base: ast.expr) -> bool:
@@ -115,6 +120,26 @@ def _library(value: Any, chain: Chain) -> Iterator[object]:
         ours = module == __package__.partition(".")[0]
         value = getattr(value, name, None) if ours else names.get(name, sys.modules.get(f"{module}.{name}"))
     yield value
+
+
+def _bases(scope: Scope) -> list[ast.expr]:
+    found: list[ast.expr] = getattr(scope.node, "bases", [])
+    return found
+
+
+def _bound_in(statement: ast.AST) -> Iterator[str]:
+    """The names that a statement of a class binds, also in statements inside it."""
+    todo = [statement]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node.name
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        else:
+            todo += children(node)
 
 
 def _chain(base: ast.expr) -> Chain:

@@ -42,7 +42,6 @@ class SourceFile:
         self.lines = lines_of(text)
         self.tree = ast.parse(text)
         self.module = Module(self.tree)
-        self._codes = _by_name(self._compiled(self.tree))
         self.memo: dict[object, Any] = {}  # what others found out about this text
         self._scopes: dict[tuple[str, int], list[Scope]] = {}
         for scope in self.module.functions:
@@ -80,7 +79,14 @@ class SourceFile:
             self._scope_among(self._single_codes, code, self._compiled_singly)
         )
 
+    @functools.cached_property
+    def _codes(self) -> Codes:
+        return _by_name(self._compiled(self.tree))
+
     def _scope_among(self, codes: Codes, code: CodeType, compiled: Callable[[ast.Module], CodeTree]) -> Scope | None:
+        scopes = self._scopes.get((code.co_name, code.co_firstlineno), [])
+        if len(scopes) == 1 and code in codes.get(code.co_name, ()):  # equal at the same line, which is told at once
+            return scopes[0]
         wanted = code_text(code)
         same = [some for some in codes.get(code.co_name, ()) if code_text(some) == wanted]
         for some in sorted(same, key=lambda some: abs(some.co_firstlineno - code.co_firstlineno)):
@@ -112,8 +118,12 @@ class SourceFile:
         return _by_name(self._compiled_singly(self.tree))
 
     def _compiled(self, tree: ast.Module) -> CodeTree:
-        """The code objects in a tree, which was parsed from this text, compiled as a whole."""
-        return nested(compile(tree, self.path, "exec", flags=self.flags | _AWAIT, dont_inherit=True))
+        """The code objects in a tree, which was parsed from this text, compiled as a whole; none if that fails."""
+        try:
+            code = compile(tree, self.path, "exec", flags=self.flags | _AWAIT, dont_inherit=True)
+        except (SyntaxError, ValueError, RecursionError):  # `return` outside a function, for one
+            return iter(())
+        return nested(code)
 
     def _compiled_singly(self, tree: ast.Module) -> CodeTree:
         for statement in tree.body:
@@ -272,12 +282,6 @@ def _inside(statement: Any) -> list[ast.stmt]:
         return []
     parts = [statement, *getattr(statement, "handlers", ()), *getattr(statement, "cases", ())]
     return [some for part in parts for name in ("body", "orelse", "finalbody") for some in getattr(part, name, ())]
-
-
-def names_bound(statement: ast.stmt) -> frozenset[str]:
-    """The names that a statement binds, and those inside it where it is no definition."""
-    inner = _inside(statement)
-    return frozenset(_bound(statement, inner)).union(*map(names_bound, inner))
 
 
 def _bound(statement: Any, inner: list[ast.stmt]) -> Iterator[str]:

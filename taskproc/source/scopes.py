@@ -6,8 +6,10 @@ counts as code must not be.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
+
+from taskproc.source.nodes import children
 
 Chain = tuple[str, ...]   # `a.b.c` as it is written
 
@@ -168,8 +170,8 @@ class _Walk:
             node, place = self.todo.pop()
             if isinstance(node, ast.stmt) and place.scope.kind in ("module", "class"):
                 place = place._replace(tag=id(node))
-            visit = getattr(self, f"_{type(node).__name__.lower()}", None)
-            (visit or self.inside)(node, place)
+            visit = _visits.get(type(node)) or _visit_of(type(node))
+            visit(self, node, place)
         return self.changes
 
     def push(self, nodes: Any, place: _Place) -> None:
@@ -177,7 +179,7 @@ class _Walk:
         self.todo += [(node, place) for node in reversed(list(nodes)) if isinstance(node, ast.AST)]
 
     def inside(self, node: ast.AST, place: _Place) -> None:
-        self.push(ast.iter_child_nodes(node), place)
+        self.todo += [(inner, place) for inner in reversed(children(node))]
 
     def bind(self, name: str | None, scope: Scope) -> None:
         if name is None:
@@ -358,6 +360,15 @@ class _Walk:
     def _alert(self, words: str, chain: Chain, place: _Place) -> None:
         if place.scope.home(chain[0]) is None or chain[-1] == "import_module":
             place.scope.alerts.append(words)
+
+
+_visits: dict[type, Callable[[_Walk, Any, _Place], None]] = {}
+
+
+def _visit_of(kind: type) -> Callable[[_Walk, Any, _Place], None]:
+    """How nodes of a kind are visited; found once."""
+    found = _visits[kind] = getattr(_Walk, f"_{kind.__name__.lower()}", _Walk.inside)
+    return found
 
 
 _LOOKS = {

@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 from taskproc.modules import main_name, real_name
 from taskproc.source.dump import digest, dump
 from taskproc.source.ended import Ended
-from taskproc.source.files import SourceFile, names_bound
+from taskproc.source.files import SourceFile
 from taskproc.source.loading import loaded_file, read_ahead, was_edited
 from taskproc.source.pieces import Reads, reads_of
 from taskproc.source.project import is_users_file, is_users_module
@@ -153,8 +153,7 @@ class Unloaded:
             return
         self._named_of.add((holder.scope.node, rest[0]))
         name = f"{real_name(holder.module)}:{holder.scope.qualname}.{rest[0]}"
-        body = cast(ast.ClassDef, holder.scope.node).body
-        statements = [some for some in body if rest[0] in names_bound(some)]
+        statements = holder.binding(rest[0])
         code = [text for some in statements for text in dump(some)]
         self._found[name] = digest("".join(code)), "".join(map(holder.file.segment, statements))
         for statement in statements:

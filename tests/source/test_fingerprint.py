@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import builtins
+import gc
 import importlib
 import linecache
 import logging
@@ -390,3 +391,22 @@ def test_the_text_is_that_of_the_item_behind_any_separator(load: Load, odd: str)
     texts = fingerprint([module.run, module.A]).texts
 
     assert texts == {"m:A": "class A:\n", "m:A.f": "def f(self): pass\n", "m:run": "def run():\n    return 1\n"}
+
+
+def test_a_look_leaves_the_search_for_cycles_as_it_was(load: Load) -> None:
+    """On or off; and what was frozen stays frozen."""
+    module = load({"m": "def run(): return 1"})
+    frozen = gc.get_freeze_count()
+    try:
+        for switch in (gc.disable, gc.enable):
+            switch()
+            before = gc.isenabled()
+            fingerprint([module.run])
+            assert gc.isenabled() is before
+        gc.freeze()
+        held = gc.get_freeze_count()
+        fingerprint([module.run])
+        assert frozen == 0 < held <= gc.get_freeze_count()
+    finally:
+        gc.enable()
+        gc.unfreeze()
