@@ -14,7 +14,11 @@ import os
 import sys
 from importlib.machinery import SourceFileLoader
 from time import time_ns
-from types import ModuleType
+
+TYPE_CHECKING = False  # type checkers know the name; `typing` takes 7 ms
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 Stamp = tuple[int, int, int, int]  # time of the last write, size, inode, time of the last change of the inode
 
@@ -41,8 +45,9 @@ class Load:
 
 
 class _State:
-    began = 0  # when taskproc was imported; 0: not yet
-    count = 0  # how many loads were noted
+    began = 0    # when taskproc was imported; 0: not yet
+    started = 0  # when this process began; 0: not asked yet
+    count = 0    # how many loads were noted
 
 
 def begin() -> None:
@@ -57,11 +62,10 @@ def begin() -> None:
         return plain(self, path)
 
     SourceFileLoader.path_stats = path_stats  # type: ignore[method-assign,assignment]
-    start = _process_start()
     for module in list(sys.modules.values()):
         path = getattr(module, "__dict__", {}).get("__file__")
         if type(path) is str and path.endswith(".py") and is_noted(path):
-            _note_loaded(module, path, start)
+            _note_loaded(module, path)
 
 
 def note(loader: object, path: str) -> None:
@@ -134,15 +138,20 @@ def _look(loader: object, path: str) -> Load | None:
         return None
 
 
-def _note_loaded(module: ModuleType, path: str, start: int) -> None:
+def _note_loaded(module: ModuleType, path: str) -> None:
     """Of a module that was loaded before: its content if that is certain."""
     load = _look(loader_of(module), path)
     if load is None:
         return
-    # Nobody waits before a script imports taskproc; and a shell may have written files, and become this process
-    if vars(module).get("__name__") != "__main__" and load.stamp[3] > start and not _is_compiled(module, load.stamp):
+    # A script imports taskproc as soon as it has begun; a shell may have written files, and then become this process
+    if vars(module).get("__name__") != "__main__" and not _is_as_loaded(module, load.stamp):
         load.content = None
     _loads[path] = [load]
+
+
+def _is_as_loaded(module: ModuleType, stamp: Stamp) -> bool:
+    _State.started = _State.started or _process_start()
+    return stamp[3] <= _State.started or _is_compiled(module, stamp)
 
 
 def _is_compiled(module: ModuleType, stamp: Stamp) -> bool:

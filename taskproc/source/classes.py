@@ -4,13 +4,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from enum import Enum
-from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any
 
 from taskproc.source.constants import wrapped
-from taskproc.source.dump import digest
+from taskproc.source.dump import digest, dump
 from taskproc.source.files import SourceFile
-from taskproc.source.loading import loaded_file, was_edited
+from taskproc.source.loading import loaded_file, loaded_files, may_be_older, was_edited
 from taskproc.source.objects import FIELD
 from taskproc.source.pieces import agrees, class_piece, class_reads, piece_of
 from taskproc.source.project import is_extension, is_users_class, is_users_code
@@ -36,7 +36,7 @@ def visit(walk: Walking, cls: type, name: str) -> None:
     notes: dict[str, str] = {}
     reached = set(_attributes(walk, cls, name, found, notes))
     if file is None or scope is None:
-        if module is not None and was_edited(module):
+        if module is not None and (was_edited(module) or may_be_older(module, cls)):
             walk.edited(module)
         bases = " ".join(f"{base.__module__}:{base.__qualname__}" for base in cls.__bases__ if is_users_class(base))
         walk.put(name, digest(bases), "", notes)
@@ -47,7 +47,9 @@ def visit(walk: Walking, cls: type, name: str) -> None:
 
 
 def _put(walk: Walking, name: str, file: SourceFile, scope: Scope, reached: set[str], notes: dict[str, str]) -> None:
-    followed = {some.name for some in scope.children if id(some) in walk.seen}
+    called = name.partition("#")[0]
+    # By name as well: a method that a reload left as it was is found in the new text, its class in the old one
+    followed = {some.name for some in scope.children if id(some) in walk.seen or f"{called}.{some.name}" in walk.items}
     number, text = class_piece(file, scope, frozenset(reached | followed))
     walk.put(name, number, text, notes)
 
@@ -125,6 +127,8 @@ def class_place(cls: type) -> tuple[SourceFile, Scope] | None:
     module = sys.modules.get(cls.__module__)
     if module is not None and was_edited(module):
         return None
+    if module is not None and may_be_older(module, cls):
+        return _older_place(cls, module)
     for value in vars(cls).values():
         for function in functions_in(value):
             if is_users_code(function.__code__, function.__globals__):
@@ -137,3 +141,16 @@ def class_place(cls: type) -> tuple[SourceFile, Scope] | None:
         if agrees(scope, vars(cls)):
             return file, scope  # type: ignore[return-value]  # there are no scopes without a file
     return None
+
+
+def _older_place(cls: type, module: ModuleType) -> tuple[SourceFile, Scope] | None:
+    """Of a class whose module was loaded again: where it comes from if only one of the texts has such a class."""
+    methods = {function.__code__ for value in vars(cls).values() for function in functions_in(value)}
+    found: dict[str, tuple[SourceFile, Scope]] = {}
+    for file in loaded_files(module):
+        own = [code for code in methods if code.co_filename == file.path]
+        for scope in file.class_scopes(cls.__qualname__):
+            written = [file.scope_of(code) for code in own]
+            if agrees(scope, vars(cls)) and all(some is not None and some.parent is scope for some in written):
+                found.setdefault("".join(dump(scope.node)), (file, scope))
+    return found.popitem()[1] if len(found) == 1 else None

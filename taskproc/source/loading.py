@@ -38,6 +38,22 @@ def was_edited(module: ModuleType) -> bool:
     return path is not None and stamp_of(path) is not None and path.endswith(".py") and loaded_file(module) is None
 
 
+def loaded_files(module: ModuleType) -> list[SourceFile]:
+    """All texts that a module was loaded from in this process, as far as they are remembered; the last one first."""
+    path = str(path_of(module))
+    return list(filter(None, (as_loaded(path, load) for load in reversed(loads_of(path)))))
+
+
+def may_be_older(module: ModuleType, cls: type) -> bool:
+    """Whether a class may have been made before its module was loaded again from another text."""
+    if len({load.content for load in loads_of(str(path_of(module)))}) < 2:
+        return False
+    found: object = module
+    for name in cls.__qualname__.split("."):
+        found = getattr(found, "__dict__", {}).get(name)
+    return found is not cls
+
+
 def unlike_any(module: ModuleType) -> str:
     """Stands for what the statements of such a module say: equal in this process and its children, and nowhere else."""
     return _random(str(vars(module).get("__name__")), len(loads_of(str(path_of(module)))))
@@ -70,8 +86,8 @@ def _is_as_read(module: ModuleType, texts: list[str]) -> bool:
 class _Late:
     """What was loaded otherwise, as it was when so many loads were noted and so many modules there."""
 
-    seen = (-1, -1)
-    names = frozenset[str]()
+    seen: tuple[int, int] = (-1, -1)
+    names: frozenset[str] = frozenset()
 
 
 _late = _Late()

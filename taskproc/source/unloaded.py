@@ -35,7 +35,7 @@ class Unloaded:
 
     def __init__(self, walk: Walking):
         self._walk = walk
-        self._ended = Ended(walk.ends, lambda module: _text_of(module)[::2])
+        self._ended = Ended(walk.ends, _text_and_module)
         self._found: dict[str, tuple[str, str]] = {}  # name → digest and text
         self._met: set[tuple[str, Chain]] = set()
         self._named_of: set[tuple[ast.AST, str]] = set()
@@ -169,6 +169,11 @@ def _text_of(module: str) -> tuple[SourceFile | None, str | None, ModuleType | N
     if not path or not path.endswith(".py") or not is_users_file(path):
         return None, path, loaded
     return loaded_file(loaded) if loaded is not None else read_ahead(module, path), path, loaded
+
+
+def _text_and_module(module: str) -> tuple[SourceFile | None, ModuleType | None]:
+    file, _, loaded = _text_of(module)
+    return file, loaded
 
 
 def locate(module: str) -> tuple[str | None, ModuleType | None]:

@@ -90,7 +90,11 @@ def _module(item: str) -> str:
 
 def _is_other(item: str, then: Mapping[str, str], here: Mapping[str, str]) -> bool:
     """Whether an item that is there at both ends is not the same."""
-    if then.get(item, here[item]) == here[item] or item.startswith(f"{main_name()}:"):
+    if then.get(item) == here[item] or _module(item) == main_name():
         return False
+    name = item.partition("#")[0]
+    if "#" not in item and f"{item}#2" not in then and f"{item}#2" not in here:
+        return item in then
     # Which of several lambdas is `#2` depends on all that is reached
-    return "#" not in item and f"{item}#2" not in then and f"{item}#2" not in here
+    known = [number for some, number in then.items() if some.partition("#")[0] == name]
+    return bool(known) and here[item] not in known

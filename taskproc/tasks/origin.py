@@ -18,6 +18,7 @@ from taskproc.frozen import frozen
 from taskproc.modules import FILE, main_name, runs_as_main
 from taskproc.run.setup import Setup, add_scripts
 from taskproc.source.files import loaded_texts
+from taskproc.source.loading import loaded_file
 
 _adopted: set[str] = set()
 
@@ -80,7 +81,9 @@ def record_origin(folder: Path) -> Origin:
         return Origin(main_name(), "", os.getpid(), scripts)
     path = folder / "main.pkl"
     path.touch(0o600)
-    about = {"texts": loaded_texts(defined.values()), "file": main.get("__file__")}
+    file = loaded_file(sys.modules["__main__"])  # a worker may start when it has been edited
+    texts = {**loaded_texts(defined.values()), **({file.path: file.text} if file is not None else {})}
+    about = {"texts": texts, "file": main.get("__file__")}
     path.write_bytes(pickle.dumps({**_by_value(defined), **about}))
     return Origin(main_name(), str(path), os.getpid(), scripts)
 

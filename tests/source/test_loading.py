@@ -130,3 +130,21 @@ def test_the_script_itself_is_known_as_it_began(project: Project) -> None:
     kept = steps.replace("write('# gone', 'main.py')\n", "")
 
     assert project.looks(steps) == project.looks(kept)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", ["", METHOD])
+def test_a_class_that_a_reload_left_behind_is_not_taken_for_the_new_one(project: Project, more: str) -> None:
+    """Its text is known where only one of those that were loaded has such a class; else it is like no other."""
+    steps = "import taskproc, lib\nlib.Limits.number\nOld = lib.Limits\ndef run(): return Old\n"
+    steps += "write(NEW)\nimportlib.reload(lib)\ntell()"
+    old = OLD + "    number = 1\n" + more
+    clear, unclear = old.replace("number = 1", "number = 2"), old.replace("prec=3", "prec=4")
+
+    before = project.looks(steps, old, old, old)
+    assert project.looks(steps, old, old, clear) == before
+    [[found, words]] = project.looks(steps, old, old, unclear)
+
+    assert before[0][1] == []
+    assert words == ["lib was edited after it was loaded, and what it was loaded from is not known"]
+    assert found not in (before[0][0], project.looks(steps, unclear, old, unclear)[0][0])

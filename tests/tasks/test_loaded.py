@@ -146,3 +146,15 @@ def test_a_task_class_that_is_imported_late_runs_once(lazy: Callable[..., list[s
     task = "from taskproc import Task\nclass Inner(Task):\n    def run_task(self): return 1\n"
 
     assert lazy(f"{INLINE}\n{INLINE}", old=f"{task}def scale(number): return Inner() and number\n") == ["10 1", "10 0"]
+
+
+@pytest.mark.slow
+def test_one_of_several_lambdas_is_other_code_as_well(folder: Path) -> None:
+    """They share a name, and which of them comes first is left open; that one of them is new is seen."""
+    old = "TABLE = [lambda some: 0, lambda some: some * 1]\ndef scale(number): return sum(f(number) for f in TABLE)\n"
+    (folder / "helper.py").write_text(old)
+
+    first, log = run(folder, EDIT.format(old.replace("some * 1", "some * 2")))
+    (folder / "helper.py").write_text(old)
+
+    assert ("helper:<lambda>" in log, first, run(folder)) == (True, "20 1", ("10 1", ""))
