@@ -36,12 +36,14 @@ class Load:
         loader: what Python loaded it with; each reload has another.
         stamp: that of the file just before.
         content: of the file; None: it was edited since, and is lost.
+        made: what others have made of it.
     """
 
-    __slots__ = ("content", "loader", "stamp")
+    __slots__ = ("content", "loader", "made", "stamp")
 
     def __init__(self, loader: object, stamp: Stamp, content: bytes | None):
         self.loader, self.stamp, self.content = loader, stamp, content
+        self.made: object = None
 
 
 class _State:
@@ -74,11 +76,7 @@ def note(loader: object, path: str) -> None:
         return
     load = _look(loader, path)
     if load is not None:
-        known = _loads.setdefault(path, [])
-        if known and known[-1].content == load.content:
-            load.content = known[-1].content
-        known.append(load)
-        del known[:-_KEPT]
+        _keep(path, load)
         _State.count += 1
 
 
@@ -100,22 +98,29 @@ def loads_of(path: str) -> list[Load]:
 def loads_behind(module: ModuleType) -> list[Load]:
     """The load that made a module what it is, and before it those that it may have something left of; last one first.
 
-    Empty if its loader is of another kind.
+    Costs nothing from the second time on. Empty if it has no source.
     """
-    loads, loader = loads_of(str(vars(module).get("__file__"))), loader_of(module)
-    found = next((index for index in reversed(range(len(loads))) if loads[index].loader is loader), -1)
-    return loads[found::-1] if found >= 0 else []
+    path, loader = vars(module).get("__file__"), loader_of(module)
+    if type(path) is not str or not path.endswith(".py"):
+        return []
+    loads = loads_of(path)
+    for index in reversed(range(len(loads))):
+        if loads[index].loader is loader:
+            return loads[index::-1]
+    load = _look(loader, path)
+    if load is None:
+        return []
+    # A loader of another kind: what it has read is known if that was there before taskproc
+    if max(load.stamp[0], load.stamp[3]) >= _State.began - _COARSE:
+        load.content = None
+    _keep(path, load)
+    return [load]
 
 
 def loader_of(module: ModuleType) -> object:
     """What a module was loaded with."""
     names = vars(module)
     return getattr(names.get("__spec__"), "loader", None) or names.get("__loader__")
-
-
-def is_older(stamp: Stamp) -> bool:
-    """Whether a file with this stamp has not changed since taskproc was imported."""
-    return max(stamp[0], stamp[3]) < _State.began - _COARSE
 
 
 def stamp_of(path: str) -> Stamp | None:
@@ -136,6 +141,14 @@ def _look(loader: object, path: str) -> Load | None:
             return Load(loader, stamp, file.read())
     except (OSError, MemoryError):
         return None
+
+
+def _keep(path: str, load: Load) -> None:
+    known = _loads.setdefault(path, [])
+    if known and known[-1].content == load.content:
+        load.content = known[-1].content
+    known.append(load)
+    del known[:-_KEPT]
 
 
 def _note_loaded(module: ModuleType, path: str) -> None:

@@ -202,13 +202,11 @@ def _candidates(code: CodeType, names: Mapping[str, Any]) -> Iterator[SourceFile
 
 
 def as_loaded(path: str, load: Load) -> SourceFile | None:
-    """The file as it was at a load; None if that is not known, or was no Python."""
-    if load.content is None:
-        return None
-    if load.stamp == stamp_of(path):
-        return _present(path)
-    text = decoded(load.content)
-    return version(path, text) if text is not None else None
+    """The file as it was at a load; None if that is not known, or was no Python. Found once."""
+    if load.made is None and load.content is not None:
+        text = decoded(load.content)
+        load.made = version(path, text) if text is not None else None
+    return load.made if isinstance(load.made, SourceFile) else None
 
 
 def loaded_texts(things: Iterable[object]) -> dict[str, str]:

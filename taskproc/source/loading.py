@@ -13,7 +13,7 @@ from types import ModuleType
 
 from taskproc.by_value import remembered_text
 from taskproc.imports import count as loads
-from taskproc.imports import is_older, loads_behind, loads_of, stamp_of
+from taskproc.imports import loads_behind, loads_of
 from taskproc.modules import FILE
 from taskproc.source.dump import digest
 from taskproc.source.files import SourceFile, as_loaded, read, version
@@ -26,7 +26,7 @@ EDITED = "was edited after it was loaded, and what it was loaded from is not kno
 def loaded_file(module: ModuleType) -> SourceFile | None:
     """The text that a module was loaded from; None if it has none, or if it is not known any more.
 
-    Costs a stat where the file has not changed.
+    Costs nothing from the second time on.
     """
     path = path_of(module)
     return next(_texts(module, path), None) if path is not None else None
@@ -34,8 +34,7 @@ def loaded_file(module: ModuleType) -> SourceFile | None:
 
 def was_edited(module: ModuleType) -> bool:
     """Whether it is not known what a module was loaded from, since its file was edited."""
-    path = path_of(module)
-    return path is not None and stamp_of(path) is not None and path.endswith(".py") and loaded_file(module) is None
+    return bool(loads_behind(module)) and loaded_file(module) is None
 
 
 def loaded_files(module: ModuleType) -> list[SourceFile]:
@@ -106,11 +105,9 @@ def _texts(module: ModuleType, path: str) -> Iterator[SourceFile]:
     if sent is not None:  # came by value
         yield from filter(None, [version(path, sent)])
         return
-    loads = loads_behind(module)
-    stamp = stamp_of(path)
-    if not loads and stamp is not None and (is_older(stamp) or FILE in vars(module)):
+    if FILE in vars(module):
         yield from filter(None, [read(path)])
-    for load in loads:
+    for load in loads_behind(module):
         if load.content is None:
             return
         yield from filter(None, [as_loaded(path, load)])
