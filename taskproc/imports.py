@@ -36,14 +36,15 @@ class Load:
         loader: what Python loaded it with; each reload has another.
         stamp: that of the file just before.
         content: of the file; None: it was edited since, and is lost.
-        made: what others have made of it.
+        made: what others have made of it; unlike: stands for it where it is not known.
     """
 
-    __slots__ = ("content", "loader", "made", "stamp")
+    __slots__ = ("content", "loader", "made", "stamp", "unlike")
 
     def __init__(self, loader: object, stamp: Stamp, content: bytes | None):
         self.loader, self.stamp, self.content = loader, stamp, content
         self.made: object = None
+        self.unlike = ""
 
 
 class _State:
@@ -98,10 +99,11 @@ def loads_of(path: str) -> list[Load]:
 def loads_behind(module: ModuleType) -> list[Load]:
     """The load that made a module what it is, and before it those that it may have something left of; last one first.
 
-    Costs nothing from the second time on. Empty if it has no source.
+    Costs nothing from the second time on. Empty if it has no source, and of what was executed without being imported,
+    as by `runpy.run_path` and `%run`: one module may be that of several texts, and nothing tells.
     """
     path, loader = vars(module).get("__file__"), loader_of(module)
-    if type(path) is not str or not path.endswith(".py"):
+    if type(path) is not str or not path.endswith(".py") or loader is None:
         return []
     loads = loads_of(path)
     for index in reversed(range(len(loads))):
@@ -154,7 +156,7 @@ def _keep(path: str, load: Load) -> None:
 def _note_loaded(module: ModuleType, path: str) -> None:
     """Of a module that was loaded before: its content if that is certain."""
     load = _look(loader_of(module), path)
-    if load is None:
+    if load is None or load.loader is None:
         return
     # A script imports taskproc as soon as it has begun; a shell may have written files, and then become this process
     if vars(module).get("__name__") != "__main__" and not _is_as_loaded(module, load.stamp):

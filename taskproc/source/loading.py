@@ -5,7 +5,6 @@ from which text it was loaded. Where that is not known it is never guessed: see 
 """
 from __future__ import annotations
 
-import functools
 import os
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from types import ModuleType
 
 from taskproc.by_value import remembered_text
 from taskproc.imports import count as loads
-from taskproc.imports import loads_behind, loads_of
+from taskproc.imports import loader_of, loads_behind, loads_of
 from taskproc.modules import FILE
 from taskproc.source.dump import digest
 from taskproc.source.files import SourceFile, as_loaded, read, version
@@ -45,7 +44,7 @@ def loaded_files(module: ModuleType) -> list[SourceFile]:
 
 def may_be_older(module: ModuleType, cls: type) -> bool:
     """Whether a class may have been made before its module was loaded again from another text."""
-    if len({load.content for load in loads_of(str(path_of(module)))}) < 2:
+    if len({load.content for load in loads_of(str(path_of(module)))}) < 2 or not loads_behind(module):
         return False
     found: object = module
     for name in cls.__qualname__.split("."):
@@ -55,7 +54,9 @@ def may_be_older(module: ModuleType, cls: type) -> bool:
 
 def unlike_any(module: ModuleType) -> str:
     """Stands for what the statements of such a module say: equal in this process and its children, and nowhere else."""
-    return _random(str(vars(module).get("__name__")), len(loads_of(str(path_of(module)))))
+    load = loads_behind(module)[0]
+    load.unlike = load.unlike or digest(os.urandom(16).hex())
+    return load.unlike
 
 
 def read_ahead(name: str, path: str) -> SourceFile | None:
@@ -105,14 +106,9 @@ def _texts(module: ModuleType, path: str) -> Iterator[SourceFile]:
     if sent is not None:  # came by value
         yield from filter(None, [version(path, sent)])
         return
-    if FILE in vars(module):
+    if FILE in vars(module) or loader_of(module) is None:  # of what was not imported: as it is now
         yield from filter(None, [read(path)])
     for load in loads_behind(module):
         if load.content is None:
             return
         yield from filter(None, [as_loaded(path, load)])
-
-
-@functools.cache
-def _random(name: str, number: int) -> str:
-    return digest(os.urandom(16).hex())

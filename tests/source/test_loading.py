@@ -148,3 +148,14 @@ def test_a_class_that_a_reload_left_behind_is_not_taken_for_the_new_one(project:
     assert before[0][1] == []
     assert words == ["lib was edited after it was loaded, and what it was loaded from is not known"]
     assert found not in (before[0][0], project.looks(steps, unclear, old, unclear)[0][0])
+
+
+@pytest.mark.slow
+def test_a_file_that_is_executed_again_is_read_again(project: Project) -> None:
+    """It has no loader that tells one time from the other, so its text is that of the file."""
+    steps = "import runpy, types, taskproc\nlib = sys.modules['lib'] = types.ModuleType('lib')\n"
+    steps += "lib.__file__ = str(Path(__file__).with_name('lib.py'))\n"
+    steps += "for text in (OLD, NEW):\n"
+    steps += "    write(text)\n    exec(compile(text, lib.__file__, 'exec'), vars(lib))\n    tell()"
+
+    assert project.looks(steps) == [[project.digest(OLD), []], [project.digest(NEW), []]]
