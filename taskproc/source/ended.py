@@ -117,7 +117,7 @@ def _library(value: Any, chain: Chain) -> Iterator[object]:
         if not isinstance(value, ModuleType):
             return
         names, module = vars(value), str(vars(value).get("__name__"))
-        ours = module == __package__.partition(".")[0]
+        ours = module == __name__.partition(".")[0]
         value = getattr(value, name, None) if ours else names.get(name, sys.modules.get(f"{module}.{name}"))
     yield value
 
