@@ -54,7 +54,8 @@ def ran_code(task: Any, loaded: Loaded, store: DiskStore) -> Loaded:
     key = (type(task), *given_to(task), loaded.code, late)
     if key not in _known:
         _known[key] = _compared(task, loaded.code, store, frozenset(map(real_name, late)))
-    return Loaded(_known[key].code, _known[key].differing or loaded.differing)
+    ran = _known[key]
+    return Loaded(ran.code, ran.differing or loaded.differing, loaded.packages if ran.packages is None else ran.packages)
 
 
 def _compared(task: Any, code: str, store: DiskStore, late: frozenset[str] | None = None) -> Loaded:
