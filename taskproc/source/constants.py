@@ -1,226 +1,231 @@
-"""Values that code reads, by value: what has a canonical form and takes up to 64 kB.
+"""Values that code reads, by value: one text for one value, the same in every process.
 
-Never runs the user's code, except the hooks that are there to name a value: a class with a `__getattr__` or a property
-in the place of a field is not read.
+What has no form of its own stands in the text by its class, and is listed with its place; all else around it counts.
+Nothing of the user's is run for it, except the hooks that are there to name a value. There is no recursion, so a value
+may be nested as deep as it likes, and no bound: where a text gets long, its size and a digest stand in its place. So an
+object that stands in many places is written once, and one that holds itself by the place where it is written.
 """
 from __future__ import annotations
 
 import collections
-import functools
-import sys
-from collections.abc import Callable, Iterable
-from enum import Enum
-from types import BuiltinFunctionType, FunctionType, MappingProxyType, MethodType
-from typing import Any
+from collections.abc import Callable, Collection
+from types import FunctionType, ModuleType
+from typing import Any, NamedTuple
 
-from taskproc.errors import UnnamableValue
-from taskproc.modules import runs_as_main
-from taskproc.source.project import is_users_class
-from taskproc.values.encode import canonical_text, key_form
+from taskproc.modules import real_name
+from taskproc.source.held import code_within
+from taskproc.source.insight import Insight, wrapped
+from taskproc.source.look import LARGEST, LEAVES, PLAIN, Look, digested, flat_text, leaf_text, quoted
+from taskproc.source.numeric import FORMS
+from taskproc.source.project import is_users_class, is_users_code, is_users_module
 
-LARGEST = 1 << 16  # characters of canonical text
-_DEEPEST = 50      # levels; the encoder has its own bound beyond it
+__all__ = ["CHANGEABLE", "PLAIN", "Canonical", "Meet", "Unnamable", "canonical", "code_in", "text_of", "wrapped"]
 
 CHANGEABLE = frozenset(
     {list, dict, set, bytearray}
     | {collections.deque, collections.OrderedDict, collections.defaultdict, collections.Counter}
 )
-PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, range, type(...), type(NotImplemented)})
-_LISTS = frozenset({list, tuple, set, frozenset, collections.deque})
-_DICTS = frozenset({dict, collections.OrderedDict, collections.defaultdict, collections.Counter, MappingProxyType})
+# Listed at the place that the code names
+_CHANGED = Look("changed", cause="is changed by the code itself", is_silent=True)
+_ALIKE = 8  # causes of one kind that are listed one by one
 
-# Wrappers of functions → the attributes that hold what they wrap
-_WRAPPERS: dict[type, tuple[str, ...]] = {
-    staticmethod: ("__func__",),
-    classmethod: ("__func__",),
-    property: ("fget", "fset", "fdel"),
-    MethodType: ("__func__",),
-    functools.cached_property: ("func",),
-    functools.singledispatchmethod: ("func", "dispatcher"),
-    type(functools.lru_cache(len)): ("__wrapped__",),
-}
-
-# What the classes have whose instances the encoder can name
-_NAMABLE = ("__task_key__", "__dataclass_fields__", "_fields", "__attrs_attrs__", "__pydantic_private__")
-
-Meet = Callable[[object], str]  # follows a class or function, and gives the name of its item
+Meet = Callable[[object], str]  # follows a class, function or module, and gives the name of its item
 
 
 class Unnamable(Exception):
-    """A value does not count; the text says why."""
+    """A value does not count as a whole; the text says why."""
 
 
-class _Named:
-    """Stands in a value for code that has an item of its own."""
+class Canonical(NamedTuple):
+    """A value as text.
 
-    def __init__(self, name: str):
-        self.name = name
+    Attributes:
+        unknown: place within the value, as `.model[0]`, and cause of each part that has no form.
+        is_whole: whether all of it counts; False also for parts that are not worth a word, such as locks.
+        is_empty: whether nothing of it counts but its class.
+        libraries: modules of the classes and functions in it that are not the user's.
+    """
 
-    def __task_key__(self) -> str:
-        return self.name
+    text: str
+    unknown: tuple[tuple[str, str], ...]
+    is_whole: bool
+    is_empty: bool
+    libraries: Collection[str]
 
 
 def text_of(value: object, meet: Meet) -> str:
-    """The canonical JSON of a value; classes and functions in it stand there by the names of their items.
+    """The canonical text of a value; classes and functions in it stand there by the names of their items.
 
     Args:
-        meet: called for each class and function in it, and for the classes of what it holds.
+        meet: called for each class, function and module in it, and for the classes of what it holds.
 
     Raises:
-        Unnamable: it has no canonical form, or too long a one.
+        Unnamable: something in it has no form.
     """
-    if type(value) not in PLAIN:
-        value = _Copy(meet).of(value, 0)
-    elif isinstance(value, (str, bytes)) and len(value) > LARGEST:
-        raise Unnamable("is larger than 64 kB")
-    try:
-        text = canonical_text(key_form(value, "it"))
-    except UnnamableValue as error:
-        raise Unnamable(str(error).removeprefix("it ").partition(";")[0]) from None
-    except Exception as error:  # from a hook of the user's
-        raise Unnamable(f"could not be named ({type(error).__name__})") from error
-    if len(text) > LARGEST:
-        raise Unnamable("is larger than 64 kB")
-    return text
+    found = canonical(value, meet)
+    if not found.is_whole:
+        raise Unnamable(" ".join(found.unknown[0]).strip() if found.unknown else "has no canonical form")
+    return found.text
 
 
-class _Copy:
-    """Copies a value with names in the place of code, as far as it is small and safe to read."""
+def canonical(
+    value: object, meet: Meet, changing: Collection[int] = (), most: int | None = None, keeps_all: bool = False
+) -> Canonical:
+    """What `text_of` gives, and what is missing in it. All that can be named is, and met, whatever else is there.
 
-    def __init__(self, meet: Meet):
-        self.meet = meet
-        self.left = LARGEST
-
-    def of(self, value: Any, level: int) -> object:
-        """The copy of `value`, which stands `level` levels deep. Raises Unnamable."""
-        kind = type(value)
-        self.left -= len(value) if kind in (str, bytes, bytearray) else 1
-        if self.left < 0:
-            raise Unnamable("is larger than 64 kB")
-        if kind in PLAIN:
-            return value
-        if level > _DEEPEST:
-            raise Unnamable(f"is nested more than {_DEEPEST} levels deep")
-        if kind in _LISTS:
-            return self._list(value, level)
-        if kind in _DICTS:
-            return self._dict(value, level)
-        if issubclass(kind, (FunctionType, type)):  # not isinstance: it asks the value's own __class__
-            return _Named(self.meet(value))
-        if (inner := wrapped(value)) is not None:
-            return [kind.__name__, *self._all(inner, level)]
-        if kind in (functools.partial, functools.partialmethod):
-            return [self.of(some, level + 1) for some in (value.func, value.args, value.keywords)]
-        return self._other(value, level)
-
-    def _all(self, values: Iterable[object], level: int) -> list[object]:
-        return [self.of(some, level + 1) for some in values]
-
-    def _list(self, value: Any, level: int) -> object:
-        if len(value) > self.left:
-            raise Unnamable("is larger than 64 kB")
-        items = self._all(value, level)
-        if type(value) in (set, frozenset) and not PLAIN.issuperset(map(type, items)):
-            return [type(value).__name__, _unordered(items)]  # not a set again: that would call the user's __hash__
-        return collections.deque(items, value.maxlen) if type(value) is collections.deque else type(value)(items)
-
-    def _dict(self, value: Any, level: int) -> object:
-        if len(value) > self.left:
-            raise Unnamable("is larger than 64 kB")
-        keys, values = self._all(value.keys(), level), self._all(value.values(), level)
-        ordered = type(value) is collections.OrderedDict
-        if type(value) is dict and PLAIN.issuperset(map(type, keys)):
-            return dict(zip(keys, values))
-        pairs: list[object] = [list(pair) for pair in zip(keys, values)]
-        factory = [self.of(value.default_factory, level + 1)] if type(value) is collections.defaultdict else []
-        return [type(value).__name__, *factory, pairs if ordered else _unordered(pairs)]
-
-    def _other(self, value: Any, level: int) -> object:
-        kind = type(value)
-        if issubclass(kind, (BuiltinFunctionType, MethodType)):
-            raise Unnamable(f"is a {kind.__name__} without a name of its own")
-        if is_users_class(kind):
-            self.meet(kind)
-            _refuse_unsafe(kind)
-        for inner in _fields(value):
-            self.of(inner, level + 1)  # for its size, and to follow what it holds
-        size = getattr(value, "nbytes", 0) if kind.__module__.partition(".")[0] == "numpy" else 0
-        if size > LARGEST or (kind.__module__.partition(".")[0] in ("pandas", "polars") and _is_long(value)):
-            raise Unnamable("is larger than 64 kB")
-        return value
-
-
-def wrapped(value: Any) -> list[object] | None:
-    """What a wrapper of functions from the standard library wraps; None for anything else."""
-    names = _WRAPPERS.get(type(value))
-    if names is None:
-        return None
-    return [some for name in names if (some := getattr(value, name, None)) is not None]
-
-
-def _refuse_unsafe(kind: type) -> None:
-    """Naming a value must not run its class's own code, nor import a module for it."""
-    name = type.__getattribute__(kind, "__name__")
-    if not issubclass(kind, Enum) and not any(_has(kind, attr) for attr in _NAMABLE):
-        raise Unnamable(f"is an instance of {name}, which has no canonical form")
-    if kind.__module__ not in sys.modules and not runs_as_main(kind):
-        raise Unnamable(f"is an instance of {name}, whose module is not there")
-    for base in kind.__mro__[:-1]:
-        if base.__module__ != "builtins" and is_users_class(base):
-            own = [attr for attr in ("__getattr__", "__getattribute__") if attr in vars(base)]
-            own += [field for field in _field_names(kind) if isinstance(vars(base).get(field), property)]
-            if own:
-                raise Unnamable(f"is an instance of {name}, which computes {own[0]}")
-
-
-def _has(kind: type, name: str) -> bool:
-    return any(name in vars(base) for base in kind.__mro__)
-
-
-def _field_names(kind: Any) -> list[str]:
-    found = [vars(base)["__dataclass_fields__"] for base in kind.__mro__ if "__dataclass_fields__" in vars(base)]
-    return list(found[0]) if found else []
-
-
-def _fields(value: Any) -> list[object]:
-    """What an instance of a class with fields holds, read past its class."""
-    if issubclass(type(value), Enum):
-        return []
-    if issubclass(type(value), tuple):
-        return list(value)
-    found = _own_dict(value) if is_users_class(type(value)) else {}
-    return list(found.values())
-
-
-def _own_dict(value: object) -> dict[str, object]:
-    """The attributes of an instance, read past its class; empty if it has none."""
-    try:
-        found = object.__getattribute__(value, "__dict__")
-    except AttributeError:
-        return {}
-    return found if type(found) is dict else {}
-
-
-def _unordered(items: Iterable[object]) -> list[str]:
-    return sorted(canonical_text(key_form(some, "it")) for some in items)
+    Args:
+        changing: ids of values that the code changes.
+        most: characters of text beyond which nothing is read any more, and Unnamable is raised.
+        keeps_all: whether attributes count that methods change: nobody has used them yet.
+    """
+    if id(type(value)) in LEAVES:
+        return Canonical(_bounded(leaf_text(value), most), (), True, False, ())
+    return _Writer(meet, changing, most, keeps_all).write(value)
 
 
 def code_in(value: object) -> list[object]:
-    """The classes and functions that an instance holds one level deep: what a decorator object wraps, for example."""
-    found: list[Any] = []
-    inner: Any
-    for inner in list(_own_dict(value).values()):
-        if type(inner) in _DICTS:
-            found += inner.values()
-        elif type(inner) in _LISTS:
-            found += inner
-        else:
-            found.append(inner)
-    return [some for some in found if issubclass(type(some), (FunctionType, type))]
+    """The classes and functions that a value holds, at any depth."""
+    return code_within([value])
 
 
-def _is_long(frame: Any) -> bool:
-    size = 1
-    for length in frame.shape:
-        size *= length
-    return size > LARGEST // 8
+class _Frame:
+    """A value whose parts are being written."""
+
+    __slots__ = ("at", "is_bent", "look", "name", "texts", "value")
+
+    def __init__(self, value: object, look: Look, name: str):
+        self.value, self.look, self.name = value, look, name
+        self.texts: list[str] = []
+        self.at = 0
+        self.is_bent = False  # whether it leads back to what is around it
+
+    def step(self) -> str:
+        """How the part that is being written is reached."""
+        return self.look.step(self.at - 1)
+
+
+class _Writer:
+    """Writes one value."""
+
+    def __init__(self, meet: Meet, changing: Collection[int], most: int | None, keeps_all: bool):
+        self._meet, self._changing, self._most = meet, changing, most
+        self._insight = Insight(changes=not keeps_all)
+        self._frames: list[_Frame] = []
+        self._open: dict[int, int] = {}    # id of a value → level of its frame
+        self._done: dict[int, str] = {}    # id → text, of what leads back to nothing
+        self._places: dict[int, str] = {}  # id → place, of what does
+        self._kept: list[object] = []      # so that no id is used twice
+        self._libraries: dict[str, None] = {}
+        self._unknown: list[tuple[str, str]] = []
+        self._causes: collections.Counter[str] = collections.Counter()
+        self._size = 0
+        self._is_whole = True
+
+    def write(self, value: object) -> Canonical:
+        text = self._enter(value)
+        is_empty = bool(self._frames) and bool(self._frames[0].look.cause) and not self._frames[0].look.parts
+        while self._frames:
+            frame = self._frames[-1]
+            if frame.at < len(frame.look.parts):
+                frame.at += 1
+                text = self._enter(frame.look.parts[frame.at - 1])
+            else:
+                text = self._close()
+            if text is not None and self._frames:
+                self._frames[-1].texts.append(text)
+        assert text is not None, "the last frame has a text [this is a bug]"
+        more = [("", f"{cause}, {count - _ALIKE} more like it") for cause, count in self._causes.items() if count > _ALIKE]
+        return Canonical(text, (*self._unknown, *more), self._is_whole, is_empty, tuple(self._libraries))
+
+    def _enter(self, value: Any) -> str | None:
+        """The text of a value that is written at once; else None, and it has a frame now."""
+        kind = type(value)
+        if id(kind) in LEAVES:
+            return self._counted(leaf_text(value))
+        known = self._done.get(id(value))
+        if known is not None:
+            return self._counted(known)
+        if id(value) in self._open or id(value) in self._places:
+            return self._again(value)
+        if kind is list and (text := flat_text(value)) is not None and id(value) not in self._changing:
+            return self._counted(_shortened(text))
+        changes = id(value) in self._changing and kind in CHANGEABLE
+        look = _CHANGED if changes else self._look(value)
+        self._kept.append(value)
+        self._open[id(value)] = len(self._frames)
+        name = self._named(look.code) if look.code is not None else ""
+        if look.tag in FORMS:
+            self._libraries[look.tag] = None
+        elif look.tag == "function":
+            self._libraries[look.head.strip('"').partition(":")[0]] = None
+        if look.cause:
+            self._miss(look)
+        for some in code_within(look.hidden):
+            self._named(some)
+        self._frames.append(_Frame(value, look, name))
+        return None
+
+    def _look(self, value: Any) -> Look:
+        try:
+            return self._insight.look(value)
+        except Exception as error:  # noqa: BLE001  # whatever a library raises that does not expect to be looked at
+            return Look("unknown", code=type(value), cause=f"could not be named ({type(error).__name__})")
+
+    def _close(self) -> str:
+        frame = self._frames.pop()
+        del self._open[id(frame.value)]
+        text = self._counted(_shortened(frame.look.text(frame.name, frame.texts)))
+        if not frame.is_bent:
+            self._done[id(frame.value)] = text
+            return text
+        # In a set its place depends on an order that is another in each process
+        if not any(outer.look.is_unordered for outer in self._frames):
+            self._places[id(frame.value)] = self._place()
+        if self._frames:
+            self._frames[-1].is_bent = True
+        return text
+
+    def _again(self, value: object) -> str:
+        level = self._open.get(id(value))
+        self._frames[-1].is_bent = True
+        place = self._place(level) if level is not None else self._places[id(value)]
+        return f'{{"__again__":{quoted(place)}}}'
+
+    def _place(self, level: int | None = None) -> str:
+        """How the present part, or the value of the frame at `level`, is reached from the whole."""
+        return "".join(frame.step() for frame in self._frames[:level])
+
+    def _miss(self, look: Look) -> None:
+        self._is_whole = False
+        if look.is_silent:
+            return
+        self._causes[look.cause] += 1
+        if self._causes[look.cause] <= _ALIKE:
+            self._unknown.append((self._place(), look.cause))
+
+    def _named(self, code: Any) -> str:
+        """The name of a class, function or module, which is followed if it is the user's."""
+        if issubclass(type(code), ModuleType):
+            name = str(vars(code).get("__name__"))
+            if is_users_module(code):
+                return self._meet(code) or name
+            self._libraries[name] = None
+            return f"module {name}"
+        users = is_users_code(code.__code__, code.__globals__) if type(code) is FunctionType else is_users_class(code)
+        if not users:
+            self._libraries[str(code.__module__)] = None
+        return self._meet(code) or f"{real_name(str(code.__module__))}:{code.__qualname__}"
+
+    def _counted(self, text: str) -> str:
+        self._size += len(text)
+        return text if self._most is None else _bounded(text, self._most, self._size)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LARGEST else f'{{"__large__":{digested(text)}}}'
+
+
+def _bounded(text: str, most: int | None, size: int | None = None) -> str:
+    if most is not None and (len(text) if size is None else size) > most:
+        raise Unnamable(f"is larger than {most >> 10} kB")
+    return text

@@ -20,11 +20,6 @@ from taskproc.source.pieces import Piece
 from taskproc.source.scopes import Imported
 
 MISSING = object()
-# Values that code works with and that are no part of what it computes; not worth a word if they have no form
-SILENT = frozenset(
-    "logging _thread threading typing types typing_extensions weakref _weakref _abc abc _contextvars contextvars "
-    "__future__ _collections".split()
-)
 FIELD: type = type(vars(Imported)["module"])  # what gives the field of a named tuple; it has no public name
 OPAQUE = frozenset(
     {

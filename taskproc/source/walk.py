@@ -11,16 +11,16 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from taskproc.modules import real_name
+from taskproc.modules import object_name, real_name
 from taskproc.source import classes
-from taskproc.source.constants import CHANGEABLE, Unnamable, code_in, text_of, wrapped
+from taskproc.source.constants import CHANGEABLE, Canonical, canonical, wrapped
 from taskproc.source.dump import digest
 from taskproc.source.files import SourceFile
+from taskproc.source.held import code_within
 from taskproc.source.loading import EDITED, loaded_file, unlike_any, was_edited
 from taskproc.source.objects import (
     MISSING,
     OPAQUE,
-    SILENT,
     content_of,
     defaults_of,
     is_code,
@@ -47,6 +47,7 @@ class Walk:
         self.items: dict[str, str] = {}
         self.texts: dict[str, str] = {}
         self.untracked: dict[str, None] = {}
+        self.libraries: dict[str, None] = {}      # modules of what was reached and is not the user's
         self.seen: set[int] = set()               # scopes of the functions and classes that have an item
         self.unsteady: set[str] = set()           # places that functions of the project change
         self.last: list[Callable[[], None]] = []  # what can be said only when all is reached
@@ -108,10 +109,6 @@ class Walk:
     def shown(self, thing: Any) -> str:
         """Follow a class or function that stands inside a value; its name in that value's text."""
         return self.meet(thing, "") or f"{real_name(str(thing.__module__))}:{thing.__qualname__}"
-
-    def text_of(self, value: object) -> str:
-        """The canonical JSON of a value. Raises Unnamable."""
-        return text_of(value, self.shown)
 
     def later(self, visit: Callable[..., None], *args: Any) -> None:
         """Go on there when the present step is done."""
@@ -179,11 +176,8 @@ class Walk:
 
     def _foreign(self, function: FunctionType) -> None:
         """A library's function may hold the user's: wrappers of decorators, registries of singledispatch."""
-        held = [vars(function).get("__wrapped__"), *(content_of(cell) for cell in function.__closure__ or ())]
-        held += vars(function).get("registry", {}).values() if "registry" in vars(function) else ()
-        for some in held:
-            if some is not MISSING and (issubclass(type(some), (FunctionType, type)) or wrapped(some) is not None):
-                self.meet(some, "")
+        for some in code_within([function]):
+            self.meet(some, "")
 
     def _function(self, function: FunctionType, name: str, piece: Piece) -> None:
         names, notes = function.__globals__, dict[str, str]()
@@ -212,39 +206,43 @@ class Walk:
                 self.untrack(f"{variable} of {name} is changed by the code itself")
             elif variable == "__class__":
                 self.meet(value, "")
-            elif is_code(value):
-                target = self.meet(value, "")
-                if target and target != name:
+            elif is_code(value) and (target := self.meet(value, "")):
+                if target != name:
                     notes[variable] = f"is {target}"
-            elif (text := self.try_text(value, f"{variable} of {name}")) is not None:
-                notes[variable] = f"= {text}"
-            elif variable in piece.defaults:
-                notes[variable] = f"= {piece.defaults[variable][1]}"
+            else:
+                self._note_value(value, variable, name, piece, notes)
+
+    def _note_value(self, value: Any, variable: str, name: str, piece: Piece, notes: dict[str, str]) -> None:
+        found = self.canonical(value, f"{variable} of {name}")
+        words = [] if found.is_empty else [f"= {found.text}"]
+        if not found.is_whole and variable in piece.defaults:
+            words.append(f"= {piece.defaults[variable][1]}")  # as it is written
+        if words:
+            notes[variable] = " ".join(words)
 
     def value_at(self, value: Any, place: str) -> bool:
-        """Whether a value counts by itself, as an item called `place`."""
-        text = self.try_text(value, place)
-        if text is not None:
-            self.put(place, digest(text), text)
-        return text is not None
+        """Put what can be named of a value as an item called `place`. Whether that is all of it."""
+        found = self.canonical(value, place)
+        if not found.is_empty:
+            self.put(place, digest(found.text), found.text)
+        return found.is_whole
 
     def live(self, value: Any, place: str, chain: Chain) -> None:
         """Follow a chain from a value that is there."""
         self._chain(value, place, chain, None, {})
 
     def try_text(self, value: Any, place: str) -> str | None:
-        """The canonical JSON of a value. Without one, what can be is followed, and None is returned."""
-        try:
-            return self.text_of(value)
-        except Unnamable as why:
-            kind = type(value)
-            if is_users_class(kind):
-                self.meet(kind, "")
-            for some in code_in(value):
-                self.meet(some, "")
-            if kind is not object and (is_users_class(kind) or kind.__module__ not in SILENT):
-                self.untrack(f"{place} {why}")
-            return None
+        """The canonical text of a value; None where a part of it has none, which is listed."""
+        found = self.canonical(value, place)
+        return found.text if found.is_whole else None
+
+    def canonical(self, value: Any, place: str) -> Canonical:
+        """A value as text. All code in it is followed, and what has no form is listed."""
+        found = canonical(value, self.shown, self._changing)
+        self.libraries.update(dict.fromkeys(found.libraries))
+        for where, cause in found.unknown:
+            self.untrack(f"{place}{where} {cause}")
+        return found
 
     # ------------------------------------------------------------ names
 
@@ -312,6 +310,9 @@ class Walk:
             written = file.imports.get(chain[0], chain[0])
             if written != chain[0] and not written.startswith("taskproc."):
                 notes[chain[0]] = f"is {written}"
+            elif written == chain[0] and not foreign and not _is_called(value, place):
+                self._places.add(place)
+                self._values[place] = value  # a library's class or function that is bound here: by its name
 
     def resolve(self, value: Any, place: str, chain: Chain) -> tuple[Any, str, int]:
         """The value, its place, and how many names of a chain lead there: through modules of the user's, not beyond."""
@@ -401,3 +402,10 @@ class Walk:
         if module is not None and is_users_module(module):
             self.untrack(f"{place} is compiled")
         return ""
+
+
+def _is_called(value: Any, place: str) -> bool:
+    """Whether what a library made bears the name of what it wraps, which has an item."""
+    if type(value) is not FunctionType:
+        return False
+    return place == object_name(value)

@@ -57,7 +57,7 @@ if __name__ == "__main__":
     print(found.digest, len(found.items), *found.items)
 """
 # Written down once: another one would throw away every result that is stored
-GOLDEN = "f36185f6e6ffc2cb30cd520557716e05"
+GOLDEN = "b30ee4f4b61798df41388984fc663c83"
 
 
 def printed(folder: Path, environ: dict[str, str], *words: str) -> str:

@@ -1,0 +1,425 @@
+"""The look at a value of any kind: of Python's own types, the standard library, NumPy and its kin, the user's classes.
+
+What nobody can name as a whole is still seen in its parts, and its look says why it is not known: an instance of a
+library's class has a state that its class alone understands, so only what is the user's in it is followed.
+"""
+from __future__ import annotations
+
+import array
+import collections
+import contextvars
+import datetime as dt
+import functools
+import gc
+import operator
+import pathlib
+import re
+import struct
+import sys
+from collections.abc import Callable, Collection
+from enum import Enum
+from types import (
+    BuiltinFunctionType,
+    ClassMethodDescriptorType,
+    FunctionType,
+    GetSetDescriptorType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+    WrapperDescriptorType,
+)
+from typing import Any
+
+from taskproc.errors import UnnamableValue
+from taskproc.modules import real_name
+from taskproc.source.look import (
+    Look,
+    attribute_of,
+    called,
+    hashes_by_itself,
+    is_flat,
+    leaf_text,
+    members_of,
+    own_dict,
+    quoted,
+    raw,
+)
+from taskproc.source.numeric import FORMS, numeric_look, objects_in
+from taskproc.source.opaque import held_by_function, users_things_in
+from taskproc.source.project import is_users_class, is_users_code, is_users_module
+from taskproc.source.state import Changes, changes_of, enum_look, has_fields, is_all_seen, state_of
+from taskproc.source.typeforms import is_type_form, type_form_look
+from taskproc.values.encode import canonical_text
+from taskproc.values.forms import REGISTRY, step_of
+
+# Values that code works with and that are no part of what it computes; not worth a word where they have no form
+SILENT = frozenset(
+    "logging _thread threading typing types typing_extensions weakref _weakref _abc abc _contextvars contextvars "
+    "__future__ _collections".split()
+)
+# Of the standard library, what stands for something of this process: a file, a child, a name that was drawn
+_OF_PROCESS = frozenset(
+    "asyncio concurrent http io mmap multiprocessing os queue random sched selectors shelve signal socket socketserver "
+    "sqlite3 ssl subprocess tempfile urllib xmlrpc".split()
+)
+
+# Wrappers of functions → the attributes that hold what they wrap
+_WRAPPERS: dict[type, tuple[str, ...]] = {
+    staticmethod: ("__func__",),
+    classmethod: ("__func__",),
+    property: ("fget", "fset", "fdel"),
+    MethodType: ("__func__",),
+    functools.cached_property: ("func",),
+    functools.singledispatchmethod: ("func", "dispatcher"),
+    type(functools.lru_cache(len)): ("__wrapped__",),
+}
+
+
+def wrapped(value: Any) -> list[object] | None:
+    """What a wrapper of functions from the standard library wraps; None for anything else."""
+    kind = type(value)
+    names = _WRAPPERS.get(kind) if hashes_by_itself(kind) else None
+    if names is None:
+        return None
+    return [some for name in names if (some := getattr(value, name, None)) is not None]
+
+
+class Insight:
+    """Looks at values one by one, and remembers what it found out of their classes.
+
+    Args:
+        names: whether the text of a value is wanted, and not only the code in it. Only then are the hooks asked that
+            are there to name a value: `__task_key__`, and what was registered.
+        changes: whether what methods of the user's change of an instance is to be left out.
+    """
+
+    def __init__(self, names: bool = True, changes: bool = True):
+        self._names, self._changes = names, changes
+        self._kinds: dict[int, tuple[type, Changes | None, bool]] = {}
+
+    def look(self, value: Any) -> Look:
+        """What is seen of a value that is not of PLAIN."""
+        kind = type(value)
+        if kind is Look:
+            return value  # type: ignore[no-any-return]
+        if kind is FunctionType:
+            return _function(value)
+        if issubclass(kind, type):
+            return Look("code", code=value)
+        if issubclass(kind, ModuleType):
+            return Look("module", code=value)
+        found = _exact(kind)
+        if found is not None:
+            return found(value)
+        if issubclass(kind, Enum):
+            return enum_look(value)
+        return self._hook(value, kind) or self._other(value, kind)
+
+    def _hook(self, value: Any, kind: type) -> Look | None:
+        """By what the user has said that a value is known by."""
+        future = attribute_of(kind, "_key_form")
+        registered = REGISTRY.get(kind) if hashes_by_itself(kind) else None
+        if future is not None:
+            held = [] if is_users_class(kind) else [some for _, some in state_of(value, None)]
+            name: Callable[[], object] = lambda: _json(kind._key_form(value))  # type: ignore[attr-defined]
+            tag = "future"
+        elif registered is not None or attribute_of(kind, "__task_key__") is not None:
+            held = [self._instance(value, kind)]
+            name = lambda: registered[0](value) if registered else kind.__task_key__(value)  # type: ignore[attr-defined]
+            tag = "key"
+        else:
+            return None
+        if not self._names:
+            return Look(tag, code=kind, hidden=held)
+        try:
+            key = name()
+        except UnnamableValue:
+            return Look(tag, code=kind, hidden=held, cause=_no_form(kind))
+        except Exception as error:  # noqa: BLE001  # from a hook of the user's
+            return Look(tag, code=kind, hidden=held, cause=f"could not be named ({type(error).__name__})")
+        return Look(tag, code=kind, parts=[key], steps=[""], hidden=held)
+
+    def _other(self, value: Any, kind: type) -> Look:
+        library = kind.__module__.partition(".")[0] if type(kind.__module__) is str else ""
+        if library in FORMS and not is_users_class(kind):
+            if not self._names and (objects := objects_in(value, library)) is not None:
+                return Look(library, parts=objects)
+            found = numeric_look(value, kind, library)
+            if found is not None:
+                return found
+        if is_type_form(kind):
+            return type_form_look(value, kind)
+        if (name := _found_by_name(value, kind)) is not None:
+            return Look("function", quoted(name), hidden=users_things_in(value))
+        return self._instance(value, kind)
+
+    def _instance(self, value: Any, kind: type) -> Look:
+        users = is_users_class(kind)
+        known = self._kinds.get(id(kind))
+        if known is None:
+            changes = changes_of(kind) if users and self._changes else None
+            known = self._kinds[id(kind)] = kind, changes, _is_known(kind, users)
+        _, changes, is_whole = known
+        content, skipped = _content(value, kind)
+        if not users and not is_whole and content is None:
+            return _opaque(value, kind)
+        state = {name: held for name, held in state_of(value, changes) if name not in skipped}
+        parts, names = list(state.values()), list(state)
+        steps = [f".{name}" for name in names]
+        if content is not None:
+            return Look("instance", code=kind, parts=[content, *parts], names=["", *names], steps=["", *steps])
+        cause, hidden = ("", []) if is_whole else (_no_form(kind), users_things_in(value))
+        return Look("instance", code=kind, parts=parts, names=names, steps=steps, cause=cause, hidden=hidden)
+
+
+def _content(value: Any, kind: type) -> tuple[object, Collection[str]]:
+    """What an instance is besides its attributes: the list, number, array it inherits from; None if it is nothing.
+
+    With names of attributes in which the same stands once more.
+    """
+    numpy: Any = sys.modules.get("numpy")
+    if numpy is not None and issubclass(kind, numpy.ndarray):
+        return numpy.ndarray.view(value, numpy.ndarray), ()
+    if issubclass(kind, BaseException):
+        return Look("", parts=vars(BaseException)["args"].__get__(value)), ()
+    for base in kind.__mro__:
+        found = _exact(base)
+        if found is not None:
+            return found(value), members_of(base)
+    return None, ()
+
+
+def _exact(kind: type) -> Callable[[Any], Look] | None:
+    if not hashes_by_itself(kind):
+        return None
+    return _EXACT.get(kind) or _NAMED.get((kind.__module__, kind.__qualname__))
+
+
+def _is_known(kind: type, users: bool) -> bool:
+    """Whether instances are known by their attributes: all is seen, and nothing of it stands for this process."""
+    if kind is object or (kind.__module__ in SILENT and kind.__name__ != "SimpleNamespace"):
+        return False
+    if users or has_fields(kind):
+        return is_all_seen(kind) or has_fields(kind)
+    top = str(kind.__module__).partition(".")[0]
+    return top in sys.stdlib_module_names and top not in _OF_PROCESS and is_all_seen(kind)
+
+
+def _opaque(value: Any, kind: type) -> Look:
+    inner = users_things_in(value)
+    silent = kind is object or kind.__module__ in SILENT
+    return Look(
+        "unknown", code=kind, parts=inner, is_unordered=True, cause=_no_form(kind), is_silent=silent,
+        steps=[""] * len(inner),
+    )  # fmt: skip
+
+
+def _no_form(kind: type) -> str:
+    return f"has no canonical form ({called(kind)})"
+
+
+def _json(form: Any) -> Look:
+    return Look("form", canonical_text(form))
+
+
+# ---------------------------------------------------------------- functions
+
+
+def _function(value: FunctionType) -> Look:
+    if is_users_code(value.__code__, value.__globals__):
+        return Look("code", code=value)
+    inner = users_things_in(held_by_function(value))
+    if type(registry := vars(value).get("registry")) is MappingProxyType:
+        inner.append(registry)  # of singledispatch: also for which types
+    return Look("code", code=value, parts=inner, is_unordered=True, steps=[""] * len(inner))
+
+
+def _builtin(value: Any) -> Look:
+    owner, name = value.__self__, value.__name__
+    if owner is None or issubclass(type(owner), ModuleType):
+        module = str(value.__module__ or (vars(owner).get("__name__") if owner is not None else ""))
+        loaded = sys.modules.get(module)
+        cause = "is compiled" if loaded is not None and is_users_module(loaded) else ""
+        return Look("function", quoted(f"{module}:{name}"), cause=cause)
+    return Look("method", quoted(name), parts=[owner], steps=[".__self__"])
+
+
+def _descriptor(value: Any) -> Look:
+    return Look("method", quoted(value.__name__), value.__objclass__)
+
+
+def _wrapper(value: Any) -> Look:
+    base = next(base for base in type(value).__mro__ if base in _WRAPPERS)
+    inner = [some for name in _WRAPPERS[base] if (some := _within(value, base, name)) is not None]
+    if base is MethodType:
+        return Look("method", parts=[*inner, value.__self__], steps=["", ".__self__"])
+    return Look(base.__name__.strip("_"), parts=inner, steps=[""] * len(inner))
+
+
+def _within(value: object, base: type, name: str) -> object:
+    descriptor = vars(base).get(name)
+    return own_dict(value).get(name) if descriptor is None else descriptor.__get__(value)
+
+
+def _found_by_name(value: Any, kind: type) -> str | None:
+    """`module:qualname` of what a library's module holds under its own name: a function that was written in C."""
+    if is_users_class(kind) or kind.__module__ in SILENT:
+        return None
+    if attribute_of(kind, "__qualname__") is None and "__qualname__" not in own_dict(value):
+        return None  # not asked: what passes on all attributes may run the user's code for it
+    try:
+        module, name = value.__module__, value.__qualname__
+        found: Any = sys.modules[module]
+        for part in name.split("."):
+            found = getattr(found, part)
+    except Exception:  # noqa: BLE001  # whatever a library raises, and most have no such names
+        return None
+    return f"{real_name(module)}:{name}" if found is value else None
+
+
+# ---------------------------------------------------------------- containers
+
+
+def _list(tag: str, kind: Any) -> Callable[[Any], Look]:
+    return lambda value: Look(tag, parts=[*kind.__iter__(value)])
+
+
+def _set(tag: str, kind: Any) -> Callable[[Any], Look]:
+    return lambda value: Look(
+        tag, parts=(inner := [*kind.__iter__(value)]), is_unordered=True, steps=["{...}"] * len(inner)
+    )
+
+
+def _deque(value: Any) -> Look:
+    most = collections.deque.maxlen.__get__(value)  # type: ignore[attr-defined]
+    return Look("deque", leaf_text(most), parts=[*collections.deque.__iter__(value)])
+
+
+def _dict(value: Any) -> Look:
+    items = _items(value)
+    if all(type(key) is str and key[:2] != "__" for key, _ in items):
+        return Look("", parts=[held for _, held in items], names=[str(key) for key, _ in items])
+    return _pairs("dict", items)
+
+
+def _items(value: Any) -> list[tuple[object, object]]:
+    ordered = issubclass(type(value), collections.OrderedDict) and is_flat(dict.keys(value))
+    # Only with plain keys: an OrderedDict asks each key for its hash while it is gone through
+    return [*(collections.OrderedDict if ordered else dict).items(value)]
+
+
+def _pairs(tag: str, items: list[tuple[object, object]], *more: object) -> Look:
+    steps = [f".keys()[{number}]" if key else "" for number in range(len(items)) for key in (True, False)]
+    for number, (key, _) in enumerate(items):
+        steps[2 * number + 1] = step_of(key)
+    return Look(tag, parts=[*more, *(some for pair in items for some in pair)], steps=[*([""] * len(more)), *steps])
+
+
+def _defaultdict(value: Any) -> Look:
+    factory = collections.defaultdict.default_factory.__get__(value)  # type: ignore[attr-defined]
+    return _pairs("defaultdict", _items(value), factory)
+
+
+def _proxy(value: Any) -> Look:
+    return Look("mappingproxy", parts=gc.get_referents(value), steps=[""])
+
+
+def _view(value: Any) -> Look:
+    return Look(type(value).__name__, parts=gc.get_referents(value)[:1], steps=[""])
+
+
+def _partial(value: Any) -> Look:
+    kind = functools.partial
+    parts = [vars(kind)[name].__get__(value) for name in ("func", "args", "keywords")]
+    more = own_dict(value)
+    return Look("partial", parts=[*parts, *([more] if more else [])], steps=["", ".args", ".keywords", ""][: 3 + bool(more)])
+
+
+def _partialmethod(value: Any) -> Look:
+    return Look("partialmethod", parts=[value.func, value.args, value.keywords], steps=["", ".args", ".keywords"])
+
+
+# ---------------------------------------------------------------- other values of the standard library
+
+
+def _pattern(value: Any) -> Look:
+    return Look("pattern", str(value.flags), parts=[value.pattern])
+
+
+def _reduced(value: Any) -> Look:
+    return Look(type(value).__name__, parts=list(value.__reduce__()))
+
+
+def _moment(kind: Any) -> Callable[[Any], Look]:
+    def look(value: Any) -> Look:
+        _, (state, *zone) = kind.__reduce_ex__(value, 4)  # not isoformat of the value: that asks its time zone
+        return Look(kind.__name__, quoted(kind(state).isoformat()), parts=[getattr(kind(state), "fold", 0), *zone])
+
+    return look
+
+
+def _path(value: pathlib.PurePath) -> Look:
+    kind = "path" if isinstance(value, pathlib.Path) else "pure_path"
+    return Look(kind, leaf_text(str(value)))
+
+
+_EXACT: dict[type, Callable[[Any], Look]] = {
+    list: _list("", list),
+    tuple: _list("tuple", tuple),
+    set: _set("set", set),
+    frozenset: _set("frozenset", frozenset),
+    collections.deque: _deque,
+    collections.OrderedDict: lambda value: _pairs("ordereddict", _items(value)),
+    collections.defaultdict: _defaultdict,
+    collections.Counter: lambda value: _pairs("counter", _items(value)),
+    dict: _dict,
+    MappingProxyType: _proxy,
+    type({}.keys()): _view,
+    type({}.values()): _view,
+    type({}.items()): _view,
+    str: lambda value: Look("text", leaf_text(str.__str__(value))),
+    int: lambda value: Look("number", leaf_text(int.__int__(value))),
+    float: lambda value: Look("number", leaf_text(float.__float__(value))),
+    complex: lambda value: Look("number", leaf_text(complex(complex.real.__get__(value), complex.imag.__get__(value)))),  # type: ignore[attr-defined]
+    bytes: lambda value: Look("content", leaf_text(bytes.__getitem__(value, slice(None)))),
+    bytearray: lambda value: Look("bytearray", raw(memoryview(value))),
+    memoryview: lambda value: Look("memoryview", raw(value.tobytes())),
+    array.array: lambda value: Look("array", raw(memoryview(value).cast("B")), parts=[value.typecode]),
+    slice: lambda value: Look("slice", parts=[value.start, value.stop, value.step]),
+    functools.partial: _partial,
+    functools.partialmethod: _partialmethod,
+    **{kind: _wrapper for kind in _WRAPPERS},
+    BuiltinFunctionType: _builtin,
+    MethodWrapperType: lambda value: Look("method", quoted(value.__name__), parts=[value.__self__], steps=[".__self__"]),
+    **{
+        kind: _descriptor
+        for kind in (
+            ClassMethodDescriptorType, GetSetDescriptorType, MemberDescriptorType, MethodDescriptorType,
+            WrapperDescriptorType,
+        )
+    },
+    operator.itemgetter: _reduced,
+    operator.attrgetter: _reduced,
+    operator.methodcaller: _reduced,
+    struct.Struct: lambda value: Look("struct", leaf_text(value.format)),
+    contextvars.ContextVar: lambda value: Look("contextvar", parts=gc.get_referents(value)),
+    re.Pattern: _pattern,
+    dt.date: _moment(dt.date),
+    dt.time: _moment(dt.time),
+    dt.datetime: _moment(dt.datetime),
+    dt.timedelta: lambda value: Look("timedelta", f"[{value.days},{value.seconds},{value.microseconds}]"),
+    dt.timezone: lambda value: Look("timezone", parts=list(value.__getinitargs__())),
+    pathlib.PurePosixPath: _path,
+    pathlib.PureWindowsPath: _path,
+    pathlib.PosixPath: _path,
+    pathlib.WindowsPath: _path,
+}  # fmt: skip
+
+# By name, so that a program which does not use them does not import them either
+_NAMED: dict[tuple[str, str], Callable[[Any], Look]] = {
+    ("decimal", "Decimal"): lambda value: Look("decimal", parts=list(type(value).as_tuple(value))),
+    ("zoneinfo", "ZoneInfo"): lambda value: Look("zone", parts=[value.key]),
+}

@@ -1,0 +1,184 @@
+"""What is seen of one value, one level deep, and how to read what is there past its class.
+
+Nothing here runs the user's code: attributes are read from the instance's dict and its slots, content through the
+methods of the built-in class, and a value is told by `type`, never by what it says itself.
+"""
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from types import MemberDescriptorType
+from typing import Any, NamedTuple
+
+from taskproc.values.encode import plain_text
+from taskproc.values.forms import step_of
+
+LARGEST = 1 << 16  # characters of text; what is longer is written as its size and a digest
+_KEPT = 64         # bytes that are written as they are
+
+PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, range, type(...), type(NotImplemented)})
+LEAVES = frozenset(map(id, PLAIN))  # by id: a metaclass may have a hash of its own
+_quick = json.JSONEncoder(check_circular=False, allow_nan=False, separators=(",", ":")).encode
+_QUICK = frozenset(map(id, (type(None), bool, int, float)))
+
+
+class Look(NamedTuple):
+    """One value, one level deep.
+
+    Attributes:
+        tag: what kind of thing it is; empty: a list, or a dict with nothing but words as keys.
+        head: JSON that says part of it.
+        code: a class, function or module that belongs to it.
+        parts: what it holds, in order.
+        names: of each part its attribute (`.x`) or the word it stands under, which belongs to the text.
+        steps: how each part is reached from the value, for people; None: by its number.
+        is_unordered: whether the order of the parts says nothing.
+        cause: why it is not known as a whole, in words; empty if it is.
+        is_silent: whether that is not worth a word.
+        hidden: what does not belong to its text, and may hold code.
+    """
+
+    tag: str
+    head: str = ""
+    code: object = None
+    parts: Sequence[object] = ()
+    names: Sequence[str] | None = None
+    steps: Sequence[str] | None = None
+    is_unordered: bool = False
+    cause: str = ""
+    is_silent: bool = False
+    hidden: Sequence[object] = ()
+
+    def step(self, number: int) -> str:
+        """How a part is reached."""
+        if self.steps is not None:
+            return self.steps[number]
+        return f"[{number}]" if self.names is None else step_of(self.names[number])
+
+    def text(self, name: str, texts: list[str]) -> str:
+        """The canonical text, of the name of its code and the texts of its parts."""
+        if self.is_unordered:
+            texts = sorted(texts)
+        if self.names is None:
+            inner = f"[{','.join(texts)}]"
+        else:
+            inner = f"{{{','.join(f'{quoted(word)}:{text}' for word, text in zip(self.names, texts))}}}"
+        if not self.tag:
+            return inner
+        known = [quoted(name)] if name else []
+        known += [self.head] if self.head else []
+        if texts or not known:
+            known.append(inner)
+        return f'{{"__{self.tag}__":{known[0] if len(known) == 1 else "[" + ",".join(known) + "]"}}}'
+
+
+def leaf_text(value: Any) -> str:
+    """The text of a value of PLAIN."""
+    kind = type(value)
+    if kind in (str, bytes):
+        return _words(value)
+    text = plain_text(value)
+    if text is not None:
+        return text
+    if kind is complex:
+        return f'{{"__complex__":[{plain_text(value.real)},{plain_text(value.imag)}]}}'
+    if kind is range:
+        return f'{{"__range__":[{value.start},{value.stop},{value.step}]}}'
+    return f'{{"__constant__":"{value!r}"}}'
+
+
+def _words(value: Any) -> str:
+    if type(value) is bytes:
+        return f'{{"__bytes__":{raw(value)}}}'
+    if len(value) > LARGEST:
+        return f'{{"__str__":{digested(value)}}}'
+    return str(plain_text(value))
+
+
+def raw(content: Any) -> str:
+    """JSON of bytes: as they are where they are few, else size and digest."""
+    if len(content) <= _KEPT:
+        return f'"{base64.b64encode(content).decode("ascii")}"'
+    return f'[{len(content)},"{hashlib.blake2b(content, digest_size=16).hexdigest()}"]'
+
+
+def digested(text: str) -> str:
+    """JSON of a text that is too long: its length and digest."""
+    content = text.encode("utf-8", "surrogatepass")
+    return f'[{len(text)},"{hashlib.blake2b(content, digest_size=16).hexdigest()}"]'
+
+
+def quoted(text: str) -> str:
+    """JSON of a word."""
+    return str(plain_text(text))
+
+
+def flat_text(values: Sequence[object]) -> str | None:
+    """The text of a list that holds nothing but values of PLAIN, at once; None of any other."""
+    kinds = set(map(id, map(type, values)))
+    if not kinds <= LEAVES:
+        return None
+    if kinds <= _QUICK:
+        try:
+            return _quick(values)
+        except ValueError:  # NaN, or more digits than Python writes
+            pass
+    return f"[{','.join(map(leaf_text, values))}]"
+
+
+def is_flat(values: Iterable[object]) -> bool:
+    """Whether there are nothing but values of PLAIN."""
+    return LEAVES.issuperset(map(id, map(type, values)))
+
+
+# ---------------------------------------------------------------- reading past the class
+
+
+def called(kind: type) -> str:
+    """`module.qualname` as messages have it."""
+    module, name = type.__getattribute__(kind, "__module__"), type.__getattribute__(kind, "__qualname__")
+    return str(name) if module == "builtins" else f"{module}.{name}"
+
+
+def hashes_by_itself(kind: type) -> bool:
+    """Whether a class can be looked up in a table without running its metaclass's code."""
+    return type(kind).__hash__ is object.__hash__
+
+
+def attribute_of(kind: type, name: str) -> Any:
+    """What a class or one of its bases has under this name, as it stands there; None if none has."""
+    for base in kind.__mro__:
+        if name in vars(base):
+            return vars(base)[name]
+    return None
+
+
+def own_dict(value: object) -> dict[str, object]:
+    """The attributes of an instance, read past its class; empty if it has none."""
+    try:
+        found = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return {}
+    return found if type(found) is dict else {}
+
+
+def members_of(kind: type) -> dict[str, Any]:
+    """Slot → its descriptor; those of bases first."""
+    found: dict[str, Any] = {}
+    for base in reversed(kind.__mro__):
+        own = vars(base).items()
+        found |= {name: some for name, some in own if type(some) is MemberDescriptorType and name != "__dict__"}
+    return found
+
+
+def in_slots(value: object) -> dict[str, object]:
+    """What the slots of an instance hold."""
+    found: dict[str, object] = {}
+    for name, member in members_of(type(value)).items():
+        try:
+            found[name] = member.__get__(value)
+        except AttributeError:  # it holds nothing
+            continue
+    return found

@@ -1,0 +1,139 @@
+"""What an instance holds: the attributes in its dict and its slots, and which of them its own methods change.
+
+What a method changes after `__init__` depends on what has run so far, as a memo does, so it does not count.
+"""
+from __future__ import annotations
+
+import ast
+import struct
+from collections.abc import Iterator
+from enum import Flag
+from types import FunctionType
+from typing import Any, NamedTuple
+
+from taskproc.source.codes import ByCode
+from taskproc.source.look import Look, attribute_of, in_slots, members_of, own_dict, quoted
+from taskproc.source.pieces import piece_of
+from taskproc.source.project import is_users_class, is_users_code
+
+_WORD = struct.calcsize("P")
+_BUILDERS = frozenset(
+    "__init__ __new__ __post_init__ __attrs_init__ __attrs_pre_init__ __attrs_post_init__ __init_subclass__ "
+    "__setstate__ __set_name__ model_post_init".split()
+)
+_CHANGES = frozenset(
+    "add append appendleft clear discard extend extendleft insert move_to_end pop popitem popleft remove reverse rotate "
+    "setdefault sort subtract update __setitem__ __delitem__".split()
+)
+# Of pydantic's own attributes: which fields were given and which defaulted is no part of a model's value
+_KEPT = frozenset({"__pydantic_extra__", "__pydantic_private__"})
+_LOOSE = (list, dict, set, bytearray)  # and what inherits from them; `deque` is looked at by its name
+
+
+class Changes(NamedTuple):
+    """Attributes that the methods of a class bind anew, and those whose content they change in place."""
+
+    bound: frozenset[str]
+    filled: frozenset[str]
+
+
+def state_of(value: Any, changes: Changes | None) -> Iterator[tuple[str, object]]:
+    """Attribute → value, in order, without what Python, attrs and `cached_property` keep there for themselves."""
+    kind = type(value)
+    for name, held in {**own_dict(value), **in_slots(value)}.items():
+        if type(name) is not str or (name[:2] == "__" == name[-2:] and name not in _KEPT):
+            continue
+        if name == "_attrs_cached_hash" or _is_remembered(attribute_of(kind, name)):
+            continue
+        if changes is not None and (name in changes.bound or (name in changes.filled and _is_loose(held))):
+            held = Look("changed", cause="is changed by the code itself")
+        yield name, held
+
+
+def is_all_seen(kind: type) -> bool:
+    """Whether instances keep all they have in their dict and slots, and none of it where only C code reads it."""
+    slots = len(members_of(kind))
+    counted = [offset for offset in (kind.__dictoffset__, kind.__weakrefoffset__) if offset > 0]
+    size = object.__basicsize__ + _WORD * (slots + len(counted))
+    return kind.__itemsize__ == 0 and kind.__basicsize__ == size
+
+
+def enum_look(member: Any) -> Look:
+    """A member of an enum, by its name; one of a flag by its bits, for what Python calls several depends on it."""
+    held = own_dict(member)
+    if issubclass(type(member), Flag):
+        return Look("flag", code=type(member), parts=[held.get("_value_")])
+    return Look("enum", quoted(str(held.get("_name_"))), type(member))
+
+
+def has_fields(kind: type) -> bool:
+    """Whether a class says which attributes its instances have, as dataclasses, attrs and pydantic make it do."""
+    return any(attribute_of(kind, name) is not None for name in ("__dataclass_fields__", "__attrs_attrs__", "__pydantic_private__"))
+
+
+# ---------------------------------------------------------------- what methods change
+
+
+def changes_of(kind: type) -> Changes:
+    """What methods of the user's change of an instance after it was built."""
+    bound, filled = set[str](), set[str]()
+    for base in kind.__mro__:
+        if is_users_class(base):
+            for name, method in list(vars(base).items()):
+                if type(method) is FunctionType and name not in _BUILDERS:
+                    found = _changes_of(method)
+                    bound |= found.bound
+                    filled |= found.filled
+    return Changes(frozenset(bound), frozenset(filled))
+
+
+_known: ByCode[Changes] = ByCode()
+
+
+def _changes_of(method: FunctionType) -> Changes:
+    code, names = method.__code__, method.__globals__
+    known = _known.get(code)
+    if known is not None:
+        return known
+    if not code.co_argcount or not is_users_code(code, names) or code.co_filename.startswith("<attrs"):
+        return _known.put(code, Changes(frozenset(), frozenset()))
+    scope = piece_of(code, names).scope
+    if scope is None:
+        return _known.put(code, Changes(frozenset(), frozenset()))
+    bound, filled = set[str](), set[str]()
+    for node in ast.walk(scope.node):
+        _note(node, code.co_varnames[0], bound, filled)
+    return _known.put(code, Changes(frozenset(bound), frozenset(filled)))
+
+
+def _note(node: ast.AST, owner: str, bound: set[str], filled: set[str]) -> None:
+    if isinstance(node, (ast.Attribute, ast.Subscript)) and not isinstance(node.ctx, ast.Load):
+        name, is_itself = _attribute_in(node, owner)
+        if name is not None:
+            (bound if is_itself else filled).add(name)
+            if not is_itself and isinstance(node, ast.Attribute):
+                bound.add(name)  # `self.part.x = 1`: what the part holds is another
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _CHANGES:
+        name, _ = _attribute_in(node.func.value, owner)
+        if name is not None:
+            filled.add(name)
+
+
+def _attribute_in(node: ast.AST, owner: str) -> tuple[str | None, bool]:
+    """X of `self.X`, `self.X.y` and `self.X[0]`, and whether it is the first."""
+    is_itself = True
+    while isinstance(node, (ast.Attribute, ast.Subscript)):
+        if isinstance(node.value, ast.Name):
+            own = node.value.id == owner and isinstance(node, ast.Attribute)
+            return (node.attr if own else None), is_itself  # type: ignore[union-attr]
+        node, is_itself = node.value, False
+    return None, False
+
+
+def _is_loose(held: object) -> bool:
+    kind = type(held)
+    return issubclass(kind, _LOOSE) or kind.__name__ == "deque"
+
+
+def _is_remembered(found: object) -> bool:
+    return type(found).__name__ == "cached_property"
