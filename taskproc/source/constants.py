@@ -32,6 +32,9 @@ _ALIKE = 8  # causes of one kind that are listed one by one
 Meet = Callable[[object], str]  # follows a class, function or module, and gives the name of its item
 
 
+_SIZED = frozenset(map(id, (str, bytes, bytearray, list, tuple, dict, set, frozenset)))
+
+
 class Unnamable(Exception):
     """A value does not count as a whole; the text says why."""
 
@@ -79,7 +82,8 @@ def canonical(
         keeps_all: whether attributes count that methods change: nobody has used them yet.
     """
     if id(type(value)) in LEAVES:
-        return Canonical(_bounded(leaf_text(value), most), (), True, False, ())
+        _refuse_more(_size(value), most)
+        return Canonical(leaf_text(value), (), True, False, ())
     return _Writer(meet, changing, most, keeps_all).write(value)
 
 
@@ -140,15 +144,18 @@ class _Writer:
     def _enter(self, value: Any) -> str | None:
         """The text of a value that is written at once; else None, and it has a frame now."""
         kind = type(value)
+        if self._most is not None:
+            self._size += _size(value)
+            _refuse_more(self._size, self._most)
         if id(kind) in LEAVES:
-            return self._counted(leaf_text(value))
+            return leaf_text(value)
         known = self._done.get(id(value))
         if known is not None:
-            return self._counted(known)
+            return known
         if id(value) in self._open or id(value) in self._places:
             return self._again(value)
         if kind is list and (text := flat_text(value)) is not None and id(value) not in self._changing:
-            return self._counted(_shortened(text))
+            return _shortened(text)
         changes = id(value) in self._changing and kind in CHANGEABLE
         look = _CHANGED if changes else self._look(value)
         self._kept.append(value)
@@ -174,7 +181,7 @@ class _Writer:
     def _close(self) -> str:
         frame = self._frames.pop()
         del self._open[id(frame.value)]
-        text = self._counted(_shortened(frame.look.text(frame.name, frame.texts)))
+        text = _shortened(frame.look.text(frame.name, frame.texts))
         if not frame.is_bent:
             self._done[id(frame.value)] = text
             return text
@@ -216,16 +223,20 @@ class _Writer:
             self._libraries[str(code.__module__)] = None
         return self._meet(code) or f"{real_name(str(code.__module__))}:{code.__qualname__}"
 
-    def _counted(self, text: str) -> str:
-        self._size += len(text)
-        return text if self._most is None else _bounded(text, self._most, self._size)
-
 
 def _shortened(text: str) -> str:
     return text if len(text) <= LARGEST else f'{{"__large__":{digested(text)}}}'
 
 
-def _bounded(text: str, most: int | None, size: int | None = None) -> str:
-    if most is not None and (len(text) if size is None else size) > most:
+def _size(value: Any) -> int:
+    """About how much there is to read of a value itself: elements, characters, bytes."""
+    kind = type(value)
+    if id(kind) in _SIZED:
+        return len(value)
+    size = getattr(value, "nbytes", 1) if kind.__module__ == "numpy" else 1
+    return size if type(size) is int else 1
+
+
+def _refuse_more(size: int, most: int | None) -> None:
+    if most is not None and size > most:
         raise Unnamable(f"is larger than {most >> 10} kB")
-    return text

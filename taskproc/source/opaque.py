@@ -12,7 +12,7 @@ from typing import Any
 from taskproc.source.look import is_flat
 from taskproc.source.project import is_users_class, is_users_code
 
-MOST = 100_000  # objects that are looked at: a library may hold half of the process
+MOST = 20_000  # objects that are looked at: a library may hold half of the process
 
 
 def users_things_in(value: Any) -> list[object]:

@@ -5,12 +5,17 @@ kernel/rebuild.py.
 """
 from __future__ import annotations
 
+import ast
 import os
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import FunctionType
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from taskproc.errors import BuildError, UnnamableValue
+from taskproc.modules import object_name
+from taskproc.tasks.binding import FLAT
 from taskproc.tasks.evolving import rules_of
 from taskproc.tasks.naming import identity_of
 from taskproc.tasks.needs import attributes
@@ -75,7 +80,7 @@ def _left_on(task: Any, arguments: Mapping[str, object]) -> Left:
     settings: dict[str, str] = {}
     untracked: list[str] = []
     for name, value in others:
-        if name in ignored or _is_argument(name, value, arguments, ignored):
+        if name in ignored or _is_argument(task, name, value, arguments, ignored):
             continue
         try:
             found = _digest(value, name, task)
@@ -85,21 +90,79 @@ def _left_on(task: Any, arguments: Mapping[str, object]) -> Left:
         except UnnamableValue:
             # As a rule it is the argument itself, which was copied, and counts by its key
             if name not in arguments:
-                untracked.append(f"attribute {name} (a {type(value).__name__})")
+                found, missing = _by_parts(value, name)
+                settings |= {f"attribute {name}": found} if found else {}
+                untracked += missing
     return Left(settings, tuple(untracked)) if settings or untracked else NOTHING_LEFT
 
 
-def _is_argument(name: str, value: object, arguments: Mapping[str, object], ignored: Collection[str]) -> bool:
+def _by_parts(value: object, name: str) -> tuple[str, list[str]]:
+    """Digest of all that can be named of a value which no argument could be, empty if it is nothing; and what cannot."""
+    from taskproc.source.constants import Unnamable, canonical  # here: seldom needed
+
+    whole = f"attribute {name} (a {type(value).__name__})"
+    try:
+        found = canonical(value, _code_name, most=MOST, keeps_all=True)
+    except Unnamable:
+        return "", [whole]
+    if found.is_empty:
+        return "", [whole]
+    return digest(found.text), [f"attribute {name}{place} {cause}" for place, cause in found.unknown]
+
+
+def _code_name(code: Any) -> str:
+    """Its code counts by itself, see tasks/given.py."""
+    return object_name(code) if isinstance(code, (type, FunctionType)) else ""
+
+
+def _is_argument(
+    task: object, name: str, value: object, arguments: Mapping[str, object], ignored: Collection[str]
+) -> bool:
     """Whether an attribute is there as an argument of another name is, and so counts by the key already.
 
     Under another name that says nothing of what exists once only (`True`, `5`, "adam"): a switch from outside may be
-    one argument today and another tomorrow.
+    one argument today and another tomorrow. Where such a value is that of a parameter which does not count, `__init__`
+    must say so: `self.workers = jobs`.
     """
     if arguments.get(name.lstrip("_"), _MISSING) is value:
         return True
-    if any(arguments[some] is value for some in ignored if some in arguments):
+    named = [some for some in ignored if arguments.get(some, _MISSING) is value]
+    if named and (type(value) not in FLAT or not {(name, some) for some in named}.isdisjoint(_put_by(type(task)))):
         return True
     return type(value) in _LOOSE and any(some is value for some in arguments.values())
+
+
+def _put_by(cls: type) -> frozenset[tuple[str, str]]:
+    """Attribute and parameter of each `self.attribute = parameter` in the `__init__` of a class and of its bases."""
+    found = _puts.get(cls)
+    if found is None:
+        inits = [vars(base).get("__init__") for base in cls.__mro__ if not base.__module__.startswith("taskproc.")]
+        found = _puts[cls] = frozenset(pair for init in inits if isinstance(init, FunctionType) for pair in _puts_in(init))
+    return found
+
+
+def _puts_in(init: FunctionType) -> Iterator[tuple[str, str]]:
+    from taskproc.source.pieces import piece_of  # here: seldom needed
+
+    scope = piece_of(init.__code__, init.__globals__).scope
+    for node in ast.walk(scope.node) if scope is not None else ():
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        value = getattr(node, "value", None)
+        for target, held in _pairs(targets, value):
+            if isinstance(target, ast.Attribute) and isinstance(held, ast.Name):
+                yield target.attr, held.id
+
+
+def _pairs(targets: Sequence[ast.expr], value: ast.expr | None) -> Iterator[tuple[ast.expr, ast.expr | None]]:
+    """Each target with what it gets, also in `self.a, self.b = a, b`."""
+    for target in targets:
+        if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
+            yield from zip(target.elts, value.elts)
+        else:
+            yield target, value
+
+
+_puts: WeakKeyDictionary[type, frozenset[tuple[str, str]]] = WeakKeyDictionary()
 
 
 def _digest(value: object, name: str, task: object) -> str:

@@ -12,11 +12,18 @@ import pytest
 
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
+from taskproc.tasks.given import given_to
+from taskproc.tasks.source import fingerprint
 
 Load = Callable[[str], ModuleType]
 
 STUDY = """
-import dataclasses, enum, functools
+import collections, contextlib, dataclasses, enum, functools
+import attrs
+import numpy as np
+import pandas as pd
+import pydantic
+import taskproc
 from taskproc import Const, Task
 
 def function():
@@ -46,6 +53,51 @@ class Named:
 
     def __call__(self):
         return 1
+
+@attrs.define
+class Slots:
+    inner: object = None
+
+class Model(pydantic.BaseModel):
+    inner: Fields
+
+class Models(pydantic.BaseModel):
+    inner: Model
+
+class Bag:
+    """Known by a key, and holds what the key does not say."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __task_key__(self):
+        return "bag"
+
+class Registered(Bag):
+    __task_key__ = None
+
+taskproc.register_key(Registered, lambda value: "registered")
+
+class Memo:
+    """A decorator that remembers."""
+
+    def __init__(self, inner):
+        self.inner = inner
+        self.__module__, self.__qualname__ = __name__, "memo"
+
+memo = Memo(function)
+
+@functools.lru_cache
+def cached():
+    return 1
+
+@functools.singledispatch
+def dispatched(x=0):
+    return 1
+
+@contextlib.contextmanager
+def context():
+    yield function()
 
 class Upstream(Task):
     LIMITS = [1]
@@ -137,6 +189,42 @@ def test_an_equal_instance_of_the_same_class_ends_it(cache: Cache, load: Load) -
     task, edited = "Call(Upstream())", STUDY.replace("LIMITS = [1]", "LIMITS = [2]")
 
     assert [run(load(STUDY), task), run(load(edited), task)] == [(1, 2), (1, 1)]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "collections.deque([Fields()])", "collections.defaultdict(list, x=[Fields()])", "Slots(Fields())",
+        "Slots([Slots(Plain)])", "Model(inner=Fields())", "Models(inner=Model(inner=Fields(inner=Choice.ONE)))",
+        "np.array([Fields()], dtype=object)", "pd.Series([Fields()])", "pd.DataFrame({'x': [Fields()]})", "Bag(Plain())",
+        "Registered([Plain()])", "cached", "[cached]", "dispatched", "functools.partial(cached)", "context", "memo",
+        "collections.OrderedDict(x=Fields())", "{(Fields(),): 1}", "Const([Slots(Plain)])",
+    ],
+)  # fmt: skip
+def test_code_in_any_argument_counts(cache: Cache, load: Load, given: str) -> None:
+    """Whatever holds it, and however it is wrapped."""
+    before, after = (eval(f"Call({given})", vars(load(text))) for text in (STUDY, STUDY.replace("return 1", "return 2")))
+
+    codes = [fingerprint(type(task), given_to(task)).items for task in (before, after)]
+    alone = fingerprint(type(before)).items.keys()
+    assert {name for name in codes[0] if codes[0][name] != codes[1][name]} - alone
+
+
+def test_code_that_init_left_counts(cache: Cache, load: Load) -> None:
+    """Its class is named by nobody, for it was found by a word."""
+    text = STUDY + """
+KINDS = [type("Made", (), {"__module__": __name__})] and vars()
+
+class Left(Task):
+    def __init__(self, name):
+        self.made = [Bag(KINDS[name]())]
+
+    def run_task(self):
+        return self.made[0].inner()
+"""
+    codes = [given_to(load(some).Left("Plain")) for some in (text, text.replace("return 1", "return 2"))]
+
+    assert [["study.Bag", "study.Plain"]] * 2 == [[f"{kind.__module__}.{kind.__name__}" for kind in code] for code in codes]
 
 
 @pytest.mark.parametrize(("old", "new"), [("LIMITS = [1]", "LIMITS = [2]"), ("return 1", "return 2")])

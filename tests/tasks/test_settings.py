@@ -94,6 +94,42 @@ def test_an_attribute_that_happens_to_be_an_argument_counts(cache: Cache) -> Non
     assert seen[0] != seen[1]
 
 
+def test_an_attribute_that_equals_an_ignored_argument_counts(cache: Cache) -> None:
+    """`1`, `True` and "a" exist once: only what `__init__` puts there from the parameter is that parameter."""
+
+    class Ignoring(Task):
+        task_ignored_args = ("jobs", "tools")
+
+        def __init__(self, jobs: object, tools: list[int]):
+            self.workers, self._tools = jobs, tools
+            self.switch = made_from["switch"]
+
+        def run_task(self) -> None: ...
+
+    for made_from["switch"] in (1, True, "a", None):
+        cache.instances.clear()
+        assert ["attribute switch"] == list(left_on(Ignoring(made_from["switch"], [1])).settings)
+
+
+class Plain:
+    """Has no canonical form among arguments."""
+
+    def __init__(self, **held: Any):
+        vars(self).update(held)
+
+
+def test_an_attribute_that_could_be_no_argument_counts_by_its_parts(cache: Cache) -> None:
+    """What has no form in it is listed with its place, and all else counts."""
+    one, other = (left(cache, model=Plain(rate=rate, part=[Plain(file=iter([1]))])) for rate in (1, 2))
+
+    assert one.untracked == other.untracked == (
+        "attribute model.part[0].file has no canonical form (list_iterator)",
+    )
+    assert list(one.settings) == list(other.settings) == ["attribute model"]
+    assert one.settings != other.settings
+    assert left(cache, model=Plain(rate=1, part=[Plain(file=iter([2]))])) == one
+
+
 def test_futures_on_self_count(cache: Cache) -> None:
     """Which element is read, which task stands where, what a Const holds."""
     forms = [
