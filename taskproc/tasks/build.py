@@ -89,7 +89,7 @@ def _build_in(site: _Site, cls: type[T], args: tuple[object, ...], kwargs: dict[
     if not isinstance(task, cls):
         return task
     if flat:
-        identity = Identity(site.cache, place, arguments, given=())
+        identity = Identity(site.cache, place, arguments)
     else:
         kept = copies(arguments, rules.ignored)
         identity = Identity(site.cache, place, kept, loose=loose_arguments(rules, kept, texts))

@@ -4,7 +4,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -65,8 +65,6 @@ class Models(pydantic.BaseModel):
     inner: Model
 
 class Bag:
-    """Known by a key, and holds what the key does not say."""
-
     def __init__(self, inner):
         self.inner = inner
 
@@ -79,11 +77,12 @@ class Registered(Bag):
 taskproc.register_key(Registered, lambda value: "registered")
 
 class Memo:
-    """A decorator that remembers."""
-
     def __init__(self, inner):
         self.inner = inner
         self.__module__, self.__qualname__ = __name__, "memo"
+
+    def __call__(self):
+        return 1
 
 memo = Memo(function)
 
@@ -203,21 +202,21 @@ def test_an_equal_instance_of_the_same_class_ends_it(cache: Cache, load: Load) -
 )  # fmt: skip
 def test_code_in_any_argument_counts(cache: Cache, load: Load, given: str) -> None:
     """Whatever holds it, and however it is wrapped."""
-    before, after = (eval(f"Call({given})", vars(load(text))) for text in (STUDY, STUDY.replace("return 1", "return 2")))
+    def code(text: str) -> tuple[Mapping[str, str], Collection[str]]:
+        task = eval(f"Call({given})", vars(load(text)))
+        return fingerprint(type(task), given_to(task)).items, fingerprint(type(task)).items.keys()
 
-    codes = [fingerprint(type(task), given_to(task)).items for task in (before, after)]
-    alone = fingerprint(type(before)).items.keys()
-    assert {name for name in codes[0] if codes[0][name] != codes[1][name]} - alone
+    (before, alone), (after, _) = code(STUDY), code(STUDY.replace("return 1", "return 2"))
+
+    assert {name for name in before if before[name] != after[name]} - set(alone)
 
 
 def test_code_that_init_left_counts(cache: Cache, load: Load) -> None:
     """Its class is named by nobody, for it was found by a word."""
     text = STUDY + """
-KINDS = [type("Made", (), {"__module__": __name__})] and vars()
-
 class Left(Task):
     def __init__(self, name):
-        self.made = [Bag(KINDS[name]())]
+        self.made = [Bag(globals()[name]())]
 
     def run_task(self):
         return self.made[0].inner()
