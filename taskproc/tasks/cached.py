@@ -53,6 +53,7 @@ from taskproc.tasks.packing import Packer
 from taskproc.tasks.prefixes import Prefix
 from taskproc.tasks.settings import left_on
 from taskproc.tasks.slots import Slots
+from taskproc.tasks.source import renewed
 from taskproc.tasks.unwatched import Unwatched
 
 logger = logging.getLogger("taskproc")
@@ -145,16 +146,23 @@ class GraphWork:
         now = self._present(key)
         known = self._index.find(identity.place, now)
         if known is not None:
-            self.versions[key] = known
-            return Fresh(known.record.stamp)
+            return self._is_fresh(key, known)
         found = self._pick(key, self.store.look(identity.place), now)
         if isinstance(found, Stale) and found.reason.kind == "code":
             found = self._of_older_look(key, now, found)
         if isinstance(found, Version):
-            self.versions[key] = slim(found) if found.record.needs else found
             self._looked[key] = None
-            return Fresh(found.record.stamp)
+            return self._is_fresh(key, slim(found) if found.record.needs else found)
         return self._is_stale(key, found)
+
+    def _is_fresh(self, key: str, version: Version) -> Fresh:
+        """Note which version is used. With a `task_version` it stays in use while its result's classes are edited."""
+        if type(self.graph.tasks[key]).task_version is not None:
+            stamp = renewed(version.record.stamp)
+            if stamp != version.record.stamp:
+                version = replace(version, record=replace(version.record, stamp=stamp))
+        self.versions[key] = version
+        return Fresh(version.record.stamp)
 
     def _is_stale(self, key: str, stale: Stale) -> Stale:
         """Note and tell it in such words as the kernel cannot know."""

@@ -39,7 +39,7 @@ from taskproc.tasks.naming import arguments_text
 from taskproc.tasks.needs import attributes, upstreams
 from taskproc.tasks.now import Running, active, storing
 from taskproc.tasks.slots import told
-from taskproc.tasks.source import mark_of
+from taskproc.tasks.source import lasting_mark_of, mark_of
 
 
 @frozen
@@ -163,7 +163,8 @@ class TaskJob:
             return Failed(Problem("exception", text), time.perf_counter() - started)
         seconds, level = time.perf_counter() - started, _level(type(self.task))
         packages = self.packages if loaded.packages is None else loaded.packages
-        facts = Facts(loaded.code, self.needs, self.settings, self.untracked, seconds, level, mark_of, packages)
+        mark = mark_of if type(self.task).task_version is None else lasting_mark_of
+        facts = Facts(loaded.code, self.needs, self.settings, self.untracked, seconds, level, mark, packages)
         return _commit(attempt, value, facts, loaded.differing)
 
     def _value(self, job: Running, attempt: DiskAttempt, away: bool) -> object:

@@ -1,12 +1,14 @@
 """The code of a task class: what a result depends on besides arguments and inputs."""
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from taskproc.errors import BuildError
-from taskproc.modules import object_name
+from taskproc.kernel.model import Stamp
+from taskproc.modules import find_object, object_name
 from taskproc.source.project import is_users_class, is_users_code
 from taskproc.tasks.evolving import pinned_name
 from taskproc.tasks.future import Upstream
@@ -53,6 +55,31 @@ def mark_of(things: Iterable[object]) -> str:
         return ""
     users.sort(key=object_name)
     return f"~{_fingerprint_of(users, _is_task).digest}"
+
+
+def lasting_mark_of(things: Iterable[object]) -> str:
+    """`mark_of` with the names behind it, so that it can be taken once more when their code is another.
+
+    Of a task with a `task_version`: it is not run again for an edit, and who reads its result calls these methods.
+    """
+    users = {object_name(some) for some in things if _is_users(some) and not _is_task(some)}
+    return f"{mark_of(things)}({','.join(sorted(users))})" if users else ""
+
+
+def renewed(stamp: Stamp) -> Stamp:
+    """A stamp as it is with the present code of the classes that are named in it."""
+    match = _LASTING.search(stamp.value)
+    if match is None:
+        return stamp
+    try:
+        things = [find_object(name) for name in match[1].split(",")]
+    except Exception:  # noqa: BLE001  # whatever the user's module raises: then who reads the result says so
+        return stamp
+    now = lasting_mark_of(things)
+    return Stamp(stamp.order, stamp.value.replace(match[0], now)) if now else stamp
+
+
+_LASTING = re.compile(r"~[0-9a-f]{32}\(([^()]*)\)")
 
 
 def _fingerprint_of(things: Sequence[object], ends: Callable[[object], bool] = lambda some: False) -> Fingerprint:

@@ -183,6 +183,29 @@ def test_an_equal_instance_of_an_edited_class_is_another_value(cache: Cache, loa
     assert runs == [(1, 2), (2, 2), (1, 0)]
 
 
+@pytest.mark.parametrize("result", ["Plain()", "[Fields(), Fields(inner=Plain())]", "{'x': Slots(Plain)}"])
+def test_the_class_of_an_instance_counts_for_who_reads_it(cache: Cache, load: Load, result: str) -> None:
+    """Also where a version says that the task which gave it stays as it is: its methods are called by others."""
+    text = STUDY + f"""
+class Pinned(Task):
+    task_version = "1"
+
+    def run_task(self):
+        return {result}
+
+class Read(Task):
+    def __init__(self):
+        self.up = Pinned()
+
+    def run_task(self):
+        return repr(self.up.get_result())
+"""
+    edited = text.replace("        return 1", "        return 2", 1)
+    counts = [run(load(some), "Read()")[1] for some in (text, text, edited, edited, text)]
+
+    assert counts == [2, 0, 1, 0, 0]
+
+
 def test_an_equal_instance_of_the_same_class_ends_it(cache: Cache, load: Load) -> None:
     """What was edited is the task, not the class of its result."""
     task, edited = "Call(Upstream())", STUDY.replace("LIMITS = [1]", "LIMITS = [2]")
