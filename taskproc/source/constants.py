@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 from taskproc.modules import real_name
 from taskproc.source.held import code_within
 from taskproc.source.insight import Insight, wrapped
-from taskproc.source.look import LARGEST, LEAVES, PLAIN, Look, digested, flat_text, leaf_text, quoted
+from taskproc.source.look import LARGEST, LEAVES, Look, digested, flat_text, leaf_text, quoted
 from taskproc.source.numeric import FORMS
 from taskproc.source.project import is_users_class, is_users_code, is_users_module
 
-__all__ = ["CHANGEABLE", "PLAIN", "Canonical", "Meet", "Unnamable", "canonical", "code_in", "text_of", "wrapped"]
+__all__ = ["CHANGEABLE", "Canonical", "Meet", "Unnamable", "canonical", "code_in", "text_of", "wrapped"]
 
 CHANGEABLE = frozenset(
     {list, dict, set, bytearray}
@@ -138,7 +138,8 @@ class _Writer:
             if text is not None and self._frames:
                 self._frames[-1].texts.append(text)
         assert text is not None, "the last frame has a text [this is a bug]"
-        more = [("", f"{cause}, {count - _ALIKE} more like it") for cause, count in self._causes.items() if count > _ALIKE]
+        many = [(cause, count - _ALIKE) for cause, count in self._causes.items() if count > _ALIKE]
+        more = [("", f"{cause}, {count} more like it") for cause, count in many]
         return Canonical(text, (*self._unknown, *more), self._is_whole, is_empty, tuple(self._libraries))
 
     def _enter(self, value: Any) -> str | None:

@@ -123,19 +123,15 @@ class Insight:
         future = attribute_of(kind, "_key_form")
         registered = REGISTRY.get(kind) if hashes_by_itself(kind) else None
         if future is not None:
-            held = [] if is_users_class(kind) else [some for _, some in state_of(value, None)]
-            name: Callable[[], object] = lambda: _json(kind._key_form(value))  # type: ignore[attr-defined]
-            tag = "future"
+            tag, held = "future", [] if is_users_class(kind) else [some for _, some in state_of(value, None)]
         elif registered is not None or attribute_of(kind, "__task_key__") is not None:
-            held = [self._instance(value, kind)]
-            name = lambda: registered[0](value) if registered else kind.__task_key__(value)  # type: ignore[attr-defined]
-            tag = "key"
+            tag, held = "key", [self._instance(value, kind)]
         else:
             return None
         if not self._names:
             return Look(tag, code=kind, hidden=held)
         try:
-            key = name()
+            key = _key(value, kind, tag, registered)
         except UnnamableValue:
             return Look(tag, code=kind, hidden=held, cause=_no_form(kind))
         except Exception as error:  # noqa: BLE001  # from a hook of the user's
@@ -173,6 +169,12 @@ class Insight:
             return Look("instance", code=kind, parts=[content, *parts], names=["", *names], steps=["", *steps])
         cause, hidden = ("", []) if is_whole else (_no_form(kind), users_things_in(value))
         return Look("instance", code=kind, parts=parts, names=names, steps=steps, cause=cause, hidden=hidden)
+
+
+def _key(value: Any, kind: Any, tag: str, registered: Any) -> object:
+    if tag == "future":
+        return Look("form", canonical_text(kind._key_form(value)))
+    return registered[0](value) if registered is not None else kind.__task_key__(value)
 
 
 def _content(value: Any, kind: type) -> tuple[object, Collection[str]]:
@@ -221,10 +223,6 @@ def _no_form(kind: type) -> str:
     return f"has no canonical form ({called(kind)})"
 
 
-def _json(form: Any) -> Look:
-    return Look("form", canonical_text(form))
-
-
 # ---------------------------------------------------------------- functions
 
 
@@ -244,7 +242,11 @@ def _builtin(value: Any) -> Look:
         loaded = sys.modules.get(module)
         cause = "is compiled" if loaded is not None and is_users_module(loaded) else ""
         return Look("function", quoted(f"{module}:{name}"), cause=cause)
-    return Look("method", quoted(name), parts=[owner], steps=[".__self__"])
+    return _bound(value)
+
+
+def _bound(value: Any) -> Look:
+    return Look("method", quoted(value.__name__), parts=[value.__self__], steps=[".__self__"])
 
 
 def _descriptor(value: Any) -> Look:
@@ -294,7 +296,7 @@ def _set(tag: str, kind: Any) -> Callable[[Any], Look]:
 
 
 def _deque(value: Any) -> Look:
-    most = collections.deque.maxlen.__get__(value)  # type: ignore[attr-defined]
+    most = vars(collections.deque)["maxlen"].__get__(value)
     return Look("deque", leaf_text(most), parts=[*collections.deque.__iter__(value)])
 
 
@@ -319,7 +321,7 @@ def _pairs(tag: str, items: list[tuple[object, object]], *more: object) -> Look:
 
 
 def _defaultdict(value: Any) -> Look:
-    factory = collections.defaultdict.default_factory.__get__(value)  # type: ignore[attr-defined]
+    factory = vars(collections.defaultdict)["default_factory"].__get__(value)
     return _pairs("defaultdict", _items(value), factory)
 
 
@@ -335,7 +337,8 @@ def _partial(value: Any) -> Look:
     kind = functools.partial
     parts = [vars(kind)[name].__get__(value) for name in ("func", "args", "keywords")]
     more = own_dict(value)
-    return Look("partial", parts=[*parts, *([more] if more else [])], steps=["", ".args", ".keywords", ""][: 3 + bool(more)])
+    parts += [more] if more else []
+    return Look("partial", parts=parts, steps=["", ".args", ".keywords", ""])
 
 
 def _partialmethod(value: Any) -> Look:
@@ -383,7 +386,7 @@ _EXACT: dict[type, Callable[[Any], Look]] = {
     str: lambda value: Look("text", leaf_text(str.__str__(value))),
     int: lambda value: Look("number", leaf_text(int.__int__(value))),
     float: lambda value: Look("number", leaf_text(float.__float__(value))),
-    complex: lambda value: Look("number", leaf_text(complex(complex.real.__get__(value), complex.imag.__get__(value)))),  # type: ignore[attr-defined]
+    complex: lambda value: Look("number", leaf_text(complex.__pos__(value))),
     bytes: lambda value: Look("content", leaf_text(bytes.__getitem__(value, slice(None)))),
     bytearray: lambda value: Look("bytearray", raw(memoryview(value))),
     memoryview: lambda value: Look("memoryview", raw(value.tobytes())),
@@ -391,16 +394,14 @@ _EXACT: dict[type, Callable[[Any], Look]] = {
     slice: lambda value: Look("slice", parts=[value.start, value.stop, value.step]),
     functools.partial: _partial,
     functools.partialmethod: _partialmethod,
-    **{kind: _wrapper for kind in _WRAPPERS},
+    **dict.fromkeys(_WRAPPERS, _wrapper),
     BuiltinFunctionType: _builtin,
-    MethodWrapperType: lambda value: Look("method", quoted(value.__name__), parts=[value.__self__], steps=[".__self__"]),
-    **{
-        kind: _descriptor
-        for kind in (
-            ClassMethodDescriptorType, GetSetDescriptorType, MemberDescriptorType, MethodDescriptorType,
-            WrapperDescriptorType,
-        )
-    },
+    MethodWrapperType: _bound,
+    ClassMethodDescriptorType: _descriptor,
+    GetSetDescriptorType: _descriptor,
+    MemberDescriptorType: _descriptor,
+    MethodDescriptorType: _descriptor,
+    WrapperDescriptorType: _descriptor,
     operator.itemgetter: _reduced,
     operator.attrgetter: _reduced,
     operator.methodcaller: _reduced,

@@ -89,7 +89,7 @@ def objects_in(value: Any, library: str) -> list[object] | None:
         values = [] if kind is module.RangeIndex else _objects(value)
         return [*values, *(_objects(value.index) if issubclass(kind, module.Series) else ())]
     if library == "pandas" and issubclass(kind, module.DataFrame):
-        columns = [value.iloc[:, number] for number in range(value.shape[1]) if value.dtypes.iloc[number] == object]
+        columns = [value.iloc[:, number] for number in range(value.shape[1])]
         return [some for column in columns for some in _objects(column)]
     if library == "polars" and issubclass(kind, (module.Series, module.DataFrame)):
         every = [value] if issubclass(kind, module.Series) else value.get_columns()

@@ -22,11 +22,12 @@ _BUILDERS = frozenset(
     "__setstate__ __set_name__ model_post_init".split()
 )
 _CHANGES = frozenset(
-    "add append appendleft clear discard extend extendleft insert move_to_end pop popitem popleft remove reverse rotate "
-    "setdefault sort subtract update __setitem__ __delitem__".split()
+    "add append appendleft clear discard extend extendleft insert move_to_end pop popitem popleft remove reverse "
+    "rotate setdefault sort subtract update __setitem__ __delitem__".split()
 )
 # Of pydantic's own attributes: which fields were given and which defaulted is no part of a model's value
 _KEPT = frozenset({"__pydantic_extra__", "__pydantic_private__"})
+_FIELDS = ("__dataclass_fields__", "__attrs_attrs__", "__pydantic_private__")
 _LOOSE = (list, dict, set, bytearray)  # and what inherits from them; `deque` is looked at by its name
 
 
@@ -68,7 +69,7 @@ def enum_look(member: Any) -> Look:
 
 def has_fields(kind: type) -> bool:
     """Whether a class says which attributes its instances have, as dataclasses, attrs and pydantic make it do."""
-    return any(attribute_of(kind, name) is not None for name in ("__dataclass_fields__", "__attrs_attrs__", "__pydantic_private__"))
+    return any(attribute_of(kind, name) is not None for name in _FIELDS)
 
 
 # ---------------------------------------------------------------- what methods change

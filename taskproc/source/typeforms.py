@@ -1,4 +1,4 @@
-"""Types that are written as values: `Literal["a"]`, `int | None`, `Annotated[int, Positive()]`, `NewType`, `list[int]`."""
+"""Types that are written as values: `Literal["a"]`, `int | None`, `Annotated[int, Positive()]`, `list[int]`."""
 from __future__ import annotations
 
 from types import GenericAlias, GetSetDescriptorType, MemberDescriptorType

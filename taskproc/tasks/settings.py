@@ -97,7 +97,7 @@ def _left_on(task: Any, arguments: Mapping[str, object]) -> Left:
 
 
 def _by_parts(value: object, name: str) -> tuple[str, list[str]]:
-    """Digest of all that can be named of a value which no argument could be, empty if it is nothing; and what cannot."""
+    """Digest of all that can be named of a value which no argument could be (empty: nothing), and what cannot."""
     from taskproc.source.constants import Unnamable, canonical  # here: seldom needed
 
     whole = f"attribute {name} (a {type(value).__name__})"
@@ -137,7 +137,8 @@ def _put_by(cls: type) -> frozenset[tuple[str, str]]:
     found = _puts.get(cls)
     if found is None:
         inits = [vars(base).get("__init__") for base in cls.__mro__ if not base.__module__.startswith("taskproc.")]
-        found = _puts[cls] = frozenset(pair for init in inits if isinstance(init, FunctionType) for pair in _puts_in(init))
+        written = [init for init in inits if isinstance(init, FunctionType)]
+        found = _puts[cls] = frozenset(pair for init in written for pair in _puts_in(init))
     return found
 
 
@@ -146,9 +147,10 @@ def _puts_in(init: FunctionType) -> Iterator[tuple[str, str]]:
 
     scope = piece_of(init.__code__, init.__globals__).scope
     for node in ast.walk(scope.node) if scope is not None else ():
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        value = getattr(node, "value", None)
-        for target, held in _pairs(targets, value):
+        if not isinstance(node, (ast.Assign, ast.AnnAssign)):
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        for target, held in _pairs(targets, node.value):
             if isinstance(target, ast.Attribute) and isinstance(held, ast.Name):
                 yield target.attr, held.id
 

@@ -119,7 +119,9 @@ def test_another_value_counts(load: Load, old: str, new: str) -> None:
 
 
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
-@pytest.mark.parametrize(("old", "new"), [COUNTED[0], ("max", "min"), ("np.float64", "np.float32"), ("{2: 1}", "{2: 2}")])
+@pytest.mark.parametrize(
+    ("old", "new"), [COUNTED[0], ("max", "min"), ("np.float64", "np.float32"), ("{2: 1}", "{2: 2}")]
+)
 def test_another_value_counts_wherever_it_is_read(load: Load, read: str, old: str, new: str) -> None:
     """By a name, on a class, in a default, in a closure, inside another value."""
     assert texts(load, f"V = {old}", read.format("V"))[0] != texts(load, f"V = {new}", read.format("V"))[0]
@@ -263,9 +265,11 @@ def test_sets_have_no_order_and_dicts_do() -> None:
 def test_values_of_two_types_never_have_one_text() -> None:
     """A tag tells them apart, also from a dict that looks like one."""
     values = [
-        1, 1.0, True, "1", b"1", [1], (1,), {1}, frozenset({1}), {"a": 1}, {"__tuple__": [1]}, {"__tuple__": 1}, [["a", 1]],
-        np.int64(1), np.int32(1), np.float64(1), np.array(1), np.array([1]), bytearray(b"1"), range(1), -0.0, 0.0, None,
-        float("nan"), ..., 1j, int, "builtins:int", 1 << 70, str(1 << 70), memoryview(b"1"), slice(1), "\ud83d\ude00", "😀",
+        1, 1.0, True, "1", b"1", [1], (1,), {1}, frozenset({1}), {"a": 1}, {"__tuple__": [1]}, {"__tuple__": 1},
+        [["a", 1]], np.int64(1), np.int32(1), np.float64(1), np.array(1), np.array([1]), bytearray(b"1"), range(1),
+        -0.0, 0.0, None, float("nan"), ..., 1j, int, "builtins:int", 1 << 70, str(1 << 70),
+        memoryview(b"1"), slice(1),
+        "\ud83d\ude00", "😀",
     ]  # fmt: skip
 
     assert len({text_of(value, name) for value in values}) == len(values)
