@@ -119,6 +119,7 @@ class _Writer:
         self._done: dict[int, str] = {}    # id → text, of what leads back to nothing
         self._places: dict[int, str] = {}  # id → place, of what does
         self._kept: list[object] = []      # so that no id is used twice
+        self._names: dict[int, str] = {}   # id of a class, function or module → its name
         self._libraries: dict[str, None] = {}
         self._unknown: list[tuple[str, str]] = []
         self._causes: collections.Counter[str] = collections.Counter()
@@ -155,7 +156,7 @@ class _Writer:
             return known
         if id(value) in self._open or id(value) in self._places:
             return self._again(value)
-        if kind is list and (text := flat_text(value)) is not None and id(value) not in self._changing:
+        if kind in (list, dict) and (text := flat_text(value)) is not None and id(value) not in self._changing:
             return _shortened(text)
         changes = id(value) in self._changing and kind in CHANGEABLE
         look = _CHANGED if changes else self._look(value)
@@ -213,6 +214,12 @@ class _Writer:
 
     def _named(self, code: Any) -> str:
         """The name of a class, function or module, which is followed if it is the user's."""
+        if id(code) not in self._names:
+            self._kept.append(code)
+            self._names[id(code)] = self._met(code)
+        return self._names[id(code)]
+
+    def _met(self, code: Any) -> str:
         if issubclass(type(code), ModuleType):
             name = str(vars(code).get("__name__"))
             if is_users_module(code):

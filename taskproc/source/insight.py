@@ -19,9 +19,12 @@ import sys
 from collections.abc import Callable, Collection
 from enum import Enum
 from types import (
+    AsyncGeneratorType,
     BuiltinFunctionType,
     ClassMethodDescriptorType,
+    CoroutineType,
     FunctionType,
+    GeneratorType,
     GetSetDescriptorType,
     MappingProxyType,
     MemberDescriptorType,
@@ -50,7 +53,7 @@ from taskproc.source.look import (
 from taskproc.source.numeric import FORMS, numeric_look, objects_in
 from taskproc.source.opaque import held_by_function, users_things_in
 from taskproc.source.project import is_users_class, is_users_code, is_users_module
-from taskproc.source.state import Changes, changes_of, enum_look, has_fields, is_all_seen, state_of
+from taskproc.source.state import NO_CHANGES, Shape, changes_of, enum_look, has_fields, is_all_seen
 from taskproc.source.typeforms import is_type_form, type_form_look
 from taskproc.values.encode import canonical_text
 from taskproc.values.forms import REGISTRY, step_of
@@ -98,7 +101,7 @@ class Insight:
 
     def __init__(self, names: bool = True, changes: bool = True):
         self._names, self._changes = names, changes
-        self._kinds: dict[int, tuple[type, Changes | None, bool]] = {}
+        self._kinds: dict[int, tuple[Shape, bool, bool, Any]] = {}
 
     def look(self, value: Any) -> Look:
         """What is seen of a value that is not of PLAIN."""
@@ -108,7 +111,8 @@ class Insight:
         if kind is FunctionType:
             return _function(value)
         if issubclass(kind, type):
-            return Look("code", code=value)
+            # A class only since Python 3.11
+            return Look("typing", '"Any"') if value is Any else Look("code", code=value)
         if issubclass(kind, ModuleType):
             return Look("module", code=value)
         found = _exact(kind)
@@ -123,7 +127,7 @@ class Insight:
         future = attribute_of(kind, "_key_form")
         registered = REGISTRY.get(kind) if hashes_by_itself(kind) else None
         if future is not None:
-            tag, held = "future", [] if is_users_class(kind) else [some for _, some in state_of(value, None)]
+            tag, held = "future", [] if is_users_class(kind) else [*Shape(kind, NO_CHANGES).state(value).values()]
         elif registered is not None or attribute_of(kind, "__task_key__") is not None:
             tag, held = "key", [self._instance(value, kind)]
         else:
@@ -153,16 +157,18 @@ class Insight:
         return self._instance(value, kind)
 
     def _instance(self, value: Any, kind: type) -> Look:
-        users = is_users_class(kind)
         known = self._kinds.get(id(kind))
         if known is None:
-            changes = changes_of(kind) if users and self._changes else None
-            known = self._kinds[id(kind)] = kind, changes, _is_known(kind, users)
-        _, changes, is_whole = known
-        content, skipped = _content(value, kind)
+            users = is_users_class(kind)
+            shape = Shape(kind, changes_of(kind) if users and self._changes else NO_CHANGES)
+            known = self._kinds[id(kind)] = shape, users, _is_known(kind, users), _content_of(kind)
+        shape, users, is_whole, content_of = known
+        content, skipped = content_of(value) if content_of is not None else (None, ())
         if not users and not is_whole and content is None:
             return _opaque(value, kind)
-        state = {name: held for name, held in state_of(value, changes) if name not in skipped}
+        state = shape.state(value)
+        for name in skipped:
+            state.pop(name, None)
         parts, names = list(state.values()), list(state)
         steps = [f".{name}" for name in names]
         if content is not None:
@@ -177,21 +183,25 @@ def _key(value: Any, kind: Any, tag: str, registered: Any) -> object:
     return registered[0](value) if registered is not None else kind.__task_key__(value)
 
 
-def _content(value: Any, kind: type) -> tuple[object, Collection[str]]:
-    """What an instance is besides its attributes: the list, number, array it inherits from; None if it is nothing.
+def _content_of(kind: type) -> Callable[[Any], tuple[object, Collection[str]]] | None:
+    """How to read what an instance is besides its attributes, the list, number or array it inherits from, if any.
 
-    With names of attributes in which the same stands once more.
+    It comes with the names of attributes in which the same stands once more.
     """
     numpy: Any = sys.modules.get("numpy")
     if numpy is not None and issubclass(kind, numpy.ndarray):
-        return numpy.ndarray.view(value, numpy.ndarray), ()
+        return lambda value: (numpy.ndarray.view(value, numpy.ndarray), ())
     if issubclass(kind, BaseException):
-        return Look("", parts=vars(BaseException)["args"].__get__(value)), ()
+        return lambda value: (Look("", parts=vars(BaseException)["args"].__get__(value)), ())
     for base in kind.__mro__:
         found = _exact(base)
         if found is not None:
-            return found(value), members_of(base)
-    return None, ()
+            return functools.partial(_read_as, found, members_of(base))
+    return None
+
+
+def _read_as(read: Callable[[Any], Look], skipped: Collection[str], value: Any) -> tuple[object, Collection[str]]:
+    return read(value), skipped
 
 
 def _exact(kind: type) -> Callable[[Any], Look] | None:
@@ -213,6 +223,8 @@ def _is_known(kind: type, users: bool) -> bool:
 def _opaque(value: Any, kind: type) -> Look:
     inner = users_things_in(value)
     silent = kind is object or kind.__module__ in SILENT
+    if kind in (GeneratorType, CoroutineType, AsyncGeneratorType):  # which function it is of only newer Pythons know
+        return Look("unknown", code=kind, cause=_no_form(kind), hidden=inner)
     return Look(
         "unknown", code=kind, parts=inner, is_unordered=True, cause=_no_form(kind), is_silent=silent,
         steps=[""] * len(inner),

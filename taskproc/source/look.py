@@ -21,7 +21,8 @@ _KEPT = 64         # bytes that are written as they are
 PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, range, type(...), type(NotImplemented)})
 LEAVES = frozenset(map(id, PLAIN))  # by id: a metaclass may have a hash of its own
 _quick = json.JSONEncoder(check_circular=False, allow_nan=False, separators=(",", ":")).encode
-_QUICK = frozenset(map(id, (type(None), bool, int, float)))
+_WORD = frozenset({id(str)})
+_QUICK = frozenset(map(id, (type(None), bool, int, float, str)))
 
 
 class Look(NamedTuple):
@@ -115,17 +116,34 @@ def quoted(text: str) -> str:
     return str(plain_text(text))
 
 
-def flat_text(values: Sequence[object]) -> str | None:
-    """The text of a list that holds nothing but values of PLAIN, at once; None of any other."""
+def flat_text(value: Any) -> str | None:
+    """The text of a list, or of a dict with words as keys, that holds nothing but plain values, at once; else None."""
+    if type(value) is dict:
+        if not _WORD.issuperset(map(id, map(type, value))) or not all(map(_is_key, value)):
+            return None
+        values: Any = value.values()
+    else:
+        values = value
     kinds = set(map(id, map(type, values)))
     if not kinds <= LEAVES:
         return None
-    if kinds <= _QUICK:
+    if kinds <= _QUICK and all(_is_short(some) for some in values if type(some) is str):
         try:
-            return _quick(values)
+            return _quick(value)
         except ValueError:  # NaN, or more digits than Python writes
             pass
-    return f"[{','.join(map(leaf_text, values))}]"
+    texts = map(leaf_text, values)
+    if value is values:
+        return f"[{','.join(texts)}]"
+    return f"{{{','.join(f'{quoted(key)}:{text}' for key, text in zip(value, texts))}}}"
+
+
+def _is_key(key: str) -> bool:
+    return key[:2] != "__" and key.isascii()
+
+
+def _is_short(text: str) -> bool:
+    return text.isascii() and len(text) <= LARGEST
 
 
 def is_flat(values: Iterable[object]) -> bool:
@@ -173,10 +191,10 @@ def members_of(kind: type) -> dict[str, Any]:
     return found
 
 
-def in_slots(value: object) -> dict[str, object]:
+def in_slots(value: object, members: dict[str, Any]) -> dict[str, object]:
     """What the slots of an instance hold."""
     found: dict[str, object] = {}
-    for name, member in members_of(type(value)).items():
+    for name, member in members.items():
         try:
             found[name] = member.__get__(value)
         except AttributeError:  # it holds nothing

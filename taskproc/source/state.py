@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import ast
 import struct
-from collections.abc import Iterator
 from enum import Flag
 from types import FunctionType
 from typing import Any, NamedTuple
@@ -38,17 +37,41 @@ class Changes(NamedTuple):
     filled: frozenset[str]
 
 
-def state_of(value: Any, changes: Changes | None) -> Iterator[tuple[str, object]]:
-    """Attribute → value, in order, without what Python, attrs and `cached_property` keep there for themselves."""
-    kind = type(value)
-    for name, held in {**own_dict(value), **in_slots(value)}.items():
-        if type(name) is not str or (name[:2] == "__" == name[-2:] and name not in _KEPT):
-            continue
-        if name == "_attrs_cached_hash" or _is_remembered(attribute_of(kind, name)):
-            continue
-        if changes is not None and (name in changes.bound or (name in changes.filled and _is_loose(held))):
-            held = Look("changed", cause="is changed by the code itself")
-        yield name, held
+NO_CHANGES = Changes(frozenset(), frozenset())
+
+
+class Shape:
+    """What is known of a class, and holds for all its instances as long as they are looked at."""
+
+    def __init__(self, kind: type, changes: Changes):
+        self.kind, self.changes = kind, changes
+        self._members = members_of(kind)
+        self._skipped: dict[str, bool] = {}
+
+    def state(self, value: object) -> dict[str, object]:
+        """Attribute → value, in order, without what Python, attrs and `cached_property` keep there for themselves."""
+        found = {name: held for name, held in own_dict(value).items() if type(name) is str and not self._skips(name)}
+        if self._members:
+            found |= {n: held for n, held in in_slots(value, self._members).items() if not self._skips(n)}
+        for name in self.changes.bound & found.keys():
+            found[name] = _changed()
+        for name in self.changes.filled & found.keys():
+            if _is_loose(found[name]):
+                found[name] = _changed()
+        return found
+
+    def _skips(self, name: str) -> bool:
+        known = self._skipped.get(name)
+        if known is None:
+            private = name[:2] == "__" == name[-2:] and name not in _KEPT
+            remembered = type(attribute_of(self.kind, name)).__name__ == "cached_property"
+            known = self._skipped[name] = private or remembered or name == "_attrs_cached_hash"
+        return known
+
+
+def _changed() -> Look:
+    """A new one for each place: what is there already is not listed once more."""
+    return Look("changed", cause="is changed by the code itself")
 
 
 def is_all_seen(kind: type) -> bool:
@@ -97,10 +120,10 @@ def _changes_of(method: FunctionType) -> Changes:
     if known is not None:
         return known
     if not code.co_argcount or not is_users_code(code, names) or code.co_filename.startswith("<attrs"):
-        return _known.put(code, Changes(frozenset(), frozenset()))
+        return _known.put(code, NO_CHANGES)
     scope = piece_of(code, names).scope
     if scope is None:
-        return _known.put(code, Changes(frozenset(), frozenset()))
+        return _known.put(code, NO_CHANGES)
     bound, filled = set[str](), set[str]()
     for node in ast.walk(scope.node):
         _note(node, code.co_varnames[0], bound, filled)
@@ -135,6 +158,3 @@ def _is_loose(held: object) -> bool:
     kind = type(held)
     return issubclass(kind, _LOOSE) or kind.__name__ == "deque"
 
-
-def _is_remembered(found: object) -> bool:
-    return type(found).__name__ == "cached_property"

@@ -28,8 +28,10 @@ def type_form_look(value: Any, kind: type) -> Look:
     if kind.__name__ in _UNIONS:
         inner: Any = found.get("__args__", ())
         return Look("union", parts=list(inner), steps=[""] * len(inner))
-    name = found.pop("__name__", None) or found.pop("_name", None)
+    name = found.pop("__name__", None) or found.get("_name")
     found.pop("_name", None)
+    if "__metadata__" in found:
+        name = "Annotated"  # which has no name on older Pythons
     if not found:
         return Look("typing", quoted(str(name if name is not None else kind.__name__)))
     head = quoted(kind.__name__.strip("_") if name is None else f"{name}")
