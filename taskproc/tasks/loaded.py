@@ -55,7 +55,8 @@ def ran_code(task: Any, loaded: Loaded, store: DiskStore) -> Loaded:
     if key not in _known:
         _known[key] = _compared(task, loaded.code, store, frozenset(map(real_name, late)))
     ran = _known[key]
-    return Loaded(ran.code, ran.differing or loaded.differing, loaded.packages if ran.packages is None else ran.packages)
+    packages = loaded.packages if ran.packages is None else ran.packages
+    return Loaded(ran.code, ran.differing or loaded.differing, packages)
 
 
 def _compared(task: Any, code: str, store: DiskStore, late: frozenset[str] | None = None) -> Loaded:
