@@ -7,6 +7,7 @@ from enum import Enum
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any
 
+from taskproc.source.changes import code_held
 from taskproc.source.constants import wrapped
 from taskproc.source.dump import digest, dump
 from taskproc.source.files import SourceFile
@@ -47,6 +48,8 @@ def visit(walk: Walking, cls: type, name: str) -> None:
 
 
 def _put(walk: Walking, name: str, file: SourceFile, scope: Scope, reached: set[str], notes: dict[str, str]) -> None:
+    # What was found later to be changed by the code has lost its value, so its statement counts
+    reached = {attr for attr in reached if f"{name}.{attr}" not in walk.unsteady}
     called = name.partition("#")[0]
     # By name as well: a method that a reload left as it was is found in the new text, its class in the old one
     followed = {some.name for some in scope.children if id(some) in walk.seen or f"{called}.{some.name}" in walk.items}
@@ -71,6 +74,8 @@ def _attributes(
             continue
         elif place in walk.unsteady or (found and attr in found[0].module.shared):
             walk.untrack(f"{place} is changed by the code itself")
+            for thing in code_held(value):
+                walk.meet(thing, "")
         elif (found is None or attr in found[1].bound or _is_plain(value)) and walk.value_at(value, place):
             yield attr
 

@@ -12,12 +12,14 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from taskproc.source.files import SourceFile
+from taskproc.source.lookups import Chain, absolute, chain_of
 from taskproc.source.nodes import children
 from taskproc.source.project import is_users_module
-from taskproc.source.scopes import Chain, Imported, Scope, chain_of
+from taskproc.source.scopes import Scope
 
 Locate = Callable[[str], "tuple[SourceFile | None, ModuleType | None]"]  # the text of a module, and it where loaded
 Ends = Callable[[object], bool]
+
 
 class Holder(NamedTuple):
     """A class statement and where it stands."""
@@ -86,7 +88,7 @@ class Ended:
             return
         stars = [] if imports else [star._replace(name=chain[0]) for star in file.module.stars]
         for imported in [*imports, *stars]:
-            inner = absolute(imported, file, module)
+            inner = absolute(imported, _package(file, module))
             rest = chain[1:] if imported.name is None else (imported.name, *chain[1:])
             yield from self._from(inner, rest, steps + 1)
 
@@ -102,13 +104,8 @@ class Ended:
             yield from self._targets(file, module, chain, steps)
 
 
-def absolute(imported: Imported, file: SourceFile, module: str) -> str:
-    """The full name of the module that an import at the top of a text names."""
-    if not imported.level:
-        return imported.module
-    package = module if file.path.endswith("__init__.py") else module.rpartition(".")[0]
-    parts = package.split(".")
-    return ".".join([*parts[: len(parts) - imported.level + 1], *filter(None, [imported.module])])
+def _package(file: SourceFile, module: str) -> str:
+    return module if file.path.endswith("__init__.py") else module.rpartition(".")[0]
 
 
 def _library(value: Any, chain: Chain) -> Iterator[object]:

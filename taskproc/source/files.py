@@ -12,15 +12,17 @@ import io
 import linecache
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.machinery import EXTENSION_SUFFIXES
 from types import CodeType, FunctionType
 from typing import Any
 
 from taskproc.by_value import remembered_text
 from taskproc.imports import Load, Stamp, loads_behind, loads_of, stamp_of
+from taskproc.modules import FILE
 from taskproc.source.codes import ByCode, code_text, nested
 from taskproc.source.scopes import Module, Scope
 
-_INNER = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_COMPILED = tuple(EXTENSION_SUFFIXES)
 _KEPT = 6        # versions of the text of one file
 _FAR = 1 << 24   # lines that no file has
 _AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # cells of a notebook may await; of a function it changes nothing
@@ -46,32 +48,6 @@ class SourceFile:
         self._scopes: dict[tuple[str, int], list[Scope]] = {}
         for scope in self.module.functions:
             self._scopes.setdefault((scope.name, _first_line(scope.node)), []).append(scope)
-
-    @functools.cached_property
-    def imports(self) -> Mapping[str, str]:
-        """What its top level imports under a name, as it is written: `np` → `numpy`; not where there are several."""
-        found: dict[str, str] = {}
-        for name, targets in self.module.top.imports.items():
-            texts = {"." * level + ".".join(filter(None, (module, inner))) for module, inner, level in targets}
-            if len(texts) == 1:
-                found[name] = texts.pop()
-        return found
-
-    def statements(self, name: str) -> list[ast.stmt]:
-        """What binds a name at the top level, also under an `if`, in the order of the text."""
-        return self._statements.get(name, [])
-
-    @functools.cached_property
-    def _statements(self) -> dict[str, list[ast.stmt]]:
-        found: dict[str, list[ast.stmt]] = {}
-        todo: list[ast.stmt] = self.tree.body[::-1]
-        while todo:
-            statement = todo.pop()
-            inner = _inside(statement)
-            todo += inner[::-1]
-            for name in _bound(statement, inner):
-                found.setdefault(name, []).append(statement)
-        return found
 
     def scope_of(self, code: CodeType) -> Scope | None:
         """The function or lambda that `code` was compiled from; None if this version has none that does the same."""
@@ -224,6 +200,12 @@ def loaded_texts(things: Iterable[object]) -> dict[str, str]:
     return texts
 
 
+def file_of(names: Mapping[str, Any]) -> SourceFile | None:
+    """The file of the module with these globals; None for a notebook, and where there is no source."""
+    path = names.get("__file__", names.get(FILE))
+    return read(path) if isinstance(path, str) and not path.endswith(_COMPILED) else None
+
+
 def read(path: str) -> SourceFile | None:
     """The file as it is now; None if it cannot be read or is no Python. Costs a stat where it has not changed."""
     return _present(path)
@@ -272,31 +254,6 @@ def _version(path: str, text: str, flags: int) -> SourceFile | None:
     kept.append(made)
     del kept[:-_KEPT]
     return made
-
-
-def _inside(statement: Any) -> list[ast.stmt]:
-    """The statements in a compound one that is no definition."""
-    if isinstance(statement, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-        return []
-    parts = [statement, *getattr(statement, "handlers", ()), *getattr(statement, "cases", ())]
-    return [some for part in parts for name in ("body", "orelse", "finalbody") for some in getattr(part, name, ())]
-
-
-def _bound(statement: Any, inner: list[ast.stmt]) -> Iterator[str]:
-    """The names that a statement of a module binds, without those that statements inside it do."""
-    if isinstance(statement, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-        yield statement.name
-        return
-    if isinstance(statement, (ast.Import, ast.ImportFrom)):
-        yield from (alias.asname or alias.name.partition(".")[0] for alias in statement.names)
-        return
-    hidden = {id(some) for some in inner}
-    todo: list[ast.AST] = [statement]
-    while todo:
-        node = todo.pop()
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
-        todo += [some for some in ast.iter_child_nodes(node) if id(some) not in hidden and not isinstance(some, _INNER)]
 
 
 def _first_line(node: Any) -> int:

@@ -1,9 +1,11 @@
 """The fingerprint: item → digest of all the code that classes and functions reach inside the user's project.
 
 Reached is what the code names, and what those names are bound to now; nothing of the user's is run for it, and nothing
-imported. Values count as they are at the time of asking. Names that functions of the project assign or change in place
-(`global X`, `X[...] = `, `X.append()`) do not count and are listed as untracked: such registries, counters and memos
-depend on what has run so far, and would make each result stale that was computed by a process with another past.
+imported. Each name ends in one of four ways. It is followed: a function or class of the user's. It is counted: by the
+statements that bind or change it, and by its value at the time of asking. It is known by the version of a package. Or
+it is listed as untracked. Of names that functions of the project assign or change in place (`global X`, `X[...] = `,
+`X.append()`) the value does not count: such registries, counters and memos depend on what has run so far, and would
+make each result stale that was computed by a process with another past.
 """
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ from dataclasses import field
 
 from taskproc.frozen import frozen
 from taskproc.source.dump import digest
+from taskproc.source.packages import versions_of
 from taskproc.source.walk import Walk
 
 FORMAT = 2  # of this way of looking at code: one that gives other items or texts for the same code has another number
@@ -64,9 +67,9 @@ class Fingerprint:
     Attributes:
         items: `module:qualname` → 32 hex digits, sorted by name. A function that another one of this name precedes has
             `#2` behind it.
-        texts: the same names → source; of a constant its canonical JSON, of bytecode none. What its names are bound
-            to stands below it in comments.
-        untracked: what could not be followed, with its place and why.
+        texts: the same names → source, of bytecode none. What its names are bound to, and the value of a name, stand
+            below it in comments. A value that has no source stands there as canonical JSON.
+        untracked: what could not be followed: its place, `module:qualname`, and what it is or does there.
         digest: 32 hex digits over the items.
         packages: top-level package → version, of what is installed and was reached, sorted by name.
     """
@@ -121,6 +124,7 @@ def fingerprint(
         texts={name: walk.texts[name] for name in items},
         untracked=tuple(sorted(walk.untracked)),
         digest=digest_of(items),
+        packages=versions_of(walk.packages),
     )
 
 

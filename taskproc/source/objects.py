@@ -16,8 +16,8 @@ from types import (
 from typing import Any
 
 from taskproc.source.constants import wrapped
+from taskproc.source.lookups import Imported
 from taskproc.source.pieces import Piece
-from taskproc.source.scopes import Imported
 
 MISSING = object()
 FIELD: type = type(vars(Imported)["module"])  # what gives the field of a named tuple; it has no public name
@@ -63,5 +63,5 @@ def defaults_of(function: FunctionType) -> dict[str, object]:
 
 def is_written(value: object, parameter: str, piece: Piece) -> bool:
     """Whether a default is the constant that is written there."""
-    written = piece.defaults.get(parameter, (MISSING, ""))[0]
+    written = piece.written.get(parameter, MISSING)
     return type(value) is type(written) and value == written

@@ -14,7 +14,8 @@ from taskproc.frozen import frozen
 from taskproc.source.codes import ByCode, code_text, modules_read, names_read
 from taskproc.source.dump import digest, dump
 from taskproc.source.files import SourceFile, place_of
-from taskproc.source.scopes import Chain, Imported, Scope, Use
+from taskproc.source.lookups import Chain, Imported
+from taskproc.source.scopes import Scope, Use
 
 
 @frozen
@@ -22,14 +23,22 @@ class Reads:
     """What is taken from outside.
 
     Attributes:
-        chains: names that a scope around it binds, as they are written: `utils.clean`.
+        chains: names of the module, as they are written: `utils.clean`.
         imports: what its own imports lead to, and the names that follow.
-        alerts: what cannot be followed, in words.
+        alerts: what cannot be followed, as what it does: `calls eval`.
+        free: names that a function around it binds.
+        loose: attributes of what has no name: `b` of `a().b`, `a[0].b`, and of local variables.
+        own: attributes that a method reads of its own class or instance.
+        runs: imports in it, whether what they bind is read or not.
     """
 
     chains: tuple[Chain, ...]
     imports: tuple[tuple[Imported, Chain], ...]
     alerts: tuple[str, ...]
+    free: tuple[Chain, ...] = ()
+    loose: frozenset[str] = frozenset()
+    own: frozenset[str] = frozenset()
+    runs: tuple[Imported, ...] = ()
 
 
 @frozen
@@ -39,8 +48,9 @@ class Piece:
     Attributes:
         file: None: its source was not found.
         qualname: what it is called where it is written; None without source.
-        unsteady: variables of the functions around it, and parameters, that the code itself changes in place.
-        defaults: parameter → the constant that is written as its default, and a digest of what is written.
+        unsteady: variables of the functions around it, and parameters, that the code itself changes in place, with the
+            methods that it calls for it.
+        written: parameter → the constant that is written as its default.
     """
 
     file: SourceFile | None
@@ -49,8 +59,8 @@ class Piece:
     digest: str
     text: str
     reads: Reads
-    unsteady: frozenset[str] = frozenset()
-    defaults: Mapping[str, tuple[object, str]] = field(default_factory=dict)
+    unsteady: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    written: Mapping[str, object] = field(default_factory=dict)
 
 
 _pieces: ByCode[Piece] = ByCode()
@@ -67,29 +77,28 @@ def piece_of(code: CodeType, names: Mapping[str, Any]) -> Piece:
 
 def _without_source(code: CodeType) -> Piece:
     imports = tuple((Imported(name, None, 0), ()) for name in modules_read(code))
-    reads = Reads(tuple(names_read(code)), imports, ("no source was found that does the same, so its bytecode counts",))
+    reads = Reads(tuple(names_read(code)), imports, ("has no source that does the same, so its bytecode counts",))
     return Piece(None, None, None, digest(code_text(code)), "", reads)
 
 
 def _of_function(file: SourceFile, scope: Scope) -> Piece:
     node: Any = scope.node
-    # Defaults count as they are, not as they are written
-    shape = "".join(dump(node, frozenset(map(id, [*node.args.defaults, *node.args.kw_defaults]))))
-    uses = [*scope.head, *(use for some in scope.below() for use in _body(some, scope))]
-    unsteady: set[str] = set()
+    uses = [*scope.head, *scope.defaults, *(use for some in scope.below() for use in _body(some, scope))]
+    unsteady: dict[str, frozenset[str]] = {}
     around: Scope | None = scope
     while around is not None:
-        unsteady |= around.mutated
+        for name, methods in around.mutated.items():
+            unsteady[name] = frozenset(methods) | unsteady.get(name, frozenset())
         around = around.parent
     return Piece(
         file=file,
         scope=scope,
         qualname=scope.qualname,
-        digest=digest(shape),
+        digest=digest("".join(dump(node))),
         text=file.segment(node),
         reads=reads_of(list(scope.below()), uses),
-        unsteady=frozenset(unsteady),
-        defaults=_defaults(node.args),
+        unsteady=unsteady,
+        written=_written(node.args),
     )
 
 
@@ -99,31 +108,64 @@ def _body(scope: Scope, root: Scope) -> list[Use]:
     return [*scope.head, *scope.defaults, *scope.uses]
 
 
-def _defaults(args: ast.arguments) -> dict[str, tuple[object, str]]:
+def _written(args: ast.arguments) -> dict[str, object]:
     names = [arg.arg for arg in [*args.posonlyargs, *args.args]]
     pairs = [*zip(names[len(names) - len(args.defaults) :], args.defaults)]
     pairs += [(arg.arg, some) for arg, some in zip(args.kwonlyargs, args.kw_defaults) if some is not None]
-    return {name: (getattr(some, "value", None), digest("".join(dump(some)))) for name, some in pairs}
+    return {name: some.value for name, some in pairs if isinstance(some, ast.Constant)}
 
 
 def reads_of(scopes: Sequence[Scope], uses: Iterable[Use]) -> Reads:
     """What `uses` take from outside of these scopes."""
-    inside = {id(scope) for scope in scopes}
-    chains: dict[Chain, None] = {}
-    imports: dict[tuple[Imported, Chain], None] = {}
+    found = _Found({id(scope) for scope in scopes})
     for use in uses:
-        home = use.scope.home(use.chain[0])
-        if home is None:
-            chains[use.chain] = None
-        elif id(home) in inside and home.kind != "class":
-            for target in home.imports.get(use.chain[0], ()):
-                imports[target, use.chain[1:]] = None
-        elif home.kind == "function":
-            chains[use.chain] = None
-    for scope in scopes:
-        imports.update(dict.fromkeys((Imported(name, None, 0), ()) for name in scope.modules))
-    alerts = dict.fromkeys(words for scope in scopes for words in scope.alerts)
-    return Reads(tuple(chains), tuple(imports), tuple(alerts))
+        found.add(use)
+    runs = dict.fromkeys(target for scope in scopes for targets in scope.imports.values() for target in targets)
+    return Reads(
+        tuple(found.chains), tuple(found.imports), tuple(found.alerts), tuple(found.free),
+        frozenset(found.loose), frozenset(found.own), tuple(runs),
+    )  # fmt: skip
+
+
+class _Found:
+    """What uses take from outside, gathered one by one."""
+
+    def __init__(self, inside: set[int]):
+        self.inside = inside
+        self.chains: dict[Chain, None] = {}
+        self.imports: dict[tuple[Imported, Chain], None] = {}
+        self.alerts: dict[str, None] = {}
+        self.free: dict[Chain, None] = {}
+        self.loose: set[str] = set()
+        self.own: set[str] = set()
+
+    def add(self, use: Use) -> None:
+        if use.kind == "alert":
+            self.alerts[use.chain[0]] = None
+        elif use.kind != "name":
+            (self.own if use.kind == "own" else self.loose).update(use.chain)
+        elif use.imported is not None:
+            self.imports[use.imported, use.chain] = None
+        elif (home := use.scope.home(use.chain[0])) is None:
+            self.chains[use.chain] = None
+        else:
+            self.local(home, use.chain)
+
+    def local(self, home: Scope, chain: Chain) -> None:
+        """A name that one of the scopes, or a function or class around them, binds."""
+        if id(home) not in self.inside and home.kind == "function":
+            self.free[chain] = None
+        targets = home.imports.get(chain[0], ()) if home.kind != "class" or id(home) in self.inside else ()
+        for target in targets:
+            self.imports[target, chain[1:]] = None
+        if not targets:
+            is_own = _is_method(home) and home.parameters[:1] == chain[:1]
+            self.own.update(chain[1:2] if is_own else ())
+            self.loose.update(chain[2:] if is_own else chain[1:])
+
+
+def _is_method(scope: Scope) -> bool:
+    return scope.kind == "function" and scope.parent is not None and scope.parent.kind == "class"
 
 
 def class_piece(file: SourceFile, scope: Scope, reached: frozenset[str]) -> tuple[str, str]:

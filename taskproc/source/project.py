@@ -15,6 +15,7 @@ from types import CodeType, ModuleType
 from taskproc.modules import real_name
 
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
+_NO_PACKAGES = frozenset({"taskproc", "__main__", "None", ""})
 _LIBRARY = frozenset(sys.stdlib_module_names) | frozenset(sys.builtin_module_names)
 
 
@@ -53,6 +54,12 @@ def is_users_code(code: CodeType, names: Mapping[str, object]) -> bool:
 def is_users_class(cls: type) -> bool:
     """Whether a class was defined by the user's project."""
     return _is_users_name(cls.__module__)
+
+
+def package_of_library(module: str) -> str:
+    """The top-level package that a module of a library belongs to; empty for the standard library and taskproc."""
+    top = module.partition(".")[0]
+    return "" if top in _LIBRARY or top in _NO_PACKAGES else top
 
 
 def is_extension(module: ModuleType) -> bool:

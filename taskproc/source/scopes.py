@@ -9,33 +9,34 @@ import ast
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from taskproc.source.lookups import MUTATORS, THIS, Chain, Imported, Lead, Lookups, chain_of, text_in
 from taskproc.source.nodes import children
 
-Chain = tuple[str, ...]   # `a.b.c` as it is written
-
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-_MUTATORS = frozenset(
-    "append appendleft extend extendleft insert remove pop popleft popitem clear sort reverse rotate update setdefault "
-    "add discard difference_update intersection_update symmetric_difference_update move_to_end subtract "
-    "__setitem__ __delitem__ __setattr__".split()
-)
-
-
-class Imported(NamedTuple):
-    """What an import binds a name to: a module, or `name` of it."""
-
-    module: str
-    name: str | None
-    level: int
 
 
 class Use(NamedTuple):
-    """A chain of names that is read in a scope. `tag`: id of the statement, where the scope is a class or module."""
+    """What a scope reads, or cannot say.
+
+    Attributes:
+        chain: names as they are written; below `imported` if that is there.
+        tag: id of the statement, where the scope is a class or module.
+        imported: a module that is imported by an expression.
+        kind: `name`; `loose`: an attribute of something that has no name; `alert`: words for what cannot be followed.
+    """
 
     scope: Scope
     chain: Chain
     tag: int
+    imported: Imported | None = None
+    kind: str = "name"
+
+
+class Change(NamedTuple):
+    """What is changed: `X[...] = ` and `X.a = ` with `method` empty, `X.append()` with it."""
+
+    chain: Chain
+    method: str
 
 
 class Scope:
@@ -44,14 +45,15 @@ class Scope:
     Attributes:
         head: what its decorators and bases read; defaults: what the defaults of its parameters read; uses: its body.
         bound: names that it binds itself; of these `imports` by an import.
-        mutated: names of its own that a function changes in place or anew after they were first bound.
-        alerts: what cannot be followed, in words.
+        mutated: names of its own that a function changes in place or anew after they were first bound, with the methods
+            that it calls for it; empty: by an assignment.
+        touched: names through which a function changes something.
         tag: id of the statement that it stands in, where that is in a class or module.
     """
 
     __slots__ = (
-        "alerts", "bound", "children", "defaults", "globals", "head", "imports", "kind", "modules", "mutated", "name",
-        "node", "nonlocals", "parameters", "parent", "qualname", "tag", "uses",
+        "bound", "children", "defaults", "globals", "head", "imports", "kind", "mutated", "name", "node", "nonlocals",
+        "parameters", "parent", "qualname", "tag", "touched", "uses",
     )  # fmt: skip
 
     def __init__(self, kind: str, node: ast.AST, name: str, parent: Scope | None = None, tag: int = 0):
@@ -61,12 +63,11 @@ class Scope:
         self.globals: set[str] = set()
         self.nonlocals: set[str] = set()
         self.imports: dict[str, list[Imported]] = {}
-        self.modules: list[str] = []
-        self.mutated: set[str] = set()
+        self.mutated: dict[str, set[str]] = {}
+        self.touched: set[str] = set()
         self.head: list[Use] = []
         self.defaults: list[Use] = []
         self.uses: list[Use] = []
-        self.alerts: list[str] = []
         self.children: list[Scope] = []
         self.qualname = name
         if parent is not None:
@@ -118,33 +119,38 @@ class Module:
     Attributes:
         top: that of the module itself.
         functions: those of functions and lambdas; classes: those of classes; both in the order of the text.
-        changed: chains from globals that functions change: `X[...] = `, `X.append()`, `global X`, `module.X = `.
+        changed: what functions change, from globals on: `X[...] = `, `X.append()`, `global X`, `module.X = `.
         shared: names of class attributes that methods change through `self` or `cls`.
         stars: modules of which it imports all names.
+        late: what functions import under names of the module (`global X; import X`).
     """
 
     def __init__(self, tree: ast.Module):
         self.top = Scope("module", tree, "")
         self.functions: list[Scope] = []
         self.classes: list[Scope] = []
-        self.changed: list[Chain] = []
+        self.changed: list[Change] = []
         self.shared: set[str] = set()
         self.stars: list[Imported] = []
-        changes = _Walk(self).run(tree)
-        for scope, chain in changes:
-            self._note_change(scope, chain)
+        self.late: dict[str, list[Imported]] = {}
+        for scope, change in _Walk(self, Lookups(tree)).run(tree):
+            self._note_change(scope, change)
         self.changed = sorted(set(self.changed))
 
-    def _note_change(self, scope: Scope, chain: Chain) -> None:
-        home, function = scope.home(chain[0]), scope.function()
+    def _note_change(self, scope: Scope, change: Change) -> None:
+        root = change.chain[0]
+        home, function = scope.home(root), scope.function()
         if function is None:
             return
+        function.touched.add(root)
+        if len(change.chain) == 2 and root == "self" and not change.method:
+            return  # `self.x = 1` leaves the class as it is
         if home is None:
-            self.changed.append(chain)
-        elif home.kind == "function" and (home is not function or chain[0] in home.parameters):
-            home.mutated.add(chain[0])
-        if chain[0] in ("self", "cls") and len(chain) > 1:
-            self.shared.add(chain[1])
+            self.changed.append(change)
+        elif home.kind == "function" and (home is not function or root in home.parameters):
+            home.mutated.setdefault(root, set()).add(change.method)
+        if root in ("self", "cls") and len(change.chain) > 1:
+            self.shared.add(change.chain[1])
 
 
 class _Place(NamedTuple):
@@ -158,12 +164,12 @@ class _Place(NamedTuple):
 class _Walk:
     """One walk over a module, without recursion."""
 
-    def __init__(self, module: Module):
-        self.module = module
+    def __init__(self, module: Module, lookups: Lookups):
+        self.module, self.lookups = module, lookups
         self.todo: list[tuple[ast.AST, _Place]] = []
-        self.changes: list[tuple[Scope, Chain]] = []
+        self.changes: list[tuple[Scope, Change]] = []
 
-    def run(self, tree: ast.Module) -> list[tuple[Scope, Chain]]:
+    def run(self, tree: ast.Module) -> list[tuple[Scope, Change]]:
         top = self.module.top
         self.push(tree.body, _Place(top, top.uses, 0))
         while self.todo:
@@ -185,9 +191,15 @@ class _Walk:
         if name is None:
             return
         if name in scope.globals or name in scope.nonlocals:
-            self.changes.append((scope, (name,)))
+            self.changes.append((scope, Change((name,), "")))
         else:
             scope.bound.add(name)
+
+    def bind_import(self, name: str, imported: Imported, scope: Scope) -> None:
+        scope.imports.setdefault(name, []).append(imported)
+        if name in scope.globals:
+            self.module.late.setdefault(name, []).append(imported)
+        self.bind(name, scope)
 
     # ------------------------------------------------------------ what opens a scope
 
@@ -238,8 +250,7 @@ class _Walk:
         for alias in node.names:
             name = alias.asname or alias.name.partition(".")[0]
             module = alias.name if alias.asname else name
-            place.scope.imports.setdefault(name, []).append(Imported(module, None, 0))
-            self.bind(name, place.scope)
+            self.bind_import(name, Imported(module, None, 0), place.scope)
 
     def _importfrom(self, node: ast.ImportFrom, place: _Place) -> None:
         for alias in node.names:
@@ -248,8 +259,7 @@ class _Walk:
                 self.module.stars.append(found)
                 continue
             name = alias.asname or alias.name
-            place.scope.imports.setdefault(name, []).append(found)
-            self.bind(name, place.scope)
+            self.bind_import(name, found, place.scope)
 
     def _global(self, node: ast.Global, place: _Place) -> None:
         if place.scope.kind != "module":
@@ -286,80 +296,99 @@ class _Walk:
 
     def _name(self, node: ast.Name, place: _Place) -> None:
         if isinstance(node.ctx, ast.Load):
-            place.uses.append(Use(place.scope, (node.id,), place.tag))
+            self.use(place, (node.id,))
         else:
             self.bind(node.id, place.scope)
 
     def _attribute(self, node: ast.Attribute, place: _Place) -> None:
-        chain = chain_of(node)
-        if chain is None:
-            self.push([node.value], place)
-            return
-        if isinstance(node.ctx, ast.Load):
-            place.uses.append(Use(place.scope, chain, place.tag))
-            return
-        place.uses.append(Use(place.scope, chain[:-1], place.tag))
-        if chain[0] != "self" or len(chain) > 2:  # `self.x = 1` leaves the class as it is
-            self._change(chain, place)
+        lead = self.lookups.lead(node)
+        if node.attr == "__subclasses__":
+            self.alert("looks for subclasses", place)
+        if lead is None:
+            self.loose(node, place)
+        elif isinstance(node.ctx, ast.Load):
+            self.follow(lead, place)
+        else:
+            self.follow(lead._replace(chain=lead.chain[:-1]), place)
+            self.change(lead, "", place)
 
     def _subscript(self, node: ast.Subscript, place: _Place) -> None:
+        lead = self.lookups.lead(node)
         if not isinstance(node.ctx, ast.Load):
-            self._change(chain_of(node.value), place)
-        self.inside(node, place)
+            self.change(lead or self.lookups.lead(node.value), "", place)
+        if lead is not None and isinstance(node.ctx, ast.Load):
+            self.follow(lead, place)
+        else:
+            self.alert(self.lookups.subscript_alert(node), place)
+            self.inside(node, place)
 
     def _augassign(self, node: ast.AugAssign, place: _Place) -> None:
-        chain = chain_of(node.target)
-        if chain is not None:
-            place.uses.append(Use(place.scope, chain, place.tag))
-            if len(chain) > 1:
-                self._change(chain, place)
+        lead = self.lookups.lead(node.target)
+        if lead is not None:
+            self.follow(lead, place)
+            if len(lead.chain) > 1:
+                # Also of self: what it adds to may be the class's
+                self.changes.append((place.scope, Change(lead.chain, "+=")))
         self.inside(node, place)
 
     def _call(self, node: ast.Call, place: _Place) -> None:
-        chain = chain_of(node.func)
-        if chain is not None and len(chain) > 1 and chain[-1] in _MUTATORS:
-            self._change(chain[:-1], place)
-        look = _LOOKS.get(chain[-1]) if chain else None
-        if chain is None or look is None or not look(self, node, chain, place):
-            self.inside(node, place)
+        lead, func = self.lookups.lead(node), chain_of(node.func)
+        if lead is not None:
+            self.follow(lead, place)
+            # `getattr` itself may be bound to something else, and what `getattr(a, "b", x)` falls back to is read, too
+            self.push([node.func, *node.args[2:]] if func is not None else node.args[1:], place)
+            return
+        if isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
+            self.change(self.lookups.lead(node.func.value), node.func.attr, place)
+        elif func in (("setattr",), ("delattr",)) and len(node.args) > 1:
+            self.set_by_name(node, place)
+        if func is not None and (place.scope.home(func[0]) is None or self.lookups.is_imported(func)):
+            self.alert(self.lookups.call_alert(node), place)
+        self.inside(node, place)
 
-    def _change(self, chain: Chain | None, place: _Place) -> None:
-        if chain is not None:
-            if chain[:2] == ("self", "__class__"):
-                chain = ("cls", *chain[2:])
-            self.changes.append((place.scope, chain))
+    def use(self, place: _Place, chain: Chain, imported: Imported | None = None, kind: str = "name") -> None:
+        place.uses.append(Use(place.scope, chain, place.tag, imported, kind))
 
-    # ------------------------------------------------------------ what cannot be followed
-
-    def _look_getattr(self, node: ast.Call, chain: Chain, place: _Place) -> bool:
-        """True if it is as good as an attribute that is written down."""
-        if len(chain) > 1 or len(node.args) < 2:
-            return False
-        owner, name = chain_of(node.args[0]), _text(node.args[1])
-        if name is not None and owner is not None:
-            place.uses.extend(Use(place.scope, found, place.tag) for found in (chain, (*owner, name)))
-            self.push(node.args[2:], place)
-            return True
-        if name is None and (owner is None or owner[0] not in ("self", "cls")):  # of a class all methods count
-            self._alert("getattr by a computed name", chain, place)
-        return False
-
-    def _look_import(self, node: ast.Call, chain: Chain, place: _Place) -> bool:
-        name = _text(node.args[0]) if node.args else None
-        if name is None or len(node.args) > 1:
-            self._alert("import by a computed name", chain, place)
+    def follow(self, lead: Lead, place: _Place) -> None:
+        """Read what a chain leads to. A namespace that `globals()` gives is that of the module."""
+        if lead.imported is not None:
+            self.use(place, lead.chain, lead.imported)
+        elif lead.chain:
+            self.use(place._replace(scope=self.module.top) if lead.is_global else place, lead.chain)
         else:
-            place.scope.modules.append(name)
-        return False
+            self.use(place, (), THIS)
+        for node in lead.inner:
+            self.push([node], place)
 
-    def _look_eval(self, node: ast.Call, chain: Chain, place: _Place) -> bool:
-        if len(chain) == 1:
-            self._alert(chain[0], chain, place)
-        return False
+    def loose(self, node: ast.Attribute, place: _Place) -> None:
+        """`a().b`, `a[0].b`: an attribute of something that has no name. Through `super()` it is one of its own."""
+        func = node.value.func if isinstance(node.value, ast.Call) else None
+        kind = "own" if isinstance(func, ast.Name) and func.id == "super" else "loose"
+        self.use(place, (node.attr,), kind=kind)
+        self.push([node.value], place)
 
-    def _alert(self, words: str, chain: Chain, place: _Place) -> None:
-        if place.scope.home(chain[0]) is None or chain[-1] == "import_module":
-            place.scope.alerts.append(words)
+    def set_by_name(self, node: ast.Call, place: _Place) -> None:
+        owner, name = self.lookups.lead(node.args[0]), text_in(node.args[1])
+        if owner is None or not owner.chain or place.scope.home(owner.chain[0]) is not None:
+            return
+        if name is None:
+            self.alert("sets attributes of a global by a computed name", place)
+        self.change(owner._replace(chain=(*owner.chain, name)) if name else owner, "", place)
+
+    def alert(self, words: str, place: _Place) -> None:
+        if words:
+            self.use(place, (words,), kind="alert")
+
+    def change(self, lead: Lead | None, method: str, place: _Place) -> None:
+        if lead is None or not lead.chain or lead.imported is not None:
+            return
+        chain = ("cls", *lead.chain[2:]) if lead.chain[:2] == ("self", "__class__") else lead.chain
+        scope = self.module.top if lead.is_global else place.scope
+        function = place.scope.function()
+        if lead.is_global and function is not None:
+            self.module.changed.append(Change(chain, method))
+        else:
+            self.changes.append((scope, Change(chain, method)))
 
 
 _visits: dict[type, Callable[[_Walk, Any, _Place], None]] = {}
@@ -369,31 +398,6 @@ def _visit_of(kind: type) -> Callable[[_Walk, Any, _Place], None]:
     """How nodes of a kind are visited; found once."""
     found = _visits[kind] = getattr(_Walk, f"_{kind.__name__.lower()}", _Walk.inside)
     return found
-
-
-_LOOKS = {
-    "getattr": _Walk._look_getattr,
-    "import_module": _Walk._look_import,
-    "__import__": _Walk._look_import,
-    "eval": _Walk._look_eval,
-    "exec": _Walk._look_eval,
-    "globals": _Walk._look_eval,
-}
-
-
-def chain_of(node: ast.AST) -> Chain | None:
-    """`a.b.c` as names; None if it begins with something else than a name."""
-    names: list[str] = []
-    while isinstance(node, ast.Attribute):
-        names.append(node.attr)
-        node = node.value
-    if not isinstance(node, ast.Name):
-        return None
-    return (node.id, *reversed(names))
-
-
-def _text(node: ast.AST) -> str | None:
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
 def _type_parameters(node: ast.AST) -> list[str]:

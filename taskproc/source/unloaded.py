@@ -7,6 +7,8 @@ gets from its own imports is read in the same way.
 from __future__ import annotations
 
 import ast
+import builtins
+import os
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -19,12 +21,12 @@ from taskproc.source.dump import digest, dump
 from taskproc.source.ended import Ended
 from taskproc.source.files import SourceFile
 from taskproc.source.loading import loaded_file, read_ahead, was_edited
+from taskproc.source.lookups import MUTATORS, THIS, Chain, Imported, absolute, package_of, prefixes
 from taskproc.source.pieces import Reads, reads_of
 from taskproc.source.project import is_users_file, is_users_module
-from taskproc.source.scopes import Chain, Imported, Scope, Use
+from taskproc.source.scopes import Scope, Use
+from taskproc.source.statements import Group, Leaf, is_deed, is_harmless, statements_of
 from taskproc.source.walking import Walking
-
-_IMPORTS = (ast.Import, ast.ImportFrom)  # other names of one statement do not count
 
 _searched: dict[tuple[str, tuple[str, ...]], str] = {}
 _NO_FILE = frozenset({"frozen", "built-in"})  # where modules come from that are part of the interpreter
@@ -36,33 +38,36 @@ class Unloaded:
     def __init__(self, walk: Walking):
         self._walk = walk
         self._ended = Ended(walk.ends, _text_and_module)
-        self._found: dict[str, tuple[str, str]] = {}  # name → digest and text
+        self._found: dict[str, Group] = {}
         self._met: set[tuple[str, Chain]] = set()
-        self._named_of: set[tuple[ast.AST, str]] = set()
+        self._visited: set[str] = set()
+        self._classes: dict[tuple[str, str], tuple[SourceFile, str, str]] = {}  # that are not followed
+        self._parts: set[tuple[ast.AST, str]] = set()
         self._todo: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
 
     def follow(self, imported: Imported, rest: Chain, names: Mapping[str, Any], reader: str) -> None:
         """Follow an import in a function with these globals, and the names that are read from what it gives."""
-        package = names.get("__package__")
-        if package is None:
-            package = str(names.get("__name__")).rpartition(".")[0] if "__path__" not in names else names["__name__"]
-        self._import(imported, rest, str(package), reader)
+        self._import(imported, rest, package_of(names), reader)
+        self._finish()
+
+    def _finish(self) -> None:
         while self._todo:
             visit, args = self._todo.popleft()
             visit(*args)
 
+    def run(self, imported: Imported, names: Mapping[str, Any], reader: str) -> None:
+        """Follow what an import in a function with these globals does, whether what it gives is read or not."""
+        self._run(imported, package_of(names), reader)
+        self._finish()
+
     def put(self) -> None:
         """Put the items; what the walk met as a live object is there already, and true."""
-        for name, (number, text) in self._found.items():
+        for name, group in self._found.items():
             if name not in self._walk.items:
-                self._walk.put(name, number, text)
+                self._walk.put(name, group.digest, group.text)
 
     def _import(self, imported: Imported, rest: Chain, package: str, reader: str) -> None:
-        module = imported.module
-        if imported.level:
-            parts = package.split(".")
-            parts = parts[: len(parts) - imported.level + 1]
-            module = ".".join([*parts, *filter(None, [module])])
+        module = absolute(imported, package)
         chain = rest if imported.name is None else (imported.name, *rest)
         if (module, chain) not in self._met:
             self._met.add((module, chain))
@@ -74,20 +79,22 @@ class Unloaded:
         if file is None:
             self._without_source(module, path, loaded, chain, reader)
             return
+        self._visit(file, module)
         if not chain:
             for name in sorted(file.module.top.bound):
                 self._symbol(file, module, name, ())
         elif chain[0] in file.module.top.bound:
             self._symbol(file, module, chain[0], chain[1:])
         elif not self._submodule(module, chain, reader):
-            self._elsewhere(file, module, chain)
+            self._elsewhere(file, module, chain, reader)
 
     def _without_source(
         self, module: str, path: str | None, loaded: ModuleType | None, chain: Chain, reader: str
     ) -> None:
-        if loaded is not None and not is_users_module(loaded):
-            return
-        if path and (path in _NO_FILE or not is_users_file(path)):
+        if (loaded is not None and not is_users_module(loaded)) or (
+            path and (path in _NO_FILE or not is_users_file(path))
+        ):
+            self._walk.package(module)
             return
         if loaded is not None and was_edited(loaded):
             self._walk.edited(loaded)
@@ -97,7 +104,7 @@ class Unloaded:
             if not chain or not self._submodule(module, chain, reader):
                 self._walk.live(loaded, module, (module, *chain))
         elif not chain or not self._submodule(module, chain, reader):
-            self._walk.untrack(f"{module}, which {reader} imports, was not found")
+            self._walk.untrack(f"{reader} imports {module}, which was not found")
 
     def _submodule(self, module: str, chain: Chain, reader: str) -> bool:
         inner = f"{module}.{chain[0]}"
@@ -107,10 +114,55 @@ class Unloaded:
         self._todo.append((self._module, (inner, chain[1:], reader)))
         return True
 
-    def _elsewhere(self, file: SourceFile, module: str, chain: Chain) -> None:
+    def _elsewhere(self, file: SourceFile, module: str, chain: Chain, reader: str) -> None:
         """The name comes from an import of all names, or is not there."""
-        for star in file.module.stars:
-            self._import(star._replace(name=chain[0]), chain[1:], _package(file, module), f"{real_name(module)}:*")
+        if hasattr(builtins, chain[0]) and not file.module.stars:
+            return
+        package = _package(file, module)
+        for star in reversed(file.module.stars):
+            other, _, loaded = _text_of(absolute(star, package))
+            if other is None or other.module.stars or chain[0] in other.module.top.bound or loaded is None:
+                self._import(star._replace(name=chain[0]), chain[1:], package, reader)
+                return
+        if hasattr(builtins, chain[0]):
+            return
+        if "__getattr__" in file.module.top.bound:
+            self._todo.append((self._symbol, (file, module, "__getattr__", ())))
+        self._walk.untrack(f"{reader} reads {module}:{chain[0]}, which is not there, or is computed by its module")
+
+    def _visit(self, file: SourceFile, module: str) -> None:
+        """What a module, and those that it imports, do when they are imported."""
+        if file.path in self._visited:
+            return
+        self._visited.add(file.path)
+        statements, package = statements_of(file), _package(file, module)
+        chosen = [leaf for leaf in statements.acts if self._acts(leaf, file, package)]
+        if chosen:
+            group = self._found[f"module {real_name(module)} (statements)"] = statements.deeds(chosen)
+            self._reads(file, module, real_name(module), group.reads)
+        for imported in statements.needs:
+            self._run(imported, package, "")
+
+    def _run(self, imported: Imported, package: str, reader: str) -> None:
+        """Visit a module that is imported, and the packages around it. `reader`: who imports it, if that is code."""
+        name = absolute(imported, package)
+        for inner in prefixes(name if imported.name is None else f"{name}.{imported.name}"):
+            file, path, loaded = _text_of(inner)
+            if file is not None and file.path not in self._visited:
+                self._todo.append((self._visit, (file, inner)))
+            elif inner == name and reader and file is None and not _is_folder(path, loaded):
+                self._without_source(name, path, loaded, (), reader)
+            if file is None and path is not None and not is_users_file(path):
+                return
+
+    def _acts(self, leaf: Leaf, file: SourceFile, package: str) -> bool:
+        statements, root = statements_of(file), leaf.chain[0]
+        imported = statements.source(root)
+        if imported is not None:
+            return not is_harmless(".".join(filter(None, (absolute(imported, package), imported.name))), leaf)
+        if not statements.is_bound(root):
+            return is_deed(leaf)
+        return leaf.role == "calls" and statements.defines(root)
 
     def _symbol(self, file: SourceFile, module: str, symbol: str, rest: Chain) -> None:
         if (file.path, (":", symbol, *rest)) in self._met:
@@ -118,49 +170,76 @@ class Unloaded:
         self._met.add((file.path, (":", symbol, *rest)))
         name = f"{real_name(module)}:{symbol}"
         if self._ended.ends(file, module, symbol):
-            self._named(file, module, symbol, rest)
+            self._classes[file.path, symbol] = file, module, symbol
+            self._part(file, module, symbol, rest)
             return
-        top = file.module.top
-        if (symbol,) in file.module.changed:
+        statements = statements_of(file)
+        self._walk.loose.update(rest)
+        if any(_is_change(change.method, statements.defines(symbol))
+               for change in file.module.changed if change.chain == (symbol,)):
             self._walk.untrack(f"{name} is changed by the code itself")
-            return
-        for imported in top.imports.get(symbol, ()):
-            self._import(imported, rest, _package(file, module), name)
-        statements = file.statements(symbol)
-        code = [text for some in statements if not isinstance(some, _IMPORTS) for text in dump(some)]
-        imports = [repr(tuple(imported)) for imported in top.imports.get(symbol, ())]
-        self._found[name] = digest("".join([*code, *imports])), "".join(map(file.segment, statements))
-        for statement in statements:
-            self._reads(file, module, name, _reads(top, statement))
+        imported = {leaf.imported for leaf in statements.names.get(symbol, ()) if leaf.imported is not None}
+        for target in sorted(imported):
+            self._import(target, rest, _package(file, module), name)
+        group = statements.group(symbol)
+        if group is not None and name not in self._found:
+            self._found[name] = group
+            self._reads(file, module, name, group.reads)
 
     def _reads(self, file: SourceFile, module: str, name: str, reads: Reads) -> None:
+        self._walk.loose |= reads.loose
         for chain in reads.chains:
             if chain[0] in file.module.top.bound:
                 self._todo.append((self._symbol, (file, module, chain[0], chain[1:])))
             else:
-                self._elsewhere(file, module, chain)
+                self._elsewhere(file, module, chain, name)
+        for imported in reads.runs:
+            self._run(imported, _package(file, module), name)
         for imported, rest in reads.imports:
-            self._import(imported, rest, _package(file, module), name)
+            if imported == THIS:
+                self._todo.append((self._module, (module, rest, name)))
+            else:
+                self._import(imported, rest, _package(file, module), name)
         for words in reads.alerts:
-            self._walk.untrack(f"{words} in {name}")
+            self._walk.untrack(f"{name} {words}")
 
-    def _named(self, file: SourceFile, module: str, symbol: str, rest: Chain) -> None:
-        """Of a class that is not followed: the constant or function of it that is named."""
+    def join(self) -> bool:
+        """Follow what is read of anything where classes that are not followed have it. Whether there was any."""
+        before = len(self._parts)
+        for file, module, symbol in list(self._classes.values()):
+            for attr in sorted(self._walk.loose):
+                self._part(file, module, symbol, (attr,))
+        self._finish()
+        return len(self._parts) > before
+
+    def _part(self, file: SourceFile, module: str, symbol: str, rest: Chain) -> None:
+        """Of a class that is not followed: the constant or function of it that is named, and what that reads of it."""
+        self._walk.loose.update(rest[1:])
         if not rest or rest[0].startswith("__") or rest[0] in self._walk.settings:
             return
         holder = self._ended.holder(file, module, symbol, rest[0])
-        if holder is None or (holder.scope.node, rest[0]) in self._named_of:
+        if holder is None or (holder.scope.node, rest[0]) in self._parts:
             return
-        self._named_of.add((holder.scope.node, rest[0]))
+        self._parts.add((holder.scope.node, rest[0]))
         name = f"{real_name(holder.module)}:{holder.scope.qualname}.{rest[0]}"
         statements = holder.binding(rest[0])
-        code = [text for some in statements for text in dump(some)]
-        self._found[name] = digest("".join(code)), "".join(map(holder.file.segment, statements))
-        for statement in statements:
-            self._reads(holder.file, holder.module, name, _reads(holder.scope, statement))
-            for use in holder.scope.uses:
-                if use.tag == id(statement) and use.chain[0] in holder.scope.bound:
-                    self._named(file, module, symbol, use.chain)
+        reads = _reads_in(holder.scope, set(map(id, statements)))
+        code = "".join(text for some in statements for text in dump(some))
+        self._found[name] = Group(digest(code), "".join(map(holder.file.segment, statements)), reads, False)
+        self._reads(holder.file, holder.module, name, reads)
+        tags = set(map(id, statements))
+        own = {use.chain[0] for use in holder.scope.uses if use.tag in tags and use.chain and use.kind == "name"}
+        for attr in sorted((own & holder.scope.bound) | reads.own):
+            self._part(file, module, symbol, (attr,))
+
+
+def _reads_in(scope: Scope, tags: set[int]) -> Reads:
+    """What some statements of a class read, with all that is inside them."""
+    scopes = [inner for some in scope.children if some.tag in tags for inner in some.below()]
+    uses: list[Use] = [use for use in scope.uses if use.tag in tags]
+    for some in scopes:
+        uses += [*some.head, *some.defaults, *some.uses]
+    return reads_of(scopes, uses)
 
 
 def _text_of(module: str) -> tuple[SourceFile | None, str | None, ModuleType | None]:
@@ -174,6 +253,16 @@ def _text_of(module: str) -> tuple[SourceFile | None, str | None, ModuleType | N
 def _text_and_module(module: str) -> tuple[SourceFile | None, ModuleType | None]:
     file, _, loaded = _text_of(module)
     return file, loaded
+
+
+def _is_folder(path: str | None, loaded: ModuleType | None) -> bool:
+    """Whether a module is a package without `__init__.py`, or one that some program made."""
+    return (loaded is not None and not path) or (path is not None and os.path.isdir(path))
+
+
+def _is_change(method: str, is_code: bool) -> bool:
+    """Told without a value: what is defined as a function or class is changed by nothing that is called on it."""
+    return method not in MUTATORS or not is_code
 
 
 def locate(module: str) -> tuple[str | None, ModuleType | None]:
@@ -218,12 +307,3 @@ def _spec(finder: Any, name: str, places: Any) -> ModuleSpec | None:
 
 def _package(file: SourceFile, module: str) -> str:
     return module if file.path.endswith("__init__.py") else module.rpartition(".")[0]
-
-
-def _reads(top: Scope, statement: Any) -> Reads:
-    """What a statement of a module reads, with all that is inside it."""
-    scopes = [inner for some in top.children if some.tag == id(statement) for inner in some.below()]
-    uses: list[Use] = [use for use in top.uses if use.tag == id(statement)]
-    for some in scopes:
-        uses += [*some.head, *some.defaults, *some.uses]
-    return reads_of(scopes, uses)

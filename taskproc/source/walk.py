@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from taskproc.modules import object_name, real_name
+from taskproc.modules import real_name
 from taskproc.source import classes
+from taskproc.source.changes import attribute_of, code_held, may_change
 from taskproc.source.constants import CHANGEABLE, Canonical, canonical, wrapped
 from taskproc.source.dump import digest
+from taskproc.source.effects import Effects
 from taskproc.source.files import SourceFile
 from taskproc.source.held import code_within
-from taskproc.source.loading import EDITED, loaded_file, unlike_any, was_edited
+from taskproc.source.loading import EDITED, unlike_any
+from taskproc.source.lookups import THIS, Chain, Imported
+from taskproc.source.names import Names
 from taskproc.source.objects import (
     MISSING,
     OPAQUE,
@@ -28,14 +32,14 @@ from taskproc.source.objects import (
     is_written,
 )
 from taskproc.source.pieces import Piece, Reads, piece_of
-from taskproc.source.project import is_extension, is_users_class, is_users_code, is_users_module
-from taskproc.source.scopes import Chain
+from taskproc.source.project import is_extension, is_users_class, is_users_code, is_users_module, package_of_library
+from taskproc.source.scopes import Change
 from taskproc.source.unloaded import Unloaded
 from taskproc.source.warn import warn_bytecode
 
 
 class Walk:
-    """One walk. Afterwards `items`, `texts` and `untracked` are filled.
+    """One walk. Afterwards `items`, `texts`, `untracked` and `packages` are filled.
 
     Args:
         ends: whether a class is not followed.
@@ -47,7 +51,8 @@ class Walk:
         self.items: dict[str, str] = {}
         self.texts: dict[str, str] = {}
         self.untracked: dict[str, None] = {}
-        self.libraries: dict[str, None] = {}      # modules of what was reached and is not the user's
+        self.packages: set[str] = set()           # top-level packages of libraries
+        self.loose: set[str] = set()              # attributes that are read of things without a name
         self.seen: set[int] = set()               # scopes of the functions and classes that have an item
         self.unsteady: set[str] = set()           # places that functions of the project change
         self.last: list[Callable[[], None]] = []  # what can be said only when all is reached
@@ -61,6 +66,10 @@ class Walk:
         self._scanned: set[int] = set()
         self._modules: dict[str, str] = {}
         self._roots: set[int] = set()
+        self._ended: dict[int, type] = {}         # classes that are not followed
+        self._parts: set[tuple[int, str]] = set()
+        self._module_names = Names(self)
+        self._effects = Effects(self, self._module_names)
         self._unloaded = Unloaded(self)
 
     def run(self, things: Iterable[object]) -> None:
@@ -69,19 +78,31 @@ class Walk:
         self._roots = set(map(id, things))
         for thing in things:
             self.meet(thing, "a thing that was given")
-        while self._todo or self._values:
-            if self._todo:
-                visit, args = self._todo.popleft()
-                visit(*args)
-            else:
-                place = next(iter(self._values))
-                self._value(place, self._values.pop(place))
+        while self._step():
+            pass
         for tell in self.last:
             tell()
         self._unloaded.put()
+        self._module_names.put()
+        self._effects.put()
         for place in self.unsteady & self._places & self.items.keys():
-            del self.items[place]
             self.untrack(f"{place} is changed by the code itself")
+            if not self._module_names.has(place):
+                del self.items[place]
+
+    def _step(self) -> bool:
+        """One step; False: all is reached."""
+        if self._todo:
+            visit, args = self._todo.popleft()
+            visit(*args)
+        elif self._values:
+            place = next(iter(self._values))
+            self._value(place, self._values.pop(place))
+        else:
+            return (
+                self._effects.spread() or self._module_names.spread() or self._join() or self._unloaded.join()
+            )
+        return True
 
     # ------------------------------------------------------------ what is reached
 
@@ -101,10 +122,14 @@ class Walk:
         if (inner := wrapped(value)) is not None:
             names = [self.meet(some, place) for some in inner]
             return names[0] if len(names) == 1 else ""
+        self.keep(place, value)
+        return ""
+
+    def keep(self, place: str, value: Any) -> None:
+        """Look at a value when no code is left."""
         if place not in self._places:
             self._places.add(place)
             self._values[place] = value
-        return ""
 
     def shown(self, thing: Any) -> str:
         """Follow a class or function that stands inside a value; its name in that value's text."""
@@ -115,8 +140,14 @@ class Walk:
         self._todo.append((visit, args))
 
     def untrack(self, words: str) -> None:
-        """List what does not count."""
+        """List what does not count: a place, and what it is or does."""
         self.untracked[words] = None
+
+    def package(self, module: str) -> None:
+        """Something of a library was reached in this module."""
+        package = package_of_library(module)
+        if package:
+            self.packages.add(package)
 
     def put(
         self, name: str, number: str, text: str, notes: Mapping[str, str] | None = None, silent: Collection[str] = ()
@@ -167,11 +198,13 @@ class Walk:
             return known
         code, names = function.__code__, function.__globals__
         if not is_users_code(code, names):
+            self.package(str(names.get("__name__")))
             self.later(self._foreign, function)
             return self.pass_by(function)
         piece = piece_of(code, names)
         name = self.name(function, f"{self.module_name(names)}:{piece.qualname or function.__qualname__}")
         self.later(self._function, function, name, piece)
+        self._module_names.code(function, name, names)
         return name
 
     def _foreign(self, function: FunctionType) -> None:
@@ -197,28 +230,22 @@ class Walk:
                 self.meet(value, f"{name}.{attr}")
         self.put(name, piece.digest, piece.text, notes, silent)
 
-    def _capture(self, found: Mapping[str, Any], name: str, piece: Piece, notes: dict[str, str]) -> None:
+    def _capture(self, captured: Mapping[str, Any], name: str, piece: Piece, notes: dict[str, str]) -> None:
         """Variables of functions around it, and defaults: what they hold now."""
-        for variable, value in found.items():
-            if value is MISSING or issubclass(type(value), ModuleType):
-                continue
-            if variable in piece.unsteady:
-                self.untrack(f"{variable} of {name} is changed by the code itself")
+        for variable, value in captured.items():
+            if value is MISSING or (issubclass(type(value), ModuleType) and variable not in piece.written):
+                continue  # followed by the names that are read of it
+            if any(may_change(value, method) for method in piece.unsteady.get(variable, ())):
+                self.untrack(f"{name} changes its own {variable}")
+                for thing in code_held(value):
+                    self.meet(thing, "")
             elif variable == "__class__":
                 self.meet(value, "")
             elif is_code(value) and (target := self.meet(value, "")):
                 if target != name:
                     notes[variable] = f"is {target}"
-            else:
-                self._note_value(value, variable, name, piece, notes)
-
-    def _note_value(self, value: Any, variable: str, name: str, piece: Piece, notes: dict[str, str]) -> None:
-        found = self.canonical(value, f"{variable} of {name}")
-        words = [] if found.is_empty else [f"= {found.text}"]
-        if not found.is_whole and variable in piece.defaults:
-            words.append(f"= {piece.defaults[variable][1]}")  # as it is written
-        if words:
-            notes[variable] = " ".join(words)
+            elif not (found := self.canonical(value, name, f" has a variable {variable}{{}} that")).is_empty:
+                notes[variable] = f"= {found.text}"
 
     def value_at(self, value: Any, place: str) -> bool:
         """Put what can be named of a value as an item called `place`. Whether that is all of it."""
@@ -228,20 +255,25 @@ class Walk:
         return found.is_whole
 
     def live(self, value: Any, place: str, chain: Chain) -> None:
-        """Follow a chain from a value that is there."""
-        self._chain(value, place, chain, None, {})
+        """Follow a chain from a module that is there."""
+        self._from_module(value, place, chain[1:], None, {})
 
     def try_text(self, value: Any, place: str) -> str | None:
         """The canonical text of a value; None where a part of it has none, which is listed."""
         found = self.canonical(value, place)
         return found.text if found.is_whole else None
 
-    def canonical(self, value: Any, place: str) -> Canonical:
-        """A value as text. All code in it is followed, and what has no form is listed."""
+    def canonical(self, value: Any, place: str, part: str = "{}") -> Canonical:
+        """A value as text. All code in it is followed, and what has no form is listed.
+
+        Args:
+            part: what follows the place, with `{}` for the way to what has no form.
+        """
         found = canonical(value, self.shown, self._changing)
-        self.libraries.update(dict.fromkeys(found.libraries))
+        for module in found.libraries:
+            self.package(module)
         for where, cause in found.unknown:
-            self.untrack(f"{place}{where} {cause}")
+            self.untrack(f"{place}{part.format(where)} {cause}")
         return found
 
     # ------------------------------------------------------------ names
@@ -256,78 +288,71 @@ class Walk:
         cells: Mapping[str, CellType] | None = None,
     ) -> None:
         """Follow what a piece of code called `name` reads from outside; `names` are its globals."""
-        module = self.module_name(names)
-        for chain in reads.chains:
-            root = chain[0]
-            if cells and root in cells:
-                value = content_of(cells[root])
-                if issubclass(type(value), ModuleType):
-                    self._chain(value, f"{name}[{root}]", chain, file, notes)
-            elif root in names:
-                self._chain(names[root], f"{module}:{root}", chain, file, notes)
+        self.loose |= reads.loose
+        for chain in (*reads.free, *reads.chains):
+            if cells and chain[0] in cells:
+                self._from_module(content_of(cells[chain[0]]), name, chain[1:], file, notes)
+            elif chain not in reads.free:
+                self._module_names.read(names, chain, name, file, notes)
+        for imported in reads.runs:
+            self._unloaded.run(imported, names, name)
         for imported, rest in reads.imports:
-            self._unloaded.follow(imported, rest, names, name)
+            if imported != THIS:
+                self._unloaded.follow(imported, rest, names, name)
+            elif (module := sys.modules.get(str(names.get("__name__")))) is not None:
+                self._from_module(module, name, rest, file, notes)
         for words in reads.alerts:
-            self.untrack(f"{words} in {name}" if file is not None else f"{name}: {words}")
+            self.untrack(f"{name} {words}")
 
-    def _chain(
-        self, value: Any, place: str, chain: Chain, file: SourceFile | None, notes: dict[str, str]
+    def _from_module(
+        self, value: Any, reader: str, rest: Chain, file: SourceFile | None, notes: dict[str, str]
     ) -> None:
-        if issubclass(type(value), ModuleType) and is_users_module(value):
-            called = self.module_name(vars(value))
-            if called != chain[0]:
-                notes[chain[0]] = f"is {called}"
-        value, place, count = self.resolve(value, place, chain)
-        if value is MISSING:
-            self.untrack(f"{'.'.join(chain[:count])} ({place}) is not there, or computed by its module")
-        elif place in self.unsteady:
+        """Follow what is read of a module that a variable holds; of anything else attributes."""
+        if not issubclass(type(value), ModuleType):
+            self.loose.update(rest)
+        elif not rest or not is_users_module(value):
+            self.meet(value, "")
+        else:
+            self._module_names.read(vars(value), rest, reader, file, notes)
+
+    # ------------------------------------------------------------ classes that are not followed
+
+    def part(self, cls: type, attr: str) -> None:
+        """Follow one attribute of a class that is not followed, and what it reads of the class in turn."""
+        todo = [attr]
+        while todo:
+            attr = todo.pop()
+            if attr.startswith("__") or attr in self.settings or (id(cls), attr) in self._parts:
+                continue
+            self._parts.add((id(cls), attr))
+            if id(cls) in self._roots or not self.ends(cls):
+                return
+            owner = next((base for base in cls.__mro__ if attr in vars(base)), None)
+            if owner is not None and is_users_class(owner):
+                todo += self._part(vars(owner)[attr], f"{real_name(str(owner.__module__))}:{owner.__qualname__}.{attr}")
+
+    def _part(self, value: Any, place: str) -> Iterator[str]:
+        if place in self.unsteady:
             self.untrack(f"{place} is changed by the code itself")
-        elif place and not place.endswith("__"):
-            self._bound(value, place, chain[:count], file, notes)
-            if count < len(chain) and issubclass(type(value), type):
-                self._of_ended(value, chain[: count + 1], file, notes)
+        self.meet(value, place)
+        for function in classes.functions_in(value):
+            if is_users_code(function.__code__, function.__globals__):
+                yield from piece_of(function.__code__, function.__globals__).reads.own
 
-    def _of_ended(self, cls: type, chain: Chain, file: SourceFile | None, notes: dict[str, str]) -> None:
-        """Of a class that is not followed: the constant or function of it that is named."""
-        attr = chain[-1]
-        if id(cls) in self._roots or attr.startswith("__") or attr in self.settings or not self.ends(cls):
-            return
-        owner = next((base for base in cls.__mro__ if attr in vars(base)), None)
-        if owner is not None and is_users_class(owner):
-            place = f"{real_name(str(owner.__module__))}:{owner.__qualname__}.{attr}"
-            if place in self.unsteady:
-                self.untrack(f"{place} is changed by the code itself")
-            else:
-                self._bound(vars(owner)[attr], place, chain, file, notes)
+    def end(self, cls: type) -> None:
+        """A class that is not followed was named: what is read of things without a name may be of it."""
+        self._ended[id(cls)] = cls
 
-    def _bound(self, value: Any, place: str, chain: Chain, file: SourceFile | None, notes: dict[str, str]) -> None:
-        foreign = issubclass(type(value), ModuleType) and not is_users_module(value)
-        target = "" if foreign else self.meet(value, place)
-        if target and target != place:
-            notes[".".join(chain)] = f"is {target}"
-        elif not target and place not in self._places and file is not None:
-            # Of what is not the user's: as it is imported, for where a library defines it depends on its version
-            written = file.imports.get(chain[0], chain[0])
-            if written != chain[0] and not written.startswith("taskproc."):
-                notes[chain[0]] = f"is {written}"
-            elif written == chain[0] and not foreign and not _is_called(value, place):
-                self._places.add(place)
-                self._values[place] = value  # a library's class or function that is bound here: by its name
+    def _join(self) -> bool:
+        """Follow the attributes that are read of anything where classes that are not followed have them."""
+        before = len(self._parts)
+        for cls in list(self._ended.values()):
+            for base in cls.__mro__[:-1] if is_users_class(cls) else ():
+                for attr in sorted(vars(base).keys() & self.loose) if is_users_class(base) else ():
+                    self.part(cls, attr)
+        return len(self._parts) > before
 
-    def resolve(self, value: Any, place: str, chain: Chain) -> tuple[Any, str, int]:
-        """The value, its place, and how many names of a chain lead there: through modules of the user's, not beyond."""
-        count = 1
-        while count < len(chain) and issubclass(type(value), ModuleType) and is_users_module(value):
-            names, attr = vars(value), chain[count]
-            if is_extension(value):
-                self.untrack(f"{self.module_name(names)} is compiled")
-                return None, "", count
-            place = f"{self.module_name(names)}:{attr}"
-            value = names.get(attr, sys.modules.get(f"{names.get('__name__')}.{attr}", MISSING))
-            count += 1
-            if value is MISSING and attr.startswith("__"):
-                return None, "", count
-        return value, place, count
+    # ------------------------------------------------------------ what is changed
 
     def scan(self, file: SourceFile, names: Mapping[str, Any]) -> None:
         """Note which names the functions of a module change, its own and others'."""
@@ -335,18 +360,33 @@ class Walk:
             return
         self._scanned.add(id(names))
         self._kept.append(names)
-        module = self.module_name(names)
-        for chain in file.module.changed:
-            if chain[0] not in names:
-                continue
-            value, place, count = self.resolve(names[chain[0]], f"{module}:{chain[0]}", chain)
-            if is_code(value):
-                owner = f"{real_name(str(value.__module__))}:{value.__qualname__}"
-                self.unsteady.add(f"{owner}.{chain[count]}" if count < len(chain) else place)
-            elif not issubclass(type(value), ModuleType):
-                self.unsteady.add(place)
-                if type(value) in CHANGEABLE:
-                    self._changing.add(id(value))
+        self._module_names.note_file(names, file)
+        self._effects.reach(names)
+        for change in file.module.changed:
+            if change.chain[0] in names:
+                self._note_change(change, names)
+
+    def _note_change(self, change: Change, names: Mapping[str, Any]) -> None:
+        spot = self._module_names.resolve(names, change.chain)
+        if spot is None or issubclass(type(spot.value), ModuleType):
+            return
+        value, rest = spot.value, change.chain[spot.length :]
+        place = f"{self.module_name(spot.names)}:{spot.attr}"
+        if rest and is_code(value):
+            place = f"{real_name(str(value.__module__))}:{value.__qualname__}.{rest[0]}"
+            value, rest = vars(value).get(rest[0], MISSING), rest[1:]
+        if may_change(attribute_of(value, rest), change.method):
+            self.unsteady.add(place)
+            if type(value) in CHANGEABLE:
+                self._changing.add(id(value))
+
+    def lazily(self, imported: Imported, rest: Chain, names: Mapping[str, Any], reader: str) -> None:
+        """Follow an import that is made when a function of the module with these globals runs."""
+        self._unloaded.follow(imported, rest, names, reader)
+
+    def reach(self, names: Mapping[str, Any]) -> None:
+        """Something of the module with these globals counts, so what it does when it is imported does, too."""
+        self._effects.reach(names)
 
     # ------------------------------------------------------------ classes, modules, values
 
@@ -355,19 +395,25 @@ class Walk:
         if known is not None:
             return known
         if not is_users_class(cls):
+            self.package(cls.__module__)
             return self.pass_by(cls)
         called = f"{real_name(str(cls.__module__))}:{cls.__qualname__}"
         if id(cls) not in self._roots and self.ends(cls):
             self._names[id(cls)] = called
             self._kept.append(cls)
+            self.end(cls)
             return called
         name = self.name(cls, called)
         self.later(classes.visit, self, cls, name)
+        module = sys.modules.get(cls.__module__)
+        if module is not None:
+            self._module_names.code(cls, name, vars(module))
         return name
 
     def _whole_name(self, module: ModuleType) -> str:
         called = self.module_name(vars(module))
         if not is_users_module(module):
+            self.package(str(vars(module).get("__name__")))
             return ""
         if id(module) not in self._names:
             self.name(module, f"module {called}")
@@ -380,32 +426,28 @@ class Walk:
         if is_extension(module):
             self.untrack(f"{called} is compiled")
             return
-        file = loaded_file(module)
-        if file is None and was_edited(module):
-            self.edited(module)
+        file = self._module_names.file(names)
         top = file.module.top if file is not None else None
         if file is not None:
             self.scan(file, names)
         for name, value in list(names.items()):
             own = name in top.bound and name not in top.imports if top else is_of(value, names)
             if own and not name.startswith("__"):
-                self._chain(value, f"{called}:{name}", (name,), file, {})
+                self._module_names.read(names, (name,), called, file, {})
 
     def _value(self, place: str, value: Any) -> None:
         if place in self.unsteady or id(value) in self._changing:
             self.untrack(f"{place} is changed by the code itself")
-        else:
+            for thing in code_held(value):
+                self.meet(thing, "")
+        elif not self._module_names.value(place, value):
             self.value_at(value, place)
 
     def _opaque(self, value: Any, place: str) -> str:
-        module = sys.modules.get(str(getattr(value, "__module__", None)))
+        name = getattr(value, "__module__", None)
+        module = sys.modules.get(str(name))
         if module is not None and is_users_module(module):
             self.untrack(f"{place} is compiled")
+        elif type(name) is str:
+            self.package(name)
         return ""
-
-
-def _is_called(value: Any, place: str) -> bool:
-    """Whether what a library made bears the name of what it wraps, which has an item."""
-    if type(value) is not FunctionType:
-        return False
-    return place == object_name(value)

@@ -1,0 +1,99 @@
+"""Statements at the top of modules that bind nothing and act on something else: `decimal.getcontext().prec = 10`.
+
+They count of the modules that code was reached in, and of those that these import at their top: all of it is done
+before any code runs. What such a statement does to a name of another module of the user's belongs to that name.
+"""
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from types import FunctionType
+from typing import Any
+
+from taskproc.modules import main_name
+from taskproc.source.files import SourceFile
+from taskproc.source.lookups import Imported, absolute, package_of, prefixes
+from taskproc.source.names import Names
+from taskproc.source.project import is_users_module
+from taskproc.source.statements import Group, Leaf, Statements, is_deed, is_harmless, statements_of
+from taskproc.source.walking import Walking
+
+
+class Effects:
+    """The modules that one walk reached."""
+
+    def __init__(self, walk: Walking, names: Names):
+        self._walk, self._names = walk, names
+        self._met: set[int] = set()
+        self._todo: list[Mapping[str, Any]] = []
+        self._groups: dict[str, tuple[Group, dict[str, str]]] = {}
+
+    def reach(self, names: Mapping[str, Any]) -> None:
+        """Code was reached in the module with these globals."""
+        if id(names) not in self._met:
+            self._met.add(id(names))
+            self._todo.append(names)
+
+    def spread(self) -> bool:
+        """Visit the modules that were reached since, and those that they import. Whether there was any."""
+        found = bool(self._todo)
+        while self._todo:
+            names = self._todo.pop()
+            file = self._names.file(names)
+            if file is not None:
+                self._visit(names, file)
+        return found
+
+    def put(self) -> None:
+        """Put an item for each module that has such statements."""
+        for module, (group, notes) in self._groups.items():
+            self._walk.put(f"module {module} (statements)", group.digest, group.text, notes)
+
+    def _visit(self, names: Mapping[str, Any], file: SourceFile) -> None:
+        package, statements = package_of(names), statements_of(file)
+        self._reach_all(str(names.get("__name__")))
+        for imported in statements.needs:
+            module = absolute(imported, package)
+            self._reach_all(module if imported.name is None else f"{module}.{imported.name}")
+        module = self._walk.module_name(names)
+        chosen = [leaf for leaf in statements.acts if self._acts(leaf, names, statements, file)]
+        if chosen and module not in self._groups:
+            group, notes = statements.deeds(chosen), dict[str, str]()
+            self._groups[module] = group, notes
+            self._walk.later(self._walk.follow, group.reads, module, names, file, notes)
+
+    def _reach_all(self, module: str) -> None:
+        """A module and the packages around it, as far as they are loaded and the user's."""
+        for name in prefixes(module):
+            loaded = sys.modules.get(name)
+            if loaded is None or not is_users_module(loaded):
+                return
+            self.reach(vars(loaded))
+
+    def _acts(self, leaf: Leaf, names: Mapping[str, Any], statements: Statements, file: SourceFile) -> bool:
+        """Whether a statement belongs to the module, and to no name."""
+        root = leaf.chain[0]
+        imported = statements.source(root)
+        if imported is None:
+            if not statements.is_bound(root):
+                return is_deed(leaf)
+            return leaf.role == "calls" and statements.defines(root) and not self._is_main(names)
+        if not self._is_users(imported, names):
+            return not is_harmless(".".join(filter(None, (imported.module, imported.name))), leaf)
+        spot = self._names.resolve(names, leaf.chain)
+        if spot is None:
+            return False
+        called = leaf.role in ("calls", "acts") and spot.length == len(leaf.chain)
+        if called and issubclass(type(spot.value), (FunctionType, type)):
+            return not self._is_main(names)
+        place = f"{self._walk.module_name(spot.names)}:{spot.attr}"
+        self._names.cross(place, statements.deeds([leaf]), names, file)
+        return False
+
+    def _is_users(self, imported: Imported, names: Mapping[str, Any]) -> bool:
+        loaded = sys.modules.get(absolute(imported, package_of(names)))
+        return loaded is not None and is_users_module(loaded)
+
+    def _is_main(self, names: Mapping[str, Any]) -> bool:
+        """Whether it is the script, where calls of the project's functions are what drives the run."""
+        return self._walk.module_name(names) == main_name()

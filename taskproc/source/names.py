@@ -1,0 +1,340 @@
+"""Names at the top level of modules that are loaded: where each leads, and what statements and value say of it.
+
+A name that is imported from another module of the user's is a name of that module. One that is bound to a function or
+class of the user's is followed. Each other one is an item: all statements that bind or change it, and its value.
+"""
+from __future__ import annotations
+
+import builtins
+import sys
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from taskproc.source.dump import digest
+from taskproc.source.files import SourceFile, file_of
+from taskproc.source.loading import loaded_file, was_edited
+from taskproc.source.look import PLAIN
+from taskproc.source.lookups import Chain, Imported, absolute, package_of
+from taskproc.source.objects import MISSING, OPAQUE, is_code
+from taskproc.source.project import is_extension, is_users_module
+from taskproc.source.statements import Group, statements_of
+from taskproc.source.walking import Walking
+
+# What each module has, and what Python sets
+_OWN = frozenset(
+    "__name__ __file__ __path__ __spec__ __loader__ __package__ __cached__ __builtins__ __dict__ __annotations__ "
+    "__debug__ __class__ __annotate__ __conditional_annotations__ __warningregistry__".split()
+)
+# Whose values are not worth a word where statements tell of them
+_UNNAMED = frozenset({"typing", "types", "typing_extensions", "contextvars", "_contextvars"})
+_LONGEST = 500  # characters of a value that are shown
+
+
+class Spot(NamedTuple):
+    """Where a chain leads.
+
+    Attributes:
+        value: what is there; MISSING: nothing.
+        names, attr: the globals of the module that has it, and its name there.
+        length: how many names of the chain lead there.
+        imported: what of a library it was imported from; None: it was not.
+    """
+
+    value: Any
+    names: Mapping[str, Any]
+    attr: str
+    length: int
+    imported: str | None
+
+
+class _Entry(NamedTuple):
+    """A name that has an item."""
+
+    group: Group | None
+    notes: dict[str, str]
+
+
+class Names:
+    """The names that one walk met."""
+
+    def __init__(self, walk: Walking):
+        self._walk = walk
+        self._origins: dict[tuple[int, str], tuple[Mapping[str, Any], str, str | None]] = {}
+        self._files: dict[int, SourceFile | None] = {}
+        self._read: dict[tuple[int, Chain], dict[str, str]] = {}  # what was read → what it stands for
+        self._entries: dict[str, _Entry] = {}
+        self._texts: dict[str, str] = {}
+        self._later: dict[str, list[tuple[Group, dict[str, str]]]] = {}
+        self._crossing: dict[str, list[tuple[Group, Mapping[str, Any], SourceFile]]] = {}
+
+    def file(self, names: Mapping[str, Any]) -> SourceFile | None:
+        """The file of a loaded module."""
+        if id(names) not in self._files:
+            self._files[id(names)] = self._file(names)
+        return self._files[id(names)]
+
+    def _file(self, names: Mapping[str, Any]) -> SourceFile | None:
+        module = sys.modules.get(str(names.get("__name__")))
+        if module is None or vars(module) is not names:
+            return file_of(names)
+        if is_extension(module):
+            return None
+        file = loaded_file(module)
+        if file is None and was_edited(module):
+            self._walk.edited(module)
+        return file
+
+    def note_file(self, names: Mapping[str, Any], file: SourceFile) -> None:
+        """Say which version of its file a module was loaded from."""
+        if names.get("__file__") == file.path:
+            self._files.setdefault(id(names), file)
+
+    # ------------------------------------------------------------ where a chain leads
+
+    def resolve(self, names: Mapping[str, Any], chain: Chain) -> Spot | None:
+        """Where a chain leads, through modules of the user's and not beyond. None: into a compiled one."""
+        attr, count = chain[0], 1
+        value = names.get(attr, MISSING)
+        while count < len(chain) and issubclass(type(value), ModuleType) and is_users_module(value):
+            names, attr, count = vars(value), chain[count], count + 1
+            if is_extension(value):
+                self._walk.untrack(f"{self._walk.module_name(names)} is compiled")
+                return None
+            value = names.get(attr, sys.modules.get(f"{names.get('__name__')}.{attr}", MISSING))
+        if value is MISSING:
+            return Spot(value, names, attr, count, None)
+        names, attr, imported = self._origin(names, attr)
+        return Spot(value, names, attr, count, imported)
+
+    def _origin(self, names: Mapping[str, Any], attr: str) -> tuple[Mapping[str, Any], str, str | None]:
+        """The module and name that a name was imported from; or what of a library."""
+        key = (id(names), attr)
+        if key not in self._origins:
+            self._origins[key] = (names, attr, None)  # for imports in a circle
+            self._origins[key] = self._found_origin(names, attr)
+        return self._origins[key]
+
+    def _found_origin(self, names: Mapping[str, Any], attr: str) -> tuple[Mapping[str, Any], str, str | None]:
+        file = self.file(names)
+        for imported in self._imports(file, attr) if file is not None else ():
+            module = absolute(imported, package_of(names))
+            loaded = sys.modules.get(module)
+            if loaded is None or not is_users_module(loaded):
+                if loaded is not None or imported.name != attr or file is None or statements_of(file).is_bound(attr):
+                    return names, attr, ".".join(filter(None, (imported.module, imported.name)))
+            elif imported.name is not None and vars(loaded).get(imported.name, MISSING) is names.get(attr):
+                return self._origin(vars(loaded), imported.name)
+        return names, attr, None
+
+    def _imports(self, file: SourceFile, attr: str) -> Iterator[Imported]:
+        """The import that binds a name, or those of all names that may have."""
+        imported = statements_of(file).imported(attr)
+        if imported is not None:
+            yield imported
+        elif not statements_of(file).is_bound(attr):
+            yield from (star._replace(name=attr) for star in reversed(file.module.stars))
+
+    # ------------------------------------------------------------ what is read
+
+    def read(
+        self, names: Mapping[str, Any], chain: Chain, reader: str, file: SourceFile | None, notes: dict[str, str]
+    ) -> None:
+        """Follow a chain that code called `reader`, of this file, reads."""
+        known = self._read.get((id(names), chain))
+        if known is None:
+            known = {}
+            if self._follow(names, chain, reader, file, known):
+                self._read[id(names), chain] = known
+        if known:
+            notes.update(known)
+
+    def _follow(
+        self, names: Mapping[str, Any], chain: Chain, reader: str, file: SourceFile | None, notes: dict[str, str]
+    ) -> bool:
+        """False: what is said depends on the reader."""
+        walk = self._walk
+        root = names.get(chain[0], MISSING)
+        if issubclass(type(root), ModuleType) and is_users_module(root):
+            called = walk.module_name(vars(root))
+            if called != chain[0]:
+                notes[chain[0]] = f"is {called}"
+        if self._is_late(names, chain, reader):
+            return True
+        spot = self.resolve(names, chain)
+        if spot is None:
+            return True
+        place = f"{walk.module_name(spot.names)}:{spot.attr}"
+        if spot.value is MISSING:
+            self._missing(spot, place, reader, file)
+        elif spot.attr in _OWN and not self._is_written(spot):
+            return True
+        elif issubclass(type(spot.value), ModuleType):
+            self._module(spot, place, chain, notes)
+        else:
+            self._bound(spot, place, chain, notes)
+            self._beyond(spot.value, chain[spot.length :])
+        return spot.value is not MISSING
+
+    def _is_late(self, names: Mapping[str, Any], chain: Chain, reader: str) -> bool:
+        """Whether only imports in functions bind a name. They are read from the file, loaded or not."""
+        file = self.file(names)
+        late = file.module.late.get(chain[0], ()) if file is not None else ()
+        for imported in late:
+            self._walk.lazily(imported, chain[1:], names, reader)
+        return bool(late) and file is not None and not statements_of(file).is_bound(chain[0])
+
+    def _beyond(self, value: Any, rest: Chain) -> None:
+        """What is read of a value: of a class that is not followed what is named, of all others anything."""
+        if rest and issubclass(type(value), type):
+            self._walk.part(value, rest[0])
+            for subclass in type.__subclasses__(value) if rest[0] == "__subclasses__" else ():
+                self._walk.meet(subclass, "")
+            rest = rest[1:]
+        self._walk.loose.update(rest)
+
+    def _module(self, spot: Spot, place: str, chain: Chain, notes: dict[str, str]) -> None:
+        module = spot.value
+        if is_users_module(module):
+            target = self._walk.meet(module, "")
+            if target and target != chain[spot.length - 1]:
+                notes[".".join(chain[: spot.length])] = f"is {target}"
+            return
+        name = str(vars(module).get("__name__"))
+        self._walk.package(name)
+        if spot.imported is not None:
+            _note_import(notes, chain, spot)
+        else:  # one of several imports, or an assignment
+            notes[".".join(chain[: spot.length])] = f"is {name}"
+            self._item(spot, place)
+
+    def _bound(self, spot: Spot, place: str, chain: Chain, notes: dict[str, str]) -> None:
+        walk, value = self._walk, spot.value
+        if place in walk.unsteady:
+            walk.untrack(f"{place} is changed by the code itself")
+        target = walk.meet(value, place) if is_code(value) else ""
+        if target:
+            if target != place:
+                notes[".".join(chain[: spot.length])] = f"is {target}"
+            self.code(value, place, spot.names)
+        elif spot.imported is None:
+            self._item(spot, place)
+        else:
+            walk.package(spot.imported)
+            _note_import(notes, chain, spot)
+            if type(value) in PLAIN or place in walk.unsteady:
+                walk.keep(place, value)
+
+    def _missing(self, spot: Spot, place: str, reader: str, file: SourceFile | None) -> None:
+        """What is not there: a builtin, a name that is made later, or one that a function of the module computes."""
+        walk, own = self._walk, self.file(spot.names)
+        if spot.length == 1 and (hasattr(builtins, spot.attr) or file is None):
+            return  # of bytecode names of class bodies are among them
+        if spot.attr in _OWN:
+            return
+        if own is not None and any(change.chain == (spot.attr,) for change in own.module.changed):
+            walk.untrack(f"{place} is changed by the code itself")
+            self._item(spot, place)
+            return
+        if "__getattr__" in spot.names:
+            walk.meet(spot.names["__getattr__"], "")
+        self._item(spot, place)
+        by = f"{reader} reads {spot.attr}, which" if spot.length == 1 else place
+        walk.untrack(f"{by} is not there, or is computed by its module")
+
+    def _is_written(self, spot: Spot) -> bool:
+        file = self.file(spot.names)
+        return file is not None and statements_of(file).is_bound(spot.attr)
+
+    # ------------------------------------------------------------ items
+
+    def _item(self, spot: Spot, place: str) -> None:
+        """Count a name by its statements, and by its value. What only logs is no part of a result."""
+        if place in self._entries or type(spot.value).__module__ == "logging":
+            return
+        walk, file = self._walk, self.file(spot.names)
+        group = statements_of(file).group(spot.attr) if file is not None else None
+        entry = self._entries[place] = _Entry(group, {})
+        if group is not None:
+            walk.reach(spot.names)
+            walk.later(walk.follow, group.reads, place, spot.names, file, entry.notes)
+        if spot.value is not MISSING and not issubclass(type(spot.value), ModuleType):
+            walk.keep(place, spot.value)
+
+    def value(self, place: str, value: Any) -> bool:
+        """Look at the value of a place. False: it is no name of a module that has an item."""
+        entry = self._entries.get(place)
+        if entry is None:
+            return False
+        if entry.group is not None and type(value) in OPAQUE:
+            self._walk.meet(value, place)
+        else:
+            found = self._walk.canonical(value, place)
+            if not found.is_empty:
+                self._texts[place] = found.text
+            elif entry.group is None and type(value).__module__ in _UNNAMED:
+                self._walk.untrack(f"{place} has neither a canonical form nor a statement ({type(value).__name__})")
+        return True
+
+    def code(self, thing: Any, place: str, names: Mapping[str, Any]) -> None:
+        """A function or class stands at the top level: follow what changes it after its definition."""
+        attr = place.partition(":")[2]
+        if place not in self._later and names.get(attr) is thing:
+            self._later[place] = []
+            self._walk.later(self._code, place, attr, names)  # when it is known which version of the file is loaded
+
+    def _code(self, place: str, attr: str, names: Mapping[str, Any]) -> None:
+        file = self.file(names)
+        group = statements_of(file).later(attr, self._walk.settings) if file is not None else None
+        if group is not None and file is not None:
+            self._add_later(place, group, names, file)
+
+    def _add_later(self, name: str, group: Group, names: Mapping[str, Any], file: SourceFile) -> None:
+        notes: dict[str, str] = {}
+        self._later[name].append((group, notes))
+        self._walk.later(self._walk.follow, group.reads, name, names, file, notes)
+
+    def cross(self, place: str, group: Group, names: Mapping[str, Any], file: SourceFile) -> None:
+        """Another module changes what stands at a place."""
+        self._crossing.setdefault(place, []).append((group, names, file))
+
+    def spread(self) -> bool:
+        """Follow what other modules change of the names that were met. Whether there was anything."""
+        found = False
+        for place in [place for place in self._crossing if place in self._entries or place in self._later]:
+            self._later.setdefault(place, [])
+            for group, names, file in self._crossing.pop(place):
+                self._add_later(place, group, names, file)
+                found = True
+        return found
+
+    def has(self, place: str) -> bool:
+        """Whether a place is a name that has an item."""
+        return place in self._entries
+
+    def put(self) -> None:
+        """Put all items; what functions of the project change has lost its value by now."""
+        for place, entry in self._entries.items():
+            text = None if place in self._walk.unsteady else self._texts.get(place)
+            if entry.group is not None:
+                self._put(place, entry.group, entry.notes, text)
+            elif text is not None:
+                self._walk.put(place, digest(text), text)
+        for name, groups in self._later.items():
+            for index, (group, notes) in enumerate(groups):
+                self._put(f"{name} (statements{f' {index + 1}' if index else ''})", group, notes, None)
+
+    def _put(self, place: str, group: Group, notes: dict[str, str], value: str | None) -> None:
+        number, text = group.digest, group.text
+        if value is not None:
+            number = digest(f"{number}= {value}")
+            if not group.is_plain:
+                text += f"# = {value[:_LONGEST]}{'…' if len(value) > _LONGEST else ''}\n"
+        self._walk.put(place, number, text, notes)
+
+
+def _note_import(notes: dict[str, str], chain: Chain, spot: Spot) -> None:
+    # Of what is not the user's: as it is imported, for where a library defines it depends on its version
+    written = chain[spot.length - 1]
+    if spot.imported is not None and spot.imported != written and not spot.imported.startswith("taskproc."):
+        notes[".".join(chain[: spot.length])] = f"is {spot.imported}"

@@ -1,0 +1,374 @@
+"""What the statements at the top level of a file do to names: those that bind or change each one, and those that act.
+
+Of a compound statement only what concerns the name counts: `if DEBUG: A = 1; B = 2` says of B `if DEBUG: B = 2`. What
+stands below `if __name__ == "__main__"` counts for a name that nothing else binds, what only type checkers see never.
+"""
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from taskproc.frozen import frozen
+from taskproc.source.dump import digest, dump
+from taskproc.source.files import SourceFile
+from taskproc.source.lookups import MUTATORS, Chain, Imported, chain_of, inner_statements
+from taskproc.source.pieces import Reads, reads_of
+from taskproc.source.scopes import Scope, Use
+
+_DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_BINDERS = frozenset({"binds", "defines", "imports"})
+# Builtin functions that change what a module defines, or run what no name leads to
+_DEEDS = frozenset({"globals", "locals", "vars", "setattr", "delattr", "exec", "eval", "__import__"})
+# What is printed, logged and drawn is no part of a result
+_HARMLESS = frozenset("logging warnings matplotlib seaborn plotly taskproc typing typing_extensions __future__".split())
+_LONGEST = 20  # names of names
+_RUNS = frozenset({"run_graph", "cli"})
+
+
+class Leaf(NamedTuple):
+    """A statement that concerns a name.
+
+    Attributes:
+        path: the compound statements around it, outermost first, and the statement.
+        role: what it does with the name. It `binds`, `defines` or `imports` it, `changes` it (`X.a = `), `calls` it
+            (`x()`), `acts` on it (`x.a()`), or `decorates` a definition with it.
+        guarded: whether it stands below `if __name__ == "__main__"`.
+        imported: what an import binds the name to.
+        chain: the names that it acts on, the name first: `np.random.seed(1)`, `settings.RATE = 2`, `setup()`.
+    """
+
+    path: tuple[ast.stmt, ...]
+    role: str
+    guarded: bool
+    imported: Imported | None = None
+    chain: Chain = ()
+
+
+@frozen
+class Group:
+    """Some statements of a file.
+
+    Attributes:
+        is_plain: whether it is one assignment of a constant, so that its value can be read there.
+    """
+
+    digest: str
+    text: str
+    reads: Reads
+    is_plain: bool
+
+
+class Statements:
+    """The statements of one file."""
+
+    def __init__(self, file: SourceFile):
+        self.file = file
+        self.names: dict[str, list[Leaf]] = {}
+        self.acts: list[Leaf] = []  # those on what the file does not define, or on what it defines as code
+        self._groups: dict[object, Group | None] = {}
+        self._gather(file.tree.body)
+
+    # ------------------------------------------------------------ questions
+
+    def group(self, name: str) -> Group | None:
+        """All that concerns a name, in the order of the text. None: nothing does."""
+        if name not in self._groups:
+            leaves = self.names.get(name, [])
+            if any(leaf.role in _BINDERS and not leaf.guarded for leaf in leaves):
+                leaves = [leaf for leaf in leaves if not leaf.guarded]
+            self._groups[name] = self._group(leaves, name) if leaves else None
+        return self._groups[name]
+
+    def later(self, name: str, settings: frozenset[str]) -> Group | None:
+        """What changes a function or class after its definition, or makes it by a call.
+
+        Args:
+            settings: names of attributes that do not count.
+        """
+        key = (name, settings)
+        if key not in self._groups:
+            leaves = [leaf for leaf in self.names.get(name, ()) if _is_later(leaf, settings)]
+            self._groups[key] = self._group(leaves, name) if leaves else None
+        return self._groups[key]
+
+    def deeds(self, chosen: Sequence[Leaf]) -> Group:
+        """What some statements say together."""
+        key = tuple(map(id, chosen))
+        group = self._groups[key] = self._groups.get(key) or self._group(chosen, "")
+        return group
+
+    def imported(self, name: str) -> Imported | None:
+        """The one import that binds a name, if nothing else does."""
+        targets = {leaf.imported for leaf in self.names.get(name, ()) if leaf.role in _BINDERS}
+        return targets.pop() if len(targets) == 1 else None
+
+    def source(self, name: str) -> Imported | None:
+        """What a name is imported from; of several imports the first, and through `name = module.attribute`."""
+        for _ in range(_LONGEST):
+            leaves = [leaf for leaf in self.names.get(name, ()) if leaf.role in _BINDERS]
+            if not leaves or leaves[0].imported is not None:
+                return leaves[0].imported if leaves else None
+            first = leaves[0].path[-1]
+            chain = chain_of(first.value) if isinstance(first, ast.Assign) else None
+            if chain is None:
+                return next((leaf.imported for leaf in leaves if leaf.imported is not None), None)
+            name = chain[0]
+        return None
+
+    def defines(self, name: str) -> bool:
+        """Whether a function or class statement binds a name."""
+        return any(leaf.role == "defines" for leaf in self.names.get(name, ()))
+
+    def is_bound(self, name: str) -> bool:
+        """Whether a statement of the top level binds a name."""
+        return any(leaf.role in _BINDERS for leaf in self.names.get(name, ()))
+
+    @functools.cached_property
+    def needs(self) -> list[Imported]:
+        """The imports of the top level."""
+        found = [leaf.imported for leaves in self.names.values() for leaf in leaves if leaf.imported is not None]
+        return list(dict.fromkeys([*found, *self.file.module.stars]))
+
+    # ------------------------------------------------------------ gathering
+
+    def _gather(self, body: list[ast.stmt]) -> None:
+        todo: list[tuple[Any, tuple[ast.stmt, ...], bool]] = [(some, (), False) for some in reversed(body)]
+        while todo:
+            statement, outer, guarded = todo.pop()
+            path = (*outer, statement)
+            if isinstance(statement, _DEFINITIONS):
+                self._define(statement, path, guarded)
+                continue
+            self._leaf(statement, path, guarded)
+            for inner in reversed(_run(statement)):
+                below = guarded or (_asks_for_main(statement) and inner in statement.body)
+                todo.append((inner, path, below))
+
+    def _define(self, statement: Any, path: tuple[ast.stmt, ...], guarded: bool) -> None:
+        self._note(statement.name, Leaf(path, "defines", guarded))
+        for decorator in statement.decorator_list:
+            chain = _root(decorator)
+            if chain is not None and len(chain) > 1 and chain[0] != statement.name:
+                self._act(Leaf(path, "decorates", guarded, None, chain))
+
+    def _leaf(self, statement: Any, path: tuple[ast.stmt, ...], guarded: bool) -> None:
+        if isinstance(statement, (ast.Import, ast.ImportFrom)):
+            for alias in statement.names:
+                if alias.name != "*":
+                    self._note(_name_of(alias), Leaf(path, "imports", guarded, _target(statement, alias)))
+            return
+        call = statement.value if isinstance(statement, ast.Expr) else None
+        call = call.value if isinstance(call, ast.Await) else call
+        if isinstance(call, ast.Call) and (chain := _root(call)) and not _runs_tasks(call):
+            self._act(Leaf(path, "calls" if isinstance(call.func, ast.Name) else "acts", guarded, None, chain))
+        for name in dict.fromkeys(_names_bound(statement)):
+            self._note(name, Leaf(path, "binds", guarded))
+        for chain in dict.fromkeys(_chains_changed(statement)):
+            self._act(Leaf(path, "changes", guarded, None, chain))
+
+    def _act(self, leaf: Leaf) -> None:
+        if self._note(leaf.chain[0], leaf) and not leaf.guarded:
+            self.acts.append(leaf)
+
+    def _note(self, name: str, leaf: Leaf) -> bool:
+        """False if the same statement was noted for the name before."""
+        leaves = self.names.setdefault(name, [])
+        if leaves and leaves[-1].path == leaf.path and leaves[-1].imported == leaf.imported:
+            return False
+        leaves.append(leaf)
+        return True
+
+    # ------------------------------------------------------------ what they say
+
+    def _group(self, leaves: Sequence[Leaf], name: str) -> Group:
+        kept = {id(statement) for leaf in leaves for statement in leaf.path}
+        outer = list({id(leaf.path[0]): leaf.path[0] for leaf in leaves}.values())
+        omitted = {id(some) for statement in outer for some in _others(statement, kept)}
+        for leaf in leaves:
+            last: Any = leaf.path[-1]
+            if leaf.role == "imports":
+                omitted |= {id(alias) for alias in last.names if _name_of(alias) != name}
+            elif leaf.role == "decorates":
+                omitted |= {id(some) for some in last.body}
+        left = frozenset(omitted)
+        return Group(
+            digest("".join(text for statement in outer for text in dump(statement, left))),
+            "".join(self.file.segment(statement, left) for statement in outer),
+            self._reads(leaves),
+            len(leaves) == 1 and len(leaves[0].path) == 1 and _is_constant(leaves[0].path[0]),
+        )
+
+    def _reads(self, leaves: Sequence[Leaf]) -> Reads:
+        top, by_tag = self.file.module.top, self._by_tag
+        uses: list[Use] = []
+        scopes: list[Scope] = []
+        for statement in {id(some): some for leaf in leaves if leaf.role != "decorates" for some in leaf.path}.values():
+            uses += by_tag.get(id(statement), ())
+            scopes += [inner for some in self._children.get(id(statement), ()) for inner in some.below()]
+        for definition in [leaf.path[-1] for leaf in leaves if leaf.role == "decorates"]:
+            uses += [use for some in self._children.get(id(definition), ()) for use in some.head]
+            uses.append(Use(top, (definition.name,), id(definition)))  # type: ignore[attr-defined]  # a function or class
+        for scope in scopes:
+            uses += [*scope.head, *scope.defaults, *scope.uses]
+        return reads_of(scopes, uses)
+
+    @functools.cached_property
+    def _by_tag(self) -> Mapping[int, list[Use]]:
+        found: dict[int, list[Use]] = {}
+        for use in self.file.module.top.uses:
+            found.setdefault(use.tag, []).append(use)
+        return found
+
+    @functools.cached_property
+    def _children(self) -> Mapping[int, list[Scope]]:
+        found: dict[int, list[Scope]] = {}
+        for scope in self.file.module.top.children:
+            found.setdefault(scope.tag, []).append(scope)
+        return found
+
+
+def statements_of(file: SourceFile) -> Statements:
+    """The statements of a file; found once for its text."""
+    if "statements" not in file.memo:
+        file.memo["statements"] = Statements(file)
+    found: Statements = file.memo["statements"]
+    return found
+
+
+def is_deed(leaf: Leaf) -> bool:
+    """Whether a statement changes what a module defines by a builtin function, or runs what no name leads to."""
+    return leaf.role != "decorates" and leaf.chain[0] in _DEEDS
+
+
+def is_harmless(module: str, leaf: Leaf) -> bool:
+    """Whether no result depends on what a statement does with a module of a library."""
+    if leaf.role == "decorates" or module.partition(".")[0] in _HARMLESS:
+        return True
+    return (*module.split("."), *leaf.chain[1:])[:2] == ("sys", "path")
+
+
+def _is_later(leaf: Leaf, settings: frozenset[str]) -> bool:
+    if leaf.guarded or (leaf.chain[1:2] and leaf.chain[1] in settings):
+        return False
+    return leaf.role in ("changes", "acts", "decorates") or (leaf.role == "binds" and _calls(leaf.path[-1]))
+
+
+def _runs_tasks(call: ast.Call) -> bool:
+    return isinstance(call.func, ast.Attribute) and call.func.attr in _RUNS
+
+
+def _run(statement: Any) -> list[ast.stmt]:
+    """The statements right below a compound one, without what only type checkers see."""
+    test = statement.test if isinstance(statement, ast.If) else None
+    if isinstance(test, (ast.Name, ast.Attribute)) and "TYPE_CHECKING" in _words(test):
+        return list(statement.orelse)
+    return [] if isinstance(statement, _DEFINITIONS) else inner_statements(statement)
+
+
+def _asks_for_main(statement: ast.stmt) -> bool:
+    """Whether its body runs in a script only."""
+    for node in ast.walk(statement.test) if isinstance(statement, ast.If) else ():
+        if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq):
+            sides = [node.left, *node.comparators]
+            if "__name__" in _words(node) and any(getattr(side, "value", None) == "__main__" for side in sides):
+                return True
+    return False
+
+
+def _words(node: ast.AST) -> set[str]:
+    return {str(getattr(some, "id", getattr(some, "attr", ""))) for some in ast.walk(node)}
+
+
+def _others(statement: ast.stmt, kept: set[int]) -> Iterator[ast.stmt]:
+    """The statements below one that are not kept."""
+    todo = [statement]
+    while todo:
+        some = todo.pop()
+        for inner in [] if isinstance(some, _DEFINITIONS) else inner_statements(some):
+            if id(inner) in kept:
+                todo.append(inner)
+            else:
+                yield inner
+
+
+def _head(statement: Any) -> Iterator[ast.AST]:
+    """What a statement evaluates itself, without the statements below it and without functions."""
+    todo: list[ast.AST] = [statement]
+    while todo:
+        node = todo.pop()
+        yield node
+        todo += [inner for inner in ast.iter_child_nodes(node) if not isinstance(inner, (ast.stmt, ast.Lambda))]
+
+
+def _names_bound(statement: ast.stmt) -> Iterator[str]:
+    hidden: set[int] = set()
+    for node in _head(statement):
+        if isinstance(node, _COMPREHENSIONS):
+            for generator in node.generators:
+                hidden.update(id(some) for some in ast.walk(generator.target))
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load) and id(node) not in hidden:
+            yield node.id
+        elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
+            yield node.name
+        elif isinstance(node, ast.MatchMapping) and node.rest:
+            yield node.rest
+
+
+def _chains_changed(statement: ast.stmt) -> Iterator[Chain]:
+    """`X["a"] = `, `X.a = `, `del X["a"]`, `X.update()` anywhere, and `setattr(X, …)`."""
+    for node in _head(statement):
+        chain: Chain | None = None
+        if isinstance(node, (ast.Attribute, ast.Subscript)) and not isinstance(node.ctx, ast.Load):
+            chain = _root(node)
+        elif isinstance(node, ast.Call):
+            func = node.func
+            if isinstance(func, ast.Attribute) and func.attr in MUTATORS:
+                chain = _root(node)
+            elif isinstance(func, ast.Name) and func.id in ("setattr", "delattr") and node.args:
+                chain = _root(node.args[0])
+        if chain:
+            yield chain
+
+
+def _root(node: ast.AST | None) -> Chain | None:
+    """The names at the beginning of an expression, through calls and subscripts: `a.b` of `a.b(1)["c"].d`."""
+    names: list[str] = []
+    while True:
+        if isinstance(node, ast.Attribute):
+            names.append(node.attr)
+            node = node.value
+        elif isinstance(node, (ast.Call, ast.Subscript, ast.Await)):
+            names.clear()
+            node = node.func if isinstance(node, ast.Call) else node.value
+        elif isinstance(node, ast.Name):
+            return (node.id, *reversed(names))
+        else:
+            return None
+
+
+def _name_of(alias: ast.alias) -> str:
+    return alias.asname or alias.name.partition(".")[0]
+
+
+def _target(statement: ast.Import | ast.ImportFrom, alias: ast.alias) -> Imported:
+    if isinstance(statement, ast.ImportFrom):
+        return Imported(statement.module or "", alias.name, statement.level)
+    return Imported(alias.name if alias.asname else alias.name.partition(".")[0], None, 0)
+
+
+def _calls(statement: ast.stmt) -> bool:
+    return any(isinstance(node, ast.Call) for node in _head(statement))
+
+
+def _is_constant(statement: ast.stmt) -> bool:
+    value = getattr(statement, "value", None)
+    if not isinstance(statement, (ast.Assign, ast.AnnAssign)) or value is None:
+        return False
+    try:
+        ast.literal_eval(value)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return False
+    return True
