@@ -1,7 +1,7 @@
 """Source as syntax: one text for all ways to write the same, and the same one on every Python.
 
-Not in it: comments, formatting, docstrings, `pass`, annotations. `x: int` in a class declares a field, so the name
-stays; in a function `x: int = 3` is `x = 3`.
+Not in it: comments, formatting, docstrings, `pass`, annotations but for those that are asked for. `x: int` in a class
+declares a field, so the name stays; in a function `x: int = 3` is `x = 3`.
 """
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
+_ANNOTATIONS = frozenset({"annotation", "returns", "type_params"})
 # Not part of what code does, or not there on every Python
 _IGNORED = frozenset(
-    {"ctx", "kind", "type_comment", "returns", "annotation", "type_params", "type_ignores", "simple"}
+    {"ctx", "kind", "type_comment", "type_ignores", "simple", *_ANNOTATIONS}
 )
 _DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -31,11 +32,14 @@ def digest(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def dump(node: ast.AST, omitted: frozenset[int] = frozenset()) -> Iterator[str]:
+def dump(
+    node: ast.AST, omitted: frozenset[int] = frozenset(), annotated: frozenset[int] = frozenset()
+) -> Iterator[str]:
     """The tree as text, in pieces, without recursion: generated code may be nested deep.
 
     Args:
         omitted: ids of nodes to leave out.
+        annotated: ids of nodes whose annotations count: of fields, parameters, functions, and classes with parameters.
     """
     todo: list[tuple[object, bool]] = [(node, False)]  # what is to be written, and whether a class owns it
     while todo:
@@ -53,16 +57,16 @@ def dump(node: ast.AST, omitted: frozenset[int] = frozenset()) -> Iterator[str]:
             shown = None if id(some) in omitted else _shown(some, owned)
             if shown is not None:
                 yield f"({type(shown).__name__}"
-                todo += _fields(shown, owned)
+                todo += _fields(shown, owned, id(some) in annotated)
         else:
             yield _constant(some)
 
 
-def _fields(node: ast.AST, owned: bool) -> list[tuple[object, bool]]:
+def _fields(node: ast.AST, owned: bool, annotated: bool) -> list[tuple[object, bool]]:
     fields: list[tuple[object, bool]] = [(_END, owned)]
     for name, label in _labels.get(type(node)) or _labelled(type(node)):
         value = getattr(node, name, None)
-        if name in _IGNORED or value is None or value == []:
+        if (name in _IGNORED and not (annotated and name in _ANNOTATIONS)) or value is None or value == []:
             continue  # fields that newer versions added are empty in older code
         inner = owned
         if name == "body" and isinstance(node, _DEFINITIONS):

@@ -70,19 +70,23 @@ class SourceFile:
             if len(scopes) == 1:
                 return scopes[0]
             for scope in scopes:
-                if code_text(self._alone(scope, compiled)) == wanted:
+                alone = self._alone(scope, compiled)
+                if alone is not None and code_text(alone) == wanted:
                     return scope
         return None
 
-    def _alone(self, scope: Scope, compiled: Callable[[ast.Module], CodeTree]) -> CodeType:
-        """The code of one of several lambdas on a line: what is compiled at a line that no other one stands on."""
+    def _alone(self, scope: Scope, compiled: Callable[[ast.Module], CodeTree]) -> CodeType | None:
+        """The code of one of several lambdas on a line: what is compiled at a line that no other one stands on.
+
+        None: it stands in an annotation that is not compiled.
+        """
         tree = ast.parse(self.text)
         twins = [some for some in Module(tree).functions if some.name == scope.name]
         originals = [some for some in self.module.functions if some.name == scope.name]
         node: Any = twins[originals.index(scope)].node
         node.lineno = node.end_lineno = _FAR
         node.end_col_offset = node.col_offset + 1
-        return next(some for some in compiled(tree) if some.co_firstlineno == _FAR)
+        return next((some for some in compiled(tree) if some.co_firstlineno == _FAR), None)
 
     @functools.cached_property
     def _single_codes(self) -> Codes:

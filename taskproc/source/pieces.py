@@ -1,16 +1,17 @@
-"""What one function or class says by itself: its syntax, its text, and what it takes from outside.
+"""What one function says by itself: its syntax, its text, and what it takes from outside.
 
-Of a function it belongs to the immutable code object, so it is found once; of a class it belongs to the text of a file.
+It belongs to the immutable code object, so it is found once. Of classes see class_pieces.py.
 """
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from types import CodeType
 from typing import Any
 
 from taskproc.frozen import frozen
+from taskproc.source.acting import acting_in
 from taskproc.source.codes import ByCode, code_text, modules_read, names_read
 from taskproc.source.dump import digest, dump
 from taskproc.source.files import SourceFile, place_of
@@ -43,7 +44,7 @@ class Reads:
 
 @frozen
 class Piece:
-    """The code of a function, lambda or class.
+    """The code of a function or lambda.
 
     Attributes:
         file: None: its source was not found.
@@ -83,7 +84,10 @@ def _without_source(code: CodeType) -> Piece:
 
 def _of_function(file: SourceFile, scope: Scope) -> Piece:
     node: Any = scope.node
-    uses = [*scope.head, *scope.defaults, *(use for some in scope.below() for use in _body(some, scope))]
+    inner = acting_in(file, node, itself=False)
+    uses = [
+        *scope.head, *scope.defaults, *inner.uses, *(use for some in scope.below() for use in _body(some, scope))
+    ]  # fmt: skip
     unsteady: dict[str, frozenset[str]] = {}
     around: Scope | None = scope
     while around is not None:
@@ -94,9 +98,9 @@ def _of_function(file: SourceFile, scope: Scope) -> Piece:
         file=file,
         scope=scope,
         qualname=scope.qualname,
-        digest=digest("".join(dump(node))),
+        digest=digest("".join(dump(node, annotated=inner.nodes))),
         text=file.segment(node),
-        reads=reads_of(list(scope.below()), uses),
+        reads=reads_of([*scope.below(), *inner.scopes], uses),
         unsteady=unsteady,
         written=_written(node.args),
     )
@@ -166,58 +170,3 @@ class _Found:
 
 def _is_method(scope: Scope) -> bool:
     return scope.kind == "function" and scope.parent is not None and scope.parent.kind == "class"
-
-
-def class_piece(file: SourceFile, scope: Scope, reached: frozenset[str]) -> tuple[str, str]:
-    """Digest and text of a class statement without what has an item of its own.
-
-    Args:
-        reached: names of attributes that do: methods and inner classes that were followed, values that count.
-    """
-    key = ("piece", scope, reached)
-    if key not in file.memo:
-        inner = {id(some.node) for some in scope.children if some.name in reached}
-        omitted = frozenset(inner | {id(shown) for name, _, shown in _assigned(scope) if name in reached})
-        file.memo[key] = digest("".join(dump(scope.node, omitted))), file.segment(scope.node, omitted)
-    found: tuple[str, str] = file.memo[key]
-    return found
-
-
-def class_reads(file: SourceFile, scope: Scope, reached: frozenset[str]) -> Reads:
-    """What the decorators, bases and other statements of a class take from outside; methods read for themselves."""
-    key = ("reads", scope, reached)
-    if key not in file.memo:
-        omitted = {id(statement) for name, statement, _ in _assigned(scope) if name in reached}
-        uses = [*scope.head, *(use for use in scope.uses if use.tag not in omitted)]
-        file.memo[key] = reads_of([scope], uses)
-    found: Reads = file.memo[key]
-    return found
-
-
-def _assigned(scope: Scope) -> Iterator[tuple[str, ast.AST, ast.AST]]:
-    """Name, statement, and what of it the value stands for, of each `name = value` of a class."""
-    node: Any = scope.node
-    for statement in node.body:
-        targets: list[Any] = getattr(statement, "targets", None) or [getattr(statement, "target", None)]
-        value = getattr(statement, "value", None)
-        if len(targets) != 1 or not isinstance(targets[0], ast.Name) or value is None:
-            continue
-        if isinstance(statement, ast.Assign):
-            yield targets[0].id, statement, statement
-        elif isinstance(statement, ast.AnnAssign):
-            yield targets[0].id, statement, value  # that it is a field stays
-
-
-def agrees(scope: Scope, attributes: Mapping[str, object]) -> bool:
-    """Whether a class with these attributes may come from this statement: its names are there, its constants equal."""
-    written = {some.name for some in scope.children if some.kind == "function" and some.name != "<lambda>"}
-    if not written <= attributes.keys():
-        return False
-    values = {name: statement.value for name, statement, _ in _assigned(scope)}  # type: ignore[attr-defined]
-    return all(
-        _same(attributes.get(name), value.value) for name, value in values.items() if isinstance(value, ast.Constant)
-    )
-
-
-def _same(value: object, constant: object) -> bool:
-    return type(value) is not type(constant) or value == constant

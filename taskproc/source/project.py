@@ -16,6 +16,8 @@ from taskproc.modules import real_name
 
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 _NO_PACKAGES = frozenset({"taskproc", "__main__", "None", ""})
+# Modules whose functions make classes, which are named by them where Python does not know better
+_MAKERS = frozenset({"types", "dataclasses", "pydantic.main", "attr._make", "typing", "collections", "enum"})
 _LIBRARY = frozenset(sys.stdlib_module_names) | frozenset(sys.builtin_module_names)
 
 
@@ -52,7 +54,9 @@ def is_users_code(code: CodeType, names: Mapping[str, object]) -> bool:
 
 
 def is_users_class(cls: type) -> bool:
-    """Whether a class was defined by the user's project."""
+    """Whether a class was defined by the user's project; also one that a library has made for it, by a call."""
+    if cls.__module__ in _MAKERS:
+        return is_made(cls)
     return _is_users_name(cls.__module__)
 
 
@@ -60,6 +64,13 @@ def package_of_library(module: str) -> str:
     """The top-level package that a module of a library belongs to; empty for the standard library and taskproc."""
     top = module.partition(".")[0]
     return "" if top in _LIBRARY or top in _NO_PACKAGES else top
+
+
+def is_made(cls: type) -> bool:
+    """Whether a class has the module of a function that makes classes, and is not of it, as by `types.new_class`."""
+    module = sys.modules.get(cls.__module__) if cls.__module__ in _MAKERS else None
+    name = str(cls.__qualname__)
+    return module is not None and "." not in name and not name.startswith("_") and name not in vars(module)
 
 
 def is_extension(module: ModuleType) -> bool:

@@ -6,7 +6,7 @@ counts as code must not be.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from taskproc.source.lookups import MUTATORS, THIS, Chain, Imported, Lead, Lookups, chain_of, text_in
@@ -48,12 +48,13 @@ class Scope:
         mutated: names of its own that a function changes in place or anew after they were first bound, with the methods
             that it calls for it; empty: by an assignment.
         touched: names through which a function changes something.
+        annotations: what the annotations of its fields, or of its parameters, read; `noted` are scopes of these.
         tag: id of the statement that it stands in, where that is in a class or module.
     """
 
     __slots__ = (
-        "bound", "children", "defaults", "globals", "head", "imports", "kind", "mutated", "name", "node", "nonlocals",
-        "parameters", "parent", "qualname", "tag", "touched", "uses",
+        "annotations", "bound", "children", "defaults", "globals", "head", "imports", "kind", "mutated", "name", "node",
+        "noted", "nonlocals", "parameters", "parent", "qualname", "tag", "touched", "uses",
     )  # fmt: skip
 
     def __init__(self, kind: str, node: ast.AST, name: str, parent: Scope | None = None, tag: int = 0):
@@ -68,6 +69,8 @@ class Scope:
         self.head: list[Use] = []
         self.defaults: list[Use] = []
         self.uses: list[Use] = []
+        self.annotations: list[Use] = []
+        self.noted: list[Scope] = []
         self.children: list[Scope] = []
         self.qualname = name
         if parent is not None:
@@ -215,6 +218,7 @@ class _Walk:
         self.push(body, _Place(scope, scope.uses, 0))
         self.push([*args.defaults, *args.kw_defaults], self._head(scope, scope.defaults, place))
         self.push(getattr(node, "decorator_list", ()), self._head(scope, scope.head, place))
+        self._note([*(arg.annotation for arg in every if arg), getattr(node, "returns", None)], scope, place)
 
     _asyncfunctiondef = _lambda = _functiondef
 
@@ -231,6 +235,15 @@ class _Walk:
         head = Scope("head", owner.node, "<head>", place.scope, place.tag)
         owner.children.append(head)
         return _Place(head, uses, place.tag)
+
+    def _note(self, annotations: Iterable[ast.AST | None], owner: Scope, place: _Place) -> None:
+        """What annotations read, which counts only where they act. They may be text."""
+        nodes = [node for node in annotations if node is not None]
+        if nodes:
+            head = Scope("head", owner.node, "<annotations>", place.scope, place.tag)
+            owner.noted.append(head)
+            nodes += [inner for node in nodes for inner in quoted(node)]
+            self.push(nodes, _Place(head, owner.annotations, place.tag))
 
     def _listcomp(self, node: Any, place: _Place) -> None:
         scope = Scope("comprehension", node, "<comprehension>", place.scope, place.tag)
@@ -286,7 +299,9 @@ class _Walk:
         self.bind(node.name.id, place.scope)
 
     def _annassign(self, node: ast.AnnAssign, place: _Place) -> None:
-        self.push([node.target, node.value], place)  # the annotation does not count
+        self.push([node.target, node.value], place)
+        if place.scope.kind == "class":  # a function does not evaluate them
+            self._note([node.annotation], place.scope, place)
 
     def _namedexpr(self, node: ast.NamedExpr, place: _Place) -> None:
         self.bind(node.target.id, place.scope.named())
@@ -398,6 +413,29 @@ def _visit_of(kind: type) -> Callable[[_Walk, Any, _Place], None]:
     """How nodes of a kind are visited; found once."""
     found = _visits[kind] = getattr(_Walk, f"_{kind.__name__.lower()}", _Walk.inside)
     return found
+
+
+def quoted(annotation: ast.AST) -> Iterator[ast.AST]:
+    """What stands in an annotation as text, such as `"list[Inner]"`, as syntax."""
+    todo = [annotation]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, (ast.Name, ast.Attribute, ast.Call, ast.Lambda)) or _is_literal(node):
+            continue
+        text = text_in(node)
+        if text is not None:
+            try:
+                parsed = ast.parse(text.strip(), mode="eval").body
+            except (SyntaxError, ValueError):
+                continue
+            if not any(isinstance(inner, FUNCTIONS) for inner in ast.walk(parsed)):  # no place of this file
+                yield parsed
+        todo += ast.iter_child_nodes(node)
+
+
+def _is_literal(node: ast.AST) -> bool:
+    chain = chain_of(node.value) if isinstance(node, ast.Subscript) else None
+    return chain is not None and chain[-1] == "Literal"
 
 
 def _type_parameters(node: ast.AST) -> list[str]:

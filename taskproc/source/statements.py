@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from taskproc.frozen import frozen
+from taskproc.source.acting import acting_in
 from taskproc.source.dump import digest, dump
 from taskproc.source.files import SourceFile
 from taskproc.source.lookups import MUTATORS, Chain, Imported, chain_of, inner_statements
@@ -194,8 +195,9 @@ class Statements:
             elif leaf.role == "decorates":
                 omitted |= {id(some) for some in last.body}
         left = frozenset(omitted)
+        annotated = frozenset[int]().union(*(acting_in(self.file, statement).nodes for statement in outer))
         return Group(
-            digest("".join(text for statement in outer for text in dump(statement, left))),
+            digest("".join(text for statement in outer for text in dump(statement, left, annotated))),
             "".join(self.file.segment(statement, left) for statement in outer),
             self._reads(leaves),
             len(leaves) == 1 and len(leaves[0].path) == 1 and _is_constant(leaves[0].path[0]),
@@ -213,6 +215,9 @@ class Statements:
             uses.append(Use(top, (definition.name,), id(definition)))  # type: ignore[attr-defined]  # a function or class
         for scope in scopes:
             uses += [*scope.head, *scope.defaults, *scope.uses]
+        for acting in [acting_in(self.file, leaf.path[-1]) for leaf in leaves if leaf.role != "decorates"]:
+            scopes += acting.scopes
+            uses += acting.uses
         return reads_of(scopes, uses)
 
     @functools.cached_property

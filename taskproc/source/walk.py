@@ -13,6 +13,7 @@ from typing import Any
 
 from taskproc.modules import real_name
 from taskproc.source import classes
+from taskproc.source.asked import Asked
 from taskproc.source.changes import attribute_of, code_held, may_change
 from taskproc.source.constants import CHANGEABLE, Canonical, canonical, wrapped
 from taskproc.source.dump import digest
@@ -71,6 +72,7 @@ class Walk:
         self._module_names = Names(self)
         self._effects = Effects(self, self._module_names)
         self._unloaded = Unloaded(self)
+        self.asked = Asked(self)
 
     def run(self, things: Iterable[object]) -> None:
         """Reach all that `things` reach; afterwards `items`, `texts` and `untracked` are complete. Once."""
@@ -209,8 +211,9 @@ class Walk:
 
     def _foreign(self, function: FunctionType) -> None:
         """A library's function may hold the user's: wrappers of decorators, registries of singledispatch."""
-        for some in code_within([function]):
-            self.meet(some, "")
+        for held in (*code_within([function]), *classes.registered(self, function)):
+            self.meet(held, "")
+            self.asked.of_wrapped(held, function)
 
     def _function(self, function: FunctionType, name: str, piece: Piece) -> None:
         names, notes = function.__globals__, dict[str, str]()
@@ -221,6 +224,7 @@ class Walk:
         else:
             self.scan(piece.file, names)
         self.follow(piece.reads, name, names, piece.file, notes, cells)
+        self.asked.of_function(function, name, piece.file, piece.scope)
         defaults = defaults_of(function)
         self._capture(defaults, name, piece, notes)
         silent = [some for some, value in defaults.items() if is_written(value, some, piece)]

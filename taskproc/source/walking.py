@@ -9,6 +9,13 @@ from taskproc.source.constants import Canonical
 from taskproc.source.files import SourceFile
 from taskproc.source.lookups import Chain, Imported
 from taskproc.source.pieces import Reads
+from taskproc.source.scopes import Scope
+
+
+class Asking(Protocol):
+    """Who reads annotations and docstrings, see taskproc.source.asked.Asked."""
+
+    def of_class(self, cls: type, name: str, file: SourceFile | None, scope: Scope | None) -> None: ...
 
 
 class Walking(Protocol):
@@ -20,6 +27,9 @@ class Walking(Protocol):
     unsteady: set[str]
     loose: set[str]
     last: list[Callable[[], None]]
+
+    @property
+    def asked(self) -> Asking: ...
 
     def ends(self, thing: object, /) -> bool: ...
     def end(self, cls: type) -> None: ...

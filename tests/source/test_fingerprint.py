@@ -57,7 +57,7 @@ if __name__ == "__main__":
     print(found.digest, len(found.items), *found.items)
 """
 # Written down once: another one would throw away every result that is stored
-GOLDEN = "660e6835016beb7bd82a341cdb43100d"
+GOLDEN = "e70e80e65ac74ea16d3911a36c6d2750"
 
 
 def printed(folder: Path, environ: dict[str, str], *words: str) -> str:

@@ -323,13 +323,15 @@ CASES: dict[str, Case] = {
         ),
         [("m", "D(5)", "D(6)"), ("m", "c: int = 1", "c: int = 7"), ("m", "return 2", "return 7"),
          ("m", "=list)", "=dict)"),
-         ("m", "@dataclass\n", "@dataclass(frozen=True)\n"), ("m", "c: int = 1", "c = 1")],
-        [("m", "a: int", "a: str"), ("m", "D(5)", "D((5))"), ("m", "c: int", "c: float")],
+         ("m", "@dataclass\n", "@dataclass(frozen=True)\n"), ("m", "c: int = 1", "c = 1"),
+          ("m", "a: int", "a: str"), ("m", "c: int", "c: float")],
+         [("m", "a: int", "a:  int"), ("m", "D(5)", "D((5))")],
     ),
     "named tuples": Case(
         project("from typing import NamedTuple\nclass P(NamedTuple):\n    x: int\n    y: int = 1\nX = P(5)\n"
                 "def run(): return X"),
-        [("m", "P(5)", "P(6)"), ("m", "y: int = 1", "y: int = 2")], [("m", "x: int", "x: str")],
+        [("m", "P(5)", "P(6)"), ("m", "y: int = 1", "y: int = 2"), ("m", "x: int", "x: str")],
+        [("m", "x: int", "x:  int")],
     ),
     "a named tuple made by a call": Case(
         project("from collections import namedtuple\nP = namedtuple('P', 'x y')\nX = P(1, 2)\ndef run(): return X"),

@@ -1,0 +1,114 @@
+"""Whose annotations do something: those of fields for dataclasses, attrs and pydantic, of functions for decorators."""
+from __future__ import annotations
+
+import ast
+import sys
+from typing import Any, NamedTuple
+
+from taskproc.source.files import SourceFile
+from taskproc.source.lookups import chain_of
+from taskproc.source.project import is_users_class, is_users_module
+from taskproc.source.scopes import Scope, Use
+
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+# Libraries that act on the annotations of what they are given
+READERS = frozenset(
+    "beartype cattr cattrs dacite fastapi injector jsonargparse marshmallow_dataclass msgspec omegaconf simple_parsing "
+    "typeguard typer tyro".split()
+)
+# Their decorators leave annotations alone
+_BLIND = frozenset(
+    "cachetools click dask joblib numba numpy pytest ray taskproc tenacity toolz tqdm".split()
+) | sys.stdlib_module_names
+
+
+class Acting(NamedTuple):
+    """Annotations that do something: ids of the nodes that have them, what they read, and the scopes in them."""
+
+    nodes: frozenset[int]
+    uses: list[Use]
+    scopes: list[Scope]
+
+
+def acting_in(file: SourceFile, node: Any, *, itself: bool = True) -> Acting:
+    """The annotations inside a function, or a statement of a module, that do something as far as the text tells.
+
+    Of a class that is anything but plain those of all fields; of a function only where a decorator may act on them.
+
+    Args:
+        itself: whether those of the node count, too.
+    """
+    if "acting" not in file.memo:
+        every = [*file.module.classes, *file.module.functions]
+        file.memo["acting"] = [some for some in every if some.noted and _is_written_to_act(file, some.node)]
+    near = {id(some.node): some for some in file.memo["acting"] if node.lineno <= some.node.lineno <= node.end_lineno}
+    found = Acting(frozenset(), [], [])
+    for some in ast.walk(node) if near else ():
+        if id(some) in near and (itself or some is not node):
+            found = _with(found, near[id(some)])
+    return found
+
+
+def _is_written_to_act(file: SourceFile, node: Any) -> bool:
+    if isinstance(node, ast.ClassDef):
+        return bool(node.decorator_list or node.bases or node.keywords)
+    return any(is_acting(file, some) for some in getattr(node, "decorator_list", ()))
+
+
+def _with(found: Acting, scope: Scope) -> Acting:
+    inner = [below for head in scope.noted for some in head.children for below in some.below()]
+    uses = [*scope.annotations, *(use for some in inner for use in [*some.head, *some.defaults, *some.uses])]
+    nodes = annotated_in(scope.node)
+    return Acting(found.nodes | nodes, [*found.uses, *uses], [*found.scopes, *inner])
+
+
+def imported_as(file: SourceFile, node: ast.AST) -> list[str]:
+    """What a name or attribute, or what is called by it, is where its module imports it from: `pydantic.BaseModel`."""
+    chain = chain_of(node.func if isinstance(node, ast.Call) else node)
+    if chain is None:
+        return []
+    targets = file.module.top.imports.get(chain[0], ())
+    return [".".join(filter(None, (target.module, target.name, *chain[1:]))) for target in targets if not target.level]
+
+
+def annotated_in(node: Any) -> frozenset[int]:
+    """Ids of the fields of a class or the parameters of a function, and its own for type parameters and results."""
+    found = {id(node)}
+    if not isinstance(node, ast.ClassDef):
+        return frozenset(found | {id(some) for some in ast.walk(node.args) if isinstance(some, ast.arg)})
+    todo: list[Any] = [node]
+    while todo:
+        some = todo.pop()
+        if isinstance(some, ast.AnnAssign):
+            found.add(id(some))
+        todo += [inner for inner in ast.iter_child_nodes(some) if isinstance(inner, (ast.stmt, ast.ExceptHandler))
+                 and not isinstance(inner, DEFINITIONS)]  # fmt: skip
+    return frozenset(found)
+
+
+def is_acting(file: SourceFile, decorator: ast.expr) -> bool:
+    """Whether a decorator may act on the annotations of a function: `@f.register`, and those of most libraries."""
+    if isinstance(decorator, ast.Attribute) and decorator.attr == "register":
+        return True
+    return any(map(is_reader, imported_as(file, decorator)))
+
+
+def is_reader(name: str) -> bool:
+    """Whether a name of a library, with its module, is of one that may read annotations."""
+    top = name.partition(".")[0]
+    module = sys.modules.get(top)
+    return module is not None and top not in _BLIND and not is_users_module(module)
+
+
+def acts_on_fields(cls: type) -> bool:
+    """Whether the annotations of a class's fields do something: for dataclasses, attrs, or the library of a base."""
+    own = vars(cls)
+    if "__dataclass_fields__" in own or "__attrs_attrs__" in own or "__total__" in own or "_fields" in own:
+        return True
+    metaclass: Any = type(cls)
+    return any(_is_active(base) for base in (*cls.__mro__, *metaclass.__mro__))
+
+
+def _is_active(base: Any) -> bool:
+    top = str(base.__module__).partition(".")[0]
+    return not is_users_class(base) and top not in _BLIND

@@ -1,0 +1,220 @@
+"""Annotations and docstrings, which count where somebody reads them.
+
+Annotations of fields are part of a class statement where a library or dataclasses acts on it. Those of a function count
+where a decorator acts on them. Code that reads annotations or docstrings makes those of all that is reached count, but
+where it says whose it reads. They are items of their own, so whoever asks may be met before or after them.
+"""
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+from taskproc.source.acting import DEFINITIONS, READERS, annotated_in, is_acting, is_reader
+from taskproc.source.codes import nested
+from taskproc.source.dump import digest, dump
+from taskproc.source.files import SourceFile
+from taskproc.source.lookups import chain_of
+from taskproc.source.pieces import piece_of, reads_of
+from taskproc.source.project import is_users_code
+from taskproc.source.scopes import Scope
+from taskproc.source.walking import Walking
+
+# What reads annotations, or docstrings: by attribute or in a text, and functions by what they are imported as
+_HINTS = frozenset({"__annotations__", "__annotate__", "__annotate_func__"})
+_DOCS = frozenset({"__doc__"})
+_HINTERS = frozenset(
+    "get_type_hints get_annotations call_annotate_function get_annotate_from_class_namespace signature getfullargspec "
+    "TypeAdapter validate_call resolve_types parse_obj_as".split()
+)
+_WORDS = re.compile("|".join(sorted({*_HINTS, *_DOCS, *_HINTERS, "getdoc"})))
+
+
+class Asked:
+    """What one walk knows of who reads annotations and docstrings, and of whom they might be."""
+
+    def __init__(self, walk: Walking):
+        self._walk = walk
+        self._heard: set[str] = set()
+        self._waiting: dict[str, list[Callable[[], None]]] = {"annotations": [], "docstrings": []}
+        self._put: set[tuple[int, str]] = set()
+
+    # ------------------------------------------------------------ who asks
+
+    def hear(self, file: SourceFile | None, scope: Scope | None, names: Mapping[str, Any]) -> None:
+        """Note what a function or class of a file reads of others."""
+        if file is None or scope is None:
+            return
+        for whose in words_in(file, scope):
+            documented = whose[-1] in ("__doc__", "getdoc")
+            if not documented or not self._told(whose[:-1], names):
+                self._hear("docstrings" if documented else "annotations")
+        if "readers" not in file.memo:
+            file.memo["readers"] = frozenset(
+                name for name, targets in file.module.top.imports.items()
+                if any(target.module.partition(".")[0] in READERS for target in targets)
+            )  # fmt: skip
+        readers = file.memo["readers"]
+        if readers and any(use.kind == "name" and not readers.isdisjoint(use.chain[:1]) for use in _uses(scope)):
+            self._hear("annotations")
+
+    def hear_code(self, code: CodeType) -> None:
+        """The same of a function without source."""
+        names = {name for some in (code, *nested(code)) for name in some.co_names}
+        for what, words in (("annotations", _HINTS | _HINTERS), ("docstrings", _DOCS | {"getdoc"})):
+            if words & names:
+                self._hear(what)
+
+    def _hear(self, what: str) -> None:
+        if what not in self._heard:
+            self._heard.add(what)
+            for put in self._waiting.pop(what):
+                put()
+
+    def _wait(self, what: str, put: Callable[[], None]) -> None:
+        if what in self._heard:
+            put()
+        else:
+            self._waiting[what].append(put)
+
+    def _told(self, chain: tuple[str, ...], names: Mapping[str, Any]) -> bool:
+        """Whether it is a docstring of a class, function or module that is named; it counts then. Empty: of its own."""
+        if chain == ("",):
+            self._docstring(sys.modules.get(str(names.get("__name__"))), self._walk.module_name(names))
+            return True
+        value = names.get(chain[0]) if chain else None
+        for name in chain[1:]:
+            value = vars(value).get(name) if issubclass(type(value), (type, ModuleType)) else None
+        if issubclass(type(value), ModuleType):
+            self._docstring(value, self._walk.module_name(vars(value)))
+            return True
+        if not issubclass(type(value), (type, FunctionType)):
+            return False
+        known = self._walk.meet(value, "")
+        if known:
+            self._docstring(value, known)
+        return True
+
+    # ------------------------------------------------------------ of whom
+
+    def of_function(self, function: FunctionType, name: str, file: SourceFile | None, scope: Scope | None) -> None:
+        """A function was met."""
+        self._wait("docstrings", lambda: self._docstring(function, name))
+        if file is None or scope is None:
+            self.hear_code(function.__code__)
+            if function.__annotations__ if sys.version_info < (3, 14) else False:
+                self._wait("annotations", lambda: self._walk.untrack(f"annotations of {name}, which has no source"))
+            return
+        self.hear(file, scope, function.__globals__)
+        put = self._annotations(function, name, file, scope)
+        if any(is_acting(file, some) for some in getattr(scope.node, "decorator_list", ())):
+            put()
+        else:
+            self._wait("annotations", put)
+
+    def of_wrapped(self, some: object, wrapper: FunctionType) -> None:
+        """A library's function holds it, and may act on what its annotations say."""
+        if type(some) is not FunctionType or not is_reader(str(wrapper.__globals__.get("__name__"))):
+            return  # not its __module__, which functools.wraps sets
+        if is_users_code(some.__code__, some.__globals__):
+            piece, name = piece_of(some.__code__, some.__globals__), self._walk.meet(some, "")
+            if piece.file is not None and piece.scope is not None:
+                self._annotations(some, name, piece.file, piece.scope)()
+
+    def of_class(self, cls: type, name: str, file: SourceFile | None, scope: Scope | None) -> None:
+        """A class was met whose annotations do not act by themselves."""
+        self._wait("docstrings", lambda: self._docstring(cls, name))
+        if file is not None and scope is not None:
+            self.hear(file, scope, vars(sys.modules[cls.__module__]) if cls.__module__ in sys.modules else {})
+            self._wait("annotations", self._annotations(cls, name, file, scope))
+
+    def _annotations(self, thing: Any, name: str, file: SourceFile, scope: Scope) -> Callable[[], None]:
+        def put() -> None:
+            if (id(thing), "annotations") in self._put or (not scope.annotations and not scope.noted):
+                return
+            self._put.add((id(thing), "annotations"))
+            names = thing.__globals__ if type(thing) is FunctionType else vars(sys.modules.get(thing.__module__, ast))
+            inner = [below for head in scope.noted for some in head.children for below in some.below()]
+            uses = [*scope.annotations, *(use for some in inner for use in [*some.head, *some.defaults, *some.uses])]
+            notes: dict[str, str] = {}
+            self._walk.follow(reads_of(inner, uses), name, names, file, notes)
+            written = list(_annotated(scope.node))
+            syntax = "".join(f"{called}:{''.join(dump(node))}" for called, node in written)
+            text = "".join(f"{called}: {ast.unparse(node)}\n" for called, node in written)
+            self._walk.put(f"{name}.__annotations__", digest(syntax), text, notes)
+
+        return put
+
+    def _docstring(self, thing: Any, name: str) -> None:
+        text = thing.__doc__ if type(thing) is FunctionType else vars(thing).get("__doc__") if thing else None
+        if type(text) is not str or (issubclass(type(thing), type) and text.startswith(f"{thing.__name__}(")):
+            return  # or dataclasses wrote it
+        separator = ":" if issubclass(type(thing), ModuleType) else "."
+        self._walk.value_at(inspect.cleandoc(text), f"{name}{separator}__doc__")
+
+
+def _annotated(node: Any) -> Iterator[tuple[str, ast.expr]]:
+    """Name and annotation of each parameter, or of each field."""
+    if isinstance(node, ast.ClassDef):
+        counted = annotated_in(node)
+        for some in ast.walk(node):
+            if isinstance(some, ast.AnnAssign) and id(some) in counted:
+                yield ast.unparse(some.target), some.annotation
+        return
+    args = node.args
+    for arg in [*args.posonlyargs, *args.args, args.vararg, *args.kwonlyargs, args.kwarg]:
+        if arg is not None and arg.annotation is not None:
+            yield arg.arg, arg.annotation
+    if getattr(node, "returns", None) is not None:
+        yield "return", node.returns
+
+
+def _uses(scope: Scope) -> Iterator[Any]:
+    for some in scope.below():
+        yield from (*some.head, *some.defaults, *some.uses)
+
+
+def words_in(file: SourceFile, scope: Scope) -> list[tuple[str, ...]]:
+    """What a function or class reads of annotations and docstrings: the name, behind the names of whose if it says so.
+
+    Of a class without its methods, which are met themselves.
+    """
+    key = ("asks", scope)
+    if key not in file.memo:
+        if "words" not in file.memo:
+            file.memo["words"] = _WORDS.search(file.text) is not None
+        file.memo[key] = list(_words(file, scope)) if file.memo["words"] else []
+    found: list[tuple[str, ...]] = file.memo[key]
+    return found
+
+
+def _words(file: SourceFile, scope: Scope) -> Iterator[tuple[str, ...]]:
+    imported: dict[str, list[Any]] = {}
+    for some in (*scope.below(), file.module.top):
+        for name, targets in some.imports.items():
+            imported.setdefault(name, []).extend(targets)
+    todo: list[Any] = [scope.node]
+    while todo:
+        node = todo.pop()
+        yield from _word(node, scope, imported)
+        inner = list(ast.iter_child_nodes(node))
+        if node is scope.node and isinstance(node, ast.ClassDef):
+            inner = [some for some in inner if not isinstance(some, DEFINITIONS)]
+        todo += inner
+
+
+def _word(node: Any, scope: Scope, imported: Mapping[str, list[Any]]) -> Iterator[tuple[str, ...]]:
+    if isinstance(node, ast.Constant):
+        yield from [(node.value,)] if isinstance(node.value, str) and node.value in _HINTS | _DOCS else ()
+    elif isinstance(node, ast.Attribute) and node.attr in _HINTS | _DOCS:
+        chain = chain_of(node)
+        yield chain if chain and scope.home(chain[0]) is None else (node.attr,)
+    elif isinstance(node, ast.Name) and node.id in _HINTS | _DOCS:
+        yield "", node.id
+    elif (chain := chain_of(node) or ()) and chain[0] in imported:
+        last = {chain[-1] if len(chain) > 1 else some.name for some in imported[chain[0]]}
+        yield from ((word,) for word in sorted(last & (_HINTERS | {"getdoc"})))
