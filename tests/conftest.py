@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
+import hypothesis
 import pytest
 
 from taskproc.store.cache import Cache
@@ -21,6 +22,10 @@ RAY_VARIABLE = "TASKPROC_TESTS_OF_RAY"  # of the environment: set where the test
 for _name in ("SIGINT", "SIGHUP"):
     if hasattr(signal, _name) and signal.getsignal(getattr(signal, _name)) == signal.SIG_IGN:
         signal.signal(getattr(signal, _name), signal.default_int_handler if _name == "SIGINT" else signal.SIG_DFL)
+
+# A deadline of a single example would tell a busy machine, and no fault; what hangs is ended by pytest-timeout
+hypothesis.settings.register_profile("steady", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("steady")
 
 
 def is_open_to_all(path: Path) -> bool:
