@@ -27,11 +27,13 @@ from taskproc.source.walking import Walking
 # What reads annotations, or docstrings: by attribute or in a text, and functions by what they are imported as
 _HINTS = frozenset({"__annotations__", "__annotate__", "__annotate_func__"})
 _DOCS = frozenset({"__doc__"})
+_LISTS = frozenset({"dir", "vars"})
 _HINTERS = frozenset(
     "get_type_hints get_annotations call_annotate_function get_annotate_from_class_namespace signature getfullargspec "
     "TypeAdapter validate_call resolve_types parse_obj_as".split()
 )
-_WORDS = re.compile("|".join(sorted({*_HINTS, *_DOCS, *_HINTERS, "getdoc"})))
+_ASKED = {"__doc__": "docstrings", "getdoc": "docstrings", "order": "order"}
+_WORDS = re.compile("|".join(sorted({*_HINTS, *_DOCS, *_HINTERS, *_LISTS, "__dict__", "getdoc", "getmembers"})))
 
 
 class Asked:
@@ -40,7 +42,7 @@ class Asked:
     def __init__(self, walk: Walking):
         self._walk = walk
         self._heard: set[str] = set()
-        self._waiting: dict[str, list[Callable[[], None]]] = {"annotations": [], "docstrings": []}
+        self._waiting: dict[str, list[Callable[[], None]]] = {}
         self._put: set[tuple[int, str]] = set()
 
     # ------------------------------------------------------------ who asks
@@ -50,9 +52,9 @@ class Asked:
         if file is None or scope is None:
             return
         for whose in words_in(file, scope):
-            documented = whose[-1] in ("__doc__", "getdoc")
-            if not documented or not self._told(whose[:-1], names):
-                self._hear("docstrings" if documented else "annotations")
+            what = _ASKED.get(whose[-1], "annotations")
+            if what != "docstrings" or not self._told(whose[:-1], names):
+                self._hear(what)
         if "readers" not in file.memo:
             file.memo["readers"] = frozenset(
                 name for name, targets in file.module.top.imports.items()
@@ -72,14 +74,14 @@ class Asked:
     def _hear(self, what: str) -> None:
         if what not in self._heard:
             self._heard.add(what)
-            for put in self._waiting.pop(what):
+            for put in self._waiting.pop(what, ()):
                 put()
 
     def _wait(self, what: str, put: Callable[[], None]) -> None:
         if what in self._heard:
             put()
         else:
-            self._waiting[what].append(put)
+            self._waiting.setdefault(what, []).append(put)
 
     def _told(self, chain: tuple[str, ...], names: Mapping[str, Any]) -> bool:
         """Whether it is a docstring of a class, function or module that is named; it counts then. Empty: of its own."""
@@ -128,9 +130,26 @@ class Asked:
     def of_class(self, cls: type, name: str, file: SourceFile | None, scope: Scope | None) -> None:
         """A class was met whose annotations do not act by themselves."""
         self._wait("docstrings", lambda: self._docstring(cls, name))
+        self._wait("order", lambda: self._order(cls, name))
         if file is not None and scope is not None:
             self.hear(file, scope, vars(sys.modules[cls.__module__]) if cls.__module__ in sys.modules else {})
             self._wait("annotations", self._annotations(cls, name, file, scope))
+
+    def of_module(self, names: Mapping[str, Any], file: SourceFile) -> None:
+        """Code was reached in the module with these globals."""
+        self._wait("annotations", lambda: self._fields_of_module(self._walk.module_name(names), file))
+
+    def _fields_of_module(self, module: str, file: SourceFile) -> None:
+        fields = [some for some in file.tree.body if isinstance(some, ast.AnnAssign)]
+        if fields:
+            syntax = "".join(text for some in fields for node in (some.target, some.annotation) for text in dump(node))
+            text = "".join(f"{ast.unparse(some.target)}: {ast.unparse(some.annotation)}\n" for some in fields)
+            self._walk.put(f"{module}:__annotations__", digest(syntax), text)
+
+    def _order(self, cls: type, name: str) -> None:
+        """Its attributes in their order, for code that lists them."""
+        text = "".join(f"{attr}\n" for attr in vars(cls) if not attr.startswith("__"))
+        self._walk.put(f"{name} (order)", digest(text), text)
 
     def _annotations(self, thing: Any, name: str, file: SourceFile, scope: Scope) -> Callable[[], None]:
         def put() -> None:
@@ -207,7 +226,17 @@ def _words(file: SourceFile, scope: Scope) -> Iterator[tuple[str, ...]]:
         todo += inner
 
 
+def _lists(node: Any) -> bool:
+    """`vars(A)`, `dir(A)`, `A.__dict__`, `getmembers(A)`; not of `self`, which has no order of its class."""
+    if isinstance(node, ast.Call) and node.args:
+        chain, of = chain_of(node.func) or ("",), node.args[0]
+        return (chain in (("vars",), ("dir",)) or chain[-1] == "getmembers") and chain_of(of) != ("self",)
+    return isinstance(node, ast.Attribute) and node.attr == "__dict__" and chain_of(node.value) != ("self",)
+
+
 def _word(node: Any, scope: Scope, imported: Mapping[str, list[Any]]) -> Iterator[tuple[str, ...]]:
+    if _lists(node):
+        yield ("order",)
     if isinstance(node, ast.Constant):
         yield from [(node.value,)] if isinstance(node.value, str) and node.value in _HINTS | _DOCS else ()
     elif isinstance(node, ast.Attribute) and node.attr in _HINTS | _DOCS:

@@ -94,6 +94,8 @@ def _shown(node: ast.AST, owned: bool) -> ast.AST | None:
         return ast.Assign(targets=[node.target], value=node.value)
     if isinstance(node, ast.JoinedStr):
         return ast.JoinedStr(values=list(_joined(node.values)))
+    if isinstance(node, ast.Set) and all(isinstance(element, ast.Constant) for element in node.elts):
+        return ast.Set(elts=sorted(node.elts, key=lambda element: _constant(element.value)))  # type: ignore[attr-defined]
     return node
 
 

@@ -18,7 +18,9 @@ MUTATORS = frozenset(
     "__setitem__ __delitem__ __setattr__".split()
 )
 # Modules whose names may be imported under others
-_KNOWN = frozenset("builtins importlib operator pkgutil pydoc runpy sys inspect".split())
+_KNOWN = frozenset(
+    "builtins cloudpickle dill importlib inspect marshal operator os pickle pkgutil pydoc runpy subprocess sys".split()
+)
 _GETTERS = frozenset({"getattr", "hasattr", "builtins.getattr", "builtins.hasattr", "inspect.getattr_static"})
 _VARS = frozenset({"vars", "builtins.vars"})
 _GLOBALS = frozenset({"globals", "builtins.globals"})
@@ -32,8 +34,16 @@ _ALERTS = {
     "runpy.run_module": "runs a module by its name", "importlib.metadata.entry_points": "looks up entry points",
     "pkgutil.iter_modules": "looks for modules", "pkgutil.walk_packages": "looks for modules",
     "pkgutil.resolve_name": "looks up code by a name", "pydoc.locate": "looks up code by a name",
-    "importlib.reload": "loads a module again",
+    "importlib.reload": "loads a module again", "inspect.getmodule": "looks up a module",
+    **{f"inspect.{name}": "reads the source of code" for name in ("getsource", "getsourcelines", "findsource")},
+    **{f"{name}.load{ending}": "loads a pickle" for name in ("pickle", "cloudpickle", "dill", "marshal")
+       for ending in ("", "s")},
+    **{f"subprocess.{name}": "starts another program" for name in
+       ("run", "call", "check_call", "check_output", "Popen", "getoutput", "getstatusoutput")},
+    **{f"os.{name}": "starts another program" for name in ("system", "popen", "posix_spawn", "posix_spawnp")},
 }  # fmt: skip
+# Attributes that lead past the names into what a function is made of
+INSIDE = frozenset({"__code__", "__globals__", "co_firstlineno", "f_globals"})
 
 
 class Imported(NamedTuple):

@@ -249,8 +249,11 @@ class Names:
     # ------------------------------------------------------------ items
 
     def _item(self, spot: Spot, place: str) -> None:
-        """Count a name by its statements, and by its value. What only logs is no part of a result."""
-        if place in self._entries or type(spot.value).__module__ == "logging":
+        """Count a name by its statements, and by its value."""
+        if place in self._entries:
+            return
+        if type(spot.value).__module__ == "logging":  # what it logs is no part of a result, what it is called may be
+            self._entries[place], self._texts[place] = _Entry(None, {}), str(getattr(spot.value, "name", ""))
             return
         walk, file = self._walk, self.file(spot.names)
         group = statements_of(file).group(spot.attr) if file is not None else None

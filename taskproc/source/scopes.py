@@ -9,7 +9,7 @@ import ast
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from taskproc.source.lookups import MUTATORS, THIS, Chain, Imported, Lead, Lookups, chain_of, text_in
+from taskproc.source.lookups import INSIDE, MUTATORS, THIS, Chain, Imported, Lead, Lookups, chain_of, text_in
 from taskproc.source.nodes import children
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
@@ -319,6 +319,8 @@ class _Walk:
         lead = self.lookups.lead(node)
         if node.attr == "__subclasses__":
             self.alert("looks for subclasses", place)
+        elif node.attr in INSIDE:
+            self.alert(f"reads {node.attr} of code", place)
         if lead is None:
             self.loose(node, place)
         elif isinstance(node.ctx, ast.Load):

@@ -25,6 +25,10 @@ _BINDERS = frozenset({"binds", "defines", "imports"})
 _DEEDS = frozenset({"globals", "locals", "vars", "setattr", "delattr", "exec", "eval", "__import__"})
 # What is printed, logged and drawn is no part of a result
 _HARMLESS = frozenset("logging warnings matplotlib seaborn plotly taskproc typing typing_extensions __future__".split())
+# Words in the names of decorators by which a library keeps what they decorate, whoever names it or does not
+_KEEPERS = frozenset(
+    "accessor connect handler hook hookimpl listener listens on plugin receiver register subscribe".split()
+)
 _LONGEST = 20  # names of names
 _RUNS = frozenset({"run_graph", "cli"})
 
@@ -250,8 +254,10 @@ def is_deed(leaf: Leaf) -> bool:
 
 def is_harmless(module: str, leaf: Leaf) -> bool:
     """Whether no result depends on what a statement does with a module of a library."""
-    if leaf.role == "decorates" or module.partition(".")[0] in _HARMLESS:
+    if module.partition(".")[0] in _HARMLESS:
         return True
+    if leaf.role == "decorates":  # as a rule it wraps what it decorates, and the name has that; some libraries keep it
+        return _KEEPERS.isdisjoint(leaf.chain[-1].split("_"))
     return (*module.split("."), *leaf.chain[1:])[:2] == ("sys", "path")
 
 

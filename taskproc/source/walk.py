@@ -117,7 +117,7 @@ class Walk:
             return self._class_name(value)
         if issubclass(kind, ModuleType):
             return self._whole_name(value)
-        if kind is MethodType and not issubclass(type(value.__self__), (type, ModuleType)):
+        if kind is MethodType and not issubclass(type(value.__self__), ModuleType):
             self.meet(value.__self__, f"{place}.__self__")
         if kind in OPAQUE:
             return self._opaque(value, place)
@@ -366,6 +366,7 @@ class Walk:
         self._kept.append(names)
         self._module_names.note_file(names, file)
         self._effects.reach(names)
+        self.asked.of_module(names, file)
         for change in file.module.changed:
             if change.chain[0] in names:
                 self._note_change(change, names)
