@@ -28,6 +28,7 @@ _OWN = frozenset(
 )
 # Whose values are not worth a word where statements tell of them
 _UNNAMED = frozenset({"typing", "types", "typing_extensions", "contextvars", "_contextvars"})
+_BUILTINS = frozenset(vars(builtins))
 _LONGEST = 500  # characters of a value that are shown
 
 
@@ -141,6 +142,8 @@ class Names:
         self, names: Mapping[str, Any], chain: Chain, reader: str, file: SourceFile | None, notes: dict[str, str]
     ) -> None:
         """Follow a chain that code called `reader`, of this file, reads."""
+        if chain[0] not in names and chain[0] in _BUILTINS and not self._is_late(names, chain, reader):
+            return  # most of what is read
         known = self._read.get((id(names), chain))
         if known is None:
             known = {}
@@ -228,7 +231,7 @@ class Names:
     def _missing(self, spot: Spot, place: str, reader: str, file: SourceFile | None) -> None:
         """What is not there: a builtin, a name that is made later, or one that a function of the module computes."""
         walk, own = self._walk, self.file(spot.names)
-        if spot.length == 1 and (hasattr(builtins, spot.attr) or file is None):
+        if spot.length == 1 and (spot.attr in _BUILTINS or file is None):
             return  # of bytecode names of class bodies are among them
         if spot.attr in _OWN:
             return
