@@ -35,7 +35,7 @@ _WRITTEN = frozenset(
     "__parameters__ __type_params__ __abstractmethods__ __match_args__ __hash__ __classdictcell__ __classcell__ "
     "__signature__ __final__ __total__ __required_keys__ __optional_keys__ __readonly_keys__ __mutable_keys__ "
     "__closed__ __extra_items__ __protocol_attrs__ __non_callable_proto_members__ __callable_proto_members_only__ "
-    "__class_vars__ __private_attributes__ __slots__".split()
+    "__class_vars__ __private_attributes__ __slots__ __slotnames__".split()
 )
 _WRITERS = ("__dataclass_", "__pydantic_", "__attrs_", "__msgspec_", "__struct_", "_abc_")
 

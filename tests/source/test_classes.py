@@ -4,6 +4,7 @@ A case is a project, and edits of it, `old -> new` in one of its modules. Asked 
 """
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import NamedTuple
@@ -541,3 +542,14 @@ def test_settings_do_not_count_in_a_dataclass_either(load: Load, call: str) -> N
     )
 
     assert first == label != value
+
+
+def test_a_class_is_the_same_when_instances_were_pickled(load: Load) -> None:
+    """Python notes in it which slots an instance has."""
+    text = "class A:\n    __slots__ = ('x',)\n    def f(self): return 1\nclass B: pass\ndef run(): return A, B"
+    module = load({"m": text})
+    first = of(module)
+
+    pickle.dumps([module.A(), module.B()], protocol=2)
+
+    assert of(module) == first
