@@ -22,6 +22,12 @@ class Item(Task):
     def __init__(self, function: Callable[..., Any], item: object, argument_type: str):
         self.function, self.item, self.argument_type = function, item, argument_type
 
+    @classmethod
+    def of(cls, function: Callable[..., Any], item: Any, passing: ArgumentPassing) -> Item:
+        """The task of an item; keywords in the order of their names, for that of a call does not count."""
+        is_call = passing is ArgumentPassing.AS_KWARGS and type(item) is dict and all(type(name) is str for name in item)
+        return cls(function, dict(sorted(item.items())) if is_call else item, passing.value)
+
     def run_task(self) -> object:
         """Call it."""
         return calls(self.function, ArgumentPassing(self.argument_type))(self.item)
@@ -51,7 +57,7 @@ def cached_values(
     size, stops = FIRST, behaviour is ExceptionBehaviour.IMMEDIATE
     deferred: list[Exception] = []
     with ThreadPoolExecutor(workers) if use_threads else nullcontext(executor) as running:
-        while items := [Item(function, item, passing.value) for item in islice(source, size)]:
+        while items := [Item.of(function, item, passing) for item in islice(source, size)]:
             errors = _run(Batch(items), running, workers, stops)
             for item in items:
                 error = errors.get(item.task_id)

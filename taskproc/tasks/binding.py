@@ -28,7 +28,7 @@ class Binder:
     the time; what does not fit, or is of another kind, goes to `inspect`, which also knows what to complain of.
     """
 
-    __slots__ = ("_defaults", "_factories", "_names", "_positional", "signature")
+    __slots__ = ("_defaults", "_factories", "_further", "_names", "_positional", "signature")
 
     def __init__(self, signature: inspect.Signature):
         self.signature = signature
@@ -38,10 +38,14 @@ class Binder:
         self._names = tuple(signature.parameters) if plain else None
         self._positional = kinds.count(inspect.Parameter.POSITIONAL_OR_KEYWORD)
         self._defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
+        self._further = next((each.name for each in parameters if each.kind is each.VAR_KEYWORD), "")
         self._factories = [name for name, default in self._defaults.items() if isinstance(default, _FACTORY)]
 
     def bind(self, cls: type, args: tuple[object, ...], kwargs: Mapping[str, object]) -> dict[str, Any]:
-        """Arguments by parameter, in that order, with defaults: `A(1)`, `A(x=1)` and `A()` are one task."""
+        """Arguments by parameter, in that order, with defaults: `A(1)`, `A(x=1)` and `A()` are one task.
+
+        Those that `**kwargs` takes are sorted by name: how a call is written is no argument, so no task may see it.
+        """
         found = self._matched(args, kwargs)
         if found is None:
             try:
@@ -50,6 +54,8 @@ class Binder:
                 raise TypeError(f"{cls.__qualname__}: {self._slip(kwargs) or error}") from None
             bound.apply_defaults()
             found = bound.arguments
+            if self._further:
+                found[self._further] = dict(sorted(found[self._further].items()))
         for name in self._factories:
             if isinstance(found[name], _FACTORY):
                 found[name] = cls.__dataclass_fields__[name].default_factory()  # type: ignore[attr-defined]

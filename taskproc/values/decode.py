@@ -124,6 +124,12 @@ def _decimal(body: Any) -> object:
     return _library("decimal").Decimal((sign, tuple(map(int, digits)), exponent))
 
 
+def _uuid(body: Any) -> object:
+    library = _library("uuid")
+    text, safety = (body, "unknown") if isinstance(body, str) else body
+    return library.UUID(text, is_safe=library.SafeUUID[safety])
+
+
 def _library(name: str) -> Any:
     return importlib.import_module(name)
 
@@ -150,7 +156,7 @@ _LEAVES: dict[str, Callable[[Any], object]] = {
     "__date__": dt.date.fromisoformat,
     "__timedelta__": lambda body: dt.timedelta(*body),
     "__decimal__": _decimal,
-    "__uuid__": lambda body: _library("uuid").UUID(body),
+    "__uuid__": _uuid,
     "__class__": find_class,
     "__function__": find_object,
     "__key__": _key,

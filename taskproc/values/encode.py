@@ -1,8 +1,9 @@
 """Values to canonical forms: one text per value and type, the same in every process and on every Python.
 
 Everything that JSON cannot say carries a tag, so values of two types never meet in one form; nothing depends on hash(),
-on the order of a set or a dict, or on anybody's repr. What has no form is refused with its place and the remedy: a key
-that was guessed (by pickle, repr, str or __dict__) would one day give somebody a wrong result.
+on the order of a set, or on anybody's repr. The order of a dict is part of it, since whoever gets the dict can see it.
+What has no form is refused with its place and the remedy: a key that was guessed (by pickle, repr, str or __dict__)
+would one day give somebody a wrong result.
 """
 from __future__ import annotations
 
@@ -247,19 +248,27 @@ def _items(values: Collection[object], walk: _Walk) -> list[Json]:
 
 
 def _dict(value: dict[object, object], walk: _Walk) -> Json:
+    if not _is_object(value, walk.for_key):
+        return {"__dict__": _pairs(value, walk)}
     forms: dict[str, Json] = {}
     form, key, item = walk.form, None, None
     try:
         for key, item in value.items():
-            if type(key) is not str or key[:2] == "__" or not _is_text(key):
-                break
-            forms[key] = form(item)
-        else:
-            return forms
+            forms[key] = form(item)  # type: ignore[index]  # each is a text
     except Refused as refusal:
         refusal.below(step_of(key), item)
         raise
-    return {"__dict__": _unordered(_pairs(value, walk))}
+    return forms
+
+
+def _is_object(names: Iterable[object], is_sorted: bool) -> bool:
+    """Whether these can be the names of a JSON object: texts that are no tags; in order, where it is to be sorted."""
+    last = ""
+    for name in names:
+        if type(name) is not str or name[:2] == "__" or not _is_text(name) or (is_sorted and name < last):
+            return False
+        last = name
+    return True
 
 
 def _pairs(value: Mapping[Any, object], walk: _Walk) -> list[Json]:
@@ -278,7 +287,7 @@ def _members(value: Iterable[object], walk: _Walk) -> Json:
 
 
 def _defaultdict(value: collections.defaultdict[object, object], walk: _Walk) -> Json:
-    return [walk.item(value.default_factory, ".default_factory"), _unordered(_pairs(value, walk))]
+    return [walk.item(value.default_factory, ".default_factory"), _pairs(value, walk)]
 
 
 def _partial(value: functools.partial[object], walk: _Walk) -> Json:
@@ -311,6 +320,12 @@ def _decimal(value: Any) -> Json:
     return [sign, "".join(map(str, digits)), exponent]
 
 
+def _uuid(value: Any) -> Json:
+    # Whether it was made safely is seldom known, is no part of equality, and can be asked
+    safety = value.is_safe.name
+    return str(value.hex) if safety == "unknown" else [str(value.hex), str(safety)]
+
+
 def _path(value: pathlib.PurePath) -> Json:
     return [type(value).__name__, _str(str(value))]
 
@@ -341,7 +356,7 @@ _EXACT: dict[type, _Body] = {
     type(NotImplemented): _leaf("__constant__", repr),
     collections.OrderedDict: _branch("__ordereddict__", _pairs),
     collections.defaultdict: _branch("__defaultdict__", _defaultdict),
-    collections.Counter: _branch("__counter__", lambda value, walk: _unordered(_pairs(value, walk))),
+    collections.Counter: _branch("__counter__", _pairs),
     collections.deque: _branch("__deque__", lambda value, walk: [value.maxlen, _items(value, walk)]),
     functools.partial: _branch("__partial__", _partial),
     re.Pattern: _branch("__pattern__", lambda value, walk: [walk.form(value.pattern), value.flags]),
@@ -360,7 +375,7 @@ _EXACT: dict[type, _Body] = {
 _NAMED: dict[tuple[str, str], _Body] = {
     ("decimal", "Decimal"): _leaf("__decimal__", _decimal),
     ("fractions", "Fraction"): _leaf("__fraction__", lambda value: [_int(value.numerator), _int(value.denominator)]),
-    ("uuid", "UUID"): _leaf("__uuid__", lambda value: str(value.hex)),
+    ("uuid", "UUID"): _leaf("__uuid__", _uuid),
     ("zoneinfo", "ZoneInfo"): _leaf("__zone__", _zone),
 }
 _LIBRARIES: dict[str, _Body] = {"numpy": numpy_form, "pandas": pandas_form, "polars": polars_form}

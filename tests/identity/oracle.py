@@ -88,9 +88,8 @@ PARTS: list[tuple[Any, Callable[[Any], Any]]] = [
     (complex, lambda value: (value.real, value.imag)),
     (numpy.ndarray, array),
     (numpy.generic, lambda value: (str(value.dtype), value.item())),
-    (collections.OrderedDict, lambda value: tuple(value.items())),
     (collections.defaultdict, lambda value: (value.default_factory, dict(value))),
-    (dict, lambda value: Unordered(value.items())),
+    (dict, lambda value: tuple(value.items())),
     ((set, frozenset), Unordered),
     (collections.deque, lambda value: (value.maxlen, *value)),
     ((list, tuple), tuple),
@@ -178,7 +177,7 @@ def rebuilt(value: Any) -> Any:
     if kind in (set, frozenset):
         return kind(sorted(map(rebuilt, value), key=lambda item: random.Random(repr(item)).random()))
     if kind is dict:
-        return {rebuilt(name): rebuilt(item) for name, item in reversed(value.items())}
+        return {rebuilt(name): rebuilt(item) for name, item in value.items()}
     if kind in (Point, Spot, Box):
         return kind(rebuilt(value.x), rebuilt(value.y))
     return numpy.asfortranarray(value) if isinstance(value, numpy.ndarray) and value.ndim else value
@@ -190,6 +189,8 @@ def near(value: Any, draw: random.Random) -> Any:
     if kind in (list, tuple) and value and draw.random() < 0.8:
         at = draw.randrange(len(value))
         return kind([*value[:at], near(value[at], draw), *value[at + 1 :]])
+    if kind is dict and len(value) > 1 and draw.random() < 0.2:
+        return dict(reversed(value.items()))
     if kind is dict and value and draw.random() < 0.8:
         name = draw.choice(list(value))
         return {**value, name: near(value[name], draw)}

@@ -7,7 +7,7 @@ import json
 import typing
 
 from taskproc.values.decode import decode
-from taskproc.values.encode import canonical_text, digest, json_form, key_form
+from taskproc.values.encode import digest, json_form, key_form
 from taskproc.values.forms import Json
 
 WHERE = "argument 'x' of Train"
@@ -19,8 +19,8 @@ def key(value: object) -> str:
 
 
 def full_text(value: object) -> str:
-    """The JSON of a value, from which it comes back."""
-    return canonical_text(json_form(value, WHERE))
+    """The JSON of a value, from which it comes back; dicts in their order."""
+    return json.dumps(json_form(value, WHERE))
 
 
 def there_and_back(value: object, future: typing.Callable[[Json], object] | None = None) -> typing.Any:

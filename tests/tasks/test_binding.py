@@ -1,6 +1,7 @@
 """Arguments: bound by parameter, and held apart from what the caller does to his own."""
 from __future__ import annotations
 
+import collections
 import dataclasses
 import inspect
 import re
@@ -10,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from taskproc.run.pool import LocalExecutor
 from taskproc.tasks import binding
 from taskproc.tasks.binding import binder, own, signature
-from taskproc.tasks.future import FutureDict, FutureList
+from taskproc.tasks.future import Const, FutureDict, FutureList, Upstream
 from taskproc.tasks.task import Task
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -23,7 +25,12 @@ class Echo(Task):
         self.value = value
 
     def run_task(self) -> Any:
-        return self.value
+        return self.value.get_result() if isinstance(self.value, Upstream) else self.value
+
+
+@dataclasses.dataclass
+class Held:
+    inside: Any
 
 
 def bind(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -44,6 +51,47 @@ def test_a_default_factory_is_called() -> None:
 
     assert [bind(kind, (), {})["x"] for _ in range(2)] == [0, 1]
     assert bind(kind, (7,), {})["x"] == 7
+
+
+def test_further_keywords_are_sorted() -> None:
+    """However a call is written, it is one task, and the task cannot see how; what the values hold keeps its order."""
+
+    class Loose(Task):
+        def __init__(self, first: Any = 0, **others: Any):
+            self.others = others
+
+        def run_task(self) -> Any:
+            return list(self.others), list(self.others["a"])
+
+    task = Loose(b=1, a={"y": 1, "x": 2}, first=3)
+
+    assert task is Loose(3, a={"y": 1, "x": 2}, b=1)
+    assert task is not Loose(3, a={"x": 2, "y": 1}, b=1)
+    assert task.run_graph(executor=LocalExecutor())[0] == (["a", "b"], ["y", "x"])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        dict,
+        lambda pairs: [({"in": dict(pairs)},)],
+        lambda pairs: {1: 0, "_": dict(pairs)},
+        lambda pairs: {number: name for name, number in pairs},
+        lambda pairs: collections.Counter(name for name, _ in pairs),
+        lambda pairs: collections.defaultdict(int, pairs),
+        collections.OrderedDict,
+        lambda pairs: FutureDict({name: Const(number) for name, number in pairs}),
+        lambda pairs: Const(dict(pairs)),
+        lambda pairs: Held(dict(pairs)),
+    ],
+)
+def test_the_order_of_a_dict_is_an_argument(make: Any) -> None:
+    """Whoever gets it can see it, so the result of another order is not given."""
+    pairs = [("a", 1), ("b", 2)]
+    tasks = [Echo(make(pairs)), Echo(make(pairs[::-1]))]
+
+    assert tasks[0] is Echo(make(pairs))
+    assert len({repr(task.run_graph(executor=LocalExecutor())[0]) for task in tasks}) == 2
 
 
 def shapes() -> list[type]:
