@@ -25,8 +25,9 @@ class Item(Task):
     @classmethod
     def of(cls, function: Callable[..., Any], item: Any, passing: ArgumentPassing) -> Item:
         """The task of an item; keywords in the order of their names, for that of a call does not count."""
-        is_call = passing is ArgumentPassing.AS_KWARGS and type(item) is dict and all(type(name) is str for name in item)
-        return cls(function, dict(sorted(item.items())) if is_call else item, passing.value)
+        if passing is ArgumentPassing.AS_KWARGS and type(item) is dict and all(type(name) is str for name in item):
+            item = dict(sorted(item.items()))
+        return cls(function, item, passing.value)
 
     def run_task(self) -> object:
         """Call it."""

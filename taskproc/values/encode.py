@@ -127,6 +127,14 @@ class _Walk:
             refusal.below(step, value)
             raise
 
+    def tried(self, value: object) -> list[Json]:
+        depth = self._depth
+        try:
+            return [self.form(value)]
+        except Refused:
+            self._depth = depth
+            return []
+
     def refuse_more(self, size: int) -> None:
         """Refuse what is larger than it may be here."""
         if self._most is not None and size > self._most:

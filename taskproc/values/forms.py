@@ -57,6 +57,10 @@ class Walk(Protocol):
         """The same, for a value that stands at `step` of the present one."""
         ...
 
+    def tried(self, value: object) -> list[Json]:
+        """The form of a value, alone in a list; an empty one, if it has none."""
+        ...
+
     def raw(self, data: bytes | memoryview) -> Json:
         """Bytes in base64, or their size and SHA-256 where they are too long."""
         ...
@@ -147,7 +151,14 @@ def numpy_form(value: Any, walk: Walk) -> Json:
 
 
 def dtype_form(dtype: Any, walk: Walk) -> Json:
-    """A dtype by what is equal in equal dtypes: not its metadata, nor how its offsets came about."""
+    """A dtype by what is equal in equal dtypes, and by its metadata; not by how its offsets came about."""
+    form = _plain_dtype_form(dtype, walk)
+    if not dtype.metadata:
+        return form
+    return {"of": form, "metadata": walk.item(dict(dtype.metadata), ".metadata")}
+
+
+def _plain_dtype_form(dtype: Any, walk: Walk) -> Json:
     numpy: Any = sys.modules["numpy"]
     if dtype.subdtype is not None:
         base, shape = dtype.subdtype
@@ -210,6 +221,8 @@ def dtype_value(form: Any, back: Back) -> Any:
     numpy: Any = importlib.import_module("numpy")
     if isinstance(form, str):
         return numpy.dtype(form)
+    if "metadata" in form:
+        return numpy.dtype(dtype_value(form["of"], back), metadata=back.value(form["metadata"]))
     if "base" in form:
         return numpy.dtype((dtype_value(form["base"], back), tuple(form["shape"])))
     names = [back.value(name) for name, _, _ in form["fields"]]

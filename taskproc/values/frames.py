@@ -38,10 +38,10 @@ def pandas_form(value: Any, walk: Walk) -> Json:
             except Refused as refusal:
                 refusal.below(step_of(label), None)
                 raise
-        head: Json = [_index(value.columns, walk), _index(value.index, walk), walk.form(value.attrs)]
+        head: Json = [_index(value.columns, walk), _index(value.index, walk), walk.form(value.attrs), *_flags(value)]
         return {"__pandas__": ["DataFrame", [head, columns]]}
     if kind is pandas.Series:
-        head = [walk.form(value.name), _index(value.index, walk), walk.form(value.attrs)]
+        head = [walk.form(value.name), _index(value.index, walk), walk.form(value.attrs), *_flags(value)]
         return {"__pandas__": ["Series", [head, _column(value.array, walk)]]}
     if isinstance(value, pandas.Index):
         return {"__pandas__": ["Index", _index(value, walk)]}
@@ -54,6 +54,11 @@ def pandas_form(value: Any, walk: Walk) -> Json:
     raise refused(value)
 
 
+def _flags(value: Any) -> list[Json]:
+    """What a frame or series forbids, where it forbids anything."""
+    return [] if value.flags.allows_duplicate_labels else [{"allows_duplicate_labels": False}]
+
+
 def _index(index: Any, walk: Walk) -> Json:
     pandas: Any = sys.modules["pandas"]
     kind = type(index).__name__
@@ -63,9 +68,22 @@ def _index(index: Any, walk: Walk) -> Json:
     if kind == "RangeIndex":
         return [kind, names, [index.start, index.stop, index.step]]
     if kind == "MultiIndex":
-        return [kind, names, [_column(index.get_level_values(number).array, walk) for number in range(index.nlevels)]]
+        columns = [_column(index.get_level_values(number).array, walk) for number in range(index.nlevels)]
+        return [kind, names, columns, *_levels(index, walk)]
     # A frequency is no part of equality, yet it decides what `shift` does.
     return [kind, names, [_column(index.array, walk), getattr(index, "freqstr", None)]]
+
+
+def _levels(index: Any, walk: Walk) -> list[Json]:
+    """The levels, where they are not what the values give: others are unused, or sort `unstack` in their own way."""
+    usual = type(index).from_arrays([index.get_level_values(number) for number in range(index.nlevels)])
+    if all(map(_is_same_level, index.levels, usual.levels)):
+        return []
+    return [[_column(level.array, walk) for level in index.levels]]
+
+
+def _is_same_level(one: Any, other: Any) -> bool:
+    return bool(one.dtype == other.dtype and one.equals(other))
 
 
 def _column(array: Any, walk: Walk) -> Json:
@@ -111,14 +129,14 @@ def pandas_value(body: Any, back: Back) -> object:
         unit, count, zone = content
         moment = pandas.Timestamp(numpy.datetime64(count, unit))
         return moment if zone is None else moment.tz_localize("UTC").tz_convert(_to_zone(zone, back))
-    (name, index, attributes), values = content
+    (name, index, attributes, *flags), values = content
     if kind == "Series":
         made = pandas.Series(_to_column(values, back), index=_to_index(index, back), name=back.value(name), copy=False)
     else:
         made = pandas.DataFrame(dict(enumerate(_to_column(column, back) for column in values)), _to_index(index, back))
         made.columns = _to_index(name, back)
     made.attrs = back.value(attributes)
-    return made
+    return made.set_flags(**flags[0]) if flags else made
 
 
 def _to_index(form: Any, back: Back) -> Any:
@@ -129,11 +147,20 @@ def _to_index(form: Any, back: Back) -> Any:
     if kind == "RangeIndex":
         return pandas.RangeIndex(*content, name=names[0])
     if kind == "MultiIndex":
-        return pandas.MultiIndex.from_arrays([_to_column(column, back) for column in content], names=names)
+        made = pandas.MultiIndex.from_arrays([_to_column(column, back) for column in content], names=names)
+        return _with_levels(made, form[3], back) if form[3:] else made
     values, frequency = content
     if frequency is not None:
         return getattr(pandas, kind)(_to_column(values, back), freq=frequency, name=names[0])
     return pandas.Index(_to_column(values, back), name=names[0], tupleize_cols=False)
+
+
+def _with_levels(index: Any, forms: Any, back: Back) -> Any:
+    """The same values as codes of other levels."""
+    pandas: Any = importlib.import_module("pandas")
+    levels = [pandas.Index(_to_column(form, back)) for form in forms]
+    codes = [level.get_indexer(index.get_level_values(number)) for number, level in enumerate(levels)]
+    return pandas.MultiIndex(levels, codes, names=index.names)
 
 
 def _to_column(form: Any, back: Back) -> Any:

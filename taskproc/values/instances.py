@@ -1,16 +1,20 @@
 """The forms of instances of the user's classes, both ways: enums, named tuples, dataclasses, attrs and pydantic models.
 
-They go by the name of their class and by their fields. Whatever else an instance carries is refused, not left out: two
-values that differ only there would have one key.
+They go by the name of their class and by their fields. What else an instance carries is not left out, or two values that
+differ only there would have one key: what it hides, or has put in the place of a `cached_property`, stands behind the
+fields; anything else is refused.
 """
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
+import json
 import types
 from collections.abc import Collection, Iterable, Iterator
 from enum import Enum, Flag
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from taskproc.errors import UnnamableValue
 from taskproc.modules import find_object, is_findable, object_name, real_name
@@ -95,12 +99,18 @@ def fields_form(value: Any, walk: Walk) -> Json:
     names = _field_names(kind)
     if names is None:
         raise refused(value)
+    if (base := _made_in_c(kind)) is not None:
+        raise refused(value, f", a subclass of {type_name(base)}")
     if hasattr(kind, "__pydantic_private__"):
         return _pydantic_form(value, names, walk)
-    for name in _attributes(value):
-        if name not in names:
-            raise refused(value, f" with attribute {name!r} that is no field", f"declare it as a field, or {REMEDY}")
-    return {tag: [class_name(kind), _forms(value, names, walk)]}
+    forms = _forms(value, names, walk)
+    return {tag: [class_name(kind), forms, *_further_forms(value, forms, walk)]}
+
+
+def _made_in_c(kind: type) -> type | None:
+    """The base that keeps content of its own, which is in no attribute: a Decimal that has fields is a number, too."""
+    bases = (base for base in kind.__mro__ if isinstance(vars(base).get("__new__"), types.BuiltinFunctionType))
+    return next((base for base in bases if base is not object and base is not tuple), None)
 
 
 def is_named_tuple(kind: Any) -> bool:
@@ -130,30 +140,97 @@ def _forms(value: Any, names: Iterable[str], walk: Walk) -> dict[str, Json]:
     return forms
 
 
-def _attributes(value: Any) -> Iterator[str]:
-    """Names of an instance's state, without what Python and attrs keep there and what `cached_property` remembers."""
-    kind = type(value)
-    names = list(getattr(value, "__dict__", ()))
-    for base in kind.__mro__:
-        slots = () if "__attrs_attrs__" in base.__dict__ else base.__dict__.get("__slots__", ())
-        names += [name for name in ((slots,) if isinstance(slots, str) else slots) if hasattr(value, name)]
-    for name in names:
-        kept = name == "_attrs_cached_hash" or (name[:2] == "__" and name[-2:] == "__")
-        if not kept and not isinstance(getattr(kind, name, None), functools.cached_property):
-            yield name
+# ---------------------------------------------------------------- what stands beside the fields
+
+# What Python, attrs and pydantic keep there themselves
+_KEPT = frozenset(
+    "__orig_class__ _attrs_cached_hash __pydantic_fields_set__ __pydantic_extra__ __pydantic_private__".split()
+)
+_MOST_REMEMBERED = 1 << 12
+
+
+def _further_forms(value: Any, fields: dict[str, Json], walk: Walk) -> list[Json]:
+    """Names and forms of what else the instance carries, if anything counts; what must not be there is refused."""
+    forms: dict[str, Json] = {}
+    for name, content, is_hidden in _further(value, fields):
+        if is_hidden:
+            forms[name] = walk.item(content, f".{name}")
+        elif isinstance(getattr(type(value), name, None), functools.cached_property):
+            # Without a form it is most likely what was computed: nobody puts a connection there by hand
+            form = walk.tried(content)
+            if form and not _is_as_computed(value, name, [fields, form[0]], walk):
+                forms[name] = form[0]
+        else:
+            raise refused(value, f" with attribute {name!r} that is no field", f"declare it as a field, or {REMEDY}")
+    return [forms] if forms else []
+
+
+def _further(value: Any, fields: Collection[str]) -> Iterator[tuple[str, object, bool]]:
+    """Name and content of what is no field, and whether it is hidden: `__x` in the slots of a class, or `__x__`."""
+    found = {name: (content, name[:2] == "__") for name, content in getattr(value, "__dict__", {}).items()}
+    for name, (slot, is_private) in _slots(type(value)).items():
+        try:
+            found.setdefault(name, (slot.__get__(value), is_private))
+        except AttributeError:
+            continue  # it is empty
+    for name, (content, is_hidden) in found.items():
+        if name not in fields and name not in _KEPT:
+            yield name, content, is_hidden
+
+
+def _slots(kind: type) -> dict[str, tuple[Any, bool]]:
+    """The slots of a class and its bases by their true names, and whether a class keeps it to itself."""
+    slots = _known_slots.get(kind)
+    if slots is None:
+        slots = {}
+        for base in kind.__mro__:
+            if "__attrs_attrs__" in vars(base):
+                continue  # its fields, and what attrs has computed for it: that goes into no copy, and to no task
+            private = f"_{base.__name__.lstrip('_')}__"
+            for name, slot in vars(base).items():
+                if isinstance(slot, types.MemberDescriptorType):
+                    slots.setdefault(name, (slot, name.startswith(private)))
+        _known_slots[kind] = slots
+    return slots
+
+
+def _is_as_computed(value: Any, name: str, known_by: list[Json], walk: Walk) -> bool:
+    """Whether a property would give what is kept of it: asked of a copy, and once for equal instances."""
+    verdicts = _known_verdicts.setdefault(type(value), {})
+    text = json.dumps([name, *known_by], sort_keys=True)
+    if text not in verdicts:
+        if len(verdicts) >= _MOST_REMEMBERED:
+            verdicts.clear()
+        verdicts[text] = [known_by[1]] == _computed(value, name, walk)
+    return verdicts[text]
+
+
+def _computed(value: Any, name: str, walk: Walk) -> list[Json]:
+    """The form of what a property gives now; none, if it gives nothing that has one."""
+    try:
+        fresh = copy.copy(value)
+        object.__delattr__(fresh, name)
+        return walk.tried(getattr(fresh, name))
+    except Exception:  # noqa: BLE001  # whatever the user's own code raises: so it did not give what is kept
+        return []
+
+
+_known_slots: WeakKeyDictionary[type, dict[str, tuple[Any, bool]]] = WeakKeyDictionary()
+_known_verdicts: WeakKeyDictionary[type, dict[str, bool]] = WeakKeyDictionary()
 
 
 def _pydantic_form(value: Any, names: Iterable[str], walk: Walk) -> Json:
     # Which fields were given and which defaulted is no part: pydantic's own equality ignores it.
     extra, private = value.__pydantic_extra__, value.__pydantic_private__
-    forms: list[Json] = [_forms(value, names, walk), walk.item(extra, ""), walk.item(private, "")]
-    return {"__pydantic__": [class_name(type(value)), *forms]}
+    fields = _forms(value, names, walk)
+    forms: list[Json] = [fields, walk.item(extra, ""), walk.item(private, "")]
+    return {"__pydantic__": [class_name(type(value)), *forms, *_further_forms(value, fields, walk)]}
 
 
 def named_tuple_value(body: Any, back: Back) -> object:
     """The named tuple, without calling its class."""
     kind = find_class(body[0], tuple)
-    return tuple.__new__(kind, _values(kind, body, back).values())
+    return _with_further(tuple.__new__(kind, _values(kind, body, back).values()), body[2:], back)
 
 
 def fields_value(body: Any, back: Back) -> object:
@@ -162,7 +239,7 @@ def fields_value(body: Any, back: Back) -> object:
     made: object = object.__new__(kind)
     for name, value in _values(kind, body, back).items():
         object.__setattr__(made, name, value)
-    return made
+    return _with_further(made, body[2:], back)
 
 
 def pydantic_value(body: Any, back: Back) -> object:
@@ -177,6 +254,13 @@ def pydantic_value(body: Any, back: Back) -> object:
             "__pydantic_private__": back.value(body[3]),
         }
     )
+    return _with_further(made, body[4:], back)
+
+
+def _with_further(made: object, forms: Any, back: Back) -> object:
+    """The instance with what stood beside its fields."""
+    for name, form in forms[0].items() if forms else ():
+        object.__setattr__(made, name, back.value(form))
     return made
 
 

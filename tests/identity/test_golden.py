@@ -1,7 +1,7 @@
 """The digests of fixed values, for ever: in every process, under every hash seed, on every Python.
 
-A change here loses every cache there is. It was made once, for dicts that are not in the order of their keys: their order
-did not count, and they had the digest of the sorted ones, which these still have.
+A change here loses every cache there is. It was made once, for dicts that are not in the order of their keys: their
+order did not count, and they had the digest of the sorted ones, which these still have.
 As a script it needs no pytest, so that any Python can run it.
 """
 from __future__ import annotations
