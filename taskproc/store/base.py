@@ -54,6 +54,8 @@ class Facts:
     Attributes:
         mark: of the classes and functions whose names stand in the pickled value: what goes behind the value's digest.
             Equal bytes of an object whose class is another now do not do the same.
+        named: a digest of the value that is the same however the value was made, given the cache and the data
+            directory; None: that of the pickle will do. The directory is empty where what lies in it is not known.
         level: of gzip, 0 to 9; None: what pays.
         packages: name → version of the packages that the code reached. It decides nothing.
     """
@@ -66,10 +68,36 @@ class Facts:
     level: int | None = None
     mark: Callable[[Sequence[object]], str] = lambda things: ""
     packages: Mapping[str, str] = field(default_factory=dict)
+    named: Callable[[object, str, str], str | None] = lambda value, root, home: None
 
-    def value(self, digest: str, met: Sequence[object], has_files: bool) -> str:
-        """The value half of a stamp. The same bytes beside other files are not the same value."""
-        return f"{digest}{self.mark(met)}" + (f"+{os.urandom(8).hex()}" if has_files else "")
+    def value(
+        self,
+        value: object,
+        digest: str,
+        met: Sequence[object],
+        *,
+        files: str | None = "",
+        root: str = "",
+        home: str = "",
+        former: Callable[[], str] = str,
+    ) -> str:
+        """The value half of a stamp: `=` and a digest by name, or that of the pickle, and what stands beside it.
+
+        Args:
+            digest, met: of the pickle, and what goes by name in it.
+            files: digest of the files in the data directory `home`, which belong to the value; None: not known.
+            former: the value half of the version before. What has the pickle that it had keeps what it had, for older
+                versions have no digest by name.
+        """
+        mark = self.mark(met)
+        by_pickle = f"{digest}{mark}"
+        named = self.named(value, root, home if files is not None else "")
+        if files is None:
+            return f"{by_pickle}+{os.urandom(8).hex()}"
+        beside = f"+{files}" if files else ""
+        if named is None or (not files and former() == by_pickle):
+            return by_pickle + beside
+        return f"={named}{mark}{beside}"
 
 
 class Attempt(Protocol):

@@ -23,7 +23,8 @@ from taskproc.store.base import TINY, Facts, Pick, Place, Version
 from taskproc.store.codec import comment_member, footer_member, text_member
 from taskproc.store.files import Files, Folder
 from taskproc.store.folder import CacheFolder
-from taskproc.store.payload import write_value
+from taskproc.store.manifest import NO_FILES, manifest_of
+from taskproc.store.payload import Payload, write_value
 from taskproc.store.record import about, text_of
 from taskproc.store.trash import set_aside
 
@@ -122,10 +123,8 @@ class DiskAttempt:
     def commit(self, value: object, facts: Facts) -> Version | None:
         """Publish `value`; see Attempt.commit."""
         payload = write_value(value, partial(self._files.append, self._handle), facts.level, self._store.root)
-        has_files = self._directory is not None and self._store.is_filled(
-            self._folder, layout.data_folder(self.number)
-        )
-        stamp = Stamp(order_of(self.nonce, facts.needs), facts.value(payload.value, payload.met, has_files))
+        value_half = self._value_half(value, payload, facts)
+        stamp = Stamp(order_of(self.nonce, facts.needs), value_half)
         version = Version(
             place=self._place,
             path=f"{self._path}{os.sep}{layout.result_file(self.number)}",
@@ -142,6 +141,26 @@ class DiskAttempt:
         if self._store.rules.flushes(facts.seconds):
             self._files.sync(self._handle)
         return version if self._rename(layout.result_file(self.number)) else None
+
+    def _value_half(self, value: object, payload: Payload, facts: Facts) -> str:
+        """That of the stamp. What lies in the data directory belongs to the value, and is written down beside it."""
+        home = "" if self._directory is None else str(self._directory)
+        name = layout.data_folder(self.number)
+        manifest = manifest_of(self._files, self._folder, name, home) if home else NO_FILES
+        if manifest is not None and manifest.text:
+            name, flush = layout.manifest_file(self.number), self._store.rules.flushes(facts.seconds)
+            self._store.put(self._folder, name, manifest.text.encode("ascii"), flush=flush)
+        files = None if manifest is None else manifest.digest
+        root, former = self._store.root, self._former
+        return facts.value(value, payload.value, payload.met, files=files, root=root, home=home, former=former)
+
+    def _former(self) -> str:
+        """The value half of the stamp of the version before; empty if there is none."""
+        if self.number == 1:
+            return ""
+        names = self._files.list_anew(self._folder)
+        version = next(self._store.versions(self._folder, self._place, names), None)
+        return "" if version is None else version.record.stamp.value
 
     def fail(self, why: Mapping[str, object]) -> None:
         """End without a version; see Attempt.fail."""

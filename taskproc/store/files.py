@@ -162,6 +162,11 @@ class Files:
         """What has a name in a folder: file, folder or link; empty if there is nothing."""
         return kind_of(*_at(folder, name))
 
+    def target(self, folder: Folder, name: str) -> str:
+        """Where a link leads, as it says."""
+        path, at = _at(folder, name)
+        return os.readlink(path, dir_fd=at)
+
     def sign(self, folder: Folder) -> tuple[int, int] | None:
         """Inode of a directory, and when it was last changed in nanoseconds; None if there is none, or a link.
 

@@ -2,7 +2,7 @@
 
     <cache>/<task name>/results/<id>/{args.json, claim.<n>, result.<n>.pkl.gz, failed.<n>, bad.<n>, data.<n>/,
                                       stdout.<n>.txt, stderr.<n>.txt, stdout_caller.<n>.txt, stderr_caller.<n>.txt,
-                                      accept.<n>.json}
+                                      accept.<n>.json, files.<n>.json}
     <cache>/<task name>/code/<digest>.json
     <cache>/<task name>/index
 """
@@ -23,9 +23,9 @@ ARGUMENTS = "args.json"
 INDEX = "index"
 STREAMS = ("stdout", "stderr", "stdout_caller", "stderr_caller")
 _DIGEST = re.compile(r"[0-9a-f]{16,128}")
-_BESIDE = re.compile(r"(data|stdout|stderr|stdout_caller|stderr_caller|accept)\.([1-9][0-9]{0,17})(\.txt|\.json)?")
-_ENDS = {"data": None, "accept": ".json"}
-_TEMPORARY = re.compile(r"\.(?:(?:accept\.[0-9]{1,18}|[0-9a-f]{16,128})\.json|index)\.[0-9a-f]{32}\.tmp")
+_BESIDE = re.compile(r"(data|files|accept|(?:stdout|stderr)(?:_caller)?)\.([1-9][0-9]{0,17})(\.txt|\.json)?")
+_ENDS = {"data": None, "accept": ".json", "files": ".json"}
+_TEMPORARY = re.compile(r"\.(?:(?:(?:accept|files)\.[0-9]{1,18}|[0-9a-f]{16,128})\.json|index)\.[0-9a-f]{32}\.tmp")
 _RESULT = ".pkl.gz"
 _OWN = frozenset({"run", "trash", "inputs", "taskproc.json", "cachedir.tag"})  # some file systems ignore case
 _DIGITS = 18  # of a number
@@ -153,6 +153,11 @@ def data_folder(number: int) -> str:
     return f"data.{number}"
 
 
+def manifest_file(number: int) -> str:
+    """What lies in the data directory of an attempt."""
+    return f"files.{number}.json"
+
+
 def accept_file(number: int) -> str:
     """Other code that a version is good for."""
     return f"accept.{number}.json"
@@ -197,7 +202,7 @@ def is_temporary(name: str) -> bool:
 
 
 def beside(name: str) -> tuple[str, int] | None:
-    """Kind and number of what lies beside the attempts: data (a folder), the logs, accept; None if it is none of them.
+    """Kind and number of what lies beside the attempts: data (a folder), the logs, accept, files; None if it is none.
     """
     match = _BESIDE.fullmatch(name)
     if match is None or match[3] != _ENDS.get(match[1], ".txt"):

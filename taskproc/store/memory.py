@@ -6,6 +6,7 @@ never shared. Holds within one process.
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 import tempfile
 import threading
@@ -20,6 +21,8 @@ from taskproc.kernel.model import Elsewhere, Record, Stamp
 from taskproc.kernel.rebuild import order_of
 from taskproc.store.base import Claim, Facts, Pick, Place, Version
 from taskproc.store.codec import loads, store_form
+from taskproc.store.files import Files
+from taskproc.store.manifest import NO_FILES, manifest_of
 
 
 @dataclass
@@ -141,8 +144,11 @@ class MemoryAttempt:
         met: list[object] = []
         content = store_form(value, "", "its result", met)
         digest = hashlib.sha256(content).hexdigest()
-        has_files = self._directory is not None and any(self._directory.iterdir())
-        stamp = Stamp(order_of(self._nonce, facts.needs), facts.value(digest, met, has_files))
+        home = "" if self._directory is None else str(self._directory)
+        manifest = manifest_of(Files(), *os.path.split(home), home) if home else NO_FILES
+        files = None if manifest is None else manifest.digest
+        value_half = facts.value(value, digest, met, files=files, home=home)
+        stamp = Stamp(order_of(self._nonce, facts.needs), value_half)
         record = Record(self.number, self._nonce, stamp, facts.code, dict(facts.needs), dict(facts.settings))
         path = f"memory:{self._place.key}/{self.number}"
         version = Version(self._place, path, record, head_digest=self._nonce, size=len(content), digest=digest)

@@ -6,13 +6,13 @@ logs of numbers that nobody bears; the next retirement takes them along.
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from taskproc.errors import CacheError
 from taskproc.store import layout
 from taskproc.store.base import Place
 from taskproc.store.files import Folder
-from taskproc.store.folder import CacheFolder
+from taskproc.store.folder import UNREADABLE, CacheFolder
 from taskproc.store.trash import set_aside
 
 
@@ -30,8 +30,29 @@ def retire(store: CacheFolder, in_use: Mapping[Place, int]) -> None:
 def _retire(store: CacheFolder, place: Place, in_use: int) -> None:
     # By descriptor: after a clear the path has another task's first numbers, and they are not ours to count
     with store.held(*layout.place_levels(place)) as folder:
-        if names := superfluous(_ours(store, folder), in_use, store.rules.keep_versions):
-            set_aside(store, folder, *names)
+        ours = _ours(store, folder)
+        if superfluous(ours, in_use, store.rules.keep_versions):
+            kept = _equal(store, folder, place, ours, in_use)
+            set_aside(store, folder, *superfluous(ours, in_use, store.rules.keep_versions, kept))
+
+
+def _equal(store: CacheFolder, folder: Folder, place: Place, names: list[str], in_use: int) -> list[int]:
+    """Versions with a data directory and the value of the one in use.
+
+    What lies below was not made anew when they gave way to it, so there may be paths into their directories.
+    """
+    numbers = [n for n in layout.results(names) if n != in_use and layout.data_folder(n) in names]
+    if not numbers:
+        return []
+    value = store.read_version(folder, place, in_use).record.stamp.value
+    return [n for n in numbers if _value_of(store, folder, place, n) == value]
+
+
+def _value_of(store: CacheFolder, folder: Folder, place: Place, number: int) -> str:
+    try:
+        return store.read_version(folder, place, number).record.stamp.value
+    except UNREADABLE:
+        return ""
 
 
 def _ours(store: CacheFolder, folder: Folder) -> list[str]:
@@ -44,13 +65,13 @@ def _ours(store: CacheFolder, folder: Folder) -> list[str]:
     return found
 
 
-def superfluous(names: list[str], in_use: int, keep_versions: int) -> list[str]:
+def superfluous(names: list[str], in_use: int, keep_versions: int, besides: Collection[int] = ()) -> list[str]:
     """Which of the names in a place need not stay, in the order in which they may go: results before all else."""
     found = layout.numbers(names)
     if in_use not in found["result"]:
         return []  # it was cleared, and counts anew
     others = [number for number in found["result"] if number != in_use]
-    kept = {in_use, *others[:keep_versions], *found["claim"]}
+    kept = {in_use, *others[:keep_versions], *found["claim"], *besides}
     top = layout.highest(found)
 
     def goes(number: int) -> bool:

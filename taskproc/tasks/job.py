@@ -164,7 +164,10 @@ class TaskJob:
         seconds, level = time.perf_counter() - started, _level(type(self.task))
         packages = self.packages if loaded.packages is None else loaded.packages
         mark = mark_of if type(self.task).task_version is None else lasting_mark_of
-        facts = Facts(loaded.code, self.needs, self.settings, self.untracked, seconds, level, mark, packages)
+        facts = Facts(
+            loaded.code, self.needs, self.settings, self.untracked, seconds, level, mark=mark, packages=packages,
+            named=_named,
+        )  # fmt: skip
         return _commit(attempt, value, facts, loaded.differing)
 
     def _value(self, job: Running, attempt: DiskAttempt, away: bool) -> object:
@@ -272,6 +275,14 @@ def _called(task: Any) -> object:
         if os.getpid() != pid:
             flush_all()
             os._exit(code)
+
+
+def _named(value: object, root: str, home: str) -> str | None:
+    if value is None or type(value) in (bool, int, float) or (type(value) is str and not home):
+        return None  # the pickle says as much
+    from taskproc.tasks.valuing import value_digest  # here: 3 ms, and not needed for plain values
+
+    return value_digest(value, root, home)
 
 
 def _commit(attempt: DiskAttempt, value: object, facts: Facts, differing: str) -> Outcome[str]:

@@ -46,7 +46,7 @@ def key_form(value: object, where: str, most: int | None = None) -> Json:
         UnnamableValue: something in `value` has no form.
     """
     plain = _PLAIN.get(type(value))
-    return plain(value) if plain is not None else _encode(value, where, _Walk(True, most))
+    return plain(value) if plain is not None else _encode(value, where, Encoder(True, most))
 
 
 def json_form(value: object, where: str) -> Json:
@@ -55,7 +55,7 @@ def json_form(value: object, where: str) -> Json:
     Raises as `key_form`.
     """
     plain = _PLAIN.get(type(value))
-    return plain(value) if plain is not None else _encode(value, where, _Walk(False))
+    return plain(value) if plain is not None else _encode(value, where, Encoder(False))
 
 
 def canonical_text(form: Json) -> str:
@@ -86,7 +86,7 @@ def register(type_: type[T], encode: Callable[[T], object], decode: Callable[[An
     """
     if not isinstance(type_, type):
         raise TypeError(f"register needs a class, got {type(type_).__name__}")
-    if type_ in _PLAIN or type_ in _EXACT or _named(type_) is not None:
+    if type_ in _PLAIN or type_ in _EXACT or of_library(type_) is not None:
         raise ValueError(f"{type_name(type_)} has a canonical form of its own")
     for other in [kind for kind in REGISTRY if object_name(kind) == object_name(type_)]:
         del REGISTRY[other]
@@ -98,13 +98,14 @@ _write = json.JSONEncoder(
 ).encode
 
 
-class _Walk:
+class Encoder:
     """One value on its way to a form; says how long content is written, and how deep it stands."""
 
-    __slots__ = ("_depth", "_most", "for_key")
+    __slots__ = ("_depth", "_most", "exact", "for_key")
 
-    def __init__(self, for_key: bool, most: int | None = None):
+    def __init__(self, for_key: bool, most: int | None = None, *, exact: bool = False):
         self.for_key = for_key
+        self.exact = exact
         self._most = most
         self._depth = 0
 
@@ -116,9 +117,13 @@ class _Walk:
         if self._depth >= MAX_DEPTH:
             raise Refused(f"is nested more than {MAX_DEPTH} levels deep, so it has no canonical form; {MAKE_IT}")
         self._depth += 1  # not given back on failure: a walk ends with its first refusal
-        form = (_EXACT.get(kind) or _other)(value, self)
+        form = self.inner(value, kind)
         self._depth -= 1
         return form
+
+    def inner(self, value: object, kind: type) -> Json:
+        """The form of what is not plain."""
+        return (_EXACT.get(kind) or _other)(value, self)
 
     def item(self, value: object, step: str) -> Json:
         try:
@@ -157,7 +162,7 @@ class _Walk:
         return KEY_BYTES if self.for_key else JSON_BYTES
 
 
-def _encode(value: object, where: str, walk: _Walk) -> Json:
+def _encode(value: object, where: str, walk: Encoder) -> Json:
     try:
         return walk.form(value)
     except Refused as refusal:
@@ -242,7 +247,7 @@ _TEXTS: dict[type, Callable[[Any], str]] = {
 # ---------------------------------------------------------------- containers
 
 
-def _items(values: Collection[object], walk: _Walk) -> list[Json]:
+def _items(values: Collection[object], walk: Encoder) -> list[Json]:
     walk.refuse_more(len(values))
     forms: list[Json] = []
     form, value = walk.form, None
@@ -255,7 +260,7 @@ def _items(values: Collection[object], walk: _Walk) -> list[Json]:
     return forms
 
 
-def _dict(value: dict[object, object], walk: _Walk) -> Json:
+def _dict(value: dict[object, object], walk: Encoder) -> Json:
     if not _is_object(value, walk.for_key):
         return {"__dict__": _pairs(value, walk)}
     forms: dict[str, Json] = {}
@@ -279,7 +284,7 @@ def _is_object(names: Iterable[object], is_sorted: bool) -> bool:
     return True
 
 
-def _pairs(value: Mapping[Any, object], walk: _Walk) -> list[Json]:
+def _pairs(value: Mapping[Any, object], walk: Encoder) -> list[Json]:
     return [
         [walk.item(key, f".keys()[{number}]"), walk.item(item, step_of(key))]
         for number, (key, item) in enumerate(value.items())
@@ -290,15 +295,21 @@ def _unordered(forms: Iterable[Json]) -> list[Json]:
     return sorted(forms, key=_write)
 
 
-def _members(value: Iterable[object], walk: _Walk) -> Json:
+def _members(value: Iterable[object], walk: Encoder) -> Json:
     return _unordered(walk.item(member, "{...}") for member in value)
 
 
-def _defaultdict(value: collections.defaultdict[object, object], walk: _Walk) -> Json:
+def _defaultdict(value: collections.defaultdict[object, object], walk: Encoder) -> Json:
     return [walk.item(value.default_factory, ".default_factory"), _pairs(value, walk)]
 
 
-def _partial(value: functools.partial[object], walk: _Walk) -> Json:
+def _ordered(value: Any, walk: Encoder) -> list[Json]:
+    if vars(value):
+        raise refused(value, " with attributes", "remove its attributes")
+    return _pairs(value, walk)
+
+
+def _partial(value: functools.partial[object], walk: Encoder) -> Json:
     if vars(value):
         raise refused(value, " with attributes", "remove its attributes")
     args = walk.item(value.args, ".args")
@@ -308,11 +319,11 @@ def _partial(value: functools.partial[object], walk: _Walk) -> Json:
 # ---------------------------------------------------------------- other values of the standard library
 
 
-def _time(value: dt.time | dt.datetime, walk: _Walk) -> Json:
+def _time(value: dt.time | dt.datetime, walk: Encoder) -> Json:
     return [value.replace(tzinfo=None, fold=0).isoformat(), value.fold, walk.item(value.tzinfo, ".tzinfo")]
 
 
-def _timezone(value: Any, walk: _Walk) -> Json:
+def _timezone(value: Any, walk: Encoder) -> Json:
     return _items(value.__getinitargs__(), walk)  # the offset, and the name only if one was given
 
 
@@ -338,7 +349,7 @@ def _path(value: pathlib.PurePath) -> Json:
     return [type(value).__name__, _str(str(value))]
 
 
-_Body = Callable[[Any, _Walk], Json]
+_Body = Callable[[Any, Encoder], Json]
 
 
 def _leaf(tag: str, body: Callable[[Any], Json]) -> _Body:
@@ -362,9 +373,9 @@ _EXACT: dict[type, _Body] = {
     slice: _branch("__slice__", lambda value, walk: _items((value.start, value.stop, value.step), walk)),
     type(...): _leaf("__constant__", repr),
     type(NotImplemented): _leaf("__constant__", repr),
-    collections.OrderedDict: _branch("__ordereddict__", _pairs),
+    collections.OrderedDict: _branch("__ordereddict__", _ordered),
     collections.defaultdict: _branch("__defaultdict__", _defaultdict),
-    collections.Counter: _branch("__counter__", _pairs),
+    collections.Counter: _branch("__counter__", _ordered),
     collections.deque: _branch("__deque__", lambda value, walk: [value.maxlen, _items(value, walk)]),
     functools.partial: _branch("__partial__", _partial),
     re.Pattern: _branch("__pattern__", lambda value, walk: [walk.form(value.pattern), value.flags]),
@@ -389,7 +400,8 @@ _NAMED: dict[tuple[str, str], _Body] = {
 _LIBRARIES: dict[str, _Body] = {"numpy": numpy_form, "pandas": pandas_form, "polars": polars_form}
 
 
-def _named(kind: type) -> _Body | None:
+def of_library(kind: type) -> Callable[[Any, Encoder], Json] | None:
+    """What makes the forms of a class of the standard library that is known by its name."""
     found = _NAMED.get((kind.__module__, kind.__qualname__))
     return found if getattr(sys.modules.get(kind.__module__), kind.__name__, None) is kind else None
 
@@ -397,7 +409,7 @@ def _named(kind: type) -> _Body | None:
 # ---------------------------------------------------------------- by name, by hook, by class
 
 
-def _other(value: Any, walk: _Walk) -> Json:
+def _other(value: Any, walk: Encoder) -> Json:
     kind = type(value)
     if kind in REGISTRY:
         return {"__registered__": [object_name(kind), walk.item(REGISTRY[kind][0](value), "")]}
@@ -412,10 +424,10 @@ def _other(value: Any, walk: _Walk) -> Json:
         return {"__class__": class_name(value)}
     if callable(value) and (name := function_name(value)) is not None:
         return {"__function__": name}
-    return (_named(kind) or _LIBRARIES.get(kind.__module__.partition(".")[0]) or _instance)(value, walk)
+    return (of_library(kind) or _LIBRARIES.get(kind.__module__.partition(".")[0]) or _instance)(value, walk)
 
 
-def _instance(value: Any, walk: _Walk) -> Json:
+def _instance(value: Any, walk: Encoder) -> Json:
     kind = type(value)
     base = next((base for base in kind.__mro__ if base in _PLAIN or base in _EXACT or base is BaseException), None)
     if base is None or (base is tuple and is_named_tuple(kind)):

@@ -45,9 +45,14 @@ class Refused(Exception):
 
 
 class Walk(Protocol):
-    """The encoder on its way through a value. A key wants long content as a digest, people want to read more of it."""
+    """The encoder on its way through a value. A key wants long content as a digest, people want to read more of it.
+
+    Attributes:
+        exact: whether also that counts which depends on what is installed.
+    """
 
     for_key: bool
+    exact: bool
 
     def form(self, value: object) -> Json:
         """The form of a value within the present one."""

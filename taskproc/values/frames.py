@@ -100,7 +100,7 @@ def _column(array: Any, walk: Walk) -> Json:
         missing = "NA" if dtype.na_value is pandas.NA else "nan"
         texts = [None if gone else text for text, gone in zip(array.tolist(), array.isna().tolist(), strict=True)]
         # Where the text is kept depends on whether PyArrow is there; a key must not.
-        storage: Json = None if walk.for_key else dtype.storage
+        storage: Json = None if walk.for_key and not walk.exact else dtype.storage
         return ["string", [missing, storage, walk.bulk((f"[{at}]", text) for at, text in enumerate(texts))]]
     if kind in _MASKED and hasattr(dtype, "numpy_dtype"):
         values = array.to_numpy(dtype=dtype.numpy_dtype, na_value=dtype.numpy_dtype.type(0))

@@ -1,8 +1,8 @@
 """The forms of instances of the user's classes, both ways: enums, named tuples, dataclasses, attrs and pydantic models.
 
-They go by the name of their class and by their fields. What else an instance carries is not left out, or two values that
-differ only there would have one key: what it hides, or has put in the place of a `cached_property`, stands behind the
-fields; anything else is refused.
+They go by the name of their class and by their fields. What else an instance carries is not left out, or two values
+that differ only there would have one key: what it hides, or has put in the place of a `cached_property`, stands behind
+the fields; anything else is refused.
 """
 from __future__ import annotations
 

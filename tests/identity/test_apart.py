@@ -50,7 +50,7 @@ class Computing:
         self.calls.append(self.number)
         return [2 * self.number]
 
-    calls = []  # noqa: RUF012
+    calls = []
 
 
 @attrs.define
@@ -175,7 +175,7 @@ ALIKE: list[tuple[Any, Any]] = [
     (used(frame(), lambda value: value.index.is_unique), frame()),
     (pandas.concat([frame(), frame()], axis=1), pandas.concat([frame(), frame()], axis=1).copy()),
     (levels("a", "b"), pandas.MultiIndex.from_tuples([("a", 1), ("b", 1)])),
-    ({**{"a": 1}, "b": 2}, {"a": 1, "b": 2}),
+    (dict(zip("ab", (1, 2), strict=True)), {"a": 1, "b": 2}),
     (decimal.Decimal("1E2"), decimal.Decimal("1e2")),
     (dt.timezone.utc, dt.timezone(dt.timedelta(0))),
     ("ab" * int("2"), "abab"),

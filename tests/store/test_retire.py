@@ -63,7 +63,7 @@ def live(store: DiskStore, number: int) -> None:
 
 def all_of(*numbers: int) -> set[str]:
     """Names that live() gives versions of these numbers."""
-    kinds = ("result.{}.pkl.gz", "data.{}", "stderr.{}.txt", "accept.{}.json")
+    kinds = ("result.{}.pkl.gz", "data.{}", "stderr.{}.txt", "accept.{}.json", "files.{}.json")
     return {kind.format(number) for number in numbers for kind in kinds}
 
 

@@ -222,9 +222,9 @@ def test_two_places_have_two_orders(any_store: Any) -> None:
 
 
 def test_files_beside_the_result_make_another_value(any_store: Any) -> None:
-    """Equal bytes beside other files are not the same value; a directory that stays empty does not count."""
+    """Equal bytes beside other files are another value, beside equal files the same; an empty directory is nothing."""
     values = []
-    for text in (None, "", "one", "one"):
+    for text in (None, "", "one", "two", "one"):
         attempt = claimed(any_store)
         if text is not None:
             directory = attempt.directory
@@ -234,6 +234,7 @@ def test_files_beside_the_result_make_another_value(any_store: Any) -> None:
 
     assert 3 == len(set(values))
     assert values[0] == values[1]
+    assert values[2] == values[4]
 
 
 def test_the_data_directory_is_made_empty_and_stays(any_store: Any) -> None:

@@ -385,7 +385,7 @@ def test_init_may_take_its_argument_apart() -> None:
     task = Takes(options)
 
     assert (options, task.task_args) == ({"x": 1, "y": 2}, {"options": {"x": 1, "y": 2}})
-    assert Takes({"y": 2, "x": 1}) is task
+    assert Takes({"x": 1, "y": 2}) is task
 
 
 def test_a_definition_may_run_tasks() -> None:
