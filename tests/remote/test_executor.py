@@ -155,7 +155,7 @@ def test_a_terminated_manager(executor, client):
 def test_an_executor_that_was_given_up_is_broken(server, client, monkeypatch):
     """What it had asked for is gone, so nobody waits for it."""
     monkeypatch.setattr(executor_module, "LOOK_EVERY", 0.02)
-    with RemoteExecutor(server.address, KEY, period=0.01) as executor:
+    with RemoteExecutor(server.address, KEY, period=limit(0.5)) as executor:
         future = executor.submit(int, 1)
         client.unregister_process(1)
 
