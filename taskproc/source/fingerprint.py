@@ -103,6 +103,7 @@ def fingerprint(
     *,
     ends: Callable[[object], bool] = lambda thing: False,
     settings: frozenset[str] = frozenset(),
+    near: Sequence[type] = (),
 ) -> Fingerprint:
     """The fingerprint of classes, functions and modules; of a module what it defines itself.
 
@@ -112,10 +113,13 @@ def fingerprint(
     Args:
         ends: whether a class is not to be followed, though something reaches it.
         settings: names of class attributes that do not count as code.
+        near: classes that are not followed and whose instances the code gets: attributes of theirs that it reads count.
 
     Costs 10 µs per item when nothing has changed since it was asked for before.
     """
     walk = Walk(ends, settings)
+    for cls in near:
+        walk.end(cls)
     with _one.lock, _uncollected():
         walk.run(things)
     items = dict(sorted(walk.items.items()))

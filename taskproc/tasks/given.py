@@ -14,8 +14,8 @@ from taskproc.tasks.needs import attributes
 def given_to(task: Any) -> tuple[Any, ...]:
     """Functions and classes of the user's that `task` holds, at any depth, each once and in order.
 
-    An instance brings its class: the key has its content, and its methods are called without being named. Task
-    classes have code of their own. Asked once: what runs later may put aside what it likes.
+    An instance brings its class: the key has its content, and its methods are called without being named. So does a
+    task: what is read of it besides its result counts. Asked once: what runs later may put aside what it likes.
     """
     identity = task._taskproc
     if identity.given is None:
@@ -33,16 +33,11 @@ def given_to(task: Any) -> tuple[Any, ...]:
 
 
 def _given(values: Iterable[object]) -> tuple[Any, ...]:
-    found = [code for code in code_within(values, _instead) if not _is_upstream(code)]
-    return tuple(sorted(found, key=lambda code: (str(code.__module__), code.__qualname__)))
-
-
-def _is_upstream(code: object) -> bool:
-    return isinstance(code, type) and issubclass(code, Upstream)
+    return tuple(sorted(code_within(values, _instead), key=lambda code: (str(code.__module__), code.__qualname__)))
 
 
 def _instead(value: object) -> Iterable[object] | None:
-    """Of a future what it holds itself; None of anything else."""
+    """Of a future what it holds itself, of a task its class; None of anything else."""
     kind = type(value)
     if not issubclass(kind, Upstream):
         return None
@@ -52,4 +47,6 @@ def _instead(value: object) -> Iterable[object] | None:
         return (value.parent,)  # type: ignore[attr-defined]
     if issubclass(kind, FutureList):
         return list.__iter__(value)  # type: ignore[arg-type]
-    return [*dict.keys(value), *dict.values(value)] if issubclass(kind, FutureDict) else ()  # type: ignore[arg-type]
+    if issubclass(kind, FutureDict):
+        return [*dict.keys(value), *dict.values(value)]  # type: ignore[arg-type]
+    return (kind,)

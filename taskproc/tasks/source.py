@@ -30,16 +30,17 @@ def fingerprint(cls: type, given: Iterable[object] = ()) -> Fingerprint:
     Other task classes are not followed, they have fingerprints of their own. With a `task_version` nothing is.
 
     Args:
-        given: functions that it got as arguments.
+        given: functions and classes among its arguments. Of task classes what is read of anything counts.
     """
     version = _attribute(cls, "task_version")
     bases = [base for base in cls.__mro__ if is_users_class(base)] if version is None else []
     includes = _attribute(cls, "task_includes") or () if version is None else ()
-    things = [*bases, *includes, *given]
+    upstream = [some for some in given if isinstance(some, type) and _is_task(some)]
+    things = [*bases, *includes, *(some for some in given if not _is_task(some))]
     if not things:
         return _fingerprint_of(())
     known = set(map(id, things))
-    found = _fingerprint_of(things, lambda some: _is_task(some) and id(some) not in known)
+    found = _fingerprint_of(things, lambda some: _is_task(some) and id(some) not in known, upstream)
     pinned = pinned_name(cls)
     if pinned is None:
         return found
@@ -82,10 +83,12 @@ def renewed(stamp: Stamp) -> Stamp:
 _LASTING = re.compile(r"~[0-9a-f]{32}\(([^()]*)\)")
 
 
-def _fingerprint_of(things: Sequence[object], ends: Callable[[object], bool] = lambda some: False) -> Fingerprint:
+def _fingerprint_of(
+    things: Sequence[object], ends: Callable[[object], bool] = lambda some: False, near: Sequence[type] = ()
+) -> Fingerprint:
     from taskproc.source.fingerprint import fingerprint as fingerprint_of  # here: 3 ms, and not needed to build tasks
 
-    return fingerprint_of(things, ends=ends, settings=SETTINGS)
+    return fingerprint_of(things, ends=ends, settings=SETTINGS, near=near)
 
 
 def _is_users(thing: Any) -> bool:

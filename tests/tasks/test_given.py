@@ -264,3 +264,20 @@ def test_what_is_not_named_of_another_task_class_does_not_count(cache: Cache, lo
     runs = [run(load(text), "Borrow()") for text in (STUDY, STUDY.replace("return Plain()", "return 5"))]
 
     assert runs == [(1, 1), (1, 0)]
+
+
+@pytest.mark.parametrize("holds", ["self.up = given", "self.up = [given][0]", "self.up = {'x': given}['x']"])
+def test_what_is_read_of_a_task_that_came_as_an_argument_counts(cache: Cache, load: Load, holds: str) -> None:
+    """Its class is named nowhere in the code of who reads it."""
+    text = STUDY + f"""
+class Ask(Task):
+    def __init__(self, given):
+        {holds}
+
+    def run_task(self):
+        return self.up.LIMITS[0] * self.up.helper()
+"""
+    edits = [text, text.replace("LIMITS = [1]", "LIMITS = [2]"), text.replace("    def helper():\n        return 1",
+                                                                             "    def helper():\n        return 3")]
+
+    assert [run(load(edited), "Ask(Upstream())")[0] for edited in edits] == [1, 2, 3]
