@@ -44,6 +44,7 @@ class Record:
         needs: key of each need → the stamp of the result that was read.
         settings: what else it was made from, `kind name` → text or digest; the kinds are in rebuild.py.
         accepted: digests of code that was declared to give the same.
+        observed: what it touched besides: kind → item → digest; see tasks/observed.py.
     """
 
     number: int
@@ -53,6 +54,7 @@ class Record:
     needs: Mapping[str, Stamp]
     settings: Mapping[str, str] = field(default_factory=dict)
     accepted: frozenset[str] = frozenset()
+    observed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @frozen
@@ -67,8 +69,8 @@ class Ticket(Generic[K]):
 class Reason:
     """Why a node must run: `kind` for programs, `text` for people, `needs` the keys of the needs that it is about.
 
-    Kinds: new, forced, code, need, unreadable, missing, and those of settings: version, package, environment,
-    attribute.
+    Kinds: new, forced, code, need, observed, unreadable, missing, and those of settings: version, package,
+    environment, attribute.
     """
 
     kind: str

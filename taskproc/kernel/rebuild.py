@@ -64,6 +64,7 @@ def judge(
     *,
     name_of: Callable[[str], str] = str,
     change_of: Callable[[str], str] = lambda code: "the source changed",
+    sight_of: Callable[[Record], Reason | None] = lambda record: None,
 ) -> V | Stale:
     """The newest version whose record is good now, or why the newest of all is not.
 
@@ -71,16 +72,23 @@ def judge(
         versions: newest first; read no further than to the first good one.
         name_of: key of a need → what people call it. Also asked for keys that only a record knows.
         change_of: code digest of a record → how it differs from the present code, in words.
+        sight_of: why a record is not good for what was observed when it was made, if it is not; asked last.
     """
+    seen: Reason | None = None
     newest: Record | None = None
     for version in versions:
         record = version.record
-        if is_good(record, now):
+        good = is_good(record, now)
+        reason = sight_of(record) if good and record.observed else None
+        if good and reason is None:
             return version
-        newest = newest or record
+        if newest is None:
+            newest, seen = record, reason
         if record.number <= now.above:
             break
-    return Stale(NEW if newest is None else reason_of(newest, now, name_of, change_of))
+    if newest is None:
+        return Stale(NEW)
+    return Stale(seen or reason_of(newest, now, name_of, change_of))
 
 
 def is_good(record: Record, now: Present) -> bool:

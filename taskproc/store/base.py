@@ -58,6 +58,7 @@ class Facts:
             directory; None: that of the pickle will do. The directory is empty where what lies in it is not known.
         level: of gzip, 0 to 9; None: what pays.
         packages: name → version of the packages that the code reached. It decides nothing.
+        observed: as in a Record; unseen: what could not be, in words.
     """
 
     code: str
@@ -69,6 +70,8 @@ class Facts:
     mark: Callable[[Sequence[object]], str] = lambda things: ""
     packages: Mapping[str, str] = field(default_factory=dict)
     named: Callable[[object, str, str], str | None] = lambda value, root, home: None
+    observed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    unseen: Sequence[str] = ()
 
     def value(
         self,

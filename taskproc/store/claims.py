@@ -128,7 +128,9 @@ class DiskAttempt:
         version = Version(
             place=self._place,
             path=f"{self._path}{os.sep}{layout.result_file(self.number)}",
-            record=Record(self.number, self.nonce, stamp, facts.code, facts.needs, facts.settings),
+            record=Record(
+                self.number, self.nonce, stamp, facts.code, facts.needs, facts.settings, observed=facts.observed
+            ),
             head=len(self._head),
             head_digest=sha256(self._head).hexdigest(),
             size=len(self._head) + payload.size,

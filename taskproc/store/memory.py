@@ -149,7 +149,8 @@ class MemoryAttempt:
         files = None if manifest is None else manifest.digest
         value_half = facts.value(value, digest, met, files=files, home=home)
         stamp = Stamp(order_of(self._nonce, facts.needs), value_half)
-        record = Record(self.number, self._nonce, stamp, facts.code, dict(facts.needs), dict(facts.settings))
+        needs, settings = dict(facts.needs), dict(facts.settings)
+        record = Record(self.number, self._nonce, stamp, facts.code, needs, settings, observed=facts.observed)
         path = f"memory:{self._place.key}/{self.number}"
         version = Version(self._place, path, record, head_digest=self._nonce, size=len(content), digest=digest)
         with self._store._lock:

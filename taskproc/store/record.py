@@ -33,10 +33,18 @@ def text_of(version: Version) -> str:
         f'"n":{record.number},"nonce":{_quoted(record.nonce)},'
         f'"order":{_quoted(record.stamp.order)},"value":{_quoted(record.stamp.value)},"code":{_quoted(record.code)},'
         f'"settings":{compact(dict(record.settings)) if record.settings else "{}"},'
+        f'{_observed_text(record)}'
         f'"needs":{compact([[key, *stamp] for key, stamp in needs.items()]) if needs else "[]"},'
         f'"head":{version.head},"head_sha256":{_quoted(version.head_digest)},'
         f'"size":{version.size},"sha256":{_quoted(version.digest)},"about":{_about_text(version.about)}}}'
     )
+
+
+def _observed_text(record: Record) -> str:
+    # Only where there is something: without it a record is as those of before, and is read by the pattern
+    if not record.observed:
+        return ""
+    return f'"observed":{compact({kind: dict(items) for kind, items in record.observed.items()})},'
 
 
 def _about_text(about: Mapping[str, object]) -> str:
@@ -84,7 +92,8 @@ def version_of(place: Place, path: str, content: Mapping[str, Any], payload: byt
     needs = {key: Stamp(order, value) for key, order, value in content["needs"]} if content["needs"] else {}
     code = sys.intern(str(content["code"]))  # that of ten thousand tasks is one
     stamp = Stamp(content["order"], content["value"])
-    record = Record(content["n"], content["nonce"], stamp, code, needs, content["settings"])
+    observed = content.get("observed", {})
+    record = Record(content["n"], content["nonce"], stamp, code, needs, content["settings"], observed=observed)
     digests = content["head"], content["head_sha256"], content["size"], content["sha256"]
     return Version(place, path, record, *digests, content["about"], payload)
 
@@ -135,10 +144,12 @@ def about(facts: Facts, *, captured: bool = True) -> dict[str, object]:
     """What is remembered for people: software, host, process, wall-clock time of the end, seconds it took.
 
     Of the software the versions of Python, and of the packages that the code reached. And `untracked`: what it was made
-    from, too, but cannot be watched; `captured`: false if what it printed has no log.
+    from, too, but cannot be watched; `captured`: false if what it printed has no log; `unseen`: what it may have
+    touched, too, and nobody saw.
     """
     return {
         **({"untracked": list(facts.untracked)} if facts.untracked else {}),
+        **({"unseen": list(facts.unseen)} if facts.unseen else {}),
         **_here(tuple(facts.packages.items())),
         "pid": os.getpid(),
         "ended": time.time(),

@@ -48,6 +48,7 @@ from taskproc.tasks.graph import Graph
 from taskproc.tasks.job import Stored, TaskJob, pick, slim
 from taskproc.tasks.labels import labels_of
 from taskproc.tasks.naming import changed_argument
+from taskproc.tasks.observed import Sight
 from taskproc.tasks.origin import record_origin
 from taskproc.tasks.packing import Packer
 from taskproc.tasks.prefixes import Prefix
@@ -100,9 +101,11 @@ class GraphWork:
     _packer: Packer | None = None
     _fed: bool = False
     _told: set[tuple[str, str]] = field(default_factory=set)
+    _outdated: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.conditions = Conditions(self.checks_code)
+        self.sight = Sight(self.store.root, self.checks_code)
         self._listing = Listing(self.store, len(self.graph.needs))
         weights = Counter[str]()
         for key, needs in self.graph.needs.items():
@@ -151,8 +154,9 @@ class GraphWork:
         if isinstance(found, Stale) and found.reason.kind == "code":
             found = self._of_older_look(key, now, found)
         if isinstance(found, Version):
-            self._looked[key] = None
-            return self._is_fresh(key, slim(found) if found.record.needs else found)
+            if not found.record.observed:  # of what may change without a sign in its folder nothing is remembered
+                self._looked[key] = None
+            return self._is_fresh(key, slim(found) if found.record.needs or found.record.observed else found)
         return self._is_stale(key, found)
 
     def _is_fresh(self, key: str, version: Version) -> Fresh:
@@ -169,6 +173,9 @@ class GraphWork:
         identity = self.graph.tasks[key]._taskproc
         if stale.reason is NEW:
             self._listing.missed(identity.place)
+        if stale.reason.kind == "observed":
+            # Who makes it cannot judge that once more: so nothing counts there but what is made from now on
+            self._outdated[key] = self.store.highest(identity.place)
         if stale.reason.kind == "forced" and key not in self.forced:
             stale = Stale(Reason("unreadable", "its result could not be read"))
         if stale.reason.kind == "new" and (text := self.store.passed_over.get(identity.place)):
@@ -196,7 +203,8 @@ class GraphWork:
 
     def _of_same(self, task: Task) -> Iterator[Version]:
         for version in self.store.look(task._taskproc.place):
-            if self.conditions.is_same(task, self.store, version.record):
+            is_same = self.conditions.is_same(task, self.store, version.record)
+            if is_same and self.sight.reason(task, version.record) is None:
                 yield version
 
     def _tell_of_older_look(self) -> None:
@@ -265,7 +273,8 @@ class GraphWork:
         def change_of(code: str) -> str:
             return self.conditions.change(task, self.store, code, *sorted(accepted[code]))
 
-        return judge(noted(), now, name_of=self.graph.name_of, change_of=change_of)
+        sight_of = functools.partial(self.sight.reason, task)
+        return judge(noted(), now, name_of=self.graph.name_of, change_of=change_of, sight_of=sight_of)
 
     def _stamps(self, key: str) -> dict[str, Stamp]:
         needs = self.graph.needs[key]
@@ -324,7 +333,7 @@ class GraphWork:
             untracked=left_on(task).untracked,
             packages=code.packages,
             checks_code=self.checks_code,
-            above=self._above.get(key, 0),
+            above=max(self._above.get(key, 0), self._outdated.get(key, 0)),
             forced=key in self.forced,
             number=number,
             captures=self.captures or key in self.commands,
@@ -381,7 +390,7 @@ class GraphWork:
             self.made.add(key)
             if outcome.differing:
                 self._warn_of_others(key, outcome.differing)
-            else:
+            elif not outcome.observes:
                 self._looked[key] = None
             return outcome
         if isinstance(outcome, Lost):

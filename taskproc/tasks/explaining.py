@@ -19,6 +19,8 @@ from taskproc.tasks.conditions import LOOKED_AT
 from taskproc.tasks.graph import graph_of
 from taskproc.tasks.looking import preview
 from taskproc.tasks.naming import arguments_text
+from taskproc.tasks.observed import accepted_as
+from taskproc.tasks.observed import told as observed_by
 from taskproc.tasks.reading import store_of
 from taskproc.tasks.unwatched import Unwatched
 from taskproc.tasks.versions import other_versions
@@ -63,10 +65,11 @@ def explain(task: Task) -> Explanation:
     for each in work.graph.tasks.values():
         unwatched.note(each, work.conditions.code(each))
     if root not in found:
-        lines = [f"{name_of(root)} is fresh: {_made(_whole(work, root))}"]
+        version = _whole(work, root)
+        lines = [f"{name_of(root)} is fresh: {_made(version)}"]
         if root in work.kept:
             lines.append(f"  {LOOKED_AT} since then; all that was seen of it then is the same now")
-        lines += [*other_versions(work), *unwatched.lines()]
+        lines += [*_observed(work, root, version), *other_versions(work), *unwatched.lines()]
         return Explanation(True, {}, "\n".join(lines), unwatched.words())
     reason = found.pop(root)
     told: set[str] = set()
@@ -78,7 +81,8 @@ def explain(task: Task) -> Explanation:
     if len(causes) > _SHOWN:
         lines.append(f"… and {len(causes) - _SHOWN:,} more upstream would run for reasons of their own")
     reasons = {name_of(root): reason.text, **{name_of(key): each.text for key, each in found.items()}}
-    lines += [*other_versions(work), *unwatched.lines()]
+    last = next(work.store.look(work.graph.tasks[root]._taskproc.place), None)
+    lines += [*_observed(work, root, last), *other_versions(work), *unwatched.lines()]
     return Explanation(False, reasons, "\n".join(lines), unwatched.words())
 
 
@@ -108,6 +112,8 @@ def _accept_one(work: GraphWork, key: str, counts: dict[str, int]) -> None:
     task = work.graph.tasks[key]
     work.conditions.kept(task, work.store)
     work.store.accept(version.place, version, work.conditions.code(task).digest)
+    if version.record.observed:
+        work.store.accept(version.place, version, accepted_as(work.sight.present(task, version.record)))
     work.versions[key] = version
     name = task._taskproc.place.name
     counts[name] = counts.get(name, 0) + 1
@@ -218,3 +224,8 @@ def _arguments(store: DiskStore, *levels: str) -> dict[str, Any] | None:
 def _short(value: object) -> str:
     text = json.dumps(value)
     return text if len(text) <= 40 else f"{text[:39]}…"
+
+
+def _observed(work: GraphWork, key: str, version: Version | None) -> Iterator[str]:
+    if version is not None:
+        yield from observed_by(work.graph.tasks[key], version)

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import field
 from typing import Any
 
@@ -38,22 +38,27 @@ from taskproc.tasks.mistaken import advise, say_that_none_debugs_here
 from taskproc.tasks.naming import arguments_text
 from taskproc.tasks.needs import attributes, upstreams
 from taskproc.tasks.now import Running, active, storing
+from taskproc.tasks.observed import observes, settled, watch
 from taskproc.tasks.slots import told
 from taskproc.tasks.source import lasting_mark_of, mark_of
+
+Watched = AbstractContextManager[object]
 
 
 @frozen
 class Stored(Done):
-    """Done, and where the result lies. `differing`: see tasks/loaded.py."""
+    """Done, and where the result lies. `differing`: see tasks/loaded.py; `observes`: whether anything was observed."""
 
     version: Version | None = None
     differing: str = ""
+    observes: bool = False
 
     is_plain = True  # see run/wire.py
 
     def __reduce__(self) -> tuple[Any, ...]:
         # As plain values: a dataclass in a pickle costs ten times as much as its fields
-        return _stored, (self.stamp.order, self.stamp.value, self.seconds, plain(self.version), self.differing)
+        version = plain(self.version)
+        return _stored, (self.stamp.order, self.stamp.value, self.seconds, version, self.differing, self.observes)
 
 
 @frozen
@@ -153,7 +158,8 @@ class TaskJob:
             # Put back before the result is written, or nobody could read it
             umask = umask_put_back(own_umask() if away else self.umask)
             with active(job, away), in_force(self._cache()), umask:
-                value = self._value(job, attempt, away)
+                watched = watch(self.task, loaded.code, store) if observes(self.task) else None
+                value = self._value(job, attempt, away, watched or nullcontext())
             loaded = ran_code(self.task, loaded, store)
         except BaseException as error:  # noqa: BLE001  # whatever a task raises is how it ended
             return self._failed(job, error, time.perf_counter() - started)
@@ -164,25 +170,29 @@ class TaskJob:
         seconds, level = time.perf_counter() - started, _level(type(self.task))
         packages = self.packages if loaded.packages is None else loaded.packages
         mark = mark_of if type(self.task).task_version is None else lasting_mark_of
+        paths = [str(version.about["path"]) for version in self.inputs.values() if "path" in version.about]
+        observed = settled(watched.noted, self.task, self.root, paths) if watched is not None else {}
         facts = Facts(
             loaded.code, self.needs, self.settings, self.untracked, seconds, level, mark=mark, packages=packages,
-            named=_named,
+            named=_named, observed=observed,
         )  # fmt: skip
         return _commit(attempt, value, facts, loaded.differing)
 
-    def _value(self, job: Running, attempt: DiskAttempt, away: bool) -> object:
+    def _value(self, job: Running, attempt: DiskAttempt, away: bool, watched: Watched) -> object:
         """What `run_task` gives, called on a task that this attempt may change.
 
         What it changes in a worker process is put back by run/baseline.py; inline, the working directory is put back.
         """
         if away:
             adopt_imports()
-            return self._surrounded(self.task, attempt, away) if self.captures else _called(self.task)
+            if self.captures:
+                return self._surrounded(self.task, attempt, away, watched)
+            return _called(self.task, watched)
         task = job.task = apart(self.task)
         with nullcontext() if self.captures else folder_put_back(), put_aside(task):
-            return self._surrounded(task, attempt, away) if self.captures else _called(task)
+            return self._surrounded(task, attempt, away, watched) if self.captures else _called(task, watched)
 
-    def _surrounded(self, task: Any, attempt: DiskAttempt, away: bool) -> object:
+    def _surrounded(self, task: Any, attempt: DiskAttempt, away: bool, watched: Watched) -> object:
         """What `run_task` gives: its slots are told to libraries, its clock runs, and what it prints is kept."""
         spools = folder_of(self.root, self.token)
         kept = captured(*attempt.logs(), main_pid=self.process, spools=spools, folder=attempt.folder)
@@ -191,7 +201,7 @@ class TaskJob:
             if self.timeout is not None:
                 begin(self.timeout)
             try:
-                return _called(task)
+                return _called(task, watched)
             except CommandFailed:
                 raise  # what the command had to say it has printed there itself
             except BaseException as error:
@@ -258,11 +268,12 @@ def _signs_now(path: str) -> str:
         return str(error)
 
 
-def _called(task: Any) -> object:
+def _called(task: Any, watched: Watched) -> object:
     """What it gives, in this process: a child that it forked, and that comes back here too, is nobody's and ends."""
     pid, code = os.getpid(), 1
     try:
-        value = in_own_context(functools.partial(task.run_task, **own_defaults(task.run_task)))
+        with watched:
+            value = in_own_context(functools.partial(task.run_task, **own_defaults(task.run_task)))
         code = 0
         return value
     except Exception as error:
@@ -299,7 +310,8 @@ def _commit(attempt: DiskAttempt, value: object, facts: Facts, differing: str) -
         storing.reset(token)
     if version is None:
         return Elsewhere(after=0.0)  # taken over or cleared while it ran
-    return Stored(version.record.stamp, facts.seconds, slim(version) if facts.needs else version, differing)
+    thin = slim(version) if facts.needs or facts.observed else version
+    return Stored(version.record.stamp, facts.seconds, thin, differing, bool(facts.observed))
 
 
 def pick(versions: Iterator[Version], now: Present) -> Version | None:
@@ -308,8 +320,8 @@ def pick(versions: Iterator[Version], now: Present) -> Version | None:
     return found if isinstance(found, Version) else None
 
 
-def _stored(order: str, value: str, seconds: float, version: Any, differing: str) -> Stored:
-    return Stored(Stamp(order, value), seconds, version and version_of(version), differing)
+def _stored(order: str, value: str, seconds: float, version: Any, differing: str, observes: bool) -> Stored:
+    return Stored(Stamp(order, value), seconds, version and version_of(version), differing, observes)
 
 
 def plain(version: Version | None) -> tuple[Any, ...] | None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SETTINGS = frozenset(
     "task_label task_compress_level task_timeout task_own_process task_version task_includes task_packages "
     "task_environment task_ignored_args task_default_since task_pinned_name "
-    "task_unwatched_ok".split()
+    "task_unwatched_ok task_observes".split()
 )
 
 

@@ -80,6 +80,8 @@ class TaskType(ABCMeta):
         level = namespace.get("task_compress_level", 9)
         if type(level) is not int or not 0 <= level <= 9:
             raise BuildError(f"task_compress_level of {cls.__qualname__} must be an int from 0 to 9, got {level!r}")
+        if type(observes := namespace.get("task_observes", True)) is not bool:
+            raise BuildError(f"task_observes of {cls.__qualname__} must be True or False, got {observes!r}")
         if type(own := namespace.get("task_own_process", False)) is not bool:
             raise BuildError(f"task_own_process of {cls.__qualname__} must be True or False, got {own!r}")
         timeout = namespace.get("task_timeout")
@@ -144,6 +146,8 @@ class Task(Indexable, metaclass=TaskType):
             and behind prefix commands. Default: None, as long as it takes.
         task_own_process: True gives each task of the class a fresh worker process, for what it changes there cannot be
             put back; in processes of our own and behind prefix commands.
+        task_observes: False: what `run_task` reads and runs, and its source does not tell, is not noted, and does not
+            count. Default: True.
     """
 
     task_label: ClassVar[str | Sequence[str]] = ()
@@ -158,6 +162,7 @@ class Task(Indexable, metaclass=TaskType):
     task_unwatched_ok: ClassVar[Sequence[str]] = ()
     task_timeout: ClassVar[float | None] = None
     task_own_process: ClassVar[bool] = False
+    task_observes: ClassVar[bool] = True
 
     task_name: ClassVar = _TaskName()       #: module and qualified name, or the pinned one. There without a cache, too
     task_labels: ClassVar = _TaskLabels()   #: the name first, then the class's labels

@@ -1,0 +1,295 @@
+"""What a call touches in this process, noted as it does: code of the user's that starts, files that are opened.
+
+Code is seen by sys.monitoring, see monitoring.py; files by an audit hook, which cannot be removed and so does nothing
+but look at a list while nobody observes. Neither ever raises. What a thread does that has no context of a call counts
+for all calls that are observed at that moment, and so does code: more is safe. Children that were forked tell through a
+file that they inherit; what other processes do is not seen.
+
+Not seen either: files that a library opens without Python (HDF5, Parquet, SQLite), and what was asked of a file without
+opening it.
+"""
+from __future__ import annotations
+
+import marshal
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from contextvars import ContextVar, Token
+from typing import Any, BinaryIO, NamedTuple
+
+from taskproc.run.monitoring import Known, Started, Starts
+
+_MOST = 100_000   # paths that are noted
+_OPENS = frozenset({"open"})
+_OWN = frozenset({"os.rename", "os.remove", "os.link", "os.symlink"})
+_LISTS = frozenset({"os.listdir", "os.scandir"})
+_FORKS = frozenset({"os.fork", "os.forkpty"})
+_CHILDREN = frozenset({"subprocess.Popen", "os.posix_spawn", "os.system", "os.exec", "os.spawn"})
+_EVENTS = _OPENS | _OWN | _LISTS | _FORKS | _CHILDREN
+_NOT_FOR_WRITING = os.O_RDONLY
+_ACCESS = getattr(os, "O_ACCMODE", 3)
+_READERS = ("<frozen importlib",)  # which import, or show lines of a traceback
+_SHOWERS = frozenset({"tokenize", "linecache", "tracemalloc", "inspect"})
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+Signs = tuple[int, int, int, int]
+
+
+class Read(NamedTuple):
+    """A file that was opened for reading, or a folder that was listed.
+
+    Attributes:
+        path: absolute.
+        folder: the working directory, if it was named from there; else empty.
+        signs: of the file at that moment; None: there was none.
+    """
+
+    path: str
+    folder: str
+    signs: Signs | None
+    is_folder: bool = False
+
+
+def signs_at(path: str) -> Signs | None:
+    """What tells that a file or folder is another one, or was changed; None if there is none."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+class Noted:
+    """What one call touches. What it starts, and is `known`, is not noted.
+
+    Attributes:
+        started: code, by its id; modules: names of those that were asked for by a computed name.
+        reads: (path, whether it was listed) → the first time.
+        own: paths that it wrote, renamed or removed.
+        has_children: whether it started other programs, which may have written what it reads.
+        is_cut: whether there was more than is noted.
+    """
+
+    __slots__ = ("_channel", "_process", "has_children", "is_cut", "known", "modules", "outer", "own", "reads",
+                 "started")  # fmt: skip
+
+    def __init__(self, known: Known):
+        self.known = known
+        self.started: dict[int, Started] = {}
+        self.modules: dict[str, None] = {}
+        self.reads: dict[tuple[str, bool], Read] = {}
+        self.own: set[str] = set()
+        self.has_children = self.is_cut = False
+        self.outer: Noted | None = None
+        self._process = os.getpid()
+        self._channel: tuple[int, int] | None = None
+
+    def note(self, kind: str, *values: Any) -> None:
+        """Note something; in a child that was forked from here, tell it to the parent."""
+        if os.getpid() == self._process:
+            self._take(kind, values)
+        elif self._channel is not None:
+            self._send(kind, values)
+
+    def _take(self, kind: str, values: tuple[Any, ...]) -> None:
+        if kind == "read":
+            read = Read(*values)
+            if len(self.reads) < _MOST:
+                self.reads.setdefault((read.path, read.is_folder), read)
+            else:
+                self.is_cut = True
+        elif kind == "own":
+            self.own.update(values)
+        elif kind == "code":
+            number, started = values
+            if not self.known.has(number, started):
+                self.started[number] = started
+        elif kind == "module":
+            self.modules[values[0]] = None
+        elif kind == "fork":
+            self._open_channel()
+        elif kind == "child":
+            self.has_children = True
+
+    def _open_channel(self) -> None:
+        """A file without a name: what a child appends stays also if it is killed, or ends past all that would tell."""
+        if self._channel is None:
+            with suppress(OSError):
+                number = _nameless()
+                self._channel = number, os.fstat(number).st_ino
+
+    def _send(self, kind: str, values: tuple[Any, ...]) -> None:
+        assert self._channel is not None
+        number, inode = self._channel
+        if kind == "code":
+            values = tuple(values[1])
+        # A child may have closed all that it inherited, and opened something of its own under this number
+        if os.fstat(number).st_ino == inode:
+            os.write(number, marshal.dumps((kind, values)))
+
+    def collect(self) -> None:
+        """Take what children have told, and stop listening to them."""
+        if self._channel is None or os.getpid() != self._process:
+            return
+        number, self._channel = self._channel[0], None
+        with open(number, "rb") as told:
+            told.seek(0)
+            for kind, values in _messages(told):
+                if kind == "code":
+                    started = Started(*values)  # its code is a copy, of which `known` knows nothing
+                    self.started[id(started.code)] = started
+                else:
+                    self._take(kind, values)
+
+
+def _messages(file: BinaryIO) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    while True:
+        try:
+            yield marshal.load(file)
+        except (EOFError, ValueError, TypeError):
+            return  # the end, or what a child was killed in writing
+
+
+def _nameless() -> int:
+    if hasattr(os, "memfd_create"):
+        return _appending(os.memfd_create("taskproc"))
+    import tempfile  # here: only where tasks fork, on systems without
+
+    with tempfile.TemporaryFile() as file:
+        return _appending(os.dup(file.fileno()))
+
+
+def _appending(number: int) -> int:
+    import fcntl
+
+    fcntl.fcntl(number, fcntl.F_SETFL, fcntl.fcntl(number, fcntl.F_GETFL) | os.O_APPEND)
+    return number
+
+
+_active: list[Noted] = []
+_here: ContextVar[Noted | None] = ContextVar("taskproc_noted", default=None)
+_starts: Starts | None = None
+_is_hooked = False
+_lock = threading.Lock()
+
+
+class observing:
+    """Note in the block what it touches.
+
+    Args:
+        sees_code: whether code counts.
+        is_users: whether code of a file is the user's; the same for all of a process.
+    """
+
+    __slots__ = ("_is_users", "_sees_code", "_token", "noted")
+
+    def __init__(self, noted: Noted, sees_code: bool, is_users: Callable[[str], bool]):
+        self.noted, self._sees_code, self._is_users = noted, sees_code, is_users
+
+    def __enter__(self) -> Noted:
+        noted = self.noted
+        _begin(self._is_users)
+        noted.outer = _here.get()
+        self._token: Token[Noted | None] = _here.set(noted)
+        if self._sees_code and _starts is not None and not _starts.refusal:
+            _starts.listen(noted.known)
+        _active.append(noted)
+        return noted
+
+    def __exit__(self, *exception: object) -> None:
+        _here.reset(self._token)
+        _active.remove(self.noted)
+        self.noted.collect()
+
+
+def _begin(is_users: Callable[[str], bool]) -> None:
+    global _starts, _is_hooked
+    if _is_hooked:
+        return
+    with _lock:
+        if not _is_hooked:
+            _starts = Starts(is_users, _note_code, _note_module)
+            sys.addaudithook(_hook)
+            _is_hooked = True
+
+
+def why_no_code() -> str:
+    """Why code is not seen here; empty if it is."""
+    if _starts is not None:
+        return _starts.refusal
+    return "" if hasattr(sys, "monitoring") else "code is observed from Python 3.12 on"
+
+
+def _note_code(number: int, started: Started) -> None:
+    # Of all: what was switched off for one would not be told to another
+    for noted in _active:
+        with suppress(Exception):
+            noted.note("code", number, started)
+
+
+def _note_module(name: str) -> None:
+    for noted in _active:
+        with suppress(Exception):
+            noted.note("module", name)
+
+
+def _hook(event: str, args: tuple[Any, ...]) -> None:
+    if not _active or event not in _EVENTS:
+        return
+    try:
+        _heard(event, args)
+    except Exception:  # noqa: BLE001  # whatever is wrong with it, what the user does goes on
+        pass
+
+
+def _heard(event: str, args: tuple[Any, ...]) -> None:
+    if event in _FORKS:
+        return _tell("fork")
+    if event in _CHILDREN:
+        return _tell("child")
+    caller = sys._getframe(2)
+    path = caller.f_code.co_filename
+    if path.startswith(_OURS) or path.startswith(_READERS):
+        return None
+    if event in _OWN:
+        return _tell("own", *(os.path.abspath(os.fsdecode(some)) for some in args[:2] if isinstance(some, (str, bytes))))
+    if event in _LISTS:
+        return _listed(args[0])
+    if caller.f_globals.get("__name__") in _SHOWERS:
+        return None
+    return _opened(*args)
+
+
+def _opened(given: object, mode: object, flags: object) -> None:
+    if not isinstance(given, (str, bytes, os.PathLike)) or not isinstance(flags, int):
+        return  # a descriptor
+    name = os.fsdecode(given)
+    path = os.path.abspath(name)
+    if flags & _ACCESS != _NOT_FOR_WRITING:
+        _tell("own", path)
+    elif path.startswith(("/proc/", "/dev/", "/sys/")):
+        return
+    else:
+        signs = signs_at(path)
+        # os.open may start from another folder, which is not told
+        if signs is not None or mode is not None:
+            _tell("read", path, "" if os.path.isabs(name) else os.getcwd(), signs)
+
+
+def _listed(given: object) -> None:
+    name = "." if given is None else os.fsdecode(given) if isinstance(given, (str, bytes, os.PathLike)) else ""
+    if name:
+        path = os.path.abspath(name)
+        _tell("read", path, "" if os.path.isabs(name) else os.getcwd(), signs_at(path), True)
+
+
+def _tell(kind: str, *values: Any) -> None:
+    noted = _here.get()
+    if noted is None:
+        for other in _active:
+            other.note(kind, *values)
+    while noted is not None:
+        noted.note(kind, *values)
+        noted = noted.outer
