@@ -15,6 +15,7 @@ from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
+NO_MONITORING = "code, which is seen from Python 3.12 on"
 _IDS = (3, 4, 2, 5)  # those without a name in the documentation first: a profiler or an optimizer may come
 _FROZEN = "<frozen "
 _IMPORTER = "import_module"
@@ -78,10 +79,10 @@ class Starts:
 
     def _begin(self) -> str:
         if _monitoring is None:
-            return "code is observed from Python 3.12 on"
+            return NO_MONITORING
         free = [number for number in _IDS if _monitoring.get_tool(number) is None]
         if len(free) < 2:
-            return "a debugger, profiler or the like has taken sys.monitoring"
+            return "code, since a debugger or profiler has taken the tools of sys.monitoring"
         self._first, self._second = free[:2]
         start = self._start = _monitoring.events.PY_START
         for number, callback in ((self._first, self._at_first), (self._second, self._again)):

@@ -14,16 +14,17 @@ import marshal
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from typing import Any, BinaryIO, NamedTuple
 
-from taskproc.run.monitoring import Known, Started, Starts
+from taskproc.run.monitoring import NO_MONITORING, Known, Started, Starts
 
 _MOST = 100_000   # paths that are noted
 _OPENS = frozenset({"open"})
-_OWN = frozenset({"os.rename", "os.remove", "os.link", "os.symlink"})
+_OWN = frozenset({"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.symlink"})
 _LISTS = frozenset({"os.listdir", "os.scandir"})
 _FORKS = frozenset({"os.fork", "os.forkpty"})
 _CHILDREN = frozenset({"subprocess.Popen", "os.posix_spawn", "os.system", "os.exec", "os.spawn"})
@@ -68,11 +69,12 @@ class Noted:
         started: code, by its id; modules: names of those that were asked for by a computed name.
         reads: (path, whether it was listed) → the first time.
         own: paths that it wrote, renamed or removed.
+        begun: when, in nanoseconds of the clock of the system.
         has_children: whether it started other programs, which may have written what it reads.
         is_cut: whether there was more than is noted.
     """
 
-    __slots__ = ("_channel", "_process", "has_children", "is_cut", "known", "modules", "outer", "own", "reads",
+    __slots__ = ("_channel", "_process", "begun", "has_children", "is_cut", "known", "modules", "outer", "own", "reads",
                  "started")  # fmt: skip
 
     def __init__(self, known: Known):
@@ -83,8 +85,14 @@ class Noted:
         self.own: set[str] = set()
         self.has_children = self.is_cut = False
         self.outer: Noted | None = None
+        self.begun = time.time_ns()
         self._process = os.getpid()
         self._channel: tuple[int, int] | None = None
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether there is anything to say of it."""
+        return bool(self.started or self.reads or self.modules or self.has_children)
 
     def note(self, kind: str, *values: Any) -> None:
         """Note something; in a child that was forked from here, tell it to the parent."""
@@ -134,7 +142,7 @@ class Noted:
         if self._channel is None or os.getpid() != self._process:
             return
         number, self._channel = self._channel[0], None
-        with open(number, "rb") as told:
+        with os.fdopen(number, "rb") as told:
             told.seek(0)
             for kind, values in _messages(told):
                 if kind == "code":
@@ -147,7 +155,7 @@ class Noted:
 def _messages(file: BinaryIO) -> Iterator[tuple[str, tuple[Any, ...]]]:
     while True:
         try:
-            yield marshal.load(file)
+            yield marshal.load(file)  # noqa: S302  # written by children of this process, into a file without a name
         except (EOFError, ValueError, TypeError):
             return  # the end, or what a child was killed in writing
 
@@ -215,11 +223,14 @@ def _begin(is_users: Callable[[str], bool]) -> None:
             _is_hooked = True
 
 
+def is_hindered() -> bool:
+    """Whether code could be seen by this Python, and is not."""
+    return _starts is not None and _starts.refusal not in ("", NO_MONITORING)
+
+
 def why_no_code() -> str:
-    """Why code is not seen here; empty if it is."""
-    if _starts is not None:
-        return _starts.refusal
-    return "" if hasattr(sys, "monitoring") else "code is observed from Python 3.12 on"
+    """Why code is not seen in this process, where one has asked for it; empty if it is."""
+    return "" if _starts is None else _starts.refusal
 
 
 def _note_code(number: int, started: Started) -> None:
@@ -254,7 +265,8 @@ def _heard(event: str, args: tuple[Any, ...]) -> None:
     if path.startswith(_OURS) or path.startswith(_READERS):
         return None
     if event in _OWN:
-        return _tell("own", *(os.path.abspath(os.fsdecode(some)) for some in args[:2] if isinstance(some, (str, bytes))))
+        named = [os.fsdecode(some) for some in args[:2] if isinstance(some, (str, bytes, os.PathLike))]
+        return _tell("own", *map(os.path.abspath, named))
     if event in _LISTS:
         return _listed(args[0])
     if caller.f_globals.get("__name__") in _SHOWERS:

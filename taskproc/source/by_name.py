@@ -22,7 +22,10 @@ _BY = "run_task"
 
 
 def items_by_name(
-    names: Iterable[str], *, ends: Callable[[object], bool] = lambda thing: False, settings: frozenset[str] = frozenset()
+    names: Iterable[str],
+    *,
+    ends: Callable[[object], bool] = lambda thing: False,
+    settings: frozenset[str] = frozenset(),
 ) -> Mapping[str, str]:
     """Item → digest of the code with these names, `module:name` or `module` for all of it, and of what it reaches.
 
@@ -83,7 +86,8 @@ def _top_name(file: SourceFile, code: CodeType) -> str | None:
     """The name that the statement at the top level binds in which `code` stands; None: it does not stand there now."""
     scope = file.scope_of(code)
     first = getattr(code, "co_qualname", code.co_name).partition(".")[0]
-    if scope is None and not code.co_name.startswith("<") and code.co_name not in {some.name for some in file.module.classes}:
+    classes = {some.name for some in file.module.classes}
+    if scope is None and not code.co_name.startswith("<") and code.co_name not in classes:
         return None
     if first in file.module.top.bound:
         return first

@@ -22,6 +22,7 @@ from taskproc.tasks.naming import arguments_text
 from taskproc.tasks.observed import accepted_as
 from taskproc.tasks.observed import told as observed_by
 from taskproc.tasks.reading import store_of
+from taskproc.tasks.settings import left_on
 from taskproc.tasks.unwatched import Unwatched
 from taskproc.tasks.versions import other_versions
 from taskproc.text import printable
@@ -228,4 +229,6 @@ def _short(value: object) -> str:
 
 def _observed(work: GraphWork, key: str, version: Version | None) -> Iterator[str]:
     if version is not None:
-        yield from observed_by(work.graph.tasks[key], version)
+        task = work.graph.tasks[key]
+        is_unclear = bool(left_on(task).untracked or work.conditions.code(task).untracked)
+        yield from observed_by(task, version, is_unclear)

@@ -21,6 +21,7 @@ from taskproc.kernel.rebuild import Present, judge
 from taskproc.run.baseline import adopt_imports
 from taskproc.run.capture import captured, flush_all
 from taskproc.run.context import folder_put_back, in_own_context, own_umask, umask_put_back
+from taskproc.run.observing import Noted, is_hindered
 from taskproc.run.problem import problem_of, traceback_text
 from taskproc.run.scarce import is_scarce, limit_text
 from taskproc.run.signals import is_interrupt
@@ -38,7 +39,7 @@ from taskproc.tasks.mistaken import advise, say_that_none_debugs_here
 from taskproc.tasks.naming import arguments_text
 from taskproc.tasks.needs import attributes, upstreams
 from taskproc.tasks.now import Running, active, storing
-from taskproc.tasks.observed import observes, settled, watch
+from taskproc.tasks.observed import observes, settled, unseen, watch
 from taskproc.tasks.slots import told
 from taskproc.tasks.source import lasting_mark_of, mark_of
 
@@ -170,12 +171,12 @@ class TaskJob:
         seconds, level = time.perf_counter() - started, _level(type(self.task))
         packages = self.packages if loaded.packages is None else loaded.packages
         mark = mark_of if type(self.task).task_version is None else lasting_mark_of
-        paths = [str(version.about["path"]) for version in self.inputs.values() if "path" in version.about]
-        observed = settled(watched.noted, self.task, self.root, paths) if watched is not None else {}
         facts = Facts(
             loaded.code, self.needs, self.settings, self.untracked, seconds, level, mark=mark, packages=packages,
-            named=_named, observed=observed,
+            named=_named,
         )  # fmt: skip
+        if watched is not None and (watched.noted.is_filled or is_hindered()):
+            facts = self._with_observed(facts, watched.noted)
         return _commit(attempt, value, facts, loaded.differing)
 
     def _value(self, job: Running, attempt: DiskAttempt, away: bool, watched: Watched) -> object:
@@ -207,6 +208,11 @@ class TaskJob:
             except BaseException as error:
                 print(traceback_text(error), end="", file=sys.stderr)
                 raise
+
+    def _with_observed(self, facts: Facts, noted: Noted) -> Facts:
+        paths = [str(version.about["path"]) for version in self.inputs.values() if "path" in version.about]
+        observed = settled(noted, self.task, self.root, paths)
+        return replace(facts, observed=observed, unseen=unseen(noted))
 
     def _changed_inputs(self) -> list[str]:
         """Paths of input files that are not what they were when the run looked at them."""

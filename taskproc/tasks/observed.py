@@ -9,15 +9,16 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from taskproc.kernel.model import Reason, Record
 from taskproc.kernel.rebuild import some_names
-from taskproc.run.monitoring import Known, Started
-from taskproc.run.observing import Noted, Read, observing, signs_at
+from taskproc.run.monitoring import NO_MONITORING, Known, Started
+from taskproc.run.observing import Noted, Read, is_hindered, observing, signs_at, why_no_code
 from taskproc.source.project import is_users_file
-from taskproc.tasks.reach import Reach, is_module, place_of, project_of, shown
+from taskproc.tasks.reach import Reach, is_apart, is_module, place_of, project_of, shown
 
 if TYPE_CHECKING:
     from taskproc.store.base import Version
@@ -30,6 +31,7 @@ CHANGED = "changed while it ran"
 GONE = "not there"
 _CODE, _FILES = "code", "files"
 _MOST = 1000            # files that are kept of a result
+_SETTLED = 2_000_000_000  # nanoseconds, as in store/contents.py
 _LARGE = 1 << 26        # bytes of a file from which on its size and time count, and not its content
 _SHOWN = 20
 
@@ -63,7 +65,7 @@ class _Covers:
 
         kept = self._store.code(self._task._taskproc.place.name, self._code) or {}
         items: Any = kept.get("items")
-        if not isinstance(items, Mapping):
+        if not isinstance(items, dict):
             from taskproc.tasks.given import given_to
             from taskproc.tasks.source import fingerprint
 
@@ -88,21 +90,40 @@ def settled(noted: Noted, task: Task, root: str, inputs: Iterable[str]) -> Obser
     return {kind: found for kind, found in ((_CODE, code), (_FILES, files)) if found}
 
 
+def unseen(noted: Noted) -> tuple[str, ...]:
+    """What of all that it touched may not have been noted, in words."""
+    found = [why_no_code()] if is_hindered() else []
+    found += ["what other programs read and ran"] if noted.has_children else []
+    found += ["more files than are kept"] if noted.is_cut else []
+    return tuple(found)
+
+
 def _files(noted: Noted, reach: Reach, root: str) -> dict[str, str]:
     digests, found = _Digests(root), dict[str, str]()
+    filled = {os.path.dirname(path) for path in noted.own}
     for read in noted.reads.values():
-        if read.path in noted.own or read.is_folder or len(found) >= _MOST:
+        if read.path in noted.own or (read.is_folder and read.path in filled):
             continue
         name = reach.name(read.path, read.folder)
-        if name is not None and not is_module(read.path) and (digest := _digest_of(read, digests)):
-            found[name] = digest
+        if name is None or is_module(read.path) or _is_made(read, noted):
+            continue
+        if len(found) == _MOST:
+            noted.is_cut = True
+            break
+        if digest := _digest_of(read, digests):
+            found[name + os.sep if read.is_folder else name] = digest
     return found
 
 
+def _is_made(read: Read, noted: Noted) -> bool:
+    """Whether a program that the task started may have made the file before it was read: then it is its own."""
+    return noted.has_children and read.signs is not None and max(read.signs[1:3]) >= noted.begun
+
+
 def _digest_of(read: Read, digests: _Digests) -> str:
-    if read.signs is not None and not os.path.isfile(read.path):
+    if read.signs is not None and not (os.path.isdir if read.is_folder else os.path.isfile)(read.path):
         return "" if os.path.exists(read.path) else CHANGED
-    digest = digests.look(read.path)
+    digest = digests.look(read.path + os.sep if read.is_folder else read.path)
     return digest if signs_at(read.path) == read.signs else CHANGED
 
 
@@ -160,18 +181,31 @@ class _Digests:
             return GONE
         known = self._known.get(path)
         if known is None or known[0] != signs:
-            known = self._known[path] = signs, self._read(path, signs[0], signs[1])
+            digest = _names_in(path) if path.endswith(os.sep) else self._read(path, signs[0], signs[1])
+            # What changed just now may change once more without a sign of it: it is looked at again
+            if max(signs[1:3]) > time.time_ns() - _SETTLED:
+                return digest
+            known = self._known[path] = signs, digest
         return known[1]
 
-    def _read(self, path: str, size: int, time: int) -> str:
+    def _read(self, path: str, size: int, changed: int) -> str:
         from taskproc.store.contents import Contents  # here: 1 ms, for tasks that read files
 
         if size >= _LARGE:
-            return hashlib.sha256(f"{size} {time}".encode()).hexdigest()
+            return hashlib.sha256(f"{size} {changed}".encode()).hexdigest()
         try:
             return Contents(self._root).look(path).digest
         except OSError as error:
             return f"{GONE}: {error.strerror}"
+
+
+def _names_in(folder: str) -> str:
+    """A digest of the names in a folder, but for hidden ones and caches."""
+    try:
+        names = sorted(name for name in os.listdir(folder) if not is_apart(os.path.join(folder, name)))
+    except OSError as error:
+        return f"{GONE}: {error.strerror}"
+    return hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 class Sight:
@@ -237,8 +271,8 @@ def _sentences(changed: Mapping[str, list[str]], now: Observed, then: Observed) 
                 yield text.format(some_names(some, name_of))
 
 
-def told(task: Task, version: Version) -> Iterator[str]:
-    """In words what was observed when a result was made, and what cannot be observed here."""
+def told(task: Task, version: Version, is_unclear: bool) -> Iterator[str]:
+    """In words what was observed when a result was made, and what was not; of code only where it `is_unclear`."""
     if not observes(task):
         return
     observed = version.record.observed
@@ -246,6 +280,18 @@ def told(task: Task, version: Version) -> Iterator[str]:
     more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
     if names:
         yield f"observed: {', '.join(names[:_SHOWN])}{more}"
-    unseen = version.about.get("unseen")
-    if isinstance(unseen, list) and unseen:
-        yield f"not observed: {'; '.join(map(str, unseen))}"
+    unseen = list(_listed(version.about.get("unseen")))
+    if is_unclear and _is_old(version.about.get("versions")):
+        unseen.append(NO_MONITORING)
+    if unseen:
+        yield f"not observed: {'; '.join(unseen)}"
+
+
+def _listed(written: object) -> list[str]:
+    return list(map(str, written)) if isinstance(written, list) else []
+
+
+def _is_old(versions: object) -> bool:
+    """Whether a result was made by a Python on which code is not seen."""
+    python = str(versions.get("python", "")) if isinstance(versions, Mapping) else ""
+    return python.startswith(("3.10.", "3.11."))

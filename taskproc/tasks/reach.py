@@ -85,7 +85,10 @@ class Reach:
 
 def place_of(name: str, project: str) -> str:
     """Where the file lies that a record calls `name`."""
-    return os.path.abspath(name) if name.startswith(_HERE) else os.path.join(project, name)
+    if name == _HERE:
+        return project + os.sep
+    place = os.path.abspath(name) if name.startswith(_HERE) else os.path.join(project, name)
+    return place + os.sep if name.endswith(os.sep) and not place.endswith(os.sep) else place
 
 
 def shown(name: str) -> str:
@@ -115,9 +118,15 @@ def _is_hidden(below: str, root: str) -> bool:
     folder = root
     for part in [] if below == "." else below.split(os.sep):
         folder = os.path.join(folder, part)
-        if part.startswith(".") or part == "__pycache__" or os.path.exists(os.path.join(folder, "CACHEDIR.TAG")):
+        if is_apart(folder):
             return True
     return False
+
+
+def is_apart(path: str) -> bool:
+    """Whether a file or folder is hidden, or a cache."""
+    name = os.path.basename(path)
+    return name.startswith(".") or name == "__pycache__" or os.path.exists(os.path.join(path, "CACHEDIR.TAG"))
 
 
 def _below(path: str, folder: str) -> bool:
