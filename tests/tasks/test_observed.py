@@ -298,7 +298,8 @@ def test_threads_and_forked_children_count(project: Project, way: str) -> None:
     """What they ran and read is the task's."""
     if way == "fork" and not hasattr(os, "fork"):
         pytest.skip("nothing forks here")
-    project.write("study.py", BY_NAME.replace("        return ", "        done = []\n        work = lambda: done.append(")
+    project.write("study.py", BY_NAME.replace(
+        "        return ", "        done = []\n        work = lambda: done.append(")
                   + ") or open('data.txt').read()\n" + {
         "thread": "        import threading\n        other = threading.Thread(target=work)\n",
         "fork": "        import multiprocessing\n"

@@ -1,0 +1,145 @@
+"""What a call touches is noted, and nothing of that is felt by the call."""
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import pytest
+
+from taskproc.run.monitoring import Known, Started
+from taskproc.run.observing import Noted, observing
+
+sees_code = pytest.mark.skipif(not hasattr(sys, "monitoring"), reason="code is observed from Python 3.12 on")
+
+
+def is_here(path: str) -> bool:
+    return path == __file__
+
+
+def noting(*known: CodeType) -> observing:
+    return observing(Noted(Known(lambda started: started.code in known)), True, is_here)
+
+
+def paths(noted: Noted) -> set[str]:
+    return {read.path for read in noted.reads.values()}
+
+
+def names(noted: Noted) -> set[str]:
+    return {started.code.co_name for started in noted.started.values()} & {"one", "two"}
+
+
+def one() -> int:
+    return 1
+
+
+def two() -> int:
+    return 2 * one()
+
+
+def test_files_that_are_read_are_noted(tmp_path: Path) -> None:
+    """Not those that are written; and nothing outside the block."""
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "b").write_text("b")
+    (tmp_path / "a").read_text()
+    with noting() as noted:
+        (tmp_path / "b").read_text()
+        (tmp_path / "c").write_text("c")
+    (tmp_path / "a").read_text()
+
+    assert (paths(noted), noted.own) == ({str(tmp_path / "b")}, {str(tmp_path / "c")})
+
+
+def test_what_is_wrong_with_a_name_stays_the_callers_affair() -> None:
+    """What is opened by a number, or cannot be a path, raises what it always did."""
+    with noting() as noted:
+        with os.fdopen(os.dup(0)):
+            pass
+        with pytest.raises(ValueError, match="null"):
+            Path("a\0b").read_bytes()
+        with pytest.raises(TypeError):
+            os.open(1.5, os.O_RDONLY)  # type: ignore[arg-type]
+
+    assert not {path for path in paths(noted) if path.startswith(str(Path.cwd()))} - {os.path.abspath("a\0b")}
+
+
+@sees_code
+def test_code_is_told_once_a_call_that_is_observed(tmp_path: Path) -> None:
+    """Also where it ran before; what is known is not."""
+    seen = []
+    for known in ((), (), (one.__code__,), ()):
+        with noting(*known) as noted:
+            two()
+            two()
+        seen.append(names(noted))
+
+    assert seen == [{"one", "two"}, {"one", "two"}, {"two"}, {"one", "two"}]
+
+
+@sees_code
+def test_a_call_within_a_call_is_part_of_it() -> None:
+    """What the inner one touched is the outer one's, too."""
+    with noting() as outer:
+        two()
+        with noting() as inner:
+            one()
+
+    assert (names(outer), names(inner)) == ({"one", "two"}, {"one"})
+
+
+def test_a_thread_without_a_context_counts_for_all(tmp_path: Path) -> None:
+    """More is safe."""
+    (tmp_path / "a").write_text("a")
+    with noting() as first, noting() as second:
+        thread = threading.Thread(target=(tmp_path / "a").read_text)
+        thread.start()
+        thread.join()
+
+    assert paths(first) == paths(second) == {str(tmp_path / "a")}
+
+
+@sees_code
+def test_a_covers_that_raises_is_not_felt() -> None:
+    """The code is told of, and what runs goes on."""
+
+    def broken(started: Started) -> bool:
+        raise OSError("unreadable")
+
+    with observing(Noted(Known(broken)), True, is_here) as noted:
+        assert two() == 2
+
+    assert "two" in names(noted)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+def test_a_forked_child_tells_its_parent(tmp_path: Path) -> None:
+    """However it ends; but not into a file of its own that has got the number of ours."""
+    (tmp_path / "a").write_text("a")
+    with noting() as noted:
+        for closes in (False, True):
+            child = os.fork()
+            if not child:
+                if closes:
+                    os.closerange(3, 100)
+                    number = os.open(tmp_path / "own", os.O_RDWR | os.O_CREAT)
+                    for other in range(number + 1, 100):
+                        os.dup2(number, other)
+                (tmp_path / "a").read_text()
+                os.kill(os.getpid(), 9)
+            os.waitpid(child, 0)
+
+    assert str(tmp_path / "a") in paths(noted)
+    assert (tmp_path / "own").read_bytes() == b""
+
+
+def test_the_hook_stays_and_does_nothing(tmp_path: Path) -> None:
+    """Nobody observes: nothing is noted."""
+    with noting() as noted:
+        pass
+    before: Any = dict(noted.reads)
+    (tmp_path / "a").write_text("a")
+
+    assert (before, noted.reads, noted.own) == ({}, {}, set())
