@@ -8,6 +8,7 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from taskproc import Cache, FutureList, LocalExecutor, Task
 
@@ -67,7 +68,7 @@ class UnnotedSecond(Second):
     task_observes = False
 
 
-def taken(task: Task) -> float:
+def taken(task: Any) -> float:
     """Processor time of running it."""
     start = time.process_time()
     task.run_graph(executor=LocalExecutor())

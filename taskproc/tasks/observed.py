@@ -141,7 +141,7 @@ def _code(noted: Noted, reach: Reach, root: str, files: dict[str, str]) -> dict[
             names[name] = None
         elif (path := reach.name(started.code.co_filename, "")) is not None:
             files[path] = digests.look(started.code.co_filename)
-    items = getattr(covers, "items", frozenset())
+    items: frozenset[str] = getattr(covers, "items", frozenset())
     reached = {item.partition(":")[0] for item in items}
     names.update({module: None for module in noted.modules if module not in reached and _is_users(module)})
     found = items_by_name(names, ends=_is_task, settings=_settings())
