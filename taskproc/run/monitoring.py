@@ -52,12 +52,12 @@ class Known:
     def has(self, number: int, started: Started) -> bool:
         """Whether this code, with the id `number`, is known."""
         if number not in self._asked:
-            self._asked.add(number)
             try:
                 if self.covers(started):
                     self.ids.add(number)
             except Exception:  # noqa: BLE001  # whatever is wrong with it, it is told of, and what runs goes on
-                pass
+                return False
+            self._asked.add(number)
         return number in self.ids
 
 
