@@ -88,6 +88,7 @@ class Starts:
             return "code, since a debugger or profiler has taken the tools of sys.monitoring"
         self._first, self._second = free[:2]
         start = self._start = _monitoring.events.PY_START
+        self._disable = _monitoring.DISABLE  # kept: while an interpreter ends, the names of this module are gone
         for number, callback in ((self._first, self._at_first), (self._second, self._again)):
             _monitoring.use_tool_id(number, "taskproc")
             _monitoring.register_callback(number, start, callback)
@@ -110,6 +111,8 @@ class Starts:
 
     def _at_first(self, code: CodeType, offset: int) -> object:
         path = code.co_filename
+        if sys is None or sys.is_finalizing():
+            return self._disable
         if code.co_name == _IMPORTER and path.endswith(os.path.join("importlib", "__init__.py")):
             _monitoring.set_local_events(self._second, code, self._start)
             self._ask_for_module(sys._getframe(1))
@@ -119,7 +122,7 @@ class Starts:
             self._users[id(code)] = started  # which keeps it, so no other gets its id
             self._off.add(id(code))
             self._note(id(code), started)
-        return _monitoring.DISABLE
+        return self._disable
 
     def _again(self, code: CodeType, offset: int) -> object:
         started = self._users.get(id(code))
@@ -128,7 +131,7 @@ class Starts:
             return None
         self._off.add(id(code))
         self._note(id(code), started)
-        return _monitoring.DISABLE
+        return self._disable
 
     def _ask_for_module(self, frame: FrameType) -> None:
         names = frame.f_locals
