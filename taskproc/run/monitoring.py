@@ -111,7 +111,7 @@ class Starts:
 
     def _at_first(self, code: CodeType, offset: int) -> object:
         path = code.co_filename
-        if sys is None or sys.is_finalizing():
+        if sys.is_finalizing():
             return self._disable
         if code.co_name == _IMPORTER and path.endswith(os.path.join("importlib", "__init__.py")):
             _monitoring.set_local_events(self._second, code, self._start)
