@@ -12,6 +12,7 @@ from typing import Any
 from taskproc.modules import object_name, real_name
 from taskproc.source.files import SourceFile, read
 from taskproc.source.fingerprint import _one
+from taskproc.source.loading import loaded_file
 from taskproc.source.lookups import Imported
 from taskproc.source.pieces import Reads
 from taskproc.source.statements import statements_of
@@ -53,15 +54,15 @@ def items_by_name(
 def name_of_code(code: CodeType, module: str) -> str | None:
     """`module:name` of the statement, at the top of the module called `module`, in which `code` stands.
 
-    None: that module is not found by this name, or its file does not say any more what runs here.
+    None: that module is not found by this name, or the text that it was loaded from does not say what runs here.
     """
     module = real_name(module)
-    path, _ = locate(module)
+    path, loaded = locate(module)
     if not path or not path.endswith(".py") or os.path.realpath(path) != os.path.realpath(code.co_filename):
         return None
     if code.co_name == "<module>":
         return module
-    file = read(path)
+    file = loaded_file(loaded) if loaded is not None else read(path)
     name = _top_name(file, code) if file is not None else None
     return f"{module}:{name}" if name else None
 
@@ -78,7 +79,8 @@ def covers(items: Collection[str], code: CodeType, module: str) -> bool:
     if parts:
         return False
     # A lambda at the top of a module, which shares its name with others
-    file = read(code.co_filename)
+    _, loaded = locate(name)
+    file = loaded_file(loaded) if loaded is not None else read(code.co_filename)
     return file is not None and f"{name}:{_top_name(file, code)}" in items
 
 

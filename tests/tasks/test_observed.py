@@ -271,9 +271,9 @@ class Train(Task):
     assert runs == [(6, NEW), (6, []), (8, ["plugins/some.py, which run_task read, changed"])]
 
 
-@sees_code
-def test_a_callback_from_a_registry_counts(project: Project) -> None:
-    """Found in a dict that the code itself fills, which is not followed."""
+@pytest.fixture
+def hidden(project: Project) -> Project:
+    """A callback is found in a registry that the code itself fills, and into which no look leads."""
     project.write("study.py", """
 from taskproc import Task
 import registry, callbacks
@@ -282,14 +282,31 @@ class Train(Task):
     def run_task(self):
         return registry.call("double", 2)
 """)
-    project.write("registry.py", "KNOWN = {}\n\ndef add(f):\n    KNOWN[f.__name__] = f\n    return f\n\n"
+    project.write("registry.py", "import weakref\n\nKNOWN = weakref.WeakValueDictionary()\n\n"
+                                 "def add(f):\n    KNOWN[f.__name__] = f\n    return f\n\n"
                                  "def call(name, x):\n    return KNOWN[name](x)\n")  # fmt: skip
     project.write("callbacks.py", "import registry\n\n@registry.add\ndef double(x):\n    return 2 * x\n")
-    runs = [project.run(), project.run()]
-    project.edit("callbacks.py", "2 * x", "3 * x")
-    runs.append(project.run())
+    return project
+
+
+@sees_code
+def test_a_callback_from_a_registry_counts(hidden: Project) -> None:
+    """By what it says, as if it had been named."""
+    runs = [hidden.run(), hidden.run()]
+    hidden.edit("callbacks.py", "2 * x", "3 * x")
+    runs.append(hidden.run())
 
     assert runs == [(4, NEW), (4, []), (6, ["source of callbacks:double, which run_task ran, changed"])]
+
+
+@sees_code
+def test_code_counts_as_it_was_loaded(hidden: Project) -> None:
+    """A file that was edited between the import and the run says another thing than what ran."""
+    task = hidden.load().Train()
+    hidden.edit("callbacks.py", "2 * x", "3 * x")
+    value, _ = task.run_graph(executor=LocalExecutor())
+
+    assert (value, hidden.run()) == (4, (6, ["source of callbacks:double, which run_task ran, changed"]))
 
 
 @sees_code
