@@ -160,7 +160,7 @@ class Lookups:
         called = self.called(node.func)
         if called in _GETTERS and len(node.args) > 1 and text_in(node.args[1]) is None:
             owner = chain_of(node.args[0])  # of a class all methods count
-            return "" if owner and owner[0] in ("self", "cls") else "calls getattr with a computed name"
+            return "" if owner in (("self",), ("cls",)) else "calls getattr with a computed name"
         if called in _IMPORTERS:
             return "imports a module by a computed name"
         if called in ("operator.attrgetter", "operator.methodcaller"):

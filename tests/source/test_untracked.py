@@ -16,6 +16,7 @@ Load = Callable[[Mapping[str, str]], ModuleType]
     ("text", "words"),
     [
         ("def run(x, n): return getattr(x, n)", "m:run calls getattr with a computed name"),
+        ("def run(self, n): return getattr(self.x, n)", "m:run calls getattr with a computed name"),
         ("import importlib\ndef run(n): return importlib.import_module(n)",
          "m:run imports a module by a computed name"),
         ("from importlib import import_module as i, import_module\ndef run(n): return import_module(n)",
