@@ -25,6 +25,7 @@ from taskproc.run.monitoring import NO_MONITORING, Known, Started, Starts
 _MOST = 100_000   # paths that are noted
 _OPENS = frozenset({"open"})
 _OWN = frozenset({"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.symlink"})
+_LINKS = frozenset({"os.link", "os.symlink"})
 _LISTS = frozenset({"os.listdir", "os.scandir"})
 _FORKS = frozenset({"os.fork", "os.forkpty"})
 _CHILDREN = frozenset({"subprocess.Popen", "os.posix_spawn", "os.system", "os.exec", "os.spawn"})
@@ -266,7 +267,9 @@ def _heard(event: str, args: tuple[Any, ...]) -> None:
         return None
     if event in _OWN:
         named = [os.fsdecode(some) for some in args[:2] if isinstance(some, (str, bytes, os.PathLike))]
-        return _tell("own", *map(os.path.abspath, named))
+        if event in _LINKS:
+            _linked(event, *named)
+        return _tell("own", *map(os.path.abspath, named[event in _LINKS :]))
     if event in _LISTS:
         return _listed(args[0])
     if caller.f_globals.get("__name__") in _SHOWERS:
@@ -288,6 +291,12 @@ def _opened(given: object, mode: object, flags: object) -> None:
         # os.open may start from another folder, which is not told
         if signs is not None or mode is not None:
             _tell("read", path, "" if os.path.isabs(name) else os.getcwd(), signs)
+
+
+def _linked(event: str, target: str, link: str) -> None:
+    """Through a link that it makes, a call reads what another has written: the name of the link is its own, no more."""
+    name = os.path.join(os.path.dirname(link), target) if event == "os.symlink" else target
+    _opened(name, None, _NOT_FOR_WRITING)
 
 
 def _listed(given: object) -> None:

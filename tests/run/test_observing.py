@@ -53,6 +53,17 @@ def test_files_that_are_read_are_noted(tmp_path: Path) -> None:
     assert (paths(noted), noted.own) == ({str(tmp_path / "b")}, {str(tmp_path / "c")})
 
 
+@pytest.mark.parametrize("link", [os.link, os.symlink])
+def test_what_a_link_leads_to_is_not_written(tmp_path: Path, link: Any) -> None:
+    """Of a link that the call makes only the name is its own; through it, it may read what another has written."""
+    (tmp_path / "a").write_text("a")
+    with noting() as noted:
+        link(str(tmp_path / "a"), str(tmp_path / "b"))
+        (tmp_path / "b").read_text()
+
+    assert (paths(noted) >= {str(tmp_path / "a")}, noted.own) == (True, {str(tmp_path / "b")})
+
+
 def test_what_is_wrong_with_a_name_stays_the_callers_affair() -> None:
     """What is opened by a number, or cannot be a path, raises what it always did."""
     with noting() as noted:
