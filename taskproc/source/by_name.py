@@ -42,6 +42,7 @@ def items_by_name(
         return ends(thing) and object_name(thing) not in roots
 
     walk = Walk(is_end, settings)
+    walk.named = roots
     with _one.lock:
         for name in names:
             module, _, symbol = name.partition(":")

@@ -169,7 +169,7 @@ class Unloaded:
             return
         self._met.add((file.path, (":", symbol, *rest)))
         name = f"{real_name(module)}:{symbol}"
-        if self._ended.ends(file, module, symbol):
+        if name not in self._walk.named and self._ended.ends(file, module, symbol):
             self._classes[file.path, symbol] = file, module, symbol
             self._part(file, module, symbol, rest)
             return

@@ -49,6 +49,7 @@ class Walk:
 
     def __init__(self, ends: Callable[[object], bool], settings: frozenset[str]):
         self.ends, self.settings = ends, settings
+        self.named: frozenset[str] = frozenset()  # classes that are followed though they end
         self.items: dict[str, str] = {}
         self.texts: dict[str, str] = {}
         self.untracked: dict[str, None] = {}

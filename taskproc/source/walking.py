@@ -23,6 +23,7 @@ class Walking(Protocol):
 
     items: dict[str, str]
     settings: frozenset[str]
+    named: frozenset[str]
     seen: set[int]
     unsteady: set[str]
     loose: set[str]

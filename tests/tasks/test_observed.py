@@ -310,6 +310,34 @@ def test_code_counts_as_it_was_loaded(hidden: Project) -> None:
 
 
 @sees_code
+def test_a_method_of_an_upstream_task_counts(project: Project) -> None:
+    """Other task classes are not followed, but what ran of one has made the result."""
+    project.write("study.py", """
+from taskproc import Task
+
+class Raw(Task):
+    def names(self):
+        return ["a"]
+
+    def run_task(self):
+        return 0
+
+class Train(Task):
+    def __init__(self):
+        self.raw = Raw()
+
+    def run_task(self):
+        return getattr(self.raw, "na" + "mes")()
+""")
+    runs = [project.run(), project.run()]
+    project.edit("study.py", '["a"]', '["b"]')
+    runs.append(project.run())
+
+    changed = ["source of study:Raw.names changed", "source of study:Raw, which run_task ran, changed"]
+    assert runs == [(["a"], NEW * 2), (["a"], []), (["b"], changed)]
+
+
+@sees_code
 @pytest.mark.parametrize("way", ["thread", "fork"])
 def test_threads_and_forked_children_count(project: Project, way: str) -> None:
     """What they ran and read is the task's."""
