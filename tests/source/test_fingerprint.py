@@ -98,6 +98,14 @@ def test_globals_count_as_they_are_now(load: Load) -> None:
     assert len(set(seen)) == len(seen)
 
 
+def test_a_bound_class_method_brings_its_class(load: Load) -> None:
+    """What it reads of `cls` counts."""
+    text = "class A:\n    K = 1\n    @classmethod\n    def by(cls): return cls.K\nBY = A.by\ndef run(): return BY()\n"
+    found = {fingerprint([load({"m": text.replace("K = 1", f"K = {number}")}).run]).digest for number in (1, 2)}
+
+    assert len(found) == 2
+
+
 def test_a_module_stands_for_what_it_defines(load: Load) -> None:
     """Functions, classes and constants; not what it imports and does not use."""
     module = load(
