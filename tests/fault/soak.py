@@ -1,4 +1,4 @@
-"""The soak: every fault class F1 to F16 at its full figure, as a table. `python -m tests.fault.soak --minutes 30`."""
+"""The soak: every fault class F1 to F17 at its full figure, as a table. `python -m tests.fault.soak --minutes 30`."""
 from __future__ import annotations
 
 import argparse
@@ -21,11 +21,12 @@ MODULES = {
     "soak_identity": ("F8",),
     "soak_rest": ("F8", "F9", "F11", "F12", "F13", "F14", "F15", "F16"),
     "soak_deaths": ("F1", "F2", "F10"),
+    "soak_edits": ("F17",),
     "soak_many": ("F5", "F6"),
     "soak_store": ("F1", "F3", "F4", "F7"),
 }
 OPEN_ENDED = ("soak_deaths", "soak_many", "soak_store")
-CLASSES = tuple(f"F{number}" for number in range(1, 17))
+CLASSES = tuple(f"F{number}" for number in range(1, 18))
 
 INTRODUCTION = """\
 # Reliability

@@ -1,0 +1,117 @@
+"""The corpus of edits: its scenarios can be read, and a sample of them, played, gives no old answer in silence."""
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.pace import limit
+from tests.source.corpus.play import VERDICTS, can_fork, play
+from tests.source.corpus.scenario import BadScenario, Scenario, read, scenarios
+
+EVERY = 8   # of the scenarios, one in so many is played here; all of them in the soak
+PARTS = 4
+PLAYED = False  # until what the corpus has found is mended
+
+FORKS = pytest.mark.skipif(not can_fork(), reason="scenarios are played in forks")
+
+
+def test_all_scenarios_can_be_read() -> None:
+    """Their names tell them apart."""
+    found = scenarios()
+
+    assert [] == [name for name, count in Counter((each.theme, each.name) for each in found).items() if count > 1]
+
+
+def test_no_edit_is_there_twice() -> None:
+    """What was copied and given another name is no scenario of its own."""
+    edits = Counter(json.dumps([each.old, each.new, each.how], sort_keys=True) for each in scenarios())
+
+    assert [] == [edit for edit, count in edits.items() if count > 1]
+
+
+@pytest.mark.slow
+@FORKS
+@pytest.mark.skipif(not PLAYED, reason="waits for the repairs of what it found")
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_sample(part: int, environ: dict[str, str]) -> None:
+    """The second run gives what a run without a cache gives, and runs nothing where nothing was to run."""
+    words = ["--json", "--every", str(EVERY * PARTS), "--first", str(part * EVERY)]
+    command = [sys.executable, "-m", "tests.source.corpus", *words]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, timeout=limit(100))
+    plays = [json.loads(line) for line in done.stdout.splitlines()]
+
+    wrong = [each for each in plays if each["verdict"] not in ("right", "confessed")]
+    assert plays, done.stderr
+    assert [] == wrong
+
+
+# ------------------------------------------------------------ the player itself
+
+
+def scenario_of(tmp_path: Path, text: str) -> Scenario:
+    path = tmp_path / "theme.txt"
+    path.write_text(f"== name\n{text}", "utf-8")
+    (found,) = read(path)
+    return found
+
+
+VERDICT_OF = {
+    "right": "-A = 1\n+A = 2\n def f(): return A\nexpect: reruns",
+    "needless": "-A = 1\n+A = 1.0\n def f(): return int(A)\nexpect: fresh",
+    "confessed": "-A = 1\n+A = 2\n def f(): return eval('A')\nexpect: confessed eval",
+    "silent": "-A = 1\n+A = 2\n def f(): return eval('A')\nexpect: confessed exec",
+    "broken": "-A = 1\n+A = 2\n def f(): return 1\nexpect: reruns",
+}
+
+
+@pytest.mark.slow
+@FORKS
+@pytest.mark.parametrize("verdict", VERDICTS)
+def test_each_verdict(tmp_path: Path, verdict: str) -> None:
+    """The player tells apart what it is for: no verdict is given that could not be another."""
+    scenario = scenario_of(tmp_path, VERDICT_OF[verdict])
+
+    played = play(scenario)
+
+    assert verdict == played.verdict, played.detail
+
+
+WAY_OF = {
+    "script": '@ main.py\n from taskproc import Task\n-A = 1\n+A = 2\n class Main(Task):\n'
+              '     def run_task(self): return A, __name__\nexpect: reruns',
+    "seeds": "-A = {'a', 'b'}\n+A = {'a', 'c'}\n def f(): return sorted(A)\nexpect: reruns",
+    "notebook": "@ a\n-A = 1\n+A = 2\n@ b\n def f(): return A\nexpect: reruns",
+    "reload": "-A = 1\n+A = 2\n def f(): return A\nexpect: reruns",
+    "stale": "-A = 1\n+A = 2\n def f(): return A\nexpect: fresh",
+    "edited": "-A = 1\n+A = 2\n def f():\n     import os\n     if os.path.exists('lib.py.new'):\n"
+              "         os.replace('lib.py.new', 'lib.py')\n     return A\nexpect: fresh",
+}
+
+
+@pytest.mark.slow
+@FORKS
+@pytest.mark.parametrize("how", WAY_OF)
+def test_each_way(tmp_path: Path, how: str) -> None:
+    """A constant that changes is seen, whatever process the second run is in."""
+    scenario = scenario_of(tmp_path, f"{WAY_OF[how]}\nhow: {how}\n")
+
+    played = play(scenario)
+
+    assert "right" == played.verdict, played.detail
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["-A = 1\n+A = 2", " A = 1\nexpect: reruns", "-A = 1\n+A = (\nexpect: reruns", "-A = 1\n+A = 2\nexpect: nothing"],
+    ids=["nothing is expected", "nothing is edited", "not Python", "an unknown word"],
+)
+def test_what_is_no_scenario_is_refused(tmp_path: Path, text: str) -> None:
+    """A slip in a text is an error that says where, and not a scenario that passes."""
+    with pytest.raises(BadScenario, match=r"theme.txt:\d+"):
+        scenario_of(tmp_path, text)
