@@ -4,6 +4,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -178,6 +179,7 @@ def _confessed(scenario: Scenario, said: str) -> bool:
     """Whether a line holds what the scenario asks for, or a name that the edit concerns."""
     if scenario.expect == "confessed" and scenario.words:
         return any(all(word in line for word in scenario.words) for line in said.splitlines())
-    names = scenario.changed_names()
-    words = set("".join(char if char.isalnum() or char == "_" else " " for char in said).split())
-    return not names.isdisjoint(words)
+    # A place, as `lib:A`; or the bare name, where it is none that any text may hold
+    return any(
+        re.search(rf"{'[:.]' if len(name) < 3 else ''}\b{name}\b", said) for name in scenario.changed_names()
+    )

@@ -34,6 +34,7 @@ class Scenario:
     """An edit of a project.
 
     Attributes:
+        files: those that are named, in their order; also those without a line.
         old: file name → text before the edit.
         new: the same after it.
         expect: one of EXPECTED.
@@ -45,6 +46,7 @@ class Scenario:
     theme: str
     name: str
     where: str
+    files: list[str] = field(default_factory=list)
     old: dict[str, str] = field(default_factory=dict)
     new: dict[str, str] = field(default_factory=dict)
     expect: str = ""
@@ -68,7 +70,7 @@ class Scenario:
         for name in {*self.old, *self.new}:
             lines |= {*self.old.get(name, "").splitlines()} ^ {*self.new.get(name, "").splitlines()}
         found = {word for line in lines for word in re.findall(r"[^\W\d]\w*", line)}
-        return frozenset(word for word in found - _COMMON if len(word) > 1)
+        return frozenset(found - _COMMON)
 
 
 def themes() -> list[str]:
@@ -102,8 +104,7 @@ def _parsed(theme: str, text: str) -> Iterator[Scenario]:
             raise BadScenario(f"{where}: stands before the first scenario")
         elif line.startswith("@ "):
             file = line[2:].strip()
-            for texts in (scenario.old, scenario.new):
-                texts.setdefault(file, "")
+            scenario.files.append(file)
         elif line[0] in " -+":
             _add(scenario, file, line)
         else:
@@ -135,6 +136,9 @@ def _checked(scenario: Scenario) -> Scenario:
     """With what it leaves out; an error where it cannot be played."""
     if not scenario.expect:
         raise BadScenario(f"{scenario.where}: {scenario.name!r} expects nothing")
+    for file in scenario.files:
+        if file not in scenario.old and file not in scenario.new:  # an empty one, such as an __init__.py
+            scenario.old[file] = scenario.new[file] = ""
     if scenario.old == scenario.new:
         raise BadScenario(f"{scenario.where}: {scenario.name!r} has no edit")
     main, text = ("main", CELL) if scenario.how == "notebook" else ("main.py", MAIN)
