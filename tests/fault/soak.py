@@ -53,6 +53,8 @@ Faults are enumerated where that is possible, and drawn at random, with a seed t
 A run is killed, and sees an error, at every operation that changes a file.
 A result is cut to every length, and every file of a cache is lost, damaged and swapped.
 What is right is known from outside the cache: values are worked out without taskproc, and the tasks write a journal.
+Small projects are run, edited, and run again with their cache and with an empty one (`tests/source/corpus`).
+The two answers must be equal, or the run must name what it cannot watch.
 
 The quick part runs with the tests.
 The long one prints the table below:

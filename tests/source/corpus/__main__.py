@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-from tests.source.corpus.play import VERDICTS, Play, can_fork, play
+from tests.source.corpus.play import VERDICTS, Play, play
 from tests.source.corpus.scenario import Scenario, scenarios, themes
 
 
@@ -17,9 +17,6 @@ def main(words: Sequence[str] | None = None) -> int:
     options = _options(words)
     chosen = scenarios(frozenset(filter(None, options.only.split(","))))
     chosen = [each for each in chosen if options.name in each.name][options.first :: options.every]
-    if not can_fork():
-        print("This system has no fork, by which scenarios are played")
-        return 1
     plays: list[Play] = []
     skipped: list[Scenario] = []
     started = time.process_time(), time.monotonic()

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.source.corpus.scenario import Scenario
-from tests.source.corpus.step import Outcome, cell, elsewhere, enter, in_child, load, once, run, write
+from tests.source.corpus.step import Outcome, can_fork, cell, elsewhere, enter, in_child, load, once, run, write
 
 # right: as expected. needless: it ran though nothing was to. confessed: the old result, and a word on it. silent: the
 # old result without one. broken: the play itself went wrong, or the edit does not do what the scenario says of it.
@@ -44,11 +43,6 @@ class Pair(NamedTuple):
     edited: bool = True
 
 
-def can_fork() -> bool:
-    """Whether scenarios can be played on this system; all are forks, or their parts are."""
-    return hasattr(os, "fork")
-
-
 def warm(needs: tuple[str, ...] = ()) -> None:
     """Import here what the plays need."""
     for name in [*_WARM, *(need for need in needs if not need[0].isdigit())]:
@@ -76,18 +70,30 @@ def play(scenario: Scenario) -> Play:
 Found = tuple[Outcome, list[Pair]]
 
 
-def _apart(scenario: Scenario, place: Path, start: Callable[[Path, Path, str], Outcome] | None = None) -> Found:
+def _start(place: Path, cache: str, how: str) -> Outcome:
+    """A run in a process of its own."""
+    if not can_fork():
+        return elsewhere(place / "project", place / cache, how)
+    return in_child(partial(once, place / "project", place / cache, how), place / "log")
+
+
+def _apart(scenario: Scenario, place: Path) -> Found:
     """Each run in a process of its own."""
+    how = scenario.how
+    write(place / "project", scenario.old)
+    first = _start(place, "cache", how)
+    write(place / "project", scenario.new, scenario.old)
+    return first, [Pair(_start(place, "cache", how), _start(place, "empty", how))]
+
+
+def _seeds(scenario: Scenario, place: Path) -> Found:
+    """Each run in an interpreter of its own."""
     project = place / "project"
-
-    def forked(folder: Path, cache: Path, seed: str) -> Outcome:
-        return in_child(partial(once, folder, cache, scenario.how), place / "log")
-
-    start = start or forked
     write(project, scenario.old)
-    first = start(project, place / "cache", "1")
+    first = elsewhere(project, place / "cache", "process", "1")
     write(project, scenario.new, scenario.old)
-    return first, [Pair(start(project, place / "cache", "2"), start(project, place / "empty", "3"))]
+    return first, [Pair(*(elsewhere(project, place / cache, "process", seed)
+                          for cache, seed in (("cache", "2"), ("empty", "3"))))]
 
 
 def _edited(scenario: Scenario, place: Path) -> Found:
@@ -95,11 +101,11 @@ def _edited(scenario: Scenario, place: Path) -> Found:
     project = place / "project"
     later = {f"{name}.new": text for name, text in scenario.new.items() if text != scenario.old.get(name)}
     write(project, {**scenario.old, **later})
-    first = in_child(partial(once, project, place / "cache"), place / "log")
+    first = _start(place, "cache", "process")
     write(project, scenario.new)
-    became = [in_child(partial(once, project, place / name), place / "log") for name in ("cache", "1")]
+    became = [_start(place, cache, "process") for cache in ("cache", "1")]
     write(project, scenario.old, scenario.new)
-    back = [in_child(partial(once, project, place / name), place / "log") for name in ("cache", "2")]
+    back = [_start(place, cache, "process") for cache in ("cache", "2")]
     return first, [Pair(*became, edited=False), Pair(*back, edited=False)]
 
 
@@ -124,7 +130,7 @@ def _together(scenario: Scenario, place: Path) -> Found:
     if first.error:
         return first, [Pair(first, first)]
     same = Pair(*(Outcome(*each) for each in json.loads((place / "seconds").read_text("utf-8"))))
-    later = (in_child(partial(once, project, place / name, how), place / "log") for name in ("cache", "2"))
+    later = (_start(place, cache, how) for cache in ("cache", "2"))
     return first, [same, Pair(*later, edited=False)]
 
 
@@ -144,7 +150,7 @@ def _renewed(scenario: Scenario, project: Path) -> None:
 _WAYS: dict[str, Callable[[Scenario, Path], Found]] = {
     "process": _apart,
     "script": _apart,
-    "seeds": lambda scenario, place: _apart(scenario, place, elsewhere),
+    "seeds": _seeds,
     "notebook": _together,
     "reload": _together,
     "stale": _together,

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import importlib.util
 import keyword
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 EXPECTED = ("reruns", "confessed", "fresh")
 WAYS = ("process", "script", "seeds", "notebook", "reload", "stale", "edited")
+_IN_ONE_PROCESS = ("notebook", "reload", "stale")  # which forks look at, as it is after the edit
 MAIN = """\
 import lib
 from taskproc import Task
@@ -55,7 +57,9 @@ class Scenario:
     needs: tuple[str, ...] = ()
 
     def lacks(self) -> str:
-        """What it needs and this interpreter does not have; empty: nothing."""
+        """What it needs and this system does not have; empty: nothing."""
+        if self.how in _IN_ONE_PROCESS and not hasattr(os, "fork"):
+            return "fork"
         for need in self.needs:
             if need[0].isdigit():
                 if sys.version_info < tuple(map(int, need.split("."))):

@@ -60,8 +60,13 @@ def write(folder: Path, texts: Mapping[str, str], before: Mapping[str, str] | No
         os.utime(path, (stamp, stamp))
 
 
+def can_fork() -> bool:
+    """Whether this system has forks; without them each run needs a new interpreter, and some ways are left out."""
+    return hasattr(os, "fork")
+
+
 def in_child(work: Callable[[], Outcome], log: Path) -> Outcome:
-    """What `work` gives in a fork of this process; its output goes to a file."""
+    """What `work` gives in a fork of this process; what it says goes to a file."""
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
@@ -79,8 +84,8 @@ def _child(work: Callable[[], Outcome], log: Path, writer: int) -> None:
     try:
         signal.alarm(LONGEST)
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        for number in (1, 2):
-            os.dup2(output, number)
+        os.dup2(output, 2)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what the project prints is no confession
         with os.fdopen(writer, "wb") as pipe:
             pipe.write(json.dumps(guarded(work, log)).encode())
         code = 0
@@ -99,9 +104,9 @@ def guarded(work: Callable[[], Outcome], log: Path) -> Outcome:
     return outcome._replace(said=outcome.said + log.read_text(encoding="utf-8", errors="replace"))
 
 
-def elsewhere(folder: Path, cache: Path, seed: str) -> Outcome:
-    """A run in a new interpreter with another hash seed."""
-    command = [sys.executable, "-m", "tests.source.corpus.step", str(folder), str(cache)]
+def elsewhere(folder: Path, cache: Path, how: str, seed: str = "0") -> Outcome:
+    """A run in a new interpreter, with a hash seed of its own."""
+    command = [sys.executable, "-m", "tests.source.corpus.step", str(folder), str(cache), how]
     environ = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=LONGEST)
     if done.returncode:
@@ -168,4 +173,4 @@ def once(folder: Path, cache: Path, how: str = "process") -> Outcome:
 
 
 if __name__ == "__main__":
-    print(json.dumps(once(Path(sys.argv[1]), Path(sys.argv[2]))))
+    print(json.dumps(once(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])))
