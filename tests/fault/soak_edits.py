@@ -37,7 +37,7 @@ def _row(theme: str, found: dict[str, list[dict[str, str]]]) -> Row:
     for version, every in found.items():
         plays = [each for each in every if each["theme"] == theme]
         counts = Counter(each["verdict"] for each in plays)
-        parts.append(f"{version}: {len(plays)}, " + ", ".join(
+        parts.append(f"{version}: {len(plays)} plays, " + ", ".join(
             f"{counts[verdict]} {verdict}" for verdict in ("silent", "confessed", "needless")))
         faults += [f"{each['verdict']} on {version}: {each['where']} {each['name']}: {each['detail'][-200:]}"
                    for each in plays if each["verdict"] in ("silent", "broken")]
