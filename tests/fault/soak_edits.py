@@ -29,10 +29,11 @@ def rows(minutes: float) -> list[Row]:
 def _rows() -> list[Row]:
     with folder() as place:
         found = {version: list(plays(python)) for version, python in interpreters(place)}
-    return [_row(theme, found) for theme in themes()]
+    return [row_of_theme(theme, found) for theme in themes()]
 
 
-def _row(theme: str, found: dict[str, list[dict[str, str]]]) -> Row:
+def row_of_theme(theme: str, found: dict[str, list[dict[str, str]]]) -> Row:
+    """What became of the scenarios of a theme. `found`: version of Python → plays, as the player tells them."""
     faults, parts = [f"nothing was played on {version}" for version, each in found.items() if not each], []
     for version, every in found.items():
         plays = [each for each in every if each["theme"] == theme]

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.fault import soak
+from tests.fault import soak, soak_edits
 from tests.fault.rows import Row, row_of, settings
 
 
@@ -69,3 +69,15 @@ def test_the_page(fake: list[Row], tmp_path: object) -> None:
 def test_every_class_has_a_module() -> None:
     """F1 to F17, none left out."""
     assert set(soak.CLASSES) == {each for classes in soak.MODULES.values() for each in classes}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "met"),
+    [("right", True), ("confessed", True), ("needless", True), ("silent", False), ("broken", False)],
+)
+def test_a_row_of_edits(verdict: str, met: bool) -> None:
+    """It is met if no old answer was given in silence, on no Python; nor is it where nothing was played."""
+    plays = [{"theme": "a", "name": "b", "where": "a.txt:1", "verdict": verdict, "detail": ""}]
+
+    assert met == soak_edits.row_of_theme("a", {"3.10": plays})[4]
+    assert not soak_edits.row_of_theme("a", {"3.10": plays, "3.13": []})[4]
