@@ -15,7 +15,11 @@ from tests.source.corpus.scenario import BadScenario, Scenario, read, scenarios
 
 EVERY = 14   # of the scenarios, one in so many is played here; all of them in the soak
 PARTS = 4
-PLAYED = False  # until what the corpus has found is mended
+# What each process makes anew counts by its value, and what is written in another way counts as it is written
+NEEDLESS = {
+    "the number of the process", "the time of the import", "an overwritten statement",
+    "the order of a frozen set in a call",
+}  # fmt: skip
 
 
 def test_all_scenarios_can_be_read() -> None:
@@ -34,7 +38,6 @@ def test_no_edit_is_there_twice() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not PLAYED, reason="waits for the repairs of what it found")
 @pytest.mark.parametrize("part", range(PARTS))
 def test_a_sample(part: int, environ: dict[str, str]) -> None:
     """The second run gives what a run without a cache gives, and runs nothing where nothing was to run."""
@@ -45,6 +48,7 @@ def test_a_sample(part: int, environ: dict[str, str]) -> None:
     plays = [json.loads(line) for line in done.stdout.splitlines()]
 
     wrong = [each for each in plays if each["verdict"] not in ("right", "confessed")]
+    wrong = [each for each in wrong if each["verdict"] != "needless" or each["name"] not in NEEDLESS]
     assert plays, done.stderr
     assert [] == wrong
 
