@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from taskproc.modules import main_name
-from taskproc.source.files import SourceFile
-from taskproc.source.lookups import Imported, absolute, package_of, prefixes
+from taskproc.source.dump import digest
+from taskproc.source.files import SourceFile, cells
+from taskproc.source.lookups import Chain, Imported, absolute, package_of, prefixes
 from taskproc.source.names import Names
 from taskproc.source.project import is_users_module
 from taskproc.source.statements import Group, Leaf, Statements, is_deed, is_harmless, statements_of
 from taskproc.source.walking import Walking
+
+# How functions begin that set something; what else a cell calls is looked at by whoever has written it
+_SETTERS = ("set", "seed", "manual", "use", "enable", "disable", "register", "config")
 
 
 class Effects:
@@ -42,6 +46,8 @@ class Effects:
             file = self._names.file(names)
             if file is not None:
                 self._visit(names, file)
+            elif self._is_main(names):
+                self._visit_cells(names)
         return found
 
     def put(self) -> None:
@@ -61,6 +67,27 @@ class Effects:
             group, notes = statements.deeds(chosen), dict[str, str]()
             self._groups[module] = group, notes
             self._walk.later(self._walk.follow, group.reads, module, names, file, notes)
+
+    def _visit_cells(self, names: Mapping[str, Any]) -> None:
+        """Of the cells of a notebook: the last statement of each kind that sets something of a library."""
+        last: dict[Chain, tuple[Leaf, SourceFile]] = {}
+        for file in cells():
+            for leaf in statements_of(file).acts:
+                if _sets(leaf) and self._is_of_library(leaf, names):
+                    last.pop(leaf.chain, None)
+                    last[leaf.chain] = leaf, file
+        groups = [statements_of(file).deeds([leaf]) for leaf, file in last.values()]
+        if groups:
+            module = self._walk.module_name(names)
+            text = "".join(group.text for group in groups)
+            self._walk.put(f"module {module} (statements)", digest("".join(group.digest for group in groups)), text)
+
+    def _is_of_library(self, leaf: Leaf, names: Mapping[str, Any]) -> bool:
+        """Whether a statement of a cell acts on what a library has: the import may stand in another cell."""
+        value = names.get(leaf.chain[0])
+        module = str(vars(value).get("__name__") if isinstance(value, ModuleType) else getattr(value, "__module__", ""))
+        users = is_users_module(value) if isinstance(value, ModuleType) else module == names.get("__name__")
+        return bool(module) and not users and not is_harmless(module, leaf)
 
     def _reach_all(self, module: str) -> None:
         """A module and the packages around it, as far as they are loaded and the user's."""
@@ -97,3 +124,7 @@ class Effects:
     def _is_main(self, names: Mapping[str, Any]) -> bool:
         """Whether it is the script, where calls of the project's functions are what drives the run."""
         return self._walk.module_name(names) == main_name()
+
+
+def _sets(leaf: Leaf) -> bool:
+    return leaf.role == "changes" or (leaf.role in ("calls", "acts") and leaf.chain[-1].startswith(_SETTERS))

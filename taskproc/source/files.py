@@ -204,6 +204,13 @@ def loaded_texts(things: Iterable[object]) -> dict[str, str]:
     return texts
 
 
+def cells() -> Iterator[SourceFile]:
+    """The cells of a notebook that were run, oldest first; IPython keeps their text for tracebacks."""
+    for path, shown in list(linecache.cache.items()):
+        if len(shown) == 4 and (path.startswith("<ipython-input") or "ipykernel_" in path):
+            yield from filter(None, [_version(path, "".join(shown[2]), 0)])
+
+
 def file_of(names: Mapping[str, Any]) -> SourceFile | None:
     """The file of the module with these globals; None for a notebook, and where there is no source."""
     path = names.get("__file__", names.get(FILE))

@@ -69,3 +69,17 @@ def test_imports_in_a_cell_of_their_own_change_nothing(environ: dict[str, str]) 
     apart, _ = fingerprint_of(environ, "import math", "def f(x): return math.sqrt(x)")
 
     assert together == apart
+
+
+@pytest.mark.slow
+def test_the_last_cell_that_sets_something_of_a_library_counts(environ: dict[str, str]) -> None:
+    """Whatever cells were run before it, and whatever else was looked at in cells."""
+    first = "import math, random\nfrom pprint import pprint\nrandom.seed(1)", "def f(): return random.random()"
+    again, beside = "random.seed(2)", "pprint(math.sqrt(4))"
+    one, two, three, four = [
+        fingerprint_of(environ, *cells)[0]
+        for cells in (first, (*first, again), (first[0].replace("1)", "2)"), first[1]), (*first, beside))
+    ]
+
+    assert one != two == three
+    assert one == four
