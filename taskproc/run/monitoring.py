@@ -88,7 +88,8 @@ class Starts:
             return "code, since a debugger or profiler has taken the tools of sys.monitoring"
         self._first, self._second = free[:2]
         start = self._start = _monitoring.events.PY_START
-        self._disable = _monitoring.DISABLE  # kept: while an interpreter ends, the names of this module are gone
+        # Kept: while an interpreter ends, the names of this module are gone
+        self._disable, self._is_ending = _monitoring.DISABLE, sys.is_finalizing
         for number, callback in ((self._first, self._at_first), (self._second, self._again)):
             _monitoring.use_tool_id(number, "taskproc")
             _monitoring.register_callback(number, start, callback)
@@ -111,7 +112,7 @@ class Starts:
 
     def _at_first(self, code: CodeType, offset: int) -> object:
         path = code.co_filename
-        if sys.is_finalizing():
+        if self._is_ending():
             return self._disable
         if code.co_name == _IMPORTER and path.endswith(os.path.join("importlib", "__init__.py")):
             _monitoring.set_local_events(self._second, code, self._start)

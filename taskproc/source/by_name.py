@@ -72,12 +72,10 @@ def covers(items: Collection[str], code: CodeType, module: str) -> bool:
     """Whether one of these items, `module:qualname`, has the code in it."""
     name, parts = real_name(module), list[str]()
     for part in getattr(code, "co_qualname", code.co_name).split("."):
-        if part.startswith("<"):
-            break
         parts.append(part)
         if f"{name}:{'.'.join(parts)}" in items:
             return True
-    if parts:
+    if not parts[0].startswith("<"):
         return False
     # A lambda at the top of a module, which shares its name with others
     _, loaded = locate(name)

@@ -20,7 +20,7 @@ from taskproc.modules import main_name, real_name
 from taskproc.source.dump import digest, dump
 from taskproc.source.ended import Ended
 from taskproc.source.files import SourceFile
-from taskproc.source.loading import loaded_file, read_ahead, was_edited
+from taskproc.source.loading import loaded_file, path_of, read_ahead, was_edited
 from taskproc.source.lookups import MUTATORS, THIS, Chain, Imported, absolute, package_of, prefixes
 from taskproc.source.pieces import Reads, reads_of
 from taskproc.source.project import is_users_file, is_users_module
@@ -269,8 +269,7 @@ def locate(module: str) -> tuple[str | None, ModuleType | None]:
     """File of a module, and the module where it is loaded; nothing is imported to find it."""
     loaded = _loaded(module)
     if loaded is not None:
-        path = vars(loaded).get("__file__")
-        return (path if type(path) is str else None), loaded
+        return path_of(loaded), loaded
     key = (module, tuple(sys.path))
     if key not in _searched and (path := _search(module)) is not None:
         _searched[key] = path
