@@ -1,14 +1,17 @@
 """Code that comes without being named: functions and classes among the arguments, and on what `__init__` left."""
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from taskproc.source.held import code_within
 from taskproc.tasks.binding import FLAT
 from taskproc.tasks.evolving import rules_of
 from taskproc.tasks.future import Const, FutureDict, FutureList, Item, Upstream
-from taskproc.tasks.needs import attributes
+from taskproc.tasks.needs import attributes, original, slots
+from taskproc.tasks.settings import NOTHING_LEFT
+
+_MISSING = object()
 
 
 def given_to(task: Any) -> tuple[Any, ...]:
@@ -18,6 +21,8 @@ def given_to(task: Any) -> tuple[Any, ...]:
     task: what is read of it besides its result counts. Asked once: what runs later may put aside what it likes.
     """
     identity = task._taskproc
+    if identity.given is None and identity.left is None and _is_plain(original(task), identity.arguments):
+        identity.given, identity.left = (), NOTHING_LEFT  # most tasks of a large graph
     if identity.given is None:
         ignored = rules_of(type(task)).ignored
         left_out = {id(some) for name, some in identity.arguments.items() if name in ignored and type(some) not in FLAT}
@@ -30,6 +35,14 @@ def given_to(task: Any) -> tuple[Any, ...]:
         identity.given = _given(values) if values else ()
     found: tuple[Any, ...] = identity.given
     return found
+
+
+def _is_plain(task: Any, arguments: Mapping[str, object]) -> bool:
+    """Whether all that a task holds are its arguments, under their names, and of types that hold nothing."""
+    for name, value in vars(task).items():
+        if name != "_taskproc" and (type(value) not in FLAT or arguments.get(name, _MISSING) is not value):
+            return False
+    return not slots(type(task)) and all(type(value) in FLAT for value in arguments.values())
 
 
 def _given(values: Iterable[object]) -> tuple[Any, ...]:
