@@ -20,6 +20,8 @@ from typing import NamedTuple
 FILE = "__taskproc_file__"  # of a `__main__` that stands for another one: the file of that. Not `__file__`, for
 # multiprocessing would run it
 
+BEHIND = "__taskproc_behind__"  # of the same: name → `module:qualname`, or a module, of what did not travel with it
+
 _MAIN_NAMES = frozenset({"__main__", "__mp_main__"})
 
 # A script whose name another module had here already: under which name it was loaded → its real name

@@ -11,14 +11,16 @@ from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from taskproc.modules import BEHIND
 from taskproc.source.dump import digest
 from taskproc.source.files import SourceFile, file_of
 from taskproc.source.loading import loaded_file, was_edited
 from taskproc.source.look import PLAIN
 from taskproc.source.lookups import Chain, Imported, absolute, package_of
 from taskproc.source.objects import MISSING, OPAQUE, is_code
-from taskproc.source.project import is_extension, is_users_module
+from taskproc.source.project import is_extension, is_users_file, is_users_module
 from taskproc.source.statements import Group, statements_of
+from taskproc.source.unloaded import locate
 from taskproc.source.walking import Walking
 
 # What each module has, and what Python sets
@@ -168,6 +170,8 @@ class Names:
         if spot is None:
             return True
         place = f"{walk.module_name(spot.names)}:{spot.attr}"
+        if spot.value is MISSING and self._was_left_behind(spot, chain, reader, file, notes):
+            return True
         if spot.value is MISSING:
             self._missing(spot, place, reader, file)
         elif spot.attr in _OWN and not self._is_written(spot):
@@ -227,6 +231,39 @@ class Names:
             _note_import(notes, chain, spot)
             if type(value) in PLAIN or place in walk.unsteady:
                 walk.keep(place, value)
+
+    def _was_left_behind(
+        self, spot: Spot, chain: Chain, reader: str, file: SourceFile | None, notes: dict[str, str]
+    ) -> bool:
+        """Follow an import of a script that travelled without it: only class statements or decorators read its name."""
+        own = self.file(spot.names) or file
+        if spot.length > 1 or own is None or spot.names.get("__name__") != "__main__":
+            return False
+        sent = vars(sys.modules["__main__"]).get(BEHIND, {}).get(spot.attr, "")
+        imported = _import_of(sent) if sent else statements_of(own).imported(spot.attr)
+        if imported is None:
+            return False
+        module = absolute(imported, package_of(spot.names))
+        path, loaded = locate(module)
+        if loaded is not None and is_users_module(loaded):
+            rest = chain[1:] if imported.name is None else (imported.name, *chain[1:])
+            if rest:
+                self.read(vars(loaded), rest, reader, file, notes)
+            else:
+                self._walk.meet(loaded, "")
+        elif loaded is None and path is not None and is_users_file(path):
+            self._walk.lazily(imported, chain[1:], spot.names, reader)
+        else:
+            written = ".".join(filter(None, (imported.module, imported.name)))
+            self._walk.package(written)
+            if ":" in sent:  # of a notebook nobody knows the statement, so it counts by its name
+                place = f"{self._walk.module_name(spot.names)}:{spot.attr}"
+                self._entries[place], self._texts[place] = _Entry(None, {}), f'{{"__code__":"{sent}"}}'
+            elif sent:
+                notes[chain[0]] = f"is {sent}"
+            else:
+                _note_import(notes, chain, spot._replace(imported=written))
+        return True
 
     def _missing(self, spot: Spot, place: str, reader: str, file: SourceFile | None) -> None:
         """What is not there: a builtin, a name that is made later, or one that a function of the module computes."""
@@ -337,6 +374,12 @@ class Names:
             if not group.is_plain:
                 text += f"# = {value[:_LONGEST]}{'…' if len(value) > _LONGEST else ''}\n"
         self._walk.put(place, number, text, notes)
+
+
+def _import_of(name: str) -> Imported:
+    """What imports a module, or `module:qualname`."""
+    module, _, symbol = name.partition(":")
+    return Imported(module, symbol.partition(".")[0] or None, 0)
 
 
 def _note_import(notes: dict[str, str], chain: Chain, spot: Spot) -> None:

@@ -15,7 +15,7 @@ from types import FunctionType, ModuleType
 
 from taskproc.by_value import DEFINITIONS, dumps, remember_text
 from taskproc.frozen import frozen
-from taskproc.modules import FILE, main_name, runs_as_main
+from taskproc.modules import BEHIND, FILE, main_name, object_name, runs_as_main
 from taskproc.run.setup import Setup, add_scripts
 from taskproc.source.files import loaded_texts
 from taskproc.source.loading import loaded_file
@@ -57,7 +57,7 @@ class Origin:
         main = sys.modules["__main__"] = _Definitions("__main__")
         main.__dict__.update(__taskproc_name__=self.main, _missing=content["missing"])
         found = pickle.loads(content["found"])
-        main.__dict__.update({**found, FILE: content["file"]})
+        main.__dict__.update({**found, FILE: content["file"], BEHIND: content["behind"]})
         _complete(found)
 
 
@@ -83,9 +83,16 @@ def record_origin(folder: Path) -> Origin:
     path.touch(0o600)
     file = loaded_file(sys.modules["__main__"])  # a worker may start when it has been edited
     texts = {**loaded_texts(defined.values()), **({file.path: file.text} if file is not None else {})}
-    about = {"texts": texts, "file": main.get("__file__")}
+    behind = {} if file is not None else _left_behind(main, code)
+    about = {"texts": texts, "file": main.get("__file__"), "behind": behind}
     path.write_bytes(pickle.dumps({**_by_value(defined), **about}))
     return Origin(main_name(), str(path), os.getpid(), scripts)
+
+
+def _left_behind(main: Mapping[str, object], code: Mapping[str, object]) -> dict[str, str]:
+    """What the names of a notebook stand for that lead elsewhere: its code travels, with what that names, no more."""
+    names = {name: object_name(some) for name, some in code.items() if not runs_as_main(some)}
+    return names | {name: str(some.__name__) for name, some in main.items() if type(some) is ModuleType}
 
 
 def _by_value(defined: Mapping[str, object]) -> dict[str, object]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import os
 import sys
-import tempfile
 from collections.abc import Collection
 from typing import Any
 
@@ -41,6 +40,8 @@ def _project_of_file(path: str) -> str:
 
 
 def _is_too_wide(folder: str) -> bool:
+    import tempfile  # here: 3 ms, and not needed by most tasks
+
     return folder in {os.path.dirname(folder), _real(os.path.expanduser("~")), _real(tempfile.gettempdir())}
 
 

@@ -61,7 +61,7 @@ def read(folder: Path) -> Arguments:
     [
         (lambda: None, "None"),
         (lambda: [1, "a", 2.5, True], "[1, 'a', 2.5, True]"),
-        (lambda: {"a": 1, "__b": 2}, "{'__b': 2, 'a': 1}"),
+        (lambda: {"a": 1, "__b": 2}, "{'a': 1, '__b': 2}"),
         (lambda: {"a": {"b": ()}}, "{'a': {'b': ()}}"),
         (lambda: (1,), "(1,)"),
         (lambda: {1}, "{1}"),

@@ -76,7 +76,7 @@ def no_inodes(folder: Path) -> list[str]:
     journal.begin(folder)
     mount(made(folder), "size=4m,nr_inodes=2")
     faults, ended = [], set()
-    for inodes in range(2, 60, 3):
+    for inodes in range(2, 120, 5):  # more than a failed attempt leaves
         remount(folder / "cache", f"size=4m,nr_inodes={inodes}")
         value, says = run(folder, lambda: Total(1))
         ended.add(says.partition(":")[0])
@@ -84,7 +84,7 @@ def no_inodes(folder: Path) -> list[str]:
             faults.append(f"{inodes} inodes: {says or 'a wrong answer'}")
     if ended != {"CacheError", "FailedTaskError", ""}:
         faults.append(f"it always ended in one way: {ended}")
-    remount(folder / "cache", "size=4m,nr_inodes=100")
+    remount(folder / "cache", "size=4m,nr_inodes=300")
     return faults + repaired(folder)
 
 

@@ -43,6 +43,7 @@ from taskproc.run.late import LateRunner
 from taskproc.run.pool import LocalExecutor, PoolRunner
 from taskproc.run.prefix import PrefixRunner
 from taskproc.run.prefixed import PrefixedJob
+from taskproc.run.problem import size_text
 from taskproc.run.resident import ResidentRunner
 
 OURS = ["resident", "prefix"]
@@ -207,7 +208,7 @@ def test_a_death_tells_the_peak_memory_of_the_process_that_died(case: Case) -> N
     little = problem(endings(case.runner, 1)[2])
 
     assert size < much.memory < size + 300_000_000
-    assert much.text.endswith(f"SIGKILL), peak memory {much.memory / 1e6:.0f} MB")
+    assert much.text.endswith(f"SIGKILL), peak memory {size_text(much.memory)}")
     assert little.memory < 300_000_000 or "peak memory at most" in little.text
 
 
