@@ -41,7 +41,8 @@ def acting_in(file: SourceFile, node: Any, *, itself: bool = True) -> Acting:
     if "acting" not in file.memo:
         every = [*file.module.classes, *file.module.functions]
         file.memo["acting"] = [some for some in every if some.noted and _is_written_to_act(file, some.node)]
-    near = {id(some.node): some for some in file.memo["acting"] if node.lineno <= some.node.lineno <= node.end_lineno}
+    scopes: list[Any] = file.memo["acting"]
+    near = {id(some.node): some for some in scopes if node.lineno <= some.node.lineno <= node.end_lineno}
     found = Acting(frozenset(), [], [])
     for some in ast.walk(node) if near else ():
         if id(some) in near and (itself or some is not node):

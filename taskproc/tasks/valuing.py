@@ -207,7 +207,7 @@ def _reduced(value: Any, walk: _Valued) -> list[Json]:
         if find_object(name) is not value:
             raise Refused("is not found by its name")
         return [name]
-    parts = list(reduced)
+    parts: list[Any] = list(reduced)
     for place in (3, 4):  # items and pairs come by iterators
         if len(parts) > place and parts[place] is not None:
             parts[place] = tuple(parts[place])

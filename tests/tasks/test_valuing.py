@@ -143,7 +143,7 @@ APART: list[tuple[Any, Any]] = [
     (Path(HOME, "a"), HOME + "/a"),
     (HOME + "/a", HOME + "1/a"),
     (Path(HOME, "a"), Path(ROOT, "a")),
-    (pandas.Series(["a"], dtype=object), pandas.Series(["a"])),
+    (pandas.Series(["a"], dtype=object), pandas.Series(["a"], dtype="string")),
     (pandas.DataFrame({"a": [1]}).set_flags(allows_duplicate_labels=False), pandas.DataFrame({"a": [1]})),
     (ValueError("a"), ValueError("b")),
     (dt.datetime(2020, 1, 1), dt.datetime(2020, 1, 1, fold=1)),
