@@ -19,7 +19,7 @@ from taskproc.source.project import is_users_module
 from taskproc.source.statements import Group, Leaf, Statements, is_deed, is_harmless, statements_of
 from taskproc.source.walking import Walking
 
-# How functions begin that set something; what else a cell calls is looked at by whoever has written it
+# First words of the names of functions that set something. Other calls in a cell only show something to its author
 _SETTERS = ("set", "seed", "manual", "use", "enable", "disable", "register", "config")
 
 

@@ -182,7 +182,7 @@ def _candidates(code: CodeType, names: Mapping[str, Any]) -> Iterator[SourceFile
 
 
 def as_loaded(path: str, load: Load) -> SourceFile | None:
-    """The file as it was at a load; None if that is not known, or was no Python. Found once."""
+    """The file as it was at a load; None if that is not known, or was not Python. Found once."""
     if load.made is None and load.content is not None:
         text = decoded(load.content)
         load.made = version(path, text) if text is not None else None
@@ -218,7 +218,7 @@ def file_of(names: Mapping[str, Any]) -> SourceFile | None:
 
 
 def read(path: str) -> SourceFile | None:
-    """The file as it is now; None if it cannot be read or is no Python. Costs a stat where it has not changed."""
+    """The file as it is now; None if it cannot be read or is not Python. Costs a stat where it has not changed."""
     return _present(path)
 
 
@@ -249,7 +249,7 @@ def decoded(content: bytes) -> str | None:
 
 
 def version(path: str, text: str) -> SourceFile | None:
-    """The file with this text; one and the same each time. None if it is no Python."""
+    """The file with this text; one and the same each time. None if it is not Python."""
     return _version(path, text, 0)
 
 

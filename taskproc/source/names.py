@@ -305,7 +305,7 @@ class Names:
             walk.keep(place, spot.value)
 
     def value(self, place: str, value: Any) -> bool:
-        """Look at the value of a place. False: it is no name of a module that has an item."""
+        """Look at the value of a place. False: the place is not a module-level name with an item."""
         entry = self._entries.get(place)
         if entry is None:
             return False
