@@ -79,17 +79,21 @@ class RayExecutor(Executor):
             reference = self._running.get(future)
         if cancelled and is_first and reference is not None:
             self._ray.cancel(reference)
-            # A call in C, or of sleep, does not hear of it
-            timer = threading.Timer(GRACE, self._kill, (future,))
-            timer.daemon = True
-            timer.start()
+            self._kill_later(future)  # a call in C, or of sleep, does not hear of it
         return cancelled
+
+    def _kill_later(self, future: Future[Any]) -> None:
+        """Again until it is gone: Ray loses a request that meets a call between its place in the line and its start."""
+        timer = threading.Timer(GRACE, self._kill, (future,))
+        timer.daemon = True
+        timer.start()
 
     def _kill(self, future: Future[Any]) -> None:
         with self._lock:
             reference = self._running.get(future)
         if reference is not None and self._ray.is_initialized():
             self._ray.cancel(reference, force=True)
+            self._kill_later(future)
 
     def _end(self, future: Future[Any], done: Future[Any]) -> None:
         """In a thread of Ray."""

@@ -72,6 +72,25 @@ def test_what_is_cancelled_is_interrupted_first(executor: RayExecutor, tmp_path:
     assert Path(f"/proc/{pid.read_text()}").exists()
 
 
+def test_a_lost_request_to_cancel_is_made_again(
+    executor: RayExecutor, ray: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As Ray loses them while a call is about to start: else it would hold its processors until its own end."""
+    began, cancel, lost = tmp_path / "began", ray.cancel, list(range(3))
+    monkeypatch.setattr("taskproc.run.ray.GRACE", 0.1)
+    monkeypatch.setattr(ray, "cancel", lambda *args, **named: lost.pop() if lost else cancel(*args, **named))
+    future = executor.submit(lambda: (began.touch(), _hang()))
+    while not began.exists():
+        time.sleep(0.01)
+
+    assert future.cancel()
+    end = time.monotonic() + limit(30)
+    while executor.futures and time.monotonic() < end:
+        time.sleep(0.01)
+
+    assert ([], []) == (executor.futures, lost)
+
+
 def _hang() -> None:
     time.sleep(600)
 
