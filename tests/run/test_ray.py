@@ -79,7 +79,12 @@ def test_a_lost_request_to_cancel_is_made_again(
     began, cancel, lost = tmp_path / "began", ray.cancel, list(range(3))
     monkeypatch.setattr("taskproc.run.ray.GRACE", 0.1)
     monkeypatch.setattr(ray, "cancel", lambda *args, **named: lost.pop() if lost else cancel(*args, **named))
-    future = executor.submit(lambda: (began.touch(), _hang()))
+
+    def hangs() -> None:
+        began.touch()
+        _hang()
+
+    future = executor.submit(hangs)
     while not began.exists():
         time.sleep(0.01)
 
