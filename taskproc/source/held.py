@@ -11,26 +11,32 @@ from taskproc.source.project import is_users_class, is_users_code
 
 
 def code_within(
-    values: Iterable[object], instead: Callable[[object], Iterable[object] | None] = lambda value: None
+    values: Iterable[object], instead: Callable[[object], Iterable[object] | type | None] = lambda value: None
 ) -> list[Any]:
     """Functions and classes of the user's in `values`, each once, in the order in which they are met.
 
     An instance brings its class: its methods are called without being named. No hook of the user's is asked.
 
     Args:
-        instead: what to look at in the place of a value; None: the value itself.
+        instead: what to look at in the place of a value; its class: that stands for all instances; None: the value
+            itself.
     """
     found: dict[int, Any] = {}
     seen: dict[int, object] = {}
+    passed = set(LEAVES)  # of classes, by id, whose instances need no look
     insight = Insight(names=False, changes=False)
     todo = [iter(values)]
     while todo:
         value = next(todo[-1], _END)
         if value is _END:
             todo.pop()
-        elif id(type(value)) not in LEAVES and id(value) not in seen:
+        elif id(type(value)) not in passed and id(value) not in seen:
             seen[id(value)] = value
             others = instead(value)
+            if isinstance(others, type):
+                passed.add(id(others))
+                todo.append(iter((others,)))
+                continue
             if others is not None:
                 todo.append(iter(others))
                 continue

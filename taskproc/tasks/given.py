@@ -38,18 +38,21 @@ def given_to(task: Any) -> tuple[Any, ...]:
 
 
 def _is_plain(task: Any, arguments: Mapping[str, object]) -> bool:
-    """Whether all that a task holds are its arguments, under their names, and of types that hold nothing."""
-    for name, value in vars(task).items():
-        if name != "_taskproc" and (type(value) not in FLAT or arguments.get(name, _MISSING) is not value):
+    """Whether a task holds its arguments under their names and nothing else, all of types that hold nothing."""
+    held = vars(task)
+    if len(held) != len(arguments) + 1 or slots(type(task)):  # one more: `_taskproc`
+        return False
+    for name, value in arguments.items():
+        if type(value) not in FLAT or held.get(name, _MISSING) is not value:
             return False
-    return not slots(type(task)) and all(type(value) in FLAT for value in arguments.values())
+    return True
 
 
 def _given(values: Iterable[object]) -> tuple[Any, ...]:
     return tuple(sorted(code_within(values, _instead), key=lambda code: (str(code.__module__), code.__qualname__)))
 
 
-def _instead(value: object) -> Iterable[object] | None:
+def _instead(value: object) -> Iterable[object] | type | None:
     """Of a future what it holds itself, of a task its class; None of anything else."""
     kind = type(value)
     if not issubclass(kind, Upstream):
@@ -62,4 +65,4 @@ def _instead(value: object) -> Iterable[object] | None:
         return list.__iter__(value)  # type: ignore[arg-type]
     if issubclass(kind, FutureDict):
         return [*dict.keys(value), *dict.values(value)]  # type: ignore[arg-type]
-    return (kind,)
+    return kind
