@@ -5,10 +5,12 @@ killed, run out of space or give up its rights without harm to anybody.
 """
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
 import pickle
 import signal
+import tempfile
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,21 +40,27 @@ class Ended:
 def nursed(function: Callable[..., Any], *arguments: Any, seconds: float = limit(110.0)) -> Any:
     """What `function` returns, called in a warm process that has no threads, from which it may fork."""
     receiver, sender = _processes.Pipe(duplex=False)
-    process = _processes.Process(target=_answer, args=(sender, function, arguments))
-    process.start()
-    sender.close()
-    try:
-        assert receiver.poll(seconds), f"{function.__name__} hangs"
-        failed, answer = receiver.recv()
-    finally:
-        process.kill()
-        process.join(limit(10))
+    with tempfile.NamedTemporaryFile("r") as stacks:
+        process = _processes.Process(target=_answer, args=(sender, function, arguments, stacks.name, seconds))
+        process.start()
+        sender.close()
+        try:
+            assert receiver.poll(seconds), f"{function.__name__} hangs:\n{stacks.read()}"
+            failed, answer = receiver.recv()
+        finally:
+            process.kill()
+            process.join(limit(10))
     assert not failed, answer
     return answer
 
 
-def _answer(sender: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+def _answer(
+    sender: Any, function: Callable[..., Any], arguments: tuple[Any, ...], stacks: str, seconds: float
+) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what the tasks print is of no interest
+    file = open(stacks, "a")
+    faulthandler.dump_traceback_later(0.9 * seconds, file=file)
+    faulthandler.register(signal.SIGALRM, file=file, chain=True)  # of a child that hangs
     try:
         answer = (False, function(*arguments))
     except BaseException:
@@ -75,7 +83,6 @@ def forked(function: Callable[..., Any], *arguments: Any, seconds: float = limit
 
 
 def _be_child(writer: int, function: Callable[..., Any], arguments: tuple[Any, ...], seconds: float) -> None:
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(int(seconds))
     code = CRASHED
     try:
