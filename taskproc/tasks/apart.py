@@ -19,7 +19,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from taskproc.tasks.binding import FLAT, is_flat
-from taskproc.tasks.future import FutureDict, FutureList
+from taskproc.tasks.future import FutureDict, FutureList, Upstream
 from taskproc.tasks.naming import Identity
 from taskproc.tasks.needs import attributes, original, slots
 
@@ -65,11 +65,12 @@ class Copier:
 
     def task(self, task: Task) -> Task:
         """The copy of a task, whose attributes are copied when they are asked for."""
-        copied = self._memo.get(id(task))
+        number = id(task)
+        copied = self._memo.get(number)
         if copied is not None:
             return copied
         cls = type(task)
-        copied = self._memo[id(task)] = object.__new__(cls)
+        copied = self._memo[number] = object.__new__(cls)
         some: Identity = task._taskproc
         vars(copied)["_taskproc"] = Identity(
             some.cache, some.place, some.arguments, some.version, some.left, some.given, some.loose, (task, self),
@@ -97,26 +98,29 @@ class Copier:
         kind = type(value)
         if kind in FLAT:
             return value
-        if (known := self._memo.get(id(value))) is not None:
+        number = id(value)  # once: where a hook listens to all that Python does, each `id` takes longer than all else here
+        if (known := self._memo.get(number)) is not None:
             return known
         try:
-            found = self._value(kind, value)
+            found = self._value(kind, value, number)
         except Exception:  # noqa: BLE001  # whatever the user's classes raise when copied
             found = value
-        self._memo[id(value)] = found
+        self._memo[number] = found
         return found
 
-    def _value(self, kind: type[Any], value: Any) -> Any:
+    def _value(self, kind: type[Any], value: Any, number: int) -> Any:
         if kind is list or kind is FutureList:
-            rows = self._memo[id(value)] = kind()  # first: it may hold itself
+            rows = self._memo[number] = kind()  # first: it may hold itself
             rows.extend(value if is_flat(value) else map(self.value, value))
             return rows
         if kind is dict or kind is FutureDict:
-            table = self._memo[id(value)] = kind()
+            table = self._memo[number] = kind()
             table.update((self.value(key), self.value(some)) for key, some in value.items())
             return table
         if kind in (tuple, set, frozenset):
             return kind(value) if is_flat(value) else kind(map(self.value, value))
+        if issubclass(kind, Upstream) and (copied_by := getattr(kind, "__deepcopy__", None)) is not None:
+            return copied_by(value, self._memo)  # what `deepcopy` would come to
         return copy.deepcopy(value, self._memo)
 
     def _finish(self) -> None:
@@ -155,10 +159,12 @@ def own_of_class(task: Task) -> None:
 def own_defaults(run_task: Any) -> dict[str, Any]:
     """What to call `run_task` with, so that what it does to its defaults stays its own."""
     function = getattr(run_task, "__func__", run_task)
+    code = getattr(function, "__code__", None)
+    if code is not None and code.co_argcount == 1 and not code.co_kwonlyargcount:
+        return {}  # `self` alone, as with most
     defaults, named = getattr(function, "__defaults__", None) or (), getattr(function, "__kwdefaults__", None) or {}
     if not (defaults or named) or (is_flat(defaults) and is_flat(named.values())):
         return {}
-    code = function.__code__
     names = code.co_varnames[: code.co_argcount][-len(defaults) :] if defaults else ()
     given = {**dict(zip(names[code.co_posonlyargcount and len(names) :], defaults)), **named}
     return {name: copy.deepcopy(value) for name, value in given.items() if type(value) not in FLAT}

@@ -56,9 +56,9 @@ def upstreams(value: object) -> dict[str, Any]:
     todo: list[object] = [value]
     while todo:
         some = todo.pop()
-        if type(some) in FLAT or id(some) in seen:
+        if type(some) in FLAT or (number := id(some)) in seen:
             continue
-        seen.add(id(some))
+        seen.add(number)
         if identity_of(some) is not None:
             meet(found, some)
         else:
