@@ -6,6 +6,7 @@ killed, run out of space or give up its rights without harm to anybody.
 from __future__ import annotations
 
 import faulthandler
+import importlib
 import multiprocessing
 import os
 import pickle
@@ -19,7 +20,8 @@ from typing import Any
 from tests.pace import limit
 
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["__main__", "tests.fault.warm"])
+_WARM = "tests.fault.warm"
+_processes.set_forkserver_preload(["__main__", _WARM])
 
 CRASHED = 70  # exit code of a child whose function raised
 
@@ -58,6 +60,8 @@ def _answer(
     sender: Any, function: Callable[..., Any], arguments: tuple[Any, ...], stacks: str, seconds: float
 ) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what the tasks print is of no interest
+    # A server that another test started from another folder has not found it: each child would warm up by itself
+    importlib.import_module(_WARM)
     file = open(stacks, "a")
     faulthandler.dump_traceback_later(0.9 * seconds, file=file)
     faulthandler.register(signal.SIGALRM, file=file, chain=True)  # of a child that hangs
