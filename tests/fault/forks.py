@@ -62,7 +62,7 @@ def _answer(
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what the tasks print is of no interest
     # A server that another test started from another folder has not found it: each child would warm up by itself
     importlib.import_module(_WARM)
-    file = open(stacks, "a")
+    file = open(stacks, "a")  # noqa: SIM115  # open until the process ends
     faulthandler.dump_traceback_later(0.9 * seconds, file=file)
     faulthandler.register(signal.SIGALRM, file=file, chain=True)  # of a child that hangs
     try:
