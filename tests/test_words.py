@@ -47,7 +47,9 @@ def test_a_broken_link_is_found(tmp_path: Path) -> None:
     """A missing file, a missing heading, here or there; links in code and to the web are left alone."""
     (tmp_path / "other.md").write_text("# One, `two`: three\n")
     page = tmp_path / "page.md"
-    page.write_text("[a](other.md#one-two-three) [b](other.md#four) [c](gone.md) [d](#e) [f](https://g)\n```\n[h](i)\n```\n")
+    page.write_text(
+        "[a](other.md#one-two-three) [b](other.md#four) [c](gone.md) [d](#e) [f](https://g)\n```\n[h](i)\n```\n"
+    )
 
     assert ["other.md#four", "gone.md", "#e"] == list(broken_links(page))
 
@@ -74,3 +76,49 @@ def test_a_term_is_explained_where_its_link_leads(term: str, meaning: str) -> No
     for link in links:
         text = prose(GLOSSARY.parent / link.partition("#")[0])
         assert re.search(rf"\b{term}(e?s)?\b", text, re.IGNORECASE), link
+
+
+# Words that a reader stumbles over, and what to write instead
+BANNED = {
+    r"\banew\b": "again",
+    r"\btold\b": "reported, or the verb that says how",
+    r"\bheard\b": "supported, received",
+    r"\b(he|him|his|himself|she|her)\b": "the process, the user, they",
+    r"\bas long as\b": "until, while, if",
+    r"\bshall\b": "must, should, will",
+    r"(?<!there )\b(is|are|was|were) no (?!longer\b)": "is not a",
+    r"\b(simply|just|easy|easily)\b": "leave it out",
+    r"\b(issue #?\d+|the issues?|the seeds?)\b": "the reader does not have it",
+}
+
+
+def banned(page: Path) -> Iterator[str]:
+    """Banned words in the prose of a page, with their lines; what a test has printed into a table is not prose."""
+    text = re.sub(r"`[^`\n]*`", "``", prose(page))
+    if page.name == "reliability.md":
+        text = text.partition("## What was measured")[0]
+    for number, line in enumerate(text.splitlines(), 1):
+        for pattern, instead in BANNED.items():
+            for match in re.finditer(pattern, line, re.IGNORECASE):
+                yield f"{page.name}:{number}: {match[0]!r} ({instead}): {line}"
+
+
+CLEAN = ("README.md", "docs/glossary.md", "docs/freshness.md", "docs/code.md")
+
+
+@pytest.mark.parametrize("page", CLEAN)
+def test_words_are_plain(page: str) -> None:
+    """No page has a word of the list."""
+    assert [] == list(banned(ROOT / page))
+
+
+def test_a_banned_word_is_found(tmp_path: Path) -> None:
+    """In prose, whatever its case; not in code, and not as a part of another word or idiom."""
+    page = tmp_path / "page.md"
+    page.write_text(
+        "He told it.\nThe `told` of the other is no longer there; there is no end.\n```\nanew\n```\nIt is no file.\n"
+    )
+
+    found = [line.split(" (")[0] for line in banned(page)]
+
+    assert found == ["page.md:1: 'told'", "page.md:1: 'He'", "page.md:6: 'is no '"]
