@@ -32,39 +32,39 @@ INTRODUCTION = """\
 # Reliability
 
 A cache of taskproc never gives a wrong answer.
-A run may be ended at any moment, by anything; the next one goes on from there, without a step by hand.
-This page says what that means, how it is tested, and what the last long test measured.
+A run may be ended at any moment, by anything; the next run continues from there without manual repair.
+This page defines this promise, describes how it is tested, and shows the measurements of the last long test.
 
 ## What is promised
 
-- What is read was verified before a byte of it is unpickled; what is damaged is computed again.
-- What is killed, or runs out of space, leaves nothing half visible, and what it had finished is not computed again.
-- The task that failed is the one that is named, with the cause and the path.
+- Every result is verified before a byte of it is unpickled; a damaged result is computed again.
+- A run that is killed, or runs out of disk space, leaves nothing half visible, and its finished results are not computed again.
+- An error names the task that failed, with the cause and the path.
 - Any number of processes and hosts may work on one folder.
-- No decision depends on a clock, on the time of a file, or on a process that is still there.
-  That a folder has the time of change that it had spares a second look at it, and nothing else.
-- No name, argument or path is read by a shell, or makes a file outside the cache.
+- No decision depends on a clock, on the time of a file, or on a process that is still alive.
+  The change time of a folder can only save a second look at it.
+- No name, argument or path is read by a shell, or creates a file outside the cache.
 
-What the files of a task hold that it wrote into its `task_directory` is not covered by a digest.
+Files that a task wrote into its `task_directory` are listed with digests when the task has ended, up to 1 GB; they are not verified when they are read.
 
 ## How it is tested
 
-Faults are enumerated where that is possible, and drawn at random, with a seed that is printed, where it is not.
-A run is killed, and sees an error, at every operation that changes a file.
+Faults are enumerated where that is possible; otherwise they are drawn at random, with a seed that is printed.
+A run is killed, and gets an error, at every operation that changes a file.
 A result is cut to every length, and every file of a cache is lost, damaged and swapped.
-What is right is known from outside the cache: values are worked out without taskproc, and the tasks write a journal.
+The right answers come from outside the cache: values are computed without taskproc, and the tasks write a log of their executions.
 Small projects are run, edited, and run again with their cache and with an empty one (`tests/source/corpus`).
-The two answers must be equal, or the run must name what it cannot watch.
+The two answers must be equal, or the run must report the code that it cannot watch.
 
 The quick part runs with the tests.
-The long one prints the table below:
+The long part prints the table below:
 
 ```sh
 python -m tests.fault.soak --minutes 30 --output docs/reliability.md
 ```
 
-`--only F3,F7` runs some fault classes, `--seed` another draw.
-It ends with exit code 1 if a row is not met; a row that could not be run here is not met.
+`--only F3,F7` runs some fault classes; `--seed` draws other random faults.
+The exit code is 1 if a row is not met; a row that could not be run here is not met.
 
 ## What was measured
 """
