@@ -38,21 +38,24 @@ This page defines this promise, describes how it is tested, and shows the measur
 ## What is promised
 
 - Every result is verified before a byte of it is unpickled; a damaged result is computed again.
-- A run that is killed, or runs out of disk space, leaves nothing half visible, and its finished results are not computed again.
+- A run that is killed, or runs out of disk space, leaves nothing half visible.
+  Its finished results are not computed again.
 - An error names the task that failed, with the cause and the path.
 - Any number of processes and hosts may work on one folder.
 - No decision depends on a clock, on the time of a file, or on a process that is still alive.
   The change time of a folder can only save a second look at it.
 - No name, argument or path is read by a shell, or creates a file outside the cache.
 
-Files that a task wrote into its `task_directory` are listed with digests when the task has ended, up to 1 GB; they are not verified when they are read.
+Files that a task wrote into its `task_directory` are listed with digests when the task has ended, up to 1 GB.
+They are not verified when they are read.
 
 ## How it is tested
 
 Faults are enumerated where that is possible; otherwise they are drawn at random, with a seed that is printed.
 A run is killed, and gets an error, at every operation that changes a file.
 A result is cut to every length, and every file of a cache is lost, damaged and swapped.
-The right answers come from outside the cache: values are computed without taskproc, and the tasks write a log of their executions.
+The right answers come from outside the cache.
+Values are computed without taskproc, and the tasks write a log of their executions.
 Small projects are run, edited, and run again with their cache and with an empty one (`tests/source/corpus`).
 The two answers must be equal, or the run must report the code that it cannot watch.
 
