@@ -105,7 +105,7 @@ def banned(page: Path) -> Iterator[str]:
 
 CLEAN = (
     "README.md docs/glossary.md docs/freshness.md docs/code.md docs/observed.md docs/running.md docs/reliability.md "
-    "docs/maps.md docs/batches.md docs/remote.md docs/commands.md docs/watching.md"
+    "docs/maps.md docs/batches.md docs/remote.md docs/commands.md docs/watching.md SECURITY.md docs/trust.md"
 ).split()
 
 
