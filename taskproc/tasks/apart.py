@@ -98,7 +98,7 @@ class Copier:
         kind = type(value)
         if kind in FLAT:
             return value
-        number = id(value)  # once: where a hook listens to all that Python does, each `id` takes longer than all else here
+        number = id(value)  # once: where a hook listens to what Python does, an `id` takes longer than all else here
         if (known := self._memo.get(number)) is not None:
             return known
         try:
@@ -159,7 +159,7 @@ def own_of_class(task: Task) -> None:
 def own_defaults(run_task: Any) -> dict[str, Any]:
     """What to call `run_task` with, so that what it does to its defaults stays its own."""
     function = getattr(run_task, "__func__", run_task)
-    code = getattr(function, "__code__", None)
+    code: Any = getattr(function, "__code__", None)
     if code is not None and code.co_argcount == 1 and not code.co_kwonlyargcount:
         return {}  # `self` alone, as with most
     defaults, named = getattr(function, "__defaults__", None) or (), getattr(function, "__kwdefaults__", None) or {}
