@@ -159,8 +159,8 @@ def own_of_class(task: Task) -> None:
 def own_defaults(run_task: Any) -> dict[str, Any]:
     """What to call `run_task` with, so that what it does to its defaults stays its own."""
     function = getattr(run_task, "__func__", run_task)
-    code: Any = getattr(function, "__code__", None)
-    if code is not None and code.co_argcount == 1 and not code.co_kwonlyargcount:
+    code = getattr(function, "__code__", None)
+    if code is None or (code.co_argcount == 1 and not code.co_kwonlyargcount):
         return {}  # `self` alone, as with most
     defaults, named = getattr(function, "__defaults__", None) or (), getattr(function, "__kwdefaults__", None) or {}
     if not (defaults or named) or (is_flat(defaults) and is_flat(named.values())):
