@@ -3,18 +3,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from taskproc.cli.table import ENTRY_OPTIONS, Option
 from taskproc.errors import OptionError
-
-EXEC_TYPES = ("process", "thread", "local")
-ON_ERROR = ("stop", "continue")
-LOG_FORMATS = ("text", "json")
-LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 ExecType = Literal["process", "thread", "local"]
 Prefix = Mapping[str, "str | Sequence[str]"]
+_OPTIONS = {option.name: option for option in ENTRY_OPTIONS}
+_DEFAULTS = {name: option.default for name, option in _OPTIONS.items()}
 
 
 @dataclass
@@ -32,47 +30,36 @@ class DefaultArguments:
         OptionError: a value that the option does not take, or both `prefix` and `prefixes`.
     """
 
-    loglevel: str = "warning"
-    num_workers: int | None = None
-    kwargs: Mapping[str, Any] | None = None
-    prefix: Prefix | None = None
-    rate_limits: Mapping[str, int | Sequence[str]] | None = None
-    exec_type: ExecType = "process"
-    prefixes: Prefix | None = None
-    on_error: Literal["stop", "continue"] = "stop"
-    detect_source_change: bool = True
-    force_entrypoint: bool = True
-    show_progress: bool = True
-    output: str | None = None
-    log_format: Literal["text", "json"] = "text"
+    loglevel: str = _DEFAULTS["loglevel"]
+    num_workers: int | None = _DEFAULTS["num_workers"]
+    kwargs: Mapping[str, Any] | None = _DEFAULTS["kwargs"]
+    prefix: Prefix | None = _DEFAULTS["prefixes"]
+    rate_limits: Mapping[str, int | Sequence[str]] | None = _DEFAULTS["rate_limits"]
+    exec_type: ExecType = _DEFAULTS["exec_type"]
+    prefixes: Prefix | None = _DEFAULTS["prefixes"]
+    on_error: Literal["stop", "continue"] = _DEFAULTS["on_error"]
+    detect_source_change: bool = _DEFAULTS["detect_source_change"]
+    force_entrypoint: bool = _DEFAULTS["force_entrypoint"]
+    show_progress: bool = _DEFAULTS["show_progress"]
+    output: str | None = _DEFAULTS["output"]
+    log_format: Literal["text", "json"] = _DEFAULTS["log_format"]
 
     def __post_init__(self) -> None:
-        choices = {
-            "exec_type": EXEC_TYPES, "on_error": ON_ERROR, "loglevel": LOG_LEVELS, "log_format": LOG_FORMATS
-        }  # fmt: skip
-        for name, taken in choices.items():
-            if getattr(self, name) not in taken:
-                raise OptionError(f"{name} must be one of {', '.join(taken)}, got {getattr(self, name)!r}")
-        for name in ("kwargs", "prefix", "prefixes", "rate_limits"):
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, Mapping):
-                raise OptionError(f"{name} must be a dict, got {value!r}")
-        if self.prefix is not None and self.prefixes is not None:
-            raise OptionError("prefix and prefixes are one option under two names: give one")
-        self._check_switches_and_output()
-        workers: object = self.num_workers
-        if workers is not None and (type(workers) is not int or workers < 1):
-            raise OptionError(f"num_workers must be an int of at least 1, got {workers!r}")
-
-    def _check_switches_and_output(self) -> None:
-        for name in ("detect_source_change", "force_entrypoint", "show_progress"):
-            if type(getattr(self, name)) is not bool:
-                raise OptionError(f"{name} must be True or False, got {getattr(self, name)!r}")
         output: object = self.output
         if isinstance(output, os.PathLike):
-            self.output = output = os.fspath(output)
-        if output is not None and not isinstance(output, str):
-            raise OptionError(f"output must be the path of a folder, got {output!r}")
+            self.output = os.fspath(output)
+        for name in _FIELDS:
+            option, value = _OPTIONS["prefixes" if name == "prefix" else name], getattr(self, name)
+            fits, wanted = _wanted(option, value)
+            if not fits and not (value is None is option.default):
+                raise OptionError(f"{name} must be {wanted}, got {value!r}")
+        if self.prefix is not None and self.prefixes is not None:
+            raise OptionError("prefix and prefixes are one option under two names: give one")
+
+    def in_force(self) -> dict[str, Any]:
+        """The default of each option of a run, by its name."""
+        own = {**vars(self), "prefixes": self.prefixes or self.prefix}
+        return {name: own.get(name, default) for name, default in _DEFAULTS.items()}
 
     def populate(self) -> None:
         """Make these the defaults of this process."""
@@ -80,9 +67,23 @@ class DefaultArguments:
         _populated = self
 
 
+_FIELDS = [field.name for field in fields(DefaultArguments)]
 _populated: DefaultArguments | None = None
 
 
 def populated() -> DefaultArguments:
     """The defaults in force."""
     return _populated or DefaultArguments()
+
+
+def _wanted(option: Option, value: object) -> tuple[bool, str]:
+    """Whether an option takes a value, and what it takes."""
+    if option.sets is not None:
+        return type(value) is bool, "True or False"
+    if option.choices:
+        return value in option.choices, f"one of {', '.join(option.choices)}"
+    if option.kind == "json":
+        return isinstance(value, Mapping), "a dict"
+    if option.kind == "count":
+        return type(value) is int and value >= 1, "an int of at least 1"
+    return isinstance(value, str), "the path of a folder"

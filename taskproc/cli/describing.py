@@ -28,7 +28,7 @@ Row = tuple[str, str]  # the flag with its type, and what is said of it
 def description(cls: type, purpose: str, parameters: Mapping[str, Parameter], kwargs: Mapping[str, Any]) -> str:
     """Docstring, purpose, and a table of the parameters. `kwargs`: their defaults where these are not their own."""
     own = _without_arguments(_docstring(cls), parameters)
-    return "\n\n".join(filter(None, [own, purpose.format(cls.__qualname__), _table(cls, parameters, kwargs)]))
+    return "\n\n".join(filter(None, [own, purpose, _table(cls, parameters, kwargs)]))
 
 
 def _docstring(thing: Any) -> str:

@@ -7,11 +7,12 @@ import sys
 import threading
 import time
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, TypeVar
 
-from taskproc.cli.options import Parser
+from taskproc.cli.parsing import call
+from taskproc.cli.table import REMOTE, REMOTE_COMMANDS, lines_of
 from taskproc.cli.usage import DONE, INTERRUPTED, UsageError, UserError, guarded, output, say, tell
 from taskproc.run.group import Grace
 from taskproc.run.inbox import Inbox
@@ -23,22 +24,16 @@ if TYPE_CHECKING:
     from taskproc.remote.server import Server
 
 T = TypeVar("T")
-PROG = "python -m taskproc.remote"
-LOOPBACK = "127.0.0.1:0"
-RETRY = 10.0
 _LAST_WORDS = 5.0  # seconds for which a manager that was terminated still answers those who know it
 _LAST_CALLS = 0.5  # seconds for which it answers anyhow: who has just asked is told that it ends
 
-_HELP = f"""\
-usage: {PROG} COMMAND …
+_HELP = """\
+usage: {prog} COMMAND …
 
 Hand out tasks to processes anywhere, and collect what comes of them.
 
 commands:
-  key FILE                                             make a key
-  serve --key-file FILE [--address HOST:PORT]          serve a task manager, until it is terminated
-  work --key-file FILE --address HOST:PORT [MODULE]    do tasks by the functions do_<tag> of a module or script
-  status --key-file FILE --address HOST:PORT           tell how many processes and tasks there are
+{commands}
 
 options:
   -h, --help   show this and exit; after a command: all its options
@@ -75,10 +70,10 @@ class _Ending:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line, by default that of this process; returns its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    known = [word for word in words[:1] if word in _COMMANDS]
+    known = [word for word in words[:1] if word in REMOTE_COMMANDS]
     ending = _Ending()
     with ending.signals:
-        code = guarded(lambda: _dispatch(words, ending), f"see `{' '.join([PROG, *known])} --help`")
+        code = guarded(lambda: _dispatch(words, ending), f"see `{' '.join([REMOTE, *known])} --help`")
         if argv is None and ending.has_come():
             ending.signals.ignore()
     return code
@@ -87,20 +82,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(words: list[str], ending: _Ending) -> int:
     try:
         if words[:1] in (["-h"], ["--help"]):
-            print(_HELP, end="")
+            print(_HELP.format(prog=REMOTE, commands=lines_of(REMOTE_COMMANDS.values())), end="")
             return DONE
-        if not words or words[0] not in _COMMANDS:
-            given = f", got {words[0]!r}{did_you_mean(words[0], _COMMANDS)}" if words else ""
-            raise UsageError(f"which command? One of {', '.join(_COMMANDS)}{given}")
-        return _COMMANDS[words[0]](words[1:], ending)
+        if not words or words[0] not in REMOTE_COMMANDS:
+            given = f", got {words[0]!r}{did_you_mean(words[0], REMOTE_COMMANDS)}" if words else ""
+            raise UsageError(f"which command? One of {', '.join(REMOTE_COMMANDS)}{given}")
+        return call(REMOTE_COMMANDS[words[0]], f"{REMOTE} {words[0]}", words[1:], ending)
     finally:
         ending.is_starting = False
 
 
-def _key(words: list[str], _: _Ending) -> int:
-    parser = Parser(prog=f"{PROG} key", description="Make a new random key, in a file that only you can read.")
-    parser.add_argument("file", metavar="FILE", help="must not be there")
-    given = parser.parse_args(words)
+def key_command(given: Namespace, _: _Ending) -> int:
+    """`key FILE`: make a key."""
     from taskproc.store.keys import make_key_file
 
     make_key_file(given.file)
@@ -108,12 +101,8 @@ def _key(words: list[str], _: _Ending) -> int:
     return DONE
 
 
-def _serve(words: list[str], ending: _Ending) -> int:
-    parser = Parser(prog=f"{PROG} serve", description="Serve a task manager, until it is terminated or interrupted.")
-    _add_common(parser, default=LOOPBACK, more="; port 0 is any that is free; default: %(default)s")
-    parser.add_argument("--most-deaths", metavar="N", type=_count, default=3,
-                        help="after how many deaths of its worker a task counts as failed; default: %(default)s")
-    given = parser.parse_args(words)
+def serve_command(given: Namespace, ending: _Ending) -> int:
+    """`serve`: serve a task manager, until it is terminated or interrupted."""
     from taskproc.remote.board import TaskManager
     from taskproc.remote.server import Server
 
@@ -125,7 +114,7 @@ def _serve(words: list[str], ending: _Ending) -> int:
             ending.inbox.ring()
 
     manager = Rung(most_deaths=given.most_deaths)
-    with Server(manager, given.address, key=_key_file(given)) as server:
+    with Server(manager, given.address, key=given.key_file) as server:
         _warn_if_open(server)
         from taskproc.remote.wire import show_address
 
@@ -164,24 +153,14 @@ def _warn_if_open(server: Server) -> None:
         )
 
 
-def _work(words: list[str], ending: _Ending) -> int:
-    parser = Parser(prog=f"{PROG} work", description="Do tasks, until the task manager is terminated or gone.")
-    _add_common(parser)
-    parser.add_argument("module", metavar="MODULE", nargs="?", default="",
-                        help="module or script with functions do_<tag>; without one: the calls of RemoteExecutors only")
-    parser.add_argument("-n", "--jobs", metavar="N", type=_count, default=1,
-                        help="how many tasks at once, each in a process of its own; default: %(default)s")
-    parser.add_argument("--period", metavar="SECONDS", type=_period, default=5.0,
-                        help="between two pings; who is silent for four of them is given up; default: %(default)s")
-    parser.add_argument("--retry", metavar="SECONDS", type=_seconds, default=RETRY,
-                        help="for which a task manager that does not answer is tried again; default: %(default)s")
-    given = parser.parse_intermixed_args(words)
+def work_command(given: Namespace, ending: _Ending) -> int:
+    """`work`: do tasks, until the task manager is terminated or gone."""
     module = _module(given.module)
     ending.is_starting = False
     from taskproc.remote.agent import Agent
     from taskproc.remote.client import connect
 
-    manager = _aside(lambda: connect(given.address, _key_file(given), retry=given.retry), ending)
+    manager = _aside(lambda: connect(given.address, given.key_file, retry=given.retry), ending)
     options = {"jobs": given.jobs, "period": given.period, "inbox": ending.inbox, "grace": ending.grace}
     # When it has registered it should say good-bye, too
     agent = _aside(lambda: Agent(manager, *module, **options), ending, patience=_LAST_WORDS)
@@ -255,14 +234,12 @@ def _loaded(given: str) -> ModuleType:
         raise UserError from error
 
 
-def _status(words: list[str], _: _Ending) -> int:
-    parser = Parser(prog=f"{PROG} status", description="Tell how many processes and tasks a task manager has.")
-    _add_common(parser)
-    given = parser.parse_args(words)
+def status_command(given: Namespace, _: _Ending) -> int:
+    """`status`: tell how many processes and tasks there are."""
     from taskproc.remote.client import connect
     from taskproc.remote.takers import remark
 
-    with connect(given.address, _key_file(given)) as manager:
+    with connect(given.address, given.key_file) as manager:
         waiting, running, results = manager.number_of_tasks()
         tell(counted(manager.number_of_active_processes(), "process", "processes"))
         missing = manager.tags_without_worker()
@@ -273,45 +250,3 @@ def _status(words: list[str], _: _Ending) -> int:
     for tag in missing:
         say(f"warning: {remark(tag)}")
     return DONE
-
-
-def _add_common(parser: Parser, default: str | None = None, more: str = " (required)") -> None:
-    parser.add_argument("--address", metavar="HOST:PORT", default=default, required=default is None,
-                        help=f"where the task manager is{more}")
-    parser.add_argument("--key-file", metavar="FILE",
-                        help=f"the key that all share (required); `{PROG} key FILE` makes one")
-
-
-def _key_file(given: Namespace) -> str:
-    if not given.key_file:
-        raise UsageError("no key is given: --key-file FILE", hint=f"make one with `{PROG} key FILE`")
-    return str(given.key_file)
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds < float("inf"):
-        raise ValueError
-    return seconds
-
-
-def _period(text: str) -> float:
-    seconds = _seconds(text)
-    if not seconds:
-        raise ValueError
-    return seconds
-
-
-_count.__name__ = "count, an int of at least 1,"  # as argparse says it
-_seconds.__name__ = _period.__name__ = "number of seconds"
-
-_COMMANDS: Mapping[str, Callable[[list[str], _Ending], int]] = {
-    "key": _key, "serve": _serve, "work": _work, "status": _status,
-}

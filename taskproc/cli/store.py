@@ -5,13 +5,13 @@ import math
 import os
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
 from taskproc.cli.holdings import Stored, holdings, stored
 from taskproc.cli.meter import Meter
-from taskproc.cli.options import Parser
 from taskproc.cli.usage import DONE, FAILED, UsageError, say, tell
 from taskproc.errors import CacheError
 from taskproc.folders import absolute
@@ -27,14 +27,8 @@ from taskproc.store.trash import discard, empty
 from taskproc.text import counted, cut_to, did_you_mean, padded, printable, terminal_width, width_of
 
 
-def list_command(prog: str, words: Sequence[str]) -> int:
+def list_command(given: Namespace) -> int:
     """`list -o DIR`: a line per task class; with a NAME a line per task of one; with ids all that is known of these."""
-    text = "Show what a cache holds: a line per task class, or per task of the class NAME with its id and arguments."
-    parser = Parser(prog=prog, usage="%(prog)s -o DIR [NAME [ID …]]", description=text)
-    parser.add_argument("-o", "--output", metavar="DIR", required=True, help="the cache folder")
-    parser.add_argument("what", metavar="NAME [ID …]", nargs="*",
-                        help="a task class as `list` shows it; ids of its tasks, to show all that is known of these")
-    given = parser.parse_intermixed_args(words)
     store = opened(given.output)
     words = list[str](given.what)
     if not words:
@@ -118,18 +112,11 @@ def _show(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
         tell(cut_to("  ".join([padded(first, widths[0]), *cells, last]).rstrip(), columns))
 
 
-def clear_command(prog: str, words: Sequence[str]) -> int:
+def clear_command(given: Namespace) -> int:
     """`clear -o DIR NAME [ID …]`: forget the results of a class, or of some tasks; nothing, if one is not there.
 
     Then remove all that lies in the trash, also what others left there; without a name only that.
     """
-    usage = "%(prog)s -o DIR [NAME [ID …]]"
-    text = "Forget results: of a whole task class, or of some tasks. Without a name only the trash is emptied."
-    parser = Parser(prog=prog, usage=usage, description=text)
-    parser.add_argument("-o", "--output", metavar="DIR", required=True, help="the cache folder")
-    what = "the task class as `list` shows it, and ids of its tasks, without a `#`; without an id, all of them"
-    parser.add_argument("what", metavar="NAME [ID …]", nargs="*", help=what)
-    given = parser.parse_intermixed_args(words)
     store = opened(given.output, writes=True)
     if not given.what:
         if not store.names("trash"):
@@ -178,11 +165,9 @@ def _empty_trash(store: DiskStore) -> None:
         say(f"{_files(removed)} removed from the trash; some of it cannot be removed")
 
 
-def check_command(prog: str, words: Sequence[str]) -> int:
+def check_command(given: Namespace) -> int:
     """`check -o DIR`: a line for all that is not as it should be, and how much of each kind."""
-    parser = Parser(prog=prog, description="Read all of a cache, and tell what is damaged, dead, foreign or left over.")
-    parser.add_argument("-o", "--output", metavar="DIR", required=True, help="the cache folder")
-    store = opened(parser.parse_args(words).output)
+    store = opened(given.output)
     counts: dict[str, int] = {}
     meter = Meter()
     total = sum(1 for _ in store.places()) if meter.moves else 0

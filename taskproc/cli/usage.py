@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +25,6 @@ from taskproc.streams import let_go, supply_streams, write_error
 from taskproc.text import printable_lines
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
-RUN = "Run {}, and whatever it needs that is not in the cache."  # what commands do, unless they say otherwise
 _WRONG_USE = (OptionError, UnnamableValue, BuildError, CacheError, NoCacheError)
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _MOST_FAILURES = 20  # shown; all are counted
@@ -155,6 +153,8 @@ def _near(path: Path | None) -> Path | None:
 
 def user_traceback(error: BaseException) -> str:
     """The traceback of `error` and of what led to it, without the frames of taskproc and of the import machinery."""
+    import traceback  # here: 1 ms, and few commands end with one
+
     told = traceback.TracebackException.from_exception(error)
     todo, seen = [told], set()
     while todo:

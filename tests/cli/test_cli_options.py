@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from taskproc.cli.defaults import DefaultArguments
-from taskproc.cli.options import BUILT_IN, Options, parse
+from taskproc.cli.options import Options, built_in, parse
+from taskproc.cli.table import COMMANDS
 from taskproc.cli.usage import UsageError
 from taskproc.frozen import replace
 from taskproc.tasks.task import Task
@@ -199,7 +200,7 @@ def test_help_shows_the_task_and_every_option(capsys: pytest.CaptureFixture[str]
     assert "--layers int               default: 7" in shown
     assert "output (by --kwargs only)  default: 'out'" in shown
     assert "the cache folder; default: there" in shown
-    missing = [name for name in BUILT_IN if f"--{name.replace('_', '-')}" not in shown]
+    missing = [name for name in built_in(COMMANDS["run"]) if f"--{name.replace('_', '-')}" not in shown]
     assert [] == missing
 
 

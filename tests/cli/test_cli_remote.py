@@ -9,6 +9,7 @@ import pytest
 
 from taskproc.cli import remote
 from taskproc.cli.remote import main
+from taskproc.cli.table import REMOTE_COMMANDS
 from taskproc.remote.board import TaskManager
 from taskproc.remote.server import Server
 from taskproc.store.keys import make_key_file
@@ -26,7 +27,7 @@ def test_help_tells_every_command(capsys):
     """And each command has its own."""
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
-    for command in remote._COMMANDS:
+    for command in REMOTE_COMMANDS:
         assert re.search(rf"^  {command} ", out, re.MULTILINE)
         assert main([command, "--help"]) == 0
         assert f"usage: python -m taskproc.remote {command}" in capsys.readouterr().out
@@ -47,10 +48,13 @@ def test_signals_are_given_back(key, capsys):
         ([], "which command? One of key, serve, work, status"),
         (["sreve"], "which command? One of key, serve, work, status, got 'sreve'"),
         (["serve"], "no key is given: --key-file FILE\n\nhint: make one with `python -m taskproc.remote key FILE`"),
-        (["work", "--key-file", "key"], "the following arguments are required: --address"),
-        (["work", "--key-file", "key", "--address", "a:1", "--jobs", "0"], "argument -n/--jobs: invalid count"),
-        (["work", "--key-file", "key", "--address", "a:1", "--retry", "x"], "--retry: invalid number of seconds"),
-        (["work", "--key-file", "key", "--address", "a:1", "--period", "0"], "--period: invalid number of seconds"),
+        (["work", "--key-file", "key"], "no address of a task manager is given: --address HOST:PORT"),
+        (["work", "--key-file", "key", "--address", "a:1", "--jobs", "0"],
+         "-n/--jobs: expected a whole number of at least 1"),
+        (["work", "--key-file", "key", "--address", "a:1", "--retry", "x"],
+         "--retry: expected a number of seconds of at least 0"),
+        (["work", "--key-file", "key", "--address", "a:1", "--period", "0"],
+         "--period: expected a number of seconds above 0"),
         (["work", "--key-file", "key", "--address", "a:1", "no_module"], "no module called 'no_module' is found"),
         (["work", "--key-file", "key", "--address", "a:1", "json"], "'json' has no function called do_<tag>"),
         (["serve", "--key-file", "key", "--address", "here"], "address must be HOST:PORT, as 127.0.0.1:7007, got"),
@@ -73,7 +77,7 @@ def test_wrong_usage_is_told(key, tmp_path, capsys, words, message):
     ("words", "message"),
     [
         (["serv"], "One of key, serve, work, status, got 'serv'. Did you mean 'serve'?"),
-        (["serve", "--prot", "1"], "unrecognized arguments: --prot 1. Its options are --help, --address, "),
+        (["serve", "--prot", "1"], "unrecognized arguments: --prot 1. Its options are --help, --key-file, --address, "),
         (["serve", "--adress=x"], "unrecognized arguments: --adress=x. Did you mean '--address'?"),
     ],
 )

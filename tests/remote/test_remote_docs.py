@@ -52,7 +52,7 @@ def test_its_code_runs(remote):
 
 def test_its_commands_are_known():
     """Each that is shown, with the options that there are."""
-    from taskproc.cli.remote import _COMMANDS
+    from taskproc.cli.table import REMOTE_COMMANDS
 
     shown = re.findall(r"python -m taskproc\.remote (\w+)", TEXT)
-    assert set(shown) == set(_COMMANDS)
+    assert set(shown) == set(REMOTE_COMMANDS)

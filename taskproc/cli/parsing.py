@@ -1,0 +1,168 @@
+"""From the table to parsers: words become values, and a word that does not fit is refused by the name of its option."""
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NoReturn
+
+from taskproc.cli.table import HELP, Command, Option
+from taskproc.cli.usage import UsageError
+from taskproc.run.cpus import available_cpus
+from taskproc.text import did_you_mean
+
+
+def call(command: Command, prog: str, words: Sequence[str], *context: object) -> int:
+    """Read the words behind a command, and call its function with their values and `context`. Returns the exit code."""
+    parser = Parser(command, prog)
+    given = parser.parse_intermixed_args(list(words))
+    for option in command.options:
+        require(option, getattr(given, option.name))
+    return command.load()(given, *context)
+
+
+def require(option: Option, value: object) -> None:
+    """UsageError if an option that must be given has no value."""
+    if option.required and not value:
+        how = " ".join([*option.flags[:1], option.metavar])
+        raise UsageError(f"no {option.required} is given: {how}", option.hint)
+
+
+class Parser(argparse.ArgumentParser):
+    """Reads the options of a command, without abbreviations, and says what is wrong by raising UsageError.
+
+    Args:
+        usage: what follows `prog`; default: what the table says.
+        about: text above the options; default: the description of the command.
+        name: of the entry task; stands for Main.
+        defaults: by the name of an option, where they are not those of the table.
+        parameters: of the entry task, to whose flags younger options give way.
+    """
+
+    def __init__(
+        self,
+        command: Command,
+        prog: str,
+        *,
+        usage: str | None = None,
+        about: str | None = None,
+        name: str = "Main",
+        defaults: Mapping[str, Any] | None = None,
+        parameters: Collection[str] = (),
+    ):
+        call, text = f"{prog} {command.usage() if usage is None else usage}", about or command.description
+        super().__init__(
+            # In a usage argparse replaces what follows a %, in a description only where it names the program
+            prog=prog, usage=_plain(call), description=_plain(text) if "%(prog)" in text else text,
+            add_help=False, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
+        self.add_argument(*HELP.flags, action="help", help=HELP.help)
+        for option in command.options:
+            if not (option.yields and option.name in parameters):
+                self._add(option, name, (defaults or {}).get(option.name, option.default))
+
+    def _add(self, option: Option, name: str, default: Any) -> None:
+        how: dict[str, Any] = {"default": default, "help": _plain(help_text(option, default, name))}
+        if option.sets is not None:
+            how["action"] = "store_true" if option.sets else "store_false"
+        else:
+            how |= {"metavar": option.metavar or None, "type": _reader(option), "choices": option.choices or None}
+        if option.flags:
+            self.add_argument(*option.flags, dest=option.name, **how)
+        else:
+            self.add_argument(option.name, nargs="*" if option.several else "?", **how)
+
+    def error(self, message: str) -> NoReturn:
+        """Instead of ending the process."""
+        _, _, unknown = message.partition("unrecognized arguments: ")
+        flag = next((word.partition("=")[0] for word in unknown.split() if word.startswith("--")), "")
+        if flag:
+            known = [each for action in self._actions for each in action.option_strings if each.startswith("--")]
+            message += did_you_mean(flag, known) or f". Its options are {', '.join(known)}"
+        raise UsageError(message)
+
+
+def help_text(option: Option, default: Any, name: str = "Main", here: str | None = None) -> str:
+    """What an option means, and what holds without it.
+
+    Args:
+        default: the one in force.
+        here: how the default turns out on this machine; default: it is looked up.
+    """
+    text = option.help.replace("Main", name)
+    if option.sets is not None:
+        return text + " (as is the default here)" * (default is option.sets is not option.default)
+    if default is None and option.unset:
+        return f"{text}; default: {option.unset.format(here=f' ({available_cpus()})' if here is None else here)}"
+    if default in (None, ""):
+        return text + " (required)" * bool(option.required)
+    return f"{text}; default: {_shown(default)}"
+
+
+def _shown(value: object) -> str:
+    import json
+
+    try:
+        return value if isinstance(value, str) else json.dumps(value)
+    except (TypeError, ValueError):
+        return repr(value)  # a script may give what JSON cannot say
+
+
+def _plain(text: str) -> str:
+    """`text` where argparse replaces what follows a %."""
+    return text.replace("%", "%%")
+
+
+def _reader(option: Option) -> Callable[[str], Any]:
+    read = _READERS[option.kind]
+
+    def value_of(text: str) -> Any:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return value_of
+
+
+def _count(text: str) -> int:
+    try:
+        count = int(text)
+    except ValueError:
+        count = 0
+    if count < 1:
+        raise ValueError(f"expected a whole number of at least 1, got {text!r}")
+    return count
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(f"expected a number of seconds of at least 0, got {text!r}")
+    return seconds
+
+
+def _period(text: str) -> float:
+    seconds = _seconds(text)
+    if not seconds:
+        raise ValueError(f"expected a number of seconds above 0, got {text!r}")
+    return seconds
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    import json
+
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"this is no JSON: {text!r} ({error}). Write an object such as '{{\"key\": 1}}'") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a JSON object such as '{{\"key\": 1}}', got {text!r}")
+    return value
+
+
+_READERS: Mapping[str, Callable[[str], Any]] = {
+    "text": str, "lower": str.lower, "count": _count, "seconds": _seconds, "period": _period, "json": _json_object,
+}  # fmt: skip
