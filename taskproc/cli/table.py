@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 EXEC_TYPES = ("process", "thread", "local")
 ON_ERROR = ("stop", "continue")
 LOG_FORMATS = ("text", "json")
+SHELLS = ("bash", "zsh", "fish")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 TARGET = "SCRIPT|MODULE[:CLASS]"
 REMOTE = "python -m taskproc.remote"
@@ -155,10 +156,15 @@ COMMANDS: Mapping[str, Command] = _named(
             "taskproc.cli.store:clear_command",
             (_OUTPUT, Option("what", (), "the task class as `list` shows it, and ids of its tasks, without a `#`; "
                              "without an id, all of them", "NAME [ID …]", several=True))),
+    Command("completion", "print a script that completes commands and options in a shell",
+            "Print a script that completes the commands and options of taskproc in a shell.\n"
+            "bash, zsh: source <(taskproc completion SHELL); fish: taskproc completion fish | source",
+            "taskproc.cli.completion:completion_command",
+            (Option("shell", (), f"the shell: {', '.join(SHELLS)}", "SHELL", choices=SHELLS, required="shell"),)),
 )  # fmt: skip
 
-_KEY_FILE = Option("key_file", ("--key-file",), "the key that all share", "FILE", required="key",
-                   hint=f"make one with `{REMOTE} key FILE`")  # fmt: skip
+_KEY_FILE = Option("key_file", ("--key-file",), f"the key that all share; `{REMOTE} key FILE` makes one", "FILE",
+                   required="key", hint=f"make one with `{REMOTE} key FILE`")  # fmt: skip
 _ADDRESS = Option("address", ("--address",), "where the task manager is", "HOST:PORT",
                   required="address of a task manager")  # fmt: skip
 

@@ -163,7 +163,7 @@ def test_a_script_that_raises_is_told(script: Write, capsys: Capture) -> None:
     ("words", "message"),
     [
         ([], r"which script\?"),
-        (["frobnicate"], r"'frobnicate' is neither a script .* nor a command \(run, why, accept, list, check, clear\)"),
+        (["frobnicate"], r"neither a script .* nor a command \(run, why, accept, list, check, clear, completion\)"),
         (["-o", "cache", "job.py"], "the script stands before its options, got '-o'"),
         (["--verison"], r"the script stands before its options, got '--verison'. Did you mean '--version'"),
         (["list", "--loglevel", "info", "-o", "cache"], r"--loglevel. Its options are --help, --output"),
@@ -252,6 +252,7 @@ COMMANDS = {
     "list": ("Show what a cache holds", "NAME"),
     "check": ("Read all of a cache", "-o DIR"),
     "clear": ("Forget results", "NAME [ID …]"),
+    "completion": ("Print a script that completes", "the shell: bash, zsh, fish"),
 }
 
 
