@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from taskproc.cli.table import ENTRY_OPTIONS, Option
+from taskproc.cli.table import ENTRY_OPTIONS, JSON, Option
 from taskproc.errors import OptionError
 
 ExecType = Literal["process", "thread", "local"]
@@ -82,8 +82,4 @@ def _wanted(option: Option, value: object) -> tuple[bool, str]:
         return type(value) is bool, "True or False"
     if option.choices:
         return value in option.choices, f"one of {', '.join(option.choices)}"
-    if option.kind == "json":
-        return isinstance(value, Mapping), "a dict"
-    if option.kind == "count":
-        return type(value) is int and value >= 1, "an int of at least 1"
-    return isinstance(value, str), "the path of a folder"
+    return option.kind.fits(value), "a dict" if option.kind is JSON else option.kind.wanted

@@ -21,17 +21,14 @@ if TYPE_CHECKING:
 
 _HELP = """\
 usage: {prog} SCRIPT -o DIR [options]
-       {prog} COMMAND …
+       {prog} COMMAND …    with a help of its own: COMMAND --help
 
 Run the task called Main of a script, and whatever it needs that is not in the cache.
 
 commands:
 {commands}
 
-SCRIPT is a file; MODULE is what an import would find, such as package.module. CLASS is the task that is meant, by
-default Main. Before a script, `run` may be left out: {prog} SCRIPT[:CLASS] -o DIR
-`COMMAND --help` tells more of a command.
-
+{targets}
 options:
   -h, --help   show this and exit; after a script: its parameters and all options
   --version    show the version and exit
@@ -41,7 +38,6 @@ python -m MODULE -o DIR [options]
 """
 
 _TARGETS = """\
-
 SCRIPT is a file; MODULE is what an import would find, such as package.module. CLASS is the task that is meant, by
 default Main; --help behind it shows its parameters and the defaults of its script, too. To run it,
 the command may be left out: {prog} SCRIPT -o DIR
@@ -82,7 +78,8 @@ def _dispatch(prog: str, words: list[str]) -> int:
         raise UsageError("which script? Give the file that defines Main")
     first, rest = words[0], words[1:]
     if first in ("-h", "--help"):
-        print(_HELP.format(prog=prog, commands=lines_of(COMMANDS.values())), end="")
+        targets = _TARGETS.format(prog=prog)
+        print(_HELP.format(prog=prog, commands=lines_of(COMMANDS.values()), targets=targets), end="")
         return DONE
     if first == "--version":
         print(f"taskproc {_version()}")
@@ -114,7 +111,7 @@ def _start(command: Command, prog: str, words: list[str]) -> int:
     if words[:1] in (["-h"], ["--help"]):
         from taskproc.cli.parsing import Parser
 
-        about = f"{command.description}\n{_TARGETS.format(prog=_prog())}"
+        about = f"{command.description()}\n\n{_TARGETS.format(prog=_prog())}"
         print(Parser(command, prog, about=about).format_help(), end="")
         return DONE
     if not words or words[0].startswith("-"):

@@ -54,15 +54,14 @@ def parse(
     """Read the words after the script. UsageError names the flag that is wrong; `--help` raises SystemExit."""
     parameters = parameters_of(cls, built_in(command))
     name, start = cls.__qualname__, defaults.in_force()
-    text = description(cls, command.description.replace("Main", name), parameters, start["kwargs"] or {})
-    parser = Parser(command, prog, usage="-o DIR [options]", about=text, name=name, defaults=start,
-                    parameters=parameters)  # fmt: skip
+    text = description(cls, command.description().replace("Main", name), parameters, start["kwargs"] or {})
+    behind_script = command._replace(takes_task=False)
+    parser = Parser(behind_script, prog, about=text, name=name, defaults=start, parameters=parameters)
     given, rest = parser.parse_known_args(list(words))
     flags = read_flags(cls, parameters, rest, [flag for flag, _ in _flags(command)])
     values = {**start, **vars(given), "output": given.output or start["output"]}
     kwargs = _converted(values.pop("kwargs") or {}, parameters)
-    for option in command.options:
-        require(option, values.get(option.name))
+    require(command, values)
     more = {key: values.pop(key) for key in vars(given).keys() - start.keys()}
     return Options(arguments=_arguments(cls, parameters, {**kwargs, **flags}), **values, more=more)
 

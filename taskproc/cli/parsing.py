@@ -2,10 +2,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
-from taskproc.cli.table import HELP, Command, Option
+from taskproc.cli.table import HELP, JSON, Command, Kind, Option
 from taskproc.cli.usage import UsageError
 from taskproc.run.cpus import available_cpus
 from taskproc.text import did_you_mean
@@ -13,25 +14,23 @@ from taskproc.text import did_you_mean
 
 def call(command: Command, prog: str, words: Sequence[str], *context: object) -> int:
     """Read the words behind a command, and call its function with their values and `context`. Returns the exit code."""
-    parser = Parser(command, prog)
-    given = parser.parse_intermixed_args(list(words))
-    for option in command.options:
-        require(option, getattr(given, option.name))
+    given = Parser(command, prog).parse_intermixed_args(list(words))
+    require(command, vars(given))
     return command.load()(given, *context)
 
 
-def require(option: Option, value: object) -> None:
+def require(command: Command, values: Mapping[str, Any]) -> None:
     """UsageError if an option that must be given has no value."""
-    if option.required and not value:
-        how = " ".join([*option.flags[:1], option.metavar])
-        raise UsageError(f"no {option.required} is given: {how}", option.hint)
+    for option in command.options:
+        if option.required and not values.get(option.name):
+            how = " ".join([*option.flags[:1], option.metavar])
+            raise UsageError(f"no {option.required} is given: {how}", option.hint)
 
 
 class Parser(argparse.ArgumentParser):
     """Reads the options of a command, without abbreviations, and says what is wrong by raising UsageError.
 
     Args:
-        usage: what follows `prog`; default: what the table says.
         about: text above the options; default: the description of the command.
         name: of the entry task; stands for Main.
         defaults: by the name of an option, where they are not those of the table.
@@ -43,18 +42,16 @@ class Parser(argparse.ArgumentParser):
         command: Command,
         prog: str,
         *,
-        usage: str | None = None,
-        about: str | None = None,
+        about: str = "",
         name: str = "Main",
         defaults: Mapping[str, Any] | None = None,
         parameters: Collection[str] = (),
     ):
-        call, text = f"{prog} {command.usage() if usage is None else usage}", about or command.description
-        super().__init__(
-            # In a usage argparse replaces what follows a %, in a description only where it names the program
-            prog=prog, usage=_plain(call), description=_plain(text) if "%(prog)" in text else text,
-            add_help=False, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter,
-        )  # fmt: skip
+        text = about or command.description()
+        if "%(prog)" in text:
+            text = _plain(text)  # only where the program is named argparse replaces what follows a %
+        super().__init__(prog=prog, usage=_plain(f"{prog} {command.usage()}"), description=text, add_help=False,
+                         allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
         self.add_argument(*HELP.flags, action="help", help=HELP.help)
         for option in command.options:
             if not (option.yields and option.name in parameters):
@@ -65,7 +62,8 @@ class Parser(argparse.ArgumentParser):
         if option.sets is not None:
             how["action"] = "store_true" if option.sets else "store_false"
         else:
-            how |= {"metavar": option.metavar or None, "type": _reader(option), "choices": option.choices or None}
+            how |= {"metavar": option.metavar or None, "choices": option.choices or None}
+            how["type"] = partial(_value, option.kind)
         if option.flags:
             self.add_argument(*option.flags, dest=option.name, **how)
         else:
@@ -112,57 +110,11 @@ def _plain(text: str) -> str:
     return text.replace("%", "%%")
 
 
-def _reader(option: Option) -> Callable[[str], Any]:
-    read = _READERS[option.kind]
-
-    def value_of(text: str) -> Any:
-        try:
-            return read(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return value_of
-
-
-def _count(text: str) -> int:
+def _value(kind: Kind, text: str) -> Any:
+    why = ""
     try:
-        count = int(text)
-    except ValueError:
-        count = 0
-    if count < 1:
-        raise ValueError(f"expected a whole number of at least 1, got {text!r}")
-    return count
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise ValueError(f"expected a number of seconds of at least 0, got {text!r}")
-    return seconds
-
-
-def _period(text: str) -> float:
-    seconds = _seconds(text)
-    if not seconds:
-        raise ValueError(f"expected a number of seconds above 0, got {text!r}")
-    return seconds
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    import json
-
-    try:
-        value = json.loads(text)
+        if kind.fits(value := kind.read(text)):
+            return value
     except ValueError as error:
-        raise ValueError(f"this is no JSON: {text!r} ({error}). Write an object such as '{{\"key\": 1}}'") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"expected a JSON object such as '{{\"key\": 1}}', got {text!r}")
-    return value
-
-
-_READERS: Mapping[str, Callable[[str], Any]] = {
-    "text": str, "lower": str.lower, "count": _count, "seconds": _seconds, "period": _period, "json": _json_object,
-}  # fmt: skip
+        why = f" ({error})" * (kind is JSON)  # what else there is says nothing
+    raise argparse.ArgumentTypeError(f"expected {kind.wanted}, got {text!r}{why}")

@@ -30,7 +30,7 @@ def _program(name: str, commands: Mapping[str, Command]) -> Iterator[str]:
     seen: dict[tuple[Option, ...], str] = {}
     for each in commands.values():
         yield f"\n### {_title(name, each)}\n\n```\n{name} {each.name} {each.usage()}\n```\n"
-        yield "\n".join(_escaped(line) for line in each.description.splitlines())
+        yield "\n".join(_escaped(line) for line in each.description().splitlines())
         first = seen.setdefault(each.options, each.name)
         if first == each.name:
             yield "\n| option | meaning |\n|---|---|"

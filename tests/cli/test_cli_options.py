@@ -157,12 +157,12 @@ def test_kwargs_say_what_flags_cannot() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["-n", "0"], "argument -n/--num-workers: expected a whole number of at least 1, got '0'"),
+        (["-n", "0"], "argument -n/--num-workers: expected an int of at least 1, got '0'"),
         (["-n", "two"], "argument -n/--num-workers"),
         (["-t", "fibre"], "argument -t/--exec-type: invalid choice: 'fibre'"),
         (["-l", "loud"], "argument -l/--loglevel: invalid choice: 'loud'"),
         (["--on-error", "ignore"], "argument --on-error: invalid choice"),
-        (["--kwargs", "{"], "argument --kwargs: this is no JSON: '{' .*Write an object such as"),
+        (["--kwargs", "{"], r"argument --kwargs: expected a JSON object such as .*, got '\{' \(Expecting property"),
         (["--kwargs", "[1]"], "argument --kwargs: expected a JSON object"),
         (["--rate-limits", "1"], "argument --rate-limits: expected a JSON object"),
         (["--kwargs", '{"lr": 1}'], r"--kwargs: unknown parameter 'lr' \(parameters of Entry: rate, layers, output\)"),

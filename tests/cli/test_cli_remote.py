@@ -50,7 +50,7 @@ def test_signals_are_given_back(key, capsys):
         (["serve"], "no key is given: --key-file FILE\n\nhint: make one with `python -m taskproc.remote key FILE`"),
         (["work", "--key-file", "key"], "no address of a task manager is given: --address HOST:PORT"),
         (["work", "--key-file", "key", "--address", "a:1", "--jobs", "0"],
-         "-n/--jobs: expected a whole number of at least 1"),
+         "-n/--jobs: expected an int of at least 1"),
         (["work", "--key-file", "key", "--address", "a:1", "--retry", "x"],
          "--retry: expected a number of seconds of at least 0"),
         (["work", "--key-file", "key", "--address", "a:1", "--period", "0"],

@@ -15,7 +15,7 @@ from taskproc.cli.completion import next_words
 from taskproc.cli.defaults import DefaultArguments
 from taskproc.cli.main import main
 from taskproc.cli.options import Options
-from taskproc.cli.table import COMMANDS, ENTRY_OPTIONS, REMOTE_COMMANDS, Command, Option
+from taskproc.cli.table import COMMANDS, COUNT, ENTRY_OPTIONS, REMOTE_COMMANDS, Command, Option
 from taskproc.cli.usage import tell
 from taskproc.tasks.task import Task
 from tests.cli import reference
@@ -40,14 +40,14 @@ def describe_task(cls: type[Task], options: Options) -> int:
 def added(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two more commands, by one entry each."""
     output = ENTRY_OPTIONS[0]
-    least = Option("least", ("-m", "--least"), "how many at least", "N", "count", default=2)
+    least = Option("least", ("-m", "--least"), "how many at least", "N", COUNT, default=2)
     fast = Option("fast", ("--fast",), "look at less", sets=True, default=False)
     name = Option("name", (), "what is counted", "NAME", required="name")
     level = Option("level", ("--level",), "how much to say about Main", choices=("low", "high"), default="low")
     for each in (
-        Command("count", "count what is there", "Count all that is there.", f"{__name__}:count_tasks",
+        Command("count", "count all that is there", f"{__name__}:count_tasks",
                 (output, least, fast, name)),
-        Command("describe", "describe a task", "Describe Main.", f"{__name__}:describe_task",
+        Command("describe", "describe Main", f"{__name__}:describe_task",
                 (*ENTRY_OPTIONS, level), takes_task=True),
     ):  # fmt: skip
         monkeypatch.setitem(COMMANDS, each.name, each)  # type: ignore[arg-type]  # nobody else may write there
@@ -68,7 +68,7 @@ def test_a_command_is_one_entry_and_one_function(capsys: Capture) -> None:
     for words, error in {
         ("count", "rows"): "no cache folder is given: -o DIR\n\nhint: see `taskproc count --help`",
         ("count", "-o", "cache"): "no name is given: NAME",
-        ("count", "-o", "cache", "rows", "-m", "0"): "argument -m/--least: expected a whole number of at least 1",
+        ("count", "-o", "cache", "rows", "-m", "0"): "argument -m/--least: expected an int of at least 1",
         ("count", "--lest=1"): "unrecognized arguments: --lest=1. Did you mean '--least'?",
         ("cuont",): "Did you mean 'count'?",
     }.items():
