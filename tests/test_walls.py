@@ -21,6 +21,7 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "frozen": frozenset(),
     "errors": frozenset({"text"}),
     "folders": frozenset({"errors"}),
+    "machine": frozenset(),
     "modules": frozenset(),
     "by_value": frozenset({"modules"}),
     "imports": frozenset(),
@@ -28,32 +29,32 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "values": frozenset({"errors", "modules"}),
     "source": frozenset({"by_value", "frozen", "errors", "imports", "modules", "values"}),
     "kernel": frozenset({"frozen", "errors"}),
-    "store": frozenset({"folders", "text", "by_value", "frozen", "errors", "modules", "kernel"}),
-    "run": frozenset({"folders", "text", "by_value", "frozen", "streams", "errors", "modules", "kernel"}),
+    "store": frozenset({"machine", "folders", "text", "by_value", "frozen", "errors", "modules", "kernel"}),
+    "run": frozenset({"machine", "folders", "text", "by_value", "frozen", "streams", "errors", "modules", "kernel"}),
     "watch": frozenset({"text", "frozen", "streams", "errors", "modules", "kernel"}),
     "drive": frozenset({"text", "errors", "modules", "kernel"}),
     # Beside tasks, not below: it has items without keys, and no graph
-    "maps": frozenset({"by_value", "frozen", "errors", "modules", "kernel", "run"}),
+    "maps": frozenset({"machine", "by_value", "frozen", "errors", "modules", "kernel", "run"}),
     # Chunks of a batch are items of a map
-    "batch": frozenset({"by_value", "frozen", "errors", "modules", "kernel", "run", "maps"}),
+    "batch": frozenset({"machine", "by_value", "frozen", "errors", "modules", "kernel", "run", "maps"}),
     "processes": frozenset({"maps"}),
     "threads": frozenset({"maps"}),
     # Pulled, not driven: it has a plan and the runners, but no loop of its own
     "remote": frozenset({"by_value", "frozen", "streams", "errors", "modules", "kernel", "store", "run"}),
     # Below tasks: what several computers share are tasks
     "commands": frozenset(
-        {"folders", "text", "frozen", "errors", "modules", "kernel", "store", "run", "drive", "tasks"}
+        {"machine", "folders", "text", "frozen", "errors", "modules", "kernel", "store", "run", "drive", "tasks"}
     ),
     "tasks": frozenset(
         {"folders", "text", "by_value", "frozen", "streams", "errors", "imports", "modules", "values", "source",
-         "kernel", "store",
+         "machine", "kernel", "store",
          "run", "watch",
          "drive"}
     ),
     "testing": frozenset({"text", "errors", "modules", "kernel", "store", "run", "watch", "drive"}),
     "cli": frozenset(
         {"folders", "text", "frozen", "streams", "errors", "modules", "values", "kernel", "store", "run", "watch",
-         "drive",
+         "machine", "drive",
          "tasks", "remote"}
     ),
 }

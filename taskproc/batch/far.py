@@ -12,9 +12,9 @@ from types import FrameType
 from typing import Any
 
 from taskproc.batch.task import Worker
+from taskproc.machine import birth_of
 from taskproc.maps.pack import receive_item, send_error, send_value
 from taskproc.run.capture import flush_all
-from taskproc.run.lifeline import birth_of
 from taskproc.run.setup import load
 
 

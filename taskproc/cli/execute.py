@@ -26,7 +26,7 @@ from taskproc.cli.usage import (
 )
 from taskproc.errors import FailedTaskError, TaskprocError
 from taskproc.kernel.rebuild import FORCED, NEW
-from taskproc.run.cpus import available_cpus
+from taskproc.machine import available_cpus
 from taskproc.run.pool import LocalExecutor
 from taskproc.store import layout
 from taskproc.store.cache import Cache, in_force, is_cache, other_files

@@ -19,11 +19,11 @@ from taskproc.errors import OptionError
 from taskproc.folders import absolute
 from taskproc.kernel.limits import Limits
 from taskproc.kernel.plan import Plan
+from taskproc.machine import available_cpus
 from taskproc.run.base import Ending
 from taskproc.run.child import Child
 from taskproc.run.children import Children
 from taskproc.run.command import CommandRunner, use
-from taskproc.run.cpus import available_cpus
 from taskproc.run.group import Grace, has_ended
 from taskproc.run.inbox import Inbox
 from taskproc.run.pool import PoolRunner

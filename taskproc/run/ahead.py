@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from taskproc.run.cpus import available_cpus, share_of_threads
+from taskproc.machine import available_cpus, share_of_threads
 from taskproc.run.process import Worker
 from taskproc.run.setup import Setup
 

@@ -10,7 +10,7 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
-from taskproc.run.lifeline import birth_of
+from taskproc.machine import birth_of
 
 _PLACE = struct.Struct("=QQQ")  # state, process, and when that was started
 _RUNS, _ENDED = 1, 2

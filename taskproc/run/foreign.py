@@ -25,13 +25,14 @@ from typing import Any, Generic, TypeVar, cast
 
 from taskproc.frozen import frozen, replace
 from taskproc.kernel.model import Failed, Outcome, Problem, Returned, Ticket
+from taskproc.machine import birth_of
 from taskproc.run.base import Ending, Job, Runner
 from taskproc.run.baseline import put_back
 from taskproc.run.begun import Begun
 from taskproc.run.group import GRACE, Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.keeper import be_subreaper, emigrants_of, end_children, is_subreaper, kill_emigrants
-from taskproc.run.lifeline import Main, birth_of
+from taskproc.run.lifeline import Main
 from taskproc.run.pool import PoolRunner, outcome_of
 from taskproc.run.problem import problem_of, sentence
 from taskproc.run.scarce import is_scarce

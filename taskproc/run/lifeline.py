@@ -13,9 +13,9 @@ import os
 import selectors
 import signal
 import threading
-from pathlib import Path
 
 from taskproc.frozen import frozen
+from taskproc.machine import birth_of, realm
 from taskproc.run.group import end_own_group
 
 LOOK_EVERY = 0.5
@@ -72,11 +72,11 @@ class Main:
     @classmethod
     def here(cls) -> Main:
         """This process."""
-        return cls(os.getpid(), birth_of(os.getpid()), machine())
+        return cls(os.getpid(), birth_of(os.getpid()) or "", realm())
 
     def follow(self) -> None:
         """Die, at once or later, as soon as it is dead. Does nothing on another machine; cheap when called again."""
-        if not _serves_many and self.machine and self.machine == machine() and self.pid != os.getpid():
+        if not _serves_many and self.machine and self.machine == realm() and self.pid != os.getpid():
             _follow(self, os.getpid())
 
 
@@ -87,24 +87,6 @@ def serve_many() -> None:
 
 
 _serves_many = False
-
-
-def birth_of(pid: int, *, dead: bool = False) -> str:
-    """When the process was started; empty if there is none, or that cannot be told. `dead`: also of a zombie."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
-        return "" if fields[0] in "ZX" and not dead else fields[19]
-    except (OSError, IndexError):
-        return ""
-
-
-@functools.cache
-def machine() -> str:
-    """Tells where a process id holds: the machine since it was started, and the namespace. Empty if not on Linux."""
-    try:
-        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return ""
 
 
 @functools.cache

@@ -22,6 +22,7 @@ from typing import BinaryIO, Generic, TypeVar, cast
 
 from taskproc.errors import OptionError
 from taskproc.kernel.model import Done, Failed, Outcome, Problem, Ticket
+from taskproc.machine import is_network
 from taskproc.run import cluster
 from taskproc.run.base import Ending, Job
 from taskproc.run.child import Child
@@ -29,7 +30,6 @@ from taskproc.run.children import PATIENCE, Children, end_politely, not_started
 from taskproc.run.group import GRACE, Exit, Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.lifeline import VARIABLE, describe
-from taskproc.run.mounts import is_network
 from taskproc.run.prefixed import PrefixedJob
 from taskproc.run.problem import death_text, exit_text, last_lines, memory_text, problem_of, sentence
 from taskproc.run.scarce import is_scarce, limit_problem, was_refused

@@ -19,9 +19,9 @@ from typing import Generic, TypeVar, cast
 
 from taskproc.errors import OptionError
 from taskproc.kernel.model import Failed, Outcome, Problem, Returned, Ticket
+from taskproc.machine import available_cpus, share_of_threads
 from taskproc.run import ahead
 from taskproc.run.base import Ending, Job
-from taskproc.run.cpus import available_cpus, share_of_threads
 from taskproc.run.group import GRACE, Exit, Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.kinds import KindJob

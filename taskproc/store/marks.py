@@ -19,7 +19,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from taskproc import machine
 from taskproc.errors import CacheError
+from taskproc.machine import birth_of
 from taskproc.store.exclusive import exists
 from taskproc.store.files import Files
 
@@ -222,34 +224,10 @@ def _is_running(token: str, about: dict[str, Any], handle: int) -> bool | None:
         return None
     if about.get("token", token) != token:
         return False  # a copy of a mark
-    started = _start_of(pid)
+    started = birth_of(pid)
     if started is not None:
         return started == about.get("start")
     return True if _is_locked(handle) else None
-
-
-def _start_of(pid: int) -> str | None:
-    """When a process was started, in the kernel's own count; "" if there is none, None if that cannot be told."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            fields = file.read().rpartition(")")[2].split()
-            return "" if fields[0] == "Z" else fields[19]
-    except FileNotFoundError:
-        return "" if os.path.isdir("/proc/self") or _is_free(pid) else None
-    except (OSError, IndexError):
-        return None
-
-
-def _is_free(pid: int) -> bool:
-    """Whether no process has that number."""
-    try:
-        if sys.platform != "win32":  # there it would end the process
-            os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        pass  # somebody else's
-    return False
 
 
 def _here() -> dict[str, Any]:
@@ -257,28 +235,12 @@ def _here() -> dict[str, Any]:
     if _known.get("pid") != os.getpid():
         _known.update(
             host=socket.gethostname(),
-            boot=_boot(),
-            namespace=_namespace(),
+            boot=machine.boot(),
+            namespace=machine.namespace(),
             pid=os.getpid(),
-            start=_start_of(os.getpid()),
+            start=birth_of(os.getpid()),
         )
     return _known
 
 
 _known: dict[str, Any] = {}
-
-
-def _boot() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        import uuid  # here: 2 ms, and Linux does without
-
-        return f"{socket.gethostname()}-{uuid.getnode():x}"
-
-
-def _namespace() -> str:
-    try:
-        return os.readlink("/proc/self/ns/pid")
-    except OSError:
-        return ""

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from functools import partial
 
 from taskproc.errors import BuildError, OptionError
+from taskproc.machine import available_cpus
 from taskproc.run.base import Ending, Runner
-from taskproc.run.cpus import available_cpus
 from taskproc.run.group import Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.lanes import Lanes

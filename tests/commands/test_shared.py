@@ -22,11 +22,12 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="runs the tools of PO
 HOST = """
 import os, sys
 from taskproc.commands import Command, TaskManager
+from taskproc import machine
 from taskproc.store import marks
 
 name, journal, cache = sys.argv[1:]
 if "TEST_MACHINES" in os.environ:
-    marks._boot = lambda: name
+    machine.boot = lambda: name
     marks.LEASE, marks.BEAT_EVERY = 1.0, 0.1
 
 PART = '''

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from taskproc import Cache, FutureList, LocalExecutor, Task
+from taskproc import Cache, FutureList, LocalExecutor, Task, machine
 from taskproc.store import claims, marks
 from taskproc.store.files import Files
 from taskproc.store.layout import numbers
@@ -205,7 +205,7 @@ def be(host: str, shift: float, delay: float) -> None:
 
     Its listings may be as old as `delay` seconds, but not from before a change of its own, as on a network folder.
     """
-    marks._boot = lambda: host
+    machine.boot = lambda: host
     socket.gethostname = lambda: host
     marks._known.clear()
     true_time = time.time

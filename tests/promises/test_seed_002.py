@@ -240,7 +240,7 @@ def test_002_08_without_tasks_it_ends_at_once() -> None:
 HOST = """
 import sys
 from taskproc.commands import Command, TaskManager
-from taskproc.store import marks
+from taskproc import machine
 
 class Host(TaskManager):
     def update_task_descriptors(self):
@@ -252,7 +252,7 @@ class Host(TaskManager):
     def final_task_descriptor(self):
         return Command(["cat", *self.parts], stdout="all.txt")
 
-marks._boot = lambda: sys.argv[1]
+machine.boot = lambda: sys.argv[1]
 host = Host(2, shared_folder={cache!r})
 host.run()
 print([record.exit_code for record in host.finished])

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from taskproc.machine import birth_of
 from taskproc.run.begun import Begun
-from taskproc.run.lifeline import birth_of
 
 
 @pytest.fixture

@@ -42,8 +42,8 @@ from jobs import (
 
 from taskproc.errors import OptionError
 from taskproc.frozen import replace
+from taskproc.machine import share_of_threads
 from taskproc.run.base import Ending
-from taskproc.run.cpus import share_of_threads
 from taskproc.run.inbox import Inbox
 from taskproc.run.process import Worker
 from taskproc.run.resident import ResidentRunner

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from taskproc import machine
 from taskproc.errors import CacheError
 from taskproc.store import marks
 from taskproc.store.marks import LEASE, Mark, Witness
@@ -156,7 +157,7 @@ def test_a_copy_of_a_mark_is_nobody(root: str, mark: Mark) -> None:
 def test_in_another_namespace_the_beat_decides(root: str, locked: bool) -> None:
     """The same number means another process there, and a lock may be a forked child's or local to a mount."""
     clock = Clock()
-    foreign(root, "t", boot=marks._boot())
+    foreign(root, "t", boot=machine.boot())
     path = Path(root, "run", "t")
     rewrite_file(path, lambda about: about.update(namespace="pid:[1]", pid=os.getpid(), start="0"))
     seen = []
@@ -175,7 +176,7 @@ def test_a_process_that_cannot_be_told_lives_while_it_has_its_lock(
     root: str, mark: Mark, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the system does not say when a process was started; without the lock its beat decides."""
-    monkeypatch.setattr(marks, "_start_of", lambda pid: "" if marks._is_free(pid) else None)
+    monkeypatch.setattr(marks, "birth_of", lambda pid: "" if machine.is_unused(pid) else None)
     clock = Clock()
     mark._ended.set()
     held = Witness(root, clock).lives(mark.token)
