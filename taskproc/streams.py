@@ -11,6 +11,8 @@ import os
 import sys
 from typing import Any, TextIO
 
+from taskproc.text import printable_lines
+
 
 def fill_gaps() -> None:
     """Open what is closed of the descriptors 0 to 2. Before anything else is opened that stays open."""
@@ -46,11 +48,11 @@ def is_terminal(stream: Any) -> bool:
 
 
 def write_error(text: str) -> None:
-    """Write a line to standard error. If there is none, or nobody reads it any more, that changes nothing."""
+    """Write lines to standard error, harmless. If there is none, or nobody reads it any more, that changes nothing."""
     try:
         stream = sys.stderr
         if stream is not None:  # print() would take standard output for it
-            print(text, file=stream, flush=True)
+            print(printable_lines(text), file=stream, flush=True)
     except (OSError, ValueError, RuntimeError, AttributeError):
         pass  # closed, interrupted in the middle of a line, or an object that is no file
 

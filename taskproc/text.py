@@ -98,6 +98,16 @@ def counted(count: int, noun: str, nouns: str = "") -> str:
     return f"{count:,} {noun if count == 1 else nouns or f'{noun}s'}"
 
 
+def size_text(size: float) -> str:
+    """`999 B`, `120 MB`, `1.2 GB`: with at least two digits that count."""
+    amount, unit = float(size), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if amount < 999.5:
+            break
+        amount, unit = amount / 1000, larger
+    return f"{amount:.1f} {unit}" if amount < 9.95 and unit != "B" else f"{amount:,.0f} {unit}"
+
+
 def did_you_mean(word: str, known: Iterable[str], closeness: float = 0.6) -> str:
     """`. Did you mean 'train'?`, to follow a message about a word that is not known; empty if none is close to it.
 

@@ -15,6 +15,7 @@ from taskproc.text import (
     printable,
     printable_lines,
     shortened,
+    size_text,
     terminal_width,
     text_of,
     width_of,
@@ -118,6 +119,16 @@ def test_a_terminal_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     with os.fdopen(main, "rb"), os.fdopen(far, "w") as stream:
         fcntl.ioctl(far, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 47, 0, 0))
         assert terminal_width(stream) == 47
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_600, "1.0 MB"), (87_600_000, "88 MB"), (1.5e9, "1.5 GB"),
+     (2e15, "2,000 TB")],
+)
+def test_sizes_have_two_digits_that_count(size: float, text: str) -> None:
+    """In units of a thousand."""
+    assert text == size_text(size)
 
 
 def test_a_slip_is_guessed() -> None:

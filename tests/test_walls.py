@@ -21,33 +21,39 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "frozen": frozenset(),
     "errors": frozenset({"text"}),
     "folders": frozenset({"errors"}),
+    "checks": frozenset({"errors"}),
+    "attributes": frozenset(),
     "machine": frozenset(),
     "modules": frozenset(),
     "by_value": frozenset({"modules"}),
     "imports": frozenset(),
-    "streams": frozenset(),
+    "streams": frozenset({"text"}),
     "values": frozenset({"errors", "modules"}),
     "source": frozenset({"by_value", "frozen", "errors", "imports", "modules", "values"}),
-    "kernel": frozenset({"frozen", "errors"}),
-    "store": frozenset({"machine", "folders", "text", "by_value", "frozen", "errors", "modules", "kernel"}),
-    "run": frozenset({"machine", "folders", "text", "by_value", "frozen", "streams", "errors", "modules", "kernel"}),
+    "kernel": frozenset({"checks", "frozen", "errors"}),
+    "store": frozenset({"checks", "machine", "folders", "text", "by_value", "frozen", "errors", "modules", "kernel"}),
+    "run": frozenset(
+        {"attributes", "checks", "machine", "folders", "text", "by_value", "frozen", "streams", "errors", "modules",
+         "kernel"}
+    ),
     "watch": frozenset({"text", "frozen", "streams", "errors", "modules", "kernel"}),
     "drive": frozenset({"text", "errors", "modules", "kernel"}),
     # Beside tasks, not below: it has items without keys, and no graph
-    "maps": frozenset({"machine", "by_value", "frozen", "errors", "modules", "kernel", "run"}),
+    "maps": frozenset({"checks", "machine", "by_value", "frozen", "errors", "modules", "kernel", "run"}),
     # Chunks of a batch are items of a map
-    "batch": frozenset({"machine", "by_value", "frozen", "errors", "modules", "kernel", "run", "maps"}),
+    "batch": frozenset({"checks", "machine", "by_value", "frozen", "errors", "modules", "kernel", "run", "maps"}),
     "processes": frozenset({"maps"}),
     "threads": frozenset({"maps"}),
     # Pulled, not driven: it has a plan and the runners, but no loop of its own
-    "remote": frozenset({"by_value", "frozen", "streams", "errors", "modules", "kernel", "store", "run"}),
+    "remote": frozenset({"checks", "by_value", "frozen", "streams", "errors", "modules", "kernel", "store", "run"}),
     # Below tasks: what several computers share are tasks
     "commands": frozenset(
-        {"machine", "folders", "text", "frozen", "errors", "modules", "kernel", "store", "run", "drive", "tasks"}
+        {"checks", "machine", "folders", "text", "frozen", "errors", "modules", "kernel", "store", "run", "drive",
+         "tasks"}
     ),
     "tasks": frozenset(
         {"folders", "text", "by_value", "frozen", "streams", "errors", "imports", "modules", "values", "source",
-         "machine", "kernel", "store",
+         "attributes", "checks", "machine", "kernel", "store",
          "run", "watch",
          "drive"}
     ),

@@ -13,9 +13,9 @@ from taskproc.batch.handlers import ListResultHandler, ResultHandler
 from taskproc.batch.savers.base import FileSaver, Saved
 from taskproc.batch.saving import Results, begun_at, finish, go_on, pieces, save
 from taskproc.batch.task import Worker, check, note
+from taskproc.checks import at_least
 from taskproc.errors import OptionError, SaveError
 from taskproc.machine import available_cpus
-from taskproc.maps.options import at_least
 from taskproc.run.pool import LocalExecutor, workers_of
 from taskproc.run.problem import sentence
 from taskproc.run.ray import RayExecutor, known_cpus

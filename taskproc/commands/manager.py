@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from taskproc.checks import at_least
 from taskproc.commands.alone import Alone
 from taskproc.commands.feed import SLOT, Feed
 from taskproc.commands.record import Finished
@@ -77,9 +78,7 @@ class TaskManager:
         output_folder: str | os.PathLike[str] | None = None,
         shared_folder: str | os.PathLike[str] | Cache | None = None,
     ):
-        count: object = available_cpus() if n_threads is None else n_threads
-        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise OptionError(f"n_threads must be an int of at least 1, got {n_threads!r}")
+        count = available_cpus() if n_threads is None else at_least(n_threads, 1, "n_threads")
         if output_folder is not None and shared_folder is not None:
             raise OptionError("output_folder is of no use with a shared_folder, where outputs are kept")
         self.n_threads = count

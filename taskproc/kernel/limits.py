@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Container, Iterator, Mapping
 from typing import Generic
 
-from taskproc.errors import OptionError
+from taskproc.checks import at_least
 from taskproc.kernel.model import K
 
 
@@ -28,7 +28,7 @@ class Limits:
 
     def __init__(self, limits: Mapping[str, int]):
         for label, slots in limits.items():
-            _check(label, slots)
+            at_least(slots, 1, f"rate limit of label {label!r}")
         self._slots = dict(limits)
         self._used = dict.fromkeys(self._slots, 0)
         self._full: set[str] = set()
@@ -169,11 +169,3 @@ class Line(Generic[K]):
     def __iter__(self) -> Iterator[tuple[K, tuple[str, ...]]]:
         """All in line, in no particular order, with their labels."""
         return ((key, labels) for labels, bucket in self._buckets.items() for key in bucket)
-
-
-def _check(label: str, slots: object) -> None:
-    # True is an int to Python, but a limit of True is a slip of the pen
-    if not isinstance(slots, int) or isinstance(slots, bool):
-        raise OptionError(f"rate limit of label {label!r} must be an int, got {slots!r} ({type(slots).__name__})")
-    if slots < 1:
-        raise OptionError(f"rate limit of label {label!r} must be at least 1, got {slots}")

@@ -52,19 +52,3 @@ def calls(worker: Callable[..., object], passing: ArgumentPassing) -> Call:
     if passing is ArgumentPassing.AS_KWARGS:
         return lambda item: worker(**item)
     return worker
-
-
-def at_least(value: object, least: int, name: str) -> int:
-    """`value` if it is a whole number that is large enough, else OptionError."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise OptionError(f"{name} must be a whole number of at least {least}, got {value!r}")
-    return value
-
-
-def seconds(value: object, name: str) -> float | None:
-    """`value` if it is None or a time above zero, else OptionError."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-        raise OptionError(f"{name} must be a number of seconds above zero, got {value!r}")
-    return float(value)

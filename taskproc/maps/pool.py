@@ -7,13 +7,14 @@ from typing import Any, cast
 
 from typing_extensions import Self
 
+from taskproc.checks import at_least, seconds
 from taskproc.errors import OptionError
 from taskproc.machine import available_cpus
 from taskproc.maps.crew import Crew
 from taskproc.maps.delayed import Delayed, DelayedClass
 from taskproc.maps.engine import Engine, Order
 from taskproc.maps.far import Alone
-from taskproc.maps.options import ArgumentPassing, ExceptionBehaviour, at_least, member, seconds
+from taskproc.maps.options import ArgumentPassing, ExceptionBehaviour, member
 from taskproc.maps.processes import ProcessCrew, kind_of, kinds_of
 from taskproc.maps.threads import ThreadCrew
 from taskproc.run.pool import is_in_process, workers_of

@@ -13,12 +13,14 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import Any, ParamSpec, TypeVar
 
-from taskproc.errors import OptionError, TaskManagerTermination, TaskprocError, UnknownToManager
+from taskproc.checks import at_least
+from taskproc.errors import TaskManagerTermination, TaskprocError, UnknownToManager
 from taskproc.kernel.lease import PATIENCE
 from taskproc.remote.client import connect
 from taskproc.remote.nouns import CALL
 from taskproc.remote.payload import pack, unpack, unpack_raised
 from taskproc.remote.wire import Address
+from taskproc.run.pool import FarFuture
 from taskproc.run.problem import sentence
 
 P = ParamSpec("P")
@@ -55,14 +57,12 @@ class RemoteExecutor(Executor):
         period: float = PERIOD,
         retry: float = 0.0,
     ):
-        if max_workers < 1:
-            raise OptionError(f"max_workers must be at least 1, got {max_workers!r}")
-        self._max_workers = max_workers
+        self._max_workers = at_least(max_workers, 1, "max_workers")
         self._manager = connect(address, key, retry=retry)
         self._process = self._manager.register_process(period, f"executor, process {os.getpid()}")
         self._reply_tag = f"{CALL}.{os.urandom(8).hex()}"
         self._lock = threading.Condition()
-        self._futures: dict[str, _RemoteFuture[Any]] = {}
+        self._futures: dict[str, FarFuture[Any]] = {}
         self._closed = False
         self._broken: Exception | None = None
         self._over = threading.Event()
@@ -72,7 +72,7 @@ class RemoteExecutor(Executor):
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         """Ask for a call. One that cannot be pickled is a future that has failed."""
-        future: _RemoteFuture[R] = _RemoteFuture(self._call_off)
+        future: FarFuture[R] = FarFuture(self._call_off)
         try:
             content = pack((fn, args, kwargs), f"the call of {getattr(fn, '__qualname__', fn)!s}")
         except TaskprocError as error:
@@ -84,8 +84,8 @@ class RemoteExecutor(Executor):
             if self._closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")
             # Within the lock, for the result may be there before we know its id
-            future.task_id = self._asked(content)
-            self._futures[future.task_id] = future
+            future.reference = self._asked(content)
+            self._futures[future.reference] = future
             self._lock.notify_all()
         return future
 
@@ -107,17 +107,20 @@ class RemoteExecutor(Executor):
         except (TaskprocError, OSError) as error:
             raise BrokenExecutor(sentence(error)) from error
 
-    def _call_off(self, future: _RemoteFuture[Any]) -> bool:
+    def _call_off(self, future: FarFuture[Any]) -> bool:
         """Whether no worker had begun it, and now none will."""
+        if future.done():
+            return future.cancelled()
         try:
-            called_off = self._manager.cancel_task(future.task_id)
+            called_off = self._manager.cancel_task(future.reference)
         except (TaskprocError, OSError):
-            return False  # the collector will see why
+            called_off = False  # the collector will see why
         if called_off:
             with self._lock:
-                self._futures.pop(future.task_id, None)
+                self._futures.pop(future.reference, None)
                 self._lock.notify_all()
-        return called_off
+            future.give_up()
+        return future.cancelled()
 
     def _collect(self) -> None:
         """In a thread: results come in until all have, and no more are asked for."""
@@ -178,32 +181,13 @@ class RemoteExecutor(Executor):
             future.set_exception(broken)
 
 
-class _RemoteFuture(Future[R]):
-    """A future that can be cancelled as long as no worker has taken its task."""
-
-    def __init__(self, call_off: Callable[[_RemoteFuture[Any]], bool]):
-        super().__init__()
-        self.task_id = ""
-        self._ask = call_off
-
-    def cancel(self) -> bool:
-        """Call it off. False: a worker has it, or it is done."""
-        if self.done():
-            return self.cancelled()
-        if not self._ask(self):
-            return self.cancelled()
-        super().cancel()
-        self.set_running_or_notify_cancel()  # tells those who wait for several futures
-        return True
-
-
-def _begin(future: _RemoteFuture[Any]) -> None:
+def _begin(future: FarFuture[Any]) -> None:
     if not future.running():
         future.set_running_or_notify_cancel()
 
 
 def _settle(
-    future: _RemoteFuture[Any], task_id: str, tag: str, content: bytes, raised: tuple[bytes, str] | None
+    future: FarFuture[Any], task_id: str, tag: str, content: bytes, raised: tuple[bytes, str] | None
 ) -> None:
     _begin(future)
     if raised is not None:

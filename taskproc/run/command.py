@@ -21,7 +21,7 @@ from pathlib import Path
 from subprocess import DEVNULL
 from typing import Generic, TypeVar
 
-from taskproc.errors import OptionError
+from taskproc.checks import at_least
 from taskproc.frozen import frozen
 from taskproc.kernel.model import Done, Failed, Problem, Stamp, Ticket
 from taskproc.run.base import Ending, Job
@@ -30,7 +30,7 @@ from taskproc.run.children import Children, Deadline, not_started
 from taskproc.run.group import Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.lifeline import can_tie, tie
-from taskproc.run.problem import exit_text, last_lines, sentence
+from taskproc.run.problem import end_of_log, exit_text, sentence
 from taskproc.run.scarce import limit_problem, was_refused
 from taskproc.run.setup import is_far_end
 from taskproc.text import printable
@@ -38,7 +38,6 @@ from taskproc.text import printable
 K = TypeVar("K", bound=Hashable)
 
 LONGEST_LINE = 500  # characters of a command line that are shown
-_TAIL = 4096        # bytes of what it printed that are looked at for its last lines
 
 
 @frozen
@@ -89,10 +88,8 @@ class CommandRunner(Generic[K]):
     """Runs each CommandJob as it is started, in the order in which they are; threads wait for their ends."""
 
     def __init__(self, inbox: Inbox[Ending[K]], capacity: int, children: Children | None = None):
-        if capacity < 1:
-            raise OptionError(f"number of commands at once must be at least 1, got {capacity!r}")
         self._inbox = inbox
-        self._capacity = capacity
+        self._capacity = at_least(capacity, 1, "number of commands at once")
         self._children = children or Children(Grace())
         self._at_exit = weakref.finalize(self, self._children.end, os.getpid())
 
@@ -257,19 +254,9 @@ class _Attempt:
 
     def _failure(self, kind: str, what: str, code: int) -> Problem:
         paths = self._job.stderr, self._job.stdout
-        said = next(filter(None, map(_tail, paths, reversed(self._before))), "")
+        said = next(filter(None, map(end_of_log, paths, reversed(self._before))), "")
         text = f"command {shown(self._job.words)} {what}"
         return Problem(kind, f"{text}\n{said}" if said else text, exit_code=code)
-
-
-def _tail(path: Path, before: int) -> str:
-    """The last lines of what stands in a file behind its first bytes."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(max(before, os.path.getsize(path) - _TAIL))
-            return last_lines(file.read())
-    except OSError:
-        return ""  # removed meanwhile: how it ended is known all the same
 
 
 def _problem(job: CommandJob, error: OSError | ValueError) -> Problem:

@@ -24,6 +24,7 @@ from taskproc.run.setup import Setup, be_far_end, load
 from taskproc.run.timeout import on_begin, watch_over
 from taskproc.run.wire import beside
 from taskproc.run.worker import end, run
+from taskproc.streams import write_error
 
 USAGE = "usage: python -m taskproc.run.entry FILE"
 
@@ -31,14 +32,14 @@ USAGE = "usage: python -m taskproc.run.entry FILE"
 def main(arguments: list[str]) -> int:
     """The exit code."""
     if len(arguments) != 1:
-        print(USAGE, file=sys.stderr)
+        write_error(USAGE)
         return 2
     held = hold_on_if_given()
     file = Path(arguments[0]).absolute()  # the setup changes the folder
     try:
         setup, job = pickle.loads(file.read_bytes())
     except FileNotFoundError:
-        print(f"taskproc: {file} is not to be seen here; is its folder shared with this host?", file=sys.stderr)
+        write_error(f"taskproc: {file} is not to be seen here; is its folder shared with this host?")
         return 1
     be_subreaper()  # where the command has put us below no keeper, but on another machine
     job_of_cluster = [f"{name}={value}" for name, value in cluster.variables(os.environ).items()]

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from functools import partial
-from typing import Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from taskproc.kernel.model import Failed, Outcome, Problem, Returned, Ticket
 from taskproc.run.base import Ending, Job
@@ -17,6 +17,30 @@ from taskproc.run.scarce import is_scarce, limit_problem
 K = TypeVar("K", bound=Hashable)
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class FarFuture(Future[R]):
+    """A future of a call that is known elsewhere, where it has to be called off as well.
+
+    Attributes:
+        reference: what the call is known by there.
+    """
+
+    def __init__(self, call_off: Callable[[FarFuture[Any]], bool]):
+        super().__init__()
+        self.reference: Any = None
+        self._call_off = call_off
+
+    def cancel(self) -> bool:
+        """See who made it."""
+        return self._call_off(self)
+
+    def give_up(self) -> bool:
+        """Cancel it on this side, for those who wait. False: it is running or done, or was given up before."""
+        if self.cancelled() or not super().cancel():
+            return False
+        self.set_running_or_notify_cancel()  # tells those who wait for several futures
+        return True
 
 
 class PoolRunner(Generic[K]):

@@ -20,7 +20,7 @@ from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar, cast
 
-from taskproc.errors import OptionError
+from taskproc.checks import at_least
 from taskproc.kernel.model import Done, Failed, Outcome, Problem, Ticket
 from taskproc.machine import is_network
 from taskproc.run import cluster
@@ -31,7 +31,7 @@ from taskproc.run.group import GRACE, Exit, Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.lifeline import VARIABLE, describe
 from taskproc.run.prefixed import PrefixedJob
-from taskproc.run.problem import death_text, exit_text, last_lines, memory_text, problem_of, sentence
+from taskproc.run.problem import death_text, end_of_log, exit_text, memory_text, problem_of, sentence
 from taskproc.run.scarce import is_scarce, limit_problem, was_refused
 from taskproc.run.setup import Setup, interpreter, load, start_environ
 from taskproc.run.timeout import timed_out
@@ -65,10 +65,8 @@ class PrefixRunner(Generic[K]):
         grace: Grace | None = None,
         left: list[str] | None = None,
     ):
-        if capacity < 1:
-            raise OptionError(f"number of commands at once must be at least 1, got {capacity!r}")
         self._inbox = inbox
-        self._capacity = capacity
+        self._capacity = at_least(capacity, 1, "number of commands at once")
         self._patience = patience
         self._places = threading.Semaphore(capacity)
         self._children = Children(grace or Grace())
@@ -269,7 +267,7 @@ class _Attempt(Generic[K]):
             text = f"{subject} ended with code 0 but never started the task; {hint}"
             text = "\n".join(filter(None, [text, cluster.jobs_left(self.left())]))
             return Failed(Problem(kind, text, exit_code=0))
-        said = last_lines(_text(self._job.stderr, self._before[1]).encode())
+        said = end_of_log(self._job.stderr, self._before[1])
         text = f"{subject} {exit_text(code)} before it started the task"
         text = "\n".join(filter(None, [text, cluster.jobs_left(self.left()), said]))
         return Failed(Problem(kind, text, exit_code=code))

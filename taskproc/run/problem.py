@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 import signal
 import traceback
+from pathlib import Path
 
 from taskproc.errors import (
     CommandFailed,
@@ -18,10 +19,12 @@ from taskproc.kernel.model import Problem
 from taskproc.run.group import Exit
 from taskproc.run.raised import RemoteError, hang, pack, unpack
 from taskproc.run.setup import PACKAGE_FOLDER
-from taskproc.text import printable, printable_lines, shortened, text_of
+from taskproc.text import printable, printable_lines, shortened, size_text, text_of
 
 LONGEST_SENTENCE = 1_000
 LONGEST_TRACEBACK = 100_000
+_TAIL = 4096  # bytes of a log that are read for its last lines
+_OWN = (PACKAGE_FOLDER + os.sep, "<frozen importlib")
 
 _OWN_KINDS: dict[str, type[TaskprocError]] = {
     "died": WorkerDied,
@@ -65,7 +68,7 @@ def sentence(error: BaseException) -> str:
 
 
 def traceback_text(error: BaseException) -> str:
-    """The traceback with causes and contexts, but without the frames of taskproc; cut in its middle if too long."""
+    """The traceback with causes and contexts, without the frames of taskproc and of imports; a long one is cut."""
     try:
         story = traceback.TracebackException.from_exception(error, compact=True)
         _leave_out_own_frames(story)
@@ -98,20 +101,20 @@ def memory_text(end: Exit) -> str:
     return f", peak memory {'' if end.above else 'at most '}{size_text(end.memory)}"
 
 
-def size_text(size: int) -> str:
-    """`999 B`, `120 MB`, `1.2 GB`: with at least two digits that count."""
-    amount, unit = float(size), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if amount < 999.5:
-            break
-        amount, unit = amount / 1000, larger
-    return f"{amount:.1f} {unit}" if amount < 9.95 and unit != "B" else f"{amount:.0f} {unit}"
-
-
 def last_lines(content: bytes, count: int = 10, size: int = 2_000) -> str:
     """The end of a log, printable, to be shown in a message; empty if there is nothing."""
     text = content[-size:].decode("utf-8", "replace").strip()
     return "\n".join(printable(line) for line in text.splitlines()[-count:])
+
+
+def end_of_log(path: Path, start: int = 0) -> str:
+    """The last lines of what stands in a file behind its first `start` bytes; empty if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(start, os.path.getsize(path) - _TAIL))
+            return last_lines(file.read())
+    except OSError:
+        return ""  # removed meanwhile: what is told with it is known all the same
 
 
 def _leave_out_own_frames(story: traceback.TracebackException) -> None:
@@ -119,7 +122,7 @@ def _leave_out_own_frames(story: traceback.TracebackException) -> None:
     left, seen = [story], {id(story)}
     while left:
         part = left.pop()
-        foreign = [frame for frame in part.stack if not frame.filename.startswith(PACKAGE_FOLDER + os.sep)]
+        foreign = [frame for frame in part.stack if not frame.filename.startswith(_OWN)]
         if foreign:
             part.stack[:] = foreign
         for other in [part.__cause__, part.__context__, *(getattr(part, "exceptions", None) or ())]:

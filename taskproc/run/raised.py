@@ -12,6 +12,7 @@ import pickle
 from collections.abc import Iterator
 from typing import Any
 
+from taskproc.attributes import filled_slots
 from taskproc.by_value import DEFINITIONS, pickler_class
 from taskproc.modules import find_object, main_name
 from taskproc.run.setup import MAIN_NAMES, load
@@ -92,17 +93,7 @@ def _pickled(error: BaseException) -> bytes | None:
 
 
 def _looks(error: Any) -> tuple[object, ...]:
-    return type(error), text_of(error), len(error.args), sorted(vars(error)), sorted(_slots(error))
-
-
-def _slots(error: BaseException) -> dict[str, object]:
-    """Name → value of the slots that are filled: pickle passes over them."""
-    found: dict[str, object] = {}
-    for cls in type(error).__mro__:
-        slots = vars(cls).get("__slots__", ())
-        names = (slots,) if isinstance(slots, str) else slots
-        found |= {name: getattr(error, name) for name in names if hasattr(error, name)}
-    return found
+    return type(error), text_of(error), len(error.args), sorted(vars(error)), sorted(dict(filled_slots(error)))
 
 
 def _loaded(content: bytes | None) -> BaseException | None:
@@ -132,7 +123,7 @@ def _past_init(error: BaseException) -> object:
     if cls.__module__ == "builtins" or owner.__module__ != "builtins":
         return NotImplemented
     reduced: Any = error.__reduce__()
-    return _made, (cls, reduced[1], {**vars(error), **_slots(error)})
+    return _made, (cls, reduced[1], {**vars(error), **dict(filled_slots(error))})
 
 
 @functools.cache

@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 from taskproc.by_value import dumps
 from taskproc.errors import OptionError, WorkerDied
 from taskproc.run.group import GRACE
+from taskproc.run.pool import FarFuture
 from taskproc.run.problem import sentence
 from taskproc.run.setup import load
 
@@ -61,7 +62,7 @@ class RayExecutor(Executor):
         What runs is interrupted, and its process killed if it goes on after the grace.
         """
         content = dumps((fn, args, kwargs))
-        future: _RayFuture[R] = _RayFuture(self._cancel)
+        future: FarFuture[R] = FarFuture(self._cancel)
         with self._lock:
             if self._closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")
@@ -69,18 +70,15 @@ class RayExecutor(Executor):
         reference.future().add_done_callback(lambda done: self._end(future, done))
         return future
 
-    def _cancel(self, future: _RayFuture[Any]) -> bool:
+    def _cancel(self, future: FarFuture[Any]) -> bool:
         """The future is done at once, whenever Ray is."""
         with self._lock:
-            is_first = not future.cancelled()
-            cancelled = future.give_up()
-            if cancelled and is_first:
-                future.set_running_or_notify_cancel()
+            given_up = future.give_up()
             reference = self._running.get(future)
-        if cancelled and is_first and reference is not None:
+        if given_up and reference is not None:
             self._ray.cancel(reference)
             self._kill_later(future)  # a call in C, or of sleep, does not hear of it
-        return cancelled
+        return future.cancelled()
 
     def _kill_later(self, future: Future[Any]) -> None:
         """Again until it is gone: Ray loses a request that meets a call between its place in the line and its start."""
@@ -130,22 +128,6 @@ class RayExecutor(Executor):
 
 
 _wait = wait
-
-
-class _RayFuture(Future[R]):
-    """Of a call that Ray has."""
-
-    def __init__(self, on_cancel: Callable[[_RayFuture[Any]], bool]):
-        super().__init__()
-        self._on_cancel = on_cancel
-
-    def cancel(self) -> bool:
-        """See RayExecutor.submit."""
-        return self._on_cancel(self)
-
-    def give_up(self) -> bool:
-        """Cancel it on this side."""
-        return super().cancel()
 
 
 def connected(n_cores: int | None = None) -> Any:

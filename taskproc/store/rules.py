@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from typing import Literal, get_args
 
+from taskproc.checks import at_least
 from taskproc.errors import CacheError, OptionError
 from taskproc.folders import absolute
 from taskproc.frozen import frozen
@@ -59,12 +60,11 @@ def checked(durability: object, keep_versions: object, key_file: object, shared:
     kind: Durability | None = next((kind for kind in get_args(Durability) if kind == durability), None)
     if kind is None:
         raise OptionError(f"durability must be 'none', 'result' or 'full', got {durability!r}")
-    if not isinstance(keep_versions, int) or isinstance(keep_versions, bool) or keep_versions < 0:
-        raise OptionError(f"keep_versions must be a whole number of at least 0, got {keep_versions!r}")
+    keep = at_least(keep_versions, 0, "keep_versions")
     if not isinstance(shared, bool):
         raise OptionError(f"shared must be True or False, got {shared!r}")
     shared = shared or os.environ.get(SHARED_VARIABLE, "") not in ("", "0")
-    return Rules(kind, keep_versions, _key_path(key_file), shared, frozenset({own_uid()}))
+    return Rules(kind, keep, _key_path(key_file), shared, frozenset({own_uid()}))
 
 
 def _key_path(given: object) -> str | None:

@@ -18,10 +18,11 @@ from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from taskproc.attributes import filled_slots, slots_of
 from taskproc.tasks.binding import FLAT, is_flat
 from taskproc.tasks.future import FutureDict, FutureList, Upstream
 from taskproc.tasks.naming import Identity
-from taskproc.tasks.needs import attributes, original, slots
+from taskproc.tasks.needs import attributes, original
 
 Task = Any  # tasks.task stands above this module
 
@@ -87,7 +88,7 @@ class Copier:
     def attribute(self, copied: Task, name: str) -> Any:
         """The attribute of a copy that was asked for, copied now. Raises KeyError if the task has none of that name."""
         task = original(copied)
-        value = vars(task)[name] if name in vars(task) else dict(_in_slots(task))[name]
+        value = vars(task)[name] if name in vars(task) else dict(filled_slots(task))[name]
         found = self.value(value)
         _set(copied, name, found)
         self._finish()
@@ -171,14 +172,10 @@ def own_defaults(run_task: Any) -> dict[str, Any]:
 
 
 def _set(task: Task, name: str, value: Any) -> None:
-    if name in slots(type(task)):
+    if name in slots_of(type(task)):
         object.__setattr__(task, name, value)
     else:
         task.__dict__[name] = value
-
-
-def _in_slots(task: Task) -> Iterator[tuple[str, Any]]:
-    return ((name, getattr(task, name)) for name in slots(type(task)) if hasattr(task, name))
 
 
 # ---------------------------------------------------------------- what is known of a class
@@ -191,7 +188,7 @@ def _facts(cls: type) -> tuple[bool, frozenset[str], tuple[str, ...]]:
     if found is None:
         bases = [base for base in cls.__mro__ if not base.__module__.startswith(_OURS) and base is not object]
         by_itself = any(vars(base).keys() & {"__getattr__", "__getattribute__"} for base in bases)
-        names = frozenset(name for base in bases for name in vars(base) if name not in slots(cls))
+        names = frozenset(name for base in bases for name in vars(base) if name not in slots_of(cls))
         shared = [name for name in sorted(names) if not name.startswith(("__", "task_"))]
         loose = tuple(name for name in shared if _can_change(inspect.getattr_static(cls, name)))
         found = _of_class[cls] = by_itself, names, loose

@@ -7,6 +7,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 
+from taskproc.checks import at_least
 from taskproc.errors import BuildError, OptionError
 from taskproc.machine import available_cpus
 from taskproc.run.base import Ending, Runner
@@ -28,8 +29,7 @@ def choose(executor: object, max_workers: object) -> Executor | None:
     if max_workers is not None:
         if executor is not None:
             raise OptionError("max_workers is for the default workers: give it to the executor itself")
-        if not isinstance(max_workers, int) or isinstance(max_workers, bool) or max_workers < 1:
-            raise OptionError(f"max_workers must be an int of at least 1, got {max_workers!r}")
+        at_least(max_workers, 1, "max_workers")
     if is_far_end() and running_job() is None:
         # Its own workers would import the script as well, and theirs, without end
         raise BuildError(

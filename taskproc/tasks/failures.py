@@ -8,11 +8,9 @@ from typing import Any
 
 from taskproc.errors import MissingResult, TaskFailure
 from taskproc.kernel.model import Event, Problem
-from taskproc.run.problem import last_lines, rebuild
+from taskproc.run.problem import end_of_log, rebuild
 from taskproc.run.raised import RemoteError, pack, unpack
 from taskproc.tasks.cached import GraphWork
-
-_TAIL = 4096  # bytes of a log that are read for its last lines
 
 
 def failure_of(work: GraphWork, key: str, event: Event[str]) -> TaskFailure:
@@ -34,7 +32,7 @@ def failure_of(work: GraphWork, key: str, event: Event[str]) -> TaskFailure:
         traceback=traceback,
         stdout=stdout,
         stderr=stderr,
-        log=_tail(stderr) or _tail(stdout),
+        log=next(filter(None, map(end_of_log, filter(None, (stderr, stdout)))), ""),
     )
 
 
@@ -57,14 +55,3 @@ def _list(value: object) -> list[Any]:
 
 def _existing(path: Path) -> Path | None:
     return path if path.exists() else None
-
-
-def _tail(path: Path | None) -> str:
-    if path is None:
-        return ""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _TAIL))
-            return last_lines(file.read())
-    except OSError:
-        return ""  # cleared meanwhile; the error itself is there

@@ -4,11 +4,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from taskproc.attributes import slots_of
 from taskproc.source.held import code_within
 from taskproc.tasks.binding import FLAT
 from taskproc.tasks.evolving import rules_of
 from taskproc.tasks.future import Const, FutureDict, FutureList, Item, Upstream
-from taskproc.tasks.needs import attributes, original, slots
+from taskproc.tasks.needs import attributes, original
 from taskproc.tasks.settings import NOTHING_LEFT
 
 _MISSING = object()
@@ -40,7 +41,7 @@ def given_to(task: Any) -> tuple[Any, ...]:
 def _is_plain(task: Any, arguments: Mapping[str, object]) -> bool:
     """Whether a task holds its arguments under their names and nothing else, all of types that hold nothing."""
     held = vars(task)
-    if len(held) != len(arguments) + 1 or slots(type(task)):  # one more: `_taskproc`
+    if len(held) != len(arguments) + 1 or slots_of(type(task)):  # one more: `_taskproc`
         return False
     for name, value in arguments.items():
         if type(value) not in FLAT or held.get(name, _MISSING) is not value:

@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
-from weakref import WeakKeyDictionary
 
+from taskproc.attributes import filled_slots, slots_of
 from taskproc.errors import BuildError, CycleError
 from taskproc.modules import object_name
 from taskproc.tasks.binding import FLAT
@@ -18,8 +18,8 @@ def attributes(task: object) -> list[tuple[str, object]]:
     """Name and value of what `__init__` left on the task, slots included."""
     task = original(task)
     found = [each for each in vars(task).items() if each[0] != "_taskproc"]
-    if names := slots(type(task)):
-        found += [(name, getattr(task, name)) for name in names if hasattr(task, name)]
+    if slots_of(type(task)):
+        found += filled_slots(task)
     return found
 
 
@@ -27,26 +27,6 @@ def original(task: Any) -> Any:
     """The task that was built, of one that an attempt was given (tasks/apart.py)."""
     identity = vars(task).get("_taskproc")
     return task if identity is None or identity.copied is None else identity.copied[0]
-
-
-def slots(cls: type) -> tuple[str, ...]:
-    """Names of the attributes that instances keep outside their dict."""
-    found = _of_class.get(cls)
-    if found is None:
-        found = _of_class[cls] = tuple(name for base in cls.__mro__ for name in _own_slots(base))
-    return found
-
-
-_of_class: WeakKeyDictionary[type, tuple[str, ...]] = WeakKeyDictionary()
-
-
-def _own_slots(cls: type) -> Iterator[str]:
-    names = vars(cls).get("__slots__", ())
-    for slot in (names,) if isinstance(names, str) else names:
-        private = slot.startswith("__") and not slot.endswith("__")
-        name = f"_{cls.__name__.lstrip('_')}{slot}" if private else slot
-        if name not in ("__dict__", "__weakref__"):
-            yield name
 
 
 def upstreams(value: object) -> dict[str, Any]:

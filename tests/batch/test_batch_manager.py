@@ -402,7 +402,7 @@ def test_any_object_with_methods(make: Make) -> None:
 WRONG: list[tuple[str, Callable[[], object]]] = [
     ("task_class must be", lambda: TaskManager(3)),  # type: ignore[arg-type]
     ("n_cores must be a whole number", lambda: TaskManager(Square, n_cores=1.5)),  # type: ignore[arg-type]
-    ("n_cores_worker must be a whole number of at least 1", lambda: TaskManager(Square, n_cores_worker=0)),
+    ("n_cores_worker must be at least 1", lambda: TaskManager(Square, n_cores_worker=0)),
     ("executor must be 'processes' or", lambda: TaskManager(Square, executor="process")),  # type: ignore[arg-type]
     ("exclude each other", lambda: TaskManager(Square, use_ray=True, executor="processes")),
     ("result_handler must have add_chunk", lambda: TaskManager(Square, [])),  # type: ignore[arg-type]

@@ -171,7 +171,7 @@ def test_a_manager_runs_once_at_a_time() -> None:
 @pytest.mark.parametrize("count", [0, -1, 1.5, True, "2"])
 def test_slots_are_a_number_of_at_least_one(count: Any) -> None:
     """Refused where they are given."""
-    with pytest.raises(OptionError, match="n_threads must be an int of at least 1, got"):
+    with pytest.raises(OptionError, match="n_threads must be"):
         TaskManager(count)
 
 

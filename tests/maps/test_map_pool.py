@@ -352,7 +352,7 @@ WRONG: dict[str, tuple[tuple[Any, ...], dict[str, Any], str]] = {
     "no worker": (([],), {}, "empty list"),
     "not a worker": (([square, 3],), {}, "worker 1 must be a function"),
     "a class that was marked": ((Counter, 2), {}, r"Give an object of it, Counter\("),
-    "no jobs": ((square, 0), {}, "n_jobs must be a whole number of at least 1, got 0"),
+    "no jobs": ((square, 0), {}, "n_jobs must be at least 1, got 0"),
     "half a job": ((square, 1.5), {}, "n_jobs"),
     "passing": ((square, 1, "direct"), {}, "argument_type must be one of 'single_arg', 'args', 'kwargs'"),
     "behaviour": ((square, 1), {"exception_behaviour": "raise"}, "exception_behaviour must be one of 'ignore'"),

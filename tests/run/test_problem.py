@@ -14,7 +14,7 @@ from taskproc.kernel.model import Problem
 from taskproc.run import problem as module
 from taskproc.run.group import Exit
 from taskproc.run.pool import LocalExecutor
-from taskproc.run.problem import death_text, exit_text, last_lines, problem_of, rebuild
+from taskproc.run.problem import death_text, end_of_log, exit_text, last_lines, problem_of, rebuild
 from taskproc.run.raised import RemoteError
 
 
@@ -183,3 +183,13 @@ def test_last_lines_are_few_and_harmless() -> None:
     """The end of a log, without what a terminal would obey."""
     assert "8\n9\n\\x1b[2J" == last_lines(b"\n".join(b"%d" % number for number in range(10)) + b"\n\x1b[2J\n", 3)
     assert "" == last_lines(b"\n")
+
+
+def test_the_end_of_a_log_is_that_of_the_attempt(tmp_path: Path) -> None:
+    """What stood there before does not count; a log that was removed says nothing."""
+    log = tmp_path / "stderr.txt"
+    log.write_text("before\nof this\n")
+
+    assert ["before\nof this", "of this", "", ""] == [
+        end_of_log(log), end_of_log(log, 7), end_of_log(log, 15), end_of_log(tmp_path / "none")
+    ]

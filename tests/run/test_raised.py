@@ -41,6 +41,14 @@ class Slotted(Exception):
         self.code = code
 
 
+class Hidden(Exception):
+    __slots__ = ("__code",)
+
+    def __init__(self, code: int):
+        super().__init__("hidden")
+        self.__code = code
+
+
 @dataclasses.dataclass(frozen=True)
 class Frozen(Exception):
     code: int
@@ -125,7 +133,7 @@ def there_and_back(error: BaseException, traceback: str = "") -> Any:
 
 THEMSELVES = [
     ValueError("x"), KeyError("a\nb"), KeyError(("a", 1)), Plain(), Plain("a", 2), SystemExit(3), OSError(2, "no", "f"),
-    StopIteration(3), decoding(), noted(), TwoArguments("a", "b"), Changing("x"), Slotted(3), Frozen(3, "a"),
+    StopIteration(3), decoding(), noted(), TwoArguments("a", "b"), Changing("x"), Slotted(3), Hidden(3), Frozen(3, "a"),
     Gone("/a"), Says(how="so"), Silent("x"), local(), ImportError("a", name="b"),
 ]  # fmt: skip
 
@@ -137,7 +145,7 @@ def test_an_exception_comes_back_as_itself(error: BaseException) -> None:
 
     assert (type(again), again.args, describe(again)) == (type(error), error.args, describe(error))
     assert vars(again) == vars(error)
-    for name in ("code", "filename", "errno", "value", "name", "start"):
+    for name in ("code", "_Hidden__code", "filename", "errno", "value", "name", "start"):
         assert getattr(again, name, None) == getattr(error, name, None)
 
 

@@ -43,8 +43,8 @@ from taskproc.run.late import LateRunner
 from taskproc.run.pool import LocalExecutor, PoolRunner
 from taskproc.run.prefix import PrefixRunner
 from taskproc.run.prefixed import PrefixedJob
-from taskproc.run.problem import size_text
 from taskproc.run.resident import ResidentRunner
+from taskproc.text import size_text
 
 OURS = ["resident", "prefix"]
 PROCESSES = [*OURS, "processes", "lanes"]

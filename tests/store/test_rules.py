@@ -22,7 +22,7 @@ from taskproc.store.rules import Durability, Rules, own_uid
         ({"durability": "all"}, "durability must be 'none', 'result' or 'full', got 'all'"),
         ({"durability": None}, "durability must be .*, got None"),
         ({"durability": ["full"]}, "durability must be .*, got"),
-        ({"keep_versions": -1}, "keep_versions must be a whole number of at least 0, got -1"),
+        ({"keep_versions": -1}, "keep_versions must be at least 0, got -1"),
         ({"keep_versions": True}, "keep_versions must be .*, got True"),
         ({"keep_versions": 1.0}, "keep_versions must be .*, got 1.0"),
         ({"shared": 1}, "shared must be True or False, got 1"),

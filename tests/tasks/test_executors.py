@@ -70,7 +70,7 @@ def test_what_is_no_executor_is_refused(executor: Any) -> None:
 @pytest.mark.parametrize("workers", [0, -1, 1.5, True, "2"])
 def test_a_number_of_workers_that_is_none_is_refused(workers: Any) -> None:
     """At least one."""
-    with pytest.raises(OptionError, match="max_workers must be an int of at least 1"):
+    with pytest.raises(OptionError, match="max_workers must be"):
         choose(None, workers)
 
 
