@@ -9,7 +9,8 @@ from pathlib import PurePath
 from types import FunctionType, ModuleType
 from typing import Any
 
-from taskproc.source.constants import CHANGEABLE, code_in
+from taskproc.source.constants import CHANGEABLE
+from taskproc.source.held import code_within
 from taskproc.source.look import PLAIN
 from taskproc.source.objects import MISSING, is_code
 from taskproc.source.pieces import piece_of
@@ -68,18 +69,16 @@ def _is_changeless(kind: type) -> bool:
 
 
 def code_held(value: Any) -> Iterator[object]:
-    """The classes and functions that a value holds which does not count itself: what a registry knows, for example."""
+    """What a registry knows, for example: the code in a value that does not count itself.
+
+    That is what `code_within` finds, and, one or two levels down, modules and the code of libraries.
+    """
     items: list[Any] = [value]
     if type(value) in _LISTS:
         items = list(itertools.islice(value, _MOST))
     elif issubclass(type(value), dict):
         items = [*itertools.islice(dict.values(value), _MOST), *itertools.islice(dict.keys(value), _MOST)]
     for item in items:
-        parts = item if type(item) in (list, tuple) and item is not value else (item,)
-        for part in parts:
-            if is_code(part) or issubclass(type(part), ModuleType):
-                yield part
-                continue
-            if is_users_class(type(part)):
-                yield type(part)
-            yield from code_in(part)
+        for part in item if type(item) in (list, tuple) and item is not value else (item,):
+            is_met = is_code(part) or issubclass(type(part), ModuleType)
+            yield from (part,) if is_met else code_within([part])

@@ -12,12 +12,10 @@ from taskproc.frozen import frozen
 from taskproc.source.acting import DEFINITIONS, annotated_in, imported_as
 from taskproc.source.dump import digest, dump
 from taskproc.source.files import SourceFile
-from taskproc.source.lookups import chain_of
 from taskproc.source.pieces import Reads, reads_of
 from taskproc.source.scopes import Scope, Use
 from taskproc.source.statements import statements_of
 
-_SETTERS = frozenset({"setattr", "delattr"})
 _UNTYPED = frozenset({"typing.overload", "typing_extensions.overload"})  # nobody keeps what they decorate
 
 
@@ -135,77 +133,6 @@ def assigned(scope: Scope) -> Iterator[tuple[str, ast.stmt, ast.AST, bool]]:
             yield targets[0].id, statement, statement, plain
         elif isinstance(statement, ast.AnnAssign):
             yield targets[0].id, statement, value, plain  # that it is a field stays
-
-
-# ---------------------------------------------------------------- other statements
-
-
-def changes_of(file: SourceFile, name: str, methods: Container[str] = ()) -> tuple[ast.stmt, ...]:
-    """The statements at the top of a module that set attributes of a class, change them, or call its methods.
-
-    Args:
-        methods: those of its methods that count when they are called.
-    """
-    if "changes" not in file.memo:
-        file.memo["changes"] = _all_changes(file.tree)
-    found: list[tuple[ast.stmt, str]] = file.memo["changes"].get(name, [])
-    return tuple({id(some): some for some, method in found if not method or method in methods}.values())
-
-
-def _all_changes(tree: ast.Module) -> dict[str, list[tuple[ast.stmt, str]]]:
-    found: dict[str, list[tuple[ast.stmt, str]]] = {}
-    for statement in tree.body:
-        if isinstance(statement, (*DEFINITIONS, ast.Import, ast.ImportFrom)) or _drives(statement):
-            continue
-        changed = {change for inner in _simple(statement) for change in _changed(inner)}
-        for name, method in sorted(changed):
-            found.setdefault(name, []).append((statement, method))
-    return found
-
-
-def _drives(statement: ast.stmt) -> bool:
-    """`if __name__ == "__main__":` and `if TYPE_CHECKING:`."""
-    nodes = ast.walk(statement.test) if isinstance(statement, ast.If) else ()
-    return any(isinstance(node, ast.Name) and node.id in ("__name__", "TYPE_CHECKING") for node in nodes)
-
-
-def _simple(statement: ast.stmt) -> Iterator[ast.stmt]:
-    """A statement, and those inside it that are executed with it."""
-    todo: list[ast.AST] = [statement]
-    while todo:
-        some = todo.pop()
-        if isinstance(some, ast.stmt):
-            yield some
-        todo += [inner for inner in ast.iter_child_nodes(some) if not isinstance(inner, (*DEFINITIONS, ast.expr))]
-
-
-def _changed(statement: ast.stmt) -> Iterator[tuple[str, str]]:
-    """The names whose attributes or items a statement may change; with the method that it calls of the name itself."""
-    todo: list[Any] = [*getattr(statement, "targets", ()), getattr(statement, "target", None)]
-    while todo:
-        target = todo.pop()
-        if isinstance(target, (ast.Tuple, ast.List)):
-            todo += target.elts
-        elif isinstance(target, (ast.Attribute, ast.Subscript, ast.Starred)):
-            yield from ((name, "") for name in _root(target))
-    call = statement.value if isinstance(statement, ast.Expr) else None
-    if not isinstance(call, ast.Call):
-        return
-    chain = chain_of(call.func) or ()
-    if chain and (chain[-1] in ("__setattr__", "__delattr__") or (len(chain) == 1 and chain[0] in _SETTERS)):
-        yield from ((name, "") for name in (_root(call.args[0]) if call.args else ()))
-    elif isinstance(call.func, ast.Attribute):
-        yield from ((name, chain[1] if len(chain) == 2 else "") for name in _root(call.func))
-
-
-def _root(node: Any) -> Iterator[str]:
-    """`A` of `A.b[1].c`; also behind `A.b.setdefault(1, []).append`, but not of an instance, as `A(1).b`."""
-    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Starred, ast.Call)):
-        if isinstance(node, ast.Call) and not isinstance(node.func, ast.Attribute):
-            return
-        node = node.func if isinstance(node, ast.Call) else node.value
-    if isinstance(node, ast.Name):
-        yield node.id
 
 
 def makers_of(file: SourceFile, cls: type, names: Mapping[str, object]) -> tuple[ast.stmt, ...]:

@@ -15,7 +15,7 @@ from typing import Any
 from taskproc.source.acting import acts_on_fields
 from taskproc.source.agreeing import agrees
 from taskproc.source.changes import code_held
-from taskproc.source.class_pieces import ClassPiece, changes_of, left_out, makers_of
+from taskproc.source.class_pieces import ClassPiece, left_out, makers_of
 from taskproc.source.constants import wrapped
 from taskproc.source.dump import digest, dump
 from taskproc.source.files import SourceFile
@@ -25,6 +25,7 @@ from taskproc.source.objects import FIELD, content_of
 from taskproc.source.pieces import piece_of
 from taskproc.source.project import is_extension, is_users_class, is_users_code
 from taskproc.source.scopes import Scope
+from taskproc.source.statements import statements_of
 from taskproc.source.walking import Walking
 
 _DESCRIPTORS = (GetSetDescriptorType, MemberDescriptorType, FIELD)
@@ -275,7 +276,7 @@ def _set_later(file: SourceFile | None, name: str) -> frozenset[str]:
     if file is None:
         return frozenset()
     changed = [change.chain for change in file.module.changed if change.chain[0] == name]
-    nodes = [node for statement in changes_of(file, name) for node in ast.walk(statement)]
+    nodes = [node for statement in statements_of(file).changes(name) for node in ast.walk(statement)]
     found = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     found |= {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     return frozenset(found | {chain[1] for chain in changed if len(chain) > 1})

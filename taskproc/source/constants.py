@@ -19,7 +19,7 @@ from taskproc.source.look import LARGEST, LEAVES, Look, digested, flat_text, lea
 from taskproc.source.numeric import FORMS
 from taskproc.source.project import is_users_class, is_users_code, is_users_module
 
-__all__ = ["CHANGEABLE", "Canonical", "Meet", "Unnamable", "canonical", "code_in", "text_of", "wrapped"]
+__all__ = ["CHANGEABLE", "Canonical", "Meet", "Unnamable", "canonical", "text_of", "wrapped"]
 
 CHANGEABLE = frozenset(
     {list, dict, set, bytearray}
@@ -85,11 +85,6 @@ def canonical(
         _refuse_more(_size(value), most)
         return Canonical(leaf_text(value), (), True, False, ())
     return _Writer(meet, changing, most, keeps_all).write(value)
-
-
-def code_in(value: object) -> list[object]:
-    """The classes and functions that a value holds, at any depth."""
-    return code_within([value])
 
 
 class _Frame:

@@ -29,6 +29,7 @@ _HARMLESS = frozenset("logging warnings matplotlib seaborn plotly taskproc typin
 _KEEPERS = frozenset(
     "accessor connect handler hook hookimpl listener listens on plugin receiver register subscribe".split()
 )
+_SETTERS = frozenset({"__setattr__", "__delattr__"})
 _LONGEST = 20  # names of names
 _RUNS = frozenset({"run_graph", "cli"})
 
@@ -98,6 +99,12 @@ class Statements:
             leaves = [leaf for leaf in self.names.get(name, ()) if _is_later(leaf, settings)]
             self._groups[key] = self._group(leaves, name) if leaves else None
         return self._groups[key]
+
+    def changes(self, name: str) -> list[ast.stmt]:
+        """The statements at the top that may set attributes of a class, also as `type.__setattr__(name, …)`."""
+        leaves = [leaf for leaf in self.names.get(name, ()) if _may_set(leaf) and not leaf.guarded]
+        leaves += [leaf for leaf in self.acts if leaf.chain[-1] in _SETTERS]
+        return list({id(leaf.path[0]): leaf.path[0] for leaf in leaves}.values())
 
     def deeds(self, chosen: Sequence[Leaf]) -> Group:
         """What some statements say together."""
@@ -265,6 +272,13 @@ def _is_later(leaf: Leaf, settings: frozenset[str]) -> bool:
     if leaf.guarded or (leaf.chain[1:2] and leaf.chain[1] in settings):
         return False
     return leaf.role in ("changes", "acts", "decorates") or (leaf.role == "binds" and _calls(leaf.path[-1]))
+
+
+def _may_set(leaf: Leaf) -> bool:
+    """Whether it may set an attribute of a name; what a method of the name itself does is not known."""
+    call = getattr(leaf.path[-1], "value", None)
+    method = isinstance(call, ast.Call) and len(chain_of(call.func) or ()) == 2
+    return leaf.role == "changes" or (leaf.role == "acts" and not method)
 
 
 def _runs_tasks(call: ast.Call) -> bool:
