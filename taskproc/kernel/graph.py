@@ -4,7 +4,7 @@ Depth-first, with a stack of our own: a chain of a million links is walked under
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 
 from taskproc.errors import CycleError
 from taskproc.kernel.model import K
@@ -45,15 +45,6 @@ def closure(
                 ended[key] = needs
                 path.popitem()  # not `del`: a dict looks for its last key among all that were there
     return ended
-
-
-def dependents(needs: Mapping[K, Iterable[K]]) -> dict[K, list[K]]:
-    """The edges turned round: each key → those that need it, in the order of `needs`; all keys are there."""
-    found: dict[K, list[K]] = {key: [] for key in needs}
-    for key, its_needs in needs.items():
-        for need in dict.fromkeys(its_needs):
-            found.setdefault(need, []).append(key)
-    return found
 
 
 def _round_trip(path: list[K], again: K, name_of: Callable[[K], str]) -> str:

@@ -101,10 +101,10 @@ def memory_text(end: Exit) -> str:
     return f", peak memory {'' if end.above else 'at most '}{size_text(end.memory)}"
 
 
-def last_lines(content: bytes, count: int = 10, size: int = 2_000) -> str:
+def last_lines(content: bytes) -> str:
     """The end of a log, printable, to be shown in a message; empty if there is nothing."""
-    text = content[-size:].decode("utf-8", "replace").strip()
-    return "\n".join(printable(line) for line in text.splitlines()[-count:])
+    text = content[-2_000:].decode("utf-8", "replace").strip()
+    return "\n".join(printable(line) for line in text.splitlines()[-10:])
 
 
 def end_of_log(path: Path, start: int = 0) -> str:

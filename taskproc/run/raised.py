@@ -21,8 +21,6 @@ from taskproc.text import printable_lines, shortened, text_of
 LARGEST = 1_000_000  # bytes of a pickle
 MOST_LINKS = 8       # of a chain of causes
 
-Link = tuple[str, "bytes | None", str]  # the attribute by which it hangs on the one before; pickle; description
-
 
 class RemoteError(RuntimeError):
     """Stands for an exception that could not be brought over from another process; says its class and its text."""

@@ -12,8 +12,6 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from types import CodeType, ModuleType
 
-from taskproc.modules import real_name
-
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 _NO_PACKAGES = frozenset({"taskproc", "__main__", "None", ""})
 # Modules whose functions make classes, which are named by them where Python does not know better
@@ -76,11 +74,6 @@ def is_made(cls: type) -> bool:
 def is_extension(module: ModuleType) -> bool:
     """Whether a module is compiled, so that there is no source of it."""
     return str(vars(module).get("__file__")).endswith(tuple(EXTENSION_SUFFIXES))
-
-
-def name_of(names: Mapping[str, object]) -> str:
-    """What the module with these globals is really called."""
-    return real_name(str(names.get("__name__") or "__main__"))
 
 
 def _is_users_name(name: object) -> bool:

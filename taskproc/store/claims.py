@@ -34,7 +34,10 @@ _LISTINGS = 10  # that may be too old
 
 
 class DiskAttempt:
-    """A claim that is held: see Attempt. Keeps two descriptors until it ends."""
+    """The right to publish one version, a claim that is held. Keeps two descriptors until it ends.
+
+    One thread at a time.
+    """
 
     __slots__ = (
         "_captured", "_directory", "_early", "_ended", "_files", "_folder", "_handle", "_head", "_identity", "_path",
@@ -55,7 +58,7 @@ class DiskAttempt:
 
     @property
     def directory(self) -> Path:
-        """The data directory of this attempt; see Attempt.directory."""
+        """The data directory of this attempt: made, and empty, when it is first asked for."""
         if self._directory is None:
             name = layout.data_folder(self.number)
             path = Path(self._path, name)
@@ -121,7 +124,11 @@ class DiskAttempt:
         self._files.close(os.dup(self._handle))  # NFS keeps it back until a descriptor of the file is closed
 
     def commit(self, value: object, facts: Facts) -> Version | None:
-        """Publish `value`; see Attempt.commit."""
+        """Publish `value` in one atomic step; None: the attempt was taken over or cleared, and nothing was published.
+
+        Raises UnstorableResult if it cannot be pickled, OSError if it cannot be written; then nothing is visible and
+        the attempt may still `fail`.
+        """
         payload = write_value(value, partial(self._files.append, self._handle), facts.level, self._store.root)
         value_half = self._value_half(value, payload, facts)
         stamp = Stamp(order_of(self.nonce, facts.needs), value_half)
@@ -165,7 +172,7 @@ class DiskAttempt:
         return "" if version is None else version.record.stamp.value
 
     def fail(self, why: Mapping[str, object]) -> None:
-        """End without a version; see Attempt.fail."""
+        """End without a version; `why` (JSON) is kept for people."""
         if self._handle >= 0:
             try:
                 self._files.cut(self._handle, len(self._head))  # what there is of a payload is no use to anybody
@@ -264,7 +271,7 @@ Claimed = Union[DiskAttempt, Version, Elsewhere]
 
 
 def claim(store: CacheFolder, place: Place, arguments: Callable[[], str], pick: Pick, *, forced: bool) -> Claimed:
-    """The right to make the next version of `place`; see Store.claim."""
+    """The right to make the next version of `place`; see DiskStore.claim."""
     try:
         for _ in range(_TRIES):
             try:

@@ -185,20 +185,12 @@ def load(file: BinaryIO, root: str = "") -> object:
         _root.reset(token)
 
 
-def store_form(value: object, root: str, what: str, met: list[object] | None = None) -> bytes:
-    """`value` pickled for the store; UnstorableResult says `what` it was and why it cannot be. `met`: see dumps."""
-    try:
-        return dumps(value, root, met=met)
-    except Exception as error:  # whatever a class's own __reduce__ raises
-        raise unstorable(value, root, what, error) from error
-
-
-def unstorable(value: object, root: str, what: str, error: Exception) -> UnstorableResult:
-    """Says which part of `value` cannot be pickled, and why."""
+def unstorable(value: object, root: str, error: Exception) -> UnstorableResult:
+    """Says which part of a result cannot be pickled, and why."""
     way, part = culprit(value, lambda part: _pickles(part, root))
     kind = f"{type(part).__module__}.{type(part).__qualname__}".removeprefix("builtins.")
     return UnstorableResult(
-        f"{what}{way} (a {kind}) cannot be pickled: {type(error).__name__}: {error}. "
+        f"its result{way} (a {kind}) cannot be pickled: {type(error).__name__}: {error}. "
         "Return plain data, or write a file into self.task_directory and return its path"
     )
 

@@ -24,10 +24,14 @@ InUse = Callable[[list[int]], int]
 
 
 class DiskStore(CacheFolder):
-    """The store in a cache folder; see Store for what each verb promises."""
+    """The store in a cache folder. Every verb may be called from any thread."""
 
     def load(self, version: Version) -> object:
-        """The value of a version; see Store.load."""
+        """The value of a version. Size and digest of its bytes are verified before one of them is unpickled.
+
+        Raises CorruptedResult (it was moved aside, where possible) or MissingResult (cleared meanwhile, or it does not
+        load).
+        """
         payload = self._payload(version)
         if payload is None:
             if not self._quarantine(version):
@@ -88,7 +92,15 @@ class DiskStore(CacheFolder):
         return not _is_same(now, version)
 
     def claim(self, place: Place, arguments: Callable[[], str], pick: Pick, *, forced: bool = False) -> claims.Claimed:
-        """The right to make the next version; see Store.claim."""
+        """The right to make the next version, unless somebody else has it or `pick` finds a version good after all.
+
+        Args:
+            arguments: gives JSON of the task's arguments, kept beside the results for people; asked where none lies.
+            pick: chooses a fresh version or None; asked once more after the claim, if there is any to choose from.
+            forced: made by order, so its stamp has a new order whatever was stored before.
+
+        Raises CacheError if nothing can be written there.
+        """
         self.rules.allow_writing()
         return claims.claim(self, place, arguments, pick, forced=forced)
 
@@ -181,7 +193,10 @@ class DiskStore(CacheFolder):
             self.files.close_folder(folder)
 
     def retire(self, in_use: Mapping[Place, int]) -> None:
-        """Forget older versions; see Store.retire."""
+        """Forget older versions: `in_use` says which one stays at each place, besides the newest of the others.
+
+        For a run that ends. Does nothing while another one is at work, and never fails.
+        """
         retire(self, in_use)
         if in_use:
             self.sweep()
@@ -191,9 +206,10 @@ class DiskStore(CacheFolder):
         trash.try_to_empty(self, self.token)
 
     def accept(self, place: Place, version: Version, code: str, *, flush: bool = True) -> None:
-        """Declare `version` good for other code; see Store.accept. Of two who accept at once one may be lost.
+        """Declare `version` good also for the code with the digest `code`. Of two who accept at once one may be lost.
 
-        Without `flush` it may be lost with the power, too.
+        Without `flush` it may be lost with the power, too. Raises MissingResult if `version` was cleared or replaced,
+        CacheError if that cannot be written.
         """
         self.rules.allow_writing()
         number = version.record.number
@@ -210,11 +226,11 @@ class DiskStore(CacheFolder):
             raise CacheError(f"cannot write to cache {self.root!r}: {error}") from error
 
     def keep_code(self, name: str, digest: str, content: Mapping[str, object]) -> None:
-        """Keep what a digest of code stands for; see Store.keep_code."""
+        """Keep what the digest of some code of the class `name` stands for (JSON), once; never fails."""
         sources.keep(self, name, digest, content)
 
     def code(self, name: str, digest: str) -> Mapping[str, Any] | None:
-        """What was kept of some code; see Store.code."""
+        """What was kept of the code `digest`; None if nothing was, or it cannot be read."""
         return sources.read(self, name, digest)
 
     def failure(self, place: Place) -> Mapping[str, Any] | None:
@@ -228,11 +244,11 @@ class DiskStore(CacheFolder):
             return None
 
     def clear(self, place: Place) -> bool:
-        """Forget all of `place`; see Store.clear."""
+        """Forget all of `place`: one rename. Whether there was anything. CacheError if that cannot be done."""
         return self._forget(*layout.place_levels(place))
 
     def clear_all(self, name: str) -> bool:
-        """Forget every result of a class; see Store.clear_all."""
+        """Forget every result of the class `name`: one rename. Whether there was anything."""
         return self._forget(layout.folder_name(name))
 
     def _forget(self, *levels: str) -> bool:

@@ -61,7 +61,10 @@ class CacheFolder(Inside):
         return None if self.rules.key_file is None else Key(self.rules.key_file, self.rules.owners)
 
     def look(self, place: Place) -> Iterator[Version]:
-        """Published versions, newest first; see Store.look."""
+        """Published versions, newest first, each record verified as it is reached: one listing, then a read a version.
+
+        What is damaged or belongs to another key is left out.
+        """
         try:
             folder = self.folder(*layout.place_levels(place))
         except (FileNotFoundError, NotADirectoryError):
@@ -232,7 +235,7 @@ class CacheFolder(Inside):
         return found if isinstance(found, dict) else None
 
     def places(self) -> Iterator[tuple[str, int]]:
-        """Name and id of everything that has a folder; see Store.places."""
+        """Name and id of everything that has a folder, in no order. One listing a class."""
         for entry in self.files.scandir(self.root):
             for number in self.ids(entry.name):
                 yield layout.task_name(entry.name), number

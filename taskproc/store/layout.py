@@ -163,11 +163,6 @@ def accept_file(number: int) -> str:
     return f"accept.{number}.json"
 
 
-def code_path(root: str, name: str) -> str:
-    """Folder of what digests of a class's code stand for."""
-    return os.path.join(root, *code_levels(name))
-
-
 def code_levels(name: str) -> tuple[str, str]:
     """The names that lead from the cache to the folder of what digests of a class's code stand for."""
     return folder_name(name), "code"

@@ -46,11 +46,11 @@ class Payload(NamedTuple):
 
 
 def write_value(
-    value: object, append: Callable[[bytes], object], level: int | None = None, root: str = "", what: str = "its result"
+    value: object, append: Callable[[bytes], object], level: int | None = None, root: str = ""
 ) -> Payload:
     """Give `append` the payload of `value`, but for what it returns as `rest`.
 
-    Raises what `append` raises, and UnstorableResult if `what` cannot be pickled; then a part may have been written.
+    Raises what `append` raises, and UnstorableResult if `value` cannot be pickled; then a part may have been written.
 
     Args:
         level: see compress.
@@ -67,7 +67,7 @@ def write_value(
         except Exception as error:  # whatever a class's own __reduce__ raises
             if error is writer.error:
                 raise
-            raise unstorable(value, root, what, error) from error
+            raise unstorable(value, root, error) from error
         return writer.finish(met)
     finally:
         writer.close()

@@ -17,7 +17,7 @@ from taskproc.store.trash import set_aside
 
 
 def retire(store: CacheFolder, in_use: Mapping[Place, int]) -> None:
-    """Move what is not kept into the trash; see Store.retire. Costs a listing a place."""
+    """Move what is not kept into the trash; see DiskStore.retire. Costs a listing a place."""
     if not in_use or store.witness.others(store.token):
         return
     for place, number in in_use.items():

@@ -253,7 +253,7 @@ class GraphWork:
         return pick(self.store.look(task._taskproc.place), replace(self._present(key), code=None))
 
     def value(self, key: str) -> Any:
-        """The result of `key`, which is done. Raises as Store.load."""
+        """The result of `key`, which is done. Raises as DiskStore.load."""
         task = self.graph.tasks[key]
         return task.get_result() if task._is_outside else self.store.value(self.versions[key])
 

@@ -181,7 +181,9 @@ def test_a_death_tells_the_peak_memory(end: Exit, text: str) -> None:
 
 def test_last_lines_are_few_and_harmless() -> None:
     """The end of a log, without what a terminal would obey."""
-    assert "8\n9\n\\x1b[2J" == last_lines(b"\n".join(b"%d" % number for number in range(10)) + b"\n\x1b[2J\n", 3)
+    numbers = [str(number) for number in range(12)]
+
+    assert [*numbers[3:], "\\x1b[2J"] == last_lines("\n".join([*numbers, "\x1b[2J\n"]).encode()).split("\n")
     assert "" == last_lines(b"\n")
 
 

@@ -7,9 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
-import threading
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import cloudpickle
 import pytest
@@ -17,7 +15,6 @@ from faults import few
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskproc.errors import UnstorableResult
 from taskproc.store.codec import (
     FOOTER,
     comment_member,
@@ -26,7 +23,6 @@ from taskproc.store.codec import (
     loads,
     read_comment,
     record_length,
-    store_form,
 )
 
 JSON = st.recursive(
@@ -175,17 +171,3 @@ def test_a_reducer_answers_first() -> None:
     content = dumps([Path("/old/a"), {1}], "/old", reduce)
 
     assert ["a path", {1}] == loads(content)
-
-
-class Unwilling:
-    def __reduce__(self) -> Any:
-        raise KeyError("not me")
-
-
-@pytest.mark.parametrize("value", [Unwilling(), (n for n in ()), threading.Lock()])
-def test_what_cannot_be_pickled_is_unstorable(value: object) -> None:
-    """Whatever a class raises becomes one error, with what it was, its type and its cause."""
-    with pytest.raises(UnstorableResult, match=f"its result .a .*{type(value).__qualname__}") as caught:
-        store_form(value, "", "its result")
-
-    assert caught.value.__cause__ is not None

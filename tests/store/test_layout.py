@@ -114,7 +114,7 @@ def test_a_place_lies_inside_the_cache(tmp_path: Path, name: str) -> None:
     root = os.path.realpath(tmp_path)
     paths = [
         layout.class_path(root, name),
-        layout.code_path(root, name),
+        os.path.join(root, *layout.code_levels(name)),
         *(layout.place_path(root, Place(name, number, name)) for number in (0, (1 << 63) - 1)),
     ]
 

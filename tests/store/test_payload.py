@@ -247,3 +247,17 @@ def test_what_is_not_gzip_is_corrupted(before: bytes) -> None:
     """Bytes that verify were written here; that they are no gzip must not happen, and is said so if it does."""
     with pytest.raises(CorruptedResult, match="not gzip"):
         stored_value(before + b"not gzip at all", "", "result X", {})
+
+
+class Unwilling:
+    def __reduce__(self) -> Any:
+        raise KeyError("not me")
+
+
+@pytest.mark.parametrize("value", [Unwilling(), (n for n in ()), threading.Lock()])
+def test_what_cannot_be_pickled_is_unstorable(value: object) -> None:
+    """Whatever a class raises becomes one error, with what it was, its type and its cause."""
+    with pytest.raises(UnstorableResult, match=f"its result .a .*{type(value).__qualname__}") as caught:
+        write_value(value, lambda part: None)
+
+    assert caught.value.__cause__ is not None

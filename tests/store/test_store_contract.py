@@ -1,90 +1,80 @@
-"""What holds for every store."""
+"""What a store promises to those who know nothing of its files."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from faults import OTHER, PLACE, arguments, claimed, facts, newest, nothing, publish
+from faults import OTHER, PLACE, Runs, arguments, claimed, facts, newest, nothing, publish
 
 from taskproc.errors import MissingResult, UnstorableResult
 from taskproc.kernel.model import Elsewhere, Stamp
 from taskproc.store.base import Place, Version
-from taskproc.store.memory import MemoryStore
 
 NEW_RUN = Callable[[], Any]
 
 
-@pytest.fixture(params=["disk", "memory"])
-def new_run(request: pytest.FixtureRequest) -> Iterator[NEW_RUN]:
-    """Gives what another run sees of one store."""
-    if request.param == "disk":
-        yield request.getfixturevalue("runs").begin
-    else:
-        memory = MemoryStore()
-        yield lambda: memory
-
-
 @pytest.fixture
-def any_store(new_run: NEW_RUN) -> Any:
-    return new_run()
+def new_run(runs: Runs) -> NEW_RUN:
+    """Gives what another run sees of one store."""
+    return runs.begin
 
 
 def numbers(store: Any, place: Place = PLACE) -> list[int]:
     return [version.record.number for version in store.look(place)]
 
 
-def test_an_unknown_place_is_empty(any_store: Any) -> None:
+def test_an_unknown_place_is_empty(store: Any) -> None:
     """Looking at what was never made finds nothing, and makes nothing."""
-    assert [] == list(any_store.look(PLACE))
-    assert [] == list(any_store.places())
+    assert [] == list(store.look(PLACE))
+    assert [] == list(store.places())
 
 
 @pytest.mark.parametrize("value", [None, 0, "text", b"\x00" * 5000, [1, {"a": (2, 3)}], NotImplemented, float("inf")])
-def test_what_was_committed_is_loaded(any_store: Any, value: object) -> None:
+def test_what_was_committed_is_loaded(store: Any, value: object) -> None:
     """The value comes back equal and of the same type."""
-    publish(any_store, value)
+    publish(store, value)
 
-    (version,) = any_store.look(PLACE)
-    loaded = any_store.load(version)
+    (version,) = store.look(PLACE)
+    loaded = store.load(version)
     assert (type(value), value) == (type(loaded), loaded)
 
 
-def test_what_is_loaded_is_never_shared(any_store: Any) -> None:
+def test_what_is_loaded_is_never_shared(store: Any) -> None:
     """Each load gives an object of its own."""
-    version = publish(any_store, [1])
+    version = publish(store, [1])
 
-    any_store.load(version).append(2)
+    store.load(version).append(2)
 
-    assert [1] == any_store.load(version)
+    assert [1] == store.load(version)
 
 
-def test_what_is_committed_is_what_is_found(any_store: Any) -> None:
+def test_what_is_committed_is_what_is_found(store: Any) -> None:
     """commit answers the very version that look finds."""
     given = facts({"need": Stamp("order", "value")}, code="7")
 
-    version = publish(any_store, 1, made_from=given)
+    version = publish(store, 1, made_from=given)
 
-    assert [version] == list(any_store.look(PLACE))
+    assert [version] == list(store.look(PLACE))
     assert (given.code, given.needs) == (version.record.code, version.record.needs)
     assert (PLACE, 1) == (version.place, version.record.number)
 
 
-def test_versions_come_newest_first(any_store: Any) -> None:
+def test_versions_come_newest_first(store: Any) -> None:
     """A later version is numbered higher and is looked at first; older ones stay."""
     for value in "abc":
-        publish(any_store, value)
+        publish(store, value)
 
-    assert [3, 2, 1] == numbers(any_store)
-    assert ["c", "b", "a"] == [any_store.load(version) for version in any_store.look(PLACE)]
+    assert [3, 2, 1] == numbers(store)
+    assert ["c", "b", "a"] == [store.load(version) for version in store.look(PLACE)]
 
 
-def test_places_do_not_meet(any_store: Any) -> None:
+def test_places_do_not_meet(store: Any) -> None:
     """What is published at one place is not seen at another one."""
-    publish(any_store, 1)
+    publish(store, 1)
 
-    assert [] == list(any_store.look(OTHER))
-    assert {(PLACE.name, PLACE.id)} == set(any_store.places())
+    assert [] == list(store.look(OTHER))
+    assert {(PLACE.name, PLACE.id)} == set(store.places())
 
 
 def test_an_attempt_is_won_by_one(new_run: NEW_RUN) -> None:
@@ -116,14 +106,14 @@ def test_an_attempt_that_ended_is_free_for_others(new_run: NEW_RUN, end: str) ->
 
 
 @pytest.mark.parametrize("end", ["fail", "not_needed"])
-def test_without_commit_there_is_no_version(any_store: Any, end: str) -> None:
+def test_without_commit_there_is_no_version(store: Any, end: str) -> None:
     """An attempt that failed, or was not needed, leaves what was published before."""
-    publish(any_store, 1)
+    publish(store, 1)
 
-    attempt = claimed(any_store)
+    attempt = claimed(store)
     attempt.fail({}) if end == "fail" else attempt.not_needed()
 
-    assert [1] == numbers(any_store)
+    assert [1] == numbers(store)
 
 
 def test_an_attempt_ends_once(new_run: NEW_RUN) -> None:
@@ -138,26 +128,26 @@ def test_an_attempt_ends_once(new_run: NEW_RUN) -> None:
     assert isinstance(new_run().claim(PLACE, arguments, nothing), Elsewhere)
 
 
-def test_what_is_picked_is_not_computed(any_store: Any) -> None:
+def test_what_is_picked_is_not_computed(store: Any) -> None:
     """claim answers the version that `pick` finds good, and leaves the place free."""
-    version = publish(any_store, 1)
+    version = publish(store, 1)
 
-    assert version == any_store.claim(PLACE, arguments, newest)
-    assert [version] == list(any_store.look(PLACE))
-    assert claimed(any_store).commit(2, facts()) is not None
+    assert version == store.claim(PLACE, arguments, newest)
+    assert [version] == list(store.look(PLACE))
+    assert claimed(store).commit(2, facts()) is not None
 
 
-def test_pick_sees_all_versions_newest_first(any_store: Any) -> None:
+def test_pick_sees_all_versions_newest_first(store: Any) -> None:
     """An older version may be picked: an edit that was taken back costs nothing."""
-    publish(any_store, "old")
-    publish(any_store, "new")
+    publish(store, "old")
+    publish(store, "new")
 
     def oldest(versions: Iterator[Version]) -> Version:
         return list(versions)[-1]
 
-    found = any_store.claim(PLACE, arguments, oldest)
+    found = store.claim(PLACE, arguments, oldest)
 
-    assert "old" == any_store.load(found)
+    assert "old" == store.load(found)
 
 
 def test_a_pick_that_raises_holds_nothing(new_run: NEW_RUN) -> None:
@@ -173,59 +163,59 @@ def test_a_pick_that_raises_holds_nothing(new_run: NEW_RUN) -> None:
     assert claimed(new_run()).commit(1, facts()) is not None
 
 
-def test_an_ordinary_rerun_keeps_the_order(any_store: Any) -> None:
+def test_an_ordinary_rerun_keeps_the_order(store: Any) -> None:
     """Made anew only because it was doubted: the order is that of the version before."""
-    first, second = (publish(any_store, value).record.stamp for value in (1, 2))
+    first, second = (publish(store, value).record.stamp for value in (1, 2))
 
     assert first.order == second.order
     assert first.value != second.value
 
 
-def test_an_equal_rerun_keeps_the_stamp(any_store: Any) -> None:
+def test_an_equal_rerun_keeps_the_stamp(store: Any) -> None:
     """Doubted, made anew, and equal: nothing below needs to run."""
-    first, second = (publish(any_store, [1, 2]).record.stamp for _ in range(2))
+    first, second = (publish(store, [1, 2]).record.stamp for _ in range(2))
 
     assert first == second
 
 
-def test_a_forced_run_has_a_new_order(any_store: Any) -> None:
+def test_a_forced_run_has_a_new_order(store: Any) -> None:
     """What was ordered anew reaches all that lies below, also with an equal value."""
-    first = publish(any_store, 1).record.stamp
-    second = publish(any_store, 1, forced=True).record.stamp
+    first = publish(store, 1).record.stamp
+    second = publish(store, 1, forced=True).record.stamp
 
     assert (first.value, True) == (second.value, first.order != second.order)
 
 
-def test_a_cleared_place_has_a_new_order(any_store: Any) -> None:
+def test_a_cleared_place_has_a_new_order(store: Any) -> None:
     """A clear is an order too; numbers begin anew."""
-    first = publish(any_store, 1)
-    any_store.clear(PLACE)
-    second = publish(any_store, 1)
+    first = publish(store, 1)
+    store.clear(PLACE)
+    second = publish(store, 1)
 
     assert (1, 1) == (first.record.number, second.record.number)
     assert first.record.stamp.order != second.record.stamp.order
 
 
-def test_the_order_of_a_need_is_part_of_the_order(any_store: Any) -> None:
+def test_the_order_of_a_need_is_part_of_the_order(store: Any) -> None:
     """What reads a need that was ordered anew has another order; another value alone keeps it."""
     orders = [
-        publish(any_store, 1, made_from=facts({"need": stamp})).record.stamp.order
+        publish(store, 1, made_from=facts({"need": stamp})).record.stamp.order
         for stamp in (Stamp("a", "1"), Stamp("a", "2"), Stamp("b", "2"))
     ]
 
     assert orders[0] == orders[1] != orders[2]
 
 
-def test_two_places_have_two_orders(any_store: Any) -> None:
+def test_two_places_have_two_orders(store: Any) -> None:
     """An order is random: equal tasks without needs do not share it."""
-    assert publish(any_store, 1).record.stamp.order != publish(any_store, 1, OTHER).record.stamp.order
+    assert publish(store, 1).record.stamp.order != publish(store, 1, OTHER).record.stamp.order
 
 
-def test_files_beside_the_result_make_another_value(any_store: Any) -> None:
+def test_files_beside_the_result_make_another_value(store: Any) -> None:
     """Equal bytes beside other files are another value, beside equal files the same; an empty directory is nothing."""
     values = []
     for text in (None, "", "one", "two", "one"):
-        attempt = claimed(any_store)
+        attempt = claimed(store)
         if text is not None:
             directory = attempt.directory
             if text:
@@ -237,12 +227,12 @@ def test_files_beside_the_result_make_another_value(any_store: Any) -> None:
     assert values[2] == values[4]
 
 
-def test_the_data_directory_is_made_empty_and_stays(any_store: Any) -> None:
+def test_the_data_directory_is_made_empty_and_stays(store: Any) -> None:
     """Each attempt has its own, the same whenever it is asked for; that of a published version is left alone."""
-    first = claimed(any_store)
+    first = claimed(store)
     (first.directory / "file").write_text("kept")
     first.commit(1, facts())
-    second = claimed(any_store)
+    second = claimed(store)
 
     assert second.directory == second.directory
     assert [] == list(second.directory.iterdir())
@@ -284,42 +274,42 @@ def test_a_commit_after_a_clear_does_not_touch_the_next_attempt(new_run: NEW_RUN
     assert ["good"] == [store.load(version) for version in store.look(PLACE)]
 
 
-def test_a_clear_forgets_one_place(any_store: Any) -> None:
+def test_a_clear_forgets_one_place(store: Any) -> None:
     """clear tells whether there was anything, and leaves the neighbours alone."""
-    publish(any_store, 1)
-    other = publish(any_store, 2, OTHER)
+    publish(store, 1)
+    other = publish(store, 2, OTHER)
 
-    assert [True, False] == [any_store.clear(PLACE), any_store.clear(PLACE)]
-    assert ([], [other]) == (list(any_store.look(PLACE)), list(any_store.look(OTHER)))
+    assert [True, False] == [store.clear(PLACE), store.clear(PLACE)]
+    assert ([], [other]) == (list(store.look(PLACE)), list(store.look(OTHER)))
 
 
-def test_clear_all_forgets_one_class(any_store: Any) -> None:
+def test_clear_all_forgets_one_class(store: Any) -> None:
     """clear_all tells whether there was anything, and leaves other classes alone."""
     stranger = PLACE._replace(name="module.Stranger")
     for place in (PLACE, OTHER, stranger):
-        publish(any_store, 1, place)
+        publish(store, 1, place)
 
-    assert [True, False] == [any_store.clear_all(PLACE.name), any_store.clear_all(PLACE.name)]
-    assert {(stranger.name, stranger.id)} == set(any_store.places())
+    assert [True, False] == [store.clear_all(PLACE.name), store.clear_all(PLACE.name)]
+    assert {(stranger.name, stranger.id)} == set(store.places())
 
 
-def test_a_cleared_version_is_missing(any_store: Any) -> None:
+def test_a_cleared_version_is_missing(store: Any) -> None:
     """To load a version that was cleared meanwhile is a MissingResult."""
-    version = publish(any_store, 1)
-    any_store.clear(PLACE)
+    version = publish(store, 1)
+    store.clear(PLACE)
 
     with pytest.raises(MissingResult):
-        any_store.load(version)
+        store.load(version)
 
 
-def test_a_version_is_not_taken_for_its_successor(any_store: Any) -> None:
+def test_a_version_is_not_taken_for_its_successor(store: Any) -> None:
     """After a clear the same number may hold another value; the old version does not load it."""
-    version = publish(any_store, "old")
-    any_store.clear(PLACE)
-    publish(any_store, "new")
+    version = publish(store, "old")
+    store.clear(PLACE)
+    publish(store, "new")
 
     with pytest.raises(MissingResult):
-        any_store.load(version)
+        store.load(version)
 
 
 class Moved:
@@ -329,60 +319,60 @@ class Moved:
         return int, ("no number",)
 
 
-def test_what_does_not_load_is_missing_not_damaged(any_store: Any) -> None:
+def test_what_does_not_load_is_missing_not_damaged(store: Any) -> None:
     """Intact bytes whose class is gone are a MissingResult that names the cause."""
-    version = publish(any_store, Moved())
+    version = publish(store, Moved())
 
     with pytest.raises(MissingResult, match="no number"):
-        any_store.load(version)
+        store.load(version)
 
-    assert [version] == list(any_store.look(PLACE))
+    assert [version] == list(store.look(PLACE))
 
 
-def test_older_versions_are_let_go(any_store: Any) -> None:
+def test_older_versions_are_let_go(store: Any) -> None:
     """What is in use stays, and the newest of the others."""
-    versions = [publish(any_store, value) for value in "abcd"]
+    versions = [publish(store, value) for value in "abcd"]
 
-    any_store.retire({PLACE: 2, OTHER: 1})
+    store.retire({PLACE: 2, OTHER: 1})
 
-    assert [4, 2] == numbers(any_store)
-    assert ["d", "b"] == [any_store.load(version) for version in any_store.look(PLACE)]
+    assert [4, 2] == numbers(store)
+    assert ["d", "b"] == [store.load(version) for version in store.look(PLACE)]
     with pytest.raises(MissingResult):
-        any_store.load(versions[0])
-    assert 5 == publish(any_store, "e").record.number
+        store.load(versions[0])
+    assert 5 == publish(store, "e").record.number
 
 
-def test_what_is_not_there_is_not_in_use(any_store: Any) -> None:
+def test_what_is_not_there_is_not_in_use(store: Any) -> None:
     """It was cleared: what is there now is another life."""
     for value in "abc":
-        publish(any_store, value)
+        publish(store, value)
 
-    any_store.retire({PLACE: 7})
+    store.retire({PLACE: 7})
 
-    assert [3, 2, 1] == numbers(any_store)
+    assert [3, 2, 1] == numbers(store)
 
 
-def test_code_is_accepted(any_store: Any) -> None:
+def test_code_is_accepted(store: Any) -> None:
     """For one version; it is the same version otherwise, and loads as before."""
-    first, second = publish(any_store, 1), publish(any_store, 2)
+    first, second = publish(store, 1), publish(store, 2)
 
-    any_store.accept(PLACE, first, "a" * 64)
-    any_store.accept(PLACE, first, "b" * 64)
+    store.accept(PLACE, first, "a" * 64)
+    store.accept(PLACE, first, "b" * 64)
 
-    assert [frozenset(), {"a" * 64, "b" * 64}] == [version.record.accepted for version in any_store.look(PLACE)]
-    assert [2, 1] == [any_store.load(version) for version in (second, first)]
-    any_store.clear(PLACE)
+    assert [frozenset(), {"a" * 64, "b" * 64}] == [version.record.accepted for version in store.look(PLACE)]
+    assert [2, 1] == [store.load(version) for version in (second, first)]
+    store.clear(PLACE)
     with pytest.raises(MissingResult):
-        any_store.accept(PLACE, first, "c" * 64)
+        store.accept(PLACE, first, "c" * 64)
 
 
-def test_code_is_kept(any_store: Any, new_run: NEW_RUN) -> None:
+def test_code_is_kept(store: Any, new_run: NEW_RUN) -> None:
     """By class and digest, until the class is cleared."""
-    publish(any_store, 1)
-    any_store.keep_code(PLACE.name, "a" * 64, {"items": {}})
+    publish(store, 1)
+    store.keep_code(PLACE.name, "a" * 64, {"items": {}})
 
     kept = new_run().code(PLACE.name, "a" * 64)
-    unknown = any_store.code(PLACE.name, "b" * 64)
-    any_store.clear_all(PLACE.name)
+    unknown = store.code(PLACE.name, "b" * 64)
+    store.clear_all(PLACE.name)
 
-    assert ({"items": {}}, None, None) == (kept, unknown, any_store.code(PLACE.name, "a" * 64))
+    assert ({"items": {}}, None, None) == (kept, unknown, store.code(PLACE.name, "a" * 64))
