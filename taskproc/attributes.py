@@ -1,8 +1,11 @@
-"""The attributes of an instance that lie outside its `__dict__`: in slots."""
+"""What an instance holds: attributes in slots, and for some types nothing at all."""
 from __future__ import annotations
 
 from collections.abc import Iterator
 from weakref import WeakKeyDictionary
+
+# Types whose instances cannot be changed, hold nothing else, and are the same in every process
+SCALARS = frozenset({type(None), bool, int, float, complex, str, bytes})
 
 _of_class: WeakKeyDictionary[type, tuple[str, ...]] = WeakKeyDictionary()
 

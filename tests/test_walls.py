@@ -29,7 +29,7 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "imports": frozenset(),
     "streams": frozenset({"text"}),
     "values": frozenset({"errors", "modules"}),
-    "source": frozenset({"by_value", "frozen", "errors", "imports", "modules", "values"}),
+    "source": frozenset({"attributes", "by_value", "frozen", "errors", "imports", "modules", "values"}),
     "kernel": frozenset({"checks", "frozen", "errors"}),
     "store": frozenset({"checks", "machine", "folders", "text", "by_value", "frozen", "errors", "modules", "kernel"}),
     "run": frozenset(
@@ -39,13 +39,15 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "watch": frozenset({"text", "frozen", "streams", "errors", "modules", "kernel"}),
     "drive": frozenset({"text", "errors", "modules", "kernel"}),
     # Beside tasks, not below: it has items without keys, and no graph
-    "maps": frozenset({"checks", "machine", "by_value", "frozen", "errors", "modules", "kernel", "run"}),
+    "maps": frozenset({"attributes", "checks", "machine", "by_value", "frozen", "errors", "modules", "kernel", "run"}),
     # Chunks of a batch are items of a map
     "batch": frozenset({"checks", "machine", "by_value", "frozen", "errors", "modules", "kernel", "run", "maps"}),
     "processes": frozenset({"maps"}),
     "threads": frozenset({"maps"}),
     # Pulled, not driven: it has a plan and the runners, but no loop of its own
-    "remote": frozenset({"checks", "by_value", "frozen", "streams", "errors", "modules", "kernel", "store", "run"}),
+    "remote": frozenset(
+        {"attributes", "checks", "by_value", "frozen", "streams", "errors", "modules", "kernel", "store", "run"}
+    ),
     # Below tasks: what several computers share are tasks
     "commands": frozenset(
         {"checks", "machine", "folders", "text", "frozen", "errors", "modules", "kernel", "store", "run", "drive",

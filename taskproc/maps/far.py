@@ -8,9 +8,10 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import cast
 
+from taskproc.attributes import SCALARS
 from taskproc.maps.delayed import made
 from taskproc.maps.options import ArgumentPassing, Call, calls
-from taskproc.maps.pack import SCALARS, Sent, receive_item, send_error, send_value
+from taskproc.maps.pack import Sent, receive_item, send_error, send_value
 from taskproc.run.setup import load
 from taskproc.run.steps import of_this_job
 from taskproc.run.timeout import begin as begin_clock

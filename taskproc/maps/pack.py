@@ -13,6 +13,7 @@ import io
 import pickle
 from typing import Any
 
+from taskproc.attributes import SCALARS
 from taskproc.by_value import DEFINITIONS, dumps, pickler_class
 from taskproc.errors import UnsendableItem
 from taskproc.kernel.model import Problem
@@ -20,8 +21,6 @@ from taskproc.modules import find_object
 from taskproc.run.problem import problem_of, rebuild, sentence
 from taskproc.run.raised import RemoteError
 from taskproc.run.setup import MAIN_NAMES, load
-
-SCALARS = frozenset({type(None), bool, int, float, complex, str, bytes})
 
 Sent = Any  # a scalar | (pickle,) | (pickle of a Problem, "raised")
 

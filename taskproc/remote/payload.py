@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import pickle
 
+from taskproc.attributes import SCALARS
 from taskproc.by_value import dumps
 from taskproc.errors import UnsendableItem
 from taskproc.run.problem import sentence
@@ -11,12 +12,10 @@ from taskproc.run.raised import pack as pack_error
 from taskproc.run.raised import unpack as unpack_error
 from taskproc.run.setup import load
 
-_SCALARS = frozenset({type(None), bool, int, float, complex, str, bytes})
-
 
 def pack(value: object, what: str) -> bytes:
     """`value` as bytes; functions and classes of `__main__` travel with their code. UnsendableItem, which names it."""
-    if type(value) in _SCALARS:
+    if type(value) in SCALARS:
         return pickle.dumps(value, 5)
     try:
         return dumps(value)

@@ -12,17 +12,18 @@ from collections.abc import Iterable, Sequence
 from types import MemberDescriptorType
 from typing import Any, NamedTuple
 
+from taskproc.attributes import SCALARS
 from taskproc.values.encode import plain_text
 from taskproc.values.forms import step_of
 
 LARGEST = 1 << 16  # characters of text; what is longer is written as its size and a digest
 _KEPT = 64         # bytes that are written as they are
 
-PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, range, type(...), type(NotImplemented)})
+PLAIN = SCALARS | {range, type(...), type(NotImplemented)}
 LEAVES = frozenset(map(id, PLAIN))  # by id: a metaclass may have a hash of its own
 _quick = json.JSONEncoder(check_circular=False, allow_nan=False, separators=(",", ":")).encode
 _WORD = frozenset({id(str)})
-_QUICK = frozenset(map(id, (type(None), bool, int, float, str)))
+QUICK = frozenset(map(id, SCALARS - {complex, bytes}))  # what JSON has
 
 
 class Look(NamedTuple):
@@ -127,7 +128,7 @@ def flat_text(value: Any) -> str | None:
     kinds = set(map(id, map(type, values)))
     if not kinds <= LEAVES:
         return None
-    if kinds <= _QUICK and all(_is_short(some) for some in values if type(some) is str):
+    if kinds <= QUICK and all(_is_short(some) for some in values if type(some) is str):
         try:
             return _quick(value)
         except ValueError:  # NaN, or more digits than Python writes

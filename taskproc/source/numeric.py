@@ -6,14 +6,13 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from taskproc.source.look import Look, own_dict, quoted, raw
+from taskproc.source.look import QUICK, Look, own_dict, quoted, raw
 from taskproc.source.opaque import users_things_in
 from taskproc.values.encode import key_form
 from taskproc.values.forms import Json, Refused, numpy_form
 from taskproc.values.frames import pandas_form, polars_form
 
 FORMS: dict[str, Callable[[Any, Any], Json]] = {"numpy": numpy_form, "pandas": pandas_form, "polars": polars_form}
-_SIMPLE = frozenset(map(id, (type(None), bool, int, float, str)))
 
 
 class _Holes:
@@ -29,7 +28,7 @@ class _Holes:
         return self.item(value, "")
 
     def item(self, value: object, step: str) -> Json:
-        if id(type(value)) in _SIMPLE:
+        if id(type(value)) in QUICK:
             return key_form(value, "it")
         self.parts.append(value)
         self.steps.append(step)

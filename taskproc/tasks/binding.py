@@ -12,6 +12,7 @@ from types import BuiltinFunctionType, FunctionType
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from taskproc.attributes import SCALARS
 from taskproc.tasks.future import FutureDict, FutureList, Indexable
 from taskproc.text import did_you_mean
 
@@ -165,7 +166,7 @@ def is_flat(values: Iterable[object]) -> bool:
 
 
 FLAT = frozenset({
-    type(None), bool, int, float, complex, str, bytes, range, type(...), dt.date, dt.time, dt.datetime, dt.timedelta,
+    *SCALARS, range, type(...), dt.date, dt.time, dt.datetime, dt.timedelta,
     pathlib.PurePosixPath, pathlib.PureWindowsPath, pathlib.PosixPath, pathlib.WindowsPath,
 })  # fmt: skip
 _FIXED = FLAT | {bytearray}  # which `own` copies

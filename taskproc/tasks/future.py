@@ -9,6 +9,7 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NoReturn, Protocol, TypeVar, overload
 
+from taskproc.attributes import SCALARS
 from taskproc.tasks.mistaken import Operators, refuse_comparison
 from taskproc.tasks.now import storing
 from taskproc.values.encode import json_form, key_form
@@ -298,8 +299,5 @@ def _result(future: Any, where: str) -> Any:
     return future.get_result()  # type: ignore[attr-defined]  # every subclass has it
 
 
-_SHARED = (bool, int, float, complex, str, bytes, type(None))
-
-
 def _own_copy(value: T) -> T:
-    return value if type(value) in _SHARED else copy.deepcopy(value)
+    return value if type(value) in SCALARS else copy.deepcopy(value)

@@ -25,6 +25,7 @@ from enum import Enum
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
+from taskproc.attributes import SCALARS
 from taskproc.by_value import DEFINITIONS
 from taskproc.modules import find_object, is_findable, object_name, real_name
 from taskproc.values.encode import Encoder, canonical_text, of_library
@@ -35,7 +36,6 @@ from taskproc.values.instances import class_name, enum_form
 MOST = 4_000  # parts that are looked at one by one, 1 to 3 µs each
 _SHARE = 8    # plain parts that take as long as another one
 
-_SCALARS = frozenset({type(None), bool, int, float, complex, str, bytes})
 _SORTABLE = frozenset({int, str, bytes})
 _CONTAINERS = frozenset({list, tuple, dict, set, frozenset})
 _PATHS = (pathlib.PosixPath, pathlib.WindowsPath)
@@ -50,7 +50,7 @@ def value_digest(value: object, root: str = "", home: str = "") -> str | None:
         root: the cache; a path below it counts from there, as in a pickle.
         home: the data directory of the attempt; empty if what is in it is not known.
     """
-    if type(value) in _SCALARS and not (home and type(value) is str):
+    if type(value) in SCALARS and not (home and type(value) is str):
         return None
     try:
         text = canonical_text(_Valued(root, home).form(value))
@@ -74,7 +74,7 @@ class _Valued(Encoder):
 
     def form(self, value: object) -> Json:
         kind = type(value)
-        if kind in _SCALARS:
+        if kind in SCALARS:
             if kind is str and self._home and (below := _below(value, self._home)) is not None:
                 return {"__path__": ["text", below]}
             return super().form(value)
@@ -144,7 +144,7 @@ class _Valued(Encoder):
     def _flat(self, value: Any, kind: type) -> Json:
         """What consists of plain values alone, at once; None if there are others."""
         kinds = {*map(type, value), *map(type, value.values())} if kind is dict else {*map(type, value)}
-        if not kinds <= _SCALARS or (self._home and str in kinds):
+        if not kinds <= SCALARS or (self._home and str in kinds):
             self._spend(len(value) // _SHARE)
             return None
         if kind in (set, frozenset):
