@@ -16,13 +16,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-# The second is what multiprocessing calls the script in a child that it spawned; it is `__main__` there, too
 FILE = "__taskproc_file__"  # of a `__main__` that stands for another one: the file of that. Not `__file__`, for
 # multiprocessing would run it
 
 BEHIND = "__taskproc_behind__"  # of the same: name → `module:qualname`, or a module, of what did not travel with it
 
-_MAIN_NAMES = frozenset({"__main__", "__mp_main__"})
+# The second is what multiprocessing calls the script in a child that it spawned; it is `__main__` there, too
+MAIN_NAMES = frozenset({"__main__", "__mp_main__"})
 
 # A script whose name another module had here already: under which name it was loaded → its real name
 _stand_ins: dict[str, str] = {}
@@ -112,12 +112,12 @@ def stand_in(name: str, real: str) -> None:
 
 def real_name(module: str) -> str:
     """`module`, or what `__main__`, or a script that was loaded under another name, is really called."""
-    return main_name() if module in _MAIN_NAMES else _stand_ins.get(module, module)
+    return main_name() if module in MAIN_NAMES else _stand_ins.get(module, module)
 
 
 def runs_as_main(thing: object) -> bool:
     """Whether a class or function was defined by the running `__main__`."""
-    return getattr(thing, "__module__", None) in _MAIN_NAMES
+    return getattr(thing, "__module__", None) in MAIN_NAMES
 
 
 def is_renamed(thing: object) -> bool:

@@ -17,10 +17,10 @@ from taskproc.attributes import SCALARS
 from taskproc.by_value import DEFINITIONS, dumps, pickler_class
 from taskproc.errors import UnsendableItem
 from taskproc.kernel.model import Problem
-from taskproc.modules import find_object
+from taskproc.modules import MAIN_NAMES, find_object
 from taskproc.run.problem import problem_of, rebuild, sentence
 from taskproc.run.raised import RemoteError
-from taskproc.run.setup import MAIN_NAMES, load
+from taskproc.run.setup import load
 
 Sent = Any  # a scalar | (pickle,) | (pickle of a Problem, "raised")
 

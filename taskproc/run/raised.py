@@ -14,8 +14,8 @@ from typing import Any
 
 from taskproc.attributes import filled_slots
 from taskproc.by_value import DEFINITIONS, pickler_class
-from taskproc.modules import find_object, main_name
-from taskproc.run.setup import MAIN_NAMES, load
+from taskproc.modules import MAIN_NAMES, find_object, main_name
+from taskproc.run.setup import load
 from taskproc.text import printable_lines, shortened, text_of
 
 LARGEST = 1_000_000  # bytes of a pickle

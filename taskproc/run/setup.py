@@ -19,11 +19,10 @@ from types import ModuleType
 
 from taskproc.folders import warning_of_removed, working_folder
 from taskproc.frozen import frozen
-from taskproc.modules import main_name, name_of_file, stand_in
+from taskproc.modules import MAIN_NAMES, main_name, name_of_file, stand_in
 from taskproc.streams import fill_gaps
 
 _OURS = f"{__name__.partition('.')[0]}."
-MAIN_NAMES = frozenset({"__main__", "__mp_main__"})  # the second is what multiprocessing calls the first in a child
 PACKAGE_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 _scripts: dict[str, str] = {}
