@@ -1,0 +1,53 @@
+"""How far the way of one task is: a longer one fails here, and a shorter one lowers the figures below."""
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.pace import limit
+from tests.way import ROOT
+
+# Files and functions of the package, as `python -m tests.way` prints them. They may only go down. Since Python 3.12
+# sys.monitoring tells what a task runs, which takes some functions more
+INLINE = (100, 498) if sys.version_info >= (3, 12) else (98, 492)
+WORKERS = (123, 877)
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the way is another one")]
+
+
+def printed(*options: str) -> str:
+    """What the script prints."""
+    command = [sys.executable, "-m", "tests.way", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=limit(100), check=False)
+    assert not done.returncode, done.stderr
+    return done.stdout
+
+
+def counted(text: str) -> tuple[int, int]:
+    """Files and functions, by the last line."""
+    match = re.fullmatch(r"(\d+) files, (\d+) functions", text.splitlines()[-1])
+    assert match is not None, text
+    return int(match[1]), int(match[2])
+
+
+def test_inline() -> None:
+    """From the call of the class to the value, through claim, run and commit."""
+    text = printed()
+
+    files, functions = counted(text)
+    assert files <= INLINE[0], text
+    assert functions <= INLINE[1], text
+    assert re.match(r"tasks/task.py +(?:TaskType\.)?__call__$", text, re.MULTILINE), text
+
+
+def test_in_the_workers() -> None:
+    """The main process and the worker together; what only the worker calls is marked."""
+    text = printed("--workers")
+
+    files, functions = counted(text)
+    assert files <= WORKERS[0], text
+    assert functions <= WORKERS[1], text
+    assert re.search(r"^worker tasks/job.py +(?:\. )+", text, re.MULTILINE), text
