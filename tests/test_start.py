@@ -23,7 +23,7 @@ HEAVY = frozenset(
     "random re rich secrets shutil socket subprocess tempfile tqdm typing typing_extensions urllib.parse uuid "
     "taskproc.cli.execute taskproc.cli.options taskproc.drive taskproc.errors taskproc.kernel.model "
     "taskproc.kernel.plan taskproc.run.foreign taskproc.run.prefix taskproc.run.process taskproc.source.walk "
-    "taskproc.store.check taskproc.store.claims taskproc.tasks.cached taskproc.tasks.explaining taskproc.tasks.job "
+    "taskproc.store.check taskproc.store.claims taskproc.tasks.graph_work taskproc.tasks.explaining taskproc.tasks.job "
     "taskproc.tasks.naming taskproc.tasks.running taskproc.watch.bars".split()
 )
 # A class or an argument of a task cannot be without these

@@ -13,19 +13,21 @@ from taskproc.commands.record import Finished
 from taskproc.errors import CommandFailed, MissingResult, TaskprocError
 from taskproc.kernel.model import Event, Failed, Node, Outcome, Problem, Reason, Stale, Ticket, Verdict
 from taskproc.kernel.plan import Plan
+from taskproc.run.base import Job
 from taskproc.store.disk import DiskStore
-from taskproc.tasks.cached import GraphWork
 from taskproc.tasks.command import Command, CommandResult
 from taskproc.tasks.graph import Graph, graph_of
+from taskproc.tasks.graph_work import GraphWork
+from taskproc.tasks.jobs import Placement
+from taskproc.tasks.known_versions import KnownVersions
 
 
-class Shared(GraphWork):
-    """A graph that grows. Keys are those of the tasks, and names of their own for descriptors that are none."""
+class Shared:
+    """The work over a graph that grows. Keys are those of tasks, and names of their own for what is no command."""
 
     def __init__(self, feed: Feed[str], store: DiskStore):
-        self._tasks: dict[str, Command] = {}
-        self._needs: dict[str, tuple[str, ...]] = {}
-        super().__init__(Graph("", self._tasks, self._needs), store, in_process=True)
+        self._known = KnownVersions(Graph("", {}, {}), store)
+        self._work = GraphWork(self._known, Placement(in_process=True))
         self._descriptors = feed
         self._wrong: dict[str, str] = {}
         self._ends: dict[str, Event[str]] = {}
@@ -47,12 +49,10 @@ class Shared(GraphWork):
             self._descriptors.note(key, descriptor)
             plan.add(Node(key, labels=(SLOT,)))
             return
-        for key, needs in graph.needs.items():
-            if key not in self._tasks:
-                self._tasks[key], self._needs[key] = graph.tasks[key], needs
-                self.conditions.code(graph.tasks[key])
-                self.conditions.settings(graph.tasks[key])
-                plan.add(Node(key, needs, (SLOT,)))
+        for key in self._known.graph.grow(graph):
+            self._known.conditions.code(graph.tasks[key])
+            self._known.conditions.settings(graph.tasks[key])
+            plan.add(Node(key, graph.needs[key], (SLOT,)))
         if graph.root not in self._descriptors.taken:  # what stands in the list twice is one
             self._descriptors.note(graph.root, descriptor)
             if (end := self._ends.get(graph.root)) is not None:
@@ -60,12 +60,24 @@ class Shared(GraphWork):
 
     def judge(self, key: str) -> Verdict:
         """See GraphWork."""
-        return Stale(Reason("new", "it is in the list")) if key in self._wrong else super().judge(key)
+        return Stale(Reason("new", "it is in the list")) if key in self._wrong else self._work.judge(key)
 
     def claim(self, ticket: Ticket[str]) -> Outcome[str] | None:
         """See GraphWork."""
         wrong = self._wrong.get(ticket.key)
-        return super().claim(ticket) if wrong is None else Failed(Problem("command", wrong))
+        return self._work.claim(ticket) if wrong is None else Failed(Problem("command", wrong))
+
+    def job(self, ticket: Ticket[str]) -> Job[str]:
+        """See GraphWork."""
+        return self._work.job(ticket)
+
+    def close(self, ticket: Ticket[str], outcome: Outcome[str]) -> Outcome[str]:
+        """See GraphWork."""
+        return self._work.close(ticket, outcome)
+
+    def end(self) -> None:
+        """See GraphWork."""
+        self._work.end()
 
     def finished(self, event: Event[str] | None) -> Iterator[Finished]:
         """What an event tells of the end of a descriptor, if it does; and of those that came when they had ended."""
@@ -82,7 +94,7 @@ class Shared(GraphWork):
         if event.kind in ("failed", "skipped"):
             return self._failed(number, descriptor, event)
         try:
-            result = self.value(key)
+            result = self._known.value(key)
         except MissingResult as error:
             return Finished(number, descriptor, None, 0.0, None, None, str(error), event.kind == "done")
         assert isinstance(result, CommandResult), f"{result!r} is that of no command [this is a bug]"
@@ -93,10 +105,10 @@ class Shared(GraphWork):
         problem, seconds = event.detail.get("problem"), float(str(event.detail.get("seconds", 0.0)))
         if not isinstance(problem, Problem):
             return Finished(number, descriptor, None, seconds, None, None, "it was not run: what it needs failed")
-        place = None if event.key in self._wrong else self._tasks[str(event.key)]._taskproc.place
+        place = None if event.key in self._wrong else self._known.graph.tasks[str(event.key)]._taskproc.place
         error = problem.error
         text, code = (str(error), error.exit_code) if isinstance(error, CommandFailed) else (problem.text, None)
-        logs = [] if place is None else [self.store.log_path(place, stream) for stream in ("stdout", "stderr")]
+        logs = [] if place is None else [self._known.store.log_path(place, stream) for stream in ("stdout", "stderr")]
         stdout, stderr = (path if path.exists() else None for path in logs) if logs else (None, None)
         return Finished(number, descriptor, code, seconds, stdout, stderr, text)
 

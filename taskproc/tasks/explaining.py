@@ -14,9 +14,9 @@ from taskproc.source.difference import difference
 from taskproc.store import layout
 from taskproc.store.base import Version
 from taskproc.store.disk import DiskStore
-from taskproc.tasks.cached import GraphWork
 from taskproc.tasks.conditions import LOOKED_AT
 from taskproc.tasks.graph import graph_of
+from taskproc.tasks.known_versions import KnownVersions
 from taskproc.tasks.looking import preview
 from taskproc.tasks.naming import arguments_text
 from taskproc.tasks.observed import accepted_as
@@ -59,31 +59,31 @@ class Explanation:
 
 def explain(task: Task) -> Explanation:
     """See Task.explain."""
-    work = GraphWork(graph_of(task), store_of(task._taskproc))
-    found = dict(preview(work))
-    root, name_of = work.graph.root, work.graph.name_of
+    known = KnownVersions(graph_of(task), store_of(task._taskproc))
+    found = dict(preview(known))
+    root, name_of = known.graph.root, known.graph.name_of
     unwatched = Unwatched()
-    for each in work.graph.tasks.values():
-        unwatched.note(each, work.conditions.code(each))
+    for each in known.graph.tasks.values():
+        unwatched.note(each, known.conditions.code(each))
     if root not in found:
-        version = _whole(work, root)
+        version = _whole(known, root)
         lines = [f"{name_of(root)} is fresh: {_made(version)}"]
-        if root in work.kept:
+        if root in known.kept:
             lines.append(f"  {LOOKED_AT} since then; all that was seen of it then is the same now")
-        lines += [*_observed(work, root, version), *other_versions(work), *unwatched.lines()]
+        lines += [*_observed(known, root, version), *other_versions(known), *unwatched.lines()]
         return Explanation(True, {}, "\n".join(lines), unwatched.words())
     reason = found.pop(root)
     told: set[str] = set()
-    lines = [f"{name_of(root)} would run: {reason.text}", *_details(work, root, reason, told)]
+    lines = [f"{name_of(root)} would run: {reason.text}", *_details(known, root, reason, told)]
     causes = {key: each for key, each in found.items() if not any(need in found for need in each.needs)}
     # What changed comes before what is new, for that may be why it is asked for
     for key, each in sorted(causes.items(), key=lambda cause: cause[1] == NEW)[:_SHOWN]:
-        lines += [f"{name_of(key)}: {each.text}", *_details(work, key, each, told)]
+        lines += [f"{name_of(key)}: {each.text}", *_details(known, key, each, told)]
     if len(causes) > _SHOWN:
         lines.append(f"… and {len(causes) - _SHOWN:,} more upstream would run for reasons of their own")
     reasons = {name_of(root): reason.text, **{name_of(key): each.text for key, each in found.items()}}
-    last = next(work.store.look(work.graph.tasks[root]._taskproc.place), None)
-    lines += [*_observed(work, root, last), *other_versions(work), *unwatched.lines()]
+    last = next(known.store.look(known.graph.tasks[root]._taskproc.place), None)
+    lines += [*_observed(known, root, last), *other_versions(known), *unwatched.lines()]
     return Explanation(False, reasons, "\n".join(lines), unwatched.words())
 
 
@@ -96,35 +96,35 @@ def accept(task: Task) -> dict[str, int]:
     Returns:
         task name → how many results were accepted.
     """
-    work = GraphWork(graph_of(task), store_of(task._taskproc))
+    known = KnownVersions(graph_of(task), store_of(task._taskproc))
     counts: dict[str, int] = {}
-    for key in work.graph.needs:
-        _accept_one(work, key, counts)
+    for key in known.graph.needs:
+        _accept_one(known, key, counts)
     return counts
 
 
-def _accept_one(work: GraphWork, key: str, counts: dict[str, int]) -> None:
-    if any(need not in work.versions for need in work.graph.needs[key]):
+def _accept_one(known: KnownVersions, key: str, counts: dict[str, int]) -> None:
+    if any(need not in known.in_use for need in known.graph.needs[key]):
         return  # one of its needs is to run
-    work.judge(key)
-    version = work.kept.get(key) if key in work.versions else work.acceptable(key)
+    known.judge(key)
+    version = known.kept.get(key) if key in known.in_use else known.acceptable(key)
     if version is None:
         return
-    task = work.graph.tasks[key]
-    work.conditions.kept(task, work.store)
-    work.store.accept(version.place, version, work.conditions.code(task).digest)
+    task = known.graph.tasks[key]
+    known.conditions.kept(task, known.store)
+    known.store.accept(version.place, version, known.conditions.code(task).digest)
     if version.record.observed:
-        work.store.accept(version.place, version, accepted_as(work.sight.present(task, version.record)))
-    work.versions[key] = version
+        known.store.accept(version.place, version, accepted_as(known.sight.present(task, version.record)))
+    known.in_use[key] = version
     name = task._taskproc.place.name
     counts[name] = counts.get(name, 0) + 1
 
 
-def _whole(work: GraphWork, key: str) -> Version:
+def _whole(known: KnownVersions, key: str) -> Version:
     """The version in use with all that its record says; what is remembered of one has not."""
-    known = work.versions[key]
-    found = work.store.look(known.place) if known.record.number else ()
-    return next((each for each in found if each.record.number == known.record.number), known)
+    used = known.in_use[key]
+    found = known.store.look(used.place) if used.record.number else ()
+    return next((each for each in found if each.record.number == used.record.number), used)
 
 
 def _made(version: Version) -> str:
@@ -139,61 +139,61 @@ def _made(version: Version) -> str:
     return " ".join(parts)
 
 
-def _details(work: GraphWork, key: str, reason: Reason, told: set[str]) -> Iterator[str]:
+def _details(known: KnownVersions, key: str, reason: Reason, told: set[str]) -> Iterator[str]:
     """More on a reason; a difference that is in `told` is not shown again."""
     if reason.text == LOOKED_AT:
         yield "  an update of taskproc is the reason, and not an edit; `taskproc accept` keeps the result"
     elif reason.kind == "code":
-        changed = _changed_source(work, key)
+        changed = _changed_source(known, key)
         if changed and changed not in told:
             told.add(changed)
             yield changed
     if reason.kind not in ("new", "need"):
-        yield from _changed_needs(work, key)
-    failed = list(_failure(work, key))
+        yield from _changed_needs(known, key)
+    failed = list(_failure(known, key))
     yield from failed
     if reason == NEW and not failed:
-        yield from _nearest(work, key)
+        yield from _nearest(known, key)
 
 
-def _changed_needs(work: GraphWork, key: str) -> Iterator[str]:
+def _changed_needs(known: KnownVersions, key: str) -> Iterator[str]:
     """What the task needs besides, or not any more: most likely since its code has changed."""
-    version = next(work.store.look(work.graph.tasks[key]._taskproc.place), None)
-    needs = dict.fromkeys(work.graph.needs[key], Stamp("", ""))
-    reason = edge_reason(version.record, needs, work.graph.name_of) if version is not None else None
+    version = next(known.store.look(known.graph.tasks[key]._taskproc.place), None)
+    needs = dict.fromkeys(known.graph.needs[key], Stamp("", ""))
+    reason = edge_reason(version.record, needs, known.graph.name_of) if version is not None else None
     if reason is not None:
         yield f"  with it: {reason.text}"
 
 
-def _failure(work: GraphWork, key: str) -> Iterator[str]:
+def _failure(known: KnownVersions, key: str) -> Iterator[str]:
     """How the newest attempt failed, if it did, and where its log is."""
-    place = work.graph.tasks[key]._taskproc.place
-    why = work.store.failure(place)
+    place = known.graph.tasks[key]._taskproc.place
+    why = known.store.failure(place)
     if why is not None:
         error = next(iter(str(why.get("error", "")).splitlines()), "")
-        log = work.store.log_path(place, "stderr")
+        log = known.store.log_path(place, "stderr")
         yield f"  its last attempt failed: {printable(error)}" + (f"; log: {log}" if log.exists() else "")
 
 
-def _changed_source(work: GraphWork, key: str) -> str:
+def _changed_source(known: KnownVersions, key: str) -> str:
     """The difference of those items that count as changed: a comment in another one is none."""
-    task = work.graph.tasks[key]
-    version = next(work.store.look(task._taskproc.place), None)
+    task = known.graph.tasks[key]
+    version = next(known.store.look(task._taskproc.place), None)
     if version is None:
         return ""
-    then = work.conditions.nearest(task, work.store, (version.record.code, *sorted(version.record.accepted)))
+    then = known.conditions.nearest(task, known.store, (version.record.code, *sorted(version.record.accepted)))
     if then is None or not isinstance(texts := then.get("texts"), Mapping):
         return ""
-    now = work.conditions.code(task)
+    now = known.conditions.code(task)
     same = {item for item, value in now.items.items() if then["items"].get(item) == value}
     old, new = ({item: text for item, text in some.items() if item not in same} for some in (texts, now.texts))
     return difference(old, new)
 
 
-def _nearest(work: GraphWork, key: str) -> Iterator[str]:
+def _nearest(known: KnownVersions, key: str) -> Iterator[str]:
     """How the arguments differ from those of the most similar task that has a folder, and is not of this graph."""
-    task, store = work.graph.tasks[key], work.store
-    beside = {str(each._taskproc.place.id) for each in work.graph.tasks.values()}
+    task, store = known.graph.tasks[key], known.store
+    beside = {str(each._taskproc.place.id) for each in known.graph.tasks.values()}
     place, mine = task._taskproc.place, json.loads(arguments_text(task._taskproc))["args"]
     levels = layout.results_levels(place.name)
     try:
@@ -227,8 +227,8 @@ def _short(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:39]}…"
 
 
-def _observed(work: GraphWork, key: str, version: Version | None) -> Iterator[str]:
+def _observed(known: KnownVersions, key: str, version: Version | None) -> Iterator[str]:
     if version is not None:
-        task = work.graph.tasks[key]
-        is_unclear = bool(left_on(task).untracked or work.conditions.code(task).untracked)
+        task = known.graph.tasks[key]
+        is_unclear = bool(left_on(task).untracked or known.conditions.code(task).untracked)
         yield from observed_by(task, version, is_unclear)

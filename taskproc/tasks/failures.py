@@ -10,22 +10,23 @@ from taskproc.errors import MissingResult, TaskFailure
 from taskproc.kernel.model import Event, Problem
 from taskproc.run.problem import end_of_log, rebuild
 from taskproc.run.raised import RemoteError, pack, unpack
-from taskproc.tasks.cached import GraphWork
+from taskproc.store.disk import DiskStore
+from taskproc.tasks.graph import Graph
 
 
-def failure_of(work: GraphWork, key: str, event: Event[str]) -> TaskFailure:
+def failure_of(graph: Graph, store: DiskStore, key: str, event: Event[str]) -> TaskFailure:
     """The failure that an event of kind `failed` tells of."""
-    task = work.graph.tasks[key]
+    task = graph.tasks[key]
     problem = event.detail.get("problem")
     if isinstance(problem, Problem):
         error, traceback = rebuild(problem), problem.traceback
     else:
-        names = ", ".join(work.graph.name_of(str(lost)) for lost in _list(event.detail.get("keys")))
+        names = ", ".join(graph.name_of(str(lost)) for lost in _list(event.detail.get("keys")))
         error, traceback = MissingResult(f"results that it reads were lost again and again: {names}"), ""
     place = task._taskproc.place
-    stdout, stderr = (_existing(work.store.log_path(place, stream)) for stream in ("stdout", "stderr"))
+    stdout, stderr = (_existing(store.log_path(place, stream)) for stream in ("stdout", "stderr"))
     return TaskFailure(
-        task=work.graph.name_of(key),
+        task=graph.name_of(key),
         task_name=place.name,
         task_id=place.id,
         error=error,

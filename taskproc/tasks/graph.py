@@ -1,12 +1,10 @@
 """A task and all that it needs, gathered through its attributes; no file is touched."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import field
+from collections.abc import Iterable
 from typing import Any
 
 from taskproc.errors import BuildError
-from taskproc.frozen import frozen
 from taskproc.kernel.graph import closure
 from taskproc.store.ids import ShortIds
 from taskproc.tasks.naming import brief
@@ -16,21 +14,26 @@ from taskproc.tasks.reading import store_of
 Task = Any  # tasks.task stands above this module; what is asked of one here is `_taskproc`
 
 
-@frozen
 class Graph:
-    """A task and all that it needs.
+    """A task and all that it needs; or several of these, where it grows.
 
     Attributes:
-        root: key of the task that was asked for.
+        root: key of the task that was asked for; empty where it grows.
         tasks: by key.
         needs: key → keys, in an order in which needs come first.
         ids: what short ids were given; all of the graph are told apart from the first on.
     """
 
-    root: str
-    tasks: Mapping[str, Task]
-    needs: Mapping[str, tuple[str, ...]]
-    ids: ShortIds = field(default_factory=ShortIds)
+    def __init__(self, root: str, tasks: dict[str, Task], needs: dict[str, tuple[str, ...]]):
+        self.root, self.tasks, self.needs = root, tasks, needs
+        self.ids = ShortIds()
+
+    def grow(self, other: Graph) -> list[str]:
+        """Take in what is in `other` only: its keys, needs first."""
+        added = [key for key in other.needs if key not in self.needs]
+        for key in added:
+            self.tasks[key], self.needs[key] = other.tasks[key], other.needs[key]
+        return added
 
     def name_of(self, key: str) -> str:
         """What people call the task, or a part of the key of one that is not in the graph any more."""

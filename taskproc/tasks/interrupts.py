@@ -13,7 +13,7 @@ from taskproc.run.lanes import Lanes
 from taskproc.run.pool import PoolRunner
 from taskproc.run.signals import Signals
 from taskproc.streams import write_error
-from taskproc.tasks.cached import GraphWork
+from taskproc.tasks.graph_work import GraphWork
 from taskproc.tasks.now import running_job
 
 
@@ -50,11 +50,11 @@ class Interrupts:
 
     def tell(self) -> None:
         """Put away what was left, and write the one line that says how far the run came."""
-        running = [key for key in self._work.graph.needs if self._plan.state(key) == "running"]
+        running = [key for key in self._work.known.graph.needs if self._plan.state(key) == "running"]
         published = sum(map(self._was_published, running))
         done, stopped = self._plan.count("done") + published, len(running) - published
         part = f", {stopped:,} stopped" if stopped else ""
-        write_error(f"interrupted: {done:,} of {len(self._work.graph.needs):,} done{part}; run again to resume")
+        write_error(f"interrupted: {done:,} of {len(self._work.known.graph.needs):,} done{part}; run again to resume")
 
     def _was_published(self, key: str) -> bool:
         try:
@@ -66,8 +66,8 @@ class Interrupts:
         work, pool = self._work, self._runner.ordinary
         if not isinstance(pool, PoolRunner) or pool.is_inline:
             return []
-        keys = (key for key in work.graph.needs if self._plan.state(key) == "running")
-        return [key for key in keys if key not in work.commands]
+        keys = (key for key in work.known.graph.needs if self._plan.state(key) == "running")
+        return [key for key in keys if key not in work.placement.commands]
 
     def _press(self) -> None:
         self._grace.hurry()

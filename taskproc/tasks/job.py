@@ -34,13 +34,13 @@ from taskproc.store.marks import folder_of
 from taskproc.store.record import for_readers
 from taskproc.store.rules import Rules
 from taskproc.tasks.apart import apart, own_defaults, put_aside
+from taskproc.tasks.labels import told
 from taskproc.tasks.loaded import Loaded, loaded_code, ran_code
 from taskproc.tasks.mistaken import advise, say_that_none_debugs_here
 from taskproc.tasks.naming import arguments_text
 from taskproc.tasks.needs import attributes, upstreams
 from taskproc.tasks.now import Running, active, storing
 from taskproc.tasks.observed import observes, settled, unseen, watch
-from taskproc.tasks.slots import told
 from taskproc.tasks.source import lasting_mark_of, mark_of
 
 Watched = AbstractContextManager[object]
@@ -186,15 +186,15 @@ class TaskJob:
         """
         if away:
             adopt_imports()
-            if self.captures:
-                return self._surrounded(self.task, attempt, away, watched)
-            return _called(self.task, watched)
+            return self._surrounded(self.task, attempt, away, watched)
         task = job.task = apart(self.task)
         with nullcontext() if self.captures else folder_put_back(), put_aside(task):
-            return self._surrounded(task, attempt, away, watched) if self.captures else _called(task, watched)
+            return self._surrounded(task, attempt, away, watched)
 
     def _surrounded(self, task: Any, attempt: DiskAttempt, away: bool, watched: Watched) -> object:
         """What `run_task` gives: its slots are told to libraries, its clock runs, and what it prints is kept."""
+        if not self.captures:
+            return _called(task, watched)
         spools = folder_of(self.root, self.token)
         kept = captured(*attempt.logs(), main_pid=self.process, spools=spools, folder=attempt.folder)
         with told(self.slots) if away and self.slots else nullcontext(), kept:

@@ -15,25 +15,24 @@ from taskproc.tasks.naming import brief, nested
 from taskproc.tasks.now import is_building
 
 if TYPE_CHECKING:
-    from taskproc.tasks.cached import GraphWork
     from taskproc.tasks.graph import Graph
+    from taskproc.tasks.known_versions import KnownVersions
 
 Task = Any  # tasks.task stands above this module
 
 
-def preview(work: GraphWork) -> Iterator[tuple[str, Reason]]:
+def preview(known: KnownVersions) -> Iterator[tuple[str, Reason]]:
     """Key and reason of each task that would run, needs first: at most, for an equal value may end it earlier."""
     stale: set[str] = set()
-    work.note_forced()
-    for key, needs in work.graph.needs.items():
+    for key, needs in known.graph.needs.items():
         below = next((need for need in needs if need in stale), None)
         if below is not None:
             # What has changed in the task itself comes first: it may be why there is an upstream task that is new
-            reason = _own_reason(work, key) or Reason(
-                "need", f"upstream {work.graph.name_of(below)} would run", (below,)
+            reason = _own_reason(known, key) or Reason(
+                "need", f"upstream {known.graph.name_of(below)} would run", (below,)
             )
         else:
-            verdict = work.judge(key)
+            verdict = known.judge(key)
             if not isinstance(verdict, Stale):
                 continue
             reason = verdict.reason
@@ -41,18 +40,19 @@ def preview(work: GraphWork) -> Iterator[tuple[str, Reason]]:
         yield key, reason
 
 
-def _own_reason(work: GraphWork, key: str) -> Reason | None:
+def _own_reason(known: KnownVersions, key: str) -> Reason | None:
     """Why `key` would run whatever its needs give: it has other code, settings or needs than each of its versions."""
-    task, conditions = work.graph.tasks[key], work.conditions
-    needs = dict.fromkeys(work.graph.needs[key], Stamp("", ""))
+    task, conditions = known.graph.tasks[key], known.conditions
+    needs = dict.fromkeys(known.graph.needs[key], Stamp("", ""))
     first: Reason | None = None
-    for version in work.store.look(task._taskproc.place):
+    for version in known.store.look(task._taskproc.place):
         record = version.record
-        is_same = not work.checks_code or conditions.is_same(task, work.store, record)
+        is_same = not known.checks_code or conditions.is_same(task, known.store, record)
+        code = None if is_same else conditions.code(task).digest
         reason = (
-            code_reason(record, None if is_same else conditions.code(task).digest, partial(_change, work, task, record))
+            code_reason(record, code, partial(_change, known, task, record))
             or setting_reason(record, conditions.settings(task))
-            or edge_reason(record, needs, work.graph.name_of)
+            or edge_reason(record, needs, known.graph.name_of)
         )
         if reason is None:
             return None
@@ -60,8 +60,8 @@ def _own_reason(work: GraphWork, key: str) -> Reason | None:
     return first
 
 
-def _change(work: GraphWork, task: Task, record: Record, code: str) -> str:
-    return work.conditions.change(task, work.store, code, *sorted(record.accepted))
+def _change(known: KnownVersions, task: Task, record: Record, code: str) -> str:
+    return known.conditions.change(task, known.store, code, *sorted(record.accepted))
 
 
 def summary(graph: Graph, reason: Reason) -> str:
@@ -80,7 +80,7 @@ def result(task: Task) -> Any:
         return value
     if identity.cache is None:
         raise MissingResult(f"{brief(task)} is no input of the task that runs here: make it an attribute of that task")
-    work, reason = _look(task)
+    known, reason = _look(task)
     if reason is not None and is_building():
         raise MissingResult(
             f"{brief(task)} has no fresh result yet: it is too early for get_result() while a task is built. Keep the "
@@ -90,7 +90,7 @@ def result(task: Task) -> Any:
         # Named once more: whoever asked may hold an element of it, or a list, and these cannot be run
         how = f"{nested(task)}(...).run_graph()"
         raise MissingResult(f"{brief(task)} has no fresh result: {reason}. Run it with {how}")
-    return work.store.load(work.versions[work.graph.root])
+    return known.store.load(known.in_use[known.graph.root])
 
 
 def is_done(task: Task) -> bool:
@@ -116,19 +116,19 @@ def _in_use(task: Task, versions: list[int]) -> int:
     if identity.cache is None or is_under_construction(task):
         return 0
     try:
-        work, reason = _look(task)
+        known, reason = _look(task)
     except TaskprocError:
         return 0  # whoever asks for a file learns of that when it is run
-    return work.versions[work.graph.root].record.number if reason is None else 0
+    return known.in_use[known.graph.root].record.number if reason is None else 0
 
 
-def _look(task: Task) -> tuple[GraphWork, str | None]:
-    """Judge `task` and all that it needs until something is stale: the work so far, and what is wrong."""
-    from taskproc.tasks.cached import GraphWork  # here: 10 ms, and a worker reads inputs without it
-    from taskproc.tasks.graph import graph_of
+def _look(task: Task) -> tuple[KnownVersions, str | None]:
+    """Judge `task` and all that it needs until something is stale: what is known then, and what is wrong."""
+    from taskproc.tasks.graph import graph_of  # here: 10 ms, and a worker reads inputs without it
+    from taskproc.tasks.known_versions import KnownVersions
 
     graph = graph_of(task)
-    work = GraphWork(graph=graph, store=reading.store_of(task._taskproc))
-    for key, reason in preview(work):
-        return work, reason.text if key == graph.root else f"{graph.name_of(key)} is to run first: {reason.text}"
-    return work, None
+    known = KnownVersions(graph, reading.store_of(task._taskproc))
+    for key, reason in preview(known):
+        return known, reason.text if key == graph.root else f"{graph.name_of(key)} is to run first: {reason.text}"
+    return known, None

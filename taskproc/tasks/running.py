@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from typing import Any, Literal
@@ -17,17 +17,26 @@ from taskproc.run.group import Grace
 from taskproc.run.lanes import Lanes
 from taskproc.run.pool import LocalExecutor, is_in_process
 from taskproc.run.scarce import limits_told
-from taskproc.tasks.cached import GraphWork
 from taskproc.tasks.executors import choose, runner_for
 from taskproc.tasks.failures import failure_of
 from taskproc.tasks.graph import Graph, graph_of
+from taskproc.tasks.graph_work import GraphWork
 from taskproc.tasks.interrupts import Interrupts, tell_of_jobs
-from taskproc.tasks.labels import labels_of, warn_of_unknown
+from taskproc.tasks.jobs import Placement
+from taskproc.tasks.known_versions import KnownVersions
+from taskproc.tasks.labels import (
+    Prefix,
+    Prefixes,
+    RateLimits,
+    Slots,
+    labels_of,
+    prefix_of,
+    read_prefixes,
+    warn_of_unknown,
+)
 from taskproc.tasks.looking import preview, summary
 from taskproc.tasks.now import running_keys
-from taskproc.tasks.prefixes import Prefix, Prefixes, prefix_of, read_prefixes
 from taskproc.tasks.reading import store_of
-from taskproc.tasks.slots import RateLimits, Slots
 from taskproc.tasks.stats import COUNTED, Counter, RunStats
 from taskproc.tasks.versions import other_versions
 from taskproc.watch.stream import COMMANDS, WORKERS, Outline, Stream, Watcher
@@ -63,24 +72,21 @@ def run_graph(
     given = read_prefixes(prefixes, prefix)
     slots = Slots(rate_limits)
     limits = Limits(slots.counts)
-    work = plan_work(task, detect_source_change, force)
-    classes = {type(some) for some in work.graph.tasks.values()}
-    warn_of_unknown(classes, "rate limit", limits.slots())
-    warn_of_unknown(classes, "prefix", given)
-    work.slots = slots
-    work.commands = _behind(work.graph, given)
-    work.in_process = is_in_process(executor)
-    work.foreign = executor is not None and not work.in_process
-    _refuse_what_needs_a_process(work)
-    work.captures = not isinstance(executor, LocalExecutor)
+    known = plan_work(task, detect_source_change, force, is_run=not dry_run)
+    graph = known.graph
+    for what, labels in (("rate limit", limits.slots()), ("prefix", given)):
+        if labels:
+            warn_of_unknown(set(map(type, graph.tasks.values())), what, labels)
+    placement = _placement(graph, executor, _behind(graph, given) if given else {}, slots)
     counter = Counter()
     if dry_run:
-        for key, reason in preview(work):
-            counter.count(Event("done", key), work.graph.class_name(key))
-            counter.reason(work.graph.class_name(key), summary(work.graph, reason))
+        for key, reason in preview(known):
+            counter.count(Event("done", key), graph.class_name(key))
+            counter.reason(graph.class_name(key), summary(graph, reason))
         return None, counter.stats(time.monotonic() - started)
-    totals = _totals(work.graph) if watchers or show_progress else {}
-    stream = Stream([*watchers, *_progress(totals, show_progress, not work.captures)])
+    totals = _totals(graph) if watchers or show_progress else {}
+    stream = Stream([*watchers, *(_progress(totals, not placement.captures) if show_progress else ())])
+    work = GraphWork(known, placement, _labels(graph, placement.commands))
     grace = Grace()
     with limits_told(), runner_for(executor, max_workers, grace) as runner:
         run = _Run(work, runner, counter, stream, limits, on_error == "stop", grace)
@@ -89,36 +95,35 @@ def run_graph(
     return value, counter.stats(time.monotonic() - started)
 
 
-def plan_work(task: Task, detect_source_change: bool = True, force: bool = False) -> GraphWork:
-    """The graph of `task`, gathered and ready to be judged or run; no file is touched."""
+def plan_work(
+    task: Task, detect_source_change: bool = True, force: bool = False, *, is_run: bool = False
+) -> KnownVersions:
+    """The graph of `task`, gathered and ready to be judged, or run if it is for that."""
     graph = graph_of(task)
-    _refuse_itself(graph)
+    for key in running_keys().intersection(graph.needs):  # it would wait for ever
+        name, root = graph.name_of(key), graph.name_of(graph.root)
+        raise CycleError(f"{name} needs itself: {root} is run inside its run_task, and waits for it")
     if force and task._taskproc.version is not None:
         raise BuildError(f"{graph.name_of(graph.root)} is an input of the task that runs here and cannot be run anew")
     forced = frozenset([graph.root]) if force else frozenset()
-    return GraphWork(graph, store_of(task._taskproc), checks_code=detect_source_change, forced=forced)
+    store = store_of(task._taskproc)
+    return KnownVersions(graph, store, checks_code=detect_source_change, forced=forced, is_run=is_run)
 
 
-def _refuse_itself(graph: Graph) -> None:
-    """A task that runs a graph inside `run_task` would wait for ever if that needs the task itself."""
-    for key in running_keys().intersection(graph.needs):
-        name, root = graph.name_of(key), graph.name_of(graph.root)
-        raise CycleError(f"{name} needs itself: {root} is run inside its run_task, and waits for it")
-
-
-def _refuse_what_needs_a_process(work: GraphWork) -> None:
-    """A thread cannot be ended, nor begin afresh. Before anything starts, or the user would learn it too late."""
-    if not work.in_process:
-        return
-    for key, task in work.graph.tasks.items():
+def _placement(graph: Graph, executor: Executor | None, commands: Mapping[str, Prefix], slots: Slots) -> Placement:
+    """OptionError, before anything starts, for what cannot be kept there: no thread can be ended, or begin afresh."""
+    in_process, captures = is_in_process(executor), not isinstance(executor, LocalExecutor)
+    for key, task in graph.tasks.items() if in_process else ():
         cls = type(task)
         what = "a task_timeout" if cls.task_timeout is not None else "task_own_process"
         needs = cls.task_timeout is not None or cls.task_own_process
-        if needs and key not in work.commands and task._taskproc.version is None:
+        if needs and key not in commands and task._taskproc.version is None:
             raise OptionError(
                 f"{cls.__qualname__} has {what}, which cannot be kept in threads and inline: run it in "
                 "worker processes (no executor, `-t process`), or put it behind a prefix (an empty one will do)"
             )
+    foreign = executor is not None and not in_process
+    return Placement(commands, in_process=in_process, foreign=foreign, captures=captures, slots=slots)
 
 
 class _Run:
@@ -138,8 +143,8 @@ class _Run:
         places = {WORKERS: self._places, COMMANDS: runner.prefixed.capacity()}
         self._limits = Limits({**limits.slots(), **places})
         self._plan: Plan[str] = Plan(self._limits)
-        work.labels = _labels(work)
-        self._work, self._runner, self._counter, self._stream, self._stops = work, runner, counter, stream, stops
+        self._work, self._known, self._graph = work, work.known, work.known.graph
+        self._runner, self._counter, self._stream, self._stops = runner, counter, stream, stops
         self._failed: list[Event[str]] = []
         self._told: set[str] = set()
         self._interrupts = Interrupts(work, self._plan, runner, grace)
@@ -165,7 +170,7 @@ class _Run:
             finally:
                 self._runner.stop()
                 if not signals.first:
-                    for line in other_versions(self._work):
+                    for line in other_versions(self._known):
                         logger.warning("%s", line)
                 self._stream.close()
                 if signals.first:
@@ -176,23 +181,20 @@ class _Run:
         return value
 
     def _result(self) -> Any:
-        root = self._work.graph.root
+        root = self._graph.root
         for attempt in range(_RELOADS + 1):
-            self._drive()
+            for event in drive(self._plan, self._work, self._runner, stop_on_failure=self._stops, check=self._check):
+                self._note(event)
             if self._failed:
                 raise self._error()
             try:
-                return self._work.value(root)
+                return self._known.value(root)
             except MissingResult as error:
-                if attempt == _RELOADS or not self._work.forget(root) or not self._plan.lose(root):
+                if attempt == _RELOADS or not self._known.forget(root) or not self._plan.lose(root):
                     raise
                 logger.warning("%s; it is computed again", error)
                 self._told.add(root)
         raise AssertionError("the last attempt neither returned nor raised [this is a bug]")
-
-    def _drive(self) -> None:
-        for event in drive(self._plan, self._work, self._runner, stop_on_failure=self._stops, check=self._check):
-            self._note(event)
 
     def _check(self) -> None:
         self._interrupts.signals.check()
@@ -208,7 +210,7 @@ class _Run:
         key, kind = event.key, event.kind
         if key is None:
             return
-        graph = self._work.graph
+        graph = self._graph
         name = graph.class_name(key)
         if kind in COUNTED:
             self._counter.count(event, name)
@@ -223,8 +225,8 @@ class _Run:
 
     def _note_reason(self, event: Event[str], key: str, name: str) -> Event[str]:
         """Count why a task runs; the event with a summary in words that hold for the whole class."""
-        reason = self._work.reasons[key]
-        words = summary(self._work.graph, reason)
+        reason = self._known.reasons[key]
+        words = summary(self._graph, reason)
         self._counter.reason(name, words)
         if reason.kind == "unreadable":
             self._warn([key], reason.text)
@@ -236,37 +238,33 @@ class _Run:
         for key in keys:
             if key not in self._told:
                 self._told.add(key)
-                logger.warning("%s: %s; it is computed again", self._work.graph.name_of(key), text)
+                logger.warning("%s: %s; it is computed again", self._graph.name_of(key), text)
 
     def _error(self) -> FailedTaskError:
         """All failures; what was not started since the run stopped counts as skipped."""
-        graph = self._work.graph
+        graph = self._graph
         for key in graph.needs:
             if self._plan.state(key) in ("waiting", "due", "ready"):
                 event = Event("skipped", key)
                 self._counter.count(event, graph.class_name(key))
                 self._stream.tell(event, graph.class_name(key), partial(graph.name_of, key))
-        return FailedTaskError([failure_of(self._work, str(event.key), event) for event in self._failed])
+        return FailedTaskError([failure_of(graph, self._known.store, str(event.key), event) for event in self._failed])
 
 
-def _labels(work: GraphWork) -> Callable[[str], tuple[str, ...]]:
-    """Gives the labels of a task, and its place in the runner; one tuple for all tasks of a class."""
+def _labels(graph: Graph, commands: Mapping[str, Prefix]) -> dict[str, tuple[str, ...]]:
+    """Key → the labels of the task, and its place in the runner; one tuple for all tasks of a class."""
     known: dict[tuple[type, bool], tuple[str, ...]] = {}
-
-    def labels(key: str) -> tuple[str, ...]:
-        kind = type(work.graph.tasks[key]), key in work.commands
-        found = known.get(kind)
-        if found is None:
-            found = known[kind] = (*labels_of(kind[0]), COMMANDS if kind[1] else WORKERS)
-        return found
-
+    labels: dict[str, tuple[str, ...]] = {}
+    for key, task in graph.tasks.items():
+        kind = type(task), key in commands
+        if kind not in known:
+            known[kind] = (*labels_of(kind[0]), COMMANDS if kind[1] else WORKERS)
+        labels[key] = known[kind]
     return labels
 
 
 def _behind(graph: Graph, given: Mapping[str, Prefix]) -> dict[str, Prefix]:
     """Key → command, for the tasks that run behind one."""
-    if not given:
-        return {}
     classes = {type(task) for task in graph.tasks.values()}
     by_class = {cls: prefix_of(labels_of(cls), given) for cls in classes}
     found = {key: by_class[type(task)] for key, task in graph.tasks.items()}
@@ -282,9 +280,7 @@ def _totals(graph: Graph) -> dict[str, int]:
     return totals
 
 
-def _progress(totals: Mapping[str, int], shows: bool, local: bool) -> Sequence[Watcher]:
-    if not shows:
-        return ()
+def _progress(totals: Mapping[str, int], local: bool) -> Sequence[Watcher]:
     from taskproc.watch.progress import progress
 
     # Bars would be drawn over a debugger, and so would lines that come by themselves

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from taskproc.tasks.explaining import Explanation
-    from taskproc.tasks.prefixes import Prefixes
-    from taskproc.tasks.slots import RateLimits
+    from taskproc.tasks.labels import Prefixes, RateLimits
     from taskproc.tasks.stats import RunStats
     from taskproc.watch.stream import Watcher
 

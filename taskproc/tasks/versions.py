@@ -9,22 +9,22 @@ from taskproc.store.record import packages_of
 from taskproc.text import counted
 
 if TYPE_CHECKING:
-    from taskproc.tasks.cached import GraphWork
+    from taskproc.tasks.known_versions import KnownVersions
 
 _SHOWN = 3  # versions of a package that are named
 
 
-def other_versions(work: GraphWork) -> Iterator[str]:
+def other_versions(known: KnownVersions) -> Iterator[str]:
     """A line for each package that has another version than when results of the graph were made which were found.
 
     It asks for what is known by now, of judged tasks; no file is opened for it.
     """
-    if not work.conditions.reaches_packages():
+    if not known.conditions.reaches_packages():
         return
     found: dict[tuple[str, str], Counter[str]] = {}
-    for key, version in work.versions.items():
-        task = work.graph.tasks[key]
-        now = {} if key in work.made or task._taskproc.version is not None else work.conditions.code(task).packages
+    for key, version in known.in_use.items():
+        task = known.graph.tasks[key]
+        now = {} if key in known.made or task._taskproc.version is not None else known.conditions.code(task).packages
         then = packages_of(version.about) if now else {}
         for name, installed in now.items():
             if then.get(name, installed) != installed:

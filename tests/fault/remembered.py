@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from taskproc import Cache, LocalExecutor, Task
 from taskproc.store import index
 from taskproc.store.files import Files
-from taskproc.tasks.cached import GraphWork
 from taskproc.tasks.graph import graph_of
+from taskproc.tasks.known_versions import KnownVersions
 from taskproc.tasks.looking import preview
 
 PARTS, LAYERS = 12, 3
@@ -88,9 +88,9 @@ def rounds(path: Path, seed: int, count: int, files: Files | None = None, *, lea
 
 def _would_run() -> tuple[set[str], int]:
     """Names of the tasks that would run, and how many verdicts were remembered."""
-    work = GraphWork(graph_of(Ends()), _store())
-    stale = {work.graph.name_of(key) for key, _ in preview(work)}
-    return stale, sum(not version.record.nonce for version in work.versions.values())
+    known = KnownVersions(graph_of(Ends()), _store())
+    stale = {known.graph.name_of(key) for key, _ in preview(known)}
+    return stale, sum(not version.record.nonce for version in known.in_use.values())
 
 
 def _store() -> Any:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from works import work_of as new_work_of
 
 from taskproc.kernel.model import Done, Fresh, Stale, Ticket
 from taskproc.run.pool import LocalExecutor
 from taskproc.store import index, layout
 from taskproc.store.cache import Cache
 from taskproc.store.files import Files
-from taskproc.tasks.cached import GraphWork
-from taskproc.tasks.graph import graph_of
+from taskproc.tasks.graph_work import GraphWork
 from taskproc.tasks.task import Task
 
 OPERATIONS = frozenset(name for name in vars(Files) if not name.startswith("_"))
@@ -90,13 +90,13 @@ def calls() -> Iterator[list[str]]:
 
 def work_of(task: Any) -> GraphWork:
     """A run inline, whose file operations are noted."""
-    work = GraphWork(graph_of(task), task._taskproc.cache.store, in_process=True, captures=False)
-    work.store.files = Noting()
+    work = new_work_of(task, in_process=True, captures=False)
+    work.known.store.files = Noting()
     return work
 
 
 def noted(work: GraphWork) -> list[str]:
-    files = work.store.files
+    files = work.known.store.files
     assert isinstance(files, Noting)
     return files.take()
 
@@ -112,8 +112,8 @@ def work(cache: Cache) -> Iterator[GraphWork]:
 
 def job_of(work: GraphWork) -> Any:
     """The job of the root, which has no folder yet."""
-    assert isinstance(work.judge(work.graph.root), Stale)
-    ticket = Ticket(work.graph.root, 1)
+    assert isinstance(work.judge(work.known.graph.root), Stale)
+    ticket = Ticket(work.known.graph.root, 1)
     assert work.claim(ticket) is None
     job = work.job(ticket)
     noted(work)
@@ -146,7 +146,7 @@ def test_a_warm_task(work: GraphWork) -> None:
     warm = work_of(Tiny(1))
 
     with calls() as made:
-        assert isinstance(warm.judge(warm.graph.root), Fresh)
+        assert isinstance(warm.judge(warm.known.graph.root), Fresh)
 
     assert "open_folder listdir tail close_folder".split() == noted(warm)
     assert "open open close open close listdir open fstat pread close close".split() == made
@@ -156,7 +156,7 @@ def test_many_that_are_not_there(cache: Cache) -> None:
     """After the first few one listing answers for all that are left; the second question about a task is a look."""
     Tiny(0).run_graph(executor=LocalExecutor())
     work = work_of(Total(100))
-    keys = [key for key in work.graph.needs if key != work.graph.root]
+    keys = [key for key in work.known.graph.needs if key != work.known.graph.root]
 
     verdicts = [work.judge(key) for key in keys]
     first, again = noted(work), [work.judge(key) for key in keys[-2:]]
@@ -174,7 +174,7 @@ def test_many_that_are_there(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> N
     Total(100).run_graph(executor=LocalExecutor())
     Tiny(3).clear_task()
     work = work_of(Total(100))
-    keys = [key for key in work.graph.needs if key != work.graph.root]
+    keys = [key for key in work.known.graph.needs if key != work.known.graph.root]
 
     verdicts = [work.judge(key) for key in keys]
 
@@ -192,11 +192,11 @@ def test_what_was_lost_is_not_remembered(cache: Cache, monkeypatch: pytest.Monke
     path = Path(layout.class_path(cache.store.root, Tiny(1)._taskproc.place.name), "index")
     Total(5).run_graph(executor=LocalExecutor())
     work = work_of(Total(5))
-    for key in work.graph.needs:
+    for key in work.known.graph.needs:
         assert isinstance(work.judge(key), Fresh)
     path.unlink()
 
-    work.forget(Tiny(3)._taskproc.place.key)
+    work.known.forget(Tiny(3)._taskproc.place.key)
     work.end()
     assert not path.exists()
 
@@ -208,7 +208,7 @@ def test_what_appears_after_the_listing(cache: Cache) -> None:
     """The claim looks again: it is used, not made again."""
     Tiny(0).run_graph(executor=LocalExecutor())
     work = work_of(Total(20))
-    keys = [key for key in work.graph.needs if key != work.graph.root]
+    keys = [key for key in work.known.graph.needs if key != work.known.graph.root]
     for key in keys:
         work.judge(key)
     Tiny(19).run_graph(executor=LocalExecutor())

@@ -16,7 +16,6 @@ from taskproc.kernel.model import Event, Problem
 from taskproc.run.pool import LocalExecutor
 from taskproc.run.raised import RemoteError
 from taskproc.store.cache import Cache
-from taskproc.tasks.cached import GraphWork
 from taskproc.tasks.failures import failure_of
 from taskproc.tasks.graph import graph_of
 from taskproc.tasks.task import Task
@@ -36,9 +35,9 @@ class Leaf(Task):
 
 
 def failure(task: Any, problem: Problem | None = None, **detail: Any) -> Any:
-    work = GraphWork(graph_of(task), task._taskproc.cache.store)
+    graph, store = graph_of(task), task._taskproc.cache.store
     more = detail if problem is None else {"problem": problem}
-    return failure_of(work, work.graph.root, Event("failed", work.graph.root, more))
+    return failure_of(graph, store, graph.root, Event("failed", graph.root, more))
 
 
 def test_the_error_is_the_exception_itself_where_it_is_there(cache: Cache) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from works import work_of
 
 from taskproc.errors import CacheError, FailedTaskError, MissingResult
 from taskproc.run.pool import LocalExecutor
@@ -20,8 +21,6 @@ from taskproc.store.disk import DiskStore
 from taskproc.store.files import Files
 from taskproc.store.keys import make_key_file
 from taskproc.store.rules import Rules
-from taskproc.tasks.cached import GraphWork
-from taskproc.tasks.graph import graph_of
 from taskproc.tasks.job import TaskJob
 from taskproc.tasks.task import Task
 from tests.pace import limit
@@ -80,8 +79,8 @@ class TestVersions:
 
     def test_what_another_run_may_read_stays(self, cache: Cache) -> None:
         """Until it has ended."""
-        other = GraphWork(graph_of(Leaf(2)), cache.store)
-        other._begin()
+        other = work_of(Leaf(2))
+        other.jobs.begin()
         for _ in range(4):
             run(Leaf(1), force=True)
         during = results(cache)
@@ -123,7 +122,7 @@ def test_a_damaged_result_is_the_reason(cache: Cache) -> None:
 def test_rules_go_with_the_job(tmp_path: Path) -> None:
     """Where it runs it keeps its results as it was told to."""
     with Cache(tmp_path, durability="full", keep_versions=7) as cache:
-        job = GraphWork(graph_of(Leaf(1)), cache.store)._plain_job(Leaf(1)._taskproc.place.key)
+        job = work_of(Leaf(1)).jobs.plain(Leaf(1)._taskproc.place.key)
 
     assert isinstance(job, TaskJob)
     assert job.rules == cache.store.rules == Cache.under(DiskStore(str(tmp_path), rules=job.rules)).store.rules

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from works import known_of
 
 from taskproc.errors import CycleError, MissingResult
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
-from taskproc.tasks.cached import GraphWork
 from taskproc.tasks.future import Const, FutureDict, FutureList
-from taskproc.tasks.graph import graph_of
 from taskproc.tasks.looking import is_done, preview, result
 from taskproc.tasks.naming import nested
 from taskproc.tasks.task import Task
@@ -46,8 +45,8 @@ def run(task: Any, **options: Any) -> Any:
 
 def would_run(task: Any, **options: Any) -> list[tuple[str, str]]:
     """What would run and why."""
-    work = GraphWork(graph_of(task), task._taskproc.cache.store, **options)
-    return [(plain(work.graph.name_of(key)), plain(reason.text)) for key, reason in preview(work)]
+    known = known_of(task, **options)
+    return [(plain(known.graph.name_of(key)), plain(reason.text)) for key, reason in preview(known)]
 
 
 def files(cache: Cache) -> set[Path]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from taskproc import Cache, LocalExecutor, OptionError, Task
-from taskproc.tasks.slots import Slots, told
+from taskproc.tasks.labels import Slots, told
 
 
 class OnGpu(Task):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from taskproc.errors import OptionError
-from taskproc.tasks.prefixes import Prefix, prefix_of, read_prefixes
+from taskproc.tasks.labels import Prefix, prefix_of, read_prefixes
 from taskproc.tasks.task import Task
 
 

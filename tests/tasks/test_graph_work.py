@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from works import work_of
 
 from taskproc.errors import BuildError, CycleError
 from taskproc.frozen import replace
@@ -17,10 +18,10 @@ from taskproc.run.pool import LocalExecutor
 from taskproc.run.prefixed import PrefixedJob
 from taskproc.source.fingerprint import Fingerprint
 from taskproc.store.cache import Cache
-from taskproc.tasks.cached import GraphWork
 from taskproc.tasks.graph import graph_of
+from taskproc.tasks.graph_work import GraphWork
 from taskproc.tasks.job import Stored, TaskJob
-from taskproc.tasks.prefixes import Prefix
+from taskproc.tasks.labels import Prefix
 from taskproc.tasks.task import Task
 
 
@@ -43,10 +44,6 @@ class Join(Task):
 
 def key(task: Any) -> str:
     return str(task._taskproc.place.key)
-
-
-def work_of(task: Any, **options: Any) -> GraphWork:
-    return GraphWork(graph_of(task), task._taskproc.cache.store, **options)
 
 
 def run(task: Any, **options: Any) -> Any:
@@ -135,7 +132,7 @@ def test_a_task_that_left_the_graph_has_a_name(cache: Cache) -> None:
 def test_feed_adds_the_graph_once(cache: Cache) -> None:
     """With the labels that the run gives."""
     plan: Plan[str] = Plan()
-    work = work_of(Join(Leaf()), labels=lambda key: ("label",))
+    work = work_of(Join(Leaf()), labels={key(Leaf()): ("label",)})
 
     work.feed(plan)
     work.feed(plan)
@@ -153,7 +150,7 @@ def test_judging_takes_the_version_that_is_fresh(cache: Cache) -> None:
     verdicts = [work.judge(key(Leaf())), work.judge(key(Join(Leaf())))]
 
     assert [type(verdict) for verdict in verdicts] == [Fresh, Fresh]
-    assert cache.store.load(work.versions[key(Leaf())]) == "a"
+    assert cache.store.load(work.known.in_use[key(Leaf())]) == "a"
     assert set(cache.path.rglob("*")) == before
 
 
@@ -170,10 +167,10 @@ def test_the_reason_is_kept(cache: Cache, options: Any, change: Callable[[], obj
     run(Join(Leaf()))
     change()
     work = work_of(Join(Leaf()), **options)
-    for each in work.graph.needs:
+    for each in work.known.graph.needs:
         work.judge(each)
 
-    reason = work.reasons.get(key(Join(Leaf())))
+    reason = work.known.reasons.get(key(Join(Leaf())))
 
     assert (reason and reason.kind) == kind
 
@@ -232,7 +229,7 @@ def test_a_run_is_registered_when_something_is_to_run(begin: Begin, cache: Cache
     assert not (cache.path / "run").exists()
 
     attempt(work, Leaf())
-    assert set(os.listdir(cache.path / "run")) == {work.mark.token, f"{work.mark.token}.d"}
+    assert set(os.listdir(cache.path / "run")) == {work.jobs.mark.token, f"{work.jobs.mark.token}.d"}
     work.end()
 
     assert os.listdir(cache.path / "run") == []
@@ -242,19 +239,19 @@ def test_a_job_travels_only_where_it_must(begin: Begin) -> None:
     """In this process it is the job itself, elsewhere it is packed."""
     for in_process, kind in ((True, TaskJob), (False, KindJob)):
         work = begin(Leaf(in_process), in_process=in_process)
-        assert work.claim(Ticket(work.graph.root, 1)) is None
-        assert type(work.job(Ticket(work.graph.root, 1))) is kind
+        assert work.claim(Ticket(work.known.graph.root, 1)) is None
+        assert type(work.job(Ticket(work.known.graph.root, 1))) is kind
 
 
 def test_a_task_is_done_and_its_version_is_the_one_to_read(begin: Begin, cache: Cache) -> None:
     """Without a second look."""
     work = begin(Join(Leaf("x"), Leaf("y")), in_process=True)
-    for task in work.graph.tasks.values():
+    for task in work.known.graph.tasks.values():
         if not isinstance(task, Join):
             attempt(work, task)
 
     assert isinstance(attempt(work, Join(Leaf("x"), Leaf("y"))), Stored)
-    assert cache.store.load(work.versions[work.graph.root]) == "xy"
+    assert cache.store.load(work.known.in_use[work.known.graph.root]) == "xy"
 
 
 def test_what_cannot_travel_fails_when_it_is_run(begin: Begin) -> None:
@@ -278,7 +275,7 @@ def test_a_death_after_the_commit_is_no_failure(begin: Begin, kind: str) -> None
 
     outcome = work.close(ticket, Failed(Problem(kind, "killed"), 2.0))
 
-    assert outcome == Done(work.versions[key(Leaf())].record.stamp, 2.0)
+    assert outcome == Done(work.known.in_use[key(Leaf())].record.stamp, 2.0)
 
 
 def test_a_death_before_the_commit_is_a_failure_that_people_can_read(begin: Begin, cache: Cache) -> None:
@@ -287,7 +284,7 @@ def test_a_death_before_the_commit_is_a_failure_that_people_can_read(begin: Begi
     ticket = Ticket(key(Leaf()), 1)
     work.claim(ticket)
     plain: Any = work.job(ticket)
-    plain.claim(work.store)  # a worker that claims, and dies
+    plain.claim(work.jobs.store)  # a worker that claims, and dies
     died = Failed(Problem("died", "its worker process was killed"))
 
     assert work.close(ticket, died) is died
@@ -302,7 +299,7 @@ def test_a_task_of_a_broken_pool_is_done_or_runs_again(begin: Begin, cache: Cach
     ticket = Ticket(key(Leaf()), 1)
     work.claim(ticket)
     plain: Any = work.job(ticket)
-    plain.claim(work.store)
+    plain.claim(work.jobs.store)
 
     assert work.close(ticket, Returned()) == Returned()
     assert isinstance(plain(), Stored)
@@ -337,7 +334,7 @@ def test_what_others_published_is_looked_up(begin: Begin) -> None:
     assert work.close(ticket, said) == Elsewhere(after=0.0)
     run(Leaf())
     assert isinstance(work.close(ticket, said), Fresh)
-    assert key(Leaf()) in work.versions
+    assert key(Leaf()) in work.known.in_use
 
 
 def test_a_lost_version_is_never_taken_again(begin: Begin) -> None:
@@ -346,16 +343,16 @@ def test_a_lost_version_is_never_taken_again(begin: Begin) -> None:
     work = begin(Join(Leaf()), in_process=True)
     work.judge(key(Leaf()))
 
-    work.close(Ticket(work.graph.root, 1), Lost((key(Leaf()),)))
+    work.close(Ticket(work.known.graph.root, 1), Lost((key(Leaf()),)))
 
     verdict = work.judge(key(Leaf()))
     assert isinstance(verdict, Stale)
     assert (verdict.reason.kind, verdict.reason.text) == ("unreadable", "its result could not be read")
     attempt(work, Leaf())
     assert isinstance(work.judge(key(Leaf())), Fresh)
-    assert work.forget(key(Leaf())) is False
-    os.unlink(work.versions[key(Leaf())].path)
-    assert work.forget(key(Leaf())) is True
+    assert work.known.forget(key(Leaf())) is False
+    os.unlink(work.known.in_use[key(Leaf())].path)
+    assert work.known.forget(key(Leaf())) is True
 
 
 def test_behind_a_command_the_claim_is_made_here(begin: Begin, cache: Cache) -> None:
@@ -397,7 +394,7 @@ def test_a_claim_behind_a_command_may_find_it_done(begin: Begin) -> None:
     work = begin(Leaf(), commands={key(Leaf()): Prefix(())})
     run(Leaf())
 
-    assert work.claim(Ticket(key(Leaf()), 1)) == Fresh(work.versions[key(Leaf())].record.stamp)
+    assert work.claim(Ticket(key(Leaf()), 1)) == Fresh(work.known.in_use[key(Leaf())].record.stamp)
 
 
 def test_claims_that_were_not_started_are_given_up(begin: Begin, cache: Cache) -> None:

@@ -1,0 +1,159 @@
+"""The five questions of a run, answered for a graph of tasks whose results are kept in a cache."""
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+from taskproc.errors import BuildError, CacheError
+from taskproc.kernel.model import (
+    Done,
+    Elsewhere,
+    Failed,
+    Fresh,
+    Lost,
+    Node,
+    Outcome,
+    Problem,
+    Returned,
+    Ticket,
+    Verdict,
+)
+from taskproc.kernel.plan import Plan
+from taskproc.run.scarce import is_scarce, limit_problem
+from taskproc.run.spool import take_over
+from taskproc.store.base import Version
+from taskproc.store.claims import DiskAttempt
+from taskproc.tasks.job import Stored, slim
+from taskproc.tasks.jobs import Jobs, Placement
+from taskproc.tasks.known_versions import KnownVersions
+from taskproc.tasks.naming import changed_argument
+from taskproc.tasks.unwatched import Unwatched
+
+logger = logging.getLogger("taskproc")
+
+class GraphWork:
+    """One run over a graph.
+
+    Args:
+        labels: key → its labels, a place in the runner among them.
+
+    Attributes:
+        known: the versions of its tasks; jobs: how these become jobs.
+    """
+
+    def __init__(self, known: KnownVersions, placement: Placement, labels: Mapping[str, tuple[str, ...]] | None = None):
+        self.known, self.placement = known, placement
+        self.jobs = Jobs(known, placement)
+        self._labels = labels or {}
+        self._is_fed = False
+        self._claimed: dict[str, DiskAttempt] = {}  # what was claimed here and has not been started
+        self._told: set[tuple[str, str]] = set()  # class, and what of it differs in workers
+
+    def feed(self, plan: Plan[str]) -> None:
+        """Add the whole graph, once."""
+        if self._is_fed:
+            return
+        self._is_fed = True
+        known, unwatched = self.known, Unwatched()
+        # All at once, and now: the files may be edited while the run is on its way, and what runs is the old code
+        for task in known.graph.tasks.values():
+            unwatched.note(task, known.conditions.code(task))
+            known.conditions.settings(task)
+        if known.checks_code:
+            unwatched.tell(known.store)
+        for key, above in known.graph.needs.items():
+            plan.add(Node(key, above, self._labels.get(key, ())))
+
+    def judge(self, key: str) -> Verdict:
+        """Look for a fresh version. One listing, one record read."""
+        return self.known.judge(key)
+
+    def claim(self, ticket: Ticket[str]) -> Outcome[str] | None:
+        """Claim here for what runs behind a command: it may start hours later. Workers claim for themselves."""
+        known, jobs = self.known, self.jobs
+        jobs.begin()
+        if unreadable := known.unreadable.get(ticket.key):
+            return Failed(Problem("exception", str(unreadable), error=unreadable))
+        if changed := changed_argument(known.graph.tasks[ticket.key]):
+            return Failed(Problem("exception", changed, error=BuildError(changed)))
+        if ticket.key not in self.placement.commands:
+            return None
+        job = jobs.plain(ticket.key)
+        try:
+            claimed = job.claim(jobs.store)
+        except CacheError as error:
+            refused = limit_problem("its attempt could not be begun", error) if is_scarce(error) else None
+            return Failed(refused or Problem("result", str(error)))
+        if isinstance(claimed, DiskAttempt):
+            self._claimed[ticket.key] = claimed
+            return None
+        if isinstance(claimed, Version):
+            known.in_use[ticket.key] = slim(claimed)
+            return Fresh(claimed.record.stamp)
+        return claimed
+
+    def job(self, ticket: Ticket[str]) -> Callable[[], Outcome[str]]:
+        """The job, packed unless it stays in this process."""
+        return self.jobs.job(ticket, self._claimed.pop(ticket.key, None))
+
+    def close(self, ticket: Ticket[str], outcome: Outcome[str]) -> Outcome[str]:
+        """What was published counts: a task that was committed before its process died is done."""
+        key = ticket.key
+        if self.placement.slots.are_named:
+            self.placement.slots.give_back(key)
+        if isinstance(outcome, Stored) and outcome.version is not None:
+            self.known.make(key, outcome.version, lasts=not outcome.differing and not outcome.observes)
+            if outcome.differing:
+                self._warn_of_others(key, outcome.differing)
+            return outcome
+        if isinstance(outcome, Lost):
+            for lost in outcome.keys:
+                self.known.forget(lost)
+        if isinstance(outcome, Returned):
+            outcome = self._after_death(key, Problem("died", "its pool broke, and it is run again"), outcome)
+        if isinstance(outcome, Failed) and outcome.problem.kind in ("died", "limit", "prefix", "timeout"):
+            outcome = self._after_death(key, outcome.problem, outcome)
+        if isinstance(outcome, Fresh):
+            verdict = self.known.judge(key)
+            return verdict if isinstance(verdict, Fresh) else Elsewhere(after=0.0)
+        return outcome
+
+    def _warn_of_others(self, key: str, differing: str) -> None:
+        """Say once per class that other code has run than was looked at."""
+        name = self.known.graph.tasks[key]._taskproc.place.name
+        if (name, differing) not in self._told:
+            self._told.add((name, differing))
+            logger.warning(
+                "%s: its worker has loaded other code or values of %s than the run has looked at: the file was edited "
+                "in the meantime, or a value was set after the import. The result is kept as made by what was loaded; "
+                "pass values as arguments",
+                name,
+                differing,
+            )
+
+    def interrupted(self, key: str) -> bool:
+        """Tell that what ran for `key` was ended with the run. Whether its result was published before."""
+        why = Problem("interrupted", "the run was interrupted")
+        return isinstance(self._after_death(key, why, Failed(why)), Done)
+
+    def _after_death(self, key: str, problem: Problem, outcome: Outcome[str]) -> Outcome[str]:
+        """`outcome`, unless its result was published before; else the claim that it left becomes a failure."""
+        if isinstance(verdict := self.known.judge(key), Fresh):
+            return Done(verdict.stamp, outcome.seconds if isinstance(outcome, Failed) else 0.0)
+        why = {"kind": problem.kind, "error": problem.text}
+        self.jobs.store.bury(self.known.graph.tasks[key]._taskproc.place, why, self._keep_last_words)
+        return outcome
+
+    def _keep_last_words(self, attempt: DiskAttempt) -> None:
+        """What it printed last may lie in the spools of its worker still."""
+        try:
+            take_over(str(self.jobs.mark.folder), *attempt.logs(), attempt.folder)
+        except OSError as error:
+            logger.warning("what %s printed last is lost: %s", attempt.logs()[1], error)
+
+    def end(self, *, remembers: bool = True) -> None:
+        """Unregister the run; remember for the next one what is good, if it `remembers`."""
+        for attempt in self._claimed.values():
+            attempt.fail({"kind": "interrupted", "error": "the run ended before it was started"})
+        self.jobs.end()
+        self.known.end(remembers)
