@@ -50,12 +50,14 @@ class Conditions:
 
     def settings(self, task: Task) -> Mapping[str, str]:
         """See tasks/settings.py."""
-        cls = type(task)
+        return left_on(task).added_to(self.of_class(type(task)))
+
+    def of_class(self, cls: type) -> Mapping[str, str]:
+        """The settings that all tasks of a class have."""
         found = self._settings.get(cls)
         if found is None:
             found = self._settings[cls] = settings_of(cls)
-        left = left_on(task).settings
-        return {**found, **left} if left and found else left or found
+        return found
 
     def present(self, task: Task, needs: Mapping[str, Stamp], above: int) -> Present:
         """What a result of `task` would be made from now."""
@@ -64,7 +66,8 @@ class Conditions:
         found = self._alone.get(type(task)) if is_alone else None
         if found is None:
             code = self.code(task).digest if self._checks_code else None
-            found = Present(code, needs, self.settings(task), above)
+            settings = left_on(task).added_to(self.of_class(type(task)))
+            found = Present(code, needs, settings, above)
             if is_alone:
                 self._alone[type(task)] = found
         return found

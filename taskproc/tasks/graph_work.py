@@ -58,7 +58,7 @@ class GraphWork:
         # All at once, and now: the files may be edited while the run is on its way, and what runs is the old code
         for task in known.graph.tasks.values():
             unwatched.note(task, known.conditions.code(task))
-            known.conditions.settings(task)
+            known.conditions.of_class(type(task))
         if known.checks_code:
             unwatched.tell(known.store)
         for key, above in known.graph.needs.items():
@@ -80,7 +80,7 @@ class GraphWork:
             return None
         job = jobs.plain(ticket.key)
         try:
-            claimed = job.claim(jobs.store)
+            claimed = job.claim()
         except CacheError as error:
             refused = limit_problem("its attempt could not be begun", error) if is_scarce(error) else None
             return Failed(refused or Problem("result", str(error)))
@@ -141,7 +141,7 @@ class GraphWork:
         if isinstance(verdict := self.known.judge(key), Fresh):
             return Done(verdict.stamp, outcome.seconds if isinstance(outcome, Failed) else 0.0)
         why = {"kind": problem.kind, "error": problem.text}
-        self.jobs.store.bury(self.known.graph.tasks[key]._taskproc.place, why, self._keep_last_words)
+        self.jobs.run.store.bury(self.known.graph.tasks[key]._taskproc.place, why, self._keep_last_words)
         return outcome
 
     def _keep_last_words(self, attempt: DiskAttempt) -> None:

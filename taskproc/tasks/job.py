@@ -41,6 +41,7 @@ from taskproc.tasks.naming import arguments_text
 from taskproc.tasks.needs import attributes, upstreams
 from taskproc.tasks.now import Running, active, storing
 from taskproc.tasks.observed import observes, settled, unseen, watch
+from taskproc.tasks.settings import NOTHING_LEFT, Left
 from taskproc.tasks.source import lasting_mark_of, mark_of
 
 Watched = AbstractContextManager[object]
@@ -63,121 +64,162 @@ class Stored(Done):
 
 
 @frozen
-class TaskJob:
-    """What one attempt needs to know.
+class RunPart:
+    """What all jobs of a run have in common.
 
     Attributes:
-        root, token: the cache, and the run in whose name is claimed.
+        store: the cache, in which claims are made in the name of the run.
+        checks_code: whether a version of other code is not fresh.
+        process: id of the process that drives the run; umask: that of this process.
+        digits: of the short ids of the run, so that an error names a task as the run does; 0: not known.
+    """
+
+    store: DiskStore
+    checks_code: bool = True
+    process: int = field(default_factory=os.getpid)
+    umask: int = 0o022
+    digits: int = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A store holds what is open and known here; elsewhere the jobs of a run share another one
+        store, rest = self.store, (self.checks_code, self.process, self.umask, self.digits)
+        return _run_part, (store.root, store.token, store.rules, *rest)
+
+
+@frozen
+class ClassPart:
+    """What all jobs of a class have in common: of what code, with what versions of packages, under what settings."""
+
+    code: str
+    packages: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@frozen
+class AttemptPart:
+    """What a job has of its own.
+
+    Attributes:
         inputs: key of each need → the version to read.
-        code: digest of the task's code; checks_code: whether a version of other code is not fresh.
+        left: what `__init__` left on the task.
+        made: keys of needs that were made in this run.
         above: a version counts as fresh only with a higher number; forced: the attempt is made by order.
         number: of the attempt that was claimed already; 0: the job claims itself.
         captures: whether what is printed goes to the task's log files; else it is run here, and nothing is set up.
-        made: keys of needs that were made in this run.
         slots: label → name of the slot that the task has.
-        process: id of the process that drives the run; umask: that of this process.
-        settings, untracked, packages: what else the result is made from; see Facts.
-        rules: how the cache is kept.
-        digits: of the short ids of the run, so that an error names a task as the run does; 0: not known.
-        store: what the root, the token and the rules say, where that is at hand.
     """
 
-    task: Any
-    place: Place
-    root: str
-    token: str
-    inputs: Mapping[str, Version]
-    code: str
-    checks_code: bool
-    above: int
-    forced: bool
-    number: int
-    captures: bool
+    inputs: Mapping[str, Version] = field(default_factory=dict)
+    left: Left = NOTHING_LEFT
     made: frozenset[str] = frozenset()
+    above: int = 0
+    forced: bool = False
+    number: int = 0
+    captures: bool = True
     slots: Mapping[str, str] = field(default_factory=dict)
-    process: int = field(default_factory=os.getpid)
-    umask: int = 0o022
-    settings: Mapping[str, str] = field(default_factory=dict)
-    untracked: tuple[str, ...] = ()
-    packages: Mapping[str, str] = field(default_factory=dict)
-    rules: Rules = field(default_factory=Rules)
-    digits: int = 0
-    store: DiskStore | None = None
 
-    @property
-    def timeout(self) -> float | None:
-        """How many seconds the task may run."""
-        seconds: float | None = type(self.task).task_timeout
-        return seconds
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As plain values: see Stored
+        left = tuple(self.left) if self.left is not NOTHING_LEFT else ()
+        rest = (self.made, self.above, self.forced, self.number, self.captures, self.slots)
+        return _attempt_part, (list(map(plain, self.inputs.values())), left, *rest)
 
-    @property
-    def alone(self) -> bool:
-        """Whether the task is to have a process of its own."""
-        alone: bool = type(self.task).task_own_process
-        return alone
+
+@frozen
+class TaskJob:
+    """One attempt at a task, with all that it needs to know."""
+
+    task: Any
+    run: RunPart
+    kind: ClassPart
+    attempt: AttemptPart
 
     def __call__(self) -> Outcome[str]:
         """Run it, and tell how it ended; raises nothing but a KeyboardInterrupt of the main thread."""
-        store = self.store or _store(self.root, self.token, self.rules)
+        store, number = self.run.store, self.attempt.number
         try:
-            claimed = store.resume(self.place, self.number) if self.number else self.claim(store)
+            claimed = store.resume(self.task._taskproc.place, number) if number else self.claim()
         except Exception as error:  # noqa: BLE001  # the claim may fail in any way; it is told as the task's failure
             if is_scarce(error):
                 text = limit_text("its attempt could not be begun", error)
                 return Failed(replace(problem_of(error), kind="limit", text=text))
             return Failed(replace(problem_of(error), kind="result"))
         if isinstance(claimed, DiskAttempt):
-            return self._run(store, claimed)
+            return self._run(claimed)
         if isinstance(claimed, Version):
             return Fresh(claimed.record.stamp)
         return claimed or Elsewhere(after=0.0)
 
-    def claim(self, store: DiskStore) -> Claimed:
+    def claim(self) -> Claimed:
         """The right to run it, or why not."""
-        return store.claim(self.place, lambda: arguments_text(self.task._taskproc), self._pick, forced=self.forced)
+        identity, forced = self.task._taskproc, self.attempt.forced
+        return self.run.store.claim(identity.place, lambda: arguments_text(identity), self._pick, forced=forced)
 
     def _pick(self, versions: Iterator[Version]) -> Version | None:
-        code = self.code if self.checks_code else None
-        return pick(versions, Present(code, self.needs, self.settings, self.above))
+        return pick(versions, self._present())
 
-    @property
-    def needs(self) -> dict[str, Stamp]:
-        """Key of each need → the stamp of what is read."""
-        return {key: version.record.stamp for key, version in self.inputs.items()} if self.inputs else {}
+    def _present(self) -> Present:
+        """What a result is made from now."""
+        kind, own = self.kind, self.attempt
+        code = kind.code if self.run.checks_code else None
+        needs = {key: version.record.stamp for key, version in own.inputs.items()} if own.inputs else {}
+        return Present(code, needs, own.left.added_to(kind.settings), own.above)
 
-    def _run(self, store: DiskStore, attempt: DiskAttempt) -> Outcome[str]:
+    def _run(self, attempt: DiskAttempt) -> Outcome[str]:
+        run, kind, own = self.run, self.kind, self.attempt
         job = Running(
-            self.place.key, store, attempt, self.inputs, self.slots,
-            captured=self.captures, task=self.task, digits=self.digits,
+            self.task._taskproc.place.key, run.store, attempt, own.inputs, own.slots,
+            captured=own.captures, task=self.task, digits=run.digits,
         )  # fmt: skip
-        if not self.captures:
+        if not own.captures:
             attempt.has_no_logs()
-        away = os.getpid() != self.process
+        away = os.getpid() != run.process
+        # Tasks may be built, and run, inside a task: in the same cache, and claimed in the name of a run of their own
+        cache = self.task._taskproc.cache or Cache.under(_store(run.store.root, "", run.store.rules))
         started = time.perf_counter()
         try:
-            loaded = loaded_code(self.task, self.code, store) if away else Loaded(self.code, "")
+            loaded = loaded_code(self.task, kind.code, run.store) if away else Loaded(kind.code, "")
             # Put back before the result is written, or nobody could read it
-            umask = umask_put_back(own_umask() if away else self.umask)
-            with active(job, away), in_force(self._cache()), umask:
-                watched = watch(self.task, loaded.code, store) if observes(self.task) else None
+            umask = umask_put_back(own_umask() if away else run.umask)
+            with active(job, away), in_force(cache), umask:
+                watched = watch(self.task, loaded.code, run.store) if observes(self.task) else None
                 value = self._value(job, attempt, away, watched or nullcontext())
-            loaded = ran_code(self.task, loaded, store)
+            loaded = ran_code(self.task, loaded, run.store)
         except BaseException as error:  # noqa: BLE001  # whatever a task raises is how it ended
             return self._failed(job, error, time.perf_counter() - started)
-        if self.inputs and (changed := self._changed_inputs()):
+        if own.inputs and (changed := self._changed_inputs()):
             text = f"{', '.join(changed)} changed while it was read: run again when nobody writes to it"
             attempt.fail({"kind": "exception", "error": text})
             return Failed(Problem("exception", text), time.perf_counter() - started)
-        seconds, level = time.perf_counter() - started, _level(type(self.task))
-        packages = self.packages if loaded.packages is None else loaded.packages
-        mark = mark_of if type(self.task).task_version is None else lasting_mark_of
+        return self._commit(attempt, value, loaded, time.perf_counter() - started, watched.noted if watched else None)
+
+    def _commit(
+        self, attempt: DiskAttempt, value: object, loaded: Loaded, seconds: float, noted: Noted | None
+    ) -> Outcome[str]:
+        cls, now = type(self.task), self._present()
         facts = Facts(
-            loaded.code, self.needs, self.settings, self.untracked, seconds, level, mark=mark, packages=packages,
+            loaded.code, now.needs, now.settings, self.attempt.left.untracked, seconds, _level(cls),
+            mark=mark_of if cls.task_version is None else lasting_mark_of,
+            packages=self.kind.packages if loaded.packages is None else loaded.packages,
             named=_named,
         )  # fmt: skip
-        if watched is not None and (watched.noted.is_filled or is_hindered()):
-            facts = self._with_observed(facts, watched.noted)
-        return _commit(attempt, value, facts, loaded.differing)
+        if noted is not None and (noted.is_filled or is_hindered()):
+            facts = self._with_observed(facts, noted)
+        token = storing.set(True)
+        try:
+            version = attempt.commit(value, facts)
+        except (UnstorableResult, OSError) as error:
+            text = str(error)
+            if isinstance(error, OSError):  # of a write or a sync, which name no file
+                text = f"its result cannot be stored in {str(attempt.log('stdout').parent)!r}: {error}"
+            attempt.fail({"kind": "result", "error": text})
+            return Failed(Problem("result", text), seconds)
+        finally:
+            storing.reset(token)
+        if version is None:
+            return Elsewhere(after=0.0)  # taken over or cleared while it ran
+        thin = slim(version) if facts.needs or facts.observed else version
+        return Stored(version.record.stamp, seconds, thin, loaded.differing, bool(facts.observed))
 
     def _value(self, job: Running, attempt: DiskAttempt, away: bool, watched: Watched) -> object:
         """What `run_task` gives, called on a task that this attempt may change.
@@ -188,19 +230,20 @@ class TaskJob:
             adopt_imports()
             return self._surrounded(self.task, attempt, away, watched)
         task = job.task = apart(self.task)
-        with nullcontext() if self.captures else folder_put_back(), put_aside(task):
+        with nullcontext() if self.attempt.captures else folder_put_back(), put_aside(task):
             return self._surrounded(task, attempt, away, watched)
 
     def _surrounded(self, task: Any, attempt: DiskAttempt, away: bool, watched: Watched) -> object:
         """What `run_task` gives: its slots are told to libraries, its clock runs, and what it prints is kept."""
-        if not self.captures:
+        if not self.attempt.captures:
             return _called(task, watched)
-        spools = folder_of(self.root, self.token)
-        kept = captured(*attempt.logs(), main_pid=self.process, spools=spools, folder=attempt.folder)
-        with told(self.slots) if away and self.slots else nullcontext(), kept:
+        run, slots = self.run, self.attempt.slots
+        spools = folder_of(run.store.root, run.store.token)
+        kept = captured(*attempt.logs(), main_pid=run.process, spools=spools, folder=attempt.folder)
+        with told(slots) if away and slots else nullcontext(), kept:
             say_that_none_debugs_here()
-            if self.timeout is not None:
-                begin(self.timeout)
+            if type(task).task_timeout is not None:
+                begin(type(task).task_timeout)
             try:
                 return _called(task, watched)
             except CommandFailed:
@@ -210,23 +253,17 @@ class TaskJob:
                 raise
 
     def _with_observed(self, facts: Facts, noted: Noted) -> Facts:
-        paths = [str(version.about["path"]) for version in self.inputs.values() if "path" in version.about]
+        paths = [str(version.about["path"]) for version in self.attempt.inputs.values() if "path" in version.about]
         try:
-            observed = settled(noted, self.task, self.root, paths)
+            observed = settled(noted, self.task, self.run.store.root, paths)
         except Exception as error:  # noqa: BLE001  # a result that was computed is not lost for what else it touched
             return replace(facts, unseen=(*unseen(noted), f"what it touched: {sentence(error)}"))
         return replace(facts, observed=observed, unseen=unseen(noted))
 
     def _changed_inputs(self) -> list[str]:
         """Paths of input files that are not what they were when the run looked at them."""
-        watched = [version.about for version in self.inputs.values() if "signs" in version.about]
+        watched = [version.about for version in self.attempt.inputs.values() if "signs" in version.about]
         return [str(about["path"]) for about in watched if _signs_now(str(about["path"])) != about["signs"]]
-
-    def _cache(self) -> Cache:
-        """Tasks may be built, and run, inside a task: in the same cache."""
-        # What is built there claims in the name of its own run, so its store has no token
-        cache: Cache | None = self.task._taskproc.cache
-        return cache or Cache.under(_store(self.root, "", self.rules))
 
     def _lost(self, unread: set[str]) -> set[str]:
         """Keys of inputs that must be made again, if some could not be read: these, and all that are gone with them.
@@ -235,17 +272,17 @@ class TaskJob:
         """
         if not unread:
             return set()
-        gone = {key for key, version in self.inputs.items() if not os.path.exists(version.path)}
-        return gone | {key for key in unread if key not in self.made}
+        gone = {key for key, version in self.attempt.inputs.items() if not os.path.exists(version.path)}
+        return gone | {key for key in unread if key not in self.attempt.made}
 
     def _failed(self, job: Running, error: BaseException, seconds: float) -> Outcome[str]:
         if lost := self._lost(job.lost):
             job.attempt.not_needed()
             return Lost(tuple(sorted(lost)))
-        problem = problem_of(error, pickled=os.getpid() != self.process)
+        problem = problem_of(error, pickled=os.getpid() != self.run.process)
         job.attempt.fail({"kind": problem.kind, "error": problem.text, "traceback": problem.traceback})
         # Ctrl-C reaches the main thread of the main process only; raised elsewhere it is the task's own doing
-        here = os.getpid() == self.process and threading.current_thread() is threading.main_thread()
+        here = os.getpid() == self.run.process and threading.current_thread() is threading.main_thread()
         if isinstance(error, KeyboardInterrupt) and here and is_interrupt():
             raise error
         return Failed(problem, seconds)
@@ -255,6 +292,15 @@ class TaskJob:
 @functools.lru_cache(maxsize=8)
 def _store(root: str, token: str, rules: Rules) -> DiskStore:
     return DiskStore(root, token, rules=rules)
+
+
+def _run_part(root: str, token: str, rules: Rules, *rest: Any) -> RunPart:
+    return RunPart(_store(root, token, rules), *rest)
+
+
+def _attempt_part(versions: list[tuple[Any, ...]], left: tuple[Any, ...], *rest: Any) -> AttemptPart:
+    inputs = {version.place.key: version for version in map(version_of, versions)} if versions else {}
+    return AttemptPart(inputs, Left(*left) if left else NOTHING_LEFT, *rest)
 
 
 _TASK = f"{__package__}.task"
@@ -303,24 +349,6 @@ def _named(value: object, root: str, home: str) -> str | None:
     from taskproc.tasks.valuing import value_digest  # here: 3 ms, and not needed for plain values
 
     return value_digest(value, root, home)
-
-
-def _commit(attempt: DiskAttempt, value: object, facts: Facts, differing: str) -> Outcome[str]:
-    token = storing.set(True)
-    try:
-        version = attempt.commit(value, facts)
-    except (UnstorableResult, OSError) as error:
-        text = str(error)
-        if isinstance(error, OSError):  # of a write or a sync, which name no file
-            text = f"its result cannot be stored in {str(attempt.log('stdout').parent)!r}: {error}"
-        attempt.fail({"kind": "result", "error": text})
-        return Failed(Problem("result", text), facts.seconds)
-    finally:
-        storing.reset(token)
-    if version is None:
-        return Elsewhere(after=0.0)  # taken over or cleared while it ran
-    thin = slim(version) if facts.needs or facts.observed else version
-    return Stored(version.record.stamp, facts.seconds, thin, differing, bool(facts.observed))
 
 
 def pick(versions: Iterator[Version], now: Present) -> Version | None:

@@ -16,7 +16,7 @@ from taskproc.store.claims import DiskAttempt
 from taskproc.store.disk import DiskStore
 from taskproc.store.ids import digits_apart
 from taskproc.store.marks import Mark
-from taskproc.tasks.job import TaskJob
+from taskproc.tasks.job import AttemptPart, ClassPart, RunPart, TaskJob
 from taskproc.tasks.known_versions import KnownVersions
 from taskproc.tasks.labels import Prefix, Slots, labels_of
 from taskproc.tasks.origin import record_origin
@@ -48,14 +48,14 @@ class Jobs:
     """Makes the jobs of one run. `begin` comes before all else.
 
     Attributes:
-        store: the cache, in which claims are made in the name of this run.
+        run: what all its jobs have in common.
     """
 
     def __init__(self, known: KnownVersions, placement: Placement):
         self._known, self._placement = known, placement
+        self.run = RunPart(known.store, known.checks_code)
         self._mark: Mark | None = None
-        self.store = known.store
-        self._umask = 0o022
+        self._kinds: dict[tuple[type, str], ClassPart] = {}
 
     @property
     def mark(self) -> Mark:
@@ -67,13 +67,16 @@ class Jobs:
         """Register the run, when it is known that there is something to run. Once; more calls do nothing."""
         if self._mark is not None:
             return
-        store = self._known.store
+        store, placement = self._known.store, self._placement
         store.rules.allow_writing()
-        self._umask = own_umask()
+        umask = own_umask()
         if warning := warning_of_removed():
             logger.warning(warning)
         self._mark = Mark(store.root, shared=store.rules.shared)
-        self.store = DiskStore(store.root, self._mark.token, store.files, store.rules)
+        store = DiskStore(store.root, self._mark.token, store.files, store.rules)
+        travels = placement.commands or not placement.in_process
+        digits = digits_apart(self._known.graph.needs) if travels else 0  # what stays here asks its cache
+        self.run = RunPart(store, self._known.checks_code, umask=umask, digits=digits)
 
     def end(self) -> None:
         """Unregister the run, and remove the versions that it has replaced."""
@@ -83,9 +86,9 @@ class Jobs:
         replaced = {version.place: version.record.number for version in made if version.record.number > 1}
         try:
             if replaced:
-                self.store.retire(replaced)
+                self.run.store.retire(replaced)
             else:
-                self.store.sweep()  # of what others left
+                self.run.store.sweep()  # of what others left
         finally:
             self._mark.close()
 
@@ -93,33 +96,22 @@ class Jobs:
         """The job of `key`, not packed. `number`: of its attempt, where that was claimed already."""
         known, placement = self._known, self._placement
         task, needs = known.graph.tasks[key], known.graph.needs[key]
-        code = known.conditions.kept(task, self.store)
-        return TaskJob(
-            task=task,
-            place=task._taskproc.place,
-            root=self.store.root,
-            token=self.store.token,
-            inputs={need: known.in_use[need] for need in needs} if needs else {},
-            code=code.digest,
-            settings=known.conditions.settings(task),
-            untracked=left_on(task).untracked,
-            packages=code.packages,
-            checks_code=known.checks_code,
-            above=known.least(key),
-            forced=key in known.forced,
-            number=number,
-            captures=placement.captures or key in placement.commands,
-            made=frozenset(known.made.intersection(needs)) if needs else frozenset(),
-            slots=slots or {},
-            umask=self._umask,
-            rules=self.store.rules,
-            store=self.store if placement.in_process else None,
-            digits=0 if placement.in_process and not number else self._digits,  # one that stays here asks its cache
+        attempt = AttemptPart(
+            {need: known.in_use[need] for need in needs} if needs else {},
+            left_on(task),
+            frozenset(known.made.intersection(needs)) if needs else frozenset(),
+            known.least(key),
+            key in known.forced,
+            number,
+            placement.captures or key in placement.commands,
+            slots or {},
         )
-
-    @functools.cached_property
-    def _digits(self) -> int:
-        return digits_apart(self._known.graph.needs)
+        cls, code = type(task), known.conditions.kept(task, self.run.store)
+        kind = self._kinds.get((cls, code.digest))
+        if kind is None:
+            settings = known.conditions.of_class(cls)
+            kind = self._kinds[cls, code.digest] = ClassPart(code.digest, code.packages, settings)
+        return TaskJob(task, self.run, kind, attempt)
 
     def job(self, ticket: Ticket[str], attempt: DiskAttempt | None) -> Callable[[], Outcome[str]]:
         """The job for the runner. `attempt`: that of a task behind a command, which was claimed here."""

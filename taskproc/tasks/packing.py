@@ -27,15 +27,10 @@ from taskproc.store.codec import dumps, loads
 from taskproc.tasks.apart import own_of_class
 from taskproc.tasks.binding import FLAT
 from taskproc.tasks.future import Upstream
-from taskproc.tasks.job import TaskJob, plain, version_of
+from taskproc.tasks.job import ClassPart, RunPart, TaskJob
 from taskproc.tasks.naming import Identity
 from taskproc.tasks.needs import attributes, upstreams
 from taskproc.tasks.origin import Origin
-
-# Fields in which all jobs of a class are alike; those in which they mostly are; those that are sent as they are
-_COMMON = ("root", "token", "code", "packages", "checks_code", "captures", "process", "rules", "digits")
-_MOSTLY = ("settings", "untracked")
-_OWN = ("above", "forced", "number", "made", "slots")
 
 # Plain pickle has these as they are; a time may bring a zone, which may be of any class
 _PLAIN = FLAT - {dt.time, dt.datetime}
@@ -58,13 +53,10 @@ _unpacking: ContextVar[_Unpacking] = ContextVar("taskproc_unpacking")
 
 @dataclass(frozen=True)
 class TaskKind:
-    """What the jobs of a class have in common, unpacked where they run, by the first of them.
+    """What the jobs of a class have in common, unpacked where they run, by the first of them. `pickled`: the class."""
 
-    Attributes:
-        common: fields of the job; pickled: the class.
-    """
-
-    common: Mapping[str, Any]
+    run: RunPart
+    kind: ClassPart
     pickled: bytes
     origin: Origin
 
@@ -88,17 +80,15 @@ class TaskKind:
         """The job that was packed into these bytes."""
         cls = self.cls
         with _undisturbed(len(own)):
-            state, content, needs, mostly, values = pickle.loads(own)
-            inputs = {version.place.key: version for version in map(version_of, needs)}
-            token = _unpacking.set(_Unpacking(cls, inputs))
+            state, content, attempt = pickle.loads(own)
+            token = _unpacking.set(_Unpacking(cls, attempt.inputs))
             try:
                 task: Any = loads(content) if state is None else _blank(cls)
                 if state is not None:
                     _fill(task, state)
             finally:
                 _unpacking.reset(token)
-        fields = {**self.common, **mostly, **dict(zip(_OWN, values))}
-        return TaskJob(task=task, place=task._taskproc.place, inputs=inputs, **fields)
+        return TaskJob(task, self.run, self.kind, attempt)
 
 
 @contextmanager
@@ -120,27 +110,19 @@ class Packer:
 
     def __init__(self, origin: Origin):
         self._origin = origin
-        self._kinds: dict[tuple[type, str, bool], tuple[Kind, TaskJob]] = {}
+        self._kinds: dict[tuple[type, str], Kind] = {}
         self._by_name: dict[object, bool] = {}
 
     def pack(self, job: TaskJob) -> KindJob[str]:
         """`job` made ready to travel. Raises TypeError that names the attribute which cannot be pickled."""
-        kind, first = self._kind(job)
-        mostly = {name: getattr(job, name) for name in _MOSTLY if getattr(job, name) != getattr(first, name)}
-        state = _flat_state(job.task)
-        content = b"" if state is not None else self._pickled(job)
-        values = [getattr(job, name) for name in _OWN]
-        own = (state, content, [plain(version) for version in job.inputs.values()], mostly, values)
-        return KindJob(kind, pickle.dumps(own, 5), job.timeout, alone=job.alone)
-
-    def _kind(self, job: TaskJob) -> tuple[Kind, TaskJob]:
         cls = type(job.task)
-        known = self._kinds.get((cls, job.code, job.captures))
-        if known is None:
-            common = {name: getattr(job, name) for name in (*_COMMON, *_MOSTLY)}
-            kind = Kind(pickle.dumps(TaskKind(common, dumps(cls), self._origin), 5))
-            known = self._kinds[cls, job.code, job.captures] = kind, job
-        return known
+        kind = self._kinds.get((cls, job.kind.code))
+        if kind is None:
+            content = pickle.dumps(TaskKind(job.run, job.kind, dumps(cls), self._origin), 5)
+            kind = self._kinds[cls, job.kind.code] = Kind(content)
+        state = _flat_state(job.task)
+        own = state, b"" if state is not None else self._pickled(job), job.attempt
+        return KindJob(kind, pickle.dumps(own, 5), cls.task_timeout, alone=cls.task_own_process)
 
     def _pickled(self, job: TaskJob) -> bytes:
         try:
@@ -234,7 +216,7 @@ def _reducer(job: TaskJob, carries: Callable[[object], bool]) -> Reduce:
             return _blank, (own,), state, None, None, _fill
         arguments = {name: value for name, value in identity.arguments.items() if type(value) in FLAT or carries(value)}
         free = {name: value for name, value in attributes(thing) if type(value) in FLAT or carries(value)}
-        if identity.place.key in job.inputs:
+        if identity.place.key in job.attempt.inputs:
             return _blank, (type(thing),), (identity.place.key, arguments, free), None, None, _fill_input
         return _blank, (type(thing),), (*identity.place, arguments, free), None, None, _fill
 

@@ -31,6 +31,10 @@ class Left(NamedTuple):
     settings: Mapping[str, str]
     untracked: tuple[str, ...]
 
+    def added_to(self, settings: Mapping[str, str]) -> Mapping[str, str]:
+        """All settings of a task whose class has `settings`."""
+        return {**settings, **self.settings} if self.settings else settings
+
 
 NOTHING_LEFT = Left({}, ())  # of most
 _MISSING = object()

@@ -8,9 +8,11 @@ from typing import Any
 from taskproc.frozen import replace
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.base import TINY, Version
+from taskproc.store.disk import DiskStore
 from taskproc.tasks.conditions import Conditions
-from taskproc.tasks.job import TaskJob
+from taskproc.tasks.job import AttemptPart, ClassPart, RunPart, TaskJob
 from taskproc.tasks.needs import needs
+from taskproc.tasks.settings import left_on
 from taskproc.tasks.source import fingerprint
 from taskproc.tasks.task import Task
 
@@ -53,24 +55,23 @@ def version_of(task: Any) -> Version:
 
 
 def job_of(task: Any, does: Callable[[Any], Any] | None = None, **changes: Any) -> TaskJob:
-    """A job whose needs were run here."""
+    """A job whose needs were run here, with fields of its parts changed."""
     act[:] = [does or (lambda self: None)]
     above = needs(task)
     for need in above.values():
         need.run_graph(executor=LocalExecutor())
-    identity = task._taskproc
-    job = TaskJob(
-        task=task,
-        place=identity.place,
-        root=identity.cache.store.root,
-        token="token",
-        inputs={key: version_of(need) for key, need in above.items()},
-        code=fingerprint(type(task)).digest,
-        settings=Conditions().settings(task),
-        checks_code=True,
-        above=0,
-        forced=False,
-        number=0,
-        captures=True,
-    )
-    return replace(job, **changes)
+    store = task._taskproc.cache.store
+    own = DiskStore(store.root, changes.pop("token", "token"), rules=changes.pop("rules", None))
+    kind = ClassPart(fingerprint(type(task)).digest, settings=Conditions().of_class(type(task)))
+    inputs = {key: version_of(need) for key, need in above.items()}
+    return changed(TaskJob(task, RunPart(own), kind, AttemptPart(inputs, left=left_on(task))), **changes)
+
+
+def changed(job: TaskJob, **changes: Any) -> TaskJob:
+    """The job with fields of its parts changed."""
+    parts = {name: getattr(job, name) for name in ("run", "kind", "attempt")}
+    for name, part in parts.items():
+        own = {field: changes.pop(field) for field in part.__match_args__ if field in changes}
+        parts[name] = replace(part, **own)
+    assert not changes, f"no part has {list(changes)}"
+    return replace(job, **parts)

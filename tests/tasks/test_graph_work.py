@@ -284,7 +284,7 @@ def test_a_death_before_the_commit_is_a_failure_that_people_can_read(begin: Begi
     ticket = Ticket(key(Leaf()), 1)
     work.claim(ticket)
     plain: Any = work.job(ticket)
-    plain.claim(work.jobs.store)  # a worker that claims, and dies
+    plain.claim()  # a worker that claims, and dies
     died = Failed(Problem("died", "its worker process was killed"))
 
     assert work.close(ticket, died) is died
@@ -299,7 +299,7 @@ def test_a_task_of_a_broken_pool_is_done_or_runs_again(begin: Begin, cache: Cach
     ticket = Ticket(key(Leaf()), 1)
     work.claim(ticket)
     plain: Any = work.job(ticket)
-    plain.claim(work.jobs.store)
+    plain.claim()
 
     assert work.close(ticket, Returned()) == Returned()
     assert isinstance(plain(), Stored)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attempts import LARGE, Acts, Leaf, Tens, job_of, version_of
+from attempts import LARGE, Acts, Leaf, Tens, changed, job_of, version_of
 
 from taskproc.errors import MissingResult
 from taskproc.frozen import replace
@@ -18,7 +18,6 @@ from taskproc.kernel.model import Elsewhere, Failed, Fresh, Lost, Record, Stamp
 from taskproc.kernel.rebuild import Present
 from taskproc.store.base import Place, Version
 from taskproc.store.cache import Cache
-from taskproc.store.disk import DiskStore
 from taskproc.store.marks import Mark
 from taskproc.tasks.job import Stored, pick, slim
 from taskproc.tasks.task import Task
@@ -205,7 +204,7 @@ def test_a_claim_of_a_run_that_lives_is_respected(cache: Cache) -> None:
     """The other computes it."""
     other = Mark(cache.store.root)
     try:
-        job_of(Acts(), token=other.token).claim(DiskStore(cache.store.root, other.token))
+        job_of(Acts(), token=other.token).claim()
 
         assert isinstance(job_of(Acts(), boom)(), Elsewhere)
     finally:
@@ -283,7 +282,7 @@ def test_an_input_of_this_run_that_does_not_load_is_a_failure(cache: Cache, monk
     job = job_of(Acts(Makes()), lambda self: self.ups[0].get_result().x)
     monkeypatch.setattr(Fragile, "loads", False)
 
-    outcome = replace(job, made=frozenset({key}))()
+    outcome = changed(job, made=frozenset({key}))()
 
     assert isinstance(outcome, Failed)
     assert "is intact, but does not load any more: RuntimeError: moved" in outcome.problem.text

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import gc
 import os
+import pickle
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,14 +12,17 @@ from typing import Any
 import pytest
 from attempts import Acts, Leaf, Tens, job_of, version_of
 
+from taskproc.frozen import replace
 from taskproc.kernel.model import Failed
 from taskproc.run.kinds import KindJob
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
+from taskproc.tasks.conditions import Conditions
 from taskproc.tasks.future import FutureList
 from taskproc.tasks.job import Stored, TaskJob
 from taskproc.tasks.origin import Origin
 from taskproc.tasks.packing import Packer, _undisturbed
+from taskproc.tasks.settings import left_on
 from taskproc.tasks.task import Task
 from tests.plain import plain
 
@@ -44,6 +48,47 @@ def test_a_packed_job_gives_the_same_result(cache: Cache) -> None:
     assert isinstance(here, Stored)
     assert isinstance(there, Stored)
     assert here.stamp == there.stamp
+
+
+def test_a_class_is_sent_once(cache: Cache) -> None:
+    """Whatever the attempts at its tasks are: what they have in common is one kind, and another class is another."""
+    packer = Packer(HERE)
+    kinds = [packer.pack(job_of(task, number=number)).kind for number, task in enumerate((Leaf(1), Leaf(2), Tens(1)))]
+
+    assert kinds[0] is kinds[1] is not kinds[2]
+
+
+def test_each_field_of_an_attempt_travels(cache: Cache) -> None:
+    """As it was, but for what of a version only a judge needs."""
+    own = {"above": 7, "forced": True, "number": 3, "captures": False}
+    here = job_of(Acts(Leaf(1)), made=frozenset("ab"), slots={"gpu": "1"}, **own).attempt
+    assert here.left.settings
+
+    there = pickle.loads(pickle.dumps(here))
+
+    ((key, version),) = here.inputs.items()
+    assert [key] == list(there.inputs)
+    assert (version.path, version.record.stamp) == (there.inputs[key].path, there.inputs[key].record.stamp)
+    assert replace(here, inputs={}) == replace(there, inputs={})
+
+
+def test_jobs_of_a_run_share_their_store_there(cache: Cache) -> None:
+    """Though each class is sent for itself: it is that of the run, with its rules."""
+    run = job_of(Leaf(1), digits=9).run
+
+    one, other = (pickle.loads(pickle.dumps(run)) for _ in range(2))
+
+    assert one.store is other.store
+    assert (run.store.root, run.store.token, run.store.rules) == (one.store.root, one.store.token, one.store.rules)
+    assert (run.checks_code, run.process, run.umask, 9) == (one.checks_code, one.process, one.umask, one.digits)
+
+
+def test_what_was_left_on_a_task_counts_where_it_runs(cache: Cache) -> None:
+    """Its class may have settings, too: the record has both."""
+    assert isinstance(pack(job_of(Leaf(3)), HERE)(), Stored)
+
+    assert Conditions().settings(Leaf(3)) == version_of(Leaf(3)).record.settings
+    assert left_on(Leaf(3)).settings
 
 
 def test_an_input_arrives_as_what_it_is(cache: Cache) -> None:

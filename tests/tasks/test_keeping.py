@@ -4,6 +4,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import pickle
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -125,8 +126,9 @@ def test_rules_go_with_the_job(tmp_path: Path) -> None:
         job = work_of(Leaf(1)).jobs.plain(Leaf(1)._taskproc.place.key)
 
     assert isinstance(job, TaskJob)
-    assert job.rules == cache.store.rules == Cache.under(DiskStore(str(tmp_path), rules=job.rules)).store.rules
-    assert "full" == job.rules.durability
+    rules = pickle.loads(pickle.dumps(job.run)).store.rules
+    assert rules == cache.store.rules == Cache.under(DiskStore(str(tmp_path), rules=rules)).store.rules
+    assert "full" == rules.durability
 
 
 def remove(root: str) -> None:
