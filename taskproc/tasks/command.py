@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Union
 from taskproc.errors import BuildError, CommandFailed
 from taskproc.tasks.future import Future, Item, Upstream
 from taskproc.tasks.inputs import InputFile
-from taskproc.tasks.naming import brief, nested
+from taskproc.tasks.naming import brief, cut, nested
 from taskproc.tasks.task import Task, TaskType
 
 LONGEST_TEXT = 1 << 16   # bytes of stdout that `CommandResult.text` gives
@@ -103,6 +103,15 @@ class _CommandType(TaskType):
             return super().__call__(*args, **kwargs)
 
 
+def _brief(cls: type[Command], arguments: Mapping[str, Any], room: int) -> str:
+    """Its words, or the arguments of a subclass that has others."""
+    if cls.__init__ is not Command.__init__:
+        words = ", ".join(f"{name}={brief(value)}" for name, value in arguments.items())
+    else:
+        words = " ".join(map(_shown_word, arguments["argv"]))
+    return cut(words, room) if room else ""
+
+
 class Command(Task, metaclass=_CommandType):
     """An operating-system command: `Command(["sort", "-u", InputFile("words.txt")], stdout="sorted.txt")`.
 
@@ -135,6 +144,8 @@ class Command(Task, metaclass=_CommandType):
 
     task_pinned_name = "taskproc.Command"
     task_ignored_args = ("timeout",)
+
+    _taskproc_brief = staticmethod(_brief)
 
     def __init__(
         self,
@@ -191,13 +202,6 @@ class Command(Task, metaclass=_CommandType):
             raise error
         self._check_outputs(words)
         return CommandResult(words, outcome.code, outcome.seconds, stdout, stderr, directory)
-
-    @classmethod
-    def _shown(cls, arguments: Mapping[str, Any]) -> str:
-        """How it is shown: its words."""
-        if cls.__init__ is not Command.__init__:
-            return ", ".join(f"{name}={brief(value)}" for name, value in arguments.items())
-        return " ".join(map(_shown_word, arguments["argv"]))
 
     def _place(self, name: str) -> Path:
         """Where an output goes; its folder is there."""

@@ -35,7 +35,7 @@ def _needs_one(options: Mapping[str, object]) -> bool:
 def _surely_runs(task: Task, options: Mapping[str, object]) -> bool:
     """Whether the task has never been run, or is forced. One listing."""
     identity = task._taskproc
-    if task._is_outside or identity.version is not None:
+    if task._taskproc_version is not None or identity.version is not None:
         return False
     store = store_of(identity)
     return not store.rules.refusal and (bool(options.get("force")) or not store.highest(identity.place))

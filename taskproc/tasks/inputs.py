@@ -2,12 +2,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taskproc.errors import BuildError
 from taskproc.folders import absolute
+from taskproc.kernel.model import Record, Stamp
+from taskproc.store.base import Version
 from taskproc.tasks.task import Task, TaskType
+
+_LONGEST = 60  # characters of a path that are shown: its end
 
 
 class _InputType(TaskType):
@@ -23,6 +28,27 @@ class _InputType(TaskType):
             return built
 
 
+def _version(task: InputFile, root: str) -> Version:
+    """The file as it is now. OSError in words for people: it is not there, or cannot be read."""
+    from taskproc.store.contents import Contents  # here: 1 ms, for runs that read files from outside
+
+    identity = task._taskproc
+    try:
+        content = Contents(root).look(task.path)
+    except OSError as error:
+        given, where = identity.arguments["path"], "" if task.path == error.filename else f" ({task.path})"
+        what = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+        raise type(error)(f"{given!r}{where} {what}") from error
+    record = Record(0, "", Stamp("", content.digest), "", {})
+    return Version(identity.place, task.path, record, about={"path": task.path, "signs": content.signs})
+
+
+def _brief(cls: type, arguments: Mapping[str, Any], room: int) -> str:
+    """The end of its path, also where there is no room: without it the task is a number only."""
+    path = str(arguments["path"])
+    return repr(path if len(path) <= _LONGEST else "…" + path[1 - _LONGEST :])
+
+
 class InputFile(Task, metaclass=_InputType):
     """A file or folder as a `Future[Path]`: what reads it runs again when its content changes, by a byte.
 
@@ -36,7 +62,8 @@ class InputFile(Task, metaclass=_InputType):
 
     task_pinned_name = "taskproc.InputFile"
 
-    _is_outside = True
+    _taskproc_version = _version
+    _taskproc_brief = staticmethod(_brief)
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = absolute(path, BuildError)

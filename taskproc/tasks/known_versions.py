@@ -10,7 +10,7 @@ from typing import Any
 
 from taskproc.errors import CacheError, MissingResult
 from taskproc.frozen import replace
-from taskproc.kernel.model import Fresh, Reason, Record, Stale, Stamp, Verdict
+from taskproc.kernel.model import Fresh, Reason, Stale, Verdict
 from taskproc.kernel.rebuild import NEW, Present, judge
 from taskproc.store.base import Version
 from taskproc.store.disk import DiskStore
@@ -39,7 +39,7 @@ class KnownVersions:
         reasons: key → why the task had to run.
         kept: key → a version that is good, though its code was looked at in an older way; see source/older.py.
         made: keys of what this run has made.
-        unreadable: key → why the file outside the cache that stands for it cannot be read.
+        unreadable: key → why its result outside the cache cannot be read.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class KnownVersions:
         if identity.version is not None:
             self.in_use[key] = identity.version
             return Fresh(identity.version.record.stamp)
-        if task._is_outside:
+        if task._taskproc_version is not None:
             return self._judge_outside(key)
         # Only who comes the first time is told by the listing: after a claim that was lost, a death or a result that
         # turned out unreadable there may be one by now
@@ -157,22 +157,14 @@ class KnownVersions:
             )
 
     def _judge_outside(self, key: str) -> Verdict:
-        """Look at a file outside: its result is it itself, whatever it has in it."""
-        from taskproc.store.contents import Contents  # here: 1 ms, for runs that read files from outside
-
-        task = self.graph.tasks[key]
+        """What is there is fresh, whatever it is: a result outside is made by others."""
         try:
-            content = Contents(self.store.root).look(task.path)
+            version = self.in_use[key] = self.graph.tasks[key]._taskproc_version(self.store.root)
         except OSError as error:
-            given, where = task._taskproc.arguments["path"], "" if task.path == error.filename else f" ({task.path})"
-            what = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
-            self.unreadable[key] = type(error)(f"{given!r}{where} {what}")
-            self.reasons[key] = reason = Reason("missing", str(self.unreadable[key]))
+            self.unreadable[key] = error
+            self.reasons[key] = reason = Reason("missing", str(error))
             return Stale(reason)
-        stamp = Stamp("", content.digest)
-        about = {"path": task.path, "signs": content.signs}
-        self.in_use[key] = Version(task._taskproc.place, task.path, Record(0, "", stamp, "", {}), about=about)
-        return Fresh(stamp)
+        return Fresh(version.record.stamp)
 
     def forget(self, key: str) -> bool:
         """Tell that the version in use could not be read: from now on only a newer one counts.
@@ -194,7 +186,8 @@ class KnownVersions:
     def value(self, key: str) -> Any:
         """The result of `key`, which is done. Raises as Store.load."""
         task = self.graph.tasks[key]
-        return task.get_result() if task._is_outside else self.store.value(self.in_use[key])
+        is_outside = task._taskproc_version is not None
+        return task.get_result() if is_outside else self.store.value(self.in_use[key])
 
     def present(self, key: str) -> Present:
         """What a result of `key` would be made from now."""

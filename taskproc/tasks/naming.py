@@ -181,22 +181,18 @@ class _Text:
         if isinstance(value, (list, tuple, set, frozenset, dict)) and value:
             return self._container(value, depth)
         try:
-            return _cut(repr(value), _LONGEST_VALUE)
+            return cut(repr(value), _LONGEST_VALUE)
         except Exception:  # noqa: BLE001  # whatever a class of the user raises: it is only for people
             return f"<{type(value).__name__}>"
 
     def _task(self, cls: Any, identity: Identity, level: int) -> str:
         name = f"{cls.__qualname__}#{self._short_id(identity)}"
-        if cls._is_outside:
-            path = str(identity.arguments["path"])
-            return f"{name}({path if len(path) <= 60 else '…' + path[-59:]!r})"
-        if level > _LEVELS:
-            return name
-        shown = getattr(cls, "_shown", None)  # a class of ours may know better
-        most = _LONGEST_TASK >> level
-        if shown is not None:
-            return f"{name}({_cut(shown(identity.arguments), most)})"
-        return f"{name}({self._arguments(identity.arguments, level + 1, most)})"
+        room = _LONGEST_TASK >> level if level <= _LEVELS else 0
+        if cls._taskproc_brief is not None:
+            text = cls._taskproc_brief(cls, identity.arguments, room)
+        else:
+            text = self._arguments(identity.arguments, level + 1, room) if room else ""
+        return f"{name}({text})" if text or room else name
 
     def _short_id(self, identity: Identity) -> str:
         key, cache = identity.place.key, identity.cache
@@ -216,7 +212,7 @@ class _Text:
             if sum(map(len, texts.values())) > room and isinstance(arguments[name], Upstream):
                 texts[name] = self.of(arguments[name], _LEVELS + 1)
         longest = _share(texts.values(), room)
-        return ", ".join(f"{name}={_cut(text, longest)}" for name, text in texts.items())
+        return ", ".join(f"{name}={cut(text, longest)}" for name, text in texts.items())
 
     def _container(self, value: Any, depth: int) -> str:
         kind = "" if type(value) in (list, tuple, dict, set) else type(value).__name__
@@ -262,7 +258,7 @@ def _share(texts: Collection[str], room: int) -> int:
     return max(lengths, default=0)
 
 
-def _cut(text: str, most: int) -> str:
+def cut(text: str, most: int) -> str:
     """`text` in a line, without its middle if it is too long: paths and the like differ at their ends."""
     text = " ".join(text.split())
     if len(text) <= most:

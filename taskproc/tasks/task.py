@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 from abc import ABCMeta
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Protocol, TypeVar, overload
 
@@ -24,6 +24,7 @@ from taskproc.text import did_you_mean
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from taskproc.store.base import Version
     from taskproc.tasks.explaining import Explanation
     from taskproc.tasks.labels import Prefixes, RateLimits
     from taskproc.tasks.stats import RunStats
@@ -166,7 +167,11 @@ class Task(Indexable, metaclass=TaskType):
     task_name: ClassVar = _TaskName()       #: module and qualified name, or the pinned one. There without a cache, too
     task_labels: ClassVar = _TaskLabels()   #: the name first, then the class's labels
 
-    _is_outside: ClassVar[bool] = False     # whether its result lies outside the cache: see InputFile
+    # What a class of ours may answer itself. Where its result lies outside the cache: the version that is there now, by
+    # the root of the cache, or an OSError with a text for people. And its short text, of its class, its arguments and
+    # the room in characters: where that is 0, only a text without which its short id would say too little
+    _taskproc_version: ClassVar[Callable[..., Version] | None] = None
+    _taskproc_brief: ClassVar[Callable[..., str] | None] = None
 
     if TYPE_CHECKING:
         _taskproc: Identity

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
 from taskproc.tasks.future import Future
 from taskproc.tasks.inputs import InputFile
+from taskproc.tasks.naming import brief, nested
 from taskproc.tasks.task import Task
 from tests.plain import plain
 
@@ -175,3 +177,27 @@ def test_workers_get_the_path(cache: Cache, file: Path) -> None:
     value, _ = Count(InputFile(file)).run_graph(max_workers=1)
 
     assert value == 4
+
+
+def test_a_task_of_the_user_answers_nothing_for_itself(cache: Cache) -> None:
+    """Whatever its methods are called: only classes of ours say what their version and their short text are."""
+
+    class Odd(Task):
+        _is_outside = True
+
+        def _shown(self) -> str:
+            raise AssertionError("it is the user's")
+
+        def run_task(self) -> int:
+            return 1
+
+    assert run(Odd()) == (1, 1)
+    assert re.fullmatch(r"Odd#\w+\(\)", brief(Odd()).rpartition(".")[2])
+
+
+@pytest.mark.parametrize("name", ["file.txt", "long/" * 20 + "file.txt"])
+def test_a_part_of_something_is_told_by_its_path(cache: Cache, tmp_path: Path, name: str) -> None:
+    """Where another task has its short id only; of a long path the end is shown."""
+    text = nested(InputFile(tmp_path / name))
+
+    assert re.fullmatch(r"InputFile#\w+\('.{1,60}file.txt'\)", text)
