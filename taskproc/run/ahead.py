@@ -5,13 +5,12 @@ import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from taskproc.machine import available_cpus, share_of_threads
 from taskproc.run.process import Worker
 from taskproc.run.setup import Setup
 
-_kept: list[tuple[int, Setup, Worker[Any]]] = []  # with the process that may use it, and as what it was started
+_kept: list[tuple[int, Setup, Worker]] = []  # with the process that may use it, and as what it was started
 
 
 def start(workers: int | None = None) -> None:
@@ -42,7 +41,7 @@ def started(workers: int | None) -> Iterator[None]:
             _end()
 
 
-def take(setup: Setup) -> Worker[Any] | None:
+def take(setup: Setup) -> Worker | None:
     """The one that was started, if it fits."""
     if not _kept or _kept[0][:2] != (os.getpid(), setup):
         return None

@@ -12,17 +12,12 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections import deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
-from typing import BinaryIO, Generic, TypeVar
+from typing import BinaryIO
 
-from taskproc.kernel.model import Ticket
+from taskproc.run.dispatch import Give
 from taskproc.run.group import Exit, await_exit, reap
-from taskproc.run.inbox import Alarm
-from taskproc.run.kinds import Kind
-from taskproc.run.pace import MOST, WINDOW
 from taskproc.run.problem import last_lines
 from taskproc.run.scarce import start_thread
 from taskproc.run.setup import Setup, interpreter, start_environ
@@ -36,7 +31,6 @@ from taskproc.run.wire import (
     MARK,
     OF_KIND,
     PEAK,
-    SMALL,
     STEP,
     UNBOUND,
     Messages,
@@ -44,36 +38,10 @@ from taskproc.run.wire import (
 )
 from taskproc.streams import fill_gaps
 
-K = TypeVar("K", bound=Hashable)
-LAST = 20.0   # seconds after which a keeper that was told to end all is killed
-_AROUND = 64  # bytes, and more, that stand around the content of a job
+LAST = 20.0  # seconds after which a keeper that was told to end all is killed
 
 
-@dataclass(slots=True, eq=False)
-class Parcel(Generic[K]):
-    """A pickled job on its way.
-
-    Attributes:
-        kind: what it is a job of; None: of no kind.
-        timeout: how long it may run; None: as long as it takes.
-        seconds: how long it will take, by guess.
-        tries: how many workers died with it before they looked at it.
-        alone: whether it is to be the only job of its worker.
-        number, size: its number among the jobs that its worker was given, and how many bytes were sent for it.
-    """
-
-    ticket: Ticket[K]
-    content: bytes
-    kind: Kind | None = None
-    timeout: float | None = None
-    seconds: float = WINDOW
-    tries: int = 0
-    alone: bool = False
-    number: int = 0
-    size: int = 0
-
-
-class Worker(Generic[K]):
+class Worker:
     """One process, seen from here. Raises OSError if it cannot be started; then nothing is left of it.
 
     Args:
@@ -81,29 +49,14 @@ class Worker(Generic[K]):
             goes where this process prints.
 
     Attributes:
-        parcels: what it was given and has not answered, in that order; all but the first are ahead of time.
-        seconds: how long these will take, by guess.
-        called_back: number of the last job that was called back, until the worker has passed it: before that it is
-            given nothing.
-        ready: whether it has started well; silent: whether it was given up for having closed its end of the channel.
-        leaves: whether it takes no more jobs, since it cannot be put in order or is to be killed.
-        expired: whether its job has run too long; alarm: what is to be done about it, and when.
+        channel: becomes readable when it has sent something; see `read`.
+        exit: a descriptor that becomes readable when it has ended.
         gone: set as soon as it has ended.
     """
 
     def __init__(self, setup: Setup, *, keeps: bool = False) -> None:
-        self.parcels: deque[Parcel[K]] = deque()
-        self.seconds = 0.0
-        self.called_back = 0
-        self.ready = False
-        self.silent = False
-        self.leaves = False
-        self.expired = False
-        self.alarm: Alarm | None = None
         self.gone = threading.Event()
-        self._given = 0
-        self._ahead = 0
-        self._kinds: set[bytes] = set()
+        self._is_bound = False
         fill_gaps()  # one may be started before its run
         with ExitStack() as kept, ExitStack() as passed:
             self._marks = kept.enter_context(_file_of_marks())
@@ -128,124 +81,43 @@ class Worker(Generic[K]):
         self._send(frame(pickle.dumps(setup, 5)))
 
     @property
-    def parcel(self) -> Parcel[K] | None:
-        """What it does now, or will do first; None: it is idle."""
-        return self.parcels[0] if self.parcels else None
-
-    @property
     def deaf(self) -> bool:
         """Whether it has closed its end of the channel."""
         return self._messages.closed
 
-    def has_room(self, parcel: Parcel[K]) -> bool:
-        """Whether it may be given that job now: it is idle, or has little to do and so has the job.
-
-        What it is given ahead must fit into the channel, for it may not read on for as long as a job runs. So the first
-        job of a kind is never sent ahead.
-        """
-        if self.leaves or self.called_back or (parcel.alone and self._given):
-            return False
-        if not self.parcels:
-            return True
-        return (
-            parcel.kind is not None
-            and parcel.kind.name in self._kinds
-            and self.seconds + parcel.seconds <= WINDOW
-            and len(self.parcels) < MOST
-            and self._ahead + len(parcel.content) + _AROUND <= SMALL
-        )
-
-    def take(self, parcel: Parcel[K]) -> bytes:
-        """Note that it is given that job. What is to be sent for it, see `give`."""
-        self._given += 1
-        parcel.number = self._given
-        content = self._content(parcel)
-        parcel.size = len(content)
-        if self.parcels:
-            self._ahead += parcel.size
-        self.parcels.append(parcel)
-        self.seconds += parcel.seconds
-        self.leaves = self.leaves or parcel.alone
-        return content
-
-    def _content(self, parcel: Parcel[K]) -> bytes:
-        kind = parcel.kind
-        if kind is None:
-            return frame(JOB + parcel.content)
-        content = frame(b"".join((OF_KIND, kind.name, parcel.content)))
-        if kind.name not in self._kinds:
-            self._kinds.add(kind.name)
-            content = frame(b"".join((KIND, kind.name, kind.content))) + content
-        return content
-
     def give(self, content: bytes) -> None:
-        """Send what `take` gave, of one job or of several."""
+        """Send jobs; see `framed`. All that was called back before must have passed: this lifts the bound."""
+        if self._is_bound:
+            os.pwrite(self._marks.fileno(), UNBOUND, BOUND)
+            self._is_bound = False
         self._send(content)
-        if self.leaves:
-            self.retire()
 
     def retire(self) -> None:
-        """Let it end by itself as soon as it has done what it was given; it is given nothing more."""
-        self.leaves = True
+        """Let it end by itself as soon as it has done what it was given; it can be given nothing more."""
         with suppress(OSError):  # it has ended already
             self.channel.shutdown(socket.SHUT_WR)
 
-    def ended(self) -> Parcel[K]:
-        """Its first job has ended; that is taken from it."""
-        parcel = self.parcels.popleft()
-        if self.parcels:
-            self.seconds -= parcel.seconds
-            self._ahead -= self.parcels[0].size
-        else:
-            self.seconds = 0.0
-        if parcel.number == self.called_back:
-            self._pass()
-        return parcel
+    def bind(self) -> int:
+        """From now on it begins no job; the number of the last that it has begun, or may refuse. See dispatch.py."""
+        os.pwrite(self._marks.fileno(), MARK.pack(self.begun()), BOUND)
+        self._is_bound = True
+        return self.begun()
 
-    def call_back(self) -> list[Parcel[K]]:
-        """The jobs that it has not begun, and now never will. One that is about to begin may be refused by it."""
-        if len(self.parcels) < 2:
-            return []
-        os.pwrite(self._marks.fileno(), MARK.pack(self._mark(BEGUN) or 0), BOUND)
-        begun = self._mark(BEGUN) or 0
-        self.called_back = self.parcels[-1].number
-        back: list[Parcel[K]] = []
-        while len(self.parcels) > 1 and self.parcels[-1].number > begun:
-            back.append(self.parcels.pop())
-            self.seconds -= back[-1].seconds
-            self._ahead -= back[-1].size
-        return back[::-1]
+    def begun(self) -> int:
+        """The number of the last job that it was about to begin."""
+        return self._mark(BEGUN) or 0
 
-    def refused(self, number: int) -> Parcel[K] | None:
-        """It has passed a job that was called back. That job, if it was still counted as its own."""
-        if self.parcels and self.parcels[0].number == number:
-            return self.ended()
-        if number == self.called_back:
-            self._pass()
-        return None
+    def step(self, job: int) -> int | None:
+        """The last step that the job of that number began; None: none. See run/steps.py."""
+        return step_of(os.pread(self._marks.fileno(), MARK.size, STEP), job)
 
-    def _pass(self) -> None:
-        self.called_back = 0
-        os.pwrite(self._marks.fileno(), UNBOUND, BOUND)
+    def halt(self, job: int) -> None:
+        """Ask the job of that number to end before its next step."""
+        os.pwrite(self._marks.fileno(), job.to_bytes(MARK.size, sys.byteorder), HALT)
 
     def read(self) -> Iterator[bytes]:
         """Whole messages that have come, without waiting."""
         return self._messages.ready()
-
-    def began(self) -> bool:
-        """Whether it had looked at the first job that it has not answered."""
-        begun = self._mark(BEGUN)
-        return begun is not None and bool(self.parcels) and begun >= self.parcels[0].number
-
-    def step(self) -> int | None:
-        """The last step that the first job it has not answered began; None: none. See run/steps.py."""
-        word = os.pread(self._marks.fileno(), MARK.size, STEP)
-        return step_of(word, self.parcels[0].number) if self.parcels else None
-
-    def halt(self) -> None:
-        """Ask its first job to end before its next step."""
-        if self.parcels:
-            os.pwrite(self._marks.fileno(), self.parcels[0].number.to_bytes(MARK.size, sys.byteorder), HALT)
 
     def signal(self, number: int = signal.SIGKILL) -> None:
         """Send it, and all its children, a signal; KILL goes to all that is below it. Nothing happens if it is gone."""
@@ -257,9 +129,9 @@ class Worker(Generic[K]):
         self._errors.seek(0)
         return last_lines(self._errors.read(1 << 20))
 
-    def dismiss(self) -> None:
+    def dismiss(self, *, is_busy: bool) -> None:
         """Ask it to end: at once if it is busy."""
-        if self.parcels:
+        if is_busy:
             self.signal(signal.SIGTERM)
         else:
             self.channel.close()
@@ -293,6 +165,15 @@ class Worker(Generic[K]):
         os.close(self._lifeline)
         self._marks.close()
         self._errors.close()
+
+
+def framed(give: Give) -> bytes:
+    """What is to be sent for a job."""
+    parcel, kind = give.parcel, give.parcel.kind
+    if kind is None:
+        return frame(JOB + parcel.content)
+    content = frame(b"".join((OF_KIND, kind.name, parcel.content)))
+    return frame(b"".join((KIND, kind.name, kind.content))) + content if give.is_new else content
 
 
 def _file_of_marks() -> BinaryIO:

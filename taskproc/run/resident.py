@@ -2,7 +2,8 @@
 
 A worker is a fresh interpreter, not a fork: no thread, lock or random state of the main process is in it. It leads a
 session of its own, so that it can be killed with all its children, and it holds a lifeline (lifeline.py), so that it
-does not outlive the main process. When one dies, exactly the job that it had begun is the one that died.
+does not outlive the main process. Which worker has what is decided in dispatch.py, which also has the theory; here are
+the sockets, processes and alarms.
 """
 from __future__ import annotations
 
@@ -12,7 +13,6 @@ import pickle
 import signal
 import time
 import weakref
-from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Generic, TypeVar, cast
@@ -22,12 +22,13 @@ from taskproc.kernel.model import Failed, Outcome, Problem, Returned, Ticket
 from taskproc.machine import available_cpus, share_of_threads
 from taskproc.run import ahead
 from taskproc.run.base import Ending, Job
+from taskproc.run.dispatch import Burial, Dispatch, Give, Hire, Parcel
 from taskproc.run.group import GRACE, Exit, Grace
-from taskproc.run.inbox import Inbox
+from taskproc.run.inbox import Alarm, Inbox
 from taskproc.run.kinds import KindJob
-from taskproc.run.pace import MOST, WINDOW, Pace
+from taskproc.run.pace import WINDOW
 from taskproc.run.problem import death_text, exit_text, problem_of, sentence
-from taskproc.run.process import Parcel, Worker
+from taskproc.run.process import Worker, framed
 from taskproc.run.scarce import is_scarce, limit_problem, limit_text, tells_scarcity
 from taskproc.run.setup import Setup, load
 from taskproc.run.steps import Part
@@ -37,8 +38,6 @@ from taskproc.run.wire import ANSWER, BEGAN, LEAVING, MARK, PART, PLAIN, READY, 
 K = TypeVar("K", bound=Hashable)
 logger = logging.getLogger("taskproc")
 
-MOST_TRIES = 3
-_REST = 0.004   # seconds for which answers may gather
 DEAF_FOR = 0.5  # seconds after which a worker that has closed its end of the channel is taken for lost
 
 
@@ -73,38 +72,29 @@ class ResidentRunner(Generic[K]):
         if workers is not None and workers < 1:
             raise OptionError(f"number of workers must be at least 1, got {workers!r}")
         self._inbox = inbox
-        self._count = workers or available_cpus()
         self._keeps, self._beside = keeps, beside
-        self._workers: list[Worker[K]] = []
-        self._waiting: deque[Parcel[K]] = deque()
-        self._pace = Pace()
-        # Of all that is waiting or with a worker: how many jobs, their seconds by guess; and those of the last one
-        self._in_hand, self._seconds, self._last = 0, 0.0, WINDOW
-        self._feeds_later = self._shares_later = self._recalls = False
-        self._stopped = False
+        self._dispatch: Dispatch[K] = Dispatch(workers or available_cpus())
+        self._workers: dict[int, Worker] = {}
+        self._alarms: dict[int, Alarm] = {}
+        self._feeds_later = self._shares_later = self._stopped = False
         self._pid = os.getpid()
         self._grace = grace or Grace()
-        self._at_exit = weakref.finalize(self, _end_all, self._workers, self._pid, self._grace)
+        self._at_exit = weakref.finalize(self, _end_all, self._workers, self._dispatch, self._pid, self._grace)
 
     def capacity(self) -> int:
         """The number of workers, started or not; more while what they have in hand is done in no time."""
-        room = int((self._count * WINDOW - self._seconds) / self._last) if self._in_hand else 0
-        return max(self._count, self._in_hand + min(room, self._count * MOST))
+        return self._dispatch.capacity()
 
     def start(self, ticket: Ticket[K], job: Job[K]) -> None:
         """Give `job` to a worker that has room for it, or to a new one, or let it wait for one."""
         if self._stopped:
-            self._fail(ticket, Problem("died", "the runner has been stopped"))
+            self._inbox.put((ticket, Failed(Problem("died", "the runner has been stopped"))))
             return
         parcel = self._parcel(ticket, job)
         if parcel is None:
             return
-        self._recalls = False
-        self._in_hand += 1
-        self._seconds += parcel.seconds
-        self._last = parcel.seconds
-        self._waiting.append(parcel)
-        if len(self._workers) < self._count or not all(worker.parcels for worker in self._workers):
+        self._dispatch.add(parcel)
+        if self._dispatch.is_hungry():
             self._feed()
         elif not self._feeds_later:
             # Together with those that are started until then: ten in one message are hardly dearer than one
@@ -114,7 +104,7 @@ class ResidentRunner(Generic[K]):
     def _parcel(self, ticket: Ticket[K], job: Job[K]) -> Parcel[K] | None:
         timeout, alone = timeout_of(job), is_alone(job)
         if isinstance(job, KindJob):
-            guess = self._pace.expect(job.kind.name) if job.seconds is None else job.seconds
+            guess = self._dispatch.guess(job.kind) if job.seconds is None else job.seconds
             seconds = guess if timeout is None and not alone else WINDOW
             return Parcel(ticket, job.own, job.kind, timeout, seconds, alone=alone)
         try:
@@ -122,7 +112,7 @@ class ResidentRunner(Generic[K]):
         except Exception as error:  # noqa: BLE001  # the user's classes take part
             problem = problem_of(error, pickled=False)
             text = f"the job cannot be sent to a worker process: {problem.text}"
-            self._fail(ticket, Problem("exception", text, problem.traceback, error))
+            self._inbox.put((ticket, Failed(Problem("exception", text, problem.traceback, error))))
             return None
 
     def wait(self, timeout: float | None) -> Sequence[Ending[K]]:
@@ -131,30 +121,27 @@ class ResidentRunner(Generic[K]):
 
     def recall(self) -> None:
         """Give back, as Returned, what has not begun; nothing does from now on until something is started."""
-        self._recalls = True
-        back = [parcel for worker in self._workers for parcel in worker.call_back()]
-        back += self._waiting
-        self._waiting.clear()
-        self._again(back)
+        self._ask_back()
+        self._give_back(self._dispatch.recall())
 
     def halt(self) -> None:
         """As `recall`, and what runs is asked to end before its next step, if it is of many (run/steps.py)."""
         self.recall()
-        for worker in self._workers:
-            worker.halt()
+        for number, worker in self._workers.items():
+            if (parcel := self._dispatch.first(number)) is not None:
+                worker.halt(parcel.number)
 
     def dismiss(self) -> None:
         """Begin to stop, without waiting: of several runners all do so at once. Only `stop` may follow."""
         self._stopped = True
-        self._waiting.clear()
-        self._in_hand = 0
+        self._dispatch.recall()
         if os.getpid() != self._pid:
             return  # a fork of the main process has the same inbox and the same workers, and neither is its own
-        for worker in self._workers:
+        for number, worker in self._workers.items():
             self._inbox.unwatch(worker.channel)
             self._inbox.unwatch(worker.exit)
-            _call_off(worker)
-            worker.dismiss()
+            self._call_off(number)
+        _dismiss_all(self._workers, self._dispatch)
 
     def stop(self) -> None:
         """Kill what runs, with its children; let idle workers go. Within the grace; Ctrl-C ends that."""
@@ -165,187 +152,162 @@ class ResidentRunner(Generic[K]):
             self._at_exit.detach()
 
     def _feed(self) -> None:
-        """Give what waits to those that have room, first come first served."""
+        """Do what is to be done for what waits. What one worker is given goes in one message."""
         self._feeds_later = False
-        given: dict[Worker[K], list[bytes]] = {}
-        while self._waiting:
-            parcel = self._waiting[0]
-            worker = self._with_room(parcel)
-            if (worker is None or worker.parcels) and len(self._workers) < self._count:
-                self._waiting.popleft()
-                worker = self._hire_for(parcel)
-            elif worker is None:
-                self._make_place(parcel)
-                break
+        given: dict[int, list[bytes]] = {}
+        leaving: list[int] = []
+        while (step := self._dispatch.next()) is not None:
+            if isinstance(step, Give):
+                given.setdefault(step.worker, []).append(framed(step))
+                if step.parcel.alone:
+                    leaving.append(step.worker)
+            elif isinstance(step, Hire):
+                self._hire()
             else:
-                self._waiting.popleft()
-            if worker is not None:
-                given.setdefault(worker, []).append(worker.take(parcel))
-        for worker, contents in given.items():
-            worker.give(b"".join(contents))
-        self._look_for_idle()
-        self._rest()
+                leaving.append(step.worker)
+        for number, contents in given.items():
+            self._workers[number].give(b"".join(contents))
+        for number in leaving:
+            self._workers[number].retire()
+        self._share_later()
+        self._inbox.rest(self._dispatch.rest())
 
-    def _with_room(self, parcel: Parcel[K]) -> Worker[K] | None:
-        """The one with the least to do, if it has room for the job. Idle ones come first."""
-        able = [worker for worker in self._workers if worker.has_room(parcel)]
-        return min(able, key=_seconds_of, default=None)
-
-    def _make_place(self, parcel: Parcel[K]) -> None:
-        """For a job that needs a fresh worker, end one that has nothing to do: its place is then free."""
-        if parcel.alone and not any(worker.leaves and not worker.parcels for worker in self._workers):
-            idle = next((worker for worker in self._workers if not worker.parcels), None)
-            if idle is not None:
-                idle.retire()
-
-    def _hire_for(self, parcel: Parcel[K]) -> Worker[K] | None:
-        """A new worker; None: there can be none, and that is how the job has ended, or it waits for one of the others.
-        """
+    def _hire(self) -> None:
+        """Start a worker, or make do with those that there are; if there are none, the job that waits first fails."""
+        setup = Setup.here(environ=share_of_threads(self._dispatch.count + self._beside, os.environ))
+        early = None if self._keeps else ahead.take(setup)
         try:
-            return self._hire()
+            worker = early or Worker(setup, keeps=self._keeps)
         except OSError as error:
-            if is_scarce(error) and self._make_do(sentence(error)):
-                self._waiting.appendleft(parcel)
-                return None
-            what = "no worker process could be started"
-            text = limit_problem(what, error) if is_scarce(error) else Problem("died", f"{what}: {sentence(error)}")
-            self._tell(parcel, Failed(text))
-            return None
+            if not (is_scarce(error) and self._make_do(sentence(error))):
+                what = "no worker process could be started"
+                text = limit_problem(what, error) if is_scarce(error) else Problem("died", f"{what}: {sentence(error)}")
+                self._inbox.put((self._dispatch.drop().ticket, Failed(text)))
+            return
+        number = self._dispatch.hired()
+        self._workers[number] = worker
+        self._inbox.watch(worker.channel, partial(self._hear, number, worker))
+        self._inbox.watch(worker.exit, partial(self._bury, number, worker))
 
     def _make_do(self, why: str) -> bool:
         """Go on with the workers that there are. False: there are none."""
-        if self._workers:
-            asked, self._count = self._count, len(self._workers)
+        asked = self._dispatch.count
+        can = self._dispatch.make_do()
+        if can:
             logger.warning("only %d of %d worker processes could be started (%s); the run goes on with less at once",
-                           self._count, asked, why)
-        return bool(self._workers)
+                           self._dispatch.count, asked, why)
+        return can
 
-    def _rest(self) -> None:
-        """Let answers gather while all have enough to do: to be woken by each one would cost more than to read it."""
-        least = min((worker.seconds if len(worker.parcels) > 1 else 0.0 for worker in self._workers), default=0.0)
-        self._inbox.rest(min(least / 2, _REST) if least > _REST else 0.0)
+    def _ask_back(self) -> None:
+        """What no worker has begun waits again. The last worker first, so that they wait in the order of workers."""
+        for number in reversed(self._dispatch.behind()):
+            self._dispatch.call_back(number, self._workers[number].bind())
 
-    def _look_for_idle(self) -> None:
+    def _share_later(self) -> None:
         """See to it that what waits behind a job which takes longer than it was thought to is done by others."""
-        if not self._shares_later and not self._waiting and self._can_share():
+        if not self._shares_later and self._dispatch.can_share():
             self._shares_later = True
             self._inbox.call_at(time.monotonic() + WINDOW, self._share)
 
-    def _can_share(self) -> bool:
-        if len(self._workers) > 1 and not all(worker.parcels for worker in self._workers):
-            return any(len(worker.parcels) > 1 for worker in self._workers)
-        return False
-
     def _share(self) -> None:
         self._shares_later = False
-        if not self._waiting and self._can_share():
-            for worker in self._workers:
-                self._waiting.extend(worker.call_back())
+        if self._dispatch.can_share():
+            self._ask_back()
             self._feed()
 
-    def _hire(self) -> Worker[K]:
-        setup = Setup.here(environ=share_of_threads(self._count + self._beside, os.environ))
-        early: Worker[K] | None = None if self._keeps else ahead.take(setup)
-        worker = early or Worker(setup, keeps=self._keeps)
-        self._workers.append(worker)
-        self._inbox.watch(worker.channel, lambda: self._hear(worker))
-        self._inbox.watch(worker.exit, lambda: self._bury(worker))
-        return worker
+    def _hear(self, number: int, worker: Worker) -> None:
+        self._read(number, worker)
+        if worker.deaf:
+            self._inbox.unwatch(worker.channel)
+            if self._dispatch.closed(number):
+                self._set_alarm(number, DEAF_FOR, partial(self._give_up, number))
+        self._feed()
 
-    def _hear(self, worker: Worker[K]) -> None:
+    def _read(self, number: int, worker: Worker) -> None:
+        dispatch = self._dispatch
         for message in worker.read():
             tag = message[:1]
             if tag in (ANSWER, PLAIN):
-                self._end(worker, message, load if tag == ANSWER else pickle.loads)
-            elif tag == PART and worker.parcel is not None:
-                self._inbox.put((worker.parcel.ticket, cast("Outcome[K]", Part(message[1:]))))  # of interest to few
+                self._end(number, message, load if tag == ANSWER else pickle.loads)
             elif tag == READY:
-                worker.ready = True
+                dispatch.ready(number)
             elif tag == LEAVING:
-                worker.leaves = True
+                dispatch.leaves(number)
             elif tag == REFUSED:
-                refused = worker.refused(MARK.unpack_from(message, 1)[0])
-                self._again([refused] if refused else [])
-            elif tag == BEGAN and worker.parcel is not None:
-                self._set_alarm(worker, worker.parcel.timeout or 0.0, self._expire)
-        if worker.deaf:
-            self._inbox.unwatch(worker.channel)
-            if worker.parcels and not worker.expired and not worker.gone.is_set():
-                # It is dying, or the job has taken its process for something else (exec), or closed what is not its own
-                self._set_alarm(worker, DEAF_FOR, _give_up)
-        self._feed()
+                self._give_back(dispatch.refused(number, MARK.unpack_from(message, 1)[0]))
+            elif (parcel := dispatch.first(number)) is None:
+                continue  # something in the process has forged it
+            elif tag == PART:
+                self._inbox.put((parcel.ticket, cast("Outcome[K]", Part(message[1:]))))  # of interest to few
+            elif tag == BEGAN:
+                self._set_alarm(number, parcel.timeout or 0.0, partial(self._expire, number))
 
-    def _end(self, worker: Worker[K], message: bytes, unpickle: Callable[[memoryview], object]) -> None:
-        parcel = worker.ended()
-        _call_off(worker)
+    def _end(self, number: int, message: bytes, unpickle: Callable[[memoryview], object]) -> None:
+        is_late = self._dispatch.state(number) == "expiring"
+        parcel = self._dispatch.answered(number, SECONDS.unpack_from(message, 1)[0])
+        self._call_off(number)
         outcome: Outcome[K] = _outcome(memoryview(message)[1 + SECONDS.size :], unpickle)
-        if parcel.kind is not None:
-            self._pace.learn(parcel.kind.name, SECONDS.unpack_from(message, 1)[0])
-        if worker.expired:
-            worker.leaves = True
-            worker.signal(signal.SIGKILL)  # what was to end with it may have heard TERM and gone on
+        if is_late:
+            self._workers[number].signal(signal.SIGKILL)  # what was to end with it may have heard TERM and gone on
             if isinstance(outcome, Failed) and parcel.timeout is not None:
                 outcome = timed_out(parcel.timeout)
-        self._tell(parcel, outcome)
-
-    def _expire(self, worker: Worker[K]) -> None:
-        worker.expired = True
-        worker.signal(signal.SIGTERM)
-        self._set_alarm(worker, GRACE, Worker.signal)
-
-    def _set_alarm(self, worker: Worker[K], seconds: float, action: Callable[[Worker[K]], None]) -> None:
-        _call_off(worker)
-        worker.alarm = self._inbox.call_at(time.monotonic() + seconds, partial(action, worker))
-
-    def _bury(self, worker: Worker[K]) -> None:
-        """It is dead, but what it had said before still counts."""
-        self._workers.remove(worker)  # first, or it would be fed
-        _call_off(worker)
-        self._hear(worker)
-        self._inbox.unwatch(worker.channel)
-        self._inbox.unwatch(worker.exit)
-        parcels = list(worker.parcels)
-        began, step, said = worker.began(), worker.step(), worker.last_words()
-        end = worker.close()
-        self._again(parcels[1:])
-        if parcels:
-            self._blame(worker, parcels[0], began, end, said, step)
-        self._feed()
-
-    def _blame(
-        self, worker: Worker[K], parcel: Parcel[K], began: bool, end: Exit, said: str, step: int | None
-    ) -> None:
-        if not worker.ready and tells_scarcity(said) and self._make_do(said.splitlines()[-1]):
-            self._again([parcel])
-        elif not worker.ready:
-            text = f"no worker process could be started: {' '.join(worker.command)} {exit_text(end.code)}"
-            self._tell(parcel, Failed(_unstarted(text, said, end.code)))
-        elif worker.expired and parcel.timeout is not None:
-            self._tell(parcel, timed_out(parcel.timeout, end, step))
-        elif began or parcel.tries + 1 >= MOST_TRIES:
-            text = f"its worker process {death_text(end)}"
-            if worker.silent:
-                text = "its worker process closed its end of the channel (exec, or all descriptors closed)"
-            self._tell(parcel, Failed(Problem("died", text, exit_code=end.code, memory=end.memory, step=step)))
-        else:
-            parcel.tries += 1
-            self._again([parcel])
-
-    def _again(self, parcels: list[Parcel[K]]) -> None:
-        """These have not begun: they are the next, or given back."""
-        if self._recalls:
-            for parcel in parcels:
-                self._tell(parcel, Returned())
-        else:
-            self._waiting.extendleft(reversed(parcels))
-
-    def _tell(self, parcel: Parcel[K], outcome: Outcome[K]) -> None:
-        self._in_hand -= 1
-        self._seconds = self._seconds - parcel.seconds if self._in_hand else 0.0
         self._inbox.put((parcel.ticket, outcome))
 
-    def _fail(self, ticket: Ticket[K], problem: Problem) -> None:
-        self._inbox.put((ticket, Failed(problem)))
+    def _expire(self, number: int) -> None:
+        self._dispatch.expire(number)
+        self._workers[number].signal(signal.SIGTERM)
+        self._set_alarm(number, GRACE, self._workers[number].signal)
+
+    def _give_up(self, number: int) -> None:
+        self._dispatch.give_up(number)
+        self._workers[number].signal(signal.SIGKILL)
+
+    def _set_alarm(self, number: int, seconds: float, action: Callable[[], None]) -> None:
+        self._call_off(number)
+        self._alarms[number] = self._inbox.call_at(time.monotonic() + seconds, action)
+
+    def _call_off(self, number: int) -> None:
+        alarm = self._alarms.pop(number, None)
+        if alarm is not None:
+            alarm.call_off()
+
+    def _bury(self, number: int, worker: Worker) -> None:
+        """It is dead, but what it had said before still counts."""
+        self._read(number, worker)
+        self._call_off(number)
+        self._inbox.unwatch(worker.channel)
+        self._inbox.unwatch(worker.exit)
+        del self._workers[number]
+        first = self._dispatch.first(number)
+        step = None if first is None else worker.step(first.number)
+        said = worker.last_words()
+        burial = self._dispatch.bury(number, worker.begun())
+        end = worker.close()
+        self._give_back(burial.returned)
+        if burial.blamed is not None:
+            self._blame(worker, burial, end, said, step)
+        self._feed()
+
+    def _blame(self, worker: Worker, burial: Burial, end: Exit, said: str, step: int | None) -> None:
+        parcel: Parcel[K] = cast("Parcel[K]", burial.blamed)
+        if burial.cause == "unstarted":
+            if tells_scarcity(said) and self._make_do(said.splitlines()[-1]):
+                self._give_back(self._dispatch.retry(parcel))
+                return
+            text = f"no worker process could be started: {' '.join(worker.command)} {exit_text(end.code)}"
+            failed = Failed(_unstarted(text, said, end.code))
+        elif burial.cause == "timeout" and parcel.timeout is not None:
+            failed = timed_out(parcel.timeout, end, step)
+        else:
+            text = f"its worker process {death_text(end)}"
+            if burial.cause == "silent":
+                text = "its worker process closed its end of the channel (exec, or all descriptors closed)"
+            failed = Failed(Problem("died", text, exit_code=end.code, memory=end.memory, step=step))
+        self._inbox.put((parcel.ticket, failed))
+
+    def _give_back(self, parcels: Sequence[Parcel[K]]) -> None:
+        for parcel in parcels:
+            self._inbox.put((parcel.ticket, Returned()))
 
 
 def _unstarted(text: str, said: str, code: int) -> Problem:
@@ -355,37 +317,26 @@ def _unstarted(text: str, said: str, code: int) -> Problem:
     return Problem("died", f"{text}\n{said}".rstrip(), exit_code=code)
 
 
-def _give_up(worker: Worker[K]) -> None:
-    worker.silent = True
-    worker.signal(signal.SIGKILL)
-
-
-def _call_off(worker: Worker[K]) -> None:
-    if worker.alarm is not None:
-        worker.alarm.call_off()
-
-
-def _end_all(workers: list[Worker[K]], pid: int, grace: Grace) -> None:
+def _end_all(workers: dict[int, Worker], dispatch: Dispatch[K], pid: int, grace: Grace) -> None:
     """End them all, within the grace; also at the exit of the interpreter, but not in a fork of it."""
-    if os.getpid() != pid:
-        return
-    for worker in workers:
-        worker.dismiss()
-    _await_all(workers, grace)
+    if os.getpid() == pid:
+        _dismiss_all(workers, dispatch)
+        _await_all(workers, grace)
 
 
-def _await_all(workers: list[Worker[K]], grace: Grace) -> None:
+def _dismiss_all(workers: dict[int, Worker], dispatch: Dispatch[K]) -> None:
+    for number, worker in workers.items():
+        worker.dismiss(is_busy=dispatch.first(number) is not None)
+
+
+def _await_all(workers: dict[int, Worker], grace: Grace) -> None:
     try:
         deadline = time.monotonic() + GRACE
-        for worker in workers:
+        for worker in workers.values():
             grace.wait(worker.gone.wait, deadline)
     finally:
         while workers:
-            workers.pop().close()
-
-
-def _seconds_of(worker: Worker[K]) -> float:
-    return worker.seconds
+            workers.popitem()[1].close()
 
 
 def _outcome(content: memoryview, unpickle: Callable[[memoryview], object]) -> Outcome[K]:

@@ -12,7 +12,6 @@ import pytest
 from jobs import Does, Unloadable, call, endings, fifo, note_and_perhaps_exit, problem, read_fifo, same, ticket, value
 
 from taskproc.kernel.model import Returned
-from taskproc.run import resident
 from taskproc.run.base import Ending
 from taskproc.run.inbox import Inbox
 from taskproc.run.kinds import Kind, KindJob
@@ -31,7 +30,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     give = Worker.give
 
-    def note(self: Worker[str], content: bytes) -> None:
+    def note(self: Worker, content: bytes) -> None:
         found.append(len(content))
         give(self, content)
 
@@ -189,23 +188,6 @@ def test_what_does_not_fit_into_the_channel_is_not_sent_ahead(pair: ResidentRunn
     for pipe in pipes:
         Path(pipe).write_text("read")
     assert set(endings(pair, 12)) == set(range(12))
-
-
-def test_only_what_is_quick_makes_room(inbox: Inbox[Ending[str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """With unknown jobs there is a place for each worker, with quick ones for all that they do in a moment."""
-    monkeypatch.setattr(resident, "Worker", lambda *args: pytest.fail("no worker is needed"))
-    runner: ResidentRunner[str] = ResidentRunner(inbox, 2)
-    monkeypatch.setattr(runner, "_feed", lambda: None)
-    slow, quick = SAME.job(0), READ.job(1)
-    runner._pace.learn(slow.kind.name, 2 * QUICK)
-    runner._pace.learn(quick.kind.name, 0.101 * WINDOW)
-    rooms = [runner.capacity()]
-    for number, job in enumerate([quick, quick, slow, quick, call(same, 1)]):
-        runner.start(ticket(number), job)
-        rooms.append(runner.capacity())
-
-    # Of two windows there are left: 1.899, 1.798, 0.798, 0.697, none
-    assert rooms == [2, 1 + 18, 2 + 17, 3, 4 + 6, 5]
 
 
 def test_the_pace_is_that_of_the_last_ones() -> None:

@@ -75,7 +75,7 @@ def test_the_default_is_one_worker_for_each_processor() -> None:
 def test_without_a_job_there_is_no_process(runner: ResidentRunner[str]) -> None:
     """A run in which all is fresh starts nothing."""
     assert [] == list(runner.wait(0))
-    assert [] == runner._workers
+    assert {} == runner._workers
 
 
 def test_a_worker_is_kept_and_put_in_order(runner: ResidentRunner[str], tmp_path: Path) -> None:
@@ -423,7 +423,7 @@ def lower_limit(hard: bool) -> None:
 
 def test_a_worker_whose_folder_was_removed_meanwhile_is_ready(tmp_path: Path) -> None:
     """It is where the main process is, and a death would be told as that of a job."""
-    worker: Worker[str] = Worker(replace(Setup.here(), folder=str(tmp_path / "gone")))
+    worker = Worker(replace(Setup.here(), folder=str(tmp_path / "gone")))
     try:
         assert select.select([worker.channel], [], [], LIMIT)[0]
         assert [READY] == list(worker.read())
