@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from taskproc.cli.table import HELP, JSON, Command, Kind, Option
 from taskproc.cli.usage import UsageError
-from taskproc.run.cpus import available_cpus
+from taskproc.machine import available_cpus
 from taskproc.text import did_you_mean
 
 

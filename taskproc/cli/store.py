@@ -244,17 +244,6 @@ def _files(count: int) -> str:
     return counted(count, "file")
 
 
-def size_text(size: float) -> str:
-    """`12 B`, `3.4 kB`, `1.2 GB`."""
-    if size < 1000:
-        return f"{size:.0f} B"
-    for unit in ("kB", "MB", "GB"):
-        size /= 1000
-        if size < 999.95:
-            return f"{size:.1f} {unit}"
-    return f"{size / 1000:,.1f} TB"
-
-
 def time_text(when: float) -> str:
     """Local date and time to the minute, `-` for never."""
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(when)) if when else "-"

@@ -149,22 +149,3 @@ def _near(path: Path | None) -> Path | None:
         return path.relative_to(Path.cwd())
     except (ValueError, OSError):
         return path  # elsewhere, or there is no working directory any more
-
-
-def user_traceback(error: BaseException) -> str:
-    """The traceback of `error` and of what led to it, without the frames of taskproc and of the import machinery."""
-    import traceback  # here: 1 ms, and few commands end with one
-
-    told = traceback.TracebackException.from_exception(error)
-    todo, seen = [told], set()
-    while todo:
-        some = todo.pop()
-        seen.add(id(some))
-        some.stack = traceback.StackSummary.from_list([frame for frame in some.stack if not _is_ours(frame.filename)])
-        more = [some.__cause__, some.__context__, *(getattr(some, "exceptions", None) or [])]
-        todo += [each for each in more if each is not None and id(each) not in seen]
-    return "".join(told.format()).rstrip()
-
-
-def _is_ours(file: str) -> bool:
-    return file.startswith((_PACKAGE, "<frozen importlib"))

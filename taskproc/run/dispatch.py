@@ -220,7 +220,7 @@ class Dispatch(Generic[K]):
         if (entry is None or entry.jobs) and len(self._entries) < self.count:
             return Hire()
         if entry is None:
-            return self._make_place()  # idle ones have room for any other job
+            return self._make_place() if parcel.alone else None
         return self._give(entry, self._waiting.popleft())
 
     def hired(self) -> int:
@@ -351,8 +351,8 @@ class Dispatch(Generic[K]):
 
     def can_share(self) -> bool:
         """Whether some have nothing to do while jobs wait behind those of others."""
-        counts = [len(entry.jobs) for entry in self._entries.values()]
-        return not self._waiting and 0 in counts and max(counts) > 1
+        counts = () if self._waiting else [len(entry.jobs) for entry in self._entries.values()]
+        return 0 in counts and max(counts) > 1
 
     def rest(self) -> float:
         """For how many seconds answers may gather, since all have enough to do. A wake-up costs more than reading."""
@@ -414,9 +414,9 @@ class Dispatch(Generic[K]):
         self._seconds = self._seconds - parcel.seconds if self._in_hand else 0.0
 
     def _go_on(self, entry: _Entry[K]) -> None:
-        """One job less: it may be idle, or may have passed all that was called back."""
-        if entry.state in ("busy", "passing") and entry.state != (state := _state_by_jobs(entry)):
-            self._move(entry, state)
+        """One job less. The last that was called back stands behind all others, so who has passed it is idle."""
+        if not entry.jobs and not entry.awaited and entry.state in ("busy", "passing"):
+            self._move(entry, "idle")
 
     def _move(self, entry: _Entry[K], to: State) -> None:
         """The only place where a state changes."""

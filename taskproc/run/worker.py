@@ -1,8 +1,7 @@
 """`python -m taskproc.run.worker`: the far end of a resident worker; runs one job after another until nobody asks.
 
-Messages go both ways over one socket, each with its length before it. Several jobs may have come before one is begun.
-Before a job is touched its number is written into a file that the other side reads: after a death that names the job,
-and what has not begun may be called back; both cost no message.
+Messages go both ways over one socket, each with its length before it. Several jobs may have come before one is begun;
+dispatch.py tells the whole protocol.
 
 After each job the process is put in order; see baseline.py. Where that cannot be done, or a job leaves children
 running, the worker ends after its answer, and another takes its place. The orphans of a job are its keeper's children
@@ -83,7 +82,7 @@ def _done(unpack: Callable[[], Any]) -> tuple[bytes, bytes]:
 
 
 class Marks:
-    """The file in which it stands which job began, also when nobody is left to say so.
+    """The file in which stands which job began, and which is the last that may; see dispatch.py.
 
     Attributes:
         count: how many jobs were to begin.
@@ -94,12 +93,9 @@ class Marks:
         self.count = 0
 
     def begin(self) -> bool:
-        """The next job begins. False: it was called back.
-
-        First written, then looked: so whoever calls back, writes that, and then sees that a job has not begun, may
-        rely on it that it never will. One that he sees begun may still be refused, and then he is told.
-        """
+        """The next job begins. False: it was called back, and is to be refused."""
         self.count += 1
+        # First write, then look: the main process does the same, so at least one side sees the other's word
         os.pwrite(self._file, MARK.pack(self.count), BEGUN)
         bound = os.pread(self._file, MARK.size, BOUND)
         return bound == UNBOUND or self.count <= MARK.unpack(bound)[0]

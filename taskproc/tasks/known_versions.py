@@ -184,7 +184,7 @@ class KnownVersions:
         return pick(self.store.look(task._taskproc.place), replace(self.present(key), code=None))
 
     def value(self, key: str) -> Any:
-        """The result of `key`, which is done. Raises as Store.load."""
+        """The result of `key`, which is done. Raises as DiskStore.load."""
         task = self.graph.tasks[key]
         is_outside = task._taskproc_version is not None
         return task.get_result() if is_outside else self.store.value(self.in_use[key])

@@ -345,7 +345,10 @@ class Walk:
 
     def die(self):
         if self.fars:
-            self.random.choice(list(self.fars.values())).is_dead = True
+            fars = list(self.fars.values())
+            # By chance alone hardly a job would meet several deaths before it has begun
+            early = [far for far in fars if far.is_ready and far.held and far.begun < far.held[0].number]
+            self.random.choice(early if early and self.chance(0.8) else fars).is_dead = True
 
     def close(self):
         if self.fars:

@@ -252,7 +252,7 @@ MUTANTS = {
     ),
     "to be alone from the first": (" or (parcel.alone and entry.given)", ""),
     "to be alone to the end": ('    if entry.jobs and entry.jobs[0].alone:\n        return "leaving"\n', ""),
-    "to make place": ("            return self._make_place()  #", "            return None  #"),
+    "to make place": ("self._make_place() if parcel.alone else None", "None"),
     "that there is one place less to make": (
         ' or any(entry.state == "leaving" and not entry.jobs for entry in entries):',
         ":",
@@ -313,7 +313,9 @@ MUTANTS = {
         "        self._go_on(entry)\n        return self._again(back)",
         "        return self._again(back)",
     ),
-    "that leaving is for good": ('if entry.state in ("busy", "passing") and entry.state != (', "if entry.state != ("),
+    "that leaving is for good": (' and entry.state in ("busy", "passing"):', ":"),
+    "to pass all": ("if not entry.jobs and not entry.awaited and", "if not entry.jobs and"),
+    "that it is busy while it has jobs": ("if not entry.jobs and not entry.awaited and", "if not entry.awaited and"),
     "that one leaves": (
         '        if entry.state not in ("leaving", "expiring"):\n            self._move(entry, "leaving")\n',
         "",
@@ -347,8 +349,8 @@ MUTANTS = {
         '        if True:\n            self._move(entry, "silent")',
     ),
     "to be silent": ('        if entry.state != "starting":\n            self._move(entry, "silent")\n', ""),
-    "that nothing waits when others share": ("return not self._waiting and 0 in counts", "return 0 in counts"),
-    "that one must be idle for others to share": ("self._waiting and 0 in counts and", "self._waiting and counts and"),
+    "that nothing waits when others share": ("counts = () if self._waiting else [", "counts = ["),
+    "that one must be idle for others to share": ("return 0 in counts and", "return bool(counts) and"),
     "not to rest beside an idle one": ("entry.seconds if len(entry.jobs) > 1 else 0.0", "entry.seconds or 1.0"),
 }
 
