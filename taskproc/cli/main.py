@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from taskproc.cli.table import COMMANDS, Command, lines_of
@@ -135,13 +136,16 @@ def _with_entry(
 
 def run_entry(cls: type[Task], options: Options) -> int:
     """Run the entry task, or tell what would run. Returns the exit code."""
+    early: AbstractContextManager[None] = nullcontext()
     if options.force_entrypoint and options.exec_type == "process" and not (options.dry_run or options.prefixes):
         from taskproc.run import ahead
 
-        ahead.start(options.num_workers)  # it will be needed: 100 ms of imports, beside those that follow here
-    from taskproc.cli.execute import execute
+        # It will be needed: 100 ms of imports, in parallel with those that follow here
+        early = ahead.started(options.num_workers)
+    with early:
+        from taskproc.cli.execute import execute
 
-    return execute(cls, options)
+        return execute(cls, options)
 
 
 def _prog() -> str:

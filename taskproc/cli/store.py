@@ -24,7 +24,7 @@ from taskproc.store.guard import refuse_links
 from taskproc.store.ids import FEWEST, ShortIds, id_matches, key_digits
 from taskproc.store.rules import checked
 from taskproc.store.trash import discard, empty
-from taskproc.text import counted, cut_to, did_you_mean, padded, printable, terminal_width, width_of
+from taskproc.text import counted, cut_to, did_you_mean, padded, printable, size_text, terminal_width, width_of
 
 
 def list_command(given: Namespace) -> int:

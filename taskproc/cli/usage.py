@@ -6,7 +6,6 @@ only, without the frames of taskproc.
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +25,6 @@ from taskproc.text import printable_lines
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 _WRONG_USE = (OptionError, UnnamableValue, BuildError, CacheError, NoCacheError)
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _MOST_FAILURES = 20  # shown; all are counted
 
 
@@ -81,7 +79,9 @@ def _told(call: Callable[[], int], hint: str) -> int:
         say(f"error: {error}" + (f"\n\nhint: {hint}" if hint else ""))
         return WRONG
     except UserError as error:
-        say(user_traceback(error.__cause__ or error))
+        from taskproc.run.problem import traceback_text  # here: few commands end with one
+
+        say(traceback_text(error.__cause__ or error).rstrip())
         return FAILED
     except TaskprocError as error:
         say("\n".join([f"error: {error}", *(f"  {note}" for note in getattr(error, "__notes__", []))]))

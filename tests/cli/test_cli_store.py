@@ -17,7 +17,7 @@ import pytest
 from taskproc.cli import meter
 from taskproc.cli.holdings import holdings
 from taskproc.cli.main import main
-from taskproc.cli.store import opened, size_text, time_text
+from taskproc.cli.store import opened, time_text
 from taskproc.store.ids import key_digits
 from taskproc.store.marks import Mark
 
@@ -259,15 +259,6 @@ def test_an_empty_cache_says_so(cache: str, capsys: Capture) -> None:
     assert 2 == main(["clear", "-o", cache, "job.Main"])
 
     assert "the cache has nothing of 'job.Main': it is empty" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_960, "1.0 MB"), (1.5e9, "1.5 GB"), (2e15, "2,000.0 TB")],
-)
-def test_sizes_are_short(size: float, text: str) -> None:
-    """One number below a thousand, in units of a thousand."""
-    assert text == size_text(size)
 
 
 def test_never_is_a_dash() -> None:

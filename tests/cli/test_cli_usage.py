@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from taskproc.cli.usage import UsageError, UserError, failures_text, guarded, say, tell, user_traceback
+from taskproc.cli.usage import UsageError, UserError, failures_text, guarded, say, tell
 from taskproc.errors import CacheError, CycleError, FailedTaskError, MissingResult, OptionError, TaskFailure
 from taskproc.store.cache import current
 
@@ -86,12 +86,16 @@ def test_the_users_traceback_has_no_frames_of_ours(capsys: pytest.CaptureFixture
     assert f"taskproc{os.sep}store" not in text
 
 
-def test_a_traceback_that_leads_to_itself_ends() -> None:
+def test_a_traceback_that_leads_to_itself_ends(capsys: pytest.CaptureFixture[str]) -> None:
     """Exceptions may have each other as context."""
     first, second = ValueError("first"), ValueError("second")
     first.__context__, second.__context__ = second, first
+    wrapped = UserError()
+    wrapped.__cause__ = first
 
-    assert "ValueError: first" in user_traceback(first)
+    assert 1 == guarded(raising(wrapped))
+
+    assert "ValueError: first" in capsys.readouterr().err
 
 
 def test_a_closed_stdout_is_no_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
