@@ -1,19 +1,20 @@
-"""Pickling by value: functions and classes travel with their code, and keep the file and the line they come from.
+"""How code is pickled by value: functions and classes keep the file and the line that they come from.
 
-cloudpickle from 3.1.3 on names the file of all such code `<dynamic-code>`. That makes pickles independent of where a
-function was defined, but tracebacks then have no path and no line, `inspect.getsource` finds nothing, and a task graph
-that is run inside a task has other code than the process that sent it. So the true name is put back.
+Since version 3.1.3, cloudpickle names the file of all such code `<dynamic-code>`. That makes pickles independent of
+where a function was defined, but then tracebacks have no path and no line, `inspect.getsource` finds nothing, and a
+task graph that runs inside a task has other code than the process that sent it. So the true name is put back.
 
-The text of a notebook cell is in no file. It travels along with its code, and is known to `linecache` at the other end.
+The text of a notebook cell is in no file. It is sent with the code, and registered with `linecache` by the receiver.
 
-What the standard library puts around functions is taken apart. Pickle gives a function with a cache, or a `NewType`, by
-its name alone, which leads nowhere in a process that cannot import the script; others hold locks or weak references,
+The wrappers of the standard library are taken apart. Pickle stores a function with a cache, or a `NewType`, by its name
+alone, which leads nowhere in a process that cannot import the script; other wrappers hold locks or weak references,
 which pickle refuses. A cache is empty when it arrives.
+
+Results in caches refer to the functions below by name, so they keep their names and this module.
 """
 from __future__ import annotations
 
 import functools
-import io
 import linecache
 import typing
 from collections.abc import Callable, Mapping
@@ -23,73 +24,45 @@ from typing import Any, NewType
 from taskproc.modules import is_findable, runs_as_main
 
 
-def dumps(value: object) -> bytes:
-    """A pickle of `value` for another process. Raises whatever the classes in it raise.
+def reduced_code(code: CodeType, reduced: Any, *, with_cells: bool) -> Any:
+    """How to pickle `code`, given how cloudpickle would.
 
-    The first call imports cloudpickle, 28 ms.
+    Args:
+        with_cells: whether the text of notebook cells is sent along. Without it their code has no file, so that equal
+            cells of two sessions give equal pickles.
     """
-    target = io.BytesIO()
-    pickler_class()(target, protocol=5).dump(value)
-    return target.getvalue()
+    make, arguments = reduced
+    text = _cell_text(code.co_filename)
+    if text is None:
+        return make, _named(arguments, code.co_filename)
+    return (_code_of_cell, (code.co_filename, text, *arguments)) if with_cells else (make, arguments)
 
 
-@functools.cache
-def pickler_class() -> Any:
-    """A class like cloudpickle's pickler, but code keeps its file. Subclasses may override `reducer_override`."""
-    import cloudpickle  # here: 28 ms, and not needed for plain data
+def keep_qualname(cls: type, reduced: Any) -> None:
+    """Add to `reduced`, which is how cloudpickle would pickle a class, the name of a class inside another one.
 
-    class ByValuePickler(cloudpickle.CloudPickler):  # type: ignore[misc]  # cloudpickle is untyped
-        """cloudpickle that keeps where code comes from.
-
-        Attributes:
-            brings_cells: whether the text of notebook cells travels along. Without it their code stays nameless, so
-                that equal cells of two sessions give equal pickles.
-        """
-
-        brings_cells = True
-
-        def reducer_override(self, obj: Any) -> Any:
-            if type(obj) is CodeType:
-                return self._reduced_code(obj)
-            reduced = _reduced_wrapper(obj)
-            if reduced is NotImplemented:
-                reduced = super().reducer_override(obj)
-            if isinstance(obj, type) and isinstance(reduced, tuple) and obj.__qualname__ != obj.__name__:
-                _keep_qualname(obj, reduced)
-            return reduced
-
-        def _reduced_code(self, code: CodeType) -> Any:
-            reduced: Any = self.dispatch_table[CodeType](code)
-            make, arguments = reduced
-            text = _cell_text(code.co_filename)
-            if text is None:
-                return make, _named(arguments, code.co_filename)
-            return (_code_of_cell, (code.co_filename, text, *arguments)) if self.brings_cells else (make, arguments)
-
-    return ByValuePickler
-
-
-def _keep_qualname(cls: type, reduced: tuple[Any, ...]) -> None:
-    """A class that stands in another one would be called as if it did not, and not be found by its name."""
-    if len(reduced) == 6 and isinstance(reduced[2], tuple):  # the attributes that are set on the new class
+    Otherwise the receiver would have it as a class of the module, and could not find it by its name.
+    """
+    is_nested = cls.__qualname__ != cls.__name__ and isinstance(reduced, tuple)
+    if is_nested and len(reduced) == 6 and isinstance(reduced[2], tuple):  # the attributes that the new class gets
         reduced[2][0].setdefault("__qualname__", cls.__qualname__)
 
 
 def remember_text(path: str, text: str) -> None:
-    """Let tracebacks and `inspect` show `text` for the file `path`, unless they have another text of it already."""
-    # Without a time of change, `linecache` believes what it has
+    """Let tracebacks and `inspect` show `text` for the file `path`, unless they already have another text of it."""
+    # Without a modification time, `linecache` does not compare its text with the file
     linecache.cache.setdefault(path, (len(text), None, text.splitlines(keepends=True), path))
 
 
 def remembered_text(path: str) -> str | None:
-    """The text of a path that `linecache` will not compare with a file: of a notebook cell, or a remembered one."""
+    """The text of a notebook cell, or one that `remember_text` got: `linecache` does not compare these with a file."""
     entry = linecache.cache.get(path)
     if entry is None or len(entry) != 4 or entry[1] is not None:
         return None
     return "".join(entry[2])
 
 
-# One object for each cell, so that it stands once in a pickle with many functions
+# One object per cell, so that a pickle of many functions contains the text once
 @functools.lru_cache(maxsize=64)
 def _interned(text: str) -> str:
     return text
@@ -101,9 +74,9 @@ def _cell_text(path: str) -> str | None:
 
 
 def _named(arguments: tuple[Any, ...], path: str) -> tuple[Any, ...]:
-    """Arguments of `CodeType` with `path` as the file, which is the first of its strings on every Python."""
+    """The arguments of `CodeType` with `path` as the file, which is the first string among them on every Python."""
     index = next(index for index, argument in enumerate(arguments) if type(argument) is str)
-    # A new string each time, for whether two strings are one object shows in a pickle
+    # A new string each time: a pickle shows whether two strings are one object
     return (*arguments[:index], "".join(path), *arguments[index + 1 :])
 
 
@@ -112,18 +85,16 @@ def _code_of_cell(path: str, text: str, *arguments: Any) -> CodeType:
     return CodeType(*_named(arguments, path))
 
 
-# ---------------------------------------------------------------- what stands around functions
-
 _Cached: type[Any] = type(functools.lru_cache(len))
 _DISPATCHING = frozenset({"register", "dispatch", "registry", "_clear_cache"})
 
 
-def _reduced_wrapper(thing: Any) -> Any:
-    """How to pickle `thing` by its parts, as `__reduce__` says it; NotImplemented if it is none of these."""
+def reduced_wrapper(thing: Any) -> Any:
+    """How to pickle a wrapper of the standard library by its parts, as `__reduce__` would say; else NotImplemented."""
     reduce = _REDUCERS.get(type(thing))
     if reduce is None:
         return NotImplemented
-    # What goes by a name that can be imported stays what it is there; what has no name is part of something that has
+    # A wrapper that can be imported by its name is pickled by it; one without a name is a part of something named
     if hasattr(thing, "__qualname__") and not runs_as_main(thing) and is_findable(thing):
         return NotImplemented
     return reduce(thing)
@@ -131,7 +102,7 @@ def _reduced_wrapper(thing: Any) -> Any:
 
 def _cached(thing: Any) -> Any:
     parameters = thing.cache_parameters()
-    # Its names once more: where the function calls itself, they are not set yet when the cache is put around it
+    # Its names once more: if the function calls itself, they are not set yet when the cache is put around it
     named = {name: value for name, value in vars(thing).items() if name != "__wrapped__"}
     return _with_cache, (thing.__wrapped__, parameters["maxsize"], parameters["typed"]), named
 
@@ -151,12 +122,12 @@ def _with_name(function: Callable[..., Any], name: str | None) -> Any:
 
 
 def _function(thing: FunctionType) -> Any:
-    """Of a function that `singledispatch` made, what it chooses from."""
+    """Take apart a function that `singledispatch` made: the functions that it chooses from."""
     if not vars(thing).keys() >= _DISPATCHING:
         return NotImplemented
     own = {name: value for name, value in vars(thing).items() if name not in _DISPATCHING}
     names = {name: getattr(thing, name) for name in ("__module__", "__name__", "__qualname__", "__doc__")}
-    # The functions last: they may call what they are chosen by
+    # The functions last: they may call the dispatcher
     return _new_dispatcher, (), (dict(vars(thing)["registry"]), {**own, **names}), None, None, _fill_dispatcher
 
 
@@ -177,7 +148,7 @@ def _fill_dispatcher(dispatcher: Any, state: tuple[Mapping[type, Callable[..., A
 
 
 def _method(thing: Any) -> Any:
-    """Of a `singledispatchmethod`, which has a cache of its own from Python 3.13 on."""
+    """Take apart a `singledispatchmethod`, which has a cache of its own since Python 3.13."""
     return _new_method, (), {"dispatcher": thing.dispatcher, "func": thing.func}
 
 
@@ -190,7 +161,7 @@ def _new_type(thing: Any) -> Any:
 
 
 def _with_module(name: str, kind: Any, module: str, qualname: str) -> Any:
-    new_type: Any = NewType  # type checkers know it with literals only
+    new_type: Any = NewType  # type checkers accept literals only
     made = new_type(name, kind)
     made.__module__, made.__qualname__ = module, qualname
     return made
@@ -217,5 +188,5 @@ for _name in ("ParamSpec", "TypeVarTuple"):  # the second is new in Python 3.11
     if hasattr(typing, _name):
         _REDUCERS[getattr(typing, _name)] = _parameter
 
-# What a script defines, and others find by its name there
+# Objects that a script defines, and that other processes find by their name in it
 DEFINITIONS: tuple[Any, ...] = (type, *_REDUCERS)

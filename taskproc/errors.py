@@ -26,7 +26,8 @@ TaskprocError
 └── FailedTaskError (RuntimeError)     a run ended with failed tasks; `.failures` has them all
 
 Exceptions that the user's own code raised are never wrapped away: they are the `error` of a TaskFailure and the
-`__cause__` of the FailedTaskError.
+`__cause__` of the FailedTaskError. A RemoteError (RuntimeError) stands for one that could not be sent from another
+process, and a RemoteTraceback is the cause of one that could.
 """
 from __future__ import annotations
 
@@ -40,6 +41,17 @@ from taskproc.text import printable, printable_lines, shortened, text_of
 
 class TaskprocError(Exception):
     """The root: `except TaskprocError` catches all that taskproc itself raises."""
+
+
+class RemoteError(RuntimeError):
+    """Stands for an exception that could not be sent from another process; the message has its class and its text."""
+
+
+class RemoteTraceback(Exception):
+    """The last cause of an exception that was raised in another process: its traceback there, as text."""
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.args[0]}"""'
 
 
 class NoCacheError(TaskprocError, RuntimeError):

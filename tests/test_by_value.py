@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from taskproc.by_value import dumps, pickler_class, remember_text, remembered_text
-from taskproc.store import codec
+from taskproc.by_value import remember_text, remembered_text
+from taskproc.pickling import dumps
 from tests.pace import limit
+from tests.store.pickles import dumps as stored
 
 Script = Callable[..., str]
 
@@ -85,7 +86,7 @@ def test_results_do_not_bring_cells(cell: Callable[[str], dict[str, Any]]) -> No
     twin = {"__name__": "__main__"}
     exec(compile("f = lambda: 1\n", "/elsewhere", "exec"), twin)
 
-    first, second = codec.dumps(names["f"]), codec.dumps(twin["f"])
+    first, second = stored(names["f"]), stored(twin["f"])
     linecache.cache.pop("/elsewhere")
 
     if b"<dynamic-code>" in first:  # cloudpickle before 3.1.3 writes the name of the cell
@@ -110,18 +111,9 @@ def test_a_pickle_of_what_came_back_is_the_same() -> None:
     def f() -> int:
         return 1
 
-    once = codec.dumps(pickle.loads(codec.dumps(f)))
+    once = stored(pickle.loads(stored(f)))
 
-    assert once == codec.dumps(pickle.loads(once))
-
-
-def test_the_pickler_may_be_overridden() -> None:
-    """By the other picklers of the package."""
-
-    class Pickler(pickler_class()):  # type: ignore[misc]
-        pass
-
-    assert Pickler is not pickler_class()
+    assert once == stored(pickle.loads(once))
 
 
 SCRIPT = '''

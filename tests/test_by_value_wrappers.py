@@ -9,7 +9,7 @@ from typing import Any, NewType
 
 import pytest
 
-from taskproc.by_value import dumps
+from taskproc.pickling import dumps
 
 Script = Callable[..., str]
 

@@ -11,7 +11,6 @@ from typing import Any, Protocol, cast
 
 from taskproc.batch.far import ForeignWorker, Leave, LeaveSoon, ResidentWorker, ThreadWorkers
 from taskproc.batch.task import Worker
-from taskproc.by_value import dumps
 from taskproc.errors import UnsendableItem
 from taskproc.kernel.model import Failed, Returned, Ticket
 from taskproc.maps.chunks import Chunk
@@ -22,12 +21,12 @@ from taskproc.maps.options import ArgumentPassing
 from taskproc.maps.pack import Raised, receive_values, send_item
 from taskproc.maps.processes import ProcessCrew, kinds_of
 from taskproc.modules import main_name
+from taskproc.pickling import dumps, load
 from taskproc.run.base import Ending, Job, Runner
 from taskproc.run.inbox import Inbox
 from taskproc.run.kinds import Kind
 from taskproc.run.pool import PoolRunner, is_in_process
 from taskproc.run.problem import rebuild, sentence
-from taskproc.run.setup import load
 
 LEAVING = -1     # the number of the chunk that is none
 FRUITLESS = 4    # rounds in which no process has left, after which the rest is left to their ends

@@ -18,6 +18,7 @@ from taskproc.kernel.model import Failed, Returned, Ticket
 from taskproc.maps.chunks import Chunk
 from taskproc.maps.crew import Told
 from taskproc.maps.pack import Raised, Sent, receive_values, send_item
+from taskproc.pickling import load
 from taskproc.run.base import Ending
 from taskproc.run.foreign import ForeignJob, ForeignRunner
 from taskproc.run.group import Grace
@@ -26,7 +27,6 @@ from taskproc.run.kinds import Kind, KindJob
 from taskproc.run.lifeline import Main
 from taskproc.run.problem import rebuild
 from taskproc.run.resident import ResidentRunner
-from taskproc.run.setup import load
 
 
 class Foreign:

@@ -8,19 +8,14 @@ without running it. It comes back by its name, so that results are instances of 
 """
 from __future__ import annotations
 
-import functools
-import io
 import pickle
-from typing import Any
+from typing import Any, NoReturn
 
 from taskproc.attributes import SCALARS
-from taskproc.by_value import DEFINITIONS, dumps, pickler_class
-from taskproc.errors import UnsendableItem
+from taskproc.errors import RemoteError, UnsendableItem
 from taskproc.kernel.model import Problem
-from taskproc.modules import MAIN_NAMES, find_object
+from taskproc.pickling import dumps, load, name_for, plain_dumps
 from taskproc.run.problem import problem_of, rebuild, sentence
-from taskproc.run.raised import RemoteError
-from taskproc.run.setup import load
 
 Sent = Any  # a scalar | (pickle,) | (pickle of a Problem, "raised")
 
@@ -51,7 +46,7 @@ def send_value(value: object, main: str) -> Sent:
     if type(value) in SCALARS:
         return value
     try:
-        return (_plain(value) or _by_name(value, main),)
+        return (_plain(value) or dumps(value, name_of=name_for(main)),)
     except Exception as error:  # noqa: BLE001  # the user's classes take part
         kind = type(value).__qualname__
         text = f"a value (a {kind}) cannot be sent back: {sentence(error)}. Return plain data, or use threads"
@@ -100,43 +95,13 @@ class _NotPlain(Exception):
     """Something is not of a built-in type."""
 
 
-class _Plain(pickle.Pickler):
-    """Pickles what has no names in it, at the speed of C. It asks about all else, and that ends it."""
-
-    def reducer_override(self, obj: Any) -> Any:
-        raise _NotPlain
-
-
 def _plain(value: object) -> bytes | None:
-    target = io.BytesIO()
+    """A pickle of a value of built-in types, at the speed of C; None for any other."""
     try:
-        _Plain(target, 5).dump(value)
+        return plain_dumps(value, _not_plain)
     except _NotPlain:
         return None
-    return target.getvalue()
 
 
-def _by_name(value: object, main: str) -> bytes:
-    target = io.BytesIO()
-    _pickler()(target, main).dump(value)
-    return target.getvalue()
-
-
-@functools.cache
-def _pickler() -> Any:
-    by_value: Any = pickler_class()
-
-    class Pickler(by_value):  # type: ignore[misc]  # made when it is asked for
-        """Pickles by value, but what came by value from `__main__` goes back by name."""
-
-        def __init__(self, target: io.BytesIO, main: str):
-            super().__init__(target, protocol=5)
-            self._main = main
-
-        def reducer_override(self, obj: Any) -> Any:
-            of_main = isinstance(obj, DEFINITIONS) and obj.__module__ in MAIN_NAMES
-            if of_main and "<" not in obj.__qualname__:  # <locals> and <lambda> have no name that leads to them
-                return find_object, (f"{self._main}:{obj.__qualname__}",)
-            return super().reducer_override(obj)
-
-    return Pickler
+def _not_plain(_: object) -> NoReturn:
+    raise _NotPlain

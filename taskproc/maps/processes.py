@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import cast
 
-from taskproc.by_value import dumps
 from taskproc.errors import UnsendableItem
 from taskproc.frozen import replace
 from taskproc.kernel.model import Failed, Ticket
@@ -21,13 +20,13 @@ from taskproc.maps.far import Work, clock_every
 from taskproc.maps.options import ArgumentPassing
 from taskproc.maps.pack import Raised, Sent, receive_values, send_item
 from taskproc.modules import main_name
+from taskproc.pickling import dumps, load
 from taskproc.run.base import Ending
 from taskproc.run.group import Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.kinds import Kind, KindJob
 from taskproc.run.problem import rebuild, sentence
 from taskproc.run.resident import ResidentRunner
-from taskproc.run.setup import load
 from taskproc.run.steps import Part
 from taskproc.run.timeout import timed_out
 

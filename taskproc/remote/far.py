@@ -5,13 +5,14 @@ import importlib
 from functools import partial
 from typing import Any, cast
 
+from taskproc.pickling import load
 from taskproc.remote.nouns import CALL
 from taskproc.remote.payload import pack, pack_raised, unpack
 from taskproc.run.baseline import adopt_imports
 from taskproc.run.context import in_own_context
 from taskproc.run.lifeline import serve_many
 from taskproc.run.problem import traceback_text
-from taskproc.run.setup import is_far_end, load
+from taskproc.run.setup import is_far_end
 
 PREFIX = "do_"
 

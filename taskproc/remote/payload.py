@@ -4,13 +4,11 @@ from __future__ import annotations
 import pickle
 
 from taskproc.attributes import SCALARS
-from taskproc.by_value import dumps
-from taskproc.errors import UnsendableItem
+from taskproc.errors import RemoteError, UnsendableItem
+from taskproc.pickling import dumps, load
+from taskproc.pickling import pack_error as pack_error
+from taskproc.pickling import unpack_error as unpack_error
 from taskproc.run.problem import sentence
-from taskproc.run.raised import RemoteError
-from taskproc.run.raised import pack as pack_error
-from taskproc.run.raised import unpack as unpack_error
-from taskproc.run.setup import load
 
 
 def pack(value: object, what: str) -> bytes:

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from taskproc.errors import ManagerUnreachable, OptionError, TaskManagerTermination, UnknownToManager
+from taskproc.pickling import pack_error
 from taskproc.remote.board import TaskManager
 from taskproc.remote.door import Door
 from taskproc.remote.nouns import PUBLIC, Finished, Task
@@ -31,7 +32,6 @@ from taskproc.remote.wire import (
     show_address,
 )
 from taskproc.run.problem import sentence
-from taskproc.run.raised import pack
 from taskproc.streams import fill_gaps
 
 logger = logging.getLogger("taskproc")
@@ -209,7 +209,7 @@ class Server:
             return _Answer({"error": "nothing", "text": str(error), "missing": missing})
         raised = found.raised
         if raised is not None and isinstance(raised[0], BaseException):
-            raised = pack(raised[0]), raised[1]  # one of the manager's own
+            raised = pack_error(raised[0]), raised[1]  # one of the manager's own
         value: tuple[Any, ...] = (found.task_id, found.tag, found.value, raised)
         return _Answer({"value": value}, partial(self._manager.put_back_result, found))
 

@@ -14,13 +14,14 @@ from functools import partial
 from pathlib import Path
 
 from taskproc.kernel.model import Failed, Problem
+from taskproc.pickling import load
 from taskproc.run import cluster
 from taskproc.run.capture import flush_all, own_descriptors
 from taskproc.run.group import own_peak
 from taskproc.run.keeper import be_subreaper, end_children
 from taskproc.run.lifeline import hold_on_if_given
 from taskproc.run.problem import sentence
-from taskproc.run.setup import Setup, be_far_end, load
+from taskproc.run.setup import Setup, be_far_end
 from taskproc.run.timeout import on_begin, watch_over
 from taskproc.run.wire import beside
 from taskproc.run.worker import end, run

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Generic
 
 from taskproc.kernel.model import K, Outcome
-from taskproc.run.setup import load
+from taskproc.pickling import load
 from taskproc.run.wire import NAMED
 
 _KEPT = 64  # kinds that a process of somebody else's keeps, which may see many runs

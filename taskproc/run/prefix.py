@@ -23,6 +23,7 @@ from typing import BinaryIO, Generic, TypeVar, cast
 from taskproc.checks import at_least
 from taskproc.kernel.model import Done, Failed, Outcome, Problem, Ticket
 from taskproc.machine import is_network
+from taskproc.pickling import load
 from taskproc.run import cluster
 from taskproc.run.base import Ending, Job
 from taskproc.run.child import Child
@@ -33,7 +34,7 @@ from taskproc.run.lifeline import VARIABLE, describe
 from taskproc.run.prefixed import PrefixedJob
 from taskproc.run.problem import death_text, end_of_log, exit_text, memory_text, problem_of, sentence
 from taskproc.run.scarce import is_scarce, limit_problem, was_refused
-from taskproc.run.setup import Setup, interpreter, load, start_environ
+from taskproc.run.setup import Setup, interpreter, start_environ
 from taskproc.run.timeout import timed_out
 from taskproc.run.wire import beside
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from taskproc.errors import (
     CommandFailed,
     PrefixError,
+    RemoteError,
     SystemLimit,
     TaskprocError,
     TaskTimeout,
@@ -16,8 +17,8 @@ from taskproc.errors import (
     WorkerDied,
 )
 from taskproc.kernel.model import Problem
+from taskproc.pickling import append_traceback, pack_error, unpack_error
 from taskproc.run.group import Exit
-from taskproc.run.raised import RemoteError, hang, pack, unpack
 from taskproc.run.setup import PACKAGE_FOLDER
 from taskproc.text import printable, printable_lines, shortened, size_text, text_of
 
@@ -40,19 +41,21 @@ def problem_of(error: BaseException, *, pickled: bool = True) -> Problem:
     """What `error` tells, in the process where it was raised; never raises.
 
     Args:
-        pickled: carry the exception as bytes; see run/raised.py. False keeps the exception itself, for a problem that
+        pickled: carry the exception as bytes; see pickling.py. False keeps the exception itself, for a problem that
             never leaves this process.
     """
-    kept = pack(error) if pickled else error
+    kept = pack_error(error) if pickled else error
     return Problem("exception", sentence(error), traceback_text(error), kept)
 
 
 def rebuild(problem: Problem) -> BaseException:
     """The exception of `problem`, or one that stands for it and says the same. Its causes come along."""
-    original = unpack(problem.error, problem.traceback) if isinstance(problem.error, bytes) else problem.error
+    original = unpack_error(problem.error, problem.traceback) if isinstance(problem.error, bytes) else problem.error
     own = _OWN_KINDS.get(problem.kind)
     if own is None:
-        return original if original is not None else hang([("", RemoteError(problem.text))], problem.traceback)
+        if original is None:
+            append_traceback(original := RemoteError(problem.text), problem.traceback)
+        return original
     if isinstance(original, own):
         return original
     error = own(problem.text)

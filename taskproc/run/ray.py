@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, wait
 from typing import Any, ParamSpec, TypeVar
 
-from taskproc.by_value import dumps
 from taskproc.errors import OptionError, WorkerDied
+from taskproc.pickling import dumps, load
 from taskproc.run.group import GRACE
 from taskproc.run.pool import FarFuture
 from taskproc.run.problem import sentence
-from taskproc.run.setup import load
 
 P = ParamSpec("P")
 R = TypeVar("R")

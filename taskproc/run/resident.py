@@ -20,6 +20,7 @@ from typing import Generic, TypeVar, cast
 from taskproc.errors import OptionError
 from taskproc.kernel.model import Failed, Outcome, Problem, Returned, Ticket
 from taskproc.machine import available_cpus, share_of_threads
+from taskproc.pickling import load
 from taskproc.run import ahead
 from taskproc.run.base import Ending, Job
 from taskproc.run.dispatch import Burial, Dispatch, Give, Hire, Parcel
@@ -30,7 +31,7 @@ from taskproc.run.pace import WINDOW
 from taskproc.run.problem import death_text, exit_text, problem_of, sentence
 from taskproc.run.process import Worker, framed
 from taskproc.run.scarce import is_scarce, limit_problem, limit_text, tells_scarcity
-from taskproc.run.setup import Setup, load
+from taskproc.run.setup import Setup
 from taskproc.run.steps import Part
 from taskproc.run.timeout import is_alone, timed_out, timeout_of
 from taskproc.run.wire import ANSWER, BEGAN, LEAVING, MARK, PART, PLAIN, READY, REFUSED, SECONDS

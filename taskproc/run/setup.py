@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import importlib.machinery
 import importlib.util
-import io
 import os
-import pickle
 import site
 import sys
-import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from types import ModuleType
@@ -20,15 +17,13 @@ from types import ModuleType
 from taskproc.folders import warning_of_removed, working_folder
 from taskproc.frozen import frozen
 from taskproc.modules import MAIN_NAMES, main_name, name_of_file, stand_in
+from taskproc.pickling import set_sender
 from taskproc.streams import fill_gaps
 
-_OURS = f"{__name__.partition('.')[0]}."
 PACKAGE_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 _scripts: dict[str, str] = {}
-_main_there = "__main__"
 _far_end = False
-_filled: weakref.WeakSet[type] = weakref.WeakSet()  # classes that came by value
 
 
 @frozen
@@ -73,8 +68,7 @@ class Setup:
 
     def apply(self) -> None:
         """Become like it. Raises OSError if its working directory is not to be seen here."""
-        global _main_there  # a process is set up once, by the one that sends it jobs
-        _main_there = self.main
+        set_sender(self.main)
         sys.path[:] = self.path
         sys.argv[:] = self.argv
         add_scripts(self.scripts)
@@ -124,11 +118,6 @@ def add_scripts(scripts: Mapping[str, str]) -> None:
         sys.meta_path.insert(0, _ScriptFinder())
 
 
-def load(content: bytes | memoryview) -> object:
-    """Unpickle what came from the other side; its `__main__` and ours are found by what they are really called."""
-    return _Unpickler(io.BytesIO(content)).load()
-
-
 def set_environ(environ: Mapping[str, str]) -> None:
     """Make the environment variables of this process these, touching no others."""
     for name in [name for name in os.environ if name not in environ]:
@@ -170,33 +159,3 @@ class _ScriptFinder:
             return None
         loader = importlib.machinery.SourceFileLoader(fullname, file)
         return importlib.util.spec_from_file_location(fullname, file, loader=loader)
-
-
-def _fill_class(cls: type, state: tuple[Mapping[str, object], object]) -> type:
-    """Fill a class that was sent by value, but not one of our own that has come back.
-
-    cloudpickle knows that one again, and would replace its methods by copies that do not see our variables.
-    """
-    import cloudpickle.cloudpickle as pickler
-
-    whole = state[0].keys() - {"__qualname__"} <= vars(cls).keys() and cls.__doc__ == state[0].get("__doc__")
-    if whole and cls not in _filled:
-        return cls
-    _filled.add(cls)
-    filled: type = pickler._class_setstate(cls, state)
-    return filled
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> object:
-        if module.startswith(_OURS):  # most of what is sent, and never run as a script
-            ours: object = super().find_class(module, name)
-            return ours
-        if name == "_class_setstate":
-            return _fill_class
-        if module in MAIN_NAMES:
-            module = _main_there
-        if module == main_name():
-            module = "__main__"
-        found: object = super().find_class(module, name)
-        return found

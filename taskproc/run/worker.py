@@ -24,6 +24,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from taskproc.kernel.model import Failed, Problem
+from taskproc.pickling import load
 from taskproc.run import steps
 from taskproc.run.baseline import Baseline, adopt_imports, begin
 from taskproc.run.capture import flush_all, own_descriptors
@@ -32,7 +33,7 @@ from taskproc.run.keeper import end_children, keep_me
 from taskproc.run.kinds import Kinds
 from taskproc.run.lifeline import hold_on
 from taskproc.run.problem import problem_of, sentence
-from taskproc.run.setup import Setup, be_far_end, load
+from taskproc.run.setup import Setup, be_far_end
 from taskproc.run.timeout import on_begin
 from taskproc.run.wire import (
     ANSWER,

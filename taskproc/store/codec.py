@@ -12,19 +12,20 @@ gzip's own CRC guards nothing here: an unpickler stops at its last opcode and ne
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
-from pathlib import Path, PurePath
+from functools import partial
+from pathlib import Path
 from types import FunctionType
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
-from taskproc.by_value import DEFINITIONS, pickler_class
+from taskproc import pickling
 from taskproc.errors import UnstorableResult
-from taskproc.modules import find_object, is_findable, is_renamed, object_name
+from taskproc.modules import is_findable
+from taskproc.pickling import Target, real_name
 from taskproc.store.culprit import culprit
 from taskproc.store.keys import Key
 
@@ -117,48 +118,25 @@ def is_signed(footer: bytes) -> bool:
     return footer[12:14] == _SIGNED
 
 
-class Target(Protocol):
-    """What a pickle is written to: in pieces, and what is large as it lies in memory, good for the time of the call."""
+def dump(value: object, target: Target, root: str = "", met: list[object] | None = None) -> None:
+    """Write a pickle of `value` to `target`, which every process can load that can import its classes.
 
-    def write(self, piece: Any, /) -> object:
-        """Take a bytes-like piece."""
-        ...
+    Paths below `root` are stored relative to it. Equal code of two notebook sessions gives equal pickles.
 
-
-def dumps(
-    value: object,
-    root: str = "",
-    reduce: Callable[[object], object] | None = None,
-    met: list[object] | None = None,
-) -> bytes:
-    """`value` as a pickle that any process can load which can import its classes.
-
-    Classes and functions of `__main__` go by their real name, what cannot be imported (lambdas, local classes) by
-    value, paths below `root` as seen from it. `reduce` may answer for an object first; NotImplemented leaves it to the
-    rest. `met` is given the classes and functions that go by name.
+    Args:
+        met: the classes and functions that are pickled by their name are appended to it.
     """
-    target = io.BytesIO()
-    dump(value, target, root, reduce, met)
-    return target.getvalue()
-
-
-def dump(
-    value: object,
-    target: Target,
-    root: str = "",
-    reduce: Callable[[object], object] | None = None,
-    met: list[object] | None = None,
-) -> None:
-    """Write to `target` what dumps() gives."""
     content = plain_pickle(value)
     if content is not None:
         target.write(content)
-    else:
-        _make_pickler()(target, root, reduce, met).dump(value)
+        return
+    name_of = real_name if met is None else partial(_noted_name, met)
+    reduce = partial(_reduced_path, root) if root else None
+    pickling.dump(value, target, reduce=reduce, name_of=name_of, with_cells=False)
 
 
 def plain_pickle(value: object) -> bytes | None:
-    """What dumps() gives of a small value for which no reducer is asked, without cloudpickle.
+    """What `dump` writes for a small value of a built-in type, without cloudpickle.
 
     None of any other, and of large ones, which are better written in pieces.
     """
@@ -213,45 +191,13 @@ def path_in_cache(*parts: str) -> Path:
     return Path(_root.get(), *parts)
 
 
-def _make_pickler() -> type[Any]:
-    global _pickler_class
-    if _pickler_class is None:
-        by_value: Any = pickler_class()  # here: cloudpickle takes 28 ms to import, and is not needed to read
-
-        class Pickler(by_value):  # type: ignore[misc]  # made when it is asked for
-            """Pickles by value, but what runs as __main__ goes by its real name, and the cache may move."""
-
-            def __init__(
-                self,
-                target: Target,
-                root: str,
-                reduce: Callable[[object], object] | None,
-                met: list[object] | None,
-            ):
-                super().__init__(target, protocol=5)
-                self._root = root
-                self._reduce = reduce
-                self.brings_cells = reduce is not None  # a job; results are to be equal in each session
-                self._met = met
-
-            def reducer_override(self, obj: Any) -> Any:
-                if self._reduce is not None and (answer := self._reduce(obj)) is not NotImplemented:
-                    return answer
-                if isinstance(obj, DEFINITIONS):
-                    if self._met is not None and isinstance(obj, (type, FunctionType)) and is_findable(obj):
-                        self._met.append(obj)
-                    if is_renamed(obj) and is_findable(obj):
-                        return find_object, (object_name(obj),)
-                elif self._root and isinstance(obj, PurePath) and _lies_below(obj, self._root):
-                    return path_in_cache, Path(obj).relative_to(self._root).parts
-                return super().reducer_override(obj)
-
-        _pickler_class = Pickler
-    return _pickler_class
+def _noted_name(met: list[object], definition: object) -> str | None:
+    if isinstance(definition, (type, FunctionType)) and is_findable(definition):
+        met.append(definition)
+    return real_name(definition)
 
 
-_pickler_class: type[Any] | None = None
-
-
-def _lies_below(path: PurePath, root: str) -> bool:
-    return isinstance(path, Path) and str(path).startswith(root + os.sep)
+def _reduced_path(root: str, value: object) -> Any:
+    if isinstance(value, Path) and str(value).startswith(root + os.sep):
+        return path_in_cache, value.relative_to(root).parts
+    return NotImplemented

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from taskproc.errors import MissingResult, TaskFailure
+from taskproc.errors import MissingResult, RemoteError, TaskFailure
 from taskproc.kernel.model import Event, Problem
+from taskproc.pickling import pack_error, unpack_error
 from taskproc.run.problem import end_of_log, rebuild
-from taskproc.run.raised import RemoteError, pack, unpack
 from taskproc.store.disk import DiskStore
 from taskproc.tasks.graph import Graph
 
@@ -40,11 +40,11 @@ def failure_of(graph: Graph, store: DiskStore, key: str, event: Event[str]) -> T
 def _reduced(failure: TaskFailure) -> tuple[Callable[..., TaskFailure], tuple[object, ...]]:
     """How a failure is pickled: its error may be anything, and travels as errors do."""
     values = {name: value for name, value in vars(failure).items() if name != "error"}
-    return _restored, (values, pack(failure.error))
+    return _restored, (values, pack_error(failure.error))
 
 
 def _restored(values: dict[str, Any], error: bytes) -> TaskFailure:
-    return TaskFailure(**values, error=unpack(error, values["traceback"]) or RemoteError(values["task"]))
+    return TaskFailure(**values, error=unpack_error(error, values["traceback"]) or RemoteError(values["task"]))
 
 
 copyreg.pickle(TaskFailure, _reduced)

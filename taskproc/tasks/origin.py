@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import FunctionType, ModuleType
 
-from taskproc.by_value import DEFINITIONS, dumps, remember_text
+from taskproc.by_value import DEFINITIONS, remember_text
 from taskproc.frozen import frozen
 from taskproc.modules import BEHIND, FILE, main_name, object_name, runs_as_main
+from taskproc.pickling import dumps
 from taskproc.run.setup import Setup, add_scripts
 from taskproc.source.files import loaded_texts
 from taskproc.source.loading import loaded_file

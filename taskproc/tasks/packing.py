@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime as dt
 import gc
-import io
 import pickle
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -20,10 +19,10 @@ from taskproc.by_value import DEFINITIONS
 from taskproc.frozen import replace
 from taskproc.kernel.model import Failed, Outcome
 from taskproc.modules import is_findable, runs_as_main
+from taskproc.pickling import Reduce, dumps, plain_dumps, real_name
 from taskproc.run.kinds import Kind, KindJob
 from taskproc.run.problem import problem_of
 from taskproc.store.base import Place, Version
-from taskproc.store.codec import dumps, loads
 from taskproc.tasks.apart import own_of_class
 from taskproc.tasks.binding import FLAT
 from taskproc.tasks.future import Upstream
@@ -36,8 +35,6 @@ from taskproc.tasks.origin import Origin
 _PLAIN = FLAT - {dt.time, dt.datetime}
 
 _MANY = 1 << 16  # bytes of a job that has hundreds of inputs
-
-Reduce = Callable[[object], object]
 
 
 @dataclass(frozen=True)
@@ -64,8 +61,8 @@ class TaskKind:
     def cls(self) -> type:
         """The class of the tasks, as it is here."""
         self.origin.adopt()
-        found: Any = loads(self.pickled)
-        return found  # type: ignore[no-any-return]  # it was one when it was pickled
+        cls: type = pickle.loads(self.pickled)
+        return cls
 
     def __call__(self, own: bytes) -> Outcome[str]:
         """Unpack a job and run it."""
@@ -83,7 +80,7 @@ class TaskKind:
             state, content, attempt = pickle.loads(own)
             token = _unpacking.set(_Unpacking(cls, attempt.inputs))
             try:
-                task: Any = loads(content) if state is None else _blank(cls)
+                task: Any = pickle.loads(content) if state is None else _blank(cls)
                 if state is not None:
                     _fill(task, state)
             finally:
@@ -118,7 +115,7 @@ class Packer:
         cls = type(job.task)
         kind = self._kinds.get((cls, job.kind.code))
         if kind is None:
-            content = pickle.dumps(TaskKind(job.run, job.kind, dumps(cls), self._origin), 5)
+            content = pickle.dumps(TaskKind(job.run, job.kind, dumps(cls, name_of=real_name), self._origin), 5)
             kind = self._kinds[cls, job.kind.code] = Kind(content)
         state = _flat_state(job.task)
         own = state, b"" if state is not None else self._pickled(job), job.attempt
@@ -130,39 +127,31 @@ class Packer:
         except Exception:  # noqa: BLE001  # whatever the user's classes raise when pickled
             pass  # something in it must go by value, or cannot go at all
         try:
-            return dumps(job.task, reduce=_reducer(job, _is_free))
+            return dumps(job.task, reduce=_reducer(job, _is_free), name_of=real_name)
         except Exception as error:  # whatever the user's classes raise when pickled
             try:
-                return dumps(job.task, reduce=_reducer(job, _travels))
+                return dumps(job.task, reduce=_reducer(job, _travels), name_of=real_name)
             except Exception:  # noqa: BLE001  # whatever the user's classes raise when pickled
                 pass  # it was not only an attribute of an input, which the task itself may do without
             raise TypeError(_culprit(job) or f"it cannot be sent to a worker: {error}") from error
 
     def _by_names(self, job: TaskJob) -> bytes:
-        """The task, if all its classes and functions go by name. At half of what cloudpickle takes."""
-        target = io.BytesIO()
-        _Pickler(target, _reducer(job, _is_free), self._goes_by_name).dump(job.task)
-        return target.getvalue()
+        """The task, if all its classes and functions are pickled by name; else PicklingError."""
+        reduce = _reducer(job, _is_free)
+
+        def reduce_by_name(thing: Any) -> object:
+            answer = reduce(thing)
+            if answer is NotImplemented and isinstance(thing, DEFINITIONS) and not self._goes_by_name(thing):
+                raise pickle.PicklingError(f"{thing!r} has no name by which it can be found")
+            return answer
+
+        return plain_dumps(job.task, reduce_by_name)
 
     def _goes_by_name(self, thing: Any) -> bool:
         known = self._by_name.get(thing)
         if known is None:
             known = self._by_name[thing] = is_findable(thing) and not runs_as_main(thing)
         return known
-
-
-class _Pickler(pickle.Pickler):
-    """Plain pickle with tasks as `reduce` has them. Raises PicklingError for what has no name to go by."""
-
-    def __init__(self, target: io.BytesIO, reduce: Reduce, goes_by_name: Callable[[Any], bool]):
-        super().__init__(target, 5)
-        self._reduce, self._goes_by_name = reduce, goes_by_name
-
-    def reducer_override(self, obj: Any) -> Any:
-        answer = self._reduce(obj)
-        if answer is NotImplemented and isinstance(obj, DEFINITIONS) and not self._goes_by_name(obj):
-            raise pickle.PicklingError(f"{obj!r} has no name by which it is found")
-        return answer
 
 
 def _flat_state(task: Any) -> tuple[Any, ...] | None:
@@ -176,7 +165,7 @@ def _flat_state(task: Any) -> tuple[Any, ...] | None:
 def _culprit(job: TaskJob) -> str | None:
     for name, value in attributes(job.task):
         try:
-            dumps(value, reduce=_reducer(job, _travels))
+            dumps(value, reduce=_reducer(job, _travels), name_of=real_name)
         except Exception as error:  # noqa: BLE001  # whatever the user's classes raise when pickled
             kind = type(value).__name__
             return (
@@ -195,7 +184,7 @@ def _travels(value: object) -> bool:
     if not _is_free(value):
         return False
     try:
-        dumps(value)
+        dumps(value, name_of=real_name)
     except Exception:  # noqa: BLE001  # whatever the user's classes raise when pickled
         return False
     return True

@@ -17,7 +17,7 @@ variable: ContextVar[int] = ContextVar("variable", default=0)
 
 def change() -> tuple[str, int]:
     """Change all of it, and tell how it is then."""
-    decimal.getcontext().prec = 2
+    decimal.setcontext(decimal.Context(prec=2))
     numpy.seterr(all="raise")
     numpy.set_printoptions(precision=2)
     variable.set(1)

@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 from jobs import boom, call, run_python
 
-from taskproc.errors import PrefixError, UnstorableResult, WorkerDied
+from taskproc.errors import PrefixError, RemoteError, UnstorableResult, WorkerDied
 from taskproc.kernel.model import Problem
 from taskproc.run import problem as module
 from taskproc.run.group import Exit
 from taskproc.run.pool import LocalExecutor
 from taskproc.run.problem import death_text, end_of_log, exit_text, last_lines, problem_of, rebuild
-from taskproc.run.raised import RemoteError
 
 
 class Plain(Exception):

@@ -13,21 +13,23 @@ from unittest.mock import patch
 import pytest
 from jobs import run_python
 
+from taskproc import pickling
 from taskproc.frozen import replace
+from taskproc.pickling import load
 from taskproc.run import setup as module
-from taskproc.run.setup import Setup, interpreter, load, register_script, set_environ, start_environ
+from taskproc.run.setup import Setup, interpreter, register_script, set_environ, start_environ
 
 
 @pytest.fixture(autouse=True)
 def _put_back() -> Iterator[None]:
     """What `apply` changes in this process is changed back."""
-    kept, folder, main = (list(sys.path), list(sys.argv), list(sys.meta_path)), os.getcwd(), module._main_there
+    kept, folder, main = (list(sys.path), list(sys.argv), list(sys.meta_path)), os.getcwd(), pickling._sender_main
     scripts = dict(module._scripts)
     with patch.dict(os.environ):
         yield
     sys.path[:], sys.argv[:], sys.meta_path[:] = kept
     os.chdir(folder)
-    module._main_there = main
+    pickling.set_sender(main)
     module._scripts.clear()
     module._scripts.update(scripts)
     sys.modules.pop("odd_script", None)
@@ -105,7 +107,8 @@ def test_a_registered_script_is_imported_from_its_file(tmp_path: Path) -> None:
 MAIN = """
 import pickle, sys
 from pathlib import Path
-from taskproc.run.setup import Setup, load
+from taskproc.run.setup import Setup
+from taskproc.pickling import load
 class Mine: pass
 if __name__ == '__main__':
     Path('setup').write_bytes(pickle.dumps(Setup.here()))
@@ -114,7 +117,7 @@ if __name__ == '__main__':
 """
 OTHER = """
 from pathlib import Path
-from taskproc.run.setup import load
+from taskproc.pickling import load
 import pickle
 pickle.loads(Path('setup').read_bytes()).apply()
 print(load(Path('thing').read_bytes()))

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from taskproc.store.codec import (
     FOOTER,
     comment_member,
-    dumps,
     footer_member,
     loads,
     read_comment,
     record_length,
 )
+from tests.store.pickles import dumps
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -80,7 +80,7 @@ def test_other_bytes_are_no_footer(some: bytes) -> None:
 SAME = """
 import hashlib
 from pathlib import Path
-from taskproc.store.codec import dumps
+from tests.store.pickles import dumps
 
 values = [{"a": [1, 2.5, None], "b": {"c": (True, "text")}}, ["x" * 100, bytes(1000)], Path("/some/where"), len]
 print([hashlib.sha256(dumps(value)).hexdigest() for value in values])
@@ -148,7 +148,8 @@ def test_plain_values_take_a_shorter_way(value: object) -> None:
 
 SCALARS = """
 import sys
-from taskproc.store.codec import dumps, loads
+from taskproc.store.codec import loads
+from tests.store.pickles import dumps
 
 assert [loads(dumps(value)) for value in (1, 2.5, None, True, "text", b"bytes")]
 print("cloudpickle" in sys.modules)
@@ -159,15 +160,3 @@ print("cloudpickle" in sys.modules)
 def test_plain_values_need_no_cloudpickle() -> None:
     """A worker that returns nothing else does without the time of importing it."""
     assert "False\n" == printed(SCALARS)
-
-
-def test_a_reducer_answers_first() -> None:
-    """What it answers is pickled instead; NotImplemented leaves it to the rest."""
-
-
-    def reduce(some: object) -> object:
-        return (str, ("a path",)) if isinstance(some, Path) else NotImplemented
-
-    content = dumps([Path("/old/a"), {1}], "/old", reduce)
-
-    assert ["a path", {1}] == loads(content)

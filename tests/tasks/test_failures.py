@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from taskproc.errors import FailedTaskError, MissingResult, TaskFailure, WorkerDied
+from taskproc.errors import FailedTaskError, MissingResult, RemoteError, TaskFailure, WorkerDied
 from taskproc.kernel.model import Event, Problem
 from taskproc.run.pool import LocalExecutor
-from taskproc.run.raised import RemoteError
 from taskproc.store.cache import Cache
 from taskproc.tasks.failures import failure_of
 from taskproc.tasks.graph import graph_of

@@ -10,10 +10,11 @@ import pytest
 
 from taskproc.errors import UnnamableValue
 from taskproc.run.pool import LocalExecutor
-from taskproc.store.codec import dumps, loads
+from taskproc.store.codec import loads
 from taskproc.tasks.future import Const, FutureDict, FutureList, Item
 from taskproc.tasks.task import Task
 from taskproc.values.encode import digest, key_form
+from tests.store.pickles import dumps
 
 pytestmark = pytest.mark.usefixtures("cache")
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from taskproc.run.raised import MOST_LINKS, RemoteError, RemoteTraceback, describe, pack, unpack
+from taskproc.errors import RemoteError, RemoteTraceback
+from taskproc.pickling import MOST_LINKS, error_text, pack_error, unpack_error
 
 
 class Plain(Exception):
@@ -128,7 +129,7 @@ def noted() -> Exception:
 
 
 def there_and_back(error: BaseException, traceback: str = "") -> Any:
-    return unpack(pickle.loads(pickle.dumps(pack(error))), traceback)
+    return unpack_error(pickle.loads(pickle.dumps(pack_error(error))), traceback)
 
 
 THEMSELVES = [
@@ -143,7 +144,7 @@ def test_an_exception_comes_back_as_itself(error: BaseException) -> None:
     """Class, arguments, text, and all that its class or somebody else hung on it."""
     again = there_and_back(error)
 
-    assert (type(again), again.args, describe(again)) == (type(error), error.args, describe(error))
+    assert (type(again), again.args, error_text(again)) == (type(error), error.args, error_text(error))
     assert vars(again) == vars(error)
     for name in ("code", "_Hidden__code", "filename", "errno", "value", "name", "start"):
         assert getattr(again, name, None) == getattr(error, name, None)
@@ -266,13 +267,13 @@ def test_a_chain_that_is_endless_ends() -> None:
 @pytest.mark.parametrize("content", [b"", b"\x80\x05cno_such_module\nE\n.", pickle.dumps(3), pickle.dumps([(1, 2)])])
 def test_foreign_bytes_are_nothing(content: bytes) -> None:
     """Whoever asks has a text to show instead."""
-    assert unpack(content) is None
+    assert unpack_error(content) is None
 
 
 def test_a_class_that_is_not_there_any_more_costs_the_exception_only() -> None:
     """Its text is known."""
     content = pickle.dumps([("", b"\x80\x05cno_such_module\nE\n.", "E: words"), ("__cause__", None, "F: why")])
 
-    again = unpack(content)
+    again = unpack_error(content)
 
     assert (type(again), str(again), str(again.__cause__)) == (RemoteError, "E: words", "F: why")
