@@ -1,6 +1,7 @@
 """What tests of several rooms share: a cache of one's own, and scripts that run as `__main__`."""
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -12,6 +13,8 @@ from types import ModuleType
 import hypothesis
 import pytest
 
+from taskproc.cli import defaults
+from taskproc.run import setup
 from taskproc.store.cache import Cache
 from tests.pace import limit, measure
 
@@ -50,6 +53,24 @@ def cache(tmp_path: Path) -> Iterator[Cache]:
     """A new cache, in force during the test."""
     with Cache(tmp_path / "cache") as made:
         yield made
+
+
+@pytest.fixture
+def restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """For tests that call the command line: a folder of their own, and no module, path, default or log level is left."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    monkeypatch.setattr(sys, "argv", ["taskproc"])
+    monkeypatch.setattr(defaults, "_populated", None)
+    monkeypatch.setattr(setup, "_scripts", dict(setup._scripts))
+    modules, logger = set(sys.modules), logging.getLogger("taskproc")
+    level, handlers = logger.level, logger.handlers[:]
+    yield
+    for name in set(sys.modules) - modules:
+        if getattr(sys.modules[name], "__file__", None) and str(tmp_path) in str(sys.modules[name].__file__):
+            del sys.modules[name]
+    logger.setLevel(level)
+    logger.handlers[:] = handlers
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from taskproc.maps.crew import Crew, Told
 from taskproc.maps.engine import Engine, Order
 from taskproc.maps.executors import Foreign
 from taskproc.maps.options import ArgumentPassing
-from taskproc.maps.pack import Raised, receive_values, send_item
 from taskproc.maps.processes import ProcessCrew, kinds_of
+from taskproc.maps.transfer import Raised, receive_values, send_item
 from taskproc.modules import main_name
 from taskproc.pickling import dumps, load
 from taskproc.run.base import Ending, Job, Runner

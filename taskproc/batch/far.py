@@ -13,7 +13,7 @@ from typing import Any
 
 from taskproc.batch.task import Worker
 from taskproc.machine import birth_of
-from taskproc.maps.pack import receive_item, send_error, send_value
+from taskproc.maps.transfer import receive_item, send_error, send_value
 from taskproc.pickling import load
 from taskproc.run.capture import flush_all
 

@@ -204,7 +204,7 @@ def _aside(call: Callable[[], T], ending: _Ending, patience: float = 0.0) -> T:
 
 def _module(given: str) -> tuple[str, list[str]]:
     """Name of the module, as worker processes import it, and the tags that it has functions for; and that of calls."""
-    from taskproc.remote.far import PREFIX
+    from taskproc.remote.calls import PREFIX
     from taskproc.remote.nouns import CALL
 
     if not given:

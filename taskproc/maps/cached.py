@@ -9,7 +9,7 @@ from typing import Any
 
 from taskproc.errors import FailedTaskError, ItemErrors, MissingResult
 from taskproc.maps.options import ArgumentPassing, ExceptionBehaviour, calls
-from taskproc.maps.pack import Raised
+from taskproc.maps.transfer import Raised
 from taskproc.tasks.future import FutureList
 from taskproc.tasks.task import Task
 

@@ -18,7 +18,7 @@ from taskproc.frozen import frozen
 from taskproc.maps.chunks import Chunk, Sizer
 from taskproc.maps.crew import Crew, Told
 from taskproc.maps.options import ExceptionBehaviour
-from taskproc.maps.pack import Raised
+from taskproc.maps.transfer import Raised
 
 logger = logging.getLogger("taskproc")
 

@@ -17,7 +17,7 @@ from taskproc.errors import WorkerDied
 from taskproc.kernel.model import Failed, Returned, Ticket
 from taskproc.maps.chunks import Chunk
 from taskproc.maps.crew import Told
-from taskproc.maps.pack import Raised, Sent, receive_values, send_item
+from taskproc.maps.transfer import Raised, Sent, receive_values, send_item
 from taskproc.pickling import load
 from taskproc.run.base import Ending
 from taskproc.run.foreign import ForeignJob, ForeignRunner

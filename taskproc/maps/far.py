@@ -11,7 +11,7 @@ from typing import cast
 from taskproc.attributes import SCALARS
 from taskproc.maps.delayed import made
 from taskproc.maps.options import ArgumentPassing, Call, calls
-from taskproc.maps.pack import Sent, receive_item, send_error, send_value
+from taskproc.maps.transfer import Sent, receive_item, send_error, send_value
 from taskproc.pickling import load
 from taskproc.run.steps import of_this_job
 from taskproc.run.timeout import begin as begin_clock

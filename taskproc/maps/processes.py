@@ -18,7 +18,7 @@ from taskproc.maps.chunks import Chunk
 from taskproc.maps.crew import Told
 from taskproc.maps.far import Work, clock_every
 from taskproc.maps.options import ArgumentPassing
-from taskproc.maps.pack import Raised, Sent, receive_values, send_item
+from taskproc.maps.transfer import Raised, Sent, receive_values, send_item
 from taskproc.modules import main_name
 from taskproc.pickling import dumps, load
 from taskproc.run.base import Ending

@@ -14,7 +14,7 @@ from taskproc.maps.chunks import Chunk
 from taskproc.maps.crew import Told
 from taskproc.maps.delayed import made
 from taskproc.maps.options import ArgumentPassing, calls
-from taskproc.maps.pack import Raised
+from taskproc.maps.transfer import Raised
 from taskproc.run.inbox import Inbox
 from taskproc.run.scarce import limit_text, start_thread
 

@@ -20,9 +20,9 @@ from typing import Any
 from taskproc.errors import TaskManagerTermination, UnknownToManager
 from taskproc.frozen import frozen
 from taskproc.kernel.model import Failed, Ticket
+from taskproc.remote.calls import TaskFunctions
 from taskproc.remote.client import RemoteTaskManager
-from taskproc.remote.far import Doing
-from taskproc.remote.payload import pack_raised
+from taskproc.remote.content import pack_raised
 from taskproc.run.group import Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.kinds import Kind, KindJob
@@ -76,7 +76,7 @@ class Agent:
         grace: Grace | None = None,
     ):
         self._manager, self._tags, self._period = manager, tags, period
-        self._kind = Kind(pickle.dumps(Doing(module), 5))
+        self._kind = Kind(pickle.dumps(TaskFunctions(module), 5))
         self._inbox: Inbox[Any] = inbox or Inbox()
         self._grace = grace or Grace()
         # What a module keeps from task to task stays: as in a worker that was written by hand

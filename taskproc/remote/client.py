@@ -22,8 +22,8 @@ from taskproc.errors import (
     UnknownToManager,
     UnsendableItem,
 )
+from taskproc.remote.content import pack, pack_raised, unpack, unpack_raised
 from taskproc.remote.nouns import Task
-from taskproc.remote.payload import pack, pack_raised, unpack, unpack_raised
 from taskproc.remote.takers import remark
 from taskproc.remote.wire import (
     HANDSHAKE,

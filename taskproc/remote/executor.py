@@ -17,8 +17,8 @@ from taskproc.checks import at_least
 from taskproc.errors import TaskManagerTermination, TaskprocError, UnknownToManager
 from taskproc.kernel.lease import PATIENCE
 from taskproc.remote.client import connect
+from taskproc.remote.content import pack, unpack, unpack_raised
 from taskproc.remote.nouns import CALL
-from taskproc.remote.payload import pack, unpack, unpack_raised
 from taskproc.remote.wire import Address
 from taskproc.run.pool import FarFuture
 from taskproc.run.problem import sentence

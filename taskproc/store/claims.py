@@ -20,10 +20,10 @@ from taskproc.kernel.model import Elsewhere, Record, Stamp
 from taskproc.kernel.rebuild import order_of
 from taskproc.store import heads, layout
 from taskproc.store.base import TINY, Facts, Pick, Place, Version
-from taskproc.store.codec import comment_member, footer_member, text_member
 from taskproc.store.files import Files, Folder
 from taskproc.store.folder import CacheFolder
 from taskproc.store.manifest import NO_FILES, manifest_of
+from taskproc.store.members import comment_member, footer_member, text_member
 from taskproc.store.payload import Payload, write_value
 from taskproc.store.record import about, text_of
 from taskproc.store.trash import set_aside

@@ -7,9 +7,9 @@ from taskproc.errors import LinkInCache
 from taskproc.store import layout
 from taskproc.store.base import Place
 from taskproc.store.claims import DiskAttempt, reopen
-from taskproc.store.codec import read_comment
 from taskproc.store.files import Folder
 from taskproc.store.folder import UNREADABLE, CacheFolder
+from taskproc.store.members import read_comment
 
 _LONGEST_FAILURE = 1 << 20
 

@@ -14,11 +14,11 @@ from taskproc.errors import LinkInCache
 from taskproc.frozen import replace
 from taskproc.store import accepting, layout
 from taskproc.store.base import TINY, Place, Version
-from taskproc.store.codec import FOOTER, comment, footer_member, is_signed, record_length
 from taskproc.store.files import Files, Folder
 from taskproc.store.inside import Inside
 from taskproc.store.keys import Key
 from taskproc.store.marks import Witness
+from taskproc.store.members import FOOTER, comment, footer_member, is_signed, record_length
 from taskproc.store.record import parse, version_of
 from taskproc.store.rules import Rules
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 from json.encoder import encode_basestring_ascii as _quoted
 
 from taskproc.store.base import Place
-from taskproc.store.codec import read_comment, text_member
+from taskproc.store.members import read_comment, text_member
 
 
 def head_of(token: str, place: Place, number: int, nonce: str) -> bytes:

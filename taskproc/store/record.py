@@ -16,8 +16,8 @@ from typing import Any
 
 from taskproc.kernel.model import Record, Stamp
 from taskproc.store.base import Facts, Place, Version
-from taskproc.store.codec import compact, content_of, decoded
 from taskproc.store.layout import FORMAT
+from taskproc.store.members import compact_json, json_object, json_value
 
 _LARGE = 1 << 14  # letters; in a longer one there are hundreds of needs, which the decoder reads once and not twice
 
@@ -32,9 +32,9 @@ def text_of(version: Version) -> str:
         f'{{"format":{FORMAT},"name":{_quoted(version.place.name)},"key":{_quoted(version.place.key)},'
         f'"n":{record.number},"nonce":{_quoted(record.nonce)},'
         f'"order":{_quoted(record.stamp.order)},"value":{_quoted(record.stamp.value)},"code":{_quoted(record.code)},'
-        f'"settings":{compact(dict(record.settings)) if record.settings else "{}"},'
+        f'"settings":{compact_json(dict(record.settings)) if record.settings else "{}"},'
         f'{_observed_text(record)}'
-        f'"needs":{compact([[key, *stamp] for key, stamp in needs.items()]) if needs else "[]"},'
+        f'"needs":{compact_json([[key, *stamp] for key, stamp in needs.items()]) if needs else "[]"},'
         f'"head":{version.head},"head_sha256":{_quoted(version.head_digest)},'
         f'"size":{version.size},"sha256":{_quoted(version.digest)},"about":{_about_text(version.about)}}}'
     )
@@ -44,7 +44,7 @@ def _observed_text(record: Record) -> str:
     # Only where there is something: without it a record is as those of before, and is read by the pattern
     if not record.observed:
         return ""
-    return f'"observed":{compact({kind: dict(items) for kind, items in record.observed.items()})},'
+    return f'"observed":{compact_json({kind: dict(items) for kind, items in record.observed.items()})},'
 
 
 def _about_text(about: Mapping[str, object]) -> str:
@@ -52,7 +52,7 @@ def _about_text(about: Mapping[str, object]) -> str:
     packages = tuple(versions.items())[1:] if isinstance(versions, dict) else ()
     here = _here(packages)
     if len(about) != len(here) + (3 if captured else 4) or versions is not here["versions"]:
-        return compact(dict(about))
+        return compact_json(dict(about))
     end = "}" if captured else ',"captured":false}'
     return f'{_here_text(packages)},"pid":{about["pid"]},"ended":{about["ended"]!r},"seconds":{about["seconds"]!r}{end}'
 
@@ -63,7 +63,7 @@ def parse(text: str) -> Mapping[str, Any]:
     usual = len(text) <= _LARGE and "\\" not in text
     match = _shape().fullmatch(text) if usual else None
     if match is None:
-        return content_of(text)
+        return json_object(text)
     name, key, number, nonce, order, value, code, *parts = match.groups()
     settings, needs, head, head_digest, size, digest, about = parts
     return {
@@ -75,8 +75,8 @@ def parse(text: str) -> Mapping[str, Any]:
         "order": order,
         "value": value,
         "code": code,
-        "settings": decoded(settings) if settings != "{}" else {},
-        "needs": decoded(needs) if needs != "[]" else [],
+        "settings": json_value(settings) if settings != "{}" else {},
+        "needs": json_value(needs) if needs != "[]" else [],
         "head": int(head),
         "head_sha256": head_digest,
         "size": int(size),
@@ -107,19 +107,19 @@ class _Unread(Mapping[str, object]):
         self.text = text
 
     def __getitem__(self, name: str) -> object:
-        return content_of(self.text)[name]
+        return json_object(self.text)[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(content_of(self.text))
+        return iter(json_object(self.text))
 
     def __len__(self) -> int:
-        return len(content_of(self.text))
+        return len(json_object(self.text))
 
     def __repr__(self) -> str:
-        return repr(content_of(self.text))
+        return repr(json_object(self.text))
 
     def __reduce__(self) -> tuple[object, ...]:
-        return dict, (content_of(self.text),)
+        return dict, (json_object(self.text),)
 
 
 def for_readers(about: Mapping[str, object]) -> Mapping[str, object]:
@@ -137,7 +137,7 @@ def packages_of(about: Mapping[str, object]) -> Mapping[str, str]:
 
 @functools.lru_cache(maxsize=64)
 def _versions_in(text: str) -> Mapping[str, object]:
-    return content_of(text + "}")
+    return json_object(text + "}")
 
 
 def about(facts: Facts, *, captured: bool = True) -> dict[str, object]:
@@ -168,7 +168,7 @@ def _here(packages: tuple[tuple[str, str], ...] = ()) -> dict[str, object]:
 
 @functools.lru_cache(maxsize=64)
 def _here_text(packages: tuple[tuple[str, str], ...] = ()) -> str:
-    return compact(_here(packages))[:-1]
+    return compact_json(_here(packages))[:-1]
 
 
 _STRING, _NUMBER, _TIME = '"([^"]*)"', "(0|[1-9][0-9]{0,17})", r"(?:0|[1-9][0-9]*)\.[0-9]+|[1-9](?:\.[0-9]+)?e-[0-9]+"

@@ -1,7 +1,7 @@
-"""A job made ready to travel: what all tasks of a class have in common goes once to each process, see run/kinds.py.
+"""Jobs as bytes for other processes: the part that all tasks of a class share is sent once per process (run/kinds.py).
 
-The task goes with its attributes, its inputs as instances of their class with their plain attributes, one level deep,
-so the size does not depend on the graph.
+A task is sent with its attributes; its inputs are sent as instances of their class with their plain attributes, one
+level deep, so the size of a job does not depend on the graph.
 """
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from taskproc.tasks.naming import Identity
 from taskproc.tasks.needs import attributes, upstreams
 from taskproc.tasks.origin import Origin
 
-# Plain pickle has these as they are; a time may bring a zone, which may be of any class
+# Plain pickle knows these types; a time may have a zone, which may be of any class
 _PLAIN = FLAT - {dt.time, dt.datetime}
 
 _MANY = 1 << 16  # bytes of a job that has hundreds of inputs
@@ -39,7 +39,7 @@ _MANY = 1 << 16  # bytes of a job that has hundreds of inputs
 
 @dataclass(frozen=True)
 class _Unpacking:
-    """What the parts of a job that is being unpacked refer to: the class of its task, its inputs by key."""
+    """The job that is being unpacked, for the functions that its pickle calls: the class of its task, its inputs."""
 
     cls: type
     inputs: Mapping[str, Version]
@@ -50,7 +50,7 @@ _unpacking: ContextVar[_Unpacking] = ContextVar("taskproc_unpacking")
 
 @dataclass(frozen=True)
 class TaskKind:
-    """What the jobs of a class have in common, unpacked where they run, by the first of them. `pickled`: the class."""
+    """The part that the jobs of a class share, unpacked by the first of them in each process. `pickled`: the class."""
 
     run: RunPart
     kind: ClassPart
@@ -59,7 +59,7 @@ class TaskKind:
 
     @cached_property
     def cls(self) -> type:
-        """The class of the tasks, as it is here."""
+        """The class of the tasks in this process."""
         self.origin.adopt()
         cls: type = pickle.loads(self.pickled)
         return cls
@@ -68,7 +68,7 @@ class TaskKind:
         """Unpack a job and run it."""
         try:
             job = self.job(own)
-        except Exception as error:  # noqa: BLE001  # whatever the user's classes raise when unpickled
+        except Exception as error:  # noqa: BLE001  # the user's classes may raise anything
             problem = problem_of(error)
             return Failed(replace(problem, text=f"the task cannot be set up in this process: {problem.text}"))
         return job()
@@ -98,12 +98,12 @@ def _collecting_later() -> Iterator[None]:
 
 
 def _undisturbed(size: int) -> AbstractContextManager[None]:
-    """Without the garbage collector where many objects are made at once: it would go through them again and again."""
+    """Without the garbage collector if many objects are made at once: it would walk over them again and again."""
     return _collecting_later() if size > _MANY and gc.isenabled() else nullcontext()
 
 
 class Packer:
-    """Makes the jobs of one run ready to travel; keeps what those of a class have in common."""
+    """Packs the jobs of one run; caches the part that the jobs of a class share."""
 
     def __init__(self, origin: Origin):
         self._origin = origin
@@ -111,7 +111,7 @@ class Packer:
         self._by_name: dict[object, bool] = {}
 
     def pack(self, job: TaskJob) -> KindJob[str]:
-        """`job` made ready to travel. Raises TypeError that names the attribute which cannot be pickled."""
+        """`job` as bytes. Raises TypeError, which names the attribute that cannot be pickled."""
         cls = type(job.task)
         kind = self._kinds.get((cls, job.kind.code))
         if kind is None:
@@ -124,15 +124,15 @@ class Packer:
     def _pickled(self, job: TaskJob) -> bytes:
         try:
             return self._by_names(job)
-        except Exception:  # noqa: BLE001  # whatever the user's classes raise when pickled
-            pass  # something in it must go by value, or cannot go at all
+        except Exception:  # noqa: BLE001  # the user's classes may raise anything
+            pass  # a part of it must be pickled by value, or cannot be pickled
         try:
             return dumps(job.task, reduce=_reducer(job, _is_free), name_of=real_name)
-        except Exception as error:  # whatever the user's classes raise when pickled
+        except Exception as error:  # the user's classes may raise anything
             try:
                 return dumps(job.task, reduce=_reducer(job, _travels), name_of=real_name)
-            except Exception:  # noqa: BLE001  # whatever the user's classes raise when pickled
-                pass  # it was not only an attribute of an input, which the task itself may do without
+            except Exception:  # noqa: BLE001  # the user's classes may raise anything
+                pass  # it is not only an attribute of an input, which the task can do without
             raise TypeError(_culprit(job) or f"it cannot be sent to a worker: {error}") from error
 
     def _by_names(self, job: TaskJob) -> bytes:
@@ -155,7 +155,7 @@ class Packer:
 
 
 def _flat_state(task: Any) -> tuple[Any, ...] | None:
-    """Place, arguments and attributes of a task that holds nothing but plain values; None of any other."""
+    """Place, arguments and attributes of a task that holds only plain values; None for any other task."""
     identity, state = task._taskproc, dict(attributes(task))
     if _PLAIN.issuperset(map(type, state.values())) and _PLAIN.issuperset(map(type, identity.arguments.values())):
         return (*identity.place, dict(identity.arguments), state)
@@ -166,11 +166,11 @@ def _culprit(job: TaskJob) -> str | None:
     for name, value in attributes(job.task):
         try:
             dumps(value, reduce=_reducer(job, _travels), name_of=real_name)
-        except Exception as error:  # noqa: BLE001  # whatever the user's classes raise when pickled
+        except Exception as error:  # noqa: BLE001  # the user's classes may raise anything
             kind = type(value).__name__
             return (
                 f"attribute {name!r} ({kind}) cannot be sent to a worker: {type(error).__name__}: {error}. "
-                "Make it inside run_task, or run in threads"
+                "Create it in run_task, or run in threads"
             )
     return None
 
@@ -185,13 +185,13 @@ def _travels(value: object) -> bool:
         return False
     try:
         dumps(value, name_of=real_name)
-    except Exception:  # noqa: BLE001  # whatever the user's classes raise when pickled
+    except Exception:  # noqa: BLE001  # the user's classes may raise anything
         return False
     return True
 
 
 def _reducer(job: TaskJob, carries: Callable[[object], bool]) -> Reduce:
-    """How tasks are pickled within `job`: itself as it is, others as inputs."""
+    """How tasks are pickled in `job`: its own task as it is, other tasks as inputs."""
     own = type(job.task)
 
     def reduce(thing: Any) -> object:
@@ -227,7 +227,7 @@ def _fill(task: object, values: tuple[str, int, str, dict[str, object], dict[str
 
 def _fill_input(task: object, values: tuple[str, dict[str, object], dict[str, object]]) -> None:
     key, arguments, state = values
-    version = _unpacking.get().inputs[key]  # by which its result is read here
+    version = _unpacking.get().inputs[key]  # its result is read from this version
     _hang(task, Identity(None, version.place, arguments, version), state)
 
 

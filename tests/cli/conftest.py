@@ -1,15 +1,10 @@
 """What the tests of the command line share: a folder to stand in, and a process that is as it was before."""
 from __future__ import annotations
 
-import logging
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from taskproc.cli import defaults
-from taskproc.run import setup
 
 SCRIPT = '''
 from taskproc import Task
@@ -37,21 +32,8 @@ class Main(Task):
 
 
 @pytest.fixture(autouse=True)
-def restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Each test stands in a folder of its own, and leaves no module, path, default or log level behind."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", sys.path[:])
-    monkeypatch.setattr(sys, "argv", ["taskproc"])
-    monkeypatch.setattr(defaults, "_populated", None)
-    monkeypatch.setattr(setup, "_scripts", dict(setup._scripts))
-    modules, logger = set(sys.modules), logging.getLogger("taskproc")
-    level, handlers = logger.level, logger.handlers[:]
-    yield
-    for name in set(sys.modules) - modules:
-        if getattr(sys.modules[name], "__file__", None) and str(tmp_path) in str(sys.modules[name].__file__):
-            del sys.modules[name]
-    logger.setLevel(level)
-    logger.handlers[:] = handlers
+def _restored(restored: None) -> None:
+    """Each test leaves this process as it was."""
 
 
 @pytest.fixture

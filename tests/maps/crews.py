@@ -7,7 +7,7 @@ from random import Random
 from taskproc.errors import UnsendableItem, WorkerDied
 from taskproc.maps.chunks import Chunk
 from taskproc.maps.crew import Told
-from taskproc.maps.pack import Raised
+from taskproc.maps.transfer import Raised
 
 
 class FakeCrew:

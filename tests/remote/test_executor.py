@@ -10,9 +10,9 @@ from remote_processes import KEY
 
 from taskproc.errors import OptionError, TaskManagerTermination, UnsendableItem, WorkerDied
 from taskproc.remote import executor as executor_module
+from taskproc.remote.calls import TaskFunctions
 from taskproc.remote.client import connect
 from taskproc.remote.executor import RemoteExecutor
-from taskproc.remote.far import Doing
 from taskproc.remote.nouns import CALL
 from tests.pace import limit
 
@@ -28,7 +28,7 @@ def executor(server):
 def do_one(client, task=None):
     """What a worker does, with a task that it has taken, or the next one."""
     task_id, tag, content = task or client.take_packed_task(None, 30, tags=[CALL])
-    what, content, traceback = Doing("")(pickle.dumps((str(task_id), tag, content)))
+    what, content, traceback = TaskFunctions("")(pickle.dumps((str(task_id), tag, content)))
     if what == "result":
         client.store_packed_result(task_id, content)
     else:

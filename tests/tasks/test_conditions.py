@@ -141,7 +141,7 @@ def test_a_cache_of_an_earlier_release_stays_good(
     assert count == 0
 
 
-def test_the_command_accept_is_enough(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_accept_is_enough(tmp_path: Path, restored: None, capsys: pytest.CaptureFixture[str]) -> None:
     """For all that an update has made stale, and a run after it is silent."""
     script = tmp_path / "job.py"
     script.write_text("from taskproc import Task\nclass Main(Task):\n    def run_task(self):\n        return 1\n")

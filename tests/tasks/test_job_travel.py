@@ -168,7 +168,7 @@ class Locked(Task):
 
 def test_an_attribute_that_cannot_travel_is_named(cache: Cache) -> None:
     """With what to do instead."""
-    with pytest.raises(TypeError, match=r"attribute 'lock' \(lock\) cannot be sent to a worker.*inside run_task"):
+    with pytest.raises(TypeError, match=r"attribute 'lock' \(lock\) cannot be sent to a worker.*in run_task"):
         pack(job_of(Locked()), HERE)
 
 

@@ -1,4 +1,4 @@
-"""The way to what cannot be pickled."""
+"""The part of a value that cannot be pickled, and the path to it."""
 from __future__ import annotations
 
 import dataclasses
@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from taskproc.store.codec import _pickles
-from taskproc.store.culprit import culprit
+from taskproc.store.codec import _pickles, unpicklable_part
 
 LOCK = threading.Lock()
 
@@ -47,7 +46,7 @@ class Unshowable(str):
 )
 def test_the_way_is_as_one_would_write_it(value: object, way: str) -> None:
     """Through dicts, lists, tuples and plain objects."""
-    assert (way, LOCK) == culprit(value, lambda part: _pickles(part, ""))
+    assert (way, LOCK) == unpicklable_part(value, lambda part: _pickles(part, ""))
 
 
 def test_where_no_part_can_be_told_it_is_the_whole() -> None:
@@ -55,6 +54,6 @@ def test_where_no_part_can_be_told_it_is_the_whole() -> None:
     itself: list[Any] = [LOCK]
     itself[0] = itself
     for value in (Own(LOCK), [LOCK] * 1001, itself):
-        way, part = culprit(value, lambda part: False)
+        way, part = unpicklable_part(value, lambda part: False)
 
         assert ("", True) == (way, part is value)

@@ -1,7 +1,7 @@
 """What travels between processes, and how much of it."""
 from __future__ import annotations
 
-from taskproc.maps.pack import SCALARS, send_item, send_value
+from taskproc.maps.transfer import SCALARS, send_item, send_value
 
 
 def test_scalars_travel_as_they_are() -> None:
