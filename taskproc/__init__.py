@@ -1,7 +1,7 @@
-"""taskproc: a computation that has parts, as a graph of tasks whose results are kept and reused.
+"""taskproc: computations as graphs of tasks whose results are stored and reused.
 
-A name is imported when it is first asked for: a worker process needs none of them, `--help` few. Where each of them is
-at home is said twice, for type checkers and for Python.
+A public name is imported when it is first used: a worker process needs none of them, `--help` few. The module of each
+name is listed twice, for type checkers and for Python.
 """
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ _OTHERWISE = "errors"
 _NAMED_THERE = {"register_key": "register"}
 
 
-import_module(f"{__name__}.imports").begin()  # what is loaded from now on is to be known as it was
+import_module(f"{__name__}.imports").note_imports()  # before the first import of a module of the user
 
 if not TYPE_CHECKING:  # to which a module with __getattr__ has every name
 

@@ -1,17 +1,17 @@
-"""What an instance holds: attributes in slots, and for some types nothing at all."""
+"""Attributes that instances have in slots, and the types whose instances have no parts."""
 from __future__ import annotations
 
 from collections.abc import Iterator
 from weakref import WeakKeyDictionary
 
-# Types whose instances cannot be changed, hold nothing else, and are the same in every process
+# Types whose instances are immutable, refer to no other object, and are the same in every process
 SCALARS = frozenset({type(None), bool, int, float, complex, str, bytes})
 
 _of_class: WeakKeyDictionary[type, tuple[str, ...]] = WeakKeyDictionary()
 
 
 def slots_of(cls: type) -> tuple[str, ...]:
-    """The names of the slots that a class and its bases declare, as `getattr` finds them."""
+    """The names of the slots of a class and its bases, as `getattr` takes them."""
     names = _of_class.get(cls)
     if names is None:
         names = _of_class[cls] = tuple(name for base in cls.__mro__ for name in _declared(base))

@@ -1,12 +1,12 @@
-"""Checks of the numbers that a user gives, with one wording for each."""
+"""Checks of numbers that the user gives, with one wording for each."""
 from __future__ import annotations
 
 from taskproc.errors import OptionError
 
 
 def at_least(value: object, least: int, name: str) -> int:
-    """`value` if it is an int that is large enough; else OptionError. `name`: what the value is, for the message."""
-    # True is an int to Python, but where a number is expected it is a slip of the pen
+    """Return `value` if it is an int of at least `least`; else raise OptionError, which calls it `name`."""
+    # True is an int in Python, but where a number is expected it is a mistake
     if isinstance(value, bool) or not isinstance(value, int):
         raise OptionError(f"{name} must be an int, got {value!r} ({type(value).__name__})")
     if value < least:
@@ -14,8 +14,8 @@ def at_least(value: object, least: int, name: str) -> int:
     return value
 
 
-def seconds(value: object, name: str) -> float | None:
-    """`value` if it is None or a time above zero; else OptionError. `name`: as for `at_least`."""
+def positive_seconds(value: object, name: str) -> float | None:
+    """Return `value` if it is None or a time above zero; else raise OptionError, which calls it `name`."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:

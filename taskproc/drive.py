@@ -1,7 +1,7 @@
-"""The loop: carries a ticket from the plan to a runner and back, and tells what happens on the way.
+"""The loop: takes tickets from the plan to a runner and back, and reports what happens on the way.
 
-A plan decides, a runner does, `Work` answers the five questions that differ between front ends. The loop is a generator
-of events, so whoever reads slowly slows the run, and whoever stops reading stops it.
+A plan decides, a runner executes, `Work` answers the five questions that differ between front ends. The loop is a
+generator of events: a slow reader slows the run, and a reader that stops stops it.
 """
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from taskproc.kernel.model import (
 from taskproc.kernel.plan import Plan
 from taskproc.run.base import Job, Runner
 
-LOOKS = 256  # judged at a time: what may start need not wait until all of a large graph was looked at
+LOOKS = 256  # nodes are judged at a time, so that those of a large graph that may start do not wait for the rest
 
 
 class Work(Protocol[K]):
-    """The five questions, answered by a front end."""
+    """The five questions that a front end answers."""
 
     def feed(self, plan: Plan[K]) -> None:
-        """Is there more to do? Adds it to the plan."""
+        """Is there more to do? Adds the nodes to the plan."""
         ...
 
     def judge(self, key: K) -> Verdict:
-        """Is it done already? Takes nothing, needs no slot."""
+        """Is it done already? Occupies no slot."""
         ...
 
     def claim(self, ticket: Ticket[K]) -> Outcome[K] | None:
-        """Is it ours to do? None: yes, or the job itself asks. Else how it ended without being started."""
+        """Is it ours to do? None: yes, or the job asks that itself. Else the outcome of a node that is not started."""
         ...
 
     def job(self, ticket: Ticket[K]) -> Job[K]:
@@ -50,7 +50,7 @@ class Work(Protocol[K]):
         ...
 
     def close(self, ticket: Ticket[K], outcome: Outcome[K]) -> Outcome[K]:
-        """Was it done? Looks at what was published rather than at what was said."""
+        """Was it done? The answer rests on what is published, not on what the runner reports."""
         ...
 
 
@@ -63,14 +63,16 @@ def drive(
     clock: Callable[[], float] = time.monotonic,
     check: Callable[[], None] = lambda: None,
 ) -> Iterator[Event[K]]:
-    """Yield what happens until nothing is open, and no more is fed.
+    """Yield events until no node is open and `work` feeds no more.
 
-    After a failure nothing new starts, if `stop_on_failure`.
-    `check` is called before anything is judged, started or settled; what it raises ends the loop at once. It may give
-    the plan other limits.
-    The runner is neither made nor stopped here. Events: fresh and stale after a look, started, then one of done, fresh,
-    failed, lost, elsewhere, returned, and skipped for what lies below a failure; stopped if the run ended early; late
-    for an answer whose ticket is not in force any more.
+    The caller makes and stops the runner. Events: fresh, stale or elsewhere after a node is judged; started; then one
+    of done, fresh, failed, lost, elsewhere, returned; skipped for each node below a failure; stopped if the run ends
+    early; late for an answer whose ticket is no longer in force.
+
+    Args:
+        stop_on_failure: after a failure, nothing new is started.
+        check: is called before a node is judged, started or settled. An exception that it raises ends the loop at once.
+            It may change the limits of the plan.
     """
     while True:
         work.feed(plan)
@@ -78,7 +80,7 @@ def drive(
             if plan.open():
                 yield Event("stopped", None, {"open": plan.open()})
             runner.recall()
-            while plan.running():  # what runs may finish; its results are kept
+            while plan.running():  # running jobs may finish, and their results count
                 check()
                 yield from settle_some(plan, work, runner, clock)
             return
@@ -89,7 +91,7 @@ def drive(
         if stop_on_failure and plan.count("failed"):
             continue  # a claim failed
         if not plan.open():
-            continue  # all was fresh: there may be more to do
+            continue  # all nodes were fresh: there may be more to do
         due = plan.next_due()
         if due is None and not plan.running():
             raise AssertionError(f"stuck with {plan.open()} nodes open and none running [this is a bug]")
@@ -103,7 +105,7 @@ def _judge_all(
         check()
         verdict = work.judge(key)
         plan.judge(key, verdict, clock())
-        yield _seen(key, verdict)
+        yield _judged(key, verdict)
 
 
 def _start_all(
@@ -129,12 +131,12 @@ def _start_all(
 def settle_some(
     plan: Plan[K], work: Work[K], runner: Runner[K], clock: Callable[[], float], timeout: float | None = None
 ) -> Iterator[Event[K]]:
-    """Wait until something ended, and tell it; starts nothing."""
-    for ticket, said in runner.wait(timeout):
+    """Wait until a job has ended, and yield its events; start nothing."""
+    for ticket, outcome in runner.wait(timeout):
         if not plan.holds(ticket):
             yield Event("late", ticket.key)
             continue
-        yield from _settle(plan, ticket, work.close(ticket, said), clock())
+        yield from _settle(plan, ticket, work.close(ticket, outcome), clock())
 
 
 def _settle(plan: Plan[K], ticket: Ticket[K], outcome: Outcome[K], now: float) -> Sequence[Event[K]]:
@@ -143,7 +145,7 @@ def _settle(plan: Plan[K], ticket: Ticket[K], outcome: Outcome[K], now: float) -
     return [ended, *(Event("skipped", key, {"because": ticket.key}) for key in skipped)] if skipped else (ended,)
 
 
-def _seen(key: K, verdict: Verdict) -> Event[K]:
+def _judged(key: K, verdict: Verdict) -> Event[K]:
     if isinstance(verdict, Stale):
         reason = verdict.reason
         return Event("stale", key, {"reason": reason.kind, "text": reason.text, "needs": list(reason.needs)})

@@ -1,7 +1,7 @@
-"""Every exception that taskproc raises of its own, in one tree.
+"""Every exception that taskproc raises itself, in one tree.
 
 TaskprocError
-├── NoCacheError (RuntimeError)        a task was built or asked for outside `with Cache(...)`
+├── NoCacheError (RuntimeError)        a task was built or used outside `with Cache(...)`
 ├── BuildError (RuntimeError)          a task class or a graph cannot be built as written
 │   └── CycleError                     a task needs itself
 ├── UnnamableValue (TypeError)         an argument has no canonical form, so it cannot be part of a key
@@ -9,23 +9,23 @@ TaskprocError
 │   └── LinkInCache                    a folder or file of the cache is a link, and is not followed
 ├── MissingResult (LookupError)        no fresh result is stored
 │   └── CorruptedResult                bytes are stored, but they are not what was written
-├── UnstorableResult (TypeError)       what run_task returned cannot be pickled
+├── UnstorableResult (TypeError)       the value that run_task returned cannot be pickled
 ├── OptionError (ValueError)           a rate limit, a prefix or another option is wrong
 ├── SystemLimit (RuntimeError)         the system allows no more threads, processes or open files
-├── WorkerDied (RuntimeError)          the process that ran a task ended without a word
+├── WorkerDied (RuntimeError)          the process that ran a task ended without an answer
 ├── TaskTimeout (TimeoutError)         a task ran longer than its `task_timeout`, and was ended
-├── PrefixError (RuntimeError)         the prefix command, not the task, went wrong
-├── CommandFailed (RuntimeError)       an operating-system command could not be started, or did not end well
-├── UnsendableItem (TypeError)         an item of a map, or its value, cannot be brought to another process
-├── SaveError (ValueError)             results of a batch could not be saved, or not be gone on with
-├── ItemErrors (ExceptionGroup)        a map ended with items that raised; `.exceptions` has them all
-├── TaskManagerTermination (RuntimeError)  the task manager was told that nothing more is wanted
-├── TaskRaisedException (RuntimeError)     a task of the task manager raised; `.exception` is what
+├── PrefixError (RuntimeError)         the prefix command failed, not the task
+├── CommandFailed (RuntimeError)       an operating-system command could not be started, or failed
+├── UnsendableItem (TypeError)         an item of a map, or its value, cannot be sent to another process
+├── SaveError (ValueError)             results of a batch could not be saved, or the file cannot be resumed
+├── ItemErrors (ExceptionGroup)        items of a map raised; `.exceptions` has all their exceptions
+├── TaskManagerTermination (RuntimeError)  the task manager was terminated
+├── TaskRaisedException (RuntimeError)     a task of the task manager raised; see `.exception`
 ├── UnknownToManager (LookupError)         a process, task or label that the task manager does not know
-├── ManagerUnreachable (ConnectionError)   the task manager is not there, or does not have the same key
+├── ManagerUnreachable (ConnectionError)   no task manager answers, or it has a different key
 └── FailedTaskError (RuntimeError)     a run ended with failed tasks; `.failures` has them all
 
-Exceptions that the user's own code raised are never wrapped away: they are the `error` of a TaskFailure and the
+Exceptions of the user's code are never lost: they are the `error` of a TaskFailure and the
 `__cause__` of the FailedTaskError. A RemoteError (RuntimeError) stands for one that could not be sent from another
 process, and a RemoteTraceback is the cause of one that could.
 """
@@ -36,11 +36,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from taskproc.text import printable, printable_lines, shortened, text_of
+from taskproc.text import exception_text, printable, printable_lines, shortened
 
 
 class TaskprocError(Exception):
-    """The root: `except TaskprocError` catches all that taskproc itself raises."""
+    """The root: `except TaskprocError` catches every exception that taskproc itself raises."""
 
 
 class RemoteError(RuntimeError):
@@ -55,7 +55,7 @@ class RemoteTraceback(Exception):
 
 
 class NoCacheError(TaskprocError, RuntimeError):
-    """A task was built, or its cache asked for, outside a `with Cache(...)` block."""
+    """A task was built or used outside a `with Cache(...)` block."""
 
 
 class BuildError(TaskprocError, RuntimeError):
@@ -67,7 +67,7 @@ class CycleError(BuildError):
 
 
 class UnnamableValue(TaskprocError, TypeError):
-    """A value has no canonical form; the message says where it stands and what to do instead."""
+    """A value has no canonical form, so it cannot be part of a key; the message says where it is and what to do."""
 
 
 class CacheError(TaskprocError, RuntimeError):
@@ -75,7 +75,7 @@ class CacheError(TaskprocError, RuntimeError):
 
 
 class LinkInCache(CacheError):
-    """A folder or file of the cache is a link. It is not followed: it may lead to files that are not the cache's."""
+    """A folder or file of the cache is a link. It is not followed, because it may lead out of the cache."""
 
 
 class MissingResult(TaskprocError, LookupError):
@@ -83,21 +83,21 @@ class MissingResult(TaskprocError, LookupError):
 
 
 class CorruptedResult(MissingResult):
-    """A stored result is not, byte for byte, what was written."""
+    """The bytes of a stored result are not those that were written."""
 
 
 class UnstorableResult(TaskprocError, TypeError):
-    """What `run_task` returned cannot be pickled; nothing was stored."""
+    """The value that `run_task` returned cannot be pickled; nothing was stored."""
 
 
 class OptionError(TaskprocError, ValueError):
-    """An option of a run is wrong: the message names it and the values it takes."""
+    """An option is wrong; the message names it and the accepted values."""
 
 
 class SystemLimit(TaskprocError, RuntimeError):
     """The system allows no more threads, processes or open files, and not even one worker could be started.
 
-    What was computed until then is stored.
+    Results that were computed before are stored.
     """
 
 
@@ -106,32 +106,32 @@ class WorkerDied(TaskprocError, RuntimeError):
 
 
 class TaskTimeout(TaskprocError, TimeoutError):
-    """A task ran longer than its `task_timeout`; its process and their children were ended."""
+    """A task ran longer than its `task_timeout`; its process and the children of this process were ended."""
 
 
 class PrefixError(TaskprocError, RuntimeError):
-    """The prefix command is not there, failed, or never started the task."""
+    """The prefix command does not exist, failed, or did not start the task."""
 
 
 class CommandFailed(TaskprocError, RuntimeError):
-    """A command could not be started, ended with an exit code that says so, or left an output unwritten.
+    """A command could not be started, ended with an exit code that means failure, or did not write an output.
 
     Attributes:
-        exit_code: minus the signal, if one killed it; None if it was not started.
+        exit_code: minus the signal that killed it, if one did; None if it was not started.
     """
 
     exit_code: int | None = None
 
 
 class UnsendableItem(TaskprocError, TypeError):
-    """An item of a map, its value or its worker cannot be pickled, or not be unpickled on the other side."""
+    """An item of a map, its value or its worker cannot be pickled, or cannot be unpickled by the receiver."""
 
 
 class SaveError(TaskprocError, ValueError):
-    """Results of a batch could not be saved, or what is saved is not what a saver has left.
+    """Results of a batch could not be saved, or the file to resume is not the one that the saver wrote.
 
     Attributes:
-        saved: how many results of this batch were saved until then; None where it had not begun.
+        saved: the number of results of this batch that were saved before; None if it had not begun.
     """
 
     def __init__(self, message: str, saved: int | None = None):
@@ -140,42 +140,42 @@ class SaveError(TaskprocError, ValueError):
 
 
 class TaskManagerTermination(TaskprocError, RuntimeError):
-    """The task manager was terminated: it gives out no tasks any more, and there is nothing left to wait for."""
+    """The task manager was terminated: it gives out no more tasks, and no result will come."""
 
 
 class TaskRaisedException(TaskprocError, RuntimeError):
-    """A task that was run for a task manager raised, which is told where its result was to be got.
+    """A task of a task manager raised; raised where its result is collected.
 
     Attributes:
-        task_id, tag: those of the task.
-        exception: what it raised, as itself where it can be rebuilt here; also the `__cause__`.
-        traceback: text of the traceback as it was where the task ran.
+        task_id, tag: of the task.
+        exception: the exception of the task, or a RemoteError if it cannot be rebuilt here; also the `__cause__`.
+        traceback: text of the traceback in the process that ran the task.
     """
 
     def __init__(self, task_id: str, tag: str, exception: object, traceback: str = ""):
         super().__init__(task_id, tag, exception, traceback)
         self.task_id, self.tag, self.exception, self.traceback = task_id, tag, exception, traceback
         if isinstance(exception, BaseException):
-            self.__cause__ = exception  # also after pickling, which forgets causes
+            self.__cause__ = exception  # also after unpickling, which loses causes
 
     def __str__(self) -> str:
         error = self.exception
-        what = f"{type(error).__name__}: {text_of(error)}" if isinstance(error, BaseException) else str(error)
-        return printable_lines(shortened(f"task {printable(self.task_id)} raised {what}".removesuffix(": ")))
+        text = f"{type(error).__name__}: {exception_text(error)}" if isinstance(error, BaseException) else str(error)
+        return printable_lines(shortened(f"task {printable(self.task_id)} raised {text}".removesuffix(": ")))
 
 
 class UnknownToManager(TaskprocError, LookupError):
-    """A task manager was asked for a process, a task or a label that it does not know, or not any more."""
+    """A task manager was asked for a process, a task or a label that it does not know, or no longer knows."""
 
 
 class ManagerUnreachable(TaskprocError, ConnectionError):
-    """No task manager answers at an address, or not the same one any more, or it does not have our key."""
+    """No task manager answers at an address, it is not the same one as before, or it has a different key."""
 
 
 if sys.version_info >= (3, 11):
 
     class ItemErrors(TaskprocError, ExceptionGroup[Exception]):  # noqa: F821  # of Python 3.11
-        """A map that deferred its exceptions has ended; `.exceptions` has all, in the order of their items."""
+        """A map that deferred its exceptions has ended; `.exceptions` has all of them, in the order of their items."""
 
         def derive(self, excs: Sequence[Exception], /) -> ItemErrors:  # type: ignore[override]
             return ItemErrors(self.message, excs)
@@ -183,7 +183,7 @@ if sys.version_info >= (3, 11):
 else:
 
     class ItemErrors(TaskprocError):
-        """A map that deferred its exceptions has ended; `.exceptions` has all, in the order of their items."""
+        """A map that deferred its exceptions has ended; `.exceptions` has all of them, in the order of their items."""
 
         def __init__(self, message: str, exceptions: Sequence[Exception]):
             super().__init__(message, exceptions)
@@ -199,13 +199,13 @@ class TaskFailure:
     """One failed task of a run.
 
     Attributes:
-        task: the task as one would write it, with its short id: `Choose#3fa1(n=6, k=3)`.
+        task: the task as Python code, with its short id: `Choose#3fa1(n=6, k=3)`.
         task_name: name of its class, `module.Choose`.
         task_id: its integer id, which is also the name of its folder.
-        error: the exception itself where it could be rebuilt here, else one of ours that describes it.
-        traceback: text of the traceback as it was where the task ran; empty if the task raised nothing.
-        stdout: path of what the task printed.
-        stderr: path of what it printed to standard error.
+        error: the exception itself, or one that describes it if it could not be rebuilt here.
+        traceback: text of the traceback in the process that ran the task; empty if the task raised nothing.
+        stdout: path of the file with the task's standard output.
+        stderr: path of the file with its standard error.
         log: the last lines of these.
     """
 
@@ -219,7 +219,7 @@ class TaskFailure:
     log: str = ""
 
     def __str__(self) -> str:
-        text = printable_lines(shortened(f"{type(self.error).__name__}: {text_of(self.error)}"))
+        text = printable_lines(shortened(f"{type(self.error).__name__}: {exception_text(self.error)}"))
         lines = [f"task {printable(self.task)} failed: {text}".rstrip(": ")]
         if self.log and printable_lines(self.log) not in text:
             lines += ["  last lines of its log:", *(f"  | {printable(line)}" for line in self.log.splitlines())]
@@ -231,21 +231,21 @@ class TaskFailure:
         return self
 
     def __deepcopy__(self, memo: object) -> TaskFailure:
-        return self  # its error may be anything, and need not allow it
+        return self  # its error may be of any class, and may not allow copies
 
 
 class FailedTaskError(TaskprocError, RuntimeError):
-    """A run ended with failed tasks. What else was computed is in the cache, and is reused by the next run.
+    """A run ended with failed tasks. All other results are in the cache and are used by the next run.
 
     Attributes:
-        failures: all of them, in the order in which they failed.
+        failures: one per failed task, in the order in which they failed.
     """
 
     def __init__(self, failures: Sequence[TaskFailure]):
         super().__init__(tuple(failures))
         self.failures = tuple(failures)
         if failures:
-            self.__cause__ = failures[0].error  # also after pickling, which forgets causes
+            self.__cause__ = failures[0].error  # also after unpickling, which loses causes
 
     def __str__(self) -> str:
         count = len(self.failures)

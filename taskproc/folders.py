@@ -1,4 +1,4 @@
-"""The working directory, which may have been removed: what needs it says so, and all else goes on without."""
+"""The working directory, which may have been removed: code that needs it reports that, other code works without it."""
 from __future__ import annotations
 
 import os
@@ -16,8 +16,8 @@ def working_folder() -> str | None:
         return None
 
 
-def absolute(path: str | os.PathLike[str], error: type[TaskprocError] = OptionError) -> str:
-    """`path` from the working directory on. Raises `error`, which names that, if it leads nowhere any more."""
+def absolute_path(path: str | os.PathLike[str], error: type[TaskprocError] = OptionError) -> str:
+    """The absolute form of `path`. Raises `error`, with a remedy, if the working directory was removed."""
     path = os.fspath(path)
     try:
         return os.path.abspath(path)
@@ -27,18 +27,18 @@ def absolute(path: str | os.PathLike[str], error: type[TaskprocError] = OptionEr
 
 
 def warning_of_removed() -> str | None:
-    """What to say once of a working directory that was removed, before tasks run in it; None: nothing."""
+    """The warning that the working directory was removed, once per directory; None if there is nothing to warn of."""
     if working_folder() is not None or _removed() in _warned:
         return None
     _warned.add(_removed())
     return (
-        f"the working directory {_removed()} was removed: tasks run all the same, but cannot open what they name by a "
-        "relative path. Change to a folder that exists, or use absolute paths"
+        f"the working directory {_removed()} was removed: tasks still run, but cannot open files by relative paths. "
+        "Change to a folder that exists, or use absolute paths"
     )
 
 
 def _removed() -> str:
-    """What it was called."""
+    """The former path of the working directory, quoted."""
     try:
         name = os.readlink("/proc/self/cwd").removesuffix(" (deleted)")
     except OSError:

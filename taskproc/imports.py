@@ -1,12 +1,12 @@
-"""What the modules of this process were loaded from: the content of each of the user's files when Python read it.
+"""The content of the user's source files as Python loaded them.
 
-A file may be edited while its old version is loaded. The functions of a module can be recognised by their code; its
-other statements cannot, for their code is gone when they have run. So when Python asks a loader for the stamp of a
-source file, which it does each time before it loads or reloads one, the file is read here as well: 20 µs a module, and
-none for those of libraries. A finder could not do this: it sees names, and not when their files are read.
+A file may be edited while its old version is loaded. The functions of a module can be recognized by their code; its
+other statements cannot, because their code is gone after they have run. So when Python asks a loader for the stamp of
+a source file, which it does each time before it loads or reloads one, the file is read here as well: 20 µs per module,
+and nothing for modules of libraries. A finder could not do this: it sees names, but not when their files are read.
 
-Modules that were imported before taskproc are read when taskproc is imported. Their content is known if the file has
-not changed since the process began, or if Python's own compiled file was made from it.
+Files of modules that were imported before taskproc are read when taskproc is imported. Their content is known if the
+file has not changed since the process began, or if Python's compiled file was made from it.
 """
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Stamp = tuple[int, int, int, int]  # time of the last write, size, inode, time of the last change of the inode
 
-_KEPT = 4                  # loads of one file
+_MOST_LOADS = 4            # of one file are remembered
 _COARSE = 20_000_000       # ns by which the times of files may lag behind the clock
 _FOREIGN = (os.path.dirname(os.__file__) + os.sep, os.path.dirname(__file__) + os.sep)
 
@@ -30,13 +30,13 @@ _loads: dict[str, list[Load]] = {}
 
 
 class Load:
-    """One time that a file was loaded.
+    """One load of a file.
 
     Attributes:
-        loader: what Python loaded it with; each reload has another.
-        stamp: that of the file just before.
-        content: of the file; None: it was edited since, and is lost.
-        made: what others have made of it; unlike: stands for it where it is not known.
+        loader: Python's loader; each reload has another one.
+        stamp: of the file just before the load.
+        content: of the file; None if it has been edited since then and is lost.
+        made: a place for what other modules derive from it; unlike: takes its place where the content is not known.
     """
 
     __slots__ = ("content", "loader", "made", "stamp", "unlike")
@@ -49,19 +49,19 @@ class Load:
 
 class _State:
     began = 0    # when taskproc was imported; 0: not yet
-    started = 0  # when this process began; 0: not asked yet
-    count = 0    # how many loads were noted
+    started = 0  # when this process began; 0: not looked up yet
+    count = 0    # of the loads that were noted
 
 
-def begin() -> None:
-    """Note from now on what is loaded, and what is loaded by now. Called when taskproc is imported; once counts."""
+def note_imports() -> None:
+    """Note the modules that are loaded, and from now on each load. `taskproc` calls it; further calls do nothing."""
     if _State.began:
         return
     _State.began = time_ns()
     plain = SourceFileLoader.path_stats
 
     def path_stats(self: SourceFileLoader, path: str) -> object:
-        note(self, path)
+        note_load(self, path)
         return plain(self, path)
 
     SourceFileLoader.path_stats = path_stats  # type: ignore[method-assign,assignment]
@@ -71,8 +71,8 @@ def begin() -> None:
             _note_loaded(module, path)
 
 
-def note(loader: object, path: str) -> None:
-    """Remember what a file is, as `loader` is about to load it. Never raises."""
+def note_load(loader: object, path: str) -> None:
+    """Remember the content of a file that `loader` is about to load. Raises nothing."""
     if not is_noted(path):
         return
     load = _look(loader, path)
@@ -82,25 +82,25 @@ def note(loader: object, path: str) -> None:
 
 
 def is_noted(path: str) -> bool:
-    """Whether a file may be the user's, by a look at its name."""
+    """Whether a file may be the user's, by its path."""
     return not path.startswith(_FOREIGN) and "site-packages" not in path and "dist-packages" not in path
 
 
 def count() -> int:
-    """How many loads were noted in this process."""
+    """The number of loads that were noted in this process."""
     return _State.count
 
 
 def loads_of(path: str) -> list[Load]:
-    """Each time that a file was loaded, as far as it is remembered, the last one last."""
+    """The remembered loads of a file, the latest last."""
     return _loads.get(path, [])
 
 
 def loads_behind(module: ModuleType) -> list[Load]:
-    """The load that made a module what it is, and before it those that it may have something left of; last one first.
+    """The loads that a module consists of: the latest first, then those whose leftovers it may still have.
 
-    Costs nothing from the second time on. Empty if it has no source, and of what was executed without being imported,
-    as by `runpy.run_path` and `%run`: one module may be that of several texts, and nothing tells.
+    Costs nothing from the second call on. Empty if the module has no source, and for one that was executed without
+    being imported, as by `runpy.run_path` and `%run`: it may consist of several texts, and nothing tells which.
     """
     path, loader = vars(module).get("__file__"), loader_of(module)
     if type(path) is not str or not path.endswith(".py") or loader is None:
@@ -112,7 +112,7 @@ def loads_behind(module: ModuleType) -> list[Load]:
     load = _look(loader, path)
     if load is None:
         return []
-    # A loader of another kind: what it has read is known if that was there before taskproc
+    # A loader of another kind: the content that it read is known if the file is older than the import of taskproc
     if max(load.stamp[0], load.stamp[3]) >= _State.began - _COARSE:
         load.content = None
     _keep(path, load)
@@ -120,18 +120,18 @@ def loads_behind(module: ModuleType) -> list[Load]:
 
 
 def loader_of(module: ModuleType) -> object:
-    """What a module was loaded with."""
+    """The loader of a module."""
     names = vars(module)
     return getattr(names.get("__spec__"), "loader", None) or names.get("__loader__")
 
 
 def stamp_of(path: str) -> Stamp | None:
-    """What tells that a file has changed; None if there is none."""
+    """The stamp of a file, which changes with it; None if the file does not exist."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except (OSError, ValueError):
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_ctime_ns
+    return status.st_mtime_ns, status.st_size, status.st_ino, status.st_ctime_ns
 
 
 def _look(loader: object, path: str) -> Load | None:
@@ -150,15 +150,15 @@ def _keep(path: str, load: Load) -> None:
     if known and known[-1].content == load.content:
         load.content = known[-1].content
     known.append(load)
-    del known[:-_KEPT]
+    del known[:-_MOST_LOADS]
 
 
 def _note_loaded(module: ModuleType, path: str) -> None:
-    """Of a module that was loaded before: its content if that is certain."""
+    """Note a module that was loaded before, with its content if that is certain."""
     load = _look(loader_of(module), path)
     if load is None or load.loader is None:
         return
-    # A script imports taskproc as soon as it has begun; a shell may have written files, and then become this process
+    # A script imports taskproc as soon as it starts; a shell may have written files and then become this process
     if vars(module).get("__name__") != "__main__" and not _is_as_loaded(module, load.stamp):
         load.content = None
     _loads[path] = [load]
@@ -170,7 +170,7 @@ def _is_as_loaded(module: ModuleType, stamp: Stamp) -> bool:
 
 
 def _is_compiled(module: ModuleType, stamp: Stamp) -> bool:
-    """Whether Python's compiled file of a module, which is written when it is loaded, was made from a file as it is."""
+    """Whether Python's compiled file, written when a module is loaded, was made from the present source file."""
     try:
         with open(str(vars(module).get("__cached__")), "rb") as file:
             head = file.read(16)
@@ -181,7 +181,7 @@ def _is_compiled(module: ModuleType, stamp: Stamp) -> bool:
 
 
 def _process_start() -> int:
-    """When this process began, as ns of the wall clock and at most 10 ms too late; where it is not known, now."""
+    """When this process began, in ns of the wall clock and at most 10 ms too late; now, if that is not known."""
     try:
         from time import CLOCK_BOOTTIME, clock_gettime_ns
 

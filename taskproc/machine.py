@@ -1,4 +1,4 @@
-"""What this machine is: since when its processes run, where their numbers hold, its processors, and its mounts."""
+"""Facts about this machine: when its processes were started, where process ids are valid, its processors and mounts."""
 from __future__ import annotations
 
 import functools
@@ -19,9 +19,9 @@ NETWORK = frozenset(
 
 
 def birth_of(pid: int, *, dead: bool = False) -> str | None:
-    """When a process was started, in the kernel's own count; "" if there is none, None if that cannot be found out.
+    """When a process was started, as the kernel counts; "" if it does not exist, None if that cannot be found out.
 
-    The number of a process is used again after its end; number and birth are not. `dead`: also of a zombie.
+    A process id is used again after its process has ended; the pair of id and birth is not. `dead`: zombies count, too.
     """
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
@@ -34,29 +34,29 @@ def birth_of(pid: int, *, dead: bool = False) -> str | None:
 
 
 def is_unused(pid: int) -> bool:
-    """Whether no process has that number."""
+    """Whether no process has this id."""
     try:
-        if sys.platform != "win32":  # there it would end the process
+        if sys.platform != "win32":  # where it would end the process
             os.kill(pid, 0)
     except ProcessLookupError:
         return True
     except OSError:
-        pass  # somebody else's
+        pass  # a process of another user
     return False
 
 
 def boot() -> str:
-    """Tells this machine since it was started from all others; without Linux only the machine."""
+    """An id of this machine since it was booted; outside Linux, of the machine only."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
-        import uuid  # here: 2 ms, and Linux does without
+        import uuid  # here: 2 ms, and not needed on Linux
 
         return f"{socket.gethostname()}-{uuid.getnode():x}"
 
 
 def namespace() -> str:
-    """The namespace of process numbers that this process is in; empty where there are none."""
+    """The namespace in which the id of this process is valid; empty on systems without namespaces."""
     try:
         return os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -65,13 +65,13 @@ def namespace() -> str:
 
 @functools.cache
 def realm() -> str:
-    """Where the number of a process holds: this boot of this machine, and the namespace. Empty if not on Linux."""
+    """Where a process id is valid: this boot of this machine, and the namespace. Empty outside Linux."""
     inner = namespace()
     return f"{boot()} {inner}" if inner else ""
 
 
 def available_cpus() -> int:
-    """At least 1. A container with half a processor counts as one."""
+    """Processors that this process may use, at least 1: by affinity, and by the quota of its container, rounded up."""
     try:
         count = len(os.sched_getaffinity(0))
     except AttributeError:
@@ -84,7 +84,7 @@ def available_cpus() -> int:
 
 
 def quotas(groups: str, root: Path) -> Iterator[float]:
-    """Processors granted to each control group that holds us, where one is limited.
+    """The processors that each limited control group of this process may use.
 
     Args:
         groups: the text of /proc/self/cgroup.
@@ -97,7 +97,7 @@ def quotas(groups: str, root: Path) -> Iterator[float]:
         if unified or "cpu" in controllers.split(","):
             base = root if unified else root / "cpu"
             inner = base / path.lstrip("/")
-            # inside a container the path may be that of the host, which is not to be seen: the root counts then
+            # In a container the path may be that of the host, which is not visible here: then the root counts
             for folder in [inner, *(above for above in inner.parents if above.is_relative_to(base))]:
                 yield from _quota(folder, unified)
 
@@ -112,17 +112,17 @@ def _quota(folder: Path, unified: bool) -> Iterator[float]:
         if granted not in {"max", "-1"}:
             yield int(granted) / int(period)
     except (OSError, ValueError, ZeroDivisionError):
-        pass  # not there, or not as documented: no limit that we know of
+        pass  # missing, or not as documented: no known limit
 
 
 def share_of_threads(workers: int, environ: Mapping[str, str]) -> dict[str, str]:
-    """`environ` with a bound for the threads of BLAS libraries, so that all workers together have one per processor."""
+    """`environ` with a limit for the threads of BLAS libraries: all workers together have one thread per processor."""
     share = str(max(1, available_cpus() // workers))
     return {**dict.fromkeys(THREADS_OF_BLAS, share), **environ}
 
 
 def is_network(folder: Path) -> bool:
-    """False where mounts are not listed in /proc."""
+    """Whether `folder` is on a network file system; False where /proc does not list mounts."""
     try:
         table = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
     except OSError:
@@ -131,15 +131,15 @@ def is_network(folder: Path) -> bool:
 
 
 def file_system(path: str, table: str) -> str:
-    """The type of the file system that holds the absolute `path`, by the text of /proc/self/mountinfo; else empty."""
-    found, longest = "", -1
+    """The type of the file system of the absolute `path`, by the text of /proc/self/mountinfo; empty if not listed."""
+    kind, longest = "", -1
     for line in table.splitlines():
         mount, _, rest = line.partition(" - ")
         fields = mount.split(" ")
         if len(fields) < 5 or not rest:
             continue
         point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields[4])
-        # of two mounts on one point the later lies above
+        # Of two mounts on one point, the later one hides the other
         if len(point) >= longest and (path == point or path.startswith(point.rstrip("/") + "/")):
-            found, longest = rest.split(" ")[0], len(point)
-    return found
+            kind, longest = rest.split(" ")[0], len(point)
+    return kind

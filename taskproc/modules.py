@@ -1,8 +1,8 @@
-"""What a module is really called, however it was started, and how its objects are found again by that name.
+"""The real names of modules, however they were started, and how definitions are found by these names.
 
 `python script.py`, `python -m script`, `python -m taskproc script.py` and `import script` are four ways to run one
-module. Keys, folders and pickles use the one name, so all four share one cache, and what one of them stored is an
-instance of the other's own classes. A file in a package bears the package in its name, as an import says it.
+module. Keys, folders and pickles use one name for all four, so they share one cache, and a result that one of them
+stored is an instance of the others' own classes. The name of a file in a package includes the package, as in an import.
 """
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-FILE = "__taskproc_file__"  # of a `__main__` that stands for another one: the file of that. Not `__file__`, for
-# multiprocessing would run it
+# Attributes of a `__main__` that stands for that of another process: the file of that one (not `__file__`, which
+# multiprocessing would run), and name → `module:qualname`, or a module, for names that were not sent with it
+FILE = "__taskproc_file__"
+BEHIND = "__taskproc_behind__"
 
-BEHIND = "__taskproc_behind__"  # of the same: name → `module:qualname`, or a module, of what did not travel with it
-
-# The second is what multiprocessing calls the script in a child that it spawned; it is `__main__` there, too
+# multiprocessing calls the script by the second name in a child that it spawned, where it is `__main__` as well
 MAIN_NAMES = frozenset({"__main__", "__mp_main__"})
 
-# A script whose name another module had here already: under which name it was loaded → its real name
+# Scripts whose name was taken by another module: the name under which one was loaded → its real name
 _stand_ins: dict[str, str] = {}
 
 
 def main_name() -> str:
     """The name by which an `import` would find the running `__main__`; `__main__` itself in a notebook or a shell."""
-    # Not by getattr, which makes an error first where there is none of that name: each task of `__main__` asks
+    # Not by getattr, which would create an exception for each missing name: each task of `__main__` comes here
     names = getattr(sys.modules.get("__main__"), "__dict__", {})
     adopted, spec, path = names.get("__taskproc_name__"), names.get("__spec__"), names.get("__file__")
     if adopted is not None:
         return str(adopted)
-    if spec is not None and spec.name != "__main__":  # that is the spec of a folder or an archive
+    if spec is not None and spec.name != "__main__":  # which is the spec of a folder or an archive
         return str(spec.name)
     return name_of_file(path) if path else "__main__"
 
 
 class Site(NamedTuple):
-    """Where the file of a module lies.
+    """The place of the file of a module.
 
     Attributes:
         folder: the folder of a script, or the one above the outermost package.
-        files: name → file of each package around the module, outermost first, and of the module itself.
+        files: name → file of each package that contains the module, outermost first, and of the module itself.
     """
 
     folder: str
@@ -58,7 +58,7 @@ class Site(NamedTuple):
 
     @property
     def is_packaged(self) -> bool:
-        """Whether it lies in a package, or is the `__init__.py` of one."""
+        """Whether it is in a package, or is the `__init__.py` of one."""
         return self.folder != os.path.dirname([*self.files.values()][-1])
 
 
@@ -68,15 +68,15 @@ def name_of_file(path: str) -> str:
 
 
 def site_of(path: str) -> Site:
-    """Packages are the folders above a file that have an `__init__.py`.
+    """The place of the module in the file `path`. Folders above the file that have an `__init__.py` are packages.
 
-    It depends on where the file lies and on nothing else: neither on the working directory nor on the import path. A
-    link is followed where it lies in no package itself, as Python does for the folder of a script.
+    The answer depends on the path only, and neither on the working directory nor on the import path. A link that is not
+    in a package itself is followed, as Python does for the folder of a script.
     """
     return _site_of(path if os.path.isabs(path) else os.path.abspath(path))
 
 
-@functools.lru_cache(maxsize=16)  # asked for each task that `__main__` defines
+@functools.lru_cache(maxsize=16)  # each task that `__main__` defines comes here
 def _site_of(path: str) -> Site:
     path = os.path.normpath(path)
     packaged = _in_packages(path) or _in_packages(os.path.realpath(path))
@@ -95,23 +95,23 @@ def _in_packages(path: str) -> Site | None:
 
 def _is_package(folder: str) -> bool:
     name = os.path.basename(folder)
-    # What has a dot in its name cannot be imported
+    # A name with a dot cannot be imported
     return bool(name) and "." not in name and os.path.isfile(os.path.join(folder, "__init__.py"))
 
 
 def _stem(path: str) -> str:
-    # A dot would make it a part of a package that is not there
+    # A dot would make it part of a package that does not exist
     return Path(path).stem.replace(".", "_")
 
 
 def stand_in(name: str, real: str) -> None:
-    """Say that the module which was loaded here under `name` is really called `real`."""
+    """Register that the module loaded under `name` is really called `real`."""
     if name != real:
         _stand_ins[name] = real
 
 
 def real_name(module: str) -> str:
-    """`module`, or what `__main__`, or a script that was loaded under another name, is really called."""
+    """The real name of a module: of `__main__`, of a script loaded under another name, or `module` itself."""
     return main_name() if module in MAIN_NAMES else _stand_ins.get(module, module)
 
 
@@ -121,7 +121,7 @@ def runs_as_main(thing: object) -> bool:
 
 
 def is_renamed(thing: object) -> bool:
-    """Whether the `__module__` of a class or function is not what its module is really called."""
+    """Whether the `__module__` of a class or function is not the real name of its module."""
     return runs_as_main(thing) or getattr(thing, "__module__", None) in _stand_ins
 
 
@@ -131,9 +131,9 @@ def object_name(thing: object) -> str:
 
 
 def find_object(name: str) -> object:
-    """The class or function called `module:qualname`; looks into the running `__main__` where it bears that name.
+    """The class or function called `module:qualname`, also if the module runs as `__main__`.
 
-    Raises ImportError or AttributeError if it is not there any more.
+    Raises ImportError or AttributeError if it does not exist any more.
     """
     module_name, _, qualname = name.partition(":")
     if module_name == main_name():
@@ -142,24 +142,24 @@ def find_object(name: str) -> object:
         try:
             return _within(loaded, qualname)
         except AttributeError:
-            continue  # then it is one of the module whose name was taken
+            continue  # then it belongs to the module that has this name
     return _within(importlib.import_module(module_name), qualname)
 
 
 def _loaded_as(name: str) -> list[ModuleType]:
-    """Modules that are really called so and were loaded here under another name."""
+    """Modules with this real name that were loaded under another one."""
     return [importlib.import_module(loaded) for loaded, real in _stand_ins.items() if real == name]
 
 
 def _within(module: ModuleType, qualname: str) -> object:
-    found: object = module
+    value: object = module
     for part in qualname.split("."):
-        found = getattr(found, part)
-    return found
+        value = getattr(value, part)
+    return value
 
 
 def is_findable(thing: object) -> bool:
-    """Whether `thing` is what its own name leads to, here and now."""
+    """Whether the name of `thing` leads to `thing` in this process."""
     try:
         return find_object(object_name(thing)) is thing
     except (ImportError, AttributeError, KeyError, ValueError):

@@ -29,7 +29,7 @@ from taskproc.attributes import filled_slots
 from taskproc.by_value import DEFINITIONS, keep_qualname, reduced_code, reduced_wrapper
 from taskproc.errors import RemoteError, RemoteTraceback
 from taskproc.modules import MAIN_NAMES, find_object, is_findable, is_renamed, main_name, object_name
-from taskproc.text import printable_lines, shortened, text_of
+from taskproc.text import exception_text, printable_lines, shortened
 
 LARGEST_ERROR = 1_000_000  # bytes of a pickle
 MOST_LINKS = 8             # of a chain of causes
@@ -141,7 +141,7 @@ def append_traceback(error: BaseException, traceback: str) -> None:
 
 def error_text(error: BaseException) -> str:
     """`ValueError: its text` with all its lines, without control characters; shortened if it is very long."""
-    text = f"{type(error).__name__}: {text_of(error)}".removesuffix(": ")
+    text = f"{type(error).__name__}: {exception_text(error)}".removesuffix(": ")
     return printable_lines(shortened(text))
 
 
@@ -238,7 +238,7 @@ def _pickled_error(error: BaseException) -> bytes | None:
 
 
 def _features(error: Any) -> tuple[object, ...]:
-    return type(error), text_of(error), len(error.args), sorted(vars(error)), sorted(dict(filled_slots(error)))
+    return type(error), exception_text(error), len(error.args), sorted(vars(error)), sorted(dict(filled_slots(error)))
 
 
 def _loaded_error(content: bytes | None) -> BaseException | None:

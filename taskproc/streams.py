@@ -1,8 +1,8 @@
-"""The standard streams of this process, which may be closed, missing, or replaced by objects that can do little.
+"""The standard streams of this process, which may be closed, missing, or replaced by objects with few methods.
 
-A descriptor that was closed (`<&-`, a daemon) is given out again by the next call that opens something: a file of ours
-would become the standard output of every child process. `fill_gaps` leads such descriptors nowhere, and does so for
-good: whatever is opened later stays above them, too.
+The system uses the number of a closed descriptor (`<&-`, a daemon) again for the next file that is opened, which would
+then be the standard output of every child process. `fill_gaps` opens such descriptors on the null device, once and for
+all: files that are opened later get higher numbers.
 """
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from taskproc.text import printable_lines
 
 
 def fill_gaps() -> None:
-    """Open what is closed of the descriptors 0 to 2. Before anything else is opened that stays open."""
+    """Open those of the descriptors 0 to 2 that are closed. Call it before any file is opened that stays open."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
     try:
         os.close(descriptor)
     except OSError:
-        pass  # nothing was written to it
+        pass  # nothing was written, so nothing is lost
 
 
 def supply_streams() -> None:
-    """Fill the gaps, and put a stream wherever Python found none: for a program of our own, not for a library."""
+    """Fill the gaps, and supply the streams that Python did not find. For programs of taskproc, not for a library."""
     fill_gaps()
-    sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")  # noqa: SIM115  # it lives as long as the process
+    sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")  # noqa: SIM115  # open until the process ends
     sys.stdout = sys.stdout or nowhere()
     sys.stderr = sys.stderr or nowhere()
 
 
 @functools.cache
 def nowhere() -> TextIO:
-    """A stream of which nothing comes."""
+    """A stream that discards what is written."""
     fill_gaps()
     return open(os.devnull, "w", encoding="utf-8", errors="backslashreplace")
 
 
 def is_terminal(stream: Any) -> bool:
-    """Whether it is one; not if it cannot tell, is closed, or is none."""
+    """Whether `stream` is a terminal; False if it is closed or cannot tell."""
     try:
         return bool(stream.isatty())
     except (AttributeError, OSError, ValueError):
@@ -48,19 +48,19 @@ def is_terminal(stream: Any) -> bool:
 
 
 def write_error(text: str) -> None:
-    """Write lines to standard error, harmless. If there is none, or nobody reads it any more, that changes nothing."""
+    """Write lines, made safe to print, to standard error; do nothing if it is missing, closed or no longer read."""
     try:
         stream = sys.stderr
-        if stream is not None:  # print() would take standard output for it
+        if stream is not None:  # for None, print() would use standard output
             print(printable_lines(text), file=stream, flush=True)
     except (OSError, ValueError, RuntimeError, AttributeError):
-        pass  # closed, interrupted in the middle of a line, or an object that is no file
+        pass  # closed, interrupted in the middle of a line, or not a file
 
 
-def let_go(stream: TextIO | None) -> OSError | None:
-    """Write what a stream still keeps; if it cannot be written, drop it and give the error.
+def flush_or_drop(stream: TextIO | None) -> OSError | None:
+    """Flush a stream; if that fails, discard its buffer and return the error.
 
-    Python writes it once more at its end, and would change the exit code when that fails.
+    Python flushes it again when it exits, and would change the exit code if that fails.
     """
     try:
         if stream is not None:
@@ -69,7 +69,7 @@ def let_go(stream: TextIO | None) -> OSError | None:
         _lead_nowhere(stream)
         return error
     except (ValueError, AttributeError):
-        pass  # it is closed, or no file at all
+        pass  # closed, or not a file
     return None
 
 

@@ -1,6 +1,6 @@
-"""Helpers for tests of what is built on taskproc: graphs written as one line, plans driven by hand, and fakes.
+"""Helpers for tests of code that builds on taskproc: graphs in one line, plans driven by hand, and fakes.
 
-A fake says what it was told to say and remembers what it was asked; it has no clock, no thread and no file:
+A fake gives prepared answers and records the questions; it has no clock, no thread and no file:
 
     work, runner = FakeWork("a; b<a", ends={"b": [Lost(("a",)), DONE]}), FakeRunner()
     events = list(drive(Plan(), work, runner, clock=runner.clock))
@@ -35,21 +35,21 @@ def grow(plan: Plan[str], text: str) -> None:
 
 
 def states(plan: Plan[K], keys: Iterable[K]) -> dict[K, State]:
-    """Where each of `keys` stands; `states(plan, "bcd")` asks for three."""
+    """The state of each of `keys`; `states(plan, "bcd")` asks for three."""
     return {key: plan.state(key) for key in keys}
 
 
 def start(plan: Plan[K], key: K, now: float = 0.0) -> Ticket[K]:
-    """The ticket of `key`, which runs now, whatever is due before it being judged stale.
+    """Start `key` and return its ticket; nodes that are due before it are judged stale, and stay ready.
 
-    Nodes that are ready before it stay so. ValueError if `key` cannot run: it waits, has ended, or finds no free slot.
+    Raises ValueError if `key` cannot run: it waits, has ended, or finds no free slot.
     """
     while (due := plan.due(now)) is not None:
         plan.judge(due, STALE, now)
     taken = []
     while plan.ticket(key) is None and (ticket := plan.take()) is not None:
         taken.append(ticket)
-    # what is given back first is last in line: the order is as it was
+    # The ticket that is given back first is last in line, so the order is as before
     for ticket in reversed(taken):
         if ticket.key != key:
             plan.give_back(ticket)
@@ -60,18 +60,18 @@ def start(plan: Plan[K], key: K, now: float = 0.0) -> Ticket[K]:
 
 
 def settle(plan: Plan[K], key: K, outcome: Outcome[K], now: float = 0.0) -> tuple[K, ...]:
-    """Run `key` to `outcome`, see `start`. Returns the keys that are skipped by it."""
+    """Start `key` and end it with `outcome`. Returns the keys that are skipped because of it. Raises as `start`."""
     return plan.settle(start(plan, key, now), outcome, now)
 
 
 class FakeRunner(Generic[K]):
-    """Runs each job within `wait`, one at a time, in the order in which they were started; time passes in no other way.
+    """Runs one job per call of `wait`, in the order in which they were started.
 
     Attributes:
         started: keys, in the order in which they were started.
-        held: keys whose jobs do not end until they are taken out of it.
-        queued: keys whose jobs are given back when they are recalled.
-        now: the time that `clock` tells; a `wait` for which there is nothing to tell moves it by its timeout.
+        held: keys whose jobs do not end until the key is removed.
+        queued: keys whose jobs are returned by `recall`.
+        now: the time of `clock`, in seconds; a `wait` without an answer advances it by its timeout.
         stopped: whether `stop` was called.
     """
 
@@ -90,25 +90,25 @@ class FakeRunner(Generic[K]):
         return self.now
 
     def capacity(self) -> int:
-        """What it was made with."""
+        """The capacity given to the constructor."""
         return self._capacity
 
     def start(self, ticket: Ticket[K], job: Callable[[], Outcome[K]]) -> None:
-        """Take up `job`. AssertionError if there are `capacity` jobs already: nobody should give it more."""
+        """Accept `job`. Raises AssertionError if there are already `capacity` jobs."""
         if len(self._jobs) >= self._capacity:
             raise AssertionError(f"{ticket.key!r} was started beyond the capacity {self._capacity}")
         self.started.append(ticket.key)
         self._jobs.append((ticket, job))
 
     def say(self, ticket: Ticket[K], outcome: Outcome[K]) -> None:
-        """Tell this with the next `wait`, whoever runs."""
+        """Return this answer from the next `wait`, whether or not the ticket runs."""
         self._said.append((ticket, outcome))
 
     def wait(self, timeout: float | None) -> Sequence[tuple[Ticket[K], Outcome[K]]]:
-        """What was said, or how the next job ended. AssertionError instead of waiting for ever."""
-        told, self._said = self._said, []
-        if told:
-            return told
+        """The answers given to `say`, or that of the next job. Raises AssertionError instead of waiting for ever."""
+        answers, self._said = self._said, []
+        if answers:
+            return answers
         for entry in self._jobs:
             ticket, job = entry
             if ticket.key not in self.held:
@@ -120,28 +120,28 @@ class FakeRunner(Generic[K]):
         return []
 
     def recall(self) -> None:
-        """Give back, with the next `wait`, the jobs of `queued` keys."""
+        """Return the jobs of `queued` keys from the next `wait`."""
         back = [entry for entry in self._jobs if entry[0].key in self.queued]
         for entry in back:
             self._jobs.remove(entry)
             self._said.append((entry[0], Returned()))
 
     def stop(self) -> None:
-        """Drop what runs."""
+        """Drop all jobs."""
         self.stopped = True
         self._jobs.clear()
 
 
 class FakeWork:
-    """The five questions of a run, answered as written down.
+    """Answers the five questions of a run with prepared answers.
 
     Args:
         graph: as for `nodes`; it is fed at once.
-        verdicts, claims, ends, closes: key → what is answered for it, in turn; the last answer stands. By default
-            every node is stale, may be started, and is done; `closes` answers by default what was said.
+        verdicts, claims, ends, closes: key → its answers, one after another; the last one is repeated. By default every
+            node is stale, may be started, and is done; `closes` answers by default with the outcome that it gets.
 
     Attributes:
-        asked: question and key of each call but `feed`, in order.
+        asked: question and key of each call except `feed`, in order.
     """
 
     def __init__(
@@ -175,25 +175,25 @@ class FakeWork:
         return _next(self._claims, ticket.key, None)
 
     def job(self, ticket: Ticket[str]) -> Callable[[], Outcome[str]]:
-        """A job that ends in the next way; which one is settled when it is called."""
+        """A job that returns the next outcome, which is taken when the job is called."""
         self.asked.append(("job", ticket.key))
         return lambda: _next(self._ends, ticket.key, DONE)
 
     def close(self, ticket: Ticket[str], outcome: Outcome[str]) -> Outcome[str]:
-        """What was said, unless something else was written down."""
+        """The next outcome prepared for it, or the one given."""
         self.asked.append(("close", ticket.key))
         return _next(self._closes, ticket.key, outcome)
 
 
 def _in_turn(answers: Mapping[str, Sequence[A]] | None) -> dict[str, list[A]]:
-    return {key: list(some) for key, some in (answers or {}).items()}
+    return {key: list(prepared) for key, prepared in (answers or {}).items()}
 
 
 def _next(answers: dict[str, list[A]], key: str, otherwise: A) -> A:
-    some = answers.get(key)
-    if not some:
+    prepared = answers.get(key)
+    if not prepared:
         return otherwise
-    return some[0] if len(some) == 1 else some.pop(0)
+    return prepared[0] if len(prepared) == 1 else prepared.pop(0)
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ def cache(tmp_path: Path) -> Iterator[Cache]:
 
 @pytest.fixture
 def restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """For tests that call the command line: a folder of their own, and no module, path, default or log level is left."""
+    """A folder of its own for a test that calls the command line; modules, paths and defaults are restored."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path[:])
     monkeypatch.setattr(sys, "argv", ["taskproc"])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from taskproc.checks import at_least, seconds
+from taskproc.checks import at_least, positive_seconds
 from taskproc.errors import OptionError
 
 
@@ -35,9 +35,9 @@ def test_a_count_is_given_back() -> None:
 def test_a_wrong_time_is_named(value: Any) -> None:
     """It is above zero, and a number."""
     with pytest.raises(OptionError, match="timeout must be a number of seconds above zero, got"):
-        seconds(value, "timeout")
+        positive_seconds(value, "timeout")
 
 
 def test_a_time_may_be_missing() -> None:
     """None stays None; an int becomes a float."""
-    assert [None, 2.0] == [seconds(None, "timeout"), seconds(2, "timeout")]
+    assert [None, 2.0] == [positive_seconds(None, "timeout"), positive_seconds(2, "timeout")]

@@ -134,7 +134,7 @@ def test_what_needs_it_names_it(tmp_path: Path, environ: dict[str, str]) -> None
     assert f"CacheError: {removed}, so 'c' {remedy}" == first
     assert f"BuildError: {removed}, so 'data.csv' {remedy}" == second
     assert "FailedTaskError: task Opens() failed: FileNotFoundError" in plain(third)
-    assert f"{removed}: tasks run all the same, but cannot open what they name by a relative path" in errors
+    assert f"{removed}: tasks still run, but cannot open files by relative paths" in errors
 
 
 @pytest.mark.slow

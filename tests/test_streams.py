@@ -284,7 +284,7 @@ def test_what_is_no_open_file_has_nothing_to_be_let_go() -> None:
     closed = io.StringIO()
     closed.close()
 
-    assert [None, None, None] == [streams.let_go(stream) for stream in (None, closed, io.StringIO())]
+    assert [None, None, None] == [streams.flush_or_drop(stream) for stream in (None, closed, io.StringIO())]
 
 
 @pytest.mark.parametrize("executor", [None, LocalExecutor(), ThreadPoolExecutor(1)], ids=["own", "local", "threads"])

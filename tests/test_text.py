@@ -11,13 +11,13 @@ from taskproc.text import (
     LONGEST,
     cut_to,
     did_you_mean,
+    exception_text,
     padded,
     printable,
     printable_lines,
     shortened,
     size_text,
     terminal_width,
-    text_of,
     width_of,
 )
 
@@ -57,9 +57,9 @@ def test_an_error_without_words() -> None:
         def __str__(self) -> str:
             return 3  # type: ignore[return-value]
 
-    assert text_of(Silent()) == "<its __str__ raised RuntimeError>"
-    assert text_of(Number()) == "<its __str__ raised TypeError>"
-    assert text_of(KeyError("a")) == "'a'"
+    assert exception_text(Silent()) == "<its __str__ raised RuntimeError>"
+    assert exception_text(Number()) == "<its __str__ raised TypeError>"
+    assert exception_text(KeyError("a")) == "'a'"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from types import ModuleType
 
 from taskproc.cli.target import ENTRY, is_script, split
 from taskproc.cli.usage import UsageError, UserError
-from taskproc.folders import absolute
+from taskproc.folders import absolute_path
 from taskproc.modules import Site, site_of
 from taskproc.run.setup import add_scripts, register_script
 from taskproc.tasks.task import Task
@@ -48,7 +48,7 @@ def load_entry(target: str) -> type[Task]:
 
 def load_script(path: str) -> ModuleType:
     """The script as a module. UsageError if there is none; UserError if it raises while it is loaded."""
-    file = absolute(path)
+    file = absolute_path(path)
     if os.path.isdir(path):
         raise UsageError(f"{path!r} is a folder: give the script in it", hint="")
     if not os.path.exists(path):

@@ -35,7 +35,7 @@ from taskproc.tasks.running import plan_work, run_graph
 from taskproc.tasks.stats import RunStats
 from taskproc.tasks.task import Task
 from taskproc.tasks.versions import other_versions
-from taskproc.text import counted, printable, text_of
+from taskproc.text import counted, exception_text, printable
 from taskproc.watch.standing import reason_lines
 from taskproc.watch.tally import Tally, closing_line
 
@@ -168,7 +168,7 @@ def write_failures(log: JsonLines, error: FailedTaskError) -> None:
             for name, value in vars(each).items()
             if name in ("task", "traceback", "stdout", "stderr", "log")
         }
-        kind, text = type(each.error).__name__, text_of(each.error)
+        kind, text = type(each.error).__name__, exception_text(each.error)
         about = {"class": each.task_name, "id": str(each.task_id), "error": kind, "text": text}
         log.write("failure", {**about, **fields})
 

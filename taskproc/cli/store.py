@@ -14,7 +14,7 @@ from taskproc.cli.holdings import Stored, holdings, stored
 from taskproc.cli.meter import Meter
 from taskproc.cli.usage import DONE, FAILED, UsageError, say, tell
 from taskproc.errors import CacheError
-from taskproc.folders import absolute
+from taskproc.folders import absolute_path
 from taskproc.frozen import replace
 from taskproc.store import layout
 from taskproc.store.cache import is_cache, prepare
@@ -196,7 +196,7 @@ def opened(path: str, *, writes: bool = False) -> DiskStore:
     Args:
         writes: refuse a cache in which taskproc would have to follow a link.
     """
-    root = absolute(path, CacheError)
+    root = absolute_path(path, CacheError)
     if not is_cache(path):
         raise UsageError(f"no cache at {path!r}")
     rules = checked("result", 0, None, False)

@@ -20,7 +20,7 @@ from taskproc.errors import (
     TaskprocError,
     UnnamableValue,
 )
-from taskproc.streams import let_go, supply_streams, write_error
+from taskproc.streams import flush_or_drop, supply_streams, write_error
 from taskproc.text import printable_lines
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
@@ -63,11 +63,11 @@ def guarded(call: Callable[[], int], hint: str = "") -> int:
         unwritten = error
     except UnwrittenError as error:
         unwritten = error.error
-    lost: OSError | None = let_go(sys.stdout) or unwritten
+    lost: OSError | None = flush_or_drop(sys.stdout) or unwritten
     if lost is not None and not isinstance(lost, BrokenPipeError):  # else whoever read it has had enough of it
         say(f"error: standard output could not be written: {lost.strerror or lost}")
         code = code or FAILED
-    let_go(sys.stderr)
+    flush_or_drop(sys.stderr)
     return code
 
 

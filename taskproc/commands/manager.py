@@ -17,7 +17,7 @@ from taskproc.commands.feed import SLOT, Feed
 from taskproc.commands.record import Finished
 from taskproc.drive import drive
 from taskproc.errors import OptionError
-from taskproc.folders import absolute
+from taskproc.folders import absolute_path
 from taskproc.kernel.limits import Limits
 from taskproc.kernel.plan import Plan
 from taskproc.machine import available_cpus
@@ -89,7 +89,7 @@ class TaskManager:
         self.procs: list[Child | None] = [None] * count
         self.task_descriptors: list[Any] = []
         self.finished: list[Finished] = []
-        self.output_folder = None if output_folder is None else Path(absolute(output_folder))
+        self.output_folder = None if output_folder is None else Path(absolute_path(output_folder))
         self.cache = None if shared_folder is None else _cache(shared_folder)
         self._inbox: Inbox[Ending[Any]] | None = None
         self._count = 0

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from typing_extensions import Self
 
-from taskproc.checks import at_least, seconds
+from taskproc.checks import at_least, positive_seconds
 from taskproc.errors import OptionError
 from taskproc.machine import available_cpus
 from taskproc.maps.crew import Crew
@@ -81,7 +81,7 @@ class Pool:
     ):
         self._workers = _workers(worker_or_worker_arr, workers_of(executor) if n_jobs is None else n_jobs)
         self._passing = member(ArgumentPassing, argument_type, "argument_type")
-        self._timeout = seconds(task_timeout, "task_timeout")
+        self._timeout = positive_seconds(task_timeout, "task_timeout")
         self._use_threads, self._executor = use_threads, executor
         if executor is not None:
             _refuse_with_executor(executor, self._workers, use_threads, self._timeout)
@@ -93,7 +93,7 @@ class Pool:
             None if chunk_size is None else at_least(chunk_size, 1, "chunk_size"),
             2 if chunk_prefill_ratio is None else at_least(chunk_prefill_ratio, 1, "chunk_prefill_ratio"),
             bounded,
-            seconds(join_timeout, "join_timeout"),
+            positive_seconds(join_timeout, "join_timeout"),
         )
         self._new_crew = self._crew_maker()
         self._entered = False

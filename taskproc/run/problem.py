@@ -20,7 +20,7 @@ from taskproc.kernel.model import Problem
 from taskproc.pickling import append_traceback, pack_error, unpack_error
 from taskproc.run.group import Exit
 from taskproc.run.setup import PACKAGE_FOLDER
-from taskproc.text import printable, printable_lines, shortened, size_text, text_of
+from taskproc.text import exception_text, printable, printable_lines, shortened, size_text
 
 LONGEST_SENTENCE = 1_000
 LONGEST_TRACEBACK = 100_000
@@ -65,7 +65,7 @@ def rebuild(problem: Problem) -> BaseException:
 
 def sentence(error: BaseException) -> str:
     """`ValueError: its text`, in one line without control characters."""
-    lines = text_of(error).strip().splitlines() or [""]
+    lines = exception_text(error).strip().splitlines() or [""]
     text = f"{type(error).__name__}: {lines[0]}".removesuffix(": ")
     return printable(text + (" …" if len(lines) > 1 else ""))[:LONGEST_SENTENCE]
 

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, TypeVar, cast
 
 from taskproc.errors import CacheError, NoCacheError
-from taskproc.folders import absolute
+from taskproc.folders import absolute_path
 from taskproc.frozen import replace
 from taskproc.store import layout
 from taskproc.store.disk import DiskStore
@@ -71,7 +71,7 @@ class Cache:
         shared: bool = False,
     ):
         rules = checked(durability, keep_versions, key_file, shared)
-        self._begin(DiskStore(absolute(path, CacheError), rules=rules))
+        self._begin(DiskStore(absolute_path(path, CacheError), rules=rules))
         _ = self.store.key  # now, not at the first result: a wrong key fails where it is given
 
     @classmethod

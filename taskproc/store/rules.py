@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from taskproc.checks import at_least
 from taskproc.errors import CacheError, OptionError
-from taskproc.folders import absolute
+from taskproc.folders import absolute_path
 from taskproc.frozen import frozen
 
 Durability = Literal["none", "result", "full"]
@@ -75,7 +75,7 @@ def _key_path(given: object) -> str | None:
     if not isinstance(given, (str, os.PathLike)) or not isinstance(os.fspath(given), str) or not os.fspath(given):
         # not the value itself: somebody may have given the key where its file was asked for
         raise OptionError(f"key_file must be the path of a file, got a {type(given).__name__}")
-    return absolute(given)
+    return absolute_path(given)
 
 
 def own_uid() -> int:

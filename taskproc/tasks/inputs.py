@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taskproc.errors import BuildError
-from taskproc.folders import absolute
+from taskproc.folders import absolute_path
 from taskproc.kernel.model import Record, Stamp
 from taskproc.store.base import Version
 from taskproc.tasks.task import Task, TaskType
@@ -20,7 +20,7 @@ class _InputType(TaskType):
 
         def __call__(cls, path: str | os.PathLike[str]) -> Any:
             built = super().__call__(os.fspath(path))  # `InputFile('a')` and `InputFile(Path('a'))` are one
-            if built.path != absolute(path, BuildError):
+            if built.path != absolute_path(path, BuildError):
                 raise BuildError(
                     f"InputFile({os.fspath(path)!r}) was built in another working directory, and is {built.path!r} "
                     "in this Cache: give an absolute path"
@@ -66,7 +66,7 @@ class InputFile(Task, metaclass=_InputType):
     _taskproc_brief = staticmethod(_brief)
 
     def __init__(self, path: str | os.PathLike[str]):
-        self.path = absolute(path, BuildError)
+        self.path = absolute_path(path, BuildError)
 
     def get_result(self) -> Path:
         """The absolute path. Costs nothing: that the file is there and what it was is seen to by the run."""
