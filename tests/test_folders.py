@@ -111,7 +111,7 @@ def test_tasks_run_without_it(tmp_path: Path, environ: dict[str, str], kind: str
 
     assert "11" == told.splitlines()[-1], errors
     if when != "while":
-        assert f"the working directory '{tmp_path}/here' was removed: tasks run all the same" in errors
+        assert f"the working directory '{tmp_path}/here' was removed: tasks still run" in errors
         assert 1 == errors.count("was removed")
 
 
