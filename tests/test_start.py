@@ -21,7 +21,7 @@ HEAVY = frozenset(
     "argparse asyncio cloudpickle concurrent.futures ctypes dataclasses datetime decimal difflib email hashlib "
     "importlib.abc importlib.metadata inspect jsonargparse logging multiprocessing networkx numpy pathlib platform "
     "random re rich secrets shutil socket subprocess tempfile tqdm typing typing_extensions urllib.parse uuid "
-    "taskproc.cli.execute taskproc.cli.options taskproc.drive taskproc.errors taskproc.kernel.model "
+    "taskproc.cli.entry_commands taskproc.cli.options taskproc.drive taskproc.errors taskproc.kernel.model "
     "taskproc.kernel.plan taskproc.run.foreign taskproc.run.prefix taskproc.run.process taskproc.source.walk "
     "taskproc.store.check taskproc.store.claims taskproc.tasks.graph_work taskproc.tasks.explaining taskproc.tasks.job "
     "taskproc.tasks.naming taskproc.tasks.running taskproc.watch.bars".split()

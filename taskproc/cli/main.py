@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-from taskproc.cli.table import COMMANDS, Command, lines_of
+from taskproc.cli.table import COMMANDS, CommandEntry, command_lines
 from taskproc.cli.target import is_script, split
 from taskproc.cli.usage import DONE, UsageError, guarded
 from taskproc.text import did_you_mean
@@ -80,7 +80,7 @@ def _dispatch(prog: str, words: list[str]) -> int:
     first, rest = words[0], words[1:]
     if first in ("-h", "--help"):
         targets = _TARGETS.format(prog=prog)
-        print(_HELP.format(prog=prog, commands=lines_of(COMMANDS.values()), targets=targets), end="")
+        print(_HELP.format(prog=prog, commands=command_lines(COMMANDS.values()), targets=targets), end="")
         return DONE
     if first == "--version":
         print(f"taskproc {_version()}")
@@ -104,7 +104,7 @@ def _is_target(word: str) -> bool:
     return not word.startswith("-") and is_script(split(word)[0])
 
 
-def _start(command: Command, prog: str, words: list[str]) -> int:
+def _start(command: CommandEntry, prog: str, words: list[str]) -> int:
     if not command.takes_task:
         from taskproc.cli.parsing import call
 
@@ -117,19 +117,19 @@ def _start(command: Command, prog: str, words: list[str]) -> int:
         return DONE
     if not words or words[0].startswith("-"):
         raise UsageError("which script? Give the file that defines Main")
-    from taskproc.cli.entry import load_entry
+    from taskproc.cli.entry_class import load_entry
 
     target, rest = words[0], words[1:]
     return _with_entry(command, f"{prog} {target}", load_entry(target), rest)
 
 
 def _with_entry(
-    command: Command, prog: str, cls: type[Task], words: list[str], defaults: DefaultArguments | None = None
+    command: CommandEntry, prog: str, cls: type[Task], words: list[str], defaults: DefaultArguments | None = None
 ) -> int:
     from taskproc.cli.defaults import populated
-    from taskproc.cli.options import parse
+    from taskproc.cli.options import parse_options
 
-    options = parse(prog, cls, words, populated() if defaults is None else defaults, command)
+    options = parse_options(prog, cls, words, populated() if defaults is None else defaults, command)
     # What runs a graph is imported now: `--help`, and a slip of the pen, take half the time
     return command.load()(cls, options)
 
@@ -143,7 +143,7 @@ def run_entry(cls: type[Task], options: Options) -> int:
         # It will be needed: 100 ms of imports, in parallel with those that follow here
         early = ahead.started(options.num_workers)
     with early:
-        from taskproc.cli.execute import execute
+        from taskproc.cli.entry_commands import execute
 
         return execute(cls, options)
 

@@ -10,11 +10,11 @@ from dataclasses import field
 from typing import Any
 
 from taskproc.cli.defaults import DefaultArguments
-from taskproc.cli.describing import description
 from taskproc.cli.parameters import Parameter, convert, parameters_of, read_flags, takes_more
 from taskproc.cli.parsing import Parser, require
-from taskproc.cli.records import REQUIRED
-from taskproc.cli.table import COMMANDS, HELP, Command
+from taskproc.cli.table import COMMANDS, HELP, CommandEntry
+from taskproc.cli.task_help import description
+from taskproc.cli.typed_values import REQUIRED
 from taskproc.cli.usage import UsageError
 from taskproc.frozen import frozen
 from taskproc.text import did_you_mean
@@ -48,8 +48,8 @@ class Options:
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
-def parse(
-    prog: str, cls: type, words: Sequence[str], defaults: DefaultArguments, command: Command = _RUN
+def parse_options(
+    prog: str, cls: type, words: Sequence[str], defaults: DefaultArguments, command: CommandEntry = _RUN
 ) -> Options:
     """Read the words after the script. UsageError names the flag that is wrong; `--help` raises SystemExit."""
     parameters = parameters_of(cls, built_in(command))
@@ -66,12 +66,12 @@ def parse(
     return Options(arguments=_arguments(cls, parameters, {**kwargs, **flags}), **values, more=more)
 
 
-def built_in(command: Command) -> frozenset[str]:
+def built_in(command: CommandEntry) -> frozenset[str]:
     """Names that a parameter cannot have and be a flag too, since the command has an option of that name."""
     return frozenset(flag.replace("-", "_") for flag, yields in _flags(command) if not yields)
 
 
-def _flags(command: Command) -> list[tuple[str, bool]]:
+def _flags(command: CommandEntry) -> list[tuple[str, bool]]:
     """The long flags of a command, and whether a parameter may take each of them."""
     flags = [(flag, option.yields) for option in (HELP, *command.options) for flag in option.flags]
     return [(flag.removeprefix("--"), yields) for flag, yields in flags if flag.startswith("--")]

@@ -15,10 +15,17 @@ import typing
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from taskproc.cli.records import REQUIRED as REQUIRED
-from taskproc.cli.records import UNIONS, is_record
-from taskproc.cli.typed import CONTAINERS, UNREADABLE, takes_none, value_of_json, value_of_words
-from taskproc.cli.typed import shown_hint as shown_hint
+from taskproc.cli.typed_values import (
+    CONTAINERS,
+    UNIONS,
+    UNREADABLE,
+    is_record,
+    takes_none,
+    value_of_json,
+    value_of_words,
+)
+from taskproc.cli.typed_values import REQUIRED as REQUIRED
+from taskproc.cli.typed_values import hint_text as hint_text
 from taskproc.cli.usage import UsageError
 from taskproc.frozen import frozen
 from taskproc.tasks.binding import signature
@@ -148,7 +155,7 @@ def _split(
         there = f"did you mean --{near[0]}?" if near else f"flags of {cls.__qualname__}: {_listed(flags)}"
         raise UsageError(f"unrecognized argument: {flag} ({there})")
     if not parameters[known].is_flag:
-        wanted = shown_hint(parameters[known].hint)
+        wanted = hint_text(parameters[known].hint)
         raise UsageError(f"argument {flag}: {wanted} cannot be given as a flag, try --kwargs")
     return known, "+" * appends + dot + field, value if equals else None
 

@@ -6,20 +6,20 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
-from taskproc.cli.table import HELP, JSON, Command, Kind, Option
+from taskproc.cli.table import HELP, JSON, CommandEntry, Option, ValueKind
 from taskproc.cli.usage import UsageError
 from taskproc.machine import available_cpus
 from taskproc.text import did_you_mean
 
 
-def call(command: Command, prog: str, words: Sequence[str], *context: object) -> int:
+def call(command: CommandEntry, prog: str, words: Sequence[str], *context: object) -> int:
     """Read the words behind a command, and call its function with their values and `context`. Returns the exit code."""
     given = Parser(command, prog).parse_intermixed_args(list(words))
     require(command, vars(given))
     return command.load()(given, *context)
 
 
-def require(command: Command, values: Mapping[str, Any]) -> None:
+def require(command: CommandEntry, values: Mapping[str, Any]) -> None:
     """UsageError if an option that must be given has no value."""
     for option in command.options:
         if option.required and not values.get(option.name):
@@ -39,7 +39,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(
         self,
-        command: Command,
+        command: CommandEntry,
         prog: str,
         *,
         about: str = "",
@@ -110,7 +110,7 @@ def _plain(text: str) -> str:
     return text.replace("%", "%%")
 
 
-def _value(kind: Kind, text: str) -> Any:
+def _value(kind: ValueKind, text: str) -> Any:
     why = ""
     try:
         if kind.fits(value := kind.read(text)):

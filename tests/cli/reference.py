@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from taskproc.cli.parsing import help_text
-from taskproc.cli.table import COMMANDS, HELP, REMOTE, REMOTE_COMMANDS, Command, Option
+from taskproc.cli.table import COMMANDS, HELP, REMOTE, REMOTE_COMMANDS, CommandEntry, Option
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
 _HEAD = """\
@@ -24,7 +24,7 @@ def page() -> str:
     return "\n".join([_HEAD, *_program("taskproc", COMMANDS), *_program(REMOTE, REMOTE_COMMANDS)])
 
 
-def _program(name: str, commands: Mapping[str, Command]) -> Iterator[str]:
+def _program(name: str, commands: Mapping[str, CommandEntry]) -> Iterator[str]:
     yield f"## `{name}`\n\n| command | what it does |\n|---|---|"
     yield from (f"| [`{each.name}`](#{_anchor(name, each)}) | {_escaped(each.summary)} |" for each in commands.values())
     seen: dict[tuple[Option, ...], str] = {}
@@ -40,11 +40,11 @@ def _program(name: str, commands: Mapping[str, Command]) -> Iterator[str]:
     yield ""
 
 
-def _title(program: str, command: Command) -> str:
+def _title(program: str, command: CommandEntry) -> str:
     return command.name if program == "taskproc" else f"remote {command.name}"
 
 
-def _anchor(program: str, command: Command) -> str:
+def _anchor(program: str, command: CommandEntry) -> str:
     return _title(program, command).replace(" ", "-")
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from taskproc.cli.arguments import Arguments
+from taskproc.cli.argument_texts import Arguments
 from taskproc.store.cache import Cache
 from taskproc.store.disk import DiskStore
 from taskproc.store.ids import ShortIds

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from taskproc.cli.entry import entry_of, load_entry, load_script, module_name
+from taskproc.cli.entry_class import entry_of, load_entry, load_script, module_name
 from taskproc.cli.usage import UsageError, UserError
 from taskproc.run.setup import Setup
 

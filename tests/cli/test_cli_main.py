@@ -237,21 +237,21 @@ def test_help_is_told_on_stdout(script: Write, capsys: Capture) -> None:
     assert "taskproc SCRIPT -o DIR" in capsys.readouterr().out
     assert 0 == main(["why", script(), "--help"])
     why = capsys.readouterr().out
-    assert "Tell why Main is fresh" in why
+    assert "Show why Main is fresh" in why
     assert "Run Main" not in why
     assert 0 == main(["accept", script(), "--help"])
-    assert "Take stored results of Main" in capsys.readouterr().out
+    assert "Declare stored results of Main" in capsys.readouterr().out
     assert 0 == main(["list", "--help"]) == main(["clear", "-h"])
     assert "-o DIR" in capsys.readouterr().out
 
 
 COMMANDS = {
-    "run": ("Run Main, and whatever it needs", "how many tasks run at once; default: as many as there are cores"),
-    "why": ("Tell why Main is fresh or would run", "--kwargs"),
-    "accept": ("Take stored results of Main", "--kwargs"),
-    "list": ("Show what a cache holds", "NAME"),
-    "check": ("Read all of a cache", "-o DIR"),
-    "clear": ("Forget results", "NAME [ID …]"),
+    "run": ("Run Main, and all tasks it needs", "number of tasks that run at once; default: the number of"),
+    "why": ("Show why Main is fresh or would run", "--kwargs"),
+    "accept": ("Declare stored results of Main", "--kwargs"),
+    "list": ("Show the content of a cache", "NAME"),
+    "check": ("Read all files of a cache", "-o DIR"),
+    "clear": ("Remove the results", "NAME [ID …]"),
     "completion": ("Print a script that completes", "the shell: bash, zsh, fish"),
 }
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from taskproc.cli.defaults import DefaultArguments
-from taskproc.cli.options import Options, built_in, parse
+from taskproc.cli.options import Options, built_in, parse_options
 from taskproc.cli.table import COMMANDS
 from taskproc.cli.usage import UsageError
 from taskproc.frozen import replace
@@ -41,7 +41,7 @@ class Open(Task):
 
 
 def options(*words: str, cls: type = Plain, **defaults: Any) -> Options:
-    return parse("prog", cls, ["-o", "cache", *words], DefaultArguments(**defaults))
+    return parse_options("prog", cls, ["-o", "cache", *words], DefaultArguments(**defaults))
 
 
 def arguments(*words: str, cls: type = Entry, **defaults: Any) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def test_long_and_short_names_are_one() -> None:
                    "--prefixes", "{}")  # fmt: skip
 
     assert short == long
-    assert "cache" == parse("prog", Plain, ["--output", "cache"], DefaultArguments()).output
+    assert "cache" == parse_options("prog", Plain, ["--output", "cache"], DefaultArguments()).output
 
 
 @pytest.mark.parametrize("name", sorted(set(SETTINGS) - {"dry_run"}))
@@ -130,9 +130,9 @@ def test_the_line_wins_and_replaces() -> None:
 
 def test_the_output_may_have_a_default() -> None:
     """With a default for it, the cache need not be on the line."""
-    assert "there" == parse("prog", Plain, [], DefaultArguments(output="there")).output
+    assert "there" == parse_options("prog", Plain, [], DefaultArguments(output="there")).output
     with pytest.raises(UsageError, match="no cache folder is given: -o DIR"):
-        parse("prog", Plain, [], DefaultArguments())
+        parse_options("prog", Plain, [], DefaultArguments())
 
 
 def test_arguments_flag_over_kwargs_over_defaults() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NewType, Optional, Ty
 
 import pytest
 
-from taskproc.cli.parameters import REQUIRED, Parameter, is_plain, parameters_of, read_flags, shown_hint, takes_more
+from taskproc.cli.parameters import REQUIRED, Parameter, hint_text, is_plain, parameters_of, read_flags, takes_more
 from taskproc.cli.usage import UsageError
 from taskproc.tasks.future import Future, FutureList
 from taskproc.tasks.task import Task
@@ -239,4 +239,4 @@ def test_what_cannot(hint: object) -> None:
 )
 def test_hints_are_shown_as_written(hint: object, text: str) -> None:
     """Short, and without modules."""
-    assert text == shown_hint(hint)
+    assert text == hint_text(hint)

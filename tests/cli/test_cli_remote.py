@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
-from taskproc.cli import remote
-from taskproc.cli.remote import main
+from taskproc.cli import remote_commands
+from taskproc.cli.remote_commands import main
 from taskproc.cli.table import REMOTE_COMMANDS
 from taskproc.remote.board import TaskManager
 from taskproc.remote.server import Server
@@ -47,7 +47,7 @@ def test_signals_are_given_back(key, capsys):
     [
         ([], "which command? One of key, serve, work, status"),
         (["sreve"], "which command? One of key, serve, work, status, got 'sreve'"),
-        (["serve"], "no key is given: --key-file FILE\n\nhint: make one with `python -m taskproc.remote key FILE`"),
+        (["serve"], "no key is given: --key-file FILE\n\nhint: create one with `python -m taskproc.remote key FILE`"),
         (["work", "--key-file", "key"], "no address of a task manager is given: --address HOST:PORT"),
         (["work", "--key-file", "key", "--address", "a:1", "--jobs", "0"],
          "-n/--jobs: expected an int of at least 1"),
@@ -107,13 +107,13 @@ def test_a_module_that_raises_is_the_users(key, tmp_path, monkeypatch, capsys):
 
     err = capsys.readouterr().err
     assert err.endswith("ZeroDivisionError: division by zero\n")
-    assert "cli/remote.py" not in err
+    assert "cli/remote_commands.py" not in err
 
 
 def test_an_address_for_others_is_warned_of(key, capsys):
     """With the remedy; the loopback is not."""
     for address, warned in (("127.0.0.1:0", False), ("0.0.0.0:0", True)):
         with Server(TaskManager(), address, key=key) as server:
-            remote._warn_if_open(server)
+            remote_commands._warn_if_open(server)
 
         assert ("not encrypted" in capsys.readouterr().err) == warned

@@ -14,10 +14,9 @@ from typing import Any
 
 import pytest
 
-from taskproc.cli import meter
-from taskproc.cli.holdings import holdings
+from taskproc.cli import cache_commands
+from taskproc.cli.cache_commands import holdings, opened, time_text
 from taskproc.cli.main import main
-from taskproc.cli.store import opened, time_text
 from taskproc.store.ids import key_digits
 from taskproc.store.marks import Mark
 
@@ -101,7 +100,7 @@ def test_clear_on_a_terminal_shows_how_far_it_is(cache: str, monkeypatch: pytest
     out, err = io.StringIO(), Terminal()
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", err)
-    monkeypatch.setattr(meter, "DRAW_EVERY", 0.0)
+    monkeypatch.setattr(cache_commands, "DRAW_EVERY", 0.0)
     monkeypatch.setenv("TERM", "xterm")
 
     assert 0 == main(["clear", "-o", cache, "job.Main"])
@@ -116,7 +115,7 @@ def test_check_on_a_terminal_shows_how_far_it_is(cache: str, monkeypatch: pytest
     err = Terminal()
     monkeypatch.setattr(sys, "stdout", err)
     monkeypatch.setattr(sys, "stderr", err)
-    monkeypatch.setattr(meter, "DRAW_EVERY", 0.0)
+    monkeypatch.setattr(cache_commands, "DRAW_EVERY", 0.0)
     monkeypatch.setenv("TERM", "xterm")
     path = next(Path(cache).glob("job.Square/results/*/result.*"))
     path.write_bytes(b"")

@@ -15,7 +15,7 @@ from taskproc.cli.completion import next_words
 from taskproc.cli.defaults import DefaultArguments
 from taskproc.cli.main import main
 from taskproc.cli.options import Options
-from taskproc.cli.table import COMMANDS, COUNT, ENTRY_OPTIONS, REMOTE_COMMANDS, Command, Option
+from taskproc.cli.table import COMMANDS, COUNT, ENTRY_OPTIONS, REMOTE_COMMANDS, CommandEntry, Option
 from taskproc.cli.usage import tell
 from taskproc.tasks.task import Task
 from tests.cli import reference
@@ -45,9 +45,9 @@ def added(monkeypatch: pytest.MonkeyPatch) -> None:
     name = Option("name", (), "what is counted", "NAME", required="name")
     level = Option("level", ("--level",), "how much to say about Main", choices=("low", "high"), default="low")
     for each in (
-        Command("count", "count all that is there", f"{__name__}:count_tasks",
+        CommandEntry("count", "count all that is there", f"{__name__}:count_tasks",
                 (output, least, fast, name)),
-        Command("describe", "describe Main", f"{__name__}:describe_task",
+        CommandEntry("describe", "describe Main", f"{__name__}:describe_task",
                 (*ENTRY_OPTIONS, level), takes_task=True),
     ):  # fmt: skip
         monkeypatch.setitem(COMMANDS, each.name, each)  # type: ignore[arg-type]  # nobody else may write there
@@ -98,7 +98,7 @@ def test_a_command_on_a_task_may_have_options_of_its_own(tmp_path: Path, capsys:
 
 
 @pytest.mark.parametrize("command", EVERY, ids=lambda each: each.function)
-def test_a_command_has_its_function(command: Command) -> None:
+def test_a_command_has_its_function(command: CommandEntry) -> None:
     """It is there, and takes what the table says."""
     takes = ["cls", "options"] if command.takes_task else ["given"]
 
@@ -108,7 +108,7 @@ def test_a_command_has_its_function(command: Command) -> None:
 
 
 @pytest.mark.parametrize("command", EVERY, ids=lambda each: each.function)
-def test_the_options_of_a_command_agree(command: Command) -> None:
+def test_the_options_of_a_command_agree(command: CommandEntry) -> None:
     """No flag twice, and options that set one attribute have one default."""
     flags = [flag for option in command.options for flag in option.flags]
     defaults = {(option.name, option.default) for option in command.options}
@@ -137,7 +137,7 @@ def test_options_are_declared_nowhere_else() -> None:
     root = Path(taskproc.__file__).parent
     adding = {path.name for path in root.rglob("*.py") for call in _calls(path) if call.endswith("add_argument")}
 
-    assert {"parsing.py", "typed.py"} == adding  # typed.py has jsonargparse read single values
+    assert {"parsing.py", "typed_values.py"} == adding  # typed_values.py has jsonargparse read single values
 
 
 def _calls(path: Path) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from taskproc.cli.defaults import DefaultArguments
-from taskproc.cli.options import parse
+from taskproc.cli.options import parse_options
 from taskproc.cli.usage import UsageError
 from taskproc.tasks.task import Task
 
@@ -86,7 +86,7 @@ def shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
 
     def show(cls: type, **defaults: Any) -> str:
         with pytest.raises(SystemExit):
-            parse("prog", cls, ["--help"], DefaultArguments(**defaults))
+            parse_options("prog", cls, ["--help"], DefaultArguments(**defaults))
         return capsys.readouterr().out
 
     return show
@@ -145,11 +145,11 @@ def test_long_words_are_wrapped(shown: Any) -> None:
 
 def test_json_for_a_dataclass_is_one(shown: Any) -> None:
     """In --kwargs as behind its flag, and a wrong field is named."""
-    given = parse("prog", Train, ["-o", "x", "--kwargs", '{"model": {"layers": 2}}'], DefaultArguments())
+    given = parse_options("prog", Train, ["-o", "x", "--kwargs", '{"model": {"layers": 2}}'], DefaultArguments())
 
     assert {"model": Model(2)} == given.arguments
     with pytest.raises(UsageError, match=r"Model has no field 'layrs'\. Did you mean 'layers'\?"):
-        parse("prog", Train, ["-o", "x", "--kwargs", '{"model": {"layrs": 2}}'], DefaultArguments())
+        parse_options("prog", Train, ["-o", "x", "--kwargs", '{"model": {"layrs": 2}}'], DefaultArguments())
 
 
 class Speed(enum.Enum):

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskproc.cli.defaults import DefaultArguments
-from taskproc.cli.options import parse
+from taskproc.cli.options import parse_options
 from taskproc.cli.usage import UsageError
 from taskproc.tasks.task import Task
 
@@ -85,7 +85,7 @@ def task_of(hint: object, default: object = ...) -> type[Task]:
 def read(cls: type[Task], *words: str, **defaults: Any) -> Any:
     """The value of `p`, with its type."""
     try:
-        value = parse("prog", cls, ["-o", "x", *words], DefaultArguments(**defaults)).arguments["p"]
+        value = parse_options("prog", cls, ["-o", "x", *words], DefaultArguments(**defaults)).arguments["p"]
     except UsageError:
         return Refused()
     return repr(value), type(value)
@@ -181,7 +181,7 @@ def test_a_name_of_an_option_is_converted_too() -> None:
         def run_task(self) -> None:
             pass
 
-    given_ = parse("prog", Entry, ["-o", "x", "--kwargs", '{"output": "p"}'], DefaultArguments())
+    given_ = parse_options("prog", Entry, ["-o", "x", "--kwargs", '{"output": "p"}'], DefaultArguments())
 
     assert {"output": Path("p")} == given_.arguments
 
@@ -217,7 +217,7 @@ def test_an_unknown_field_is_refused_whatever_its_value(model: type, value: obje
     """By a flag and by --kwargs."""
     for words in ([by_flag(value)], by_kwargs(value)):
         with pytest.raises(UsageError, match=r"Model has no field 'optt'\. Did you mean 'opt'\?"):
-            parse("prog", task_of(model), ["-o", "x", *words], DefaultArguments())
+            parse_options("prog", task_of(model), ["-o", "x", *words], DefaultArguments())
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_an_unknown_field_is_refused_at_any_depth(hint: Any, value: object, name
     """The field is named."""
     for words in ([by_flag(value)], by_kwargs(value)):
         with pytest.raises(UsageError, match=f"has no field {name!r}"):
-            parse("prog", task_of(hint), ["-o", "x", *words], DefaultArguments())
+            parse_options("prog", task_of(hint), ["-o", "x", *words], DefaultArguments())
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_an_unknown_field_is_refused_at_any_depth(hint: Any, value: object, name
 def test_fields_are_written_out(words: list[str], message: str) -> None:
     """No abbreviations, and messages know nothing of the parser."""
     with pytest.raises(UsageError) as caught:
-        parse("prog", task_of(Model), ["-o", "x", *words], DefaultArguments())
+        parse_options("prog", task_of(Model), ["-o", "x", *words], DefaultArguments())
 
     assert message in str(caught.value)
     assert not {"Parser key", "Unable to load", "<class"} & {part for part in ("Parser key", "Unable to load", "<class")

@@ -6,12 +6,14 @@ import os
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import TextIO
 
-from taskproc.cli.holdings import Stored, holdings, stored
-from taskproc.cli.meter import Meter
+from taskproc.cli.argument_texts import Arguments
 from taskproc.cli.usage import DONE, FAILED, UsageError, say, tell
 from taskproc.errors import CacheError
 from taskproc.folders import absolute_path
@@ -20,11 +22,17 @@ from taskproc.store import layout
 from taskproc.store.cache import is_cache, prepare
 from taskproc.store.check import check
 from taskproc.store.disk import DiskStore
+from taskproc.store.files import Folder
 from taskproc.store.guard import refuse_links
 from taskproc.store.ids import FEWEST, ShortIds, id_matches, key_digits
 from taskproc.store.rules import checked
 from taskproc.store.trash import discard, empty
+from taskproc.streams import nowhere
 from taskproc.text import counted, cut_to, did_you_mean, padded, printable, size_text, terminal_width, width_of
+from taskproc.watch.progress import has_cursor
+
+DRAW_EVERY = 0.2  # seconds, on a terminal
+TELL_EVERY = 5.0  # seconds, elsewhere
 
 
 def list_command(given: Namespace) -> int:
@@ -37,7 +45,7 @@ def list_command(given: Namespace) -> int:
         return DONE
     folder, there = _class(store, words[0])
     chosen = [_meant(word, folder, there) for word in words[1:]]
-    tasks = stored(store, folder, chosen or there)
+    tasks = task_holdings(store, folder, chosen or there)
     ids = ShortIds(chain(map(key_digits, there), *(task.arguments.keys() for task in tasks)))
     if chosen:
         for task in tasks:
@@ -61,7 +69,7 @@ def _tell_of_links(store: DiskStore) -> None:
         say(f"not followed: {', '.join(sorted(names))} ({'a link' if len(names) == 1 else 'links'})")
 
 
-def _task_rows(tasks: Sequence[Stored], ids: ShortIds) -> list[tuple[str, ...]]:
+def _task_rows(tasks: Sequence[TaskHolding], ids: ShortIds) -> list[tuple[str, ...]]:
     """Of each task its short id, versions, size, time and arguments, newest first.
 
     Arguments in which tasks differ come first: where a line is cut, it still tells them apart.
@@ -79,13 +87,13 @@ def _task_rows(tasks: Sequence[Stored], ids: ShortIds) -> list[tuple[str, ...]]:
     ]
 
 
-def _alike(tasks: Sequence[Stored]) -> frozenset[str]:
+def _alike(tasks: Sequence[TaskHolding]) -> frozenset[str]:
     """Names of the arguments that are the same in all tasks."""
     first, *others = (task.arguments.forms for task in tasks)
     return frozenset(name for name in first if all(name in each and each[name] == first[name] for each in others))
 
 
-def _show_task(task: Stored, ids: ShortIds) -> None:
+def _show_task(task: TaskHolding, ids: ShortIds) -> None:
     """All that is known of a task without loading a result, and its arguments, each in a line."""
     tell(f"{printable(task.name)}#{ids.of(key_digits(task.id))}")
     facts = {
@@ -247,3 +255,146 @@ def _files(count: int) -> str:
 def time_text(when: float) -> str:
     """Local date and time to the minute, `-` for never."""
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(when)) if when else "-"
+
+
+@dataclass
+class Holding:
+    """What a cache holds of one task class: tasks with a result, bytes of all files, wall time of the newest result."""
+
+    tasks: int = 0
+    size: int = 0
+    newest: float = 0.0
+
+
+@dataclass
+class TaskHolding:
+    """What there is of one task; `path`: of its folder, `results`: how many versions it has."""
+
+    name: str
+    id: int
+    path: str
+    holding: Holding
+    results: int
+    arguments: Arguments
+
+
+def holdings(store: DiskStore) -> dict[str, Holding]:
+    """Task class → what there is of it. Costs a listing a task and a stat a file; no file is opened."""
+    found: dict[str, Holding] = {}
+    for folder in store.files.listdir(store.root):
+        ids = store.ids(folder)
+        if not ids:
+            continue
+        holding = found.setdefault(layout.task_name(folder), Holding())
+        with store.held(folder, "results") as results:
+            for number in ids:
+                with _task_folder(store, results, number) as place:
+                    holding.tasks += place is not None and _count(store, place, holding) > 0
+    return found
+
+
+def task_holdings(store: DiskStore, folder: str, numbers: Sequence[int]) -> list[TaskHolding]:
+    """What there is of some tasks of the class in `folder`; each folder is opened once."""
+    found = []
+    with store.held(folder, "results") as results:
+        for number in numbers:
+            holding, versions, said = Holding(), 0, None
+            with _task_folder(store, results, number) as place:
+                if place is not None:
+                    versions, said = _count(store, place, holding), store.arguments(place)
+            path = os.path.join(store.root, folder, "results", str(number))
+            found.append(TaskHolding(layout.task_name(folder), number, path, holding, versions, Arguments(said)))
+    return found
+
+
+@contextmanager
+def _task_folder(store: DiskStore, results: Folder, number: int) -> Iterator[Folder | None]:
+    """The folder of a task; None if it was cleared while we look."""
+    try:
+        place = store.files.open_folder(results, (str(number),))
+    except OSError:
+        yield None
+        return
+    try:
+        yield place
+    finally:
+        store.files.close_folder(place)
+
+
+def _count(store: DiskStore, place: Folder, holding: Holding) -> int:
+    """Add what there is of one task; how many versions that has."""
+    names = []
+    for entry in store.files.scandir(place):
+        try:
+            status = entry.stat(follow_symlinks=False)
+            if entry.is_dir(follow_symlinks=False):
+                holding.size += _size_of(store, place, entry.name)
+                continue
+        except OSError:
+            continue  # cleared while we look
+        holding.size += status.st_size
+        names.append(entry.name)
+        if layout.results(names[-1:]):
+            holding.newest = max(holding.newest, status.st_mtime)
+    return len(layout.results(names))
+
+
+def _size_of(store: DiskStore, at: Folder, name: str) -> int:
+    """Bytes of all files in a data directory."""
+    todo: list[tuple[str, ...]] = [(name,)]
+    size = 0
+    while todo:
+        levels = todo.pop()
+        try:
+            folder = store.files.open_folder(at, levels)
+        except OSError:
+            continue
+        try:
+            for entry in store.files.scandir(folder):
+                if entry.is_dir(follow_symlinks=False):
+                    todo.append((*levels, entry.name))
+                else:
+                    size += entry.stat(follow_symlinks=False).st_size
+        except OSError:
+            pass  # removed while we look
+        finally:
+            store.files.close_folder(folder)
+    return size
+
+
+class Meter:
+    """The line. `file`: default, standard error as it is now."""
+
+    def __init__(self, file: TextIO | None = None, clock: Callable[[], float] = time.monotonic):
+        shown = file or sys.stderr or nowhere()
+        self.moves = has_cursor(shown)
+        self._file, self._clock = shown, clock
+        self._every = DRAW_EVERY if self.moves else TELL_EVERY
+        self._next = clock() + self._every
+        self._width = 0
+
+    def show(self, text: Callable[[], str]) -> None:
+        """Show where the work stands, if it is time to."""
+        now = self._clock()
+        if now < self._next:
+            return
+        self._next = now + self._every
+        if not self.moves:
+            say(text())
+            return
+        line = printable(text())
+        self._write("\r" + line.ljust(self._width))
+        self._width = len(line)
+
+    def wipe(self) -> None:
+        """Take the line away, before something else is written to the terminal."""
+        if self._width:
+            self._write("\r" + " " * self._width + "\r")
+            self._width = 0
+
+    def _write(self, text: str) -> None:
+        try:
+            self._file.write(text)
+            self._file.flush()
+        except OSError:
+            pass  # nobody looks any more

@@ -141,7 +141,7 @@ def _run(task: Task, options: Options, log: JsonLines | None) -> int:
         except KeyboardInterrupt:
             return INTERRUPTED  # the run has said how far it came
     if not options.show_progress and not log:
-        for line in summary(stats):
+        for line in summary_lines(stats):
             say(line)
     _show(task, value, options, log)
     return DONE
@@ -196,7 +196,7 @@ def _executor(options: Options) -> Iterator[Executor | None]:
         yield None
 
 
-def summary(stats: RunStats) -> list[str]:
+def summary_lines(stats: RunStats) -> list[str]:
     """The closing lines of a run that nobody watched: why tasks ran, and how many."""
     told = {NEW.text, FORCED.text}
     reasons = {

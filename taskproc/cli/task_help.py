@@ -15,8 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from taskproc.cli.parameters import Parameter
-from taskproc.cli.records import REQUIRED, fields_of, is_record, union_members
-from taskproc.cli.typed import shown_hint, takes_json
+from taskproc.cli.typed_values import REQUIRED, hint_text, is_record, record_fields, takes_json, union_members
 
 _SECTION = re.compile(r"(?:args|arguments|parameters|attributes|keyword args|keyword arguments):\s*$", re.IGNORECASE)
 _ENTRY = re.compile(r"(\s+)(\*{0,2}\w+(?:, *\w+)*)(?: *\([^)]*\))?: *(.*)$")
@@ -60,9 +59,9 @@ def _table(cls: type, parameters: Mapping[str, Parameter], kwargs: Mapping[str, 
 def _rows(name: str, hint: Any, default: object, text: str, around: tuple[type, ...]) -> Iterator[Row]:
     """The row of a flag, and those of the fields that its value has."""
     record = next((some for some in union_members(hint) if is_record(some) and some not in around), None)
-    fields = list(fields_of(record, default)) if record is not None else []
+    fields = list(record_fields(record, default)) if record is not None else []
     shown = text if fields and default is not REQUIRED and default is not None else _joined(text, default)
-    yield f"{'  ' * len(around)}--{name} {shown_hint(hint)}", shown
+    yield f"{'  ' * len(around)}--{name} {hint_text(hint)}", shown
     if record is not None:
         words = _words_of(record)
         for field, inner, value in fields:

@@ -1,13 +1,12 @@
-"""Words and JSON become values of a type hint, and whatever does not fit is refused with words of ours.
+"""Classes with fields as types of parameters: those of dataclasses, attrs and pydantic; their fields are flags as well.
 
-jsonargparse reads the words. At some places it is lax, and what it drops or fills in would be another task: an unknown
-field whose value is empty, null for a number or for a class with fields, a file that has the fields, half the name of
-a field. `_misfit` finds all of these first.
+None of the three libraries is imported here: whoever has such a class has imported its library.
 """
 from __future__ import annotations
 
 import argparse
 import collections.abc
+import dataclasses
 import datetime
 import enum
 import inspect
@@ -15,15 +14,17 @@ import json
 import math
 import os
 import re
+import types
 import typing
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from taskproc.cli.records import REQUIRED, UNIONS, is_record, own_defaults, union_members
 from taskproc.cli.usage import UsageError
 from taskproc.text import did_you_mean
 
+REQUIRED = inspect.Parameter.empty
+UNIONS = (typing.Union, types.UnionType)
 UNREADABLE = object()  # the hint of a parameter whose annotation cannot be evaluated here
 CONTAINERS = frozenset({
     list, tuple, set, frozenset, dict,
@@ -33,6 +34,58 @@ CONTAINERS = frozenset({
 _ANYTHING = (Any, object)
 _ERRORS = (argparse.ArgumentError, TypeError, ValueError, KeyError)  # of jsonargparse, and of classes that it makes
 _MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
+
+
+def union_members(hint: Any) -> tuple[Any, ...]:
+    """The types of a union, or the type itself; of an annotated type what it annotates, of a NewType what it is."""
+    hint = getattr(hint, "__supertype__", hint)
+    if typing.get_origin(hint) is typing.Annotated:
+        return union_members(typing.get_args(hint)[0])
+    if typing.get_origin(hint) in UNIONS:
+        return tuple(kind for inner in typing.get_args(hint) for kind in union_members(inner))
+    return (hint,)
+
+
+def is_record(hint: Any) -> bool:
+    """Whether it is a class made by dataclasses, attrs or pydantic."""
+    marks = ("__dataclass_fields__", "__attrs_attrs__", "__pydantic_fields__")
+    return isinstance(hint, type) and any(hasattr(hint, mark) for mark in marks)
+
+
+def record_fields(record: Any, default: object) -> Iterator[tuple[str, Any, object]]:
+    """Name, type and default of each field that can be given; the default is that of a whole value if there is one."""
+    hints = typing.get_type_hints(record)
+    for name, own in record_defaults(record).items():
+        value = default.get(name, own) if isinstance(default, Mapping) else getattr(default, name, own)
+        yield name, hints.get(name, Any), value
+
+
+def record_defaults(record: Any) -> dict[str, object]:
+    """Name → default of each field that can be given; REQUIRED where there is none."""
+    if dataclasses.is_dataclass(record):
+        given = [each for each in dataclasses.fields(record) if each.init]
+        return {each.name: _made(each.default, each.default_factory) for each in given}
+    if hasattr(record, "__attrs_attrs__"):
+        given = [each for each in record.__attrs_attrs__ if each.init]
+        return {getattr(each, "alias", each.name): _attrs_default(each.default) for each in given}
+    fields = record.__pydantic_fields__
+    return {
+        name: REQUIRED if each.is_required() else each.get_default(call_default_factory=True)
+        for name, each in fields.items()
+    }
+
+
+def _made(default: object, factory: Any) -> object:
+    if default is not dataclasses.MISSING:
+        return default
+    return factory() if factory is not dataclasses.MISSING else REQUIRED
+
+
+def _attrs_default(default: Any) -> object:
+    factory = getattr(default, "factory", None)
+    if factory is not None:
+        return ... if default.takes_self else factory()
+    return REQUIRED if type(default).__name__ == "_Nothing" else default
 
 
 def value_of_words(name: str, hint: Any, default: object, words: Sequence[str]) -> Any:
@@ -101,7 +154,7 @@ def _parsed(hint: Any, default: object, parse: collections.abc.Callable[[Any], A
 
 
 def _refusal(name: str, hint: Any, said: str, why: str = "") -> UsageError:
-    wanted = shown_hint(hint) + " in JSON" * takes_json(hint)
+    wanted = hint_text(hint) + " in JSON" * takes_json(hint)
     text = f"argument --{name}: expected {wanted}, got {said!r}"
     return UsageError(f"{text} ({why})" if why else text)
 
@@ -208,7 +261,7 @@ def _misfit_of(kind: Any, value: object, where: str) -> str:
 
 
 def _unlike(hint: Any, value: object, where: str) -> str:
-    return f"{where}: expected {shown_hint(hint)}, got {json.dumps(value, ensure_ascii=False, default=repr)}"
+    return f"{where}: expected {hint_text(hint)}, got {json.dumps(value, ensure_ascii=False, default=repr)}"
 
 
 def _misfit_of_fields(kind: Any, value: Mapping[str, object], where: str) -> str:
@@ -216,7 +269,7 @@ def _misfit_of_fields(kind: Any, value: Mapping[str, object], where: str) -> str
     if unknown := [name for name in value if name not in names]:
         near = did_you_mean(unknown[0], names) or f". It has {', '.join(names) or 'none'}"
         return f"{kind.__name__} has no field {unknown[0]!r}{near}"
-    hints, defaults = typing.get_type_hints(kind), own_defaults(kind)
+    hints, defaults = typing.get_type_hints(kind), record_defaults(kind)
     for name, inner in value.items():
         if inner is None and defaults.get(name, REQUIRED) is None:
             continue  # a field that is None if it is not given may be given so
@@ -232,7 +285,7 @@ def _fields(kind: Any) -> list[str]:
     except (TypeError, ValueError):
         parameters = []  # one that is written in C, or a stranger's idea of a signature
     named = (each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY))
-    return list(dict.fromkeys([*own_defaults(kind), *named]))
+    return list(dict.fromkeys([*record_defaults(kind), *named]))
 
 
 # ---------------------------------------------------------------- how a hint is shown
@@ -245,7 +298,7 @@ def takes_json(hint: Any) -> bool:
     return (typing.get_origin(hint) or hint) in CONTAINERS
 
 
-def shown_hint(hint: Any) -> str:
+def hint_text(hint: Any) -> str:
     """A type hint as one writes it: `list[int]`, `int | None`, `red|blue` for an Enum or a Literal."""
     if hint is UNREADABLE:
         return "a type that is not known here"
@@ -255,11 +308,11 @@ def shown_hint(hint: Any) -> str:
     if origin is typing.Literal:
         return "|".join(map(str, inner))
     if origin is typing.Annotated:
-        return shown_hint(inner[0])
+        return hint_text(inner[0])
     if origin in UNIONS:
-        return " | ".join(map(shown_hint, inner))
+        return " | ".join(map(hint_text, inner))
     if origin is not None and inner:
-        shown = ", ".join("..." if some is Ellipsis else shown_hint(some) for some in inner)
+        shown = ", ".join("..." if some is Ellipsis else hint_text(some) for some in inner)
         return f"{getattr(origin, '__name__', origin)}[{shown}]"
     if hint is type(None):
         return "None"

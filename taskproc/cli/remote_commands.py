@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, TypeVar
 
 from taskproc.cli.parsing import call
-from taskproc.cli.table import REMOTE, REMOTE_COMMANDS, lines_of
+from taskproc.cli.table import REMOTE, REMOTE_COMMANDS, command_lines
 from taskproc.cli.usage import DONE, INTERRUPTED, UsageError, UserError, guarded, output, say, tell
 from taskproc.run.group import Grace
 from taskproc.run.inbox import Inbox
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(words: list[str], ending: _Ending) -> int:
     try:
         if words[:1] in (["-h"], ["--help"]):
-            print(_HELP.format(prog=REMOTE, commands=lines_of(REMOTE_COMMANDS.values())), end="")
+            print(_HELP.format(prog=REMOTE, commands=command_lines(REMOTE_COMMANDS.values())), end="")
             return DONE
         if not words or words[0] not in REMOTE_COMMANDS:
             given = f", got {words[0]!r}{did_you_mean(words[0], REMOTE_COMMANDS)}" if words else ""
@@ -219,7 +219,7 @@ def _module(given: str) -> tuple[str, list[str]]:
 
 def _loaded(given: str) -> ModuleType:
     if given.endswith(".py") or os.sep in given:
-        from taskproc.cli.entry import load_script  # here: it loads what runs tasks
+        from taskproc.cli.entry_class import load_script  # here: it loads what runs tasks
 
         return load_script(given)
     from importlib import import_module
