@@ -90,11 +90,11 @@ class Signals:
             # A fork of ours, such as a process of the caller's pool, has this handler too
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        elif self.first:
-            self._press()
         else:
-            self.first = number
-            self._ask()
+            report = self._press if self.first else self._ask
+            self.first = self.first or number
+            report()
+            # Each time: Python drops an exception that meets a destructor, and a job may catch the first one
             if self._is_inside():
                 raise KeyboardInterrupt
 

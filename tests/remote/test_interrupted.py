@@ -137,7 +137,8 @@ def test_a_worker_whose_module_does_not_come(remote):
     """A signal ends the import, as it would end any program."""
     _, address = remote.serve()
     mark = remote.folder / "begun"
-    text = f"import time\nopen({str(mark)!r}, 'w').write('begun')\ntime.sleep(1000)\n"
+    # Not open(…).write(…): a signal that meets the destructor of the file is lost, as in any program
+    text = f"import time\nwith open({str(mark)!r}, 'w') as file:\n    file.write('begun')\ntime.sleep(1000)\n"
     (remote.folder / "slow.py").write_text(text)
     agent = remote.start("work", "--address", address, "slow")
     content_of(mark)

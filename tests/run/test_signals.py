@@ -120,6 +120,17 @@ def test_a_job_in_the_driving_thread_is_broken_off() -> None:
     assert signal.SIGTERM == signals.first
 
 
+def test_a_job_that_lost_the_first_interrupt_gets_the_next() -> None:
+    """Python drops an exception in a destructor, and a job may catch it: the user presses Ctrl-C once more."""
+    calls = Calls()
+    with calls.signals(is_inside=lambda: True):
+        for _ in range(3):
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+
+    assert ["ask", "press", "press"] == calls
+
+
 def test_a_fork_hears_as_if_there_were_no_run() -> None:
     """It has the handlers too, but is not the one that drives."""
     calls = Calls()
