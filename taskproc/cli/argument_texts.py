@@ -1,4 +1,4 @@
-"""Arguments of stored tasks as one would write them: what `args.json` says becomes text, and no class is loaded."""
+"""Arguments of stored tasks as Python code, from the JSON forms in `args.json`. No class is loaded."""
 from __future__ import annotations
 
 import base64
@@ -10,7 +10,7 @@ from typing import Any
 from taskproc.store.ids import KNOWN, ShortIds
 from taskproc.text import printable
 
-_MOST_BYTES = 24  # that are shown
+_MOST_BYTES = 24  # are shown
 _KINDS = {"f": "float", "i": "int", "u": "uint", "c": "complex", "b": "bool", "U": "str", "S": "bytes", "O": "object",
           "M": "datetime64", "m": "timedelta64"}  # fmt: skip
 _MICROSECONDS = {"D": (86_400_000_000, 1), "h": (3_600_000_000, 1), "m": (60_000_000, 1), "s": (1_000_000, 1),
@@ -23,57 +23,57 @@ class Arguments:
     """The arguments of one task, by name.
 
     Args:
-        said: what its `args.json` says; None if that is torn or gone.
+        content: of its `args.json`; None if the file is incomplete or missing.
 
     Attributes:
-        forms: as in the file; empty if it has none.
+        forms: name → JSON form.
     """
 
-    def __init__(self, said: Mapping[str, Any] | None):
-        forms = (said or {}).get("args")
+    def __init__(self, content: Mapping[str, Any] | None):
+        forms = (content or {}).get("args")
         self.forms: dict[str, Any] = forms if isinstance(forms, dict) else {}
 
     def keys(self) -> Iterator[str]:
-        """First digits of the keys of all tasks in them."""
+        """The first digits of the keys of all tasks in the arguments."""
         return (key[:KNOWN] for form in self.forms.values() for _, key in _tasks_in(form))
 
     def texts(self, ids: ShortIds, last: Collection[str] = ()) -> dict[str, str]:
-        """How each is written: plain ones first, for they say more than the ids of tasks.
+        """Name → text. Plain arguments come first, because they say more than the ids of tasks.
 
         Args:
-            last: names of those that come behind all others.
+            last: names of arguments that come after all others.
         """
         names = sorted(self.forms, key=lambda name: (name in last, any(True for _ in _tasks_in(self.forms[name]))))
-        return {printable(name): printable(_shown(self.forms[name], ids)) for name in names}
+        return {printable(name): printable(_argument_text(self.forms[name], ids)) for name in names}
 
 
-def _shown(form: Any, ids: ShortIds) -> str:
+def _argument_text(form: Any, ids: ShortIds) -> str:
     try:
         return _text(form, ids)
     except RecursionError:
-        return "…"  # nested too deep to be shown
+        return "…"  # nested too deeply
 
 
 def _tasks_in(form: Any) -> Iterator[tuple[str, str]]:
-    """Name and key of all tasks in a form."""
+    """Name and key of each task in a form."""
     todo = [form]
     while todo:
-        some = todo.pop()
-        if isinstance(some, dict):
-            body: Any = some.get("__task__")
+        part = todo.pop()
+        if isinstance(part, dict):
+            body: Any = part.get("__task__")
             if _is_task(body):
                 yield body[0], body[1]
-            todo.extend(some.values())
-        elif isinstance(some, list):
-            todo.extend(some)
+            todo.extend(part.values())
+        elif isinstance(part, list):
+            todo.extend(part)
 
 
 def _is_task(body: Any) -> bool:
-    return isinstance(body, list) and len(body) == 2 and all(isinstance(each, str) for each in body)
+    return isinstance(body, list) and len(body) == 2 and all(isinstance(part, str) for part in body)
 
 
 def _text(form: Any, ids: ShortIds) -> str:
-    """A form as a Python literal; what has no literal by its kind: `Path('a')`, `Color.RED`, `Point(x=1)`."""
+    """A form as a Python literal, or as a call if its type has no literals: `Path('a')`, `Color.RED`, `Point(x=1)`."""
     if isinstance(form, list):
         return f"[{_row(form, ids)}]"
     if not isinstance(form, dict):
@@ -84,7 +84,7 @@ def _text(form: Any, ids: ShortIds) -> str:
     try:
         return _TAGS[tag](body, ids) if tag in _TAGS else _other(tag, body, ids)
     except (ValueError, TypeError, IndexError, KeyError, AttributeError):
-        return _other(tag, body, ids)  # somebody else's, or torn
+        return _other(tag, body, ids)  # of another program, or incomplete
 
 
 def _row(forms: Sequence[Any], ids: ShortIds) -> str:
@@ -123,7 +123,7 @@ def _set(body: Any, ids: ShortIds) -> str:
 
 
 def _raw(body: Any) -> str:
-    """Bytes, of which many are cut; or how many there were, where only their digest was kept."""
+    """Bytes, cut if there are many; only their number if a digest was stored in their place."""
     if isinstance(body, dict):
         return f"<{body['size']:,} bytes>"
     data = base64.b64decode(body)
@@ -141,14 +141,14 @@ def _offset(*parts: int) -> str:
 
 
 def _decimal(body: Any, ids: ShortIds) -> str:
-    from decimal import Decimal  # here: 3 ms, and few have them
+    from decimal import Decimal  # here: 3 ms, and rarely needed
 
     sign, digits, exponent = body
     return repr(Decimal((sign, tuple(map(int, digits)), exponent)))
 
 
 def _numpy(kind: str, content: Any, ids: ShortIds) -> str:
-    """An array by its type and shape, a scalar by its type and value."""
+    """The type and shape of an array, the type and value of a scalar."""
     if kind in ("str", "bytes"):
         return f"{kind}_({_text(content, ids) if kind == 'str' else _raw(content)})"
     if kind == "dtype":
@@ -167,7 +167,7 @@ def _numpy(kind: str, content: Any, ids: ShortIds) -> str:
 
 
 def _dtype(form: Any) -> str:
-    """`float64` for `<f8`; as it is where it has no such name."""
+    """`float64` for `<f8`; unchanged if it has no such name."""
     if not isinstance(form, str):
         return "struct"
     kind, size = form[1:2], form[2:]
@@ -178,7 +178,7 @@ def _dtype(form: Any) -> str:
 
 
 def _frame(kind: str, body: Any) -> str:
-    """A frame, or whatever there is of a library of frames, by its kind; a time as such."""
+    """The kind of a frame or another object of its library; the text of a time."""
     if kind != "Timestamp":
         return f"{kind}(…)"
     unit, count, zone = body

@@ -1,4 +1,4 @@
-"""The subcommands that look at a cache: `list`, `check` and `clear`. They load no script, and no result."""
+"""The commands `list`, `check` and `clear`. They load no script and no result, and follow no link."""
 from __future__ import annotations
 
 import math
@@ -36,17 +36,17 @@ TELL_EVERY = 5.0  # seconds, elsewhere
 
 
 def list_command(given: Namespace) -> int:
-    """`list -o DIR`: a line per task class; with a NAME a line per task of one; with ids all that is known of these."""
+    """`list -o DIR`: a line per task class; with NAME, a line per task of this class; with ids, details of these."""
     store = opened(given.output)
     words = list[str](given.what)
     if not words:
         _show(("task", "results", "size", "newest"), _class_rows(store))
-        _tell_of_links(store)
+        _report_links(store)
         return DONE
-    folder, there = _class(store, words[0])
-    chosen = [_meant(word, folder, there) for word in words[1:]]
-    tasks = task_holdings(store, folder, chosen or there)
-    ids = ShortIds(chain(map(key_digits, there), *(task.arguments.keys() for task in tasks)))
+    folder, numbers = _class_folder(store, words[0])
+    chosen = [_task_id(word, folder, numbers) for word in words[1:]]
+    tasks = task_holdings(store, folder, chosen or numbers)
+    ids = ShortIds(chain(map(key_digits, numbers), *(task.arguments.keys() for task in tasks)))
     if chosen:
         for task in tasks:
             _show_task(task, ids)
@@ -57,44 +57,44 @@ def list_command(given: Namespace) -> int:
 
 def _class_rows(store: DiskStore) -> list[tuple[str, ...]]:
     return [
-        (printable(name), f"{each.tasks:,}", size_text(each.size), time_text(each.newest))
-        for name, each in sorted(holdings(store).items())
+        (printable(name), f"{holding.tasks:,}", size_text(holding.size), time_text(holding.newest))
+        for name, holding in sorted(holdings(store).items())
     ]
 
 
-def _tell_of_links(store: DiskStore) -> None:
-    """What is a link is not looked into; somebody may miss it."""
+def _report_links(store: DiskStore) -> None:
+    """Report links: the folders behind them are not listed."""
     names = [name for name in store.files.listdir(store.root) if store.files.kind(store.root, name) == "link"]
     if names:
         say(f"not followed: {', '.join(sorted(names))} ({'a link' if len(names) == 1 else 'links'})")
 
 
 def _task_rows(tasks: Sequence[TaskHolding], ids: ShortIds) -> list[tuple[str, ...]]:
-    """Of each task its short id, versions, size, time and arguments, newest first.
+    """Short id, number of versions, size, time and arguments of each task, newest first.
 
-    Arguments in which tasks differ come first: where a line is cut, it still tells them apart.
+    Arguments in which the tasks differ come first, so that a line that is cut still identifies its task.
     """
-    alike = _alike(tasks)
+    shared = _shared_arguments(tasks)
     return [
         (
             ids.of(key_digits(task.id)),
             f"{task.results:,}",
             size_text(task.holding.size),
             time_text(task.holding.newest),
-            ", ".join(f"{name}={value}" for name, value in task.arguments.texts(ids, last=alike).items()),
+            ", ".join(f"{name}={value}" for name, value in task.arguments.texts(ids, last=shared).items()),
         )
         for task in sorted(tasks, key=lambda task: (-task.holding.newest, task.id))
     ]
 
 
-def _alike(tasks: Sequence[TaskHolding]) -> frozenset[str]:
-    """Names of the arguments that are the same in all tasks."""
+def _shared_arguments(tasks: Sequence[TaskHolding]) -> frozenset[str]:
+    """Names of the arguments that are equal in all tasks."""
     first, *others = (task.arguments.forms for task in tasks)
     return frozenset(name for name in first if all(name in each and each[name] == first[name] for each in others))
 
 
 def _show_task(task: TaskHolding, ids: ShortIds) -> None:
-    """All that is known of a task without loading a result, and its arguments, each in a line."""
+    """Print the details of a task that are known without loading a result, and its arguments, one per line."""
     tell(f"{printable(task.name)}#{ids.of(key_digits(task.id))}")
     facts = {
         "id": str(task.id),
@@ -108,9 +108,9 @@ def _show_task(task: TaskHolding, ids: ShortIds) -> None:
 
 
 def _show(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """A table: the first column to the left, the last as it is, the others to the right.
+    """Print a table: the first and the last column are left-aligned, the others right-aligned.
 
-    On a terminal a line is cut at its end, in a pipe it is whole.
+    Lines are cut to the width of a terminal, but not in a pipe.
     """
     columns = terminal_width(sys.stdout)
     table = [head, *rows]
@@ -121,36 +121,36 @@ def _show(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
 
 
 def clear_command(given: Namespace) -> int:
-    """`clear -o DIR NAME [ID …]`: forget the results of a class, or of some tasks; nothing, if one is not there.
+    """`clear -o DIR NAME [ID …]`: remove the results of a class, or of some of its tasks; none, if an id is unknown.
 
-    Then remove all that lies in the trash, also what others left there; without a name only that.
+    Then empty the trash, in which other processes may have left files, too. Without a name, only that.
     """
     store = opened(given.output, writes=True)
     if not given.what:
         if not store.names("trash"):
-            raise UsageError("clear what? Give the name of a task class, as `list` shows it")
+            raise UsageError("nothing to clear: give the name of a task class, as `list` shows it")
     else:
-        _forget(store, *given.what)
+        _clear(store, *given.what)
     _empty_trash(store)
     return DONE
 
 
-def _forget(store: DiskStore, shown: str, *ids: str) -> None:
+def _clear(store: DiskStore, shown: str, *ids: str) -> None:
     """Move the results of a class, or of some tasks of it, into the trash."""
-    folder, there = _class(store, shown)
+    folder, known = _class_folder(store, shown)
     name = printable(layout.task_name(folder))
-    numbers = [_meant(word, folder, there, "; nothing was cleared") for word in ids]
+    numbers = [_task_id(word, folder, known, "; nothing was cleared") for word in ids]
     if not ids:
         discard(store, folder)
-        tell(f"cleared {name}: {counted(len(there), 'task')}")
+        tell(f"cleared {name}: {counted(len(known), 'task')}")
     for word, number in zip(ids, numbers):
         discard(store, folder, "results", str(number))
         tell(f"cleared {name} {printable(word)}")
-    sys.stdout.flush()  # this much is done; what follows may take long, and may be interrupted
+    sys.stdout.flush()  # this is done; emptying the trash may take long and be interrupted
 
 
 def _empty_trash(store: DiskStore) -> None:
-    """Remove all that was cleared, and say how far that is."""
+    """Empty the trash and report the progress."""
     meter, removed = Meter(), 0
 
     def note(count: int) -> None:
@@ -168,13 +168,13 @@ def _empty_trash(store: DiskStore) -> None:
     if is_empty:
         say(f"emptied the trash: {_files(removed)} removed")
     elif store.witness.others():
-        say("a run is at work, and may read what was cleared: it stays in the trash until the next clear")
+        say("a run may still read the cleared results: they stay in the trash until the next clear")
     else:
-        say(f"{_files(removed)} removed from the trash; some of it cannot be removed")
+        say(f"{_files(removed)} removed from the trash; some files cannot be removed")
 
 
 def check_command(given: Namespace) -> int:
-    """`check -o DIR`: a line for all that is not as it should be, and how much of each kind."""
+    """`check -o DIR`: a line for each finding, and the number of each kind."""
     store = opened(given.output)
     counts: dict[str, int] = {}
     meter = Meter()
@@ -193,16 +193,16 @@ def check_command(given: Namespace) -> int:
         path = os.path.relpath(finding.path, store.root)
         tell(f"{finding.kind:<8}  {printable(path)}  {printable(finding.text)}")
     meter.wipe()
-    found = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items())) or "nothing wrong"
-    say(f"{counted(results, 'task')} with a result; {found}")
+    findings = ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items())) or "nothing wrong"
+    say(f"{counted(results, 'task')} with a result; {findings}")
     return FAILED if "damaged" in counts else DONE
 
 
 def opened(path: str, *, writes: bool = False) -> DiskStore:
-    """The store of a cache that exists; nothing is made. UsageError if there is none.
+    """The store of an existing cache. Raises UsageError if there is none.
 
     Args:
-        writes: refuse a cache in which taskproc would have to follow a link.
+        writes: refuse a cache that contains links.
     """
     root = absolute_path(path, CacheError)
     if not is_cache(path):
@@ -214,38 +214,37 @@ def opened(path: str, *, writes: bool = False) -> DiskStore:
     return DiskStore(root, rules=rules)
 
 
-def _meant(word: str, folder: str, there: Sequence[int], otherwise: str = "") -> int:
-    """The one task of a class that a word means: its id, or the first digits of its key. UsageError names what may be.
+def _task_id(word: str, folder: str, known: Sequence[int], ending: str = "") -> int:
+    """The id of the one task of a class that a word identifies by its id or the first digits of its key.
 
     Args:
-        otherwise: what is said after an error.
+        ending: of the message of the UsageError, which lists the candidates.
     """
-    numbers = sorted(id_matches(word, there))
+    numbers = sorted(id_matches(word, known))
     if len(numbers) == 1:
         return numbers[0]
     shown = printable(layout.task_name(folder))
-    ids = ShortIds(map(key_digits, there))
+    ids = ShortIds(map(key_digits, known))
     if not numbers:
         digits = word.rpartition("#")[2].lower()
-        begun = [number for number in there if digits and key_digits(number).startswith(digits)]
-        short = f": an id has at least {FEWEST} digits, such as {ids.of(key_digits(begun[0]))}" if begun else ""
-        raise UsageError(f"{shown} has no task {word!r}{short}{otherwise}")
+        longer = [number for number in known if digits and key_digits(number).startswith(digits)]
+        short = f": an id has at least {FEWEST} digits, such as {ids.of(key_digits(longer[0]))}" if longer else ""
+        raise UsageError(f"{shown} has no task {word!r}{short}{ending}")
     several = ", ".join(f"#{ids.of(key_digits(number))} ({number})" for number in numbers)
-    raise UsageError(f"{word!r} may be any of {len(numbers)} tasks of {shown}: {several}{otherwise}")
+    raise UsageError(f"{word!r} may be any of {len(numbers)} tasks of {shown}: {several}{ending}")
 
 
-def _class(store: DiskStore, shown: str) -> tuple[str, list[int]]:
-    """The folder of a class of which there is something, and the ids of its tasks; as it is named, or `list` shows it.
-    """
+def _class_folder(store: DiskStore, shown: str) -> tuple[str, list[int]]:
+    """The folder of a class, by its name or as `list` shows it, and the ids of its tasks, of which there is one."""
     classes = {folder: layout.task_name(folder) for folder in store.files.listdir(store.root)}
     known = [folder for folder, name in classes.items() if shown in (name, printable(name))]
     for folder in known:
         if ids := store.ids(folder):
             return folder, ids
-        store.names(folder, "results")  # a link is refused
+        store.names(folder, "results")  # refuses a link
     names = sorted({printable(name) for folder, name in classes.items() if store.ids(folder)})
-    there = f"; it has {', '.join(names)}" if names else ": it is empty"
-    raise UsageError(f"the cache has nothing of {shown!r}{there}{did_you_mean(shown, names)}")
+    known_names = f"; it has {', '.join(names)}" if names else ": it is empty"
+    raise UsageError(f"the cache has no results of {shown!r}{known_names}{did_you_mean(shown, names)}")
 
 
 def _files(count: int) -> str:
@@ -259,7 +258,7 @@ def time_text(when: float) -> str:
 
 @dataclass
 class Holding:
-    """What a cache holds of one task class: tasks with a result, bytes of all files, wall time of the newest result."""
+    """The content of a cache for one task class: tasks with a result, bytes of all files, wall time of the newest."""
 
     tasks: int = 0
     size: int = 0
@@ -268,7 +267,7 @@ class Holding:
 
 @dataclass
 class TaskHolding:
-    """What there is of one task; `path`: of its folder, `results`: how many versions it has."""
+    """The content of a cache for one task; `path`: of its folder, `results`: the number of its versions."""
 
     name: str
     id: int
@@ -279,37 +278,38 @@ class TaskHolding:
 
 
 def holdings(store: DiskStore) -> dict[str, Holding]:
-    """Task class → what there is of it. Costs a listing a task and a stat a file; no file is opened."""
-    found: dict[str, Holding] = {}
+    """Task class → its content. Costs a listing per task and a stat per file; no file is opened."""
+    classes: dict[str, Holding] = {}
     for folder in store.files.listdir(store.root):
         ids = store.ids(folder)
         if not ids:
             continue
-        holding = found.setdefault(layout.task_name(folder), Holding())
+        holding = classes.setdefault(layout.task_name(folder), Holding())
         with store.held(folder, "results") as results:
             for number in ids:
                 with _task_folder(store, results, number) as place:
                     holding.tasks += place is not None and _count(store, place, holding) > 0
-    return found
+    return classes
 
 
 def task_holdings(store: DiskStore, folder: str, numbers: Sequence[int]) -> list[TaskHolding]:
-    """What there is of some tasks of the class in `folder`; each folder is opened once."""
-    found = []
+    """The content for some tasks of the class in `folder`; each folder is opened once."""
+    tasks = []
     with store.held(folder, "results") as results:
         for number in numbers:
-            holding, versions, said = Holding(), 0, None
+            holding, versions, arguments = Holding(), 0, None
             with _task_folder(store, results, number) as place:
                 if place is not None:
-                    versions, said = _count(store, place, holding), store.arguments(place)
+                    versions, arguments = _count(store, place, holding), store.arguments(place)
             path = os.path.join(store.root, folder, "results", str(number))
-            found.append(TaskHolding(layout.task_name(folder), number, path, holding, versions, Arguments(said)))
-    return found
+            task = TaskHolding(layout.task_name(folder), number, path, holding, versions, Arguments(arguments))
+            tasks.append(task)
+    return tasks
 
 
 @contextmanager
 def _task_folder(store: DiskStore, results: Folder, number: int) -> Iterator[Folder | None]:
-    """The folder of a task; None if it was cleared while we look."""
+    """The folder of a task; None if it was cleared in the meantime."""
     try:
         place = store.files.open_folder(results, (str(number),))
     except OSError:
@@ -322,7 +322,7 @@ def _task_folder(store: DiskStore, results: Folder, number: int) -> Iterator[Fol
 
 
 def _count(store: DiskStore, place: Folder, holding: Holding) -> int:
-    """Add what there is of one task; how many versions that has."""
+    """Add the content of one task to `holding`; the number of its versions."""
     names = []
     for entry in store.files.scandir(place):
         try:
@@ -331,7 +331,7 @@ def _count(store: DiskStore, place: Folder, holding: Holding) -> int:
                 holding.size += _size_of(store, place, entry.name)
                 continue
         except OSError:
-            continue  # cleared while we look
+            continue  # cleared in the meantime
         holding.size += status.st_size
         names.append(entry.name)
         if layout.results(names[-1:]):
@@ -356,14 +356,18 @@ def _size_of(store: DiskStore, at: Folder, name: str) -> int:
                 else:
                     size += entry.stat(follow_symlinks=False).st_size
         except OSError:
-            pass  # removed while we look
+            pass  # removed in the meantime
         finally:
             store.files.close_folder(folder)
     return size
 
 
 class Meter:
-    """The line. `file`: default, standard error as it is now."""
+    """The progress of long work: on a terminal one line that is rewritten, elsewhere a line every few seconds.
+
+    Args:
+        file: default: the present standard error.
+    """
 
     def __init__(self, file: TextIO | None = None, clock: Callable[[], float] = time.monotonic):
         shown = file or sys.stderr or nowhere()
@@ -374,7 +378,7 @@ class Meter:
         self._width = 0
 
     def show(self, text: Callable[[], str]) -> None:
-        """Show where the work stands, if it is time to."""
+        """Show the progress if the last time is long enough ago."""
         now = self._clock()
         if now < self._next:
             return
@@ -387,7 +391,7 @@ class Meter:
         self._width = len(line)
 
     def wipe(self) -> None:
-        """Take the line away, before something else is written to the terminal."""
+        """Remove the line, before other text is written to the terminal."""
         if self._width:
             self._write("\r" + " " * self._width + "\r")
             self._width = 0
@@ -397,4 +401,4 @@ class Meter:
             self._file.write(text)
             self._file.flush()
         except OSError:
-            pass  # nobody looks any more
+            pass  # nobody reads it any more

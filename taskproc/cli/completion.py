@@ -1,4 +1,4 @@
-"""Completion of commands and options in a shell, made from the table: `taskproc completion SHELL` prints a script."""
+"""Completion of commands and options in a shell, from the table: `taskproc completion SHELL` prints a script."""
 from __future__ import annotations
 
 from argparse import Namespace
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from taskproc.cli.table import COMMANDS, ENTRY_OPTIONS, HELP
 from taskproc.cli.usage import DONE, tell
 
-# Where nothing is typed yet and only flags could follow, names of files are completed
+# If nothing is typed yet and only flags could follow, file names are completed
 _BASH = """\
 _taskproc() {{
     local known="" typed="${{COMP_WORDS[COMP_CWORD]}}"
@@ -18,7 +18,7 @@ _taskproc() {{
     COMPREPLY=($(compgen -W "$known" -- "$typed"))
 }}
 complete -o default -F _taskproc taskproc"""
-# zsh has the functions of bash that the script uses, if it is asked for them
+# zsh can load the functions of bash that the script uses
 _ZSH = """\
 (( $+functions[compdef] )) || { autoload -Uz compinit && compinit }
 autoload -Uz bashcompinit && bashcompinit
@@ -27,26 +27,26 @@ _FISH = "complete -c taskproc -n '{}' {} -d '{}'"
 
 
 def next_words(words: Sequence[str]) -> list[str]:
-    """The words of the table that may follow these, which stand behind the name of the program.
+    """The words of the table that may follow these words of a command line, without the name of the program.
 
-    First commands; then the values of an option that has a few, or else what the command takes, or a script.
+    These are commands; or the values of an option with a few choices; or else the options of the command.
     """
     if not words:
         return [*COMMANDS, *HELP.flags, "--version"]
     options = (*COMMANDS.get(words[0], COMMANDS["run"]).options, HELP)
-    values = [each.choices for each in options if words[-1] in each.flags and each.choices]
-    return list(values[0]) if values else [word for each in options for word in each.flags or each.choices]
+    values = [option.choices for option in options if words[-1] in option.flags and option.choices]
+    return list(values[0]) if values else [word for option in options for word in option.flags or option.choices]
 
 
 def completion_command(given: Namespace) -> int:
-    """`completion SHELL`: a script for a shell. It knows the words itself, so that Python need not start."""
+    """`completion SHELL`: print a script for a shell. It contains all words, so completion starts no Python."""
     bash = _BASH.format(cases="\n".join(f'        {case}) known="{" ".join(words)}" ;;' for case, words in _cases()))
     tell({"bash": bash, "zsh": _ZSH + bash, "fish": "\n".join(_fish())}[given.shell])
     return DONE
 
 
 def _own() -> list[str]:
-    """Commands with other options than those of a run."""
+    """The commands whose options are not those of a run."""
     return [name for name, each in COMMANDS.items() if each.options != ENTRY_OPTIONS]
 
 

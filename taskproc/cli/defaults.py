@@ -1,4 +1,4 @@
-"""Defaults of the command line's options, as a script sets them for itself."""
+"""Defaults of the options, which a script can set for itself."""
 from __future__ import annotations
 
 import os
@@ -17,17 +17,18 @@ _DEFAULTS = {name: option.default for name, option in _OPTIONS.items()}
 
 @dataclass
 class DefaultArguments:
-    """What the options of the command line are where the line does not say: `DefaultArguments(...).populate()`.
+    """Defaults for the options of the command line: `DefaultArguments(...).populate()` puts them in force.
 
-    An option on the line replaces its default as a whole: `--rate-limits '{"gpu": 1}'` leaves nothing of `rate_limits`
-    here. `kwargs` are arguments of the entry task; a flag on the line replaces one of them, `--kwargs` all.
+    An option on the command line replaces its default completely: after `--rate-limits '{"gpu": 1}'`, no limit of
+    `rate_limits` here is in force. `kwargs` are arguments of the entry task; a flag replaces one of them, `--kwargs`
+    replaces all.
 
     Attributes:
-        prefix, prefixes: one thing under two names; give one.
-        output: the cache folder; with it `-o` may be left out.
+        prefix, prefixes: two names of one option; give one of them.
+        output: the cache folder; `-o` may then be left out.
 
     Raises:
-        OptionError: a value that the option does not take, or both `prefix` and `prefixes`.
+        OptionError: a value does not fit its option, or both `prefix` and `prefixes` are given.
     """
 
     loglevel: str = _DEFAULTS["loglevel"]
@@ -54,16 +55,16 @@ class DefaultArguments:
             if not fits and not (value is None is option.default):
                 raise OptionError(f"{name} must be {wanted}, got {value!r}")
         if self.prefix is not None and self.prefixes is not None:
-            raise OptionError("prefix and prefixes are one option under two names: give one")
+            raise OptionError("prefix and prefixes are two names of one option: give only one")
 
     def in_force(self) -> dict[str, Any]:
-        """The default of each option of a run, by its name."""
+        """Name of an option of a run → its default."""
         own = {**vars(self), "prefixes": self.prefixes or self.prefix}
         return {name: own.get(name, default) for name, default in _DEFAULTS.items()}
 
     def populate(self) -> None:
-        """Make these the defaults of this process."""
-        global _populated  # the command line of a process is one
+        """Put these defaults in force for this process."""
+        global _populated  # a process has one command line
         _populated = self
 
 
@@ -77,7 +78,7 @@ def populated() -> DefaultArguments:
 
 
 def _wanted(option: Option, value: object) -> tuple[bool, str]:
-    """Whether an option takes a value, and what it takes."""
+    """Whether a value fits an option, and a description of those that do."""
     if option.sets is not None:
         return type(value) is bool, "True or False"
     if option.choices:

@@ -1,9 +1,10 @@
-"""Finding the entry task: a script or a module is loaded, and in it there is a task called `Main`, or as was asked.
+"""Finds the entry task: loads a script or a module, and looks up `Main` or another class in it.
 
-A script is loaded under the name under which `python script.py` and an import know its tasks as well, so all share one
-cache: its stem, or `package.module` where it lies in packages, which are imported first. Where another module has that
-name here (one of the standard library, or one that is loaded already), the script must not stand in for it: `random.py`
-is loaded as `random_`, and its folder comes last on the import path. Its tasks keep their name, `random.Main`.
+A script is loaded under the name that its tasks have under `python script.py` and after an import, so that all three
+use the same results: its stem, or `package.module` if it is in packages, which are imported first. If another module
+already has this name (a module of the standard library, or a loaded one), the script must not take its place:
+`random.py` is loaded as `random_`, and its folder comes last on the import path. Its tasks keep their name
+`random.Main`.
 """
 from __future__ import annotations
 
@@ -23,19 +24,19 @@ from taskproc.run.setup import add_scripts, register_script
 from taskproc.tasks.task import Task
 from taskproc.text import did_you_mean
 
-_packages: set[str] = set()  # outermost packages that were imported for a script, and may be imported again for another
+_packages: set[str] = set()  # outermost packages imported for a script; another one may import them again
 
 
 class _ScriptLoader(SourceFileLoader):
-    """Marks a module as a script that was loaded here: another may take its name."""
+    """Marks a module as a script that was loaded here: another script may take its name."""
 
 
 def load_entry(target: str) -> type[Task]:
     """The entry task of `script.py`, `package.module`, `script.py:Class` or `package.module:Class`.
 
-    A class may stand behind a dot as well, as `list` shows it: `package.module.Class`.
+    The class may also follow a dot, as `list` shows it: `package.module.Class`.
 
-    UsageError if there is none; UserError if the module raises while it is loaded.
+    Raises UsageError if there is none; UserError if the module raises while it is loaded.
     """
     place, name = split(target)
     is_plain_folder = os.path.isdir(place) and not {"__init__.py", "__main__.py"} & set(os.listdir(place))
@@ -47,10 +48,10 @@ def load_entry(target: str) -> type[Task]:
 
 
 def load_script(path: str) -> ModuleType:
-    """The script as a module. UsageError if there is none; UserError if it raises while it is loaded."""
+    """The script as a module. Raises UsageError if it does not exist; UserError if it raises while it is loaded."""
     file = absolute_path(path)
     if os.path.isdir(path):
-        raise UsageError(f"{path!r} is a folder: give the script in it", hint="")
+        raise UsageError(f"{path!r} is a folder: give a script in it", hint="")
     if not os.path.exists(path):
         folder = os.path.dirname(path)
         names = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
@@ -73,14 +74,14 @@ def _load_alone(name: str, file: str, *, first: bool) -> ModuleType:
 
 
 def _load_in_packages(site: Site, path: str) -> ModuleType:
-    """The module by an import of its own, so that its packages are there, and what it imports relatively."""
+    """The module of a script in packages, by an import, so that its packages and relative imports work."""
     top = next(iter(site.files))
     _forget(top)
     if top in sys.modules and not _is_loaded_from(top, site.files[top]):
         return _load_alone(_free(f"{Path(path).stem}_"), path, first=False)
     first = top not in sys.stdlib_module_names
     add_current_folder(first=first)
-    _add_folder(os.path.dirname(os.path.realpath(path)), first=False)  # as for other scripts, but it hides nothing
+    _add_folder(os.path.dirname(os.path.realpath(path)), first=False)  # last, so that it hides nothing
     _add_folder(site.folder, first=first)
     if top not in sys.modules:
         _packages.add(top)
@@ -89,7 +90,7 @@ def _load_in_packages(site: Site, path: str) -> ModuleType:
 
 
 def _forget(top: str) -> None:
-    """Each load runs the files as they are now."""
+    """Forget the modules of a package that was imported for a script: each load runs the present files."""
     if top in _packages:
         _packages.discard(top)
         for name in [name for name in sys.modules if name == top or name.startswith(f"{top}.")]:
@@ -103,51 +104,51 @@ def _is_loaded_from(name: str, file: str) -> bool:
 
 def _imported(name: str) -> ModuleType:
     try:
-        __import__(name)  # not import_module, whose frame would stand in the traceback
+        __import__(name)  # not import_module, whose frame would be in the traceback
     except Exception as error:
         raise UserError from error
     return sys.modules[name]
 
 
 def _load_module(name: str, entry: str) -> ModuleType:
-    """A module, or the `__main__` of a package that has no such entry itself. UsageError if it cannot be found."""
-    if not _is_there(name):
-        raise UsageError(f"no such file or module: {name!r}{did_you_mean(name, _modules_beside(name))}", hint="")
+    """A module, or `__main__` of a package that does not have the entry itself. Raises UsageError if there is none."""
+    if not _is_importable(name):
+        raise UsageError(f"no such file or module: {name!r}{did_you_mean(name, _sibling_modules(name))}", hint="")
     module, inner = _imported(name), f"{name}.__main__"
-    if not hasattr(module, entry.partition(".")[0]) and hasattr(module, "__path__") and _is_there(inner):
+    if not hasattr(module, entry.partition(".")[0]) and hasattr(module, "__path__") and _is_importable(inner):
         return _imported(inner)
     return module
 
 
 def _with_class(name: str) -> tuple[str, str]:
-    """Module and class of `package.module.Class`; what is a module itself is one, and its entry is `Main`."""
+    """Module and class of `package.module.Class`; the class is `Main` if the whole name is a module."""
     module, dot, rest = name.rpartition(".")
-    if dot and not _is_there(name) and _is_there(module):
+    if dot and not _is_importable(name) and _is_importable(module):
         loaded = _imported(module)
         if hasattr(loaded, rest) or rest[:1].isupper():
             return module, rest
     return name, ENTRY
 
 
-def _is_there(name: str) -> bool:
-    """Whether import would find it. Imports the packages around it."""
+def _is_importable(name: str) -> bool:
+    """Whether an import would find the module. Imports the packages that contain it."""
     package, dot, last = name.rpartition(".")
-    if not last or (dot and not (_is_there(package) and hasattr(_imported(package), "__path__"))):
+    if not last or (dot and not (_is_importable(package) and hasattr(_imported(package), "__path__"))):
         return False
     try:
         return importlib.util.find_spec(name) is not None
     except ValueError:
-        return False  # such as `__main__`, of which there is no spec
+        return False  # such as `__main__`, which has no spec
 
 
-def _modules_beside(name: str) -> list[str]:
+def _sibling_modules(name: str) -> list[str]:
     package, dot, _ = name.rpartition(".")
     places = list(getattr(sys.modules.get(package), "__path__", ())) if dot else ["."]
-    return [f"{package}{dot}{found.name}" for found in pkgutil.iter_modules(places)]
+    return [f"{package}{dot}{module.name}" for module in pkgutil.iter_modules(places)]
 
 
 def module_name(path: str) -> str:
-    """Under which name the script at `path` is loaded; never under that of a library's module."""
+    """The name under which the script at `path` is loaded; never that of a module of a library."""
     return _free(site_of(path).name.rpartition(".")[2])
 
 
@@ -182,17 +183,17 @@ def _execute(spec: ModuleSpec, loader: SourceFileLoader) -> ModuleType:
 
 
 def add_current_folder(*, first: bool) -> None:
-    """As `python -m` does, unless Python was asked to leave the folder out; the console script has another there."""
+    """Add the working directory to the import path as `python -m` does, unless Python runs with `-P`."""
     try:
         folder = os.getcwd()
     except FileNotFoundError:
-        return  # it was removed
-    if not getattr(sys.flags, "safe_path", False) and not {"", folder} & set(sys.path):  # a flag of Python 3.11
+        return  # the folder was removed
+    if not getattr(sys.flags, "safe_path", False) and not {"", folder} & set(sys.path):  # new in Python 3.11
         _add_folder(folder, first=first)
 
 
 def _add_folder(folder: str, *, first: bool) -> None:
-    """As Python does for the folder of a script, so that its neighbours can be imported."""
+    """Add a folder to the import path, as Python does for the folder of a script."""
     if first and folder != (sys.path[0] if sys.path else None):
         sys.path.insert(0, folder)
     elif not first and folder not in sys.path:
@@ -200,18 +201,18 @@ def _add_folder(folder: str, *, first: bool) -> None:
 
 
 def entry_of(module: ModuleType, place: str, name: str = ENTRY) -> type[Task]:
-    """The class called `name` in a module. UsageError if there is none, or if it is not a task class."""
-    found: object = module
+    """The class called `name` in a module. Raises UsageError if there is none, or if it is not a task class."""
+    cls: object = module
     for part in name.split("."):
-        found = getattr(found, part, None)
-    if isinstance(found, type) and issubclass(found, Task) and found is not Task:
-        return found
-    if found is not None:
-        raise UsageError(f"{name} in {place!r} is no subclass of Task: {found!r}", hint="")
-    tasks = [known for known, thing in vars(module).items() if _is_own_task(thing, module)]
+        cls = getattr(cls, part, None)
+    if isinstance(cls, type) and issubclass(cls, Task) and cls is not Task:
+        return cls
+    if cls is not None:
+        raise UsageError(f"{name} in {place!r} is not a subclass of Task: {cls!r}", hint="")
+    tasks = [known for known, value in vars(module).items() if _is_own_task(value, module)]
     modules = [] if tasks else _modules_in(module)
     known = [f"tasks are {', '.join(tasks)}"] * bool(tasks) + [f"modules are {', '.join(modules)}"] * bool(modules)
-    there = "".join(f"; its {each}" for each in known)
+    there = "".join(f"; its {names}" for names in known)
     near = did_you_mean(name, tasks) if name != ENTRY else ""
     raise UsageError(f"{place!r} has no task called {name}{there}{near}", _remedy(name, tasks, place))
 
@@ -219,14 +220,14 @@ def entry_of(module: ModuleType, place: str, name: str = ENTRY) -> type[Task]:
 def _remedy(name: str, tasks: list[str], place: str) -> str:
     if name != ENTRY:
         return ""
-    named = f", or name another entry task: `run {place}:{tasks[-1]}`" if tasks else ""
-    return f"define `class {ENTRY}(Task)` in it{named}"
+    other = f", or give another entry task: `run {place}:{tasks[-1]}`" if tasks else ""
+    return f"define `class {ENTRY}(Task)` in it{other}"
 
 
 def _is_own_task(thing: object, module: ModuleType) -> bool:
     is_task = isinstance(thing, type) and issubclass(thing, Task)
-    return is_task and f"{thing.__module__}.".startswith(f"{module.__name__}.")  # of a package: of its modules, too
+    return is_task and f"{thing.__module__}.".startswith(f"{module.__name__}.")  # or of a module of a package
 
 
 def _modules_in(module: ModuleType) -> list[str]:
-    return [f"{module.__name__}.{each.name}" for each in pkgutil.iter_modules(getattr(module, "__path__", ()))]
+    return [f"{module.__name__}.{inner.name}" for inner in pkgutil.iter_modules(getattr(module, "__path__", ()))]

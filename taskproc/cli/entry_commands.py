@@ -1,4 +1,4 @@
-"""Running the entry task as the options say, and showing what came out: results on stdout, talk on stderr."""
+"""The commands that take a script: run the entry task, explain it, accept its results. Results go to stdout."""
 from __future__ import annotations
 
 import logging
@@ -43,46 +43,46 @@ if TYPE_CHECKING:
     from taskproc.watch.json_lines import JsonLines
 
 _PART = 1 << 20  # bytes of a log that are copied at a time
-_PREVIEWED = 20  # tasks that a dry run shows with their reasons
+_PREVIEWED = 20  # tasks are shown with their reasons by a dry run
 
 logger = logging.getLogger("taskproc")
 
 
 def execute(cls: type[Task], options: Options) -> int:
-    """Build the entry task in the cache and run it, or tell what would run. Returns the exit code."""
+    """Build the entry task in the cache and run it, or report what would run. Returns the exit code."""
     _set_loglevel(options.loglevel)
     if options.dry_run:
         cache = Cache(options.output)
-        # A folder that is not there is not made either: nothing is in it
+        # A missing folder is not created; it is treated as an empty cache
         with cache if is_cache(options.output) else in_force(cache):
             return _preview(_built(cls, options), options)
     if not options.force and (other := other_files(options.output)) is not None:
         raise UsageError(
-            f"the folder {options.output!r} is not a cache and not empty: it holds {other!r}",
-            "give a new or an empty folder, or say --force to make the cache there all the same",
+            f"the folder {options.output!r} is not a cache and not empty: it contains {other!r}",
+            "give a new or an empty folder, or pass --force to create the cache in this one",
         )
     log = _json_log(options)
     with Cache(options.output) as cache:
-        _tell_of_old_name(cls, cache)
+        _report_old_name(cls, cache)
         return _run(_built(cls, options), options, log)
 
 
-def _tell_of_old_name(cls: type[Task], cache: Cache) -> None:
-    """A script in a package was once called by its stem alone, and so are the results that it left then."""
+def _report_old_name(cls: type[Task], cache: Cache) -> None:
+    """Report results under an old name: a script in a package was once named by its stem alone."""
     name = cls.task_name
     old = f"{cls.__module__.rpartition('.')[2]}.{cls.__qualname__}"
-    there = [os.path.isdir(layout.class_path(cache.store.root, each)) for each in (old, name)]
-    if name != old and there == [True, False]:
+    has_results = [os.path.isdir(layout.class_path(cache.store.root, version)) for version in (old, name)]
+    if name != old and has_results == [True, False]:
         say(
-            f"note: the cache has results of {old!r}, as {name!r} may have been called before.\n"
-            f"hint: to use them, set `task_pinned_name = {old!r}`, and the same for the classes that it needs, and run "
-            "the command `accept`; to forget them, run `clear`"
+            f"note: the cache has results of {old!r}, which may be the former name of {name!r}.\n"
+            f"hint: to use them, set `task_pinned_name = {old!r}`, do the same for the classes that it needs, and run "
+            "the command `accept`; to remove them, run `clear`"
         )
 
 
 def explain_entry(cls: type[Task], options: Options) -> int:
-    """Tell why the entry task is fresh or would run. Returns the exit code."""
-    from taskproc.tasks.explaining import explain  # here and below: 2 ms, and no run needs it
+    """Show why the entry task is fresh or would run. Returns the exit code."""
+    from taskproc.tasks.explaining import explain  # here and below: 2 ms, and not needed by runs
 
     _set_loglevel(options.loglevel)
     with existing(options.output):
@@ -91,7 +91,7 @@ def explain_entry(cls: type[Task], options: Options) -> int:
 
 
 def accept_entry(cls: type[Task], options: Options) -> int:
-    """Take what is stored of the entry task, and of all it needs, for results of the present code."""
+    """Declare the stored results of the entry task, and of all it needs, to be results of the present code."""
     from taskproc.tasks.explaining import accept
 
     _set_loglevel(options.loglevel)
@@ -105,7 +105,7 @@ def accept_entry(cls: type[Task], options: Options) -> int:
 
 
 def existing(path: str) -> Cache:
-    """The cache at `path`. UsageError if there is none: a slip of the pen must not make one."""
+    """The cache at `path`. Raises UsageError if there is none: a typing error must not create one."""
     if not is_cache(path):
         raise UsageError(f"no cache at {path!r}")
     return Cache(path)
@@ -129,9 +129,10 @@ def _run(task: Task, options: Options, log: JsonLines | None) -> int:
             )
         except FailedTaskError as error:
             try:
-                for each in error.failures:
-                    if (each.task_id, each.task_name) == (task.task_id, task.task_name) and each.stdout is not None:
-                        repeat(each.stdout, sys.stdout)
+                for failure in error.failures:
+                    is_entry = (failure.task_id, failure.task_name) == (task.task_id, task.task_name)
+                    if is_entry and failure.stdout is not None:
+                        repeat(failure.stdout, sys.stdout)
             finally:
                 if log:
                     write_failures(log, error)
@@ -139,7 +140,7 @@ def _run(task: Task, options: Options, log: JsonLines | None) -> int:
                     say(failures_text(error))
             return FAILED
         except KeyboardInterrupt:
-            return INTERRUPTED  # the run has said how far it came
+            return INTERRUPTED  # the run has reported how far it got
     if not options.show_progress and not log:
         for line in summary_lines(stats):
             say(line)
@@ -148,7 +149,7 @@ def _run(task: Task, options: Options, log: JsonLines | None) -> int:
 
 
 def _json_log(options: Options) -> JsonLines | None:
-    """Where all goes that is said of the run, if programs are to read it; what taskproc logs is written there, too."""
+    """The log in JSON lines, if that is the format; also taskproc's own messages are written to it."""
     log: JsonLines | None = None
     if options.log_format == "json":
         from taskproc.watch.json_lines import JsonLines  # here: few runs need it
@@ -161,16 +162,16 @@ def _json_log(options: Options) -> JsonLines | None:
 
 
 def write_failures(log: JsonLines, error: FailedTaskError) -> None:
-    """An event for each failed task, with all that is known of its error."""
-    for each in error.failures:
+    """Write an event for each failed task, with all details of its error."""
+    for failure in error.failures:
         fields = {
             name: None if value is None else str(value)
-            for name, value in vars(each).items()
+            for name, value in vars(failure).items()
             if name in ("task", "traceback", "stdout", "stderr", "log")
         }
-        kind, text = type(each.error).__name__, exception_text(each.error)
-        about = {"class": each.task_name, "id": str(each.task_id), "error": kind, "text": text}
-        log.write("failure", {**about, **fields})
+        kind, text = type(failure.error).__name__, exception_text(failure.error)
+        head = {"class": failure.task_name, "id": str(failure.task_id), "error": kind, "text": text}
+        log.write("failure", {**head, **fields})
 
 
 def _run_options(options: Options, executor: Executor | None) -> dict[str, Any]:
@@ -197,10 +198,10 @@ def _executor(options: Options) -> Iterator[Executor | None]:
 
 
 def summary_lines(stats: RunStats) -> list[str]:
-    """The closing lines of a run that nobody watched: why tasks ran, and how many."""
-    told = {NEW.text, FORCED.text}
+    """The closing lines of a run without progress: why tasks ran, and how many."""
+    usual = {NEW.text, FORCED.text}
     reasons = {
-        name: {text: count for text, count in counts.items() if text not in told}
+        name: {text: count for text, count in counts.items() if text not in usual}
         for name, counts in stats["reasons"].items()
     }
     done, fresh = sum(stats["stats"].values()), sum(stats["hits"].values())
@@ -208,9 +209,9 @@ def summary_lines(stats: RunStats) -> list[str]:
 
 
 def _show(task: Task, value: object, options: Options, log: JsonLines | None) -> None:
-    """What the task printed; if it printed nothing, what it returned.
+    """Show what the task printed; if it printed nothing, its value.
 
-    A task that ran right here has printed already, and how much is not known.
+    A task that ran in this process has printed already, and it is not known how much.
     """
     try:
         printed = repeat(task.task_stdout, sys.stdout)
@@ -221,26 +222,26 @@ def _show(task: Task, value: object, options: Options, log: JsonLines | None) ->
         if log is not None:
             _log_errors(task.task_stderr, log)
         else:
-            with suppress(UnwrittenError):  # who reads no errors need not know of this one either
+            with suppress(UnwrittenError):  # nobody reads standard error, so nobody would read this error
                 repeat(task.task_stderr, sys.stderr)
 
 
 def _log_errors(path: Path, log: JsonLines) -> None:
-    """What the entry task printed to standard error, as an event."""
+    """Write what the entry task printed to standard error, as an event."""
     try:
         printed = path.read_bytes()
     except FileNotFoundError:
-        return  # nothing was kept of what it printed
+        return  # its output was not captured
     if printed:
         log.write("output", {"stream": "stderr", "text": printed.decode("utf-8", errors="replace")})
 
 
 def repeat(path: Path, stream: TextIO) -> bool:
-    """Copy a log to a stream, byte by byte where it takes bytes. Whether there was anything. Raises UnwrittenError."""
+    """Copy a log to a stream, as bytes if possible; whether the log had any. Raises UnwrittenError."""
     try:
         log = path.open("rb")
     except FileNotFoundError:
-        return False  # nothing was kept of what it printed
+        return False  # its output was not captured
     binary = getattr(stream, "buffer", None)
     with log, output():
         stream.flush()
@@ -254,14 +255,14 @@ def repeat(path: Path, stream: TextIO) -> bool:
 
 
 def _preview(task: Task, options: Options) -> int:
-    _, stats = run_graph(task, **_run_options(options, None), dry_run=True)  # refuses what a run would refuse
+    _, stats = run_graph(task, **_run_options(options, None), dry_run=True)  # it refuses the same options as a run
     work = plan_work(task, options.detect_source_change, options.force_entrypoint)
     counts = stats["stats"]
     count, total = sum(counts.values()), len(work.graph.needs)
     tell(f"{'at most ' if count else ''}{count:,} of {counted(total, 'task')} would run")
     width = max((len(printable(name)) for name in counts), default=0)
-    for name, some in counts.items():
-        tell(f"  {printable(name):<{width}}  {some:,}")
+    for name, number in counts.items():
+        tell(f"  {printable(name):<{width}}  {number:,}")
     reasons = list(preview(work))
     if count:
         tell("")
@@ -275,7 +276,7 @@ def _preview(task: Task, options: Options) -> int:
 
 
 class _Handler(logging.Handler):
-    """Writes to standard error as it is at that moment: above the bars, while there are some. Or to a `log` in JSON."""
+    """Writes to the present standard error, which keeps progress bars intact, or to a `log` in JSON."""
 
     log: JsonLines | None = None
 
@@ -289,5 +290,5 @@ class _Handler(logging.Handler):
 
 def _set_loglevel(level: str) -> None:
     logger.setLevel(level.upper())
-    if not logger.hasHandlers():  # else the script has arranged for it
+    if not logger.hasHandlers():  # else the script has set one
         logger.addHandler(_Handler())

@@ -1,6 +1,7 @@
-"""The front door: which command is meant, and its exit code.
+"""The entry point of the command line: finds the command and returns its exit code.
 
-The first word is a subcommand, or a script: what ends in `.py`, has a path separator in it, or is a file.
+The first word is a subcommand or a script. A word that ends in `.py`, contains a path separator or is the name of a
+file is a script.
 """
 from __future__ import annotations
 
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
 _HELP = """\
 usage: {prog} SCRIPT -o DIR [options]
-       {prog} COMMAND …    with a help of its own: COMMAND --help
+       {prog} COMMAND …    each command has its own help: COMMAND --help
 
-Run the task called Main of a script, and whatever it needs that is not in the cache.
+Run the task called Main of a script, and all tasks it needs whose results are not in the cache.
 
 commands:
 {commands}
@@ -34,26 +35,26 @@ options:
   -h, --help   show this and exit; after a script: its parameters and all options
   --version    show the version and exit
 
-A module whose last lines are `if __name__ == '__main__': Main.cli()` takes the same options:
+A module that ends with `if __name__ == '__main__': Main.cli()` takes the same options:
 python -m MODULE -o DIR [options]
 """
 
 _TARGETS = """\
-SCRIPT is a file; MODULE is what an import would find, such as package.module. CLASS is the task that is meant, by
-default Main; --help behind it shows its parameters and the defaults of its script, too. To run it,
-the command may be left out: {prog} SCRIPT -o DIR
+SCRIPT is a file; MODULE is a name as in an import, such as package.module; CLASS is the entry task, by default Main.
+--help after the script also shows the parameters of the task and the defaults of the script.
+The command `run` may be left out: {prog} SCRIPT -o DIR
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line, by default that of this process; returns its exit code."""
+    """Run a command line, by default that of this process, and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     prog = _prog()
     return guarded(lambda: _dispatch(prog, words), f"see `{' '.join([prog, *_known(words)])} --help`")
 
 
 def _known(words: list[str]) -> list[str]:
-    """The first words, as far as help on them can be had."""
+    """The first words, as far as `--help` can follow them."""
     command = COMMANDS.get("".join(words[:1]))
     if command and command.takes_task:
         place = split("".join(words[1:2]))[0]
@@ -63,11 +64,11 @@ def _known(words: list[str]) -> list[str]:
 
 
 def run_class(cls: type[Task], args: Sequence[str] | None = None, defaults: DefaultArguments | None = None) -> int:
-    """Run a command line for the entry task `cls`; returns its exit code.
+    """Run a command line for the entry task `cls`, and return its exit code.
 
     Args:
-        args: the words; default: those of this process.
-        defaults: default: those that were populated.
+        args: the words of the command line; default: those of this process.
+        defaults: default: those of the last `populate()`.
     """
     words = list(sys.argv[1:] if args is None else args)
     prog = _prog_of_main()
@@ -91,11 +92,11 @@ def _dispatch(prog: str, words: list[str]) -> int:
         return _start(COMMANDS["run"], prog, words)
     if first.startswith("-"):
         near = did_you_mean(first, ["--version", "--help"])
-        raise UsageError(f"the script stands before its options, got {first!r}{near}")
+        raise UsageError(f"the script must come before its options, got {first!r}{near}")
     known = ", ".join(COMMANDS)
     near = did_you_mean(first, [*COMMANDS, *(name for name in os.listdir() if name.endswith(".py"))])
     raise UsageError(
-        f"{first!r} is neither a script (it does not end in .py, names no path and is no file) nor a command ({known})"
+        f"{first!r} is neither a script (it does not end in .py and is not a path or a file) nor a command ({known})"
         + (near or f". To run a module: `{prog} run {first}`")
     )
 
@@ -130,12 +131,12 @@ def _with_entry(
     from taskproc.cli.options import parse_options
 
     options = parse_options(prog, cls, words, populated() if defaults is None else defaults, command)
-    # What runs a graph is imported now: `--help`, and a slip of the pen, take half the time
+    # Modules that run a graph are imported only now: `--help` and wrong usage take half the time without them
     return command.load()(cls, options)
 
 
 def run_entry(cls: type[Task], options: Options) -> int:
-    """Run the entry task, or tell what would run. Returns the exit code."""
+    """Run the entry task, or report what would run. Returns the exit code."""
     early: AbstractContextManager[None] = nullcontext()
     if options.force_entrypoint and options.exec_type == "process" and not (options.dry_run or options.prefixes):
         from taskproc.run import ahead

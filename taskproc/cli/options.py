@@ -1,7 +1,7 @@
 """The options of a run: words and defaults become one frozen value.
 
-What is on the line wins over DefaultArguments, which win over the task's own defaults. A flag of the entry task wins
-over `--kwargs`, for it is the more particular of the two.
+Options on the command line take precedence over DefaultArguments, and these over the defaults of the task. A flag of
+the entry task takes precedence over `--kwargs`, because it is more specific.
 """
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _RUN = COMMANDS["run"]
 
 @frozen
 class Options:
-    """The values of the options; `arguments` are those of the entry task.
+    """The values of the options; `arguments` are the arguments of the entry task.
 
     Attributes:
-        force: make the cache even in a folder that holds other files.
+        force: create the cache even in a folder that contains other files.
         more: values of the options that only some commands have.
     """
 
@@ -51,7 +51,7 @@ class Options:
 def parse_options(
     prog: str, cls: type, words: Sequence[str], defaults: DefaultArguments, command: CommandEntry = _RUN
 ) -> Options:
-    """Read the words after the script. UsageError names the flag that is wrong; `--help` raises SystemExit."""
+    """Parse the words after the script. Raises UsageError, which names the wrong flag; SystemExit for `--help`."""
     parameters = parameters_of(cls, built_in(command))
     name, start = cls.__qualname__, defaults.in_force()
     text = description(cls, command.description().replace("Main", name), parameters, start["kwargs"] or {})
@@ -67,7 +67,7 @@ def parse_options(
 
 
 def built_in(command: CommandEntry) -> frozenset[str]:
-    """Names that a parameter cannot have and be a flag too, since the command has an option of that name."""
+    """Names of options of the command: a parameter with such a name cannot be a flag."""
     return frozenset(flag.replace("-", "_") for flag, yields in _flags(command) if not yields)
 
 
@@ -86,8 +86,8 @@ def _arguments(cls: type, parameters: Mapping[str, Parameter], given: dict[str, 
     if unknown := [key for key in given if key not in parameters and not takes_more(cls)]:
         there = f"parameters of {name}: {', '.join(parameters)}" if parameters else f"{name} has no parameters"
         raise UsageError(f"--kwargs: unknown parameter {unknown[0]!r} ({there}){did_you_mean(unknown[0], parameters)}")
-    missing = [each for each in parameters.values() if each.default is REQUIRED and each.name not in given]
+    missing = [entry for entry in parameters.values() if entry.default is REQUIRED and entry.name not in given]
     if missing:
-        how = [f"--{each.name}" if each.is_flag else f"{each.name} (by --kwargs)" for each in missing]
+        how = [f"--{entry.name}" if entry.is_flag else f"{entry.name} (by --kwargs)" for entry in missing]
         raise UsageError(f"{name} requires {', '.join(how)}")
     return given

@@ -1,4 +1,4 @@
-"""From the table to parsers: words become values, and a word that does not fit is refused by the name of its option."""
+"""Parsers made from the table: words become values, and an error names the option whose value does not fit."""
 from __future__ import annotations
 
 import argparse
@@ -13,14 +13,14 @@ from taskproc.text import did_you_mean
 
 
 def call(command: CommandEntry, prog: str, words: Sequence[str], *context: object) -> int:
-    """Read the words behind a command, and call its function with their values and `context`. Returns the exit code."""
+    """Parse the words after a command, and call its function with the values and `context`. Returns the exit code."""
     given = Parser(command, prog).parse_intermixed_args(list(words))
     require(command, vars(given))
     return command.load()(given, *context)
 
 
 def require(command: CommandEntry, values: Mapping[str, Any]) -> None:
-    """UsageError if an option that must be given has no value."""
+    """Raise UsageError if a required option has no value."""
     for option in command.options:
         if option.required and not values.get(option.name):
             how = " ".join([*option.flags[:1], option.metavar])
@@ -28,13 +28,13 @@ def require(command: CommandEntry, values: Mapping[str, Any]) -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """Reads the options of a command, without abbreviations, and says what is wrong by raising UsageError.
+    """Parses the options of a command, without abbreviations. Raises UsageError instead of ending the process.
 
     Args:
         about: text above the options; default: the description of the command.
-        name: of the entry task; stands for Main.
-        defaults: by the name of an option, where they are not those of the table.
-        parameters: of the entry task, to whose flags younger options give way.
+        name: of the entry task; it replaces Main.
+        defaults: name of an option → its default, if it is not that of the table.
+        parameters: of the entry task; newer options give up their flags for them.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Parser(argparse.ArgumentParser):
     ):
         text = about or command.description()
         if "%(prog)" in text:
-            text = _plain(text)  # only where the program is named argparse replaces what follows a %
+            text = _plain(text)  # argparse replaces `%…` only in a description that names the program
         super().__init__(prog=prog, usage=_plain(f"{prog} {command.usage()}"), description=text, add_help=False,
                          allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
         self.add_argument(*HELP.flags, action="help", help=HELP.help)
@@ -70,21 +70,21 @@ class Parser(argparse.ArgumentParser):
             self.add_argument(option.name, nargs="*" if option.several else "?", **how)
 
     def error(self, message: str) -> NoReturn:
-        """Instead of ending the process."""
+        """Raise UsageError, with a similar option if one is unknown."""
         _, _, unknown = message.partition("unrecognized arguments: ")
         flag = next((word.partition("=")[0] for word in unknown.split() if word.startswith("--")), "")
         if flag:
-            known = [each for action in self._actions for each in action.option_strings if each.startswith("--")]
+            known = [name for action in self._actions for name in action.option_strings if name.startswith("--")]
             message += did_you_mean(flag, known) or f". Its options are {', '.join(known)}"
         raise UsageError(message)
 
 
 def help_text(option: Option, default: Any, name: str = "Main", here: str | None = None) -> str:
-    """What an option means, and what holds without it.
+    """The meaning of an option and its default.
 
     Args:
         default: the one in force.
-        here: how the default turns out on this machine; default: it is looked up.
+        here: the value of the default on this machine; default: it is looked up.
     """
     text = option.help.replace("Main", name)
     if option.sets is not None:
@@ -102,11 +102,11 @@ def _shown(value: object) -> str:
     try:
         return value if isinstance(value, str) else json.dumps(value)
     except (TypeError, ValueError):
-        return repr(value)  # a script may give what JSON cannot say
+        return repr(value)  # a script may set a default that has no JSON form
 
 
 def _plain(text: str) -> str:
-    """`text` where argparse replaces what follows a %."""
+    """`text` with `%` doubled, because argparse replaces `%…`."""
     return text.replace("%", "%%")
 
 
@@ -116,5 +116,5 @@ def _value(kind: ValueKind, text: str) -> Any:
         if kind.fits(value := kind.read(text)):
             return value
     except ValueError as error:
-        why = f" ({error})" * (kind is JSON)  # what else there is says nothing
+        why = f" ({error})" * (kind is JSON)  # other errors say no more than the message below
     raise argparse.ArgumentTypeError(f"expected {kind.wanted}, got {text!r}{why}")

@@ -1,4 +1,4 @@
-"""`python -m taskproc.remote`: make a key, serve a task manager, work for one, and look at one."""
+"""`python -m taskproc.remote`: create a key, serve a task manager, work for one, and show its status."""
 from __future__ import annotations
 
 import ipaddress
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from taskproc.remote.server import Server
 
 T = TypeVar("T")
-_LAST_WORDS = 5.0  # seconds for which a manager that was terminated still answers those who know it
-_LAST_CALLS = 0.5  # seconds for which it answers anyhow: who has just asked is told that it ends
+_LAST_WORDS = 5.0  # seconds for which a terminated manager answers as long as it has registered processes
+_LAST_CALLS = 0.5  # seconds for which it answers in any case, so that pending requests learn that it ends
 
 _HELP = """\
 usage: {prog} COMMAND …
 
-Hand out tasks to processes anywhere, and collect what comes of them.
+Distribute tasks to processes on any machine, and collect the results.
 
 commands:
 {commands}
@@ -43,8 +43,8 @@ options:
 class _Ending:
     """How signals end a command: the first one asks it to end, each further one leaves it no time.
 
-    While it starts, the first one interrupts it. After that the main thread waits in `inbox` only, where no signal is
-    lost (run/signals.py); whatever else may take long is done in other threads.
+    While the command starts, a signal interrupts it. Later the main thread waits only in `inbox`, where no signal is
+    lost (run/signals.py); other calls that may take long are made in other threads.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class _Ending:
         self.signals = Signals(self.inbox.ring, self._press, lambda: self.is_starting, wakeup=self.inbox.button())
 
     def has_come(self) -> bool:
-        """Whether there was a signal."""
+        """Whether a signal has come."""
         return bool(self.signals.first)
 
     def code(self) -> int:
@@ -68,7 +68,7 @@ class _Ending:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line, by default that of this process; returns its exit code."""
+    """Run a command line, by default that of this process, and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     known = [word for word in words[:1] if word in REMOTE_COMMANDS]
     ending = _Ending()
@@ -85,35 +85,35 @@ def _dispatch(words: list[str], ending: _Ending) -> int:
             print(_HELP.format(prog=REMOTE, commands=command_lines(REMOTE_COMMANDS.values())), end="")
             return DONE
         if not words or words[0] not in REMOTE_COMMANDS:
-            given = f", got {words[0]!r}{did_you_mean(words[0], REMOTE_COMMANDS)}" if words else ""
-            raise UsageError(f"which command? One of {', '.join(REMOTE_COMMANDS)}{given}")
+            word = f", got {words[0]!r}{did_you_mean(words[0], REMOTE_COMMANDS)}" if words else ""
+            raise UsageError(f"the command must be one of {', '.join(REMOTE_COMMANDS)}{word}")
         return call(REMOTE_COMMANDS[words[0]], f"{REMOTE} {words[0]}", words[1:], ending)
     finally:
         ending.is_starting = False
 
 
 def key_command(given: Namespace, _: _Ending) -> int:
-    """`key FILE`: make a key."""
+    """`key FILE`: create a key."""
     from taskproc.store.keys import make_key_file
 
     make_key_file(given.file)
-    tell(f"made {given.file}: whoever can read it can give work to all who have it")
+    tell(f"created {given.file}: anyone who can read it can send tasks to all processes that use it")
     return DONE
 
 
 def serve_command(given: Namespace, ending: _Ending) -> int:
-    """`serve`: serve a task manager, until it is terminated or interrupted."""
+    """`serve`: serve a task manager until it is terminated or interrupted."""
     from taskproc.remote.board import TaskManager
     from taskproc.remote.server import Server
 
-    class Rung(TaskManager):
-        """Ends the wait of this command when it is terminated, by whomever."""
+    class RingingManager(TaskManager):
+        """Ends the wait of this command when a process terminates it."""
 
         def terminate(self) -> None:
             super().terminate()
             ending.inbox.ring()
 
-    manager = Rung(most_deaths=given.most_deaths)
+    manager = RingingManager(most_deaths=given.most_deaths)
     with Server(manager, given.address, key=given.key_file) as server:
         _warn_if_open(server)
         from taskproc.remote.wire import show_address
@@ -125,13 +125,13 @@ def serve_command(given: Namespace, ending: _Ending) -> int:
         while not (ending.has_come() or manager.wait_for_termination(0)):
             ending.inbox.wait(None)
         manager.terminate()
-        _wait_for_leavers(manager, ending)
+        _wait_for_last_requests(manager, ending)
         say(f"{'interrupted' if ending.has_come() else 'terminated'}, with {_counts(manager)}")
     return ending.code()
 
 
-def _wait_for_leavers(manager: TaskManager, ending: _Ending) -> None:
-    """Results that are there can still be got, workers say good-bye, and what is on its way is answered."""
+def _wait_for_last_requests(manager: TaskManager, ending: _Ending) -> None:
+    """Keep answering: results can be collected, workers unregister, and pending requests get their answer."""
     now = time.monotonic()
     first, last = now + _LAST_CALLS, now + _LAST_WORDS
     while not ending.is_pressed and time.monotonic() < (last if manager.number_of_active_processes() else first):
@@ -140,42 +140,42 @@ def _wait_for_leavers(manager: TaskManager, ending: _Ending) -> None:
 
 def _counts(manager: TaskManager) -> str:
     waiting, running, results = (sum(counts.values()) for counts in manager.number_of_tasks())
-    return f"{counted(waiting, 'task')} waiting, {running:,} running, {counted(results, 'result')} not got"
+    return f"{counted(waiting, 'task')} waiting, {running:,} running, {counted(results, 'result')} not collected"
 
 
 def _warn_if_open(server: Server) -> None:
     host = server.address[0]
     if not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
         say(
-            f"warning: {host} can be reached from other machines. Who has no key is refused, but what travels is not "
-            "encrypted: whoever is on the way can read and change it\n\n"
-            "hint: serve on 127.0.0.1 and let others in by `ssh -N -L PORT:127.0.0.1:PORT HOST` or TLS (docs/remote.md)"
+            f"warning: {host} can be reached from other machines. Processes without the key are refused, but the "
+            "traffic is not encrypted: it can be read and changed on its way\n\n"
+            "hint: serve on 127.0.0.1 and connect by `ssh -N -L PORT:127.0.0.1:PORT HOST` or TLS (docs/remote.md)"
         )
 
 
 def work_command(given: Namespace, ending: _Ending) -> int:
-    """`work`: do tasks, until the task manager is terminated or gone."""
-    module = _module(given.module)
+    """`work`: run tasks until the task manager is terminated or does not answer."""
+    module = _module_and_tags(given.module)
     ending.is_starting = False
     from taskproc.remote.agent import Agent
     from taskproc.remote.client import connect
 
     manager = _aside(lambda: connect(given.address, given.key_file, retry=given.retry), ending)
     options = {"jobs": given.jobs, "period": given.period, "inbox": ending.inbox, "grace": ending.grace}
-    # When it has registered it should say good-bye, too
+    # If it has registered, it should also unregister
     agent = _aside(lambda: Agent(manager, *module, **options), ending, patience=_LAST_WORDS)
     try:
         agent.run(ending.has_come)
     finally:
         tasks = f"{counted(agent.done, 'task')} done"
-        say(f"{tasks}, what was in hand is given back" if ending.has_come() else tasks)
+        say(f"{tasks}, unfinished tasks are returned" if ending.has_come() else tasks)
     return ending.code()
 
 
 def _aside(call: Callable[[], T], ending: _Ending, patience: float = 0.0) -> T:
-    """What `call` returns or raises, in a thread, for it may take long.
+    """Make a call that may take long in another thread; return its value, or raise its exception.
 
-    KeyboardInterrupt if a signal comes, and it has not returned `patience` seconds later.
+    Raises KeyboardInterrupt if a signal comes and the call has not ended `patience` seconds later.
     """
     values: list[T] = []
     errors: list[BaseException] = []
@@ -202,40 +202,40 @@ def _aside(call: Callable[[], T], ending: _Ending, patience: float = 0.0) -> T:
     return values[0]
 
 
-def _module(given: str) -> tuple[str, list[str]]:
-    """Name of the module, as worker processes import it, and the tags that it has functions for; and that of calls."""
+def _module_and_tags(target: str) -> tuple[str, list[str]]:
+    """The name by which worker processes import the module, and the tags it has functions for, with that of calls."""
     from taskproc.remote.calls import PREFIX
     from taskproc.remote.nouns import CALL
 
-    if not given:
+    if not target:
         return "", [CALL]
-    module = _loaded(given)
-    tags = [name.removeprefix(PREFIX) for name, thing in vars(module).items()
-            if name.startswith(PREFIX) and callable(thing)]
+    module = _loaded_module(target)
+    tags = [name.removeprefix(PREFIX) for name, value in vars(module).items()
+            if name.startswith(PREFIX) and callable(value)]
     if not tags:
-        raise UsageError(f"{given!r} has no function called {PREFIX}<tag>", hint="")
+        raise UsageError(f"{target!r} has no function called {PREFIX}<tag>", hint="")
     return module.__name__, [*tags, CALL]
 
 
-def _loaded(given: str) -> ModuleType:
-    if given.endswith(".py") or os.sep in given:
-        from taskproc.cli.entry_class import load_script  # here: it loads what runs tasks
+def _loaded_module(target: str) -> ModuleType:
+    if target.endswith(".py") or os.sep in target:
+        from taskproc.cli.entry_class import load_script  # here: it imports modules that run tasks
 
-        return load_script(given)
+        return load_script(target)
     from importlib import import_module
 
     try:
-        return import_module(given)
+        return import_module(target)
     except ModuleNotFoundError as error:
-        if error.name != given.partition(".")[0] and error.name != given:
+        if error.name not in (target, target.partition(".")[0]):
             raise UserError from error
-        raise UsageError(f"no module called {given!r} is found from here", hint="") from None
+        raise UsageError(f"no module {target!r} can be imported from here", hint="") from None
     except Exception as error:
         raise UserError from error
 
 
 def status_command(given: Namespace, _: _Ending) -> int:
-    """`status`: tell how many processes and tasks there are."""
+    """`status`: show the numbers of processes and tasks."""
     from taskproc.remote.client import connect
     from taskproc.remote.takers import remark
 
@@ -244,7 +244,7 @@ def status_command(given: Namespace, _: _Ending) -> int:
         tell(counted(manager.number_of_active_processes(), "process", "processes"))
         missing = manager.tags_without_worker()
     for tag in sorted({*waiting, *running, *results}):
-        counts = [f"{some.get(tag, 0):,} {what}" for some, what in
+        counts = [f"{numbers.get(tag, 0):,} {state}" for numbers, state in
                   ((waiting, "waiting"), (running, "running"), (results, "results"))]
         tell(f"{tag}: {', '.join(counts)}")
     for tag in missing:

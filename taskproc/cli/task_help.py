@@ -1,7 +1,7 @@
-"""The help on a task: its docstring, and its parameters as flags with their types, defaults and words.
+"""The help of a task: its docstring, and its parameters as flags with types, defaults and descriptions.
 
-The words of a parameter are those of the `Args:` (or `Attributes:`) of a docstring, of the class or of its `__init__`;
-so are those of the fields of a dataclass, each of which is a flag with a dot.
+Descriptions come from `Args:` (or `Attributes:`) in the docstring of the class or of its `__init__`; so do those of the
+fields of a dataclass, each of which is a flag with a dot.
 """
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ _SECTION = re.compile(r"(?:args|arguments|parameters|attributes|keyword args|key
 _ENTRY = re.compile(r"(\s+)(\*{0,2}\w+(?:, *\w+)*)(?: *\([^)]*\))?: *(.*)$")
 _WIDEST_FLAG = 28
 
-Row = tuple[str, str]  # the flag with its type, and what is said of it
+Row = tuple[str, str]  # the flag with its type, and its description
 
 
 def description(cls: type, purpose: str, parameters: Mapping[str, Parameter], kwargs: Mapping[str, Any]) -> str:
-    """Docstring, purpose, and a table of the parameters. `kwargs`: their defaults where these are not their own."""
+    """Docstring, purpose, and a table of the parameters. `kwargs`: defaults that replace those of the parameters."""
     own = _without_arguments(_docstring(cls), parameters)
     return "\n\n".join(filter(None, [own, purpose, _table(cls, parameters, kwargs)]))
 
 
 def _docstring(thing: Any) -> str:
     own = vars(thing).get("__doc__") if isinstance(thing, type) else thing.__doc__
-    # What dataclasses writes for want of a docstring is the signature
+    # For a class without a docstring, dataclasses writes the signature
     if not own or (isinstance(thing, type) and own.startswith(f"{thing.__name__}(")):
         return ""
     first, _, rest = own.lstrip().partition("\n")
-    # cleandoc, and Python itself from 3.13 on, take the indentation of the second line for that of the text
+    # cleandoc, and Python itself since 3.13, use the indentation of the second line for the whole text
     return f"{first}\n{textwrap.indent(rest, ' ')}" if _SECTION.match(first) else inspect.cleandoc(own)
 
 
@@ -45,20 +45,20 @@ def _table(cls: type, parameters: Mapping[str, Parameter], kwargs: Mapping[str, 
         return ""
     words = _words_of(cls)
     rows: list[Row] = []
-    for each in parameters.values():
-        default, text = kwargs.get(each.name, each.default), words.get(each.name, "")
-        if each.is_flag:
-            rows += _rows(each.name, each.hint, default, text, ())
+    for entry in parameters.values():
+        default, text = kwargs.get(entry.name, entry.default), words.get(entry.name, "")
+        if entry.is_flag:
+            rows += _rows(entry.name, entry.hint, default, text, ())
         else:
-            rows.append((f"{each.name} (by --kwargs only)", _joined(text, default)))
-    how = " (lists, tuples and dicts in JSON)" if any(takes_json(each.hint) for each in parameters.values()) else ""
+            rows.append((f"{entry.name} (by --kwargs only)", _joined(text, default)))
+    how = " (lists, tuples and dicts in JSON)" if any(takes_json(entry.hint) for entry in parameters.values()) else ""
     lines = "\n".join(_lines(rows))
     return f"parameters of {cls.__qualname__}{how}:\n{textwrap.indent(lines, '  ')}"
 
 
 def _rows(name: str, hint: Any, default: object, text: str, around: tuple[type, ...]) -> Iterator[Row]:
-    """The row of a flag, and those of the fields that its value has."""
-    record = next((some for some in union_members(hint) if is_record(some) and some not in around), None)
+    """The row of a flag, and the rows of the fields of its value."""
+    record = next((kind for kind in union_members(hint) if is_record(kind) and kind not in around), None)
     fields = list(record_fields(record, default)) if record is not None else []
     shown = text if fields and default is not REQUIRED and default is not None else _joined(text, default)
     yield f"{'  ' * len(around)}--{name} {hint_text(hint)}", shown
@@ -74,7 +74,7 @@ def _joined(text: str, default: object) -> str:
 
 
 def _as_written(default: object) -> str:
-    """A default as it would stand behind its flag; a text in quotes, for it may be empty."""
+    """A default as it would follow its flag; a text is quoted, because it may be empty."""
     if isinstance(default, enum.Enum):
         return default.name
     if isinstance(default, os.PathLike):
@@ -88,7 +88,7 @@ def _as_written(default: object) -> str:
 
 
 def _lines(rows: list[Row]) -> Iterator[str]:
-    """A table: flags to the left, and beside them as many lines of words as the terminal needs."""
+    """A table: flags on the left, and their descriptions, wrapped to the width of the terminal, on the right."""
     width = min(_WIDEST_FLAG, max(len(flag) for flag, _ in rows))
     columns = max(shutil.get_terminal_size().columns - width - 6, 30)
     for flag, words in rows:
@@ -100,21 +100,20 @@ def _lines(rows: list[Row]) -> Iterator[str]:
         yield from (f"{'':<{width}}  {line}" for line in more)
 
 
-# ---------------------------------------------------------------- docstrings
 
 
 def _words_of(cls: type) -> dict[str, str]:
-    """Name → what the docstrings of a class, its bases and their `__init__` say of it."""
-    found: dict[str, str] = {}
+    """Name → description, from the docstrings of a class, its bases and their `__init__`."""
+    words: dict[str, str] = {}
     for base in reversed(cls.__mro__[:-1]):
         for thing in filter(None, (base, vars(base).get("__init__"))):
             for section in _sections(_docstring(thing).splitlines()):
-                found.update(_entries(section))
-    return found
+                words.update(_entries(section))
+    return words
 
 
 def _sections(lines: list[str]) -> Iterator[list[str]]:
-    """The lines of each section that tells of arguments, with its title."""
+    """The lines of each section about arguments, with its title."""
     starts = [number for number, line in enumerate(lines) if _SECTION.match(line)]
     for start in starts:
         rest = lines[start + 1 :]
@@ -123,8 +122,8 @@ def _sections(lines: list[str]) -> Iterator[list[str]]:
 
 
 def _entries(section: list[str]) -> dict[str, str]:
-    """Name → words, of a section in the style of Google."""
-    found: dict[str, str] = {}
+    """Name → description, from a section in Google style."""
+    entries: dict[str, str] = {}
     names: list[str] = []
     indent = None
     for line in section[1:]:
@@ -132,14 +131,14 @@ def _entries(section: list[str]) -> dict[str, str]:
         if entry and (indent is None or len(entry[1]) <= len(indent)):
             indent = entry[1]
             names = [name.strip("* ") for name in entry[2].split(",")]
-            found.update(dict.fromkeys(names, entry[3].strip()))
+            entries.update(dict.fromkeys(names, entry[3].strip()))
         elif line.strip():
-            found.update({name: f"{found[name]} {line.strip()}".strip() for name in names})
-    return {name: words.removesuffix(".") if words.count(".") == 1 else words for name, words in found.items()}
+            entries.update({name: f"{entries[name]} {line.strip()}".strip() for name in names})
+    return {name: words.removesuffix(".") if words.count(".") == 1 else words for name, words in entries.items()}
 
 
 def _without_arguments(text: str, parameters: Mapping[str, Parameter]) -> str:
-    """A docstring without the sections of which each entry stands beside its flag."""
+    """A docstring without the sections whose entries all are descriptions of flags."""
     for section in list(_sections(text.splitlines())):
         entries = _entries(section)
         if entries and entries.keys() <= parameters.keys():

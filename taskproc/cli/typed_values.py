@@ -1,6 +1,11 @@
-"""Classes with fields as types of parameters: those of dataclasses, attrs and pydantic; their fields are flags as well.
+"""Values of type hints from words and from JSON; a value that does not fit is refused in plain words.
 
-None of the three libraries is imported here: whoever has such a class has imported its library.
+jsonargparse parses the words. In some places it is lax, and what it drops or fills in would make a different task: an
+unknown field with an empty value, null for a number or for a class with fields, a file that contains the fields, an
+abbreviated field. `_misfit` finds these first.
+
+Classes with fields are those of dataclasses, attrs and pydantic; their fields are flags as well. None of these three
+libraries is imported here: a program that has such a class has imported its library.
 """
 from __future__ import annotations
 
@@ -25,19 +30,19 @@ from taskproc.text import did_you_mean
 
 REQUIRED = inspect.Parameter.empty
 UNIONS = (typing.Union, types.UnionType)
-UNREADABLE = object()  # the hint of a parameter whose annotation cannot be evaluated here
+UNREADABLE = object()  # the hint of a parameter whose annotation cannot be evaluated
 CONTAINERS = frozenset({
     list, tuple, set, frozenset, dict,
     collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection, collections.abc.Set,
     collections.abc.Mapping, collections.abc.MutableMapping, collections.abc.MutableSequence,
 })  # fmt: skip
 _ANYTHING = (Any, object)
-_ERRORS = (argparse.ArgumentError, TypeError, ValueError, KeyError)  # of jsonargparse, and of classes that it makes
+_ERRORS = (argparse.ArgumentError, TypeError, ValueError, KeyError)  # of jsonargparse, and of the classes it calls
 _MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 
 
 def union_members(hint: Any) -> tuple[Any, ...]:
-    """The types of a union, or the type itself; of an annotated type what it annotates, of a NewType what it is."""
+    """The types of a union, or the type itself; annotations are dropped, and a NewType is replaced by its type."""
     hint = getattr(hint, "__supertype__", hint)
     if typing.get_origin(hint) is typing.Annotated:
         return union_members(typing.get_args(hint)[0])
@@ -47,13 +52,13 @@ def union_members(hint: Any) -> tuple[Any, ...]:
 
 
 def is_record(hint: Any) -> bool:
-    """Whether it is a class made by dataclasses, attrs or pydantic."""
+    """Whether the hint is a class made by dataclasses, attrs or pydantic."""
     marks = ("__dataclass_fields__", "__attrs_attrs__", "__pydantic_fields__")
     return isinstance(hint, type) and any(hasattr(hint, mark) for mark in marks)
 
 
 def record_fields(record: Any, default: object) -> Iterator[tuple[str, Any, object]]:
-    """Name, type and default of each field that can be given; the default is that of a whole value if there is one."""
+    """Name, type and default of each field that can be given; the default comes from a default of the whole value."""
     hints = typing.get_type_hints(record)
     for name, own in record_defaults(record).items():
         value = default.get(name, own) if isinstance(default, Mapping) else getattr(default, name, own)
@@ -61,21 +66,20 @@ def record_fields(record: Any, default: object) -> Iterator[tuple[str, Any, obje
 
 
 def record_defaults(record: Any) -> dict[str, object]:
-    """Name → default of each field that can be given; REQUIRED where there is none."""
+    """Name → default of each field that can be given; REQUIRED if it has none."""
     if dataclasses.is_dataclass(record):
-        given = [each for each in dataclasses.fields(record) if each.init]
-        return {each.name: _made(each.default, each.default_factory) for each in given}
+        fields = [field for field in dataclasses.fields(record) if field.init]
+        return {field.name: _default_of(field.default, field.default_factory) for field in fields}
     if hasattr(record, "__attrs_attrs__"):
-        given = [each for each in record.__attrs_attrs__ if each.init]
-        return {getattr(each, "alias", each.name): _attrs_default(each.default) for each in given}
-    fields = record.__pydantic_fields__
+        fields = [field for field in record.__attrs_attrs__ if field.init]
+        return {getattr(field, "alias", field.name): _attrs_default(field.default) for field in fields}
     return {
-        name: REQUIRED if each.is_required() else each.get_default(call_default_factory=True)
-        for name, each in fields.items()
+        name: REQUIRED if field.is_required() else field.get_default(call_default_factory=True)
+        for name, field in record.__pydantic_fields__.items()
     }
 
 
-def _made(default: object, factory: Any) -> object:
+def _default_of(default: object, factory: Any) -> object:
     if default is not dataclasses.MISSING:
         return default
     return factory() if factory is not dataclasses.MISSING else REQUIRED
@@ -89,9 +93,9 @@ def _attrs_default(default: Any) -> object:
 
 
 def value_of_words(name: str, hint: Any, default: object, words: Sequence[str]) -> Any:
-    """The value that words give to the parameter `name`, each `=VALUE`, `+=VALUE` or `.field=VALUE`.
+    """The value of the parameter `name` from words, each `=VALUE`, `+=VALUE` or `.field=VALUE`.
 
-    UsageError if they do not fit.
+    Raises UsageError if they do not fit the hint.
     """
     said = ", ".join(word.removeprefix("=") for word in words)
     is_deep = not all(map(_is_scalar, union_members(hint)))
@@ -103,14 +107,14 @@ def value_of_words(name: str, hint: Any, default: object, words: Sequence[str]) 
 
 
 def value_of_json(name: str, hint: Any, default: object, value: object) -> Any:
-    """The value that JSON gives to a parameter: what its flag would give, and what is not JSON as it is.
+    """The value of a parameter from JSON: as its flag would parse it; unchanged if it is not a JSON value.
 
-    A text stays one where the hint takes texts, though the same words behind the flag may be a number.
-    UsageError if it does not fit.
+    A text remains a text if the hint accepts texts, although the flag might parse the same word as a number.
+    Raises UsageError if it does not fit the hint.
     """
     kinds = union_members(hint)
     if not _is_json(value) or any(kind in _ANYTHING for kind in kinds) or kinds == (type(value),):
-        return value  # a list or a dict, too: without types of what is in it
+        return value  # also for a list or a dict without the types of its elements
     if isinstance(value, str):
         is_text = str in kinds or any(typing.get_origin(kind) is typing.Literal and value in typing.get_args(kind)
                                       for kind in kinds)
@@ -125,7 +129,7 @@ def value_of_json(name: str, hint: Any, default: object, value: object) -> Any:
     read = value_of_words(name, hint, default, [f"={said}"])
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if isinstance(read, (str, os.PathLike)) and not is_number:
-        raise _refusal(name, hint, said)  # `--name null` is a text, and null is none
+        raise _refusal(name, hint, said)  # `--name null` is a text, but JSON's null is not
     return read
 
 
@@ -138,9 +142,9 @@ def _is_json(value: object) -> bool:
 
 
 def _parsed(hint: Any, default: object, parse: collections.abc.Callable[[Any], Any]) -> Any:
-    """One parser for each parameter, with one option of a fixed name: parameters may be called whatever they like."""
+    """Parse with one option of a fixed name, so that parameters may have any name."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what the library announces is for us, not for the user
+        warnings.simplefilter("ignore")  # the library's announcements are not for the user
         import jsonargparse
         from jsonargparse.typing import register_type
 
@@ -160,7 +164,7 @@ def _refusal(name: str, hint: Any, said: str, why: str = "") -> UsageError:
 
 
 def _reason(said: str, name: str) -> str:
-    """What the library says, in our words, where that is more than that the value does not fit."""
+    """The library's message in our words, if it says more than that the value does not fit."""
     field = re.search(r'Parser key "value\.([\w.]+)"', said)
     last = re.sub(r'^\W*Parser key "[^"]*":?\s*', "", said.splitlines()[-1].strip())
     misfit = re.match(r"Expected an? (?:<class '(?:\w+\.)*(\w+)'>|(.+?))\. Got value: (.*)", last)
@@ -173,10 +177,10 @@ def _reason(said: str, name: str) -> str:
 
 
 def _as_json(word: str) -> object:
-    """What stands in a word, as far as it can be read; `.a.b=1` is `{"a": {"b": 1}}`, `+=1` is `[1]`."""
+    """The content of a word, as far as it can be parsed; `.a.b=1` is `{"a": {"b": 1}}`, `+=1` is `[1]`."""
     path, _, text = word.partition("=")
     loaded = _loaded(text)
-    value: object = loaded if isinstance(loaded, (list, dict)) else text  # of `null` it depends on the type what it is
+    value: object = loaded if isinstance(loaded, (list, dict)) else text  # the meaning of `null` depends on the type
     if path.endswith("+"):
         value = value if isinstance(value, list) else [value]
     for name in reversed(path.rstrip("+").split(".")[1:]):
@@ -185,11 +189,11 @@ def _as_json(word: str) -> object:
 
 
 def _loaded(text: str) -> object:
-    """As the library does: JSON, or what YAML makes of it."""
+    """Load JSON or YAML, as the library does."""
     try:
         return json.loads(text)
     except ValueError:
-        from yaml import YAMLError, safe_load  # type: ignore[import-untyped]  # jsonargparse stands on it
+        from yaml import YAMLError, safe_load  # type: ignore[import-untyped]  # jsonargparse requires it
 
         try:
             return safe_load(text)
@@ -197,7 +201,6 @@ def _loaded(text: str) -> object:
             return text
 
 
-# ---------------------------------------------------------------- what does not fit
 
 
 def takes_none(hint: Any) -> bool:
@@ -210,7 +213,7 @@ def takes_none(hint: Any) -> bool:
 
 
 def _is_scalar(kind: Any) -> bool:
-    """Whether nothing is inside a value of this type, as far as JSON knows."""
+    """Whether JSON values of this type have no parts."""
     if typing.get_origin(kind) is typing.Literal or kind is None:
         return True
     return isinstance(kind, type) and kind not in (*_ANYTHING, *CONTAINERS) and not (
@@ -219,23 +222,23 @@ def _is_scalar(kind: Any) -> bool:
 
 
 def _fitting(name: str, hint: Any, values: Collection[object], said: str) -> Any:
-    """The hint; of a union those of its types that fit an object or a list. UsageError if there is none."""
+    """The hint; for a union, those of its types that fit an object or a list. Raises UsageError if none does."""
     kinds = union_members(hint)
     misfits = [next(filter(None, (_misfit_of(kind, value, name) for value in values)), "") for kind in kinds]
     fitting = [kind for kind, misfit in zip(kinds, misfits, strict=True) if not misfit]
     if not fitting:
-        raise _refusal(name, hint, said, next((each for each in misfits if not each.startswith(f"{name}: ")), ""))
+        raise _refusal(name, hint, said, next((misfit for misfit in misfits if not misfit.startswith(f"{name}: ")), ""))
     is_whole = len(fitting) == len(kinds) or not all(isinstance(value, (list, Mapping)) for value in values)
     return hint if is_whole else typing.Union[tuple(fitting)]
 
 
 def _misfit(hint: Any, value: object, where: str) -> str:
-    """What is wrong with a value that JSON, or flags with dots, gave for a hint; empty where nothing is seen."""
+    """Why a value from JSON or from flags with dots does not fit a hint; empty if no reason is found."""
     misfits = [_misfit_of(kind, value, where) for kind in union_members(hint)]
     if "" in misfits:
         return ""
-    # That a field is unknown says more than that there should have been another type
-    return next((each for each in misfits if not each.startswith(f"{where}: ")), _unlike(hint, value, where))
+    # An unknown field says more than a wrong type
+    return next((misfit for misfit in misfits if not misfit.startswith(f"{where}: ")), _unlike(hint, value, where))
 
 
 def _misfit_of(kind: Any, value: object, where: str) -> str:
@@ -272,23 +275,22 @@ def _misfit_of_fields(kind: Any, value: Mapping[str, object], where: str) -> str
     hints, defaults = typing.get_type_hints(kind), record_defaults(kind)
     for name, inner in value.items():
         if inner is None and defaults.get(name, REQUIRED) is None:
-            continue  # a field that is None if it is not given may be given so
+            continue  # a field whose default is None may be None
         if misfit := _misfit(hints.get(name, Any), inner, f"{where}.{name}"):
             return misfit
     return ""
 
 
 def _fields(kind: Any) -> list[str]:
-    """The names that a class with fields takes: its fields, and what else its signature has, such as an InitVar."""
+    """The names that a class with fields accepts: its fields, and other parameters, such as an InitVar."""
     try:
         parameters = list(inspect.signature(kind).parameters.values())
     except (TypeError, ValueError):
-        parameters = []  # one that is written in C, or a stranger's idea of a signature
-    named = (each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY))
+        parameters = []  # a class written in C, or with a signature of its own kind
+    named = (entry.name for entry in parameters if entry.kind in (entry.POSITIONAL_OR_KEYWORD, entry.KEYWORD_ONLY))
     return list(dict.fromkeys([*record_defaults(kind), *named]))
 
 
-# ---------------------------------------------------------------- how a hint is shown
 
 
 def takes_json(hint: Any) -> bool:
@@ -299,7 +301,7 @@ def takes_json(hint: Any) -> bool:
 
 
 def hint_text(hint: Any) -> str:
-    """A type hint as one writes it: `list[int]`, `int | None`, `red|blue` for an Enum or a Literal."""
+    """A type hint as text: `list[int]`, `int | None`, `red|blue` for an Enum or a Literal."""
     if hint is UNREADABLE:
         return "a type that is not known here"
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
@@ -312,7 +314,7 @@ def hint_text(hint: Any) -> str:
     if origin in UNIONS:
         return " | ".join(map(hint_text, inner))
     if origin is not None and inner:
-        shown = ", ".join("..." if some is Ellipsis else hint_text(some) for some in inner)
+        shown = ", ".join("..." if part is Ellipsis else hint_text(part) for part in inner)
         return f"{getattr(origin, '__name__', origin)}[{shown}]"
     if hint is type(None):
         return "None"

@@ -1,6 +1,6 @@
-"""How a command ends: whatever is raised becomes words on standard error and an exit code.
+"""How a command ends: every exception becomes a message on standard error and an exit code.
 
-0 done, 1 a task or the user's own code failed, 2 wrong usage, 130 interrupted. Tracebacks are shown of the user's code
+0 done, 1 a task or the user's own code failed, 2 wrong usage, 130 interrupted. Tracebacks are shown for the user's code
 only, without the frames of taskproc.
 """
 from __future__ import annotations
@@ -25,14 +25,14 @@ from taskproc.text import printable_lines
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 _WRONG_USE = (OptionError, UnnamableValue, BuildError, CacheError, NoCacheError)
-_MOST_FAILURES = 20  # shown; all are counted
+_MOST_FAILURES = 20  # are shown; all are counted
 
 
 class UsageError(Exception):
     """The command line cannot be understood, or lacks something; exit code 2.
 
     Args:
-        hint: what to do, where the command's own hint does not help; an empty one is none.
+        hint: the remedy, if the command's own hint does not help; an empty text means none.
     """
 
     def __init__(self, text: str, hint: str | None = None):
@@ -41,11 +41,11 @@ class UsageError(Exception):
 
 
 class UserError(Exception):
-    """The user's own code raised, outside of any task; its exception is the cause."""
+    """The user's own code raised outside of a task; its exception is the cause."""
 
 
 class UnwrittenError(Exception):
-    """Standard output cannot be written; `error` says why. Results are stored all the same."""
+    """Standard output cannot be written; `error` says why. Results are stored nevertheless."""
 
     def __init__(self, error: OSError):
         super().__init__(str(error))
@@ -53,25 +53,25 @@ class UnwrittenError(Exception):
 
 
 def guarded(call: Callable[[], int], hint: str = "") -> int:
-    """What `call` returns as exit code, or the one that fits what it raises. `hint` is shown after wrong usage."""
+    """The exit code that `call` returns, or that of the exception it raises. `hint` is shown after wrong usage."""
     supply_streams()
     code = DONE
     unwritten: OSError | None = None
     try:
-        code = _told(call, hint)
+        code = _reported(call, hint)
     except BrokenPipeError as error:
         unwritten = error
     except UnwrittenError as error:
         unwritten = error.error
     lost: OSError | None = flush_or_drop(sys.stdout) or unwritten
-    if lost is not None and not isinstance(lost, BrokenPipeError):  # else whoever read it has had enough of it
+    if lost is not None and not isinstance(lost, BrokenPipeError):  # else the reader closed the pipe
         say(f"error: standard output could not be written: {lost.strerror or lost}")
         code = code or FAILED
     flush_or_drop(sys.stderr)
     return code
 
 
-def _told(call: Callable[[], int], hint: str) -> int:
+def _reported(call: Callable[[], int], hint: str) -> int:
     try:
         return call()
     except UsageError as error:
@@ -92,7 +92,7 @@ def _told(call: Callable[[], int], hint: str) -> int:
     except SystemExit as error:
         return _exit_code(error)
     except (OSError, RuntimeError) as error:
-        from taskproc.run.scarce import is_scarce, limit_text  # here: what is raised here is a bug of ours, or this
+        from taskproc.run.scarce import is_scarce, limit_text  # here: rare
 
         if not is_scarce(error):
             raise
@@ -108,19 +108,19 @@ def _exit_code(error: SystemExit) -> int:
 
 
 def say(text: str) -> None:
-    """Write to standard error; if nobody listens any more, that changes nothing."""
+    """Write to standard error; do nothing if nobody reads it."""
     write_error(printable_lines(text))
 
 
 def tell(text: str) -> None:
-    """Write to standard output what the command was asked for, harmless. Raises UnwrittenError."""
+    """Write output of the command, made safe to print, to standard output. Raises UnwrittenError."""
     with output():
         print(printable_lines(text))
 
 
 @contextmanager
 def output() -> Iterator[None]:
-    """Within the block standard output is written, and nothing else is done: the errors are those of that."""
+    """A block that only writes to standard output, so that its OSErrors become UnwrittenError."""
     try:
         yield
     except OSError as error:
@@ -128,13 +128,13 @@ def output() -> Iterator[None]:
 
 
 def failures_text(error: FailedTaskError) -> str:
-    """What failed, with the paths of logs as seen from here; where nothing was logged, the traceback."""
-    shown = [dataclasses.replace(each, stdout=None, stderr=_near(each.stderr)) for each in error.failures]
+    """The failed tasks, with relative paths of their logs, and with the traceback of those without a log."""
+    shown = [dataclasses.replace(failure, stdout=None, stderr=_near(failure.stderr)) for failure in error.failures]
     parts = []
-    for each in shown[:_MOST_FAILURES]:
-        parts.append(str(each))
-        if not each.log and each.traceback:
-            parts += [f"  | {line}" for line in each.traceback.rstrip().splitlines()]
+    for failure in shown[:_MOST_FAILURES]:
+        parts.append(str(failure))
+        if not failure.log and failure.traceback:
+            parts += [f"  | {line}" for line in failure.traceback.rstrip().splitlines()]
     if len(shown) > 1:
         parts.insert(0, f"{len(shown):,} tasks failed")
     if len(shown) > _MOST_FAILURES:
@@ -148,4 +148,4 @@ def _near(path: Path | None) -> Path | None:
     try:
         return path.relative_to(Path.cwd())
     except (ValueError, OSError):
-        return path  # elsewhere, or there is no working directory any more
+        return path  # not below the working directory, or that was removed

@@ -92,9 +92,9 @@ def test_a_script_that_raises(script: Write, source: str) -> None:
     [
         ("", "'job.py' has no task called Main$"),
         (MAIN.replace("Main", "Train"), "'job.py' has no task called Main; its tasks are Train$"),
-        ("class Main: pass", "Main in 'job.py' is no subclass of Task: <class"),
-        ("def Main(): pass", "Main in 'job.py' is no subclass of Task: <function"),
-        ("from taskproc import Task as Main", "Main in 'job.py' is no subclass of Task"),
+        ("class Main: pass", "Main in 'job.py' is not a subclass of Task: <class"),
+        ("def Main(): pass", "Main in 'job.py' is not a subclass of Task: <function"),
+        ("from taskproc import Task as Main", "Main in 'job.py' is not a subclass of Task"),
     ],
 )
 def test_a_script_without_an_entry(script: Write, source: str, message: str) -> None:
@@ -193,7 +193,7 @@ def test_a_module_and_a_class_may_be_named(script: Write, target: str, name: str
     [
         ("job.py:Trian", r"'job\.py' has no task called Trian; its tasks are Main, Train\. Did you mean 'Train'\?"),
         ("job.py:Train.Outer", r"'job\.py' has no task called Train\.Outer"),
-        ("job.py:os", "os in 'job.py' is no subclass of Task"),
+        ("job.py:os", "os in 'job.py' is not a subclass of Task"),
         ("jbo.py", r"no such file: 'jbo\.py'\. Did you mean 'job\.py'\?"),
         ("pkg/mdo.py", r"no such file: 'pkg/mdo\.py'\. Did you mean 'pkg/mod\.py'\?"),
         ("pkg.mdo", r"no such file or module: 'pkg\.mdo'\. Did you mean 'pkg\.mod'\?"),

@@ -164,8 +164,8 @@ def test_a_script_that_raises_is_told(script: Write, capsys: Capture) -> None:
     [
         ([], r"which script\?"),
         (["frobnicate"], r"neither a script .* nor a command \(run, why, accept, list, check, clear, completion\)"),
-        (["-o", "cache", "job.py"], "the script stands before its options, got '-o'"),
-        (["--verison"], r"the script stands before its options, got '--verison'. Did you mean '--version'"),
+        (["-o", "cache", "job.py"], "the script must come before its options, got '-o'"),
+        (["--verison"], r"the script must come before its options, got '--verison'. Did you mean '--version'"),
         (["list", "--loglevel", "info", "-o", "cache"], r"--loglevel. Its options are --help, --output"),
         (["list", "--outptu=x"], r"unrecognized arguments: --outptu=x. Did you mean '--output'"),
         (["list", "--loglevel"], r"--loglevel. Its options are --help, --output"),
@@ -293,7 +293,7 @@ def test_a_cache_is_not_made_among_other_files(script: Write, tmp_path: Path, ca
 
     assert 2 == main([path, "-o", "src", "-t", "local"])
     err = capsys.readouterr().err
-    assert "error: the folder 'src' is not a cache and not empty: it holds 'module.py'\n\nhint: " in err
+    assert "error: the folder 'src' is not a cache and not empty: it contains 'module.py'\n\nhint: " in err
     assert "--force" in err
     assert ["module.py"] == os.listdir(tmp_path / "src")
     assert 0 == main([path, "-o", "src", "-t", "local", "--force"])
@@ -329,7 +329,7 @@ def test_results_under_an_old_name_are_told_of(script: Write, capsys: Capture) -
 
     assert 0 == run(path)
     err = capsys.readouterr().err
-    assert "note: the cache has results of 'job.Main', as 'pkg.job.Main' may have been called" in err
+    assert "note: the cache has results of 'job.Main', which may be the former name of 'pkg.job.Main'" in err
     assert 0 == run(path)
     assert "note: " not in capsys.readouterr().err
 

@@ -45,8 +45,8 @@ def test_signals_are_given_back(key, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "which command? One of key, serve, work, status"),
-        (["sreve"], "which command? One of key, serve, work, status, got 'sreve'"),
+        ([], "the command must be one of key, serve, work, status"),
+        (["sreve"], "the command must be one of key, serve, work, status, got 'sreve'"),
         (["serve"], "no key is given: --key-file FILE\n\nhint: create one with `python -m taskproc.remote key FILE`"),
         (["work", "--key-file", "key"], "no address of a task manager is given: --address HOST:PORT"),
         (["work", "--key-file", "key", "--address", "a:1", "--jobs", "0"],
@@ -55,7 +55,7 @@ def test_signals_are_given_back(key, capsys):
          "--retry: expected a number of seconds of at least 0"),
         (["work", "--key-file", "key", "--address", "a:1", "--period", "0"],
          "--period: expected a number of seconds above 0"),
-        (["work", "--key-file", "key", "--address", "a:1", "no_module"], "no module called 'no_module' is found"),
+        (["work", "--key-file", "key", "--address", "a:1", "no_module"], "no module 'no_module' can be imported"),
         (["work", "--key-file", "key", "--address", "a:1", "json"], "'json' has no function called do_<tag>"),
         (["serve", "--key-file", "key", "--address", "here"], "address must be HOST:PORT, as 127.0.0.1:7007, got"),
         (["serve", "--key-file", "nowhere"], "key file 'nowhere' is not there"),
@@ -76,7 +76,7 @@ def test_wrong_usage_is_told(key, tmp_path, capsys, words, message):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["serv"], "One of key, serve, work, status, got 'serv'. Did you mean 'serve'?"),
+        (["serv"], "one of key, serve, work, status, got 'serv'. Did you mean 'serve'?"),
         (["serve", "--prot", "1"], "unrecognized arguments: --prot 1. Its options are --help, --key-file, --address, "),
         (["serve", "--adress=x"], "unrecognized arguments: --adress=x. Did you mean '--address'?"),
     ],

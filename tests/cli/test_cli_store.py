@@ -84,7 +84,7 @@ def test_clear_tells_what_becomes_of_the_trash(cache: str, capsys: Capture) -> N
     """On standard error: that it was emptied, or that a run may read what lies there; then a later clear does it."""
     mark = Mark(cache)
     assert 0 == main(["clear", "-o", cache, "job.Main"])
-    assert "a run is at work" in capsys.readouterr().err
+    assert "a run may still read" in capsys.readouterr().err
     kept = sum(path.is_file() for path in Path(cache, "trash").rglob("*"))
     mark.close()
 
@@ -213,9 +213,9 @@ def ids(cache: str, name: str) -> list[int]:
     ("words", "message"),
     [
         (["job.Square", "1"], "job.Square has no task '1'; nothing was cleared"),
-        (["job.Sqare"], "nothing of 'job.Sqare'; it has job.Main, job.Square. Did you mean 'job.Square'?"),
+        (["job.Sqare"], "no results of 'job.Sqare'; it has job.Main, job.Square. Did you mean 'job.Square'?"),
         (["job.Square", "one"], "job.Square has no task 'one'; nothing was cleared"),
-        ([], "clear what? Give the name of a task class"),
+        ([], "nothing to clear: give the name of a task class"),
     ],
     ids=str,
 )
@@ -257,7 +257,7 @@ def test_an_empty_cache_says_so(cache: str, capsys: Capture) -> None:
 
     assert 2 == main(["clear", "-o", cache, "job.Main"])
 
-    assert "the cache has nothing of 'job.Main': it is empty" in capsys.readouterr().err
+    assert "the cache has no results of 'job.Main': it is empty" in capsys.readouterr().err
 
 
 def test_never_is_a_dash() -> None:
@@ -306,7 +306,7 @@ def test_list_tells_the_tasks_of_a_class(cache: str, capsys: Capture) -> None:
     assert 0 == main(["clear", "-o", cache, "job.Square", newest])
     assert [other] == [key_digits(number)[:4] for number in ids(cache, "job.Square")]
     assert 2 == main(["list", "-o", cache, "job.Circle"])
-    assert "the cache has nothing of 'job.Circle'; it has job.Main, job.Square" in capsys.readouterr().err
+    assert "the cache has no results of 'job.Circle'; it has job.Main, job.Square" in capsys.readouterr().err
 
 
 def test_list_shows_all_of_a_task(cache: str, capsys: Capture) -> None:
