@@ -127,7 +127,7 @@ def test_a_worker_that_is_told_to_stop_gives_back_what_it_has(remote, served, nu
 
     agent.send_signal(number)
 
-    assert ended(agent) == (130, "0 tasks done, what was in hand is given back")
+    assert ended(agent) == (130, "0 tasks done, unfinished tasks are returned")
     assert served.number_of_tasks() == ({"hang": 1}, {}, {})
     assert served.number_of_active_processes() == 0
 
@@ -168,7 +168,7 @@ def test_ctrl_c_at_the_manager_ends_all_in_order(remote):
     server.send_signal(signal.SIGINT)
 
     assert ended(agent) == (0, "0 tasks done")
-    assert ended(server) == (130, "interrupted, with 1 task waiting, 0 running, 0 results not got")
+    assert ended(server) == (130, "interrupted, with 1 task waiting, 0 running, 0 results not collected")
 
 
 def test_terminate_ends_workers_and_manager(remote):
@@ -182,7 +182,7 @@ def test_terminate_ends_workers_and_manager(remote):
         client.terminate()
 
     assert ended(agent) == (0, "1 task done")
-    assert ended(server) == (0, "terminated, with 0 tasks waiting, 0 running, 0 results not got")
+    assert ended(server) == (0, "terminated, with 0 tasks waiting, 0 running, 0 results not collected")
 
 
 def test_the_main_script_sends_its_own_functions(remote, served):
