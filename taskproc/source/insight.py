@@ -56,7 +56,7 @@ from taskproc.source.project import is_users_class, is_users_code, is_users_modu
 from taskproc.source.state import NO_CHANGES, Shape, changes_of, enum_look, has_fields, is_all_seen
 from taskproc.source.typeforms import is_type_form, type_form_look
 from taskproc.values.encode import canonical_text
-from taskproc.values.forms import REGISTRY, step_of
+from taskproc.values.forms import REGISTRY, path_step
 
 # Values that code works with and that are no part of what it computes; not worth a word where they have no form
 SILENT = frozenset(
@@ -328,7 +328,7 @@ def _items(value: Any) -> list[tuple[object, object]]:
 def _pairs(tag: str, items: list[tuple[object, object]], *more: object) -> Look:
     steps = [f".keys()[{number}]" if key else "" for number in range(len(items)) for key in (True, False)]
     for number, (key, _) in enumerate(items):
-        steps[2 * number + 1] = step_of(key)
+        steps[2 * number + 1] = path_step(key)
     return Look(tag, parts=[*more, *(some for pair in items for some in pair)], steps=[*([""] * len(more)), *steps])
 
 

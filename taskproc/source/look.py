@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from taskproc.attributes import SCALARS
 from taskproc.values.encode import plain_text
-from taskproc.values.forms import step_of
+from taskproc.values.forms import path_step
 
 LARGEST = 1 << 16  # characters of text; what is longer is written as its size and a digest
 _KEPT = 64         # bytes that are written as they are
@@ -57,7 +57,7 @@ class Look(NamedTuple):
         """How a part is reached."""
         if self.steps is not None:
             return self.steps[number]
-        return f"[{number}]" if self.names is None else step_of(self.names[number])
+        return f"[{number}]" if self.names is None else path_step(self.names[number])
 
     def text(self, name: str, texts: list[str]) -> str:
         """The canonical text, of the name of its code and the texts of its parts."""

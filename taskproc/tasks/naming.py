@@ -19,7 +19,7 @@ from taskproc.tasks.evolving import Rules, pinned_name
 from taskproc.tasks.future import Const, Item, Upstream
 from taskproc.tasks.now import running_job
 from taskproc.text import printable
-from taskproc.values.encode import canonical_text, digest, json_form, key_form, plain_text, text_digest
+from taskproc.values.encode import canonical_text, form_digest, json_form, key_form, plain_text, text_digest
 from taskproc.values.forms import Json
 
 KEY_FORMAT = 1
@@ -119,7 +119,7 @@ def changed_argument(task: Any) -> str | None:
     identity = task._taskproc
     for name, before in identity.loose:
         try:
-            now = digest(key_form(identity.arguments[name], name))
+            now = form_digest(key_form(identity.arguments[name], name))
         except Exception:  # noqa: BLE001  # whatever a hook of the user raises: it had a form when the task was built
             now = ""
         if now != before:

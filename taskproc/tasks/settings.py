@@ -20,7 +20,7 @@ from taskproc.tasks.evolving import rules_of
 from taskproc.tasks.naming import identity_of
 from taskproc.tasks.needs import attributes
 from taskproc.text import did_you_mean
-from taskproc.values.encode import digest, key_form
+from taskproc.values.encode import form_digest, key_form
 
 MOST = 1 << 20  # bytes of an attribute's content that are looked at
 
@@ -111,7 +111,7 @@ def _by_parts(value: object, name: str) -> tuple[str, list[str]]:
         return "", [whole]
     if found.is_empty:
         return "", [whole]
-    return digest(found.text), [f"attribute {name}{place} {cause}" for place, cause in found.unknown]
+    return form_digest(found.text), [f"attribute {name}{place} {cause}" for place, cause in found.unknown]
 
 
 def _code_name(code: Any) -> str:
@@ -175,7 +175,7 @@ def _digest(value: object, name: str, task: object) -> str:
     identity = identity_of(value)
     if identity is not None:
         return identity.place.key
-    return digest(key_form(value, f"attribute {name!r} of {type(task).__qualname__}", MOST))
+    return form_digest(key_form(value, f"attribute {name!r} of {type(task).__qualname__}", MOST))
 
 
 def _version(name: str) -> str:
@@ -208,4 +208,4 @@ def _warn_of_missing(cls: type, names: Sequence[str]) -> None:
 def _variable(name: str) -> str:
     # Not the text: it may be a secret, and records are for all who may read the cache
     value = os.environ.get(name)
-    return "not set" if value is None else digest(value)
+    return "not set" if value is None else form_digest(value)

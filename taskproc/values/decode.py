@@ -1,7 +1,7 @@
-"""Forms to values: the same value and the same type that were encoded, or an error that says why not.
+"""Forms to values: a value equal to the encoded one and of the same type, or an error that says why not.
 
-Names in a form lead to classes and functions, and their modules are imported: read forms only from where you would run
-code. No class's `__init__` is called: its instance gets the attributes that it had.
+Names in a form lead to classes and functions, and their modules are imported: decode only forms from sources whose code
+you would run. No `__init__` is called: an instance gets the attributes that it had.
 """
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ from taskproc.values.instances import (
 )
 
 
-def decode(form: Json, future: Callable[[Json], object] | None = None) -> object:
-    """The value that `json_form` made `form` of.
+def value_of_form(form: Json, future: Callable[[Json], object] | None = None) -> object:
+    """The value whose `json_form` is `form`.
 
     Args:
-        future: makes a future of its form, an object with one of FUTURE_TAGS; without it they are refused.
+        future: makes a future from its form, an object with one of FUTURE_TAGS; without it, futures are refused.
 
     Raises:
-        UnnamableValue: the form holds only a digest or a key, its class is not there any more, or it is none of ours.
+        UnnamableValue: `form` contains only a digest or a key, its class does not exist any more, or it is not a form.
     """
     try:
-        return _Back(future).value(form)
+        return _Decoder(future).value(form)
     except RecursionError as error:
-        raise UnnamableValue("this form is nested too deeply to be read back") from error
+        raise UnnamableValue("this form is nested too deeply to be decoded") from error
 
 
-class _Back:
-    """One form on its way to a value."""
+class _Decoder:
+    """Decodes one form."""
 
     def __init__(self, future: Callable[[Json], object] | None):
         self._future = future
@@ -71,7 +71,7 @@ class _Back:
     def _tagged(self, tag: str, form: dict[str, Json]) -> object:
         if tag in FUTURE_TAGS:
             if self._future is None:
-                raise UnnamableValue(f"{tag!r} stands for a task or another future, which only a graph can read back")
+                raise UnnamableValue(f"{tag!r} stands for a task or another future, which only a graph can decode")
             return self._future(form)
         if tag not in _LEAVES and tag not in _BRANCHES:
             raise UnnamableValue(f"unknown tag {tag!r}; a newer taskproc may have written it")
@@ -80,7 +80,7 @@ class _Back:
         except TaskprocError:
             raise
         except _BROKEN as error:
-            raise UnnamableValue(f"form {tag!r} cannot be read back ({type(error).__name__}: {error})") from error
+            raise UnnamableValue(f"form {tag!r} cannot be read decoder ({type(error).__name__}: {error})") from error
 
 
 # What names, texts and constructors raise on a form that was edited or has aged.
@@ -91,32 +91,32 @@ def _kept(form: Json, kind: type) -> Any:
     if isinstance(form, kind):
         return form
     size = form.get("size") if isinstance(form, dict) else "?"
-    raise UnnamableValue(f"only a digest of this content was kept ({size} bytes), so it cannot be read back")
+    raise UnnamableValue(f"only a digest of this content was kept ({size} bytes), so it cannot be read decoder")
 
 
-def _pairs(body: Any, back: _Back) -> dict[Any, Any]:
-    return {back.value(key): back.value(item) for key, item in body}
+def _pairs(body: Any, decoder: _Decoder) -> dict[Any, Any]:
+    return {decoder.value(key): decoder.value(item) for key, item in body}
 
 
-def _defaultdict(body: Any, back: _Back) -> object:
-    return collections.defaultdict(back.value(body[0]), _pairs(body[1], back))
+def _defaultdict(body: Any, decoder: _Decoder) -> object:
+    return collections.defaultdict(decoder.value(body[0]), _pairs(body[1], decoder))
 
 
-def _partial(body: Any, back: _Back) -> object:
-    function, args, keywords = map(back.value, body)
+def _partial(body: Any, decoder: _Decoder) -> object:
+    function, args, keywords = map(decoder.value, body)
     return functools.partial(function, *args, **keywords)
 
 
-def _path(body: Any, back: _Back) -> object:
+def _path(body: Any, decoder: _Decoder) -> object:
     kind, text = body
     if kind not in ("PurePosixPath", "PureWindowsPath", "PosixPath", "WindowsPath"):
         raise ValueError(f"unknown kind of path {kind!r}")
-    return getattr(pathlib, kind)(back.value(text))
+    return getattr(pathlib, kind)(decoder.value(text))
 
 
-def _time(kind: type[dt.time | dt.datetime], body: Any, back: _Back) -> object:
+def _time(kind: type[dt.time | dt.datetime], body: Any, decoder: _Decoder) -> object:
     text, fold, zone = body
-    return kind.fromisoformat(text).replace(fold=fold, tzinfo=back.value(zone))
+    return kind.fromisoformat(text).replace(fold=fold, tzinfo=decoder.value(zone))
 
 
 def _decimal(body: Any) -> object:
@@ -135,16 +135,16 @@ def _library(name: str) -> Any:
 
 
 def _key(body: Any) -> object:
-    raise UnnamableValue(f"an instance of {body[0]!r} is known only by its __task_key__(), so it cannot be read back")
+    raise UnnamableValue(f"an instance of {body[0]!r} has only the form of its __task_key__(), so it cannot be decoded")
 
 
-def _registered(body: Any, back: _Back) -> object:
+def _registered(body: Any, decoder: _Decoder) -> object:
     name, form = body
     for kind, (_, read) in REGISTRY.items():
         if object_name(kind) == name:
             if read is None:
-                raise UnnamableValue(f"{name!r} was registered without a way back")
-            return read(back.value(form))
+                raise UnnamableValue(f"{name!r} was registered without `decode`")
+            return read(decoder.value(form))
     raise UnnamableValue(f"{name!r} is not registered here; import the module that registers it")
 
 
@@ -161,28 +161,28 @@ _LEAVES: dict[str, Callable[[Any], object]] = {
     "__function__": find_object,
     "__key__": _key,
 }
-_BRANCHES: dict[str, Callable[[Any, _Back], object]] = {
-    "__complex__": lambda body, back: complex(*map(back.value, body)),
-    "__bytes__": lambda body, back: back.raw(body),
-    "__bytearray__": lambda body, back: bytearray(back.raw(body)),
-    "__tuple__": lambda body, back: tuple(map(back.value, body)),
-    "__set__": lambda body, back: set(map(back.value, body)),
-    "__frozenset__": lambda body, back: frozenset(map(back.value, body)),
+_BRANCHES: dict[str, Callable[[Any, _Decoder], object]] = {
+    "__complex__": lambda body, decoder: complex(*map(decoder.value, body)),
+    "__bytes__": lambda body, decoder: decoder.raw(body),
+    "__bytearray__": lambda body, decoder: bytearray(decoder.raw(body)),
+    "__tuple__": lambda body, decoder: tuple(map(decoder.value, body)),
+    "__set__": lambda body, decoder: set(map(decoder.value, body)),
+    "__frozenset__": lambda body, decoder: frozenset(map(decoder.value, body)),
     "__dict__": _pairs,
-    "__ordereddict__": lambda body, back: collections.OrderedDict(_pairs(body, back)),
+    "__ordereddict__": lambda body, decoder: collections.OrderedDict(_pairs(body, decoder)),
     "__defaultdict__": _defaultdict,
-    "__counter__": lambda body, back: collections.Counter(_pairs(body, back)),
-    "__deque__": lambda body, back: collections.deque(map(back.value, body[1]), body[0]),
-    "__range__": lambda body, back: range(*map(back.value, body)),
-    "__slice__": lambda body, back: slice(*map(back.value, body)),
+    "__counter__": lambda body, decoder: collections.Counter(_pairs(body, decoder)),
+    "__deque__": lambda body, decoder: collections.deque(map(decoder.value, body[1]), body[0]),
+    "__range__": lambda body, decoder: range(*map(decoder.value, body)),
+    "__slice__": lambda body, decoder: slice(*map(decoder.value, body)),
     "__partial__": _partial,
-    "__pattern__": lambda body, back: re.compile(back.value(body[0]), body[1]),
+    "__pattern__": lambda body, decoder: re.compile(decoder.value(body[0]), body[1]),
     "__path__": _path,
     "__time__": functools.partial(_time, dt.time),
     "__datetime__": functools.partial(_time, dt.datetime),
-    "__timezone__": lambda body, back: dt.timezone(*map(back.value, body)),
-    "__zone__": lambda body, back: _library("zoneinfo").ZoneInfo(back.value(body)),
-    "__fraction__": lambda body, back: _library("fractions").Fraction(*map(back.value, body)),
+    "__timezone__": lambda body, decoder: dt.timezone(*map(decoder.value, body)),
+    "__zone__": lambda body, decoder: _library("zoneinfo").ZoneInfo(decoder.value(body)),
+    "__fraction__": lambda body, decoder: _library("fractions").Fraction(*map(decoder.value, body)),
     "__enum__": enum_value,
     "__flag__": flag_value,
     "__namedtuple__": named_tuple_value,

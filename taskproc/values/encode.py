@@ -1,9 +1,9 @@
 """Values to canonical forms: one text per value and type, the same in every process and on every Python.
 
-Everything that JSON cannot say carries a tag, so values of two types never meet in one form; nothing depends on hash(),
-on the order of a set, or on anybody's repr. The order of a dict is part of it, since whoever gets the dict can see it.
-What has no form is refused with its place and the remedy: a key that was guessed (by pickle, repr, str or __dict__)
-would one day give somebody a wrong result.
+Values that JSON does not have are tagged, so values of two types never have the same form; nothing depends on hash(),
+on the order of a set, or on a repr. The order of a dict counts, because code that gets the dict can see it. A value
+without a form is refused, with its place and the remedy: a guessed key (from pickle, repr, str or __dict__) would give
+a wrong result one day.
 """
 from __future__ import annotations
 
@@ -22,35 +22,46 @@ from typing import Any, TypeVar
 
 from taskproc.errors import UnnamableValue
 from taskproc.modules import object_name
-from taskproc.values.forms import MAKE_IT, REGISTRY, Json, Refused, numpy_form, refused, remedy_for, step_of, type_name
+from taskproc.values.forms import (
+    MAKE_IT,
+    REGISTRY,
+    Json,
+    Refused,
+    numpy_form,
+    path_step,
+    refused,
+    remedy_for,
+    type_name,
+)
 from taskproc.values.frames import pandas_form, polars_form
 from taskproc.values.instances import class_name, enum_form, fields_form, function_name, is_named_tuple
 
 T = TypeVar("T")
 
-# A form is read and written by recursion, and json has its own; 100 levels of any kind fit below Python's limit.
+# Forms are read and written by recursion, and by json's own; 100 levels of any kind fit below Python's limit.
 MAX_DEPTH = 100
 KEY_BYTES = 64
 JSON_BYTES = 1 << 16
 
 
 def key_form(value: object, where: str, most: int | None = None) -> Json:
-    """The form that keys are made of. Content over 64 bytes (bytes, arrays, columns) stands there as size and SHA-256.
+    """The form that keys are made of. Content over 64 bytes (bytes, arrays, columns) is replaced by size and SHA-256.
 
     Args:
-        where: the place in words, `argument 'model' of Train`; the path within goes behind its first part:
+        where: the place in words, `argument 'model' of Train`; the path inside the value is added to its first part:
             `argument 'model.head[3]' of Train`.
-        most: bytes of content, and elements of a list, tuple or set, beyond which a value is refused before it is read.
+        most: limit for the bytes of content and the elements of a list, tuple or set; a larger value is refused before
+            it is read.
 
     Raises:
-        UnnamableValue: something in `value` has no form.
+        UnnamableValue: a part of `value` has no form.
     """
     plain = _PLAIN.get(type(value))
     return plain(value) if plain is not None else _encode(value, where, Encoder(True, most))
 
 
 def json_form(value: object, where: str) -> Json:
-    """The form for people and for `decode`. Content over 64 KiB is a digest there too, and then cannot be read back.
+    """The form that people and `value_of_form` read. Content over 64 KiB is replaced by a digest and cannot be decoded.
 
     Raises as `key_form`.
     """
@@ -59,30 +70,37 @@ def json_form(value: object, where: str) -> Json:
 
 
 def canonical_text(form: Json) -> str:
-    """The one JSON text of a form: keys sorted, ASCII, no spaces."""
+    """The JSON text of a form, of which there is one: sorted keys, ASCII, no spaces."""
     return _write(form)
 
 
 def plain_text(value: object) -> str | None:
-    """`canonical_text(key_form(value, …))` of a number, a text, a bool or None, in a tenth of the time; else None."""
+    """`canonical_text(key_form(value, …))` for a number, a text, a bool or None, in a tenth of the time; else None."""
     write = _TEXTS.get(type(value))
     return write(value) if write is not None else None
 
 
-def digest(form: Json) -> str:
+def form_digest(form: Json) -> str:
     """32 hex characters, BLAKE2b-128 of the canonical text."""
     return text_digest(_write(form))
 
 
 def text_digest(text: str) -> str:
-    """The same, of a canonical text."""
+    """32 hex characters, BLAKE2b-128 of a canonical text."""
     return hashlib.blake2b(text.encode("ascii"), digest_size=16).hexdigest()
 
 
 def register(type_: type[T], encode: Callable[[T], object], decode: Callable[[Any], T] | None = None) -> None:
-    """Give values of exactly `type_` a form: that of what `encode` returns, under the name of the type.
+    """Give values of exactly the class `type_` a form: that of `encode(value)`, with the name of the class.
 
-    `decode` is the way back from what `encode` returned. A second registration under the same name replaces the first.
+    Args:
+        decode: makes the value from the result of `encode`.
+
+    A second registration for a class of the same name replaces the first.
+
+    Raises:
+        TypeError: `type_` is not a class.
+        ValueError: values of the class have a form already.
     """
     if not isinstance(type_, type):
         raise TypeError(f"register needs a class, got {type(type_).__name__}")
@@ -99,7 +117,7 @@ _write = json.JSONEncoder(
 
 
 class Encoder:
-    """One value on its way to a form; says how long content is written, and how deep it stands."""
+    """Encodes one value; knows how long content may be, and the present depth."""
 
     __slots__ = ("_depth", "_most", "exact", "for_key")
 
@@ -116,13 +134,13 @@ class Encoder:
             return plain(value)
         if self._depth >= MAX_DEPTH:
             raise Refused(f"is nested more than {MAX_DEPTH} levels deep, so it has no canonical form; {MAKE_IT}")
-        self._depth += 1  # not given back on failure: a walk ends with its first refusal
+        self._depth += 1  # not taken back on failure, because the first refusal ends the encoding
         form = self.inner(value, kind)
         self._depth -= 1
         return form
 
     def inner(self, value: object, kind: type) -> Json:
-        """The form of what is not plain."""
+        """The form of a value that is not plain."""
         return (_EXACT.get(kind) or _other)(value, self)
 
     def item(self, value: object, step: str) -> Json:
@@ -141,7 +159,7 @@ class Encoder:
             return []
 
     def refuse_more(self, size: int) -> None:
-        """Refuse what is larger than it may be here."""
+        """Refuse a value above the limit of size."""
         if self._most is not None and size > self._most:
             raise Refused(f"is too large to be looked at ({size:,})")
 
@@ -162,9 +180,9 @@ class Encoder:
         return KEY_BYTES if self.for_key else JSON_BYTES
 
 
-def _encode(value: object, where: str, walk: Encoder) -> Json:
+def _encode(value: object, where: str, encoder: Encoder) -> Json:
     try:
-        return walk.form(value)
+        return encoder.form(value)
     except Refused as refusal:
         raise UnnamableValue(_message(refusal, value, where)) from None
     except RecursionError as error:
@@ -176,22 +194,21 @@ def _message(refusal: Refused, value: object, where: str) -> str:
     name, quote = (head[:-1], "'") if head.endswith("'") else (head, "")
     way = [("", value), *reversed(refusal.way)]
     seen: dict[int, int] = {}
-    for level, (_, found) in enumerate(way):
-        first = seen.setdefault(id(found), level)
-        if first != level and found is not None:
-            remedy = remedy_for(type(found))
+    for level, (_, part) in enumerate(way):
+        first = seen.setdefault(id(part), level)
+        if first != level and part is not None:
+            remedy = remedy_for(type(part))
             inner, outer = (name + "".join(step for step, _ in way[: end + 1]) + quote for end in (level, first))
-            return f"{inner}{of}{owner} is {outer} again: what contains itself has no canonical form; {remedy}"
+            return f"{inner}{of}{owner} is {outer} again: a value that contains itself has no canonical form; {remedy}"
     steps = [step for step, _ in way]
     path = "".join(steps if len(steps) <= 12 else [*steps[:6], "...", *steps[-3:]])
     return f"{name}{path}{quote}{of}{owner} {refusal.reason}"
 
 
-# ---------------------------------------------------------------- plain values
 
 
 def _str(text: str) -> Json:
-    # JSON writes two surrogates and the character they would make alike.
+    # In JSON, two surrogates and the character that they encode look the same
     return text if _is_text(text) else {"__str__": text.encode("utf-8", "surrogatepass").hex()}
 
 
@@ -206,7 +223,7 @@ def _is_text(text: str) -> bool:
 
 
 def _int(number: int) -> Json:
-    # Hexadecimal, for Python refuses to write more than 4300 decimal digits.
+    # Hexadecimal, because Python refuses to write more than 4300 decimal digits
     return number if -(1 << 63) < number < 1 << 63 else {"__int__": hex(number)}
 
 
@@ -244,13 +261,12 @@ _TEXTS: dict[type, Callable[[Any], str]] = {
     str: _str_text,
 }
 
-# ---------------------------------------------------------------- containers
 
 
-def _items(values: Collection[object], walk: Encoder) -> list[Json]:
-    walk.refuse_more(len(values))
+def _items(values: Collection[object], encoder: Encoder) -> list[Json]:
+    encoder.refuse_more(len(values))
     forms: list[Json] = []
-    form, value = walk.form, None
+    form, value = encoder.form, None
     try:
         for value in values:
             forms.append(form(value))
@@ -260,22 +276,22 @@ def _items(values: Collection[object], walk: Encoder) -> list[Json]:
     return forms
 
 
-def _dict(value: dict[object, object], walk: Encoder) -> Json:
-    if not _is_object(value, walk.for_key):
-        return {"__dict__": _pairs(value, walk)}
+def _dict(value: dict[object, object], encoder: Encoder) -> Json:
+    if not _is_object(value, encoder.for_key):
+        return {"__dict__": _pairs(value, encoder)}
     forms: dict[str, Json] = {}
-    form, key, item = walk.form, None, None
+    form, key, item = encoder.form, None, None
     try:
         for key, item in value.items():
             forms[key] = form(item)  # type: ignore[index]  # each is a text
     except Refused as refusal:
-        refusal.below(step_of(key), item)
+        refusal.below(path_step(key), item)
         raise
     return forms
 
 
 def _is_object(names: Iterable[object], is_sorted: bool) -> bool:
-    """Whether these can be the names of a JSON object: texts that are no tags; in order, where it is to be sorted."""
+    """Whether these can be the names of a JSON object: texts that are not tags, and sorted if `is_sorted`."""
     last = ""
     for name in names:
         if type(name) is not str or name[:2] == "__" or not _is_text(name) or (is_sorted and name < last):
@@ -284,9 +300,9 @@ def _is_object(names: Iterable[object], is_sorted: bool) -> bool:
     return True
 
 
-def _pairs(value: Mapping[Any, object], walk: Encoder) -> list[Json]:
+def _pairs(value: Mapping[Any, object], encoder: Encoder) -> list[Json]:
     return [
-        [walk.item(key, f".keys()[{number}]"), walk.item(item, step_of(key))]
+        [encoder.item(key, f".keys()[{number}]"), encoder.item(item, path_step(key))]
         for number, (key, item) in enumerate(value.items())
     ]
 
@@ -295,36 +311,35 @@ def _unordered(forms: Iterable[Json]) -> list[Json]:
     return sorted(forms, key=_write)
 
 
-def _members(value: Iterable[object], walk: Encoder) -> Json:
-    return _unordered(walk.item(member, "{...}") for member in value)
+def _members(value: Iterable[object], encoder: Encoder) -> Json:
+    return _unordered(encoder.item(member, "{...}") for member in value)
 
 
-def _defaultdict(value: collections.defaultdict[object, object], walk: Encoder) -> Json:
-    return [walk.item(value.default_factory, ".default_factory"), _pairs(value, walk)]
+def _defaultdict(value: collections.defaultdict[object, object], encoder: Encoder) -> Json:
+    return [encoder.item(value.default_factory, ".default_factory"), _pairs(value, encoder)]
 
 
-def _ordered(value: Any, walk: Encoder) -> list[Json]:
+def _ordered(value: Any, encoder: Encoder) -> list[Json]:
     if vars(value):
         raise refused(value, " with attributes", "remove its attributes")
-    return _pairs(value, walk)
+    return _pairs(value, encoder)
 
 
-def _partial(value: functools.partial[object], walk: Encoder) -> Json:
+def _partial(value: functools.partial[object], encoder: Encoder) -> Json:
     if vars(value):
         raise refused(value, " with attributes", "remove its attributes")
-    args = walk.item(value.args, ".args")
-    return [walk.item(value.func, ".func"), args, walk.item(value.keywords, ".keywords")]
+    args = encoder.item(value.args, ".args")
+    return [encoder.item(value.func, ".func"), args, encoder.item(value.keywords, ".keywords")]
 
 
-# ---------------------------------------------------------------- other values of the standard library
 
 
-def _time(value: dt.time | dt.datetime, walk: Encoder) -> Json:
-    return [value.replace(tzinfo=None, fold=0).isoformat(), value.fold, walk.item(value.tzinfo, ".tzinfo")]
+def _time(value: dt.time | dt.datetime, encoder: Encoder) -> Json:
+    return [value.replace(tzinfo=None, fold=0).isoformat(), value.fold, encoder.item(value.tzinfo, ".tzinfo")]
 
 
-def _timezone(value: Any, walk: Encoder) -> Json:
-    return _items(value.__getinitargs__(), walk)  # the offset, and the name only if one was given
+def _timezone(value: Any, encoder: Encoder) -> Json:
+    return _items(value.__getinitargs__(), encoder)  # the offset, and the name if one was given
 
 
 def _zone(value: Any) -> Json:
@@ -334,13 +349,13 @@ def _zone(value: Any) -> Json:
 
 
 def _decimal(value: Any) -> Json:
-    # Not str: whether that says e or E depends on the context.
+    # Not str, which writes e or E depending on the context
     sign, digits, exponent = value.as_tuple()
     return [sign, "".join(map(str, digits)), exponent]
 
 
 def _uuid(value: Any) -> Json:
-    # Whether it was made safely is seldom known, is no part of equality, and can be asked
+    # `is_safe` is rarely known and not part of equality, but code can read it
     safety = value.is_safe.name
     return str(value.hex) if safety == "unknown" else [str(value.hex), str(safety)]
 
@@ -353,11 +368,11 @@ _Body = Callable[[Any, Encoder], Json]
 
 
 def _leaf(tag: str, body: Callable[[Any], Json]) -> _Body:
-    return lambda value, walk: {tag: body(value)}
+    return lambda value, encoder: {tag: body(value)}
 
 
 def _branch(tag: str, body: _Body) -> _Body:
-    return lambda value, walk: {tag: body(value, walk)}
+    return lambda value, encoder: {tag: body(value, encoder)}
 
 
 _EXACT: dict[type, _Body] = {
@@ -367,18 +382,18 @@ _EXACT: dict[type, _Body] = {
     set: _branch("__set__", _members),
     frozenset: _branch("__frozenset__", _members),
     complex: _leaf("__complex__", lambda value: [_float(value.real), _float(value.imag)]),
-    bytes: _branch("__bytes__", lambda value, walk: walk.raw(value)),
-    bytearray: _branch("__bytearray__", lambda value, walk: walk.raw(bytes(value))),
-    range: _branch("__range__", lambda value, walk: _items((value.start, value.stop, value.step), walk)),
-    slice: _branch("__slice__", lambda value, walk: _items((value.start, value.stop, value.step), walk)),
+    bytes: _branch("__bytes__", lambda value, encoder: encoder.raw(value)),
+    bytearray: _branch("__bytearray__", lambda value, encoder: encoder.raw(bytes(value))),
+    range: _branch("__range__", lambda value, encoder: _items((value.start, value.stop, value.step), encoder)),
+    slice: _branch("__slice__", lambda value, encoder: _items((value.start, value.stop, value.step), encoder)),
     type(...): _leaf("__constant__", repr),
     type(NotImplemented): _leaf("__constant__", repr),
     collections.OrderedDict: _branch("__ordereddict__", _ordered),
     collections.defaultdict: _branch("__defaultdict__", _defaultdict),
     collections.Counter: _branch("__counter__", _ordered),
-    collections.deque: _branch("__deque__", lambda value, walk: [value.maxlen, _items(value, walk)]),
+    collections.deque: _branch("__deque__", lambda value, encoder: [value.maxlen, _items(value, encoder)]),
     functools.partial: _branch("__partial__", _partial),
-    re.Pattern: _branch("__pattern__", lambda value, walk: [walk.form(value.pattern), value.flags]),
+    re.Pattern: _branch("__pattern__", lambda value, encoder: [encoder.form(value.pattern), value.flags]),
     dt.date: _leaf("__date__", dt.date.isoformat),
     dt.time: _branch("__time__", _time),
     dt.datetime: _branch("__datetime__", _time),
@@ -390,7 +405,7 @@ _EXACT: dict[type, _Body] = {
     pathlib.WindowsPath: _leaf("__path__", _path),
 }
 
-# By name, so that a program which does not use them does not import them either.
+# By name, so that a program that does not use these modules does not import them
 _NAMED: dict[tuple[str, str], _Body] = {
     ("decimal", "Decimal"): _leaf("__decimal__", _decimal),
     ("fractions", "Fraction"): _leaf("__fraction__", lambda value: [_int(value.numerator), _int(value.denominator)]),
@@ -401,35 +416,34 @@ _LIBRARIES: dict[str, _Body] = {"numpy": numpy_form, "pandas": pandas_form, "pol
 
 
 def of_library(kind: type) -> Callable[[Any, Encoder], Json] | None:
-    """What makes the forms of a class of the standard library that is known by its name."""
-    found = _NAMED.get((kind.__module__, kind.__qualname__))
-    return found if getattr(sys.modules.get(kind.__module__), kind.__name__, None) is kind else None
+    """The function that makes the forms of a class of the standard library in `_NAMED`; else None."""
+    body = _NAMED.get((kind.__module__, kind.__qualname__))
+    return body if getattr(sys.modules.get(kind.__module__), kind.__name__, None) is kind else None
 
 
-# ---------------------------------------------------------------- by name, by hook, by class
 
 
-def _other(value: Any, walk: Encoder) -> Json:
+def _other(value: Any, encoder: Encoder) -> Json:
     kind = type(value)
     if kind in REGISTRY:
-        return {"__registered__": [object_name(kind), walk.item(REGISTRY[kind][0](value), "")]}
-    future = getattr(kind, "_key_form" if walk.for_key else "_json_form", None)
+        return {"__registered__": [object_name(kind), encoder.item(REGISTRY[kind][0](value), "")]}
+    future = getattr(kind, "_key_form" if encoder.for_key else "_json_form", None)
     if future is not None:
         return _itself(future(value))
     if getattr(kind, "__task_key__", None) is not None:
-        return {"__key__": [object_name(kind), walk.item(kind.__task_key__(value), ".__task_key__()")]}
+        return {"__key__": [object_name(kind), encoder.item(kind.__task_key__(value), ".__task_key__()")]}
     if isinstance(value, Enum):
-        return enum_form(value, walk)
+        return enum_form(value, encoder)
     if isinstance(value, type):
         return {"__class__": class_name(value)}
     if callable(value) and (name := function_name(value)) is not None:
         return {"__function__": name}
-    return (of_library(kind) or _LIBRARIES.get(kind.__module__.partition(".")[0]) or _instance)(value, walk)
+    return (of_library(kind) or _LIBRARIES.get(kind.__module__.partition(".")[0]) or _instance)(value, encoder)
 
 
-def _instance(value: Any, walk: Encoder) -> Json:
+def _instance(value: Any, encoder: Encoder) -> Json:
     kind = type(value)
     base = next((base for base in kind.__mro__ if base in _PLAIN or base in _EXACT or base is BaseException), None)
     if base is None or (base is tuple and is_named_tuple(kind)):
-        return fields_form(value, walk)
+        return fields_form(value, encoder)
     raise refused(value, f", a subclass of {base.__name__}", f"convert it to {base.__name__}, or {remedy_for(kind)}")

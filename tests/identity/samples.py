@@ -6,8 +6,8 @@ import enum
 import json
 import typing
 
-from taskproc.values.decode import decode
-from taskproc.values.encode import digest, json_form, key_form
+from taskproc.values.decode import value_of_form
+from taskproc.values.encode import form_digest, json_form, key_form
 from taskproc.values.forms import Json
 
 WHERE = "argument 'x' of Train"
@@ -15,7 +15,7 @@ WHERE = "argument 'x' of Train"
 
 def key(value: object) -> str:
     """The digest of a value, as it would stand in a key."""
-    return digest(key_form(value, WHERE))
+    return form_digest(key_form(value, WHERE))
 
 
 def full_text(value: object) -> str:
@@ -25,7 +25,7 @@ def full_text(value: object) -> str:
 
 def there_and_back(value: object, future: typing.Callable[[Json], object] | None = None) -> typing.Any:
     """A value through JSON text and back."""
-    return decode(json.loads(full_text(value)), future)
+    return value_of_form(json.loads(full_text(value)), future)
 
 
 class Color(enum.Enum):

@@ -18,7 +18,7 @@ import zoneinfo
 import pytest
 
 from taskproc.errors import UnnamableValue
-from taskproc.values.decode import decode
+from taskproc.values.decode import value_of_form
 from taskproc.values.encode import json_form, key_form, register
 from taskproc.values.forms import FUTURE_TAGS, Json
 from tests.identity.samples import WHERE, Access, Color, Keyed, Mask, Pair, Word, full_text, there_and_back
@@ -109,7 +109,7 @@ def test_futures_are_given_to_the_caller() -> None:
     seen: list[Json] = []
     form: Json = {"a": [{tag: 1} for tag in sorted(FUTURE_TAGS)]}
 
-    value = decode(form, lambda future: seen.append(future) or "future")
+    value = value_of_form(form, lambda future: seen.append(future) or "future")
 
     assert {"a": ["future"] * len(FUTURE_TAGS)} == value
     assert [{tag: 1} for tag in sorted(FUTURE_TAGS)] == seen
@@ -119,19 +119,19 @@ def test_futures_are_given_to_the_caller() -> None:
 def test_futures_are_refused_without_a_graph(tag: str) -> None:
     """Nobody else can say what a task's key stands for."""
     with pytest.raises(UnnamableValue, match=f"'{tag}' stands for a task or another future"):
-        decode([{tag: []}])
+        value_of_form([{tag: []}])
 
 
 def test_digests_are_refused() -> None:
     """What was too long to be kept cannot be invented."""
     for form in (json_form(bytes(1 + (1 << 16)), WHERE), key_form(bytes(65), WHERE)):
         with pytest.raises(UnnamableValue, match=r"only a digest of this content was kept \(\d+ bytes\)"):
-            decode(form)
+            value_of_form(form)
 
 
 def test_own_keys_are_refused() -> None:
     """A __task_key__ has no way back."""
-    with pytest.raises(UnnamableValue, match="Keyed' is known only by its __task_key__"):
+    with pytest.raises(UnnamableValue, match="Keyed' has only the form of its __task_key__"):
         there_and_back(Keyed())
 
 
@@ -141,10 +141,10 @@ def test_registered_types() -> None:
     register(Closed, lambda handle: handle.name)
 
     assert [Handle("a")] == there_and_back([Handle("a")])
-    with pytest.raises(UnnamableValue, match="Closed' was registered without a way back"):
+    with pytest.raises(UnnamableValue, match="Closed' was registered without `decode`"):
         there_and_back(Closed("a"))
     with pytest.raises(UnnamableValue, match="'no:Type' is not registered here"):
-        decode({"__registered__": ["no:Type", 1]})
+        value_of_form({"__registered__": ["no:Type", 1]})
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_registered_types() -> None:
 def test_damaged_forms_are_refused(form: typing.Any) -> None:
     """A form that was edited, or has outlived its class, ends in a message and not in some other exception."""
     with pytest.raises(UnnamableValue):
-        decode(form)
+        value_of_form(form)
 
 
 def test_deep_forms_are_refused() -> None:
@@ -178,4 +178,4 @@ def test_deep_forms_are_refused() -> None:
         form = [form]
 
     with pytest.raises(UnnamableValue, match="nested too deeply"):
-        decode(form)
+        value_of_form(form)

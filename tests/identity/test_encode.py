@@ -19,7 +19,7 @@ import pytest
 
 from taskproc.errors import UnnamableValue
 from taskproc.tasks.future import Const, FutureDict, FutureList
-from taskproc.values.encode import canonical_text, digest, json_form, key_form, register
+from taskproc.values.encode import canonical_text, form_digest, json_form, key_form, register
 from tests.identity.samples import (
     WHERE,
     Access,
@@ -188,7 +188,7 @@ def test_futures_are_taken_as_they_say() -> None:
 def test_text_is_canonical() -> None:
     """Sorted, compact, ASCII; the digest is of 128 bits."""
     assert '{"a":"\\u00e9","b":[1,2.0]}' == canonical_text({"b": [1, 2.0], "a": "é"})
-    assert re.fullmatch("[0-9a-f]{32}", digest({}))
+    assert re.fullmatch("[0-9a-f]{32}", form_digest({}))
 
 
 def test_decimal_context_does_not_count() -> None:

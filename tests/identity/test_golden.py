@@ -26,7 +26,7 @@ import typing
 import uuid
 import zoneinfo
 
-from taskproc.values.encode import digest, key_form
+from taskproc.values.encode import form_digest, key_form
 from tests.pace import limit
 
 if __name__ != "__main__":
@@ -200,7 +200,7 @@ NUMPY_GOLDEN: dict[str, str] = {
 
 
 def digests() -> dict[str, str]:
-    return {name: digest(key_form(value, f"argument {name!r} of Golden")) for name, value in VALUES.items()}
+    return {name: form_digest(key_form(value, f"argument {name!r} of Golden")) for name, value in VALUES.items()}
 
 
 def numpy_digests() -> dict[str, str]:
@@ -218,7 +218,7 @@ def numpy_digests() -> dict[str, str]:
         "record": numpy.array([(1, 2.0)], record),
         "dtype": record,
     }
-    return {name: digest(key_form(value, f"argument {name!r} of Golden")) for name, value in values.items()}
+    return {name: form_digest(key_form(value, f"argument {name!r} of Golden")) for name, value in values.items()}
 
 
 # Without the package root, which imports what a bare Python does not have; encoding needs the standard library only.

@@ -56,7 +56,7 @@ REFUSED = [
     (OwnInt(1), "({module}.OwnInt, a subclass of int); convert it to int, or"),
     (OwnDict(), "({module}.OwnDict, a subclass of dict); convert it to dict, or"),
     (KeyError("a"), "(builtins.KeyError, a subclass of BaseException)"),
-    (Derived(1), "({module}.Derived with attribute 'double' that is no field); declare it as a field, or"),
+    (Derived(1), "({module}.Derived with attribute 'double' that is not a field); declare it as a field, or"),
     (lambda: None, "(function {module}.<lambda> cannot be found by its name); use a function at the top level"),
     (closure(), "closure.<locals>.inner cannot be found by its name"),
     ([].append, "function list.append cannot be found"),

@@ -13,7 +13,7 @@ from taskproc.run.pool import LocalExecutor
 from taskproc.store.codec import loads
 from taskproc.tasks.future import Const, FutureDict, FutureList, Item
 from taskproc.tasks.task import Task
-from taskproc.values.encode import digest, key_form
+from taskproc.values.encode import form_digest, key_form
 from tests.store.pickles import dumps
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -37,7 +37,7 @@ def run(task: Any) -> Any:
 
 
 def key(value: object) -> str:
-    return digest(key_form(value, "a future"))
+    return form_digest(key_form(value, "a future"))
 
 
 # ---------------------------------------------------------------- Const
