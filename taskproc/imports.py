@@ -34,7 +34,7 @@ class Load:
 
     Attributes:
         loader: Python's loader; each reload has another one.
-        stamp: of the file just before the load.
+        stamp: of the file before the load.
         content: of the file; None if it has been edited since then and is lost.
         made: a place for what other modules derive from it; unlike: takes its place where the content is not known.
     """

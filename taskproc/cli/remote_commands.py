@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from taskproc.remote.server import Server
 
 T = TypeVar("T")
-_LAST_WORDS = 5.0  # seconds for which a terminated manager answers as long as it has registered processes
+_LAST_WORDS = 5.0  # seconds for which a terminated manager answers while processes are registered
 _LAST_CALLS = 0.5  # seconds for which it answers in any case, so that pending requests learn that it ends
 
 _HELP = """\
