@@ -40,7 +40,7 @@ def deaths() -> Row:
     processes = [cell for cell in cells if cell[1] in DEATHS]
     good = sum(not faults[cell] for cell in processes)
     rest = len(cells) - len(processes)
-    figure = f"{good}/{len(processes)} cells right ({len(HARMLESS)} of {len(WAYS)} ways are no deaths), "
+    figure = f"{good}/{len(processes)} cells right ({len(HARMLESS)} of {len(WAYS)} ways kill nothing), "
     figure += f"{sum(not faults[cell] for cell in cells) - good}/{rest} of what threads and inline can catch"
     required = "killer named with signal or exit code and memory, siblings kept, reruns lacking only, no hang"
     return "F2", "worker death, each way on each executor", required, figure, not any(faults.values())

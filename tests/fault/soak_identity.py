@@ -23,7 +23,7 @@ def rows(minutes: float) -> list[Row]:
 
 def _values() -> list[Row]:
     found = list(faults(settings.seed, VALUES))
-    done = f"{VALUES:,} random values of {TYPES} types, a neighbour of each, all made anew; seed {settings.seed}"
+    done = f"{VALUES:,} random values of {TYPES} types, a neighbour of each, each made again; seed {settings.seed}"
     required = "one key exactly if equal with types, 0 collisions"
     return [row_of("F8", done, required, found, f"{len(found)} wrong keys")]
 

@@ -28,7 +28,7 @@ ELSEWHERE = (
      "tests/tasks/test_timeout.py", "tests/run", "-k", "timeout"),
     ("F13", "limits, workers, prefixes and other options that are wrong", "refused before anything starts",
      "tests", "-k", "refused or limit or option"),
-    ("F15", "caches nested, in threads, coroutines and generators", "each has its own, and is told if it has none",
+    ("F15", "caches nested, in threads, coroutines and generators", "each has its own, or an error if it has none",
      "tests/store/test_cache.py", "tests/promises/test_old_bugs.py", "-k", "cache or nest or thread or coroutine"),
 )  # fmt: skip
 

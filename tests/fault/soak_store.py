@@ -61,8 +61,8 @@ def _failing_operations() -> list[Row]:
         told = Counter(trial.says.partition(":")[0] for trial in trials)
         answers.append(row_of(
             "F7", f"{', '.join(errno.errorcode[number] for number in NUMBERS)} {how}, then a rerun",
-            "told with errno and path, 0 wrong, 0 stuck", faults,
-            f"{len(trials)} cases: {told['told']} told, {told['value']} right all the same, {len(faults)} bad",
+            "reported with errno and path, 0 wrong, 0 stuck", faults,
+            f"{len(trials)} cases: {told['told']} reported, {told['value']} right nevertheless, {len(faults)} bad",
         ))  # fmt: skip
     return answers
 
@@ -83,9 +83,9 @@ def _bad_disks() -> list[Row]:
             faults = nursed(_bad_disk, path, name, seconds=LONG)
         words = (bad_disks.TRIALS[name].__doc__ or "").rstrip(".")
         if isinstance(faults, str):
-            answers.append(("F7", words, "told, then right", f"not run: {faults}", False))
+            answers.append(("F7", words, "reported, then right", f"not run: {faults}", False))
         else:
-            answers.append(row_of("F7", words, "told with cause and path, then right", faults, "as required"))
+            answers.append(row_of("F7", words, "reported with cause and path, then right", faults, "as required"))
     return answers
 
 
