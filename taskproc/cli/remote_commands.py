@@ -20,8 +20,8 @@ from taskproc.run.signals import Signals
 from taskproc.text import counted, did_you_mean
 
 if TYPE_CHECKING:
-    from taskproc.remote.board import TaskManager
     from taskproc.remote.server import Server
+    from taskproc.remote.task_manager import TaskManager
 
 T = TypeVar("T")
 _LAST_WORDS = 5.0  # seconds for which a terminated manager answers while processes are registered
@@ -103,8 +103,8 @@ def key_command(given: Namespace, _: _Ending) -> int:
 
 def serve_command(given: Namespace, ending: _Ending) -> int:
     """`serve`: serve a task manager until it is terminated or interrupted."""
-    from taskproc.remote.board import TaskManager
     from taskproc.remote.server import Server
+    from taskproc.remote.task_manager import TaskManager
 
     class RingingManager(TaskManager):
         """Ends the wait of this command when a process terminates it."""
@@ -116,9 +116,9 @@ def serve_command(given: Namespace, ending: _Ending) -> int:
     manager = RingingManager(most_deaths=given.most_deaths)
     with Server(manager, given.address, key=given.key_file) as server:
         _warn_if_open(server)
-        from taskproc.remote.wire import show_address
+        from taskproc.remote.channel import address_text
 
-        tell(f"serving on {show_address(server.address)}")
+        tell(f"serving on {address_text(server.address)}")
         with output():
             sys.stdout.flush()
         ending.is_starting = False
@@ -205,7 +205,7 @@ def _aside(call: Callable[[], T], ending: _Ending, patience: float = 0.0) -> T:
 def _module_and_tags(target: str) -> tuple[str, list[str]]:
     """The name by which worker processes import the module, and the tags it has functions for, with that of calls."""
     from taskproc.remote.calls import PREFIX
-    from taskproc.remote.nouns import CALL
+    from taskproc.remote.requests import CALL
 
     if not target:
         return "", [CALL]
@@ -237,7 +237,7 @@ def _loaded_module(target: str) -> ModuleType:
 def status_command(given: Namespace, _: _Ending) -> int:
     """`status`: show the numbers of processes and tasks."""
     from taskproc.remote.client import connect
-    from taskproc.remote.takers import remark
+    from taskproc.remote.waiting import missing_worker_text
 
     with connect(given.address, given.key_file) as manager:
         waiting, running, results = manager.number_of_tasks()
@@ -248,5 +248,5 @@ def status_command(given: Namespace, _: _Ending) -> int:
                   ((waiting, "waiting"), (running, "running"), (results, "results"))]
         tell(f"{tag}: {', '.join(counts)}")
     for tag in missing:
-        say(f"warning: {remark(tag)}")
+        say(f"warning: {missing_worker_text(tag)}")
     return DONE

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from taskproc.errors import ManagerUnreachable, TaskManagerTermination, TaskRaisedException, UnknownToManager
-    from taskproc.remote.board import TaskManager
     from taskproc.remote.client import RemoteTaskManager, connect
     from taskproc.remote.executor import RemoteExecutor
     from taskproc.remote.server import Server
+    from taskproc.remote.task_manager import TaskManager
     from taskproc.store.keys import make_key_file
 
 __all__ = [
@@ -32,7 +32,7 @@ _HOMES = {
     "RemoteExecutor": "remote.executor",
     "RemoteTaskManager": "remote.client",
     "Server": "remote.server",
-    "TaskManager": "remote.board",
+    "TaskManager": "remote.task_manager",
     "connect": "remote.client",
     "make_key_file": "store.keys",
 }

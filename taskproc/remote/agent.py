@@ -146,15 +146,15 @@ class Agent:
         if not isinstance(told, Failed):
             what, content, traceback = told
             if what == "result":
-                self._manager.store_packed_result(ticket.key, content)
+                self._manager.link.store_result(ticket.key, content)
             else:
-                self._manager.store_packed_exception(ticket.key, content, traceback)
+                self._manager.link.store_exception(ticket.key, content, traceback)
             self.done += 1
         elif told.problem.kind in {"died", "limit"}:
             self._manager.return_task(ticket.key, died=told.problem.text)
         else:
             content = pack_raised(rebuild(told.problem))
-            self._manager.store_packed_exception(ticket.key, content, told.problem.traceback)
+            self._manager.link.store_exception(ticket.key, content, told.problem.traceback)
 
     def _pull(self) -> None:
         """In a thread: fetch a task whenever there is room for one."""
@@ -163,7 +163,7 @@ class Agent:
                 self._free.acquire()
                 process = self._process
                 try:
-                    task_id, tag, content = self._manager.take_packed_task(process, tags=self._tags)
+                    task_id, tag, content = self._manager.link.take_task(process, tags=self._tags)
                 except UnknownToManager:
                     self._register_anew(process)
                     self._free.release()

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from taskproc.pickling import load
 from taskproc.remote.content import pack, pack_raised, unpack
-from taskproc.remote.nouns import CALL
+from taskproc.remote.requests import CALL
 from taskproc.run.baseline import adopt_imports
 from taskproc.run.context import in_own_context
 from taskproc.run.lifeline import serve_many

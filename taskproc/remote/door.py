@@ -16,9 +16,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import AuthenticationError
 
-from taskproc.remote import wire
+from taskproc.remote import channel
 from taskproc.remote.proof import Proof, refusal, welcome
-from taskproc.remote.spawn import Spawned
+from taskproc.remote.watchdog import StartedThread
 from taskproc.run.problem import sentence
 
 logger = logging.getLogger("taskproc")
@@ -37,7 +37,7 @@ class _Stranger:
     def __init__(self, sock: socket.socket, secret: bytes):
         self.sock = sock
         self.proof = Proof(welcome(secret))
-        self.deadline = time.monotonic() + wire.HANDSHAKE
+        self.deadline = time.monotonic() + channel.HANDSHAKE
 
 
 class Door:
@@ -62,7 +62,7 @@ class Door:
         for source in (listener, self._bell):
             self._selector.register(source, selectors.EVENT_READ)
         try:
-            self._thread = Spawned(self._run)
+            self._thread = StartedThread(self._run)
         except (RuntimeError, MemoryError):
             self._close_all()
             raise

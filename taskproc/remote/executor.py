@@ -16,10 +16,10 @@ from typing import Any, ParamSpec, TypeVar
 from taskproc.checks import at_least
 from taskproc.errors import TaskManagerTermination, TaskprocError, UnknownToManager
 from taskproc.kernel.lease import PATIENCE
+from taskproc.remote.channel import Address
 from taskproc.remote.client import connect
 from taskproc.remote.content import pack, unpack, unpack_raised
-from taskproc.remote.nouns import CALL
-from taskproc.remote.wire import Address
+from taskproc.remote.requests import CALL
 from taskproc.run.pool import FarFuture
 from taskproc.run.problem import sentence
 
@@ -103,7 +103,7 @@ class RemoteExecutor(Executor):
 
     def _asked(self, content: bytes) -> str:
         try:
-            return self._manager.add_packed_request(CALL, content, self._process, reply_tag=self._reply_tag)
+            return self._manager.link.add_request(CALL, content, self._process, self._reply_tag)
         except (TaskprocError, OSError) as error:
             raise BrokenExecutor(sentence(error)) from error
 
@@ -127,7 +127,7 @@ class RemoteExecutor(Executor):
         try:
             while self._has_open():
                 try:
-                    found = self._manager.take_packed_result(self._reply_tag, LOOK_EVERY)
+                    found = self._manager.link.take_result(self._reply_tag, LOOK_EVERY)
                 except TimeoutError:
                     continue
                 with self._lock:

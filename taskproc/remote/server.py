@@ -17,20 +17,20 @@ from typing import Any, NamedTuple
 
 from taskproc.errors import ManagerUnreachable, OptionError, TaskManagerTermination, UnknownToManager
 from taskproc.pickling import pack_error
-from taskproc.remote.board import TaskManager
-from taskproc.remote.door import Door
-from taskproc.remote.nouns import PUBLIC, Finished, Task
-from taskproc.remote.spawn import Spawned
-from taskproc.remote.wire import (
+from taskproc.remote.channel import (
     LONGEST_WAIT,
     VERSION,
     Address,
     Channel,
     Message,
+    address_text,
     parse_address,
     secret_of,
-    show_address,
 )
+from taskproc.remote.door import Door
+from taskproc.remote.requests import PUBLIC, PulledTask, TaskResult
+from taskproc.remote.task_manager import TaskManager
+from taskproc.remote.watchdog import StartedThread
 from taskproc.run.problem import sentence
 from taskproc.streams import fill_gaps
 
@@ -96,7 +96,7 @@ class Server:
             self._door = Door(self._listener, self._secret, self._enter)
         except (OSError, RuntimeError, MemoryError) as error:
             self._listener.close()
-            raise ManagerUnreachable(f"cannot serve on {show_address(self.address)}: {sentence(error)}") from error
+            raise ManagerUnreachable(f"cannot serve on {address_text(self.address)}: {sentence(error)}") from error
 
     def __enter__(self) -> Server:
         return self
@@ -118,7 +118,7 @@ class Server:
         with self._lock:
             self._channels[channel] = None
         try:
-            Spawned(partial(self._serve, channel))
+            StartedThread(partial(self._serve, channel))
         except (RuntimeError, MemoryError) as error:
             self._turn_away(channel, error)
         else:
@@ -198,12 +198,12 @@ class Server:
             return known
 
     def _take_task(self, tags: tuple[str, ...] | None, process_id: int | None, timeout: float) -> _Answer:
-        task: Task = self._manager.get_any_task(process_id, min(timeout, LONGEST_WAIT), tags=tags)
+        task: PulledTask = self._manager.get_any_task(process_id, min(timeout, LONGEST_WAIT), tags=tags)
         return _Answer({"value": task}, partial(self._manager.return_task, task[0]))
 
     def _take_result(self, tag: str | None, timeout: float) -> _Answer:
         try:
-            found: Finished = self._manager.take_result(tag, min(timeout, LONGEST_WAIT))
+            found: TaskResult = self._manager.take_result(tag, min(timeout, LONGEST_WAIT))
         except TimeoutError as error:
             missing = self._manager.takers.reported(PUBLIC if tag is None else {tag})
             return _Answer({"error": "nothing", "text": str(error), "missing": missing})
@@ -229,4 +229,4 @@ def _listener(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=512)
     except OSError as error:
-        raise ManagerUnreachable(f"cannot listen on {show_address((host, port))}: {error}") from error
+        raise ManagerUnreachable(f"cannot listen on {address_text((host, port))}: {error}") from error

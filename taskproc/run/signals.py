@@ -7,13 +7,16 @@ the interpreter wakes the sleeper through a descriptor (`set_wakeup_fd`).
 """
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
 
 NUMBERS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+LOST_AFTER = 1.0  # seconds after which a job that still runs has lost or caught its KeyboardInterrupt
 _in_force: list[Signals] = []
 
 
@@ -38,8 +41,10 @@ class Signals:
         *,
         enabled: bool = True,
         wakeup: int = -1,
+        clock: Callable[[], float] = time.monotonic,
     ):
         self.first = 0
+        self._clock, self._next_raise = clock, -math.inf
         self._enabled, self._wakeup = enabled, wakeup
         self._ask, self._press, self._is_inside = ask, press, is_inside
         self._before: dict[int, object] = {}
@@ -94,8 +99,10 @@ class Signals:
             report = self._press if self.first else self._ask
             self.first = self.first or number
             report()
-            # Each time: Python drops an exception that meets a destructor, and a job may catch the first one
-            if self._is_inside():
+            # Again later: Python drops an exception that meets a destructor, and a job may catch it. Not at once: a
+            # second exception would meet the handling of the first
+            if self._is_inside() and self._clock() >= self._next_raise:
+                self._next_raise = self._clock() + LOST_AFTER
                 raise KeyboardInterrupt
 
 

@@ -10,8 +10,8 @@ import pytest
 from taskproc.cli import remote_commands
 from taskproc.cli.remote_commands import main
 from taskproc.cli.table import REMOTE_COMMANDS
-from taskproc.remote.board import TaskManager
 from taskproc.remote.server import Server
+from taskproc.remote.task_manager import TaskManager
 from taskproc.store.keys import make_key_file
 
 

@@ -6,9 +6,9 @@ import os
 import pytest
 from remote_processes import KEY, Remote
 
-from taskproc.remote.board import TaskManager
 from taskproc.remote.client import connect
 from taskproc.remote.server import Server
+from taskproc.remote.task_manager import TaskManager
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from taskproc.remote import executor as executor_module
 from taskproc.remote.calls import TaskFunctions
 from taskproc.remote.client import connect
 from taskproc.remote.executor import RemoteExecutor
-from taskproc.remote.nouns import CALL
+from taskproc.remote.requests import CALL
 from tests.pace import limit
 
 
@@ -27,12 +27,12 @@ def executor(server):
 
 def do_one(client, task=None):
     """What a worker does, with a task that it has taken, or the next one."""
-    task_id, tag, content = task or client.take_packed_task(None, 30, tags=[CALL])
+    task_id, tag, content = task or client.link.take_task(None, 30, tags=[CALL])
     what, content, traceback = TaskFunctions("")(pickle.dumps((str(task_id), tag, content)))
     if what == "result":
-        client.store_packed_result(task_id, content)
+        client.link.store_result(task_id, content)
     else:
-        client.store_packed_exception(task_id, content, traceback)
+        client.link.store_exception(task_id, content, traceback)
 
 
 def test_values_and_exceptions_come_back(executor, client):
@@ -64,7 +64,7 @@ def test_two_executors_and_a_master_get_their_own(server, executor, client):
 def test_cancel_is_for_what_no_worker_has(executor, client):
     """What runs cannot be called off, what is done neither; who waits for a cancelled future is told."""
     running, waits = executor.submit(int, 1), executor.submit(int, 2)
-    task = client.take_packed_task(None, 30, tags=[CALL])
+    task = client.link.take_task(None, 30, tags=[CALL])
 
     assert not running.cancel()
     assert waits.cancel()
@@ -82,19 +82,19 @@ def test_cancel_is_for_what_no_worker_has(executor, client):
 def test_what_was_called_off_in_vain_is_not_begun_again(executor, client):
     """When its worker dies, as that of a run that was interrupted."""
     future = executor.submit(int, 1)
-    task_id, _, _ = client.take_packed_task(None, 30, tags=[CALL])
+    task_id, _, _ = client.link.take_task(None, 30, tags=[CALL])
     assert not future.cancel()
 
     client.return_task(task_id, died="killed")
 
-    with pytest.raises(WorkerDied, match="was called off"):
+    with pytest.raises(WorkerDied, match="was cancelled"):
         future.result(limit(30))
 
 
 def test_shutdown_waits_for_what_runs(executor, client):
     """And calls off what waits, if it is to; the manager goes on, without this process."""
     first, second = executor.submit(int, 1), executor.submit(int, 2)
-    task = client.take_packed_task(None, 30, tags=[CALL])
+    task = client.link.take_task(None, 30, tags=[CALL])
     thread = threading.Thread(target=lambda: executor.shutdown(cancel_futures=True))
     thread.start()
     while not second.cancelled():
@@ -113,7 +113,7 @@ def test_calls_that_kill_fail(executor, client):
     """When the third worker has died with one, its future tells it."""
     future = executor.submit(int, 1)
     for _ in range(3):
-        client.return_task(client.take_packed_task(None, 30, tags=[CALL])[0], died="it was killed by signal 9")
+        client.return_task(client.link.take_task(None, 30, tags=[CALL])[0], died="it was killed by signal 9")
 
     with pytest.raises(WorkerDied, match=r"3 workers died with task '_call_1'.*signal 9"):
         future.result(limit(30))
@@ -184,7 +184,7 @@ def test_an_executor_that_cannot_ping_has_broken(server):
     """Its other connection is there, and would wait for ever for results that the manager has dropped."""
     executor = RemoteExecutor(server.address, KEY, period=0.1)
     future = executor.submit(int)
-    manager = executor._manager
+    manager = executor._manager.link
 
     def break_idle():
         """The connection for pings, while the other one waits for the result."""

@@ -13,7 +13,7 @@ from gone import is_gone
 from remote_processes import content_of
 
 from taskproc.remote import ManagerUnreachable, connect
-from taskproc.remote.wire import parse_address
+from taskproc.remote.channel import parse_address
 from tests.pace import limit
 
 pytestmark = [

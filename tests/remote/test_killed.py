@@ -11,9 +11,9 @@ from collections import Counter
 import pytest
 from remote_processes import KEY
 
-from taskproc.remote.board import TaskManager
 from taskproc.remote.client import connect
 from taskproc.remote.server import Server
+from taskproc.remote.task_manager import TaskManager
 from tests.pace import limit
 
 WORKERS, KILLED, TASKS = 100, 50, 1000

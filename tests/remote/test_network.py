@@ -15,12 +15,12 @@ from taskproc.errors import (
     UnknownToManager,
     UnsendableItem,
 )
-from taskproc.remote import client as client_module
+from taskproc.remote import link as link_module
 from taskproc.remote import server as server_module
-from taskproc.remote.board import TaskManager
+from taskproc.remote.channel import Channel, secret_of
 from taskproc.remote.client import connect
 from taskproc.remote.server import Server
-from taskproc.remote.wire import Channel, secret_of
+from taskproc.remote.task_manager import TaskManager
 from tests.pace import limit
 
 
@@ -132,7 +132,7 @@ def test_another_manager_at_the_same_address_is_another_one(client, server):
     task_id, _, _ = client.get_any_task()
     server.close()
 
-    with Server(TaskManager(), server.address, key=KEY), pytest.raises(ManagerUnreachable, match="started anew"):
+    with Server(TaskManager(), server.address, key=KEY), pytest.raises(ManagerUnreachable, match="restarted"):
         client.store_result(task_id, 2)
 
 
@@ -163,7 +163,7 @@ def test_a_late_answer_is_refused_over_a_network(server, client):
 
 def test_close_ends_calls_that_wait(server, client, monkeypatch):
     """Under another thread, at once."""
-    for module in (client_module, server_module):
+    for module in (link_module, server_module):
         monkeypatch.setattr(module, "LONGEST_WAIT", 1000.0)
     told = []
 
@@ -202,7 +202,7 @@ def test_errors_arrive_as_themselves(client):
     with pytest.raises(TimeoutError):
         client.get_any_result(0)
     with pytest.raises(OptionError, match="no such request"):
-        client._ask("__class__", {})
+        client.link.ask("__class__", {})
     client.terminate()
     with pytest.raises(TaskManagerTermination):
         client.get_any_task()

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from taskproc.errors import TaskRaisedException, UnknownToManager
-from taskproc.remote import board as board_module
-from taskproc.remote.board import TaskManager
+from taskproc.remote import task_manager as board_module
+from taskproc.remote.task_manager import TaskManager
 
 PERIOD = 5.0
 

@@ -13,11 +13,11 @@ import pytest
 from remote_processes import KEY, Limited, descriptors_of, threads_of
 
 from taskproc.errors import ManagerUnreachable, OptionError
-from taskproc.remote import door, wire
-from taskproc.remote.board import TaskManager
+from taskproc.remote import channel, door
 from taskproc.remote.client import connect
 from taskproc.remote.executor import RemoteExecutor
 from taskproc.remote.server import Server
+from taskproc.remote.task_manager import TaskManager
 from taskproc.store.keys import make_key_file
 from tests.pace import limit
 
@@ -70,16 +70,16 @@ def test_the_key_itself_is_not_what_is_proved(tmp_path):
     """What both sides use is derived, so it is no signature of anything else that the key signs."""
     path = tmp_path / "key"
     make_key_file(path)
-    secret = wire.secret_of(path)
+    secret = channel.secret_of(path)
 
-    assert secret == wire.secret_of(path.read_bytes().strip())
+    assert secret == channel.secret_of(path.read_bytes().strip())
     assert secret not in path.read_bytes()
     assert len(secret) == 32
 
 
 def test_another_key_is_refused_on_both_sides(server, client):
     """The stranger is told, and those who have the key notice nothing."""
-    with pytest.raises(ManagerUnreachable, match="has not the same key"):
+    with pytest.raises(ManagerUnreachable, match="has a different key"):
         connect(server.address, b"another key, long enough")
 
     client.add_task_request("a", 1)
@@ -138,16 +138,16 @@ def test_what_a_false_manager_sends_is_not_unpickled(bomb, kind):
 def test_the_manager_unpickles_nothing_of_those_who_have_the_key(client, bomb):
     """Parameters, results, exceptions and data pass through it as bytes."""
     content = pickle.dumps(bomb)
-    client.add_packed_request("a", content)
-    client.add_packed_request("a", content)
-    client._ask("store_data", {"label": content})
-    task_id, _, parameters = client.take_packed_task()
-    client.store_packed_result(task_id, content)
-    client.store_packed_exception(client.take_packed_task()[0], content, "")
+    client.link.add_request("a", content)
+    client.link.add_request("a", content)
+    client.link.ask("store_data", {"label": content})
+    task_id, _, parameters = client.link.take_task()
+    client.link.store_result(task_id, content)
+    client.link.store_exception(client.link.take_task()[0], content, "")
 
     assert parameters == content
-    assert client.take_packed_result(None)[2] == content
-    assert client.take_packed_result(None)[3] == (content, "")
+    assert client.link.take_result(None)[2] == content
+    assert client.link.take_result(None)[3] == (content, "")
     assert not bomb.path.exists()
 
 
@@ -157,7 +157,7 @@ def test_one_who_says_nothing_holds_up_nobody(server, client, monkeypatch):
         silent.sendall(b"\0")
         with connect(server.address, KEY) as other:
             other.add_task_request("a", 1)
-    monkeypatch.setattr(wire, "HANDSHAKE", 0.05)
+    monkeypatch.setattr(channel, "HANDSHAKE", 0.05)
 
     with socket.create_connection(server.address) as silent:
         silent.settimeout(30)
@@ -224,7 +224,7 @@ FLOODS = {
 def test_a_flood_of_strangers_holds_up_nobody(remote, kind):
     """While they are there and when they have left: who has the key gets in, and they have cost no thread."""
     server, address = remote.serve()
-    host, port = wire.parse_address(address)
+    host, port = channel.parse_address(address)
     with connect(address, remote.key) as client, ExitStack() as strangers:
         threads, descriptors = threads_of(server.pid), descriptors_of(server.pid)
         for _ in range(600):
@@ -301,7 +301,7 @@ def test_strangers_make_room_when_descriptors_run_out(environ):
 @pytest.mark.parametrize("more", [4, 5])
 def test_who_finds_no_descriptor_waits_until_one_is_free(environ, more, monkeypatch):
     """Those who have the key are not sent away; the manager goes on, and the next one gets in when one has left."""
-    monkeypatch.setattr(wire, "HANDSHAKE", 1.0)
+    monkeypatch.setattr(channel, "HANDSHAKE", 1.0)
     with Limited(environ) as limited, ExitStack() as stack:
         limited.limit("NOFILE", more)
         first, _ = (stack.enter_context(connect(limited.address, KEY)) for _ in range(2))
@@ -322,11 +322,11 @@ def test_who_finds_no_descriptor_waits_until_one_is_free(environ, more, monkeypa
 def test_an_address_is_host_and_port(address):
     """What is none is told, with an example."""
     with pytest.raises(OptionError, match="must be HOST:PORT, as"):
-        wire.parse_address(address)
+        channel.parse_address(address)
 
 
 def test_addresses_of_both_kinds():
     """As they are written in URLs."""
-    assert wire.parse_address("[::1]:80") == ("::1", 80)
-    assert [wire.show_address(each) for each in (("::1", 80), ("a", 1))] == ["[::1]:80", "a:1"]
-    assert os.path.sep not in wire.show_address(("a", 1))
+    assert channel.parse_address("[::1]:80") == ("::1", 80)
+    assert [channel.address_text(each) for each in (("::1", 80), ("a", 1))] == ["[::1]:80", "a:1"]
+    assert os.path.sep not in channel.address_text(("a", 1))

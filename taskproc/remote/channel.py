@@ -14,8 +14,8 @@ from multiprocessing.connection import Connection
 from typing import Any, cast
 
 from taskproc.errors import CacheError, OptionError
-from taskproc.remote.nouns import TaskId
 from taskproc.remote.proof import Proof, introduce
+from taskproc.remote.requests import TaskId
 
 VERSION = 1
 HANDSHAKE = 10.0  # seconds that a stranger has to prove that he has the key
@@ -37,7 +37,7 @@ def parse_address(address: str | Address) -> Address:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
-def show_address(address: Address) -> str:
+def address_text(address: Address) -> str:
     """As one writes it."""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,4 +1,4 @@
-"""What a task manager deals in: ids, requests and results; and what it answers when there is nothing to give."""
+"""Ids, requests and results of a task manager, and its errors. Imports little: each worker process imports it."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ CALL = "_call"  # the tag of calls: parameters are function, arguments and keywo
 
 
 class TaskId(str):
-    """The id of a task that was pulled: text like any other, that knows the number of its ticket (0: of none)."""
+    """The id of a pulled task: a text that also has the number of its ticket (0: without one)."""
 
     __slots__ = ("number",)
     number: int
@@ -25,8 +25,8 @@ class TaskId(str):
 
 
 @frozen
-class Finished:
-    """What came of a task: its value, or what it raised and the text of the traceback."""
+class TaskResult:
+    """The result of a task: its value, or its exception and the text of the traceback."""
 
     task_id: str
     tag: str
@@ -36,7 +36,7 @@ class Finished:
     requester: int | None = None
 
     def result(self) -> object:
-        """The value. TaskRaisedException if there is none."""
+        """The value. Raises TaskRaisedException if the task raised."""
         if self.raised is not None:
             raise TaskRaisedException(self.task_id, self.tag, *self.raised)
         return self.value
@@ -44,9 +44,11 @@ class Finished:
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """A task that has no result yet; `deaths` counts the processes that disappeared with it.
+    """A task without a result.
 
-    `wanted`: whether it is to be done by another, if who has it does not.
+    Attributes:
+        deaths: the number of processes that disappeared with it.
+        is_wanted: whether it is run again if its process does not finish it.
     """
 
     tag: str
@@ -54,11 +56,11 @@ class Request:
     requester: int | None
     reply_tag: str
     deaths: int = 0
-    wanted: bool = True
+    is_wanted: bool = True
 
 
 class Public:
-    """All tags but the private ones."""
+    """The set of all tags that are not private."""
 
     def __contains__(self, tag: object) -> bool:
         return not is_private(str(tag))
@@ -68,19 +70,19 @@ PUBLIC = Public()
 
 
 def is_private(tag: str) -> bool:
-    """Whether tasks and results of that tag are given only to those who name it."""
+    """Whether tasks and results of this tag are given only to processes that name it."""
     return tag.startswith("_")
 
 
 def termination() -> TaskManagerTermination:
-    """Nothing more is wanted."""
+    """The error after `terminate`."""
     return TaskManagerTermination("the task manager was terminated")
 
 
-def unknown(process: int) -> UnknownToManager:
-    """It is not registered."""
-    return UnknownToManager(f"process {process} is not registered, or was given up since it missed its pings")
+def unknown_process(process: int) -> UnknownToManager:
+    """The error for a process that is not registered."""
+    return UnknownToManager(f"process {process} is not registered, or was given up because its pings were missing")
 
 
-# What is given to who takes a task: its id, tag and parameters
-Task = tuple[TaskId, str, object]
+# A task as it is given to a process: id, tag and parameters
+PulledTask = tuple[TaskId, str, object]

@@ -9,9 +9,9 @@ import weakref
 import pytest
 
 from taskproc.errors import OptionError, TaskManagerTermination, TaskRaisedException, UnknownToManager, WorkerDied
-from taskproc.remote.board import TaskManager
-from taskproc.remote.desk import Desk
-from taskproc.remote.nouns import TaskId
+from taskproc.remote.requests import TaskId
+from taskproc.remote.task_manager import TaskManager
+from taskproc.remote.waiting import Desk
 from tests.pace import limit
 
 
@@ -227,7 +227,7 @@ def test_what_was_called_off_is_not_begun_again(manager, clock):
     pass_time(manager, clock, 5.0)
 
     assert manager.get_any_result()[2] == "done all the same"
-    with pytest.raises(TaskRaisedException, match="task 'a_2' was called off"):
+    with pytest.raises(TaskRaisedException, match="task 'a_2' was cancelled"):
         manager.get_any_result()
     assert manager.number_of_tasks() == ({}, {}, {})
 

@@ -5,13 +5,13 @@ import pytest
 from remote_processes import KEY
 
 from taskproc.errors import TaskManagerTermination
-from taskproc.remote import RemoteExecutor, connect, takers
-from taskproc.remote.board import TaskManager
-from taskproc.remote.nouns import PUBLIC
+from taskproc.remote import RemoteExecutor, connect, waiting
+from taskproc.remote.requests import PUBLIC
 from taskproc.remote.server import Server
+from taskproc.remote.task_manager import TaskManager
 from tests.pace import limit
 
-AFTER = takers.REPORT_AFTER
+AFTER = waiting.REPORT_AFTER
 
 
 class Clock:
@@ -65,7 +65,7 @@ def test_a_tag_that_nobody_takes_is_reported_once(manager, reports):
     assert reports(AFTER - 1) == []
     assert manager.check() == 1.0
     [text] = reports(1)
-    assert text.startswith("tasks with the tag 'b' wait, and there is no worker for them\n\nhint: start one whose mod")
+    assert text.startswith("tasks with the tag 'b' wait, but there is no worker for them\n\nhint: start one whose mod")
     assert "do_b" in text
     manager.add_task_request("b", 1)
     assert reports(1000) == []
@@ -184,7 +184,7 @@ def test_who_serves_and_who_asks_is_told(remote):
         assert client.get_any_result(limit(60))[2] == 1
         later = remote.start("status", "--address", address).communicate(timeout=limit(60))
 
-    assert said[0] == "tasks with the tag 'misspelt' wait, and there is no worker for them\n"
+    assert said[0] == "tasks with the tag 'misspelt' wait, but there is no worker for them\n"
     assert said[2].startswith("hint: start one whose module has a function do_misspelt: `python -m taskproc.remote")
     assert asked == ("1 process\nmisspelt: 1 waiting, 0 running, 0 results\n", f"warning: {''.join(said)}")
     assert later == ("2 processes\n", "")

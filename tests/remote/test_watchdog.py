@@ -7,14 +7,14 @@ import threading
 
 import pytest
 
-from taskproc.remote.spawn import Spawned
+from taskproc.remote.watchdog import StartedThread
 from tests.pace import limit
 
 
 def test_it_has_begun_and_can_be_waited_for():
     """What it is to do is done when `join` returns."""
     done = []
-    Spawned(lambda: done.append(threading.get_ident())).join()
+    StartedThread(lambda: done.append(threading.get_ident())).join()
 
     assert done != [threading.get_ident()]
     assert len(done) == 1
@@ -22,7 +22,7 @@ def test_it_has_begun_and_can_be_waited_for():
 
 def test_one_that_raises_has_ended():
     """Who waits for it goes on."""
-    script = "from taskproc.remote.spawn import Spawned\nSpawned(lambda: 1 / 0).join()\nprint('joined')"
+    script = "from taskproc.remote.watchdog import StartedThread\nStartedThread(lambda: 1 / 0).join()\nprint('joined')"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=limit(60))
 
     assert done.stdout == "joined\n"
@@ -31,7 +31,7 @@ def test_one_that_raises_has_ended():
 SCRIPT = """
 import os, resource, threading
 from taskproc.remote import TaskManager, UnknownToManager
-from taskproc.remote.spawn import Spawned
+from taskproc.remote.watchdog import StartedThread as Spawned
 
 Spawned(int).join()
 if os.getuid() == 0:
