@@ -4,9 +4,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from taskproc.maps.bar import shown
-from taskproc.maps.options import ArgumentPassing, ExceptionBehaviour
-from taskproc.maps.pool import Results, Worker
+from taskproc.maps.bar import with_bar
+from taskproc.maps.map_options import ArgumentPassing, ExceptionBehaviour
+from taskproc.maps.map_pool import MapResults, Worker
 
 __all__ = ["ArgumentPassing", "ExceptionBehaviour", "pqdm"]
 
@@ -21,7 +21,7 @@ def pqdm(
     *,
     tqdm_class: Callable[..., Any] | None = None,
     **kwargs: Any,
-) -> Results:
+) -> MapResults:
     """Map by worker processes, with a progress bar; see Pool for the arguments and what comes back.
 
     Args:
@@ -32,5 +32,5 @@ def pqdm(
 
     The bar goes from 0 to 100 % where the input has a length, and counts where it has none.
     """
-    return shown(input_iterable, worker_or_worker_arr, n_jobs, argument_type, bounded, exception_behaviour,
+    return with_bar(input_iterable, worker_or_worker_arr, n_jobs, argument_type, bounded, exception_behaviour,
                  use_threads=False, tqdm_class=tqdm_class, options=kwargs)

@@ -8,21 +8,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from taskproc.batch.batch_manager import TaskManager
+    from taskproc.batch.batch_task import Task
     from taskproc.batch.handlers import (
         CallbackResultHandler,
         ListResultHandler,
         OnlineMeanResultHandler,
         ResultHandler,
     )
-    from taskproc.batch.manager import TaskManager
-    from taskproc.batch.savers.base import FileSaver, Saver
+    from taskproc.batch.savers.file_saver import FileSaver, Saver
     from taskproc.batch.savers.hdf5 import HDF5Saver
-    from taskproc.batch.savers.json_lines import JSONLinesSaver
+    from taskproc.batch.savers.jsonl import JSONLinesSaver
     from taskproc.batch.savers.npy import NpySaver
     from taskproc.batch.savers.npz import NpzSaver
     from taskproc.batch.savers.parquet import ParquetSaver
     from taskproc.batch.savers.zarr import ZarrSaver
-    from taskproc.batch.task import Task
     from taskproc.errors import SaveError
     from taskproc.run.ray import RayExecutor
 
@@ -47,9 +47,9 @@ __all__ = [
 
 _HOMES = {
     "CallbackResultHandler": "batch.handlers",
-    "FileSaver": "batch.savers.base",
+    "FileSaver": "batch.savers.file_saver",
     "HDF5Saver": "batch.savers.hdf5",
-    "JSONLinesSaver": "batch.savers.json_lines",
+    "JSONLinesSaver": "batch.savers.jsonl",
     "ListResultHandler": "batch.handlers",
     "NpySaver": "batch.savers.npy",
     "NpzSaver": "batch.savers.npz",
@@ -58,9 +58,9 @@ _HOMES = {
     "RayExecutor": "run.ray",
     "ResultHandler": "batch.handlers",
     "SaveError": "errors",
-    "Saver": "batch.savers.base",
-    "Task": "batch.task",
-    "TaskManager": "batch.manager",
+    "Saver": "batch.savers.file_saver",
+    "Task": "batch.batch_task",
+    "TaskManager": "batch.batch_manager",
     "ZarrSaver": "batch.savers.zarr",
 }
 

@@ -9,18 +9,17 @@ from functools import partial
 from itertools import count
 from typing import Any, Protocol, cast
 
+from taskproc.batch.batch_task import TaskWorker
 from taskproc.batch.far import ForeignWorker, Leave, LeaveSoon, ResidentWorker, ThreadWorkers
-from taskproc.batch.task import Worker
 from taskproc.by_value import dumps
 from taskproc.errors import UnsendableItem
 from taskproc.kernel.model import Failed, Returned, Ticket
-from taskproc.maps.chunks import Chunk
-from taskproc.maps.crew import Crew, Told
+from taskproc.maps.chunks import Chunk, Crew, Progress
 from taskproc.maps.engine import Engine, Order
-from taskproc.maps.executors import Foreign
-from taskproc.maps.options import ArgumentPassing
+from taskproc.maps.executor_crew import Foreign
+from taskproc.maps.map_options import ArgumentPassing
 from taskproc.maps.pack import Raised, receive_values, send_item
-from taskproc.maps.processes import ProcessCrew, kinds_of
+from taskproc.maps.process_crew import ProcessCrew, worker_kinds
 from taskproc.modules import main_name
 from taskproc.run.base import Ending, Job, Runner
 from taskproc.run.inbox import Inbox
@@ -68,8 +67,8 @@ def results(crew: BatchCrew, workers: int, chunks: Iterator[object], ahead: int)
 class ResidentCrew(ProcessCrew):
     """Of processes of our own, each with its task."""
 
-    def __init__(self, worker: Worker, workers: int):
-        super().__init__(kinds_of([ResidentWorker(worker)] * workers, ArgumentPassing.AS_SINGLE_ARG, None))
+    def __init__(self, worker: TaskWorker, workers: int):
+        super().__init__(worker_kinds([ResidentWorker(worker)] * workers, ArgumentPassing.AS_SINGLE_ARG, None))
         self._met: set[int] = set()
 
     def start(self, worker: int, chunk: Chunk) -> None:
@@ -100,7 +99,7 @@ class ExecutorCrew:
     on is tried once more there, alone.
     """
 
-    def __init__(self, executor: Executor, worker: Worker):
+    def __init__(self, executor: Executor, worker: TaskWorker):
         self._numbers = count(1)
         self._chunks: dict[int, tuple[int, Chunk]] = {}
         self._processes: set[str] = set()  # those that have done chunks
@@ -127,16 +126,16 @@ class ExecutorCrew:
         else:
             self._foreign.start(ticket, pickle.dumps(item, 5))
 
-    def wait(self, timeout: float | None) -> list[Told]:
+    def wait(self, timeout: float | None) -> list[Progress]:
         """See Crew."""
         return [self._told(ticket.number, outcome) for ticket, outcome in self._inbox.wait(timeout)]
 
-    def _told(self, number: int, outcome: object) -> Told:
+    def _told(self, number: int, outcome: object) -> Progress:
         worker, chunk = self._chunks.pop(number)
         if isinstance(outcome, Returned):
-            return Told(worker, chunk, [])  # its pool has broken
+            return Progress(worker, chunk, [])  # its pool has broken
         value = self._value(outcome)
-        return Told(worker, chunk, [value], isinstance(value, Raised))
+        return Progress(worker, chunk, [value], isinstance(value, Raised))
 
     def _value(self, outcome: object) -> object:
         if isinstance(outcome, Failed):
@@ -187,7 +186,7 @@ class ExecutorCrew:
             self._inbox.close()
 
 
-def _kind(worker: Worker) -> Kind:
+def _kind(worker: TaskWorker) -> Kind:
     try:
         return Kind(dumps(ForeignWorker(worker, main_name())))
     except Exception as error:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
-from taskproc.batch.task import Worker
+from taskproc.batch.batch_task import TaskWorker
 from taskproc.machine import birth_of
 from taskproc.maps.pack import receive_item, send_error, send_value
 from taskproc.run.capture import flush_all
@@ -33,7 +33,7 @@ class ResidentWorker:
     time for the teardown, as much as the grace has.
     """
 
-    def __init__(self, worker: Worker):
+    def __init__(self, worker: TaskWorker):
         self._worker = worker
         self._begun = False
 
@@ -66,7 +66,7 @@ class ForeignWorker:
     If nobody asks it to leave, it does so when its process ends.
     """
 
-    def __init__(self, worker: Worker, main: str):
+    def __init__(self, worker: TaskWorker, main: str):
         self._worker, self._main = worker, main
         self._begun = False
 
@@ -111,20 +111,20 @@ def process_name() -> str:
 class ThreadWorkers:
     """The workers of threads of somebody else's, in this process: one for each thread that was met."""
 
-    def __init__(self, worker: Worker):
+    def __init__(self, worker: TaskWorker):
         import threading  # here: other far ends need none
 
         self._recipe = worker
         self._lock = threading.Lock()
         self._mine = threading.local()
-        self._all: dict[Worker, bool] = {}  # whether it is busy
+        self._all: dict[TaskWorker, bool] = {}  # whether it is busy
         self._over = False
 
     def __call__(self, chunk: Sequence[Any]) -> list[Any]:
         """By the worker of this thread."""
         if not hasattr(self._mine, "worker"):
             self._mine.worker = self._recipe.another()
-        worker: Worker = self._mine.worker
+        worker: TaskWorker = self._mine.worker
         with self._lock:
             self._all[worker] = True
         try:

@@ -11,13 +11,15 @@ from itertools import islice
 from typing import Any
 
 from taskproc.batch.handlers import ResultHandler
-from taskproc.batch.savers.base import FileSaver, Saved
+from taskproc.batch.savers.file_saver import FileSaver, Saved
 from taskproc.errors import OptionError, SaveError
 
-Results = tuple[int, list[Any]]  # how many items a chunk had, and what they gave
+ChunkResults = tuple[int, list[Any]]  # how many items a chunk had, and what they gave
 
 
-def pieces(chunks: Iterator[Results], interval: int, start: Saved) -> Generator[tuple[list[Any], Saved], None, None]:
+def pieces(
+    chunks: Iterator[ChunkResults], interval: int, start: Saved
+) -> Generator[tuple[list[Any], Saved], None, None]:
     """The results, `interval` at a time and then the rest, and how far each piece goes.
 
     When `chunks` fails the rest is given, too, and then the failure is raised.

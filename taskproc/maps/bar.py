@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from taskproc.errors import OptionError
-from taskproc.maps.options import ArgumentPassing, ExceptionBehaviour
-from taskproc.maps.pool import Pool, Results, SizedResults, Worker, behaviour
+from taskproc.maps.map_options import ArgumentPassing, ExceptionBehaviour
+from taskproc.maps.map_pool import MapResults, Pool, SizedMapResults, Worker, behaviour
 
 POOL_ARGUMENTS = ("chunk_size", "chunk_prefill_ratio", "is_unordered", "task_timeout", "join_timeout", "executor")
 
@@ -21,7 +21,7 @@ class _Shown:
         bar: the bar itself.
     """
 
-    def __init__(self, bar: Any, results: Results):
+    def __init__(self, bar: Any, results: MapResults):
         self.bar = bar
         self._shown, self._results = iter(bar), results
         weakref.finalize(self, results.close)  # the bar may live longer, in a cycle of its own
@@ -38,11 +38,11 @@ class _Shown:
         return getattr(self.bar, name)
 
 
-class ShownResults(_Shown, Results):
+class ShownResults(_Shown, MapResults):
     """Results behind a bar."""
 
 
-class ShownSizedResults(_Shown, SizedResults):
+class ShownSizedResults(_Shown, SizedMapResults):
     """Results behind a bar, of an input that has a length."""
 
     def __len__(self) -> int:
@@ -50,7 +50,7 @@ class ShownSizedResults(_Shown, SizedResults):
         return len(self._results)  # type: ignore[arg-type]  # made only of those that have one
 
 
-def shown(
+def with_bar(
     input_iterable: Iterable[Any],
     worker_or_worker_arr: Worker | Sequence[Worker],
     n_jobs: int | None,
@@ -61,7 +61,7 @@ def shown(
     use_threads: bool,
     tqdm_class: Callable[..., Any] | None,
     options: Mapping[str, Any],
-) -> Results:
+) -> MapResults:
     """The values of a map, shown by a bar; `options` are other arguments of the pool and of the bar."""
     make_bar = _tqdm() if tqdm_class is None else tqdm_class
     american = options.get("exception_behavior")
@@ -73,7 +73,7 @@ def shown(
     made = Pool(worker_or_worker_arr, n_jobs, argument_type, bounded=bounded, use_threads=use_threads, **pool,
                 exception_behavior=behaviour(american, exception_behaviour, ExceptionBehaviour.IGNORE))
     results = made(input_iterable)
-    kind = ShownSizedResults if isinstance(results, SizedResults) else ShownResults
+    kind = ShownSizedResults if isinstance(results, SizedMapResults) else ShownResults
     return kind(make_bar(results, **of_bar), results)
 
 

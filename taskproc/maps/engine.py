@@ -15,9 +15,8 @@ from typing import NoReturn
 
 from taskproc.errors import ItemErrors, UnsendableItem, WorkerDied
 from taskproc.frozen import frozen
-from taskproc.maps.chunks import Chunk, Sizer
-from taskproc.maps.crew import Crew, Told
-from taskproc.maps.options import ExceptionBehaviour
+from taskproc.maps.chunks import Chunk, Crew, Progress, Sizer
+from taskproc.maps.map_options import ExceptionBehaviour
 from taskproc.maps.pack import Raised
 
 logger = logging.getLogger("taskproc")
@@ -211,7 +210,7 @@ class Engine:
                 chunk.halted = True
         self._crew.halt()
 
-    def _take(self, told: Told) -> None:
+    def _take(self, told: Progress) -> None:
         chunk = told.chunk
         if told.ended:
             self._loads[told.worker].remove(chunk)
@@ -238,7 +237,7 @@ class Engine:
         if len(self._absent) == 1:
             logger.warning("worker %d of a map is missing, and the others do its work: %s", worker, why)
 
-    def _bury(self, told: Told, chunk: Chunk) -> None:
+    def _bury(self, told: Progress, chunk: Chunk) -> None:
         """A worker has died: what it had not begun is done by others, what it had begun once more, alone."""
         if told.begun is None:
             self._deaths[told.worker] += 1
@@ -261,7 +260,7 @@ class Engine:
             item.suspect = True
             self._do_again(item)
 
-    def _give_up(self, told: Told) -> NoReturn:
+    def _give_up(self, told: Progress) -> NoReturn:
         text = f"worker {told.worker} died {MOST_DEATHS} times before it had begun an item: {told.death}"
         raise WorkerDied(text) from told.death
 

@@ -27,7 +27,7 @@ from taskproc.batch import (
     Task,
     TaskManager,
 )
-from taskproc.batch.task import results_of
+from taskproc.batch.batch_task import results_of
 from tests.batch.tasks import Diary, Dies, Fails, Square, Where, diary
 from tests.pace import limit
 

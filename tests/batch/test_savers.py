@@ -76,7 +76,7 @@ def test_nothing_is_there_at_first(make: Make) -> None:
 
 def test_who_removes_the_results_begins_anew(kind: str, make: Make, tmp_path: Path) -> None:
     """What lies beside them counts for nothing then."""
-    from taskproc.batch.savers.base import remove
+    from taskproc.batch.savers.file_saver import remove
 
     make().save(ROWS)
     remove(tmp_path / "results")

@@ -11,11 +11,11 @@ import pytest
 from workers import add, odd_fails, square
 
 from taskproc import OptionError, is_exception
-from taskproc.maps.pool import Results
+from taskproc.maps.map_pool import MapResults
 from taskproc.processes import pqdm as pqdm_processes
 from taskproc.threads import pqdm as pqdm_threads
 
-Bars = Callable[..., Results]
+Bars = Callable[..., MapResults]
 
 
 class Bar:

@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from taskproc.batch.savers.base import ROWS, extra
+from taskproc.batch.savers.file_saver import ROWS, extra
 
 PLAIN = "results"  # the name of the one array
 Form = Mapping[str, tuple[tuple[int, ...], Any]]
@@ -40,7 +40,7 @@ def array(rows: list[Any], dtype: Any = None) -> Any:
     return made
 
 
-def form_of(found: Mapping[str, Any]) -> Form:
+def row_forms(found: Mapping[str, Any]) -> Form:
     """Name → shape of a row, and type."""
     return {name: (rows.shape[1:], rows.dtype) for name, rows in found.items()}
 
@@ -71,7 +71,7 @@ def _lossless(rows: Any, dtype: Any) -> bool:
         return bool((rows.astype(dtype) == rows).all())
 
 
-def some_rows(arrays: Mapping[str, Any], named: bool) -> Iterator[list[Any]]:
+def read_rows(arrays: Mapping[str, Any], named: bool) -> Iterator[list[Any]]:
     """What was made into columns, some at a time; `named`: as dicts."""
     count = min((len(each) for each in arrays.values()), default=0)
     for first in range(0, count, ROWS):

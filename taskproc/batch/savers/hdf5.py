@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from taskproc.batch.savers.arrays import PLAIN, Form, check_alike
-from taskproc.batch.savers.base import extra
+from taskproc.batch.savers.file_saver import extra
 from taskproc.batch.savers.npz import Columns, ColumnsSaver
 
 

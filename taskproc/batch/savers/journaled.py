@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from taskproc.batch.savers.base import FileSaver, Saved, append, cut, replace_file
+from taskproc.batch.savers.file_saver import FileSaver, Saved, append, replace_file, truncate
 from taskproc.errors import SaveError
 
 _HEAD = 8  # bytes for the length of a part
@@ -66,7 +66,7 @@ class JournaledSaver(FileSaver):
             text = f"{self._title} has {found} results, but {base} or {saved.results} were saved: it was changed"
             raise SaveError(f"{text}. Remove it to begin anew")
         else:
-            cut(self._journal, self._more["size"])
+            truncate(self._journal, self._more["size"])
 
     @property
     def _title(self) -> str:

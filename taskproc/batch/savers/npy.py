@@ -11,8 +11,8 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from taskproc.batch.savers.arrays import PLAIN, array, check_alike, form_of, numpy, some_rows
-from taskproc.batch.savers.base import FileSaver, Saved, append, cut, has_more, replace_file
+from taskproc.batch.savers.arrays import PLAIN, array, check_alike, numpy, read_rows, row_forms
+from taskproc.batch.savers.file_saver import FileSaver, Saved, append, is_longer, replace_file, truncate
 
 
 class NpySaver(FileSaver):
@@ -29,17 +29,17 @@ class NpySaver(FileSaver):
     def load(self) -> Iterator[list[Any]]:
         """See FileSaver."""
         if self.saved().results:
-            yield from some_rows({PLAIN: numpy("NpySaver").load(self.path, mmap_mode="r")}, named=False)
+            yield from read_rows({PLAIN: numpy("NpySaver").load(self.path, mmap_mode="r")}, named=False)
 
     def _mend(self, saved: Saved) -> None:
         if not saved.results:
             self.path.unlink()
             return
-        if has_more(self.path, self._more["size"]):
+        if is_longer(self.path, self._more["size"]):
             # The header first: at no moment it tells of rows that are not there
             old = self._array()
             self._write_header(_header(old.dtype, (saved.results, *old.shape[1:])))
-            cut(self.path, self._more["size"])
+            truncate(self.path, self._more["size"])
 
     def _array(self) -> Any:
         return numpy("NpySaver").load(self.path, mmap_mode="r")
@@ -57,7 +57,7 @@ class NpySaver(FileSaver):
             return
         old = self._array()
         new = array(rows, dtype)
-        check_alike(form_of({PLAIN: old}), {PLAIN: new})
+        check_alike(row_forms({PLAIN: old}), {PLAIN: new})
         size = append(self.path, self._more["size"], new.astype(old.dtype).tobytes())
         self._write_header(_header(old.dtype, (after.results, *old.shape[1:])))
         self._note(after, size=size)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from taskproc.batch.savers.arrays import Form, check_alike, columns, form_of, numpy, some_rows
+from taskproc.batch.savers.arrays import Form, check_alike, columns, numpy, read_rows, row_forms
 from taskproc.batch.savers.journaled import JournaledSaver
 
 Columns = dict[str, Any]
@@ -26,7 +26,7 @@ class ColumnsSaver(JournaledSaver):
         """See FileSaver."""
         self.finish()
         if self.saved().results:
-            yield from some_rows(self._read(), named=self._more["named"])
+            yield from read_rows(self._read(), named=self._more["named"])
 
     def _read(self) -> Columns:
         """All that is in the file."""
@@ -35,7 +35,7 @@ class ColumnsSaver(JournaledSaver):
     def _pack(self, rows: list[Any], kwargs: dict[str, Any]) -> bytes:
         found = columns(rows, kwargs.get("dtype", self._dtype))
         if self._form is None:
-            self._form = form_of(self._first() or found)
+            self._form = row_forms(self._first() or found)
         self._check(self._form, found)
         self._more["named"] = isinstance(rows[0], Mapping)
         target = io.BytesIO()

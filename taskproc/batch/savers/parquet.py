@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from taskproc.batch.savers.base import ROWS, extra
+from taskproc.batch.savers.file_saver import ROWS, extra
 from taskproc.batch.savers.journaled import JournaledSaver
 
 COLUMN = "result"  # of results that are no dicts

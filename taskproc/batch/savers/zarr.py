@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from taskproc.batch.savers.arrays import PLAIN, array, check_alike, form_of, numpy, some_rows
-from taskproc.batch.savers.base import ROWS, FileSaver, Saved, beside, extra, remove, replace_file, sync
+from taskproc.batch.savers.arrays import PLAIN, array, check_alike, numpy, read_rows, row_forms
+from taskproc.batch.savers.file_saver import ROWS, FileSaver, Saved, extra, next_path, remove, replace_file, sync
 from taskproc.errors import SaveError
 
 _META = "zarr.json"
@@ -44,7 +44,7 @@ class ZarrSaver(FileSaver):
             found = self._zarr.open_array(self.path, mode="r")
             step = found.chunks[0] * max(1, ROWS // found.chunks[0])
             for first in range(0, count, step):
-                yield from some_rows({PLAIN: found[first : min(count, first + step)]}, named=False)
+                yield from read_rows({PLAIN: found[first : min(count, first + step)]}, named=False)
 
     def _mend(self, saved: Saved) -> None:
         if not saved.results:
@@ -70,7 +70,7 @@ class ZarrSaver(FileSaver):
         new = array(rows, kwargs.pop("dtype", self._dtype))
         if before.results:
             old = self._zarr.open_array(self.path, mode="r")
-            check_alike(form_of({PLAIN: old}), {PLAIN: new})
+            check_alike(row_forms({PLAIN: old}), {PLAIN: new})
             self._extend(new, before.results, after.results, old.chunks[0])
         else:
             self._note(before)
@@ -106,6 +106,6 @@ class ZarrSaver(FileSaver):
 
     def _empty_beside(self) -> Path:
         """A place for what is not there yet. Of what a failure has left there nothing is needed."""
-        place = beside(self.path)
+        place = next_path(self.path)
         remove(place)
         return place

@@ -9,10 +9,10 @@ from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
+from taskproc.batch.batch_task import TaskWorker, add_note, check_task
 from taskproc.batch.handlers import ListResultHandler, ResultHandler
-from taskproc.batch.savers.base import FileSaver, Saved
-from taskproc.batch.saving import Results, begun_at, finish, go_on, pieces, save
-from taskproc.batch.task import Worker, check, note
+from taskproc.batch.savers.file_saver import FileSaver, Saved
+from taskproc.batch.saving import ChunkResults, begun_at, finish, go_on, pieces, save
 from taskproc.checks import at_least
 from taskproc.errors import OptionError, SaveError
 from taskproc.machine import available_cpus
@@ -166,7 +166,7 @@ class TaskManager:
         kwargs_task = self._checked(saver, at_once, save_interval, kwargs_task, kwargs_remote)
         source = iter(items)
         if isinstance(self.task_class, type):
-            check(self.task_class, at_once)
+            check_task(self.task_class, at_once)
         self.saver, self.save_interval = saver, save_interval
         start = Saved(chunk_size=chunk_size)
         if saver is not None or resume:
@@ -188,7 +188,7 @@ class TaskManager:
         start: Saved = _BEGINNING,
     ) -> None:
         """Work chunks in this process, one after the other, or by the executor."""
-        worker = Worker(self.task_class, at_once, kwargs_task or {})
+        worker = TaskWorker(self.task_class, at_once, kwargs_task or {})
         with closing(self._chunks(worker, iter(task_gen), start)) as chunks:
             self._collect(chunks, start)
 
@@ -225,7 +225,7 @@ class TaskManager:
             raise OptionError("at_once is not for kwargs_task: it is an argument of submit_tasks")
         return kwargs_task or {}
 
-    def _collect(self, chunks: Generator[Results, None, None], start: Saved) -> None:
+    def _collect(self, chunks: Generator[ChunkResults, None, None], start: Saved) -> None:
         """Hand over what comes, and save it before."""
         if self.saver is None:
             for _, results in chunks:
@@ -248,7 +248,9 @@ class TaskManager:
                 raise
         finish(self.saver, saved)
 
-    def _chunks(self, worker: Worker, task_gen: Iterator[list[Any]], start: Saved) -> Generator[Results, None, None]:
+    def _chunks(
+        self, worker: TaskWorker, task_gen: Iterator[list[Any]], start: Saved
+    ) -> Generator[ChunkResults, None, None]:
         """What each chunk had and gave, in order. To what a chunk raised is added which one it was."""
         sizes: deque[int] = deque()
         done = start.items
@@ -262,10 +264,10 @@ class TaskManager:
             if sizes:
                 last = done + sizes[0] - 1
                 where = f"at item {done}" if done == last else f"in the chunk of items {done} to {last}"
-                note(error, f"{where} of the batch")
+                add_note(error, f"{where} of the batch")
             raise
 
-    def _results(self, worker: Worker, chunks: Iterator[list[Any]]) -> Generator[list[Any], None, None]:
+    def _results(self, worker: TaskWorker, chunks: Iterator[list[Any]]) -> Generator[list[Any], None, None]:
         executor = self._ray or self.executor
         if executor is None:
             yield from _in_this_process(worker, chunks)
@@ -281,7 +283,7 @@ class TaskManager:
         yield from results(crew, workers, chunks, ahead)
 
 
-def _in_this_process(worker: Worker, chunks: Iterable[list[Any]]) -> Generator[list[Any], None, None]:
+def _in_this_process(worker: TaskWorker, chunks: Iterable[list[Any]]) -> Generator[list[Any], None, None]:
     """One after the other, in plain calls, so that debuggers and tracebacks show what there is."""
     try:
         for chunk in chunks:

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from taskproc.errors import FailedTaskError, ItemErrors, MissingResult
-from taskproc.maps.options import ArgumentPassing, ExceptionBehaviour, calls
+from taskproc.maps.map_options import ArgumentPassing, ExceptionBehaviour, calls
 from taskproc.maps.pack import Raised
 from taskproc.tasks.future import FutureList
 from taskproc.tasks.task import Task
@@ -16,14 +16,17 @@ from taskproc.tasks.task import Task
 FIRST, MOST, FASTER = 16, 1024, 4  # items of a batch: the first, the largest, and the growth from one to the next
 
 
-class Item(Task):
+class MapItem(Task):
     """What `function` makes of an item. Its name, its code and the item are what the value is known by."""
+
+    # Caches have values under this name, which the class had first
+    task_pinned_name = "taskproc.maps" + ".cached.Item"
 
     def __init__(self, function: Callable[..., Any], item: object, argument_type: str):
         self.function, self.item, self.argument_type = function, item, argument_type
 
     @classmethod
-    def of(cls, function: Callable[..., Any], item: Any, passing: ArgumentPassing) -> Item:
+    def of(cls, function: Callable[..., Any], item: Any, passing: ArgumentPassing) -> MapItem:
         """The task of an item; keywords in the order of their names, for that of a call does not count."""
         if passing is ArgumentPassing.AS_KWARGS and type(item) is dict and all(type(name) is str for name in item):
             item = dict(sorted(item.items()))
@@ -34,10 +37,12 @@ class Item(Task):
         return calls(self.function, ArgumentPassing(self.argument_type))(self.item)
 
 
-class Batch(Task):
+class MapItems(Task):
     """Items that are run together."""
 
-    def __init__(self, items: Sequence[Item]):
+    task_pinned_name = "taskproc.maps" + ".cached.Batch"
+
+    def __init__(self, items: Sequence[MapItem]):
         self.items = FutureList(items)
 
     def run_task(self) -> None:
@@ -58,8 +63,8 @@ def cached_values(
     size, stops = FIRST, behaviour is ExceptionBehaviour.IMMEDIATE
     deferred: list[Exception] = []
     with ThreadPoolExecutor(workers) if use_threads else nullcontext(executor) as running:
-        while items := [Item.of(function, item, passing) for item in islice(source, size)]:
-            errors = _run(Batch(items), running, workers, stops)
+        while items := [MapItem.of(function, item, passing) for item in islice(source, size)]:
+            errors = _run(MapItems(items), running, workers, stops)
             for item in items:
                 error = errors.get(item.task_id)
                 if error is None:
@@ -74,7 +79,7 @@ def cached_values(
         raise ItemErrors("items of the map raised", deferred)
 
 
-def _run(batch: Batch, executor: Executor | None, workers: int, stops: bool) -> dict[int, Exception]:
+def _run(batch: MapItems, executor: Executor | None, workers: int, stops: bool) -> dict[int, Exception]:
     """Run it; the errors of its items that failed, by their ids."""
     most = None if executor else workers
     try:
@@ -84,7 +89,7 @@ def _run(batch: Batch, executor: Executor | None, workers: int, stops: bool) -> 
     return {}
 
 
-def _value(item: Item, errors: dict[int, Exception]) -> object:
+def _value(item: MapItem, errors: dict[int, Exception]) -> object:
     """Raises the exception that stopped the run, if that is why there is no value."""
     try:
         return item.get_result()

@@ -15,10 +15,9 @@ from taskproc.by_value import dumps
 from taskproc.errors import UnsendableItem
 from taskproc.frozen import replace
 from taskproc.kernel.model import Failed, Ticket
-from taskproc.maps.chunks import Chunk
-from taskproc.maps.crew import Told
-from taskproc.maps.far import Work, clock_every
-from taskproc.maps.options import ArgumentPassing
+from taskproc.maps.chunk_work import Work, clock_every
+from taskproc.maps.chunks import Chunk, Progress
+from taskproc.maps.map_options import ArgumentPassing
 from taskproc.maps.pack import Raised, Sent, receive_values, send_item
 from taskproc.modules import main_name
 from taskproc.run.base import Ending
@@ -35,7 +34,7 @@ AHEAD = 0.001  # seconds
 
 
 class ProcessCrew:
-    """Of one process for each of `kinds` (kinds_of), which is replaced when it dies."""
+    """Of one process for each of `kinds` (worker_kinds), which is replaced when it dies."""
 
     def __init__(self, kinds: Sequence[Kind], *, timeout: float | None = None):
         self._kinds, self._timeout = kinds, timeout
@@ -61,11 +60,11 @@ class ProcessCrew:
         job: KindJob[int] = KindJob(self._kinds[worker], own, self._jobs_timeout, AHEAD)
         self._lanes[worker].start(Ticket(worker, number), job)
 
-    def wait(self, timeout: float | None) -> list[Told]:
+    def wait(self, timeout: float | None) -> list[Progress]:
         """See Crew."""
         return [self._told(ticket, outcome) for ticket, outcome in self._inbox.wait(timeout)]
 
-    def _told(self, ticket: Ticket[int], outcome: object) -> Told:
+    def _told(self, ticket: Ticket[int], outcome: object) -> Progress:
         ended = not isinstance(outcome, Part)
         chunk = self._chunks.pop(ticket.number) if ended else self._chunks[ticket.number]
         size = self._sizes.pop(ticket.number, 0)  # counts once
@@ -75,16 +74,16 @@ class ProcessCrew:
                 problem = replace(timed_out(self._timeout).problem, step=problem.step)
             error = Raised(rebuild(problem)).error
             if problem.kind == "limit":
-                return Told(ticket.key, chunk, [], absent=error)
+                return Progress(ticket.key, chunk, [], absent=error)
             if problem.kind in {"died", "timeout"}:
-                return Told(ticket.key, chunk, [], death=error, begun=problem.step)
-            return Told(ticket.key, chunk, [], broken=error)
+                return Progress(ticket.key, chunk, [], death=error, begun=problem.step)
+            return Progress(ticket.key, chunk, [], broken=error)
         content = outcome.content if isinstance(outcome, Part) else outcome
         if not isinstance(content, bytes):
-            return Told(ticket.key, chunk, [])  # Returned: it had not begun
+            return Progress(ticket.key, chunk, [])  # Returned: it had not begun
         sent, seconds = cast("tuple[list[Sent], float]", load(content))
         values, raised = receive_values(sent)
-        return Told(ticket.key, chunk, values, raised, ended, seconds, size + len(content))
+        return Progress(ticket.key, chunk, values, raised, ended, seconds, size + len(content))
 
     def halt(self) -> None:
         """See Crew."""
@@ -101,16 +100,16 @@ class ProcessCrew:
         self._inbox.close()
 
 
-def kinds_of(
+def worker_kinds(
     workers: Sequence[Callable[..., object]], passing: ArgumentPassing, timeout: float | None
 ) -> list[Kind]:
     """What each worker is sent once: its function or object, pickled. Raises UnsendableItem."""
     different = {id(worker): worker for worker in workers}
-    kinds = {number: kind_of(worker, passing, timeout) for number, worker in different.items()}
+    kinds = {number: worker_kind(worker, passing, timeout) for number, worker in different.items()}
     return [kinds[id(worker)] for worker in workers]
 
 
-def kind_of(
+def worker_kind(
     worker: Callable[..., object], passing: ArgumentPassing, timeout: float | None = None, far: type[Work] = Work
 ) -> Kind:
     """The same for one worker; `far`: what does its chunks."""

@@ -10,10 +10,9 @@ from queue import SimpleQueue
 from time import perf_counter
 
 from taskproc.errors import SystemLimit
-from taskproc.maps.chunks import Chunk
-from taskproc.maps.crew import Told
+from taskproc.maps.chunks import Chunk, Progress
 from taskproc.maps.delayed import made
-from taskproc.maps.options import ArgumentPassing, calls
+from taskproc.maps.map_options import ArgumentPassing, calls
 from taskproc.maps.pack import Raised
 from taskproc.run.inbox import Inbox
 from taskproc.run.scarce import limit_text, start_thread
@@ -25,7 +24,7 @@ class ThreadCrew:
     """Of one thread for each of `workers`, in a copy of the context in which the crew was made."""
 
     def __init__(self, workers: Sequence[Callable[..., object]], passing: ArgumentPassing):
-        self._inbox: Inbox[Told] = Inbox()
+        self._inbox: Inbox[Progress] = Inbox()
         self._queues: list[SimpleQueue[Chunk | None]] = [SimpleQueue() for _ in workers]
         self._in_hand: list[Chunk] = []
         self._threads: list[threading.Thread | None] = [None] * len(workers)
@@ -49,13 +48,13 @@ class ThreadCrew:
             except BlockingIOError as error:
                 absent = SystemLimit(limit_text("no thread could be started for the map", error))
                 self._in_hand.append(chunk)
-                self._inbox.put(Told(worker, chunk, [], absent=absent))
+                self._inbox.put(Progress(worker, chunk, [], absent=absent))
                 return
             self._threads[worker] = thread
         self._in_hand.append(chunk)
         self._queues[worker].put(chunk)
 
-    def wait(self, timeout: float | None) -> list[Told]:
+    def wait(self, timeout: float | None) -> list[Progress]:
         """See Crew."""
         told = list(self._inbox.wait(timeout))
         for each in told:
@@ -87,7 +86,7 @@ def _serve(
     worker: Callable[..., object],
     passing: ArgumentPassing,
     queue: SimpleQueue[Chunk | None],
-    inbox: Inbox[Told],
+    inbox: Inbox[Progress],
 ) -> None:
     chunk = queue.get()
     if chunk is None:
@@ -95,7 +94,7 @@ def _serve(
     try:
         call = calls(made(worker), passing)
     except BaseException as error:  # noqa: BLE001  # told, and raised by the map
-        inbox.put(Told(number, chunk, [], broken=Raised(error).error))
+        inbox.put(Progress(number, chunk, [], broken=Raised(error).error))
         return
     while chunk is not None:
         values: list[object] = []
@@ -109,7 +108,7 @@ def _serve(
                 values.append(Raised(error))
                 raised = True
             if perf_counter() - start > TELL_EVERY:
-                inbox.put(Told(number, chunk, values, raised, False, perf_counter() - start))
+                inbox.put(Progress(number, chunk, values, raised, False, perf_counter() - start))
                 values, raised, start = [], False, perf_counter()
-        inbox.put(Told(number, chunk, values, raised, True, perf_counter() - start))
+        inbox.put(Progress(number, chunk, values, raised, True, perf_counter() - start))
         chunk = queue.get()

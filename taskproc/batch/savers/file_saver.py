@@ -113,7 +113,7 @@ class FileSaver(Saver):
     def _looked(self) -> Saved:
         self._noted = noted = _read_note(self.note_path)
         for path in (self.path, self.note_path):
-            remove(beside(path))
+            remove(next_path(path))
         if not self._is_there(noted or {}):
             self._forget()
             return Saved()
@@ -184,13 +184,13 @@ def append(path: Path, size: int, content: bytes) -> int:
     return size + len(content)
 
 
-def cut(path: Path, size: int) -> None:
+def truncate(path: Path, size: int) -> None:
     """Let go of all beyond the first `size` bytes. Raises SaveError if there are fewer."""
-    if has_more(path, size):
+    if is_longer(path, size):
         os.truncate(path, size)
 
 
-def has_more(path: Path, size: int) -> bool:
+def is_longer(path: Path, size: int) -> bool:
     """Whether there are more bytes than `size`. Raises SaveError if there are fewer."""
     found = path.stat().st_size
     if found < size:
@@ -200,7 +200,7 @@ def has_more(path: Path, size: int) -> bool:
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Put in the place of `path` what `write` writes to the path that it is given: at once, as a whole, on the disk."""
-    other = beside(path)
+    other = next_path(path)
     write(other)
     sync(other)
     os.replace(other, path)
@@ -218,7 +218,7 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def beside(path: Path) -> Path:
+def next_path(path: Path) -> Path:
     """Where that is made which is to take the place of `path`."""
     return path.with_name(f".{path.name}.next")
 

@@ -10,7 +10,7 @@ from typing import cast
 
 from taskproc.attributes import SCALARS
 from taskproc.maps.delayed import made
-from taskproc.maps.options import ArgumentPassing, Call, calls
+from taskproc.maps.map_options import ArgumentPassing, Call, calls
 from taskproc.maps.pack import Sent, receive_item, send_error, send_value
 from taskproc.run.setup import load
 from taskproc.run.steps import of_this_job

@@ -15,8 +15,7 @@ from typing import cast
 
 from taskproc.errors import WorkerDied
 from taskproc.kernel.model import Failed, Returned, Ticket
-from taskproc.maps.chunks import Chunk
-from taskproc.maps.crew import Told
+from taskproc.maps.chunks import Chunk, Progress
 from taskproc.maps.pack import Raised, Sent, receive_values, send_item
 from taskproc.run.base import Ending
 from taskproc.run.foreign import ForeignJob, ForeignRunner
@@ -80,30 +79,30 @@ class ExecutorCrew:
         self._sizes[number] = len(own)
         self._foreign.start(Ticket(chunk.first + (place or 0), number), own)
 
-    def wait(self, timeout: float | None) -> list[Told]:
+    def wait(self, timeout: float | None) -> list[Progress]:
         """See Crew."""
         told = [self._told(ticket.number, outcome) for ticket, outcome in self._foreign.inbox.wait(timeout)]
         return [each for each in told if each is not None]
 
-    def _told(self, number: int, outcome: object) -> Told | None:
+    def _told(self, number: int, outcome: object) -> Progress | None:
         worker, chunk, place = self._jobs.pop(number)
         size = self._sizes.pop(number)
         if isinstance(outcome, Returned):  # its pool has broken
             if place is None:
-                return Told(worker, chunk, [])
+                return Progress(worker, chunk, [])
             self._start(worker, chunk, place)
             return None
         values, seconds = self._values(outcome)
         if place is not None:
             return self._gathered(worker, chunk, place, values[0])
         if isinstance(outcome, Failed) and not isinstance(error := _error(values[0]), WorkerDied):
-            return Told(worker, chunk, [], broken=error)
+            return Progress(worker, chunk, [], broken=error)
         if isinstance(outcome, Failed) and len(chunk.items) > 1:
             self._alone[chunk] = {}
             for each in range(len(chunk.items)):
                 self._start(worker, chunk, each)
             return None
-        return Told(worker, chunk, values, Raised in set(map(type, values)), True, seconds, size)
+        return Progress(worker, chunk, values, Raised in set(map(type, values)), True, seconds, size)
 
     def _values(self, outcome: object) -> tuple[list[object], float]:
         if isinstance(outcome, Failed):
@@ -111,7 +110,7 @@ class ExecutorCrew:
         sent, seconds = cast("tuple[list[Sent], float]", load(cast("bytes", outcome)))
         return receive_values(sent)[0], seconds
 
-    def _gathered(self, worker: int, chunk: Chunk, place: int, value: object) -> Told | None:
+    def _gathered(self, worker: int, chunk: Chunk, place: int, value: object) -> Progress | None:
         """What became of an item that was tried alone; told when all of its chunk are through."""
         found = self._alone[chunk]
         found[place] = value
@@ -119,7 +118,7 @@ class ExecutorCrew:
             return None
         values = [found[each] for each in range(len(chunk.items))]
         del self._alone[chunk]
-        return Told(worker, chunk, values, Raised in set(map(type, values)))
+        return Progress(worker, chunk, values, Raised in set(map(type, values)))
 
     def halt(self) -> None:
         """See Crew: a chunk that was given to an executor is done."""

@@ -10,13 +10,13 @@ from typing_extensions import Self
 from taskproc.checks import at_least, seconds
 from taskproc.errors import OptionError
 from taskproc.machine import available_cpus
-from taskproc.maps.crew import Crew
+from taskproc.maps.chunk_work import Alone
+from taskproc.maps.chunks import Crew
 from taskproc.maps.delayed import Delayed, DelayedClass
 from taskproc.maps.engine import Engine, Order
-from taskproc.maps.far import Alone
-from taskproc.maps.options import ArgumentPassing, ExceptionBehaviour, member
-from taskproc.maps.processes import ProcessCrew, kind_of, kinds_of
-from taskproc.maps.threads import ThreadCrew
+from taskproc.maps.map_options import ArgumentPassing, ExceptionBehaviour, member
+from taskproc.maps.process_crew import ProcessCrew, worker_kind, worker_kinds
+from taskproc.maps.thread_crew import ThreadCrew
 from taskproc.run.pool import is_in_process, workers_of
 
 Worker = Callable[..., Any]
@@ -99,14 +99,14 @@ class Pool:
         self._entered = False
         self._kept: Crew | None = None
 
-    def __call__(self, input_iterable: Iterable[Any]) -> Results:
+    def __call__(self, input_iterable: Iterable[Any]) -> MapResults:
         """Map: an iterator over the values, which is a context manager and has a length where the input has one."""
         source = iter(input_iterable)
         if isinstance(input_iterable, Sized):
-            return SizedResults(self._values(source, len(input_iterable)), len(input_iterable))
-        return Results(self._values(source, None))
+            return SizedMapResults(self._values(source, len(input_iterable)), len(input_iterable))
+        return MapResults(self._values(source, None))
 
-    def map(self, input_iterable: Iterable[Any], *, cache: bool = False) -> Results:
+    def map(self, input_iterable: Iterable[Any], *, cache: bool = False) -> MapResults:
         """As a call of the pool. With `cache` items whose values are in the cache in force are not computed again.
 
         Each item is then a task, and the rules of tasks hold: the worker is one function that its name leads to, items
@@ -114,7 +114,7 @@ class Pool:
         """
         if not cache:
             return self(input_iterable)
-        from taskproc.maps.cached import cached_values  # here: other maps need no tasks
+        from taskproc.maps.cached_map import cached_values  # here: other maps need no tasks
 
         worker = self._workers[0]
         if isinstance(worker, Delayed) or any(each is not worker for each in self._workers):
@@ -124,8 +124,8 @@ class Pool:
         values = cached_values(worker, iter(input_iterable), self._passing, self._order.behaviour, len(self._workers),
                                use_threads=self._use_threads, executor=self._executor)
         if isinstance(input_iterable, Sized):
-            return SizedResults(values, len(input_iterable))
-        return Results(values)
+            return SizedMapResults(values, len(input_iterable))
+        return MapResults(values)
 
     def __enter__(self) -> Self:
         self._entered = True
@@ -146,13 +146,13 @@ class Pool:
             return lambda: ThreadCrew(self._workers, self._passing)
         if self._executor is not None:
             return self._executor_crew_maker(self._executor)
-        kinds = kinds_of(self._workers, self._passing, self._timeout)
+        kinds = worker_kinds(self._workers, self._passing, self._timeout)
         return lambda: ProcessCrew(kinds, timeout=self._timeout)
 
     def _executor_crew_maker(self, executor: Executor) -> Callable[[], Crew]:
-        from taskproc.maps.executors import ExecutorCrew  # here: 5 ms, and most maps have workers of their own
+        from taskproc.maps.executor_crew import ExecutorCrew  # here: 5 ms, and most maps have workers of their own
 
-        kind = kind_of(self._workers[0], self._passing, far=Alone)
+        kind = worker_kind(self._workers[0], self._passing, far=Alone)
         return lambda: ExecutorCrew(executor, kind)
 
     def _values(self, source: Iterator[Any], length: int | None) -> Iterator[Any]:
@@ -171,7 +171,7 @@ class Pool:
             crew.stop(self._order.patience)
 
 
-class Results:
+class MapResults:
     """The values of a map, one by one. Leaving the `with` block, the end of the input and an exception end the map.
 
     So does the end of the object itself: no worker outlives who could ask for its values.
@@ -197,7 +197,7 @@ class Results:
         cast("Generator[Any, None, None]", self._values).close()
 
 
-class SizedResults(Results):
+class SizedMapResults(MapResults):
     """Of an input that has a length."""
 
     def __init__(self, values: Iterator[Any], length: int):

@@ -35,7 +35,7 @@ class Task(Generic[I, R]):
                 results.append(self.process_item(item, **kwargs))
             except Exception as error:
                 if len(items) > 1:
-                    note(error, f"at item {place} of its chunk")
+                    add_note(error, f"at item {place} of its chunk")
                 raise
         return results
 
@@ -51,7 +51,7 @@ class Task(Generic[I, R]):
         raise NotImplementedError(f"{type(self).__name__} has no process_items. Define it, or leave at_once=False")
 
 
-class Worker:
+class TaskWorker:
     """What a worker keeps: makes its task with its first chunk, and runs that and all others by it.
 
     Travels to where it is used; the task does not.
@@ -63,7 +63,7 @@ class Worker:
         self._failure: Exception | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Worker, self._recipe
+        return TaskWorker, self._recipe
 
     def __call__(self, chunk: Sequence[Any]) -> list[Any]:
         """The results of a chunk. A task that could not be made or set up fails each chunk of its worker."""
@@ -79,9 +79,9 @@ class Worker:
         run = getattr(self._task, "run", None) or MethodType(Task.run, self._task)
         return results_of(run(chunk, at_once=at_once, **kwargs))
 
-    def another(self) -> Worker:
+    def another(self) -> TaskWorker:
         """One like it, with a task of its own."""
-        return Worker(*self._recipe)
+        return TaskWorker(*self._recipe)
 
     def close(self) -> None:
         """Tear down. Idempotent; what was not set up is not torn down."""
@@ -92,13 +92,13 @@ class Worker:
     def _made(self) -> Any:
         task_class, at_once, _ = self._recipe
         task = task_class()
-        check(task, at_once)
+        check_task(task, at_once)
         if hasattr(task, "setup"):
             task.setup()
         return task
 
 
-def check(task: object, at_once: bool) -> None:
+def check_task(task: object, at_once: bool) -> None:
     """Raise TypeError if `task`, an object or its class, has no method for what is wanted of it."""
     wanted = "process_items" if at_once else "process_item"
     if _has_own(task, "run") or _has_own(task, wanted):
@@ -125,7 +125,7 @@ def results_of(value: Any) -> list[Any]:
     return list(value) if is_array else [value]
 
 
-def note(error: BaseException, text: str) -> None:
+def add_note(error: BaseException, text: str) -> None:
     """Add to what is shown with it, where Python can (3.11)."""
     if sys.version_info >= (3, 11):
         error.add_note(text)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from taskproc.batch.savers.base import ROWS, FileSaver, Saved, append, cut, replace_file
+from taskproc.batch.savers.file_saver import ROWS, FileSaver, Saved, append, replace_file, truncate
 
 
 class JSONLinesSaver(FileSaver):
@@ -27,7 +27,7 @@ class JSONLinesSaver(FileSaver):
 
     def _mend(self, saved: Saved) -> None:
         if saved.results:
-            cut(self.path, self._more["size"])
+            truncate(self.path, self._more["size"])
         else:
             self.path.unlink()
 
