@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import closing
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from taskproc.batch.batch_task import TaskWorker, add_note, check_task
 from taskproc.batch.handlers import ListResultHandler, ResultHandler
@@ -16,16 +16,13 @@ from taskproc.batch.saving import ChunkResults, begun_at, finish, go_on, pieces,
 from taskproc.checks import at_least
 from taskproc.errors import OptionError, SaveError
 from taskproc.machine import available_cpus
+from taskproc.maps.delayed import Delayed, delayed_init
 from taskproc.run.pool import LocalExecutor, workers_of
 from taskproc.run.problem import sentence
 from taskproc.run.ray import RayExecutor, known_cpus
 
-if TYPE_CHECKING:
-    from taskproc.batch.crews import BatchCrew
-
 logger = logging.getLogger("taskproc")
 _BEGINNING = Saved()
-AHEAD = 2  # chunks that a process of ours has at once, so that it need not wait for the next
 
 
 class TaskManager:
@@ -188,7 +185,7 @@ class TaskManager:
         start: Saved = _BEGINNING,
     ) -> None:
         """Work chunks in this process, one after the other, or by the executor."""
-        worker = TaskWorker(self.task_class, at_once, kwargs_task or {})
+        worker = delayed_init(TaskWorker)(self.task_class, at_once, kwargs_task or {})
         with closing(self._chunks(worker, iter(task_gen), start)) as chunks:
             self._collect(chunks, start)
 
@@ -249,7 +246,7 @@ class TaskManager:
         finish(self.saver, saved)
 
     def _chunks(
-        self, worker: TaskWorker, task_gen: Iterator[list[Any]], start: Saved
+        self, worker: Delayed[TaskWorker], task_gen: Iterator[list[Any]], start: Saved
     ) -> Generator[ChunkResults, None, None]:
         """What each chunk had and gave, in order. To what a chunk raised is added which one it was."""
         sizes: deque[int] = deque()
@@ -267,20 +264,17 @@ class TaskManager:
                 add_note(error, f"{where} of the batch")
             raise
 
-    def _results(self, worker: TaskWorker, chunks: Iterator[list[Any]]) -> Generator[list[Any], None, None]:
+    def _results(
+        self, worker: Delayed[TaskWorker], chunks: Iterator[list[Any]]
+    ) -> Generator[list[Any], None, None]:
         executor = self._ray or self.executor
         if executor is None:
-            yield from _in_this_process(worker, chunks)
+            yield from _in_this_process(worker.make(), chunks)
             return
-        from taskproc.batch.crews import ExecutorCrew, ResidentCrew, results  # here: not for what runs in this process
+        from taskproc.batch.parallel import parallel_results  # here: chunks in this process need no workers
 
-        workers = self.max_concurrent_tasks
-        crew: BatchCrew
-        if isinstance(executor, Executor):
-            crew, ahead = ExecutorCrew(executor, worker), 1  # so `futures` are never more than workers
-        else:
-            crew, ahead = ResidentCrew(worker, workers), AHEAD
-        yield from results(crew, workers, chunks, ahead)
+        pool = executor if isinstance(executor, Executor) else None
+        yield from parallel_results(pool, worker, self.max_concurrent_tasks, chunks)
 
 
 def _in_this_process(worker: TaskWorker, chunks: Iterable[list[Any]]) -> Generator[list[Any], None, None]:

@@ -52,18 +52,12 @@ class Task(Generic[I, R]):
 
 
 class TaskWorker:
-    """What a worker keeps: makes its task with its first chunk, and runs that and all others by it.
-
-    Travels to where it is used; the task does not.
-    """
+    """A worker of a map whose items are chunks: creates its task with the first chunk, and runs all chunks by it."""
 
     def __init__(self, task_class: Any, at_once: bool, kwargs: Mapping[str, Any]):
-        self._recipe = task_class, at_once, dict(kwargs)
+        self._task_class, self._at_once, self._kwargs = task_class, at_once, dict(kwargs)
         self._task: Any = None
         self._failure: Exception | None = None
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return TaskWorker, self._recipe
 
     def __call__(self, chunk: Sequence[Any]) -> list[Any]:
         """The results of a chunk. A task that could not be made or set up fails each chunk of its worker."""
@@ -71,17 +65,12 @@ class TaskWorker:
             raise self._failure
         if self._task is None:
             try:
-                self._task = self._made()
+                self._task = self._new_task()
             except Exception as error:
                 self._failure = error
                 raise
-        _, at_once, kwargs = self._recipe
         run = getattr(self._task, "run", None) or MethodType(Task.run, self._task)
-        return results_of(run(chunk, at_once=at_once, **kwargs))
-
-    def another(self) -> TaskWorker:
-        """One like it, with a task of its own."""
-        return TaskWorker(*self._recipe)
+        return results_of(run(chunk, at_once=self._at_once, **self._kwargs))
 
     def close(self) -> None:
         """Tear down. Idempotent; what was not set up is not torn down."""
@@ -89,10 +78,9 @@ class TaskWorker:
         if hasattr(task, "teardown"):
             task.teardown()
 
-    def _made(self) -> Any:
-        task_class, at_once, _ = self._recipe
-        task = task_class()
-        check_task(task, at_once)
+    def _new_task(self) -> Any:
+        task = self._task_class()
+        check_task(task, self._at_once)
         if hasattr(task, "setup"):
             task.setup()
         return task

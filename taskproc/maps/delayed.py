@@ -74,8 +74,23 @@ def delayed_init(cls: Callable[P, T]) -> DelayedClass[P, T]:
 
 
 def made(worker: Callable[..., object]) -> Callable[..., object]:
-    """The worker itself: what was delayed is made now."""
-    found: Any = worker.make() if isinstance(worker, Delayed) else worker
-    if not callable(found):
-        raise TypeError(f"{type(found).__name__}, which {worker!r} made, has no __call__")
-    return found  # type: ignore[no-any-return]  # just asked
+    """The worker itself, or the object of a delayed one, created now. Raises what creating it raises."""
+    created: Any = worker.make() if isinstance(worker, Delayed) else worker
+    if not callable(created):
+        raise TypeError(f"{worker!r} created a {type(created).__name__}, which has no __call__")
+    return created  # type: ignore[no-any-return]  # just asked
+
+
+def close_method(worker: object) -> Callable[[], object] | None:
+    """The method `close` of a worker, if it has one."""
+    # A class may be the function of a map, and has `close` only for its instances
+    close = None if isinstance(worker, type) else getattr(worker, "close", None)
+    return close if callable(close) else None
+
+
+def may_close(worker: object) -> bool:
+    """Whether a worker, or what a delayed one will create, may have a method `close`."""
+    if not isinstance(worker, Delayed):
+        return close_method(worker) is not None
+    cls = worker.marked.cls
+    return not isinstance(cls, type) or hasattr(cls, "close")  # an object of a class may get it later, but rarely does

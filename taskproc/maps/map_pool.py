@@ -1,6 +1,7 @@
 """A pool of workers, functions or objects with a state, and the maps that they do."""
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Executor
 from typing import Any, cast
@@ -10,16 +11,17 @@ from typing_extensions import Self
 from taskproc.checks import at_least, seconds
 from taskproc.errors import OptionError
 from taskproc.machine import available_cpus
-from taskproc.maps.chunk_work import Alone
 from taskproc.maps.chunks import Crew
-from taskproc.maps.delayed import Delayed, DelayedClass
+from taskproc.maps.delayed import Delayed, DelayedClass, may_close
 from taskproc.maps.engine import Engine, Order
 from taskproc.maps.map_options import ArgumentPassing, ExceptionBehaviour, member
-from taskproc.maps.process_crew import ProcessCrew, worker_kind, worker_kinds
+from taskproc.maps.process_crew import ProcessCrew, worker_kinds
 from taskproc.maps.thread_crew import ThreadCrew
 from taskproc.run.pool import is_in_process, workers_of
+from taskproc.run.problem import sentence
 
 Worker = Callable[..., Any]
+logger = logging.getLogger("taskproc")
 
 
 def is_exception(value: object) -> bool:
@@ -139,7 +141,7 @@ class Pool:
         self._entered = False
         crew, self._kept = self._kept, None
         if crew is not None:
-            crew.stop(self._order.patience)
+            self._end(crew)
 
     def _crew_maker(self) -> Callable[[], Crew]:
         if self._use_threads:
@@ -147,13 +149,15 @@ class Pool:
         if self._executor is not None:
             return self._executor_crew_maker(self._executor)
         kinds = worker_kinds(self._workers, self._passing, self._timeout)
-        return lambda: ProcessCrew(kinds, timeout=self._timeout)
+        closes = any(map(may_close, self._workers))
+        return lambda: ProcessCrew(kinds, timeout=self._timeout, closes=closes)
 
     def _executor_crew_maker(self, executor: Executor) -> Callable[[], Crew]:
-        from taskproc.maps.executor_crew import ExecutorCrew  # here: 5 ms, and most maps have workers of their own
+        from taskproc.maps.executor_crew import ExecutorCrew, executor_kind  # here: 5 ms, and most maps need none
 
-        kind = worker_kind(self._workers[0], self._passing, far=Alone)
-        return lambda: ExecutorCrew(executor, kind)
+        worker, passing = self._workers[0], self._passing
+        kind = executor_kind(executor, worker, passing)
+        return lambda: ExecutorCrew(executor, worker, passing, kind)
 
     def _values(self, source: Iterator[Any], length: int | None) -> Iterator[Any]:
         """One map, from the first value that is asked for to its end, whatever ends it."""
@@ -167,7 +171,17 @@ class Pool:
     def _give_back(self, crew: Crew, idle: bool) -> None:
         if self._entered and idle and self._kept is None:
             self._kept = crew
+        elif idle:
+            self._end(crew)
         else:
+            crew.stop(self._order.patience)
+
+    def _end(self, crew: Crew) -> None:
+        """End idle workers. All values have been yielded, so an error of a `close` is logged, not raised."""
+        try:
+            for error in crew.retire():
+                logger.warning("close of a worker of a map failed: %s", sentence(error))
+        finally:
             crew.stop(self._order.patience)
 
 

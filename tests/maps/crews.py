@@ -55,6 +55,9 @@ class FakeCrew:
                 self._returned += [Progress(worker, chunk, []) for chunk in load[1:]]
                 del load[1:]
 
+    def retire(self) -> list[Exception]:
+        return []
+
     def stop(self, patience: float | None) -> None:
         self.stopped = True
 
