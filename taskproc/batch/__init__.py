@@ -1,6 +1,6 @@
-"""Batches of items: tasks that workers keep, results in order, savers that go on after an interruption.
+"""Batches of items: a task for each worker, results in order, savers that resume after an interruption.
 
-A name is imported when it is first asked for, as in taskproc itself.
+A name is imported when it is first used, as in taskproc itself.
 """
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ if not TYPE_CHECKING:  # to which a module with __getattr__ has every name
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         home = import_module(f"{__name__.partition('.')[0]}.{_HOMES[name]}")
-        found = globals()[name] = getattr(home, name)
-        return found
+        value = globals()[name] = getattr(home, name)
+        return value
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""What is done with the items of a batch: a `Task`, of which each worker has one."""
+"""The task of a batch: what is done with its items. Each worker has one task object."""
 from __future__ import annotations
 
 import sys
@@ -11,21 +11,34 @@ R = TypeVar("R")  # results
 
 
 class Task(Generic[I, R]):
-    """Define `process_item`, or `process_items`, or both; what is to be made once, make in `__init__` or in `setup`.
+    """Define `process_item`, `process_items`, or both. Create what is needed once in `__init__` or in `setup`.
 
-    Any other object with such methods will do as well.
+    Any other object with these methods is accepted as well.
     """
 
     def setup(self) -> None:
         """Called once in each worker, before its first chunk."""
 
     def teardown(self) -> None:
-        """Called once in each worker whose `setup` has succeeded, when the batch is over, also if it has failed."""
+        """Called once in each worker whose `setup` succeeded, at the end of the batch, even if the batch has failed.
+
+        In the processes of an executor, it is called when the process exits, and not at all if the process is killed.
+        Ray kills its processes.
+        """
 
     def run(self, items: Sequence[I], at_once: bool = False, **kwargs: Any) -> Any:
-        """The results of a chunk: those of `process_items`, or one for each item in their order.
+        """The results of a chunk. Calls neither `setup` nor `teardown`: the worker does that.
 
-        Calls neither `setup` nor `teardown`: that is done by the worker, which runs many chunks.
+        Args:
+            items: those of the chunk.
+            at_once: call `process_items` once, not `process_item` with each item.
+            kwargs: `kwargs_task`, passed on to these methods.
+
+        Returns:
+            A list with one result per item, in their order; with `at_once`, what `process_items` returns.
+
+        Raises:
+            Exception: any that these methods raise. From Python 3.11 on, a note names the item's place in the chunk.
         """
         if at_once:
             return self.process_items(items, **kwargs)
@@ -40,15 +53,28 @@ class Task(Generic[I, R]):
         return results
 
     def process_item(self, item: I, *args: Any, **kwargs: Any) -> R:
-        """The result of one item. `kwargs` are `kwargs_task`.
+        """To be overridden: the result of one item.
 
-        There are no `args`; but only both together let type checkers accept a method that takes some of them by name.
+        Args:
+            args: always empty. Only with `args` and `kwargs` do type checkers accept any override with named arguments.
+            kwargs: `kwargs_task`.
+
+        Raises:
+            NotImplementedError: not overridden.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no process_item. Define it, or submit with at_once=True")
+        raise NotImplementedError(f"{type(self).__name__} has no process_item. Define it, or pass at_once=True")
 
     def process_items(self, items: Sequence[I], *args: Any, **kwargs: Any) -> Any:
-        """The results of a chunk; see `results_of` for what may be returned."""
-        raise NotImplementedError(f"{type(self).__name__} has no process_items. Define it, or leave at_once=False")
+        """To be overridden: the results of a chunk, for `at_once=True`.
+
+        Returns:
+            A list, a tuple or an iterator: one result per entry. An array of shape `(n_results, ...)`: one result per
+            row. Any other value, also a dict, a text or a named tuple: a single result.
+
+        Raises:
+            NotImplementedError: not overridden.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no process_items. Define it, or pass at_once=False")
 
 
 class TaskWorker:
@@ -60,7 +86,7 @@ class TaskWorker:
         self._failure: Exception | None = None
 
     def __call__(self, chunk: Sequence[Any]) -> list[Any]:
-        """The results of a chunk. A task that could not be made or set up fails each chunk of its worker."""
+        """The results of a chunk. A task that could not be created or set up fails each chunk of its worker."""
         if self._failure is not None:
             raise self._failure
         if self._task is None:
@@ -73,7 +99,7 @@ class TaskWorker:
         return results_of(run(chunk, at_once=self._at_once, **self._kwargs))
 
     def close(self) -> None:
-        """Tear down. Idempotent; what was not set up is not torn down."""
+        """Tear the task down, once, if it was set up."""
         task, self._task = self._task, None
         if hasattr(task, "teardown"):
             task.teardown()
@@ -87,13 +113,13 @@ class TaskWorker:
 
 
 def check_task(task: object, at_once: bool) -> None:
-    """Raise TypeError if `task`, an object or its class, has no method for what is wanted of it."""
-    wanted = "process_items" if at_once else "process_item"
-    if _has_own(task, "run") or _has_own(task, wanted):
+    """Raise TypeError if `task`, an object or its class, lacks the method that `at_once` needs."""
+    needed = "process_items" if at_once else "process_item"
+    if _has_own(task, "run") or _has_own(task, needed):
         return
     name = task.__name__ if isinstance(task, type) else type(task).__name__
-    other = "leave at_once=False" if at_once else "submit with at_once=True"
-    raise TypeError(f"{name} has no {wanted}. Define it, or {other}")
+    other = f"pass at_once={not at_once}"
+    raise TypeError(f"{name} has no {needed}. Define it, or {other}")
 
 
 def _has_own(task: object, name: str) -> bool:
@@ -102,9 +128,7 @@ def _has_own(task: object, name: str) -> bool:
 
 
 def results_of(value: Any) -> list[Any]:
-    """What a chunk gave, as a list: a list, a tuple or an iterator has a result in each of its places, an array in each
-    row. Anything else, also a dict, a text or a named tuple, is one result.
-    """
+    """What a task returned for a chunk, as a list of results; see `Task.process_items`."""
     if type(value) is list:
         return value
     if type(value) is tuple or isinstance(value, (list, Iterator)):
@@ -114,6 +138,6 @@ def results_of(value: Any) -> list[Any]:
 
 
 def add_note(error: BaseException, text: str) -> None:
-    """Add to what is shown with it, where Python can (3.11)."""
+    """Add a note to an exception, where Python supports that (3.11)."""
     if sys.version_info >= (3, 11):
         error.add_note(text)

@@ -1,4 +1,4 @@
-"""A pool of workers, functions or objects with a state, and the maps that they do."""
+"""Pool: workers, which are functions or objects that keep their state, and the maps that they run."""
 from __future__ import annotations
 
 import logging
@@ -25,43 +25,47 @@ logger = logging.getLogger("taskproc")
 
 
 def is_exception(value: object) -> bool:
-    """Whether what a map gave is an exception, which it gives in place of a value."""
+    """Whether a value that a map yielded is an exception, which takes the place of a value."""
     return isinstance(value, BaseException)
 
 
 class Pool:
-    """Workers for maps. `pool(items)` is an iterator over what the worker makes of each item.
+    """Workers for maps. `pool(items)` is an iterator over the value of the worker for each item.
 
         with Pool([Model("cuda:0"), Model("cuda:1")])(files) as results:
             for result in results: ...
 
-    Workers start when the first value is asked for. They end with the iterator, whatever ends it; but in a `with` block
-    of the pool itself those of a map that has come to its end stay for the next one, with their objects.
+    Workers start when the first value is requested, and end with the iterator, however it ends. In a `with` block of
+    the pool itself, the workers of a map that has ended stay for the next map, with their objects.
 
-    Where the original contradicts itself: one worker is a process (or thread) as well, and `n_jobs` beside a list is
-    passed over.
+    An object may have a method `close()`, which its worker calls once when it ends. All values have been yielded then,
+    so an exception in it is logged as a warning, not raised. In the processes of an executor, it is called when the
+    process exits. An object that is passed to threads without `delayed_init` is the caller's, and is not closed.
 
     Args:
-        worker_or_worker_arr: a function, an object made by `delayed_init`, or a list of such, one for each worker.
-        n_jobs: how many workers; by default as many as there are processors for us. A list has its own number.
-        argument_type: how an item is passed on, see ArgumentPassing.
-        exception_behavior: what becomes of exceptions, see ExceptionBehaviour; also as `exception_behaviour`.
-        bounded: read the input only as far as needed. False reads all of it at first, so it must end.
-        chunk_size: how many items a worker is given together; by default as many as take some milliseconds.
-        chunk_prefill_ratio: how many chunks a worker has at once, by default 2. At most twice as many of all workers
-            are read and not given yet.
-        is_unordered: give values as they come, not in the order of the items.
+        worker_or_worker_arr: a function, an object made by `delayed_init`, or a list of these, one for each worker.
+        n_jobs: how many workers, by default the number of available processors; ignored if a list is passed. A single
+            worker is a process (or thread) as well.
+        argument_type: how an item is passed, see ArgumentPassing.
+        exception_behavior: what happens with exceptions, see ExceptionBehaviour; also as `exception_behaviour`.
+        bounded: read the input only as far as needed. False reads all of it first, so it must end.
+        chunk_size: how many items are sent to a worker together; by default as many as take some milliseconds.
+        chunk_prefill_ratio: how many chunks a worker has at once, by default 2. Up to twice as many over all workers
+            are read and not yet yielded.
+        is_unordered: yield values as they complete, not in the order of the items.
         use_threads: workers are threads of this process.
-        task_timeout: seconds that one item may take. Its process is killed, the item tried once more, alone, and then
-            it has failed with TaskTimeout. Not in threads, which cannot be ended.
-        join_timeout: how many seconds to wait for what still runs when an exception ends a map, or a thread has to;
-            by default until it ends.
-        executor: runs the chunks, in other processes or on other machines (RemoteExecutor, RayExecutor, those of
-            concurrent.futures, dask, mpi4py); it is left open. `n_jobs` says how many chunks at once, by default as
-            many as it has workers. One function or object only, which is made once in each process that takes a chunk.
+        task_timeout: seconds that one item may take. Then its process is killed and the item is tried once more, alone;
+            after the second time it fails with TaskTimeout. Not in threads, which cannot be killed.
+        join_timeout: seconds to wait for running items when an exception ends a map or threads are left; by default
+            until they end.
+        executor: runs the chunks in other processes or on other machines (RemoteExecutor, RayExecutor, those of
+            concurrent.futures, dask, mpi4py); it is not shut down. `n_jobs` is the number of chunks at once, by default
+            the number of its workers. Only one function or object, which is created once in each process that takes a
+            chunk.
 
     Raises:
-        OptionError: an option is wrong. UnsendableItem: a worker cannot be sent to a process.
+        OptionError: an option is wrong.
+        UnsendableItem: a worker cannot be sent to a process.
     """
 
     def __init__(
@@ -81,7 +85,7 @@ class Pool:
         executor: Executor | None = None,
         exception_behaviour: ExceptionBehaviour | str | None = None,
     ):
-        self._workers = _workers(worker_or_worker_arr, workers_of(executor) if n_jobs is None else n_jobs)
+        self._workers = _worker_list(worker_or_worker_arr, workers_of(executor) if n_jobs is None else n_jobs)
         self._passing = member(ArgumentPassing, argument_type, "argument_type")
         self._timeout = seconds(task_timeout, "task_timeout")
         self._use_threads, self._executor = use_threads, executor
@@ -102,27 +106,38 @@ class Pool:
         self._kept: Crew | None = None
 
     def __call__(self, input_iterable: Iterable[Any]) -> MapResults:
-        """Map: an iterator over the values, which is a context manager and has a length where the input has one."""
+        """Map: an iterator over the values, which is a context manager, and has a length if the input has one.
+
+        Args:
+            input_iterable: the items, read in the thread that requests values. It may be endless.
+
+        Returns:
+            One value per item, in the order of the items unless `is_unordered`.
+        """
         source = iter(input_iterable)
         if isinstance(input_iterable, Sized):
             return SizedMapResults(self._values(source, len(input_iterable)), len(input_iterable))
         return MapResults(self._values(source, None))
 
     def map(self, input_iterable: Iterable[Any], *, cache: bool = False) -> MapResults:
-        """As a call of the pool. With `cache` items whose values are in the cache in force are not computed again.
+        """As a call of the pool. With `cache`, items whose values are in the active cache are not computed again.
 
-        Each item is then a task, and the rules of tasks hold: the worker is one function that its name leads to, items
-        are what keys can be made of, and changed code computes anew. Values come in order.
+        Each item is then a task, with the rules of tasks: the worker is one function that can be found by its name,
+        items are possible arguments of a task, and changed code is run again. Values are yielded in order.
+
+        Raises:
+            OptionError: with `cache`, the worker is an object, there are several, or there is a `task_timeout`.
+            NoCacheError: with `cache`, no cache is active; raised with the first value.
         """
         if not cache:
             return self(input_iterable)
         from taskproc.maps.cached_map import cached_values  # here: other maps need no tasks
 
         worker = self._workers[0]
-        if isinstance(worker, Delayed) or any(each is not worker for each in self._workers):
-            raise OptionError("values of a cache are made by one function, not by objects or several workers")
+        if isinstance(worker, Delayed) or any(other is not worker for other in self._workers):
+            raise OptionError("cache=True needs a single function as the worker, not an object or several workers")
         if self._timeout is not None:
-            raise OptionError("task_timeout is not heard with cache=True. Define a Task with a task_timeout instead")
+            raise OptionError("task_timeout is not supported with cache=True. Define a Task with task_timeout instead")
         values = cached_values(worker, iter(input_iterable), self._passing, self._order.behaviour, len(self._workers),
                                use_threads=self._use_threads, executor=self._executor)
         if isinstance(input_iterable, Sized):
@@ -137,7 +152,7 @@ class Pool:
         self.close()
 
     def close(self) -> None:
-        """End the workers that stayed; those of a map that is on end with it."""
+        """End the workers that stayed after a map. Those of a map that still runs end with that map."""
         self._entered = False
         crew, self._kept = self._kept, None
         if crew is not None:
@@ -160,7 +175,7 @@ class Pool:
         return lambda: ExecutorCrew(executor, worker, passing, kind)
 
     def _values(self, source: Iterator[Any], length: int | None) -> Iterator[Any]:
-        """One map, from the first value that is asked for to its end, whatever ends it."""
+        """One map, from its first value to its end, whatever ends it."""
         crew, self._kept = self._kept or self._new_crew(), None
         engine = Engine(crew, len(self._workers), source, length, self._order)
         try:
@@ -186,9 +201,10 @@ class Pool:
 
 
 class MapResults:
-    """The values of a map, one by one. Leaving the `with` block, the end of the input and an exception end the map.
+    """The values of a map, one by one.
 
-    So does the end of the object itself: no worker outlives who could ask for its values.
+    The map ends with the input, an exception, the `with` block, or this object itself: when nothing refers to it any
+    more, nobody can request values, so the workers end.
     """
 
     def __init__(self, values: Iterator[Any]):
@@ -212,14 +228,14 @@ class MapResults:
 
 
 class SizedMapResults(MapResults):
-    """Of an input that has a length."""
+    """The values of a map whose input has a length."""
 
     def __init__(self, values: Iterator[Any], length: int):
         super().__init__(values)
         self._length = length
 
     def __len__(self) -> int:
-        """How many values there are in all, given or not."""
+        """The number of all values, yielded or not."""
         return self._length
 
     def __bool__(self) -> bool:
@@ -227,15 +243,15 @@ class SizedMapResults(MapResults):
 
 
 def behaviour(american: object, british: object, default: ExceptionBehaviour) -> ExceptionBehaviour:
-    """The exception behaviour that was asked for, in either spelling."""
-    found = {
+    """The exception behaviour that was passed, in either spelling."""
+    members = {
         member(ExceptionBehaviour, value, name)
         for name, value in (("exception_behavior", american), ("exception_behaviour", british))
         if value is not None
     }
-    if len(found) > 1:
-        raise OptionError(f"exception_behavior is {american!r} and exception_behaviour {british!r}. Give one of them")
-    return found.pop() if found else default
+    if len(members) > 1:
+        raise OptionError(f"exception_behavior={american!r}, exception_behaviour={british!r}: pass only one of them")
+    return members.pop() if members else default
 
 
 def _refuse_with_executor(
@@ -244,25 +260,25 @@ def _refuse_with_executor(
     if not isinstance(executor, Executor):
         raise OptionError(f"executor must be a concurrent.futures.Executor, got {executor!r}")
     if use_threads or is_in_process(executor):
-        raise OptionError("an executor of a map runs in other processes. For threads of this one say use_threads=True")
+        raise OptionError("a map needs an executor of other processes. For threads of this one, pass use_threads=True")
     if timeout is not None:
-        raise OptionError("task_timeout is not heard in an executor. Leave out one of them")
-    if any(each is not workers[0] for each in workers):
-        raise OptionError("an executor chooses who does what: give one function or object, not a list")
+        raise OptionError("task_timeout is not supported with an executor; pass only one of them")
+    if any(worker is not workers[0] for worker in workers):
+        raise OptionError("any worker of an executor may take any item, so pass one function or object, not a list")
 
 
-def _workers(given: Worker | Sequence[Worker], n_jobs: int | None) -> list[Worker]:
-    if isinstance(given, (list, tuple)):
-        workers = list(given)
+def _worker_list(workers: Worker | Sequence[Worker], n_jobs: int | None) -> list[Worker]:
+    if isinstance(workers, (list, tuple)):
+        listed = list(workers)
     else:
         count = available_cpus() if n_jobs is None else at_least(n_jobs, 1, "n_jobs")
-        workers = [cast("Worker", given)] * count
-    if not workers:
+        listed = [cast("Worker", workers)] * count
+    if not listed:
         raise OptionError("a pool needs at least one worker, got an empty list")
-    for number, worker in enumerate(workers):
+    for number, worker in enumerate(listed):
         if isinstance(worker, DelayedClass):
             name = worker.__name__
-            raise OptionError(f"worker {number} is the class {name} itself. Give an object of it, {name}(...)")
+            raise OptionError(f"worker {number} is the class {name} itself. Pass an object of it, {name}(...)")
         if not callable(worker):
             raise OptionError(f"worker {number} must be a function or an object that can be called, got {worker!r}")
-    return workers
+    return listed

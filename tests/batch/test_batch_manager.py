@@ -224,10 +224,10 @@ def test_what_cannot_be_resumed(tmp_path: Path) -> None:
 
     used = JSONLinesSaver(tmp_path / "y")
     used.save([1])
-    refused("has 10 results already. Go on with resume=True", range(10), 3, JSONLinesSaver(path), False)
+    refused("already has 10 results. Continue with resume=True", range(10), 3, JSONLinesSaver(path), False)
     refused("chunk_size=3, got 4", range(10), 4, JSONLinesSaver(path), True)
     refused("results of 10 items, the input has 5", range(5), 3, JSONLinesSaver(path), True)
-    refused("needs a saver of its own", range(5), 3, used, True)
+    refused("pass a saver that has not been used", range(5), 3, used, True)
     refused("needs a FileSaver", range(5), 3, None, True)
     assert before == path.read_bytes()
 
@@ -415,7 +415,7 @@ def test_any_object_with_methods(make: Make) -> None:
 
 WRONG: list[tuple[str, Callable[[], object]]] = [
     ("task_class must be", lambda: TaskManager(3)),  # type: ignore[arg-type]
-    ("n_cores must be a whole number", lambda: TaskManager(Square, n_cores=1.5)),  # type: ignore[arg-type]
+    ("n_cores must be an int", lambda: TaskManager(Square, n_cores=1.5)),  # type: ignore[arg-type]
     ("n_cores_worker must be at least 1", lambda: TaskManager(Square, n_cores_worker=0)),
     ("executor must be 'processes' or", lambda: TaskManager(Square, executor="process")),  # type: ignore[arg-type]
     ("exclude each other", lambda: TaskManager(Square, use_ray=True, executor="processes")),
@@ -427,8 +427,8 @@ WRONG: list[tuple[str, Callable[[], object]]] = [
     ("kwargs_remote must be a dict", lambda: TaskManager(Square).submit_tasks([1], kwargs_remote=3)),  # type: ignore[arg-type]
     ("at_once is not for kwargs_task", lambda: TaskManager(Square).submit_tasks([1], kwargs_task={"at_once": 1})),
     ("not iterable", lambda: TaskManager(Square).submit_tasks(3)),  # type: ignore[arg-type]
-    ("Where has no process_items. Define it, or leave", lambda: TaskManager(Where).submit_tasks([1], at_once=True)),
-    ("dict has no process_item. Define it, or submit", lambda: TaskManager(dict).submit_tasks([1])),
+    ("Where has no process_items. Define it, or pass", lambda: TaskManager(Where).submit_tasks([1], at_once=True)),
+    ("dict has no process_item. Define it, or pass", lambda: TaskManager(dict).submit_tasks([1])),
     ("object has no process_item", lambda: TaskManager(lambda: object()).submit_tasks([1])),
 ]
 

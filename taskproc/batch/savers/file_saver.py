@@ -1,8 +1,8 @@
-"""What saves results, and what one that goes on after an interruption has beside them: a note of how far it has come.
+"""Saver and FileSaver. A FileSaver can resume after an interruption, because a note next to the results says how far.
 
-The note is a small JSON file beside the results. Results are added first, then the note is replaced, at once and as a
-whole (rename). So what the note tells is on the disk; what lies beyond it was on its way when a process died, and is
-taken away by the next one. The results can be read at each moment.
+The note is a small JSON file. Results are added first, then the note is replaced atomically (rename). So all that the
+note says is on the disk; results beyond it were being written when a process died, and the next process removes them.
+The results can be read at any moment.
 """
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import Any
 from taskproc.errors import SaveError
 from taskproc.frozen import frozen, replace
 
-ROWS = 1000  # results that are read back at once
+ROWS = 1000  # results that are loaded together
 
 
 @frozen
@@ -27,10 +27,10 @@ class Saved:
     """How far a batch has come.
 
     Attributes:
-        items: of the input, all of whose results are saved.
-        extra: results that are saved of the chunk that follows these.
-        results: that are saved in all.
-        chunk_size: of the batch; 0 if results were saved without one.
+        items: how many items of the input have all their results saved.
+        extra: how many results of the chunk after these items are saved.
+        results: how many results are saved in all.
+        chunk_size: of the batch; 0 if the results were saved without one.
     """
 
     items: int = 0
@@ -40,24 +40,36 @@ class Saved:
 
 
 class Saver(ABC):
-    """Has a method `save`; any object that has one will do."""
+    """Saves the results of a batch. Any object with a method `save` is accepted as well."""
 
     @abstractmethod
     def save(self, data: Sequence[Any], **save_kwargs: Any) -> None:
-        """Save these results, which follow those saved before."""
+        """Save these results, which follow those saved before.
+
+        Args:
+            data: results in the order of the items.
+            save_kwargs: those of the task manager.
+        """
 
 
 class FileSaver(Saver):
-    """Appends to a file, and knows how far it has come. One process at a time may write there.
+    """Appends results to a file, and records how far the batch has come. Only one process at a time may write there.
 
-    Results are saved for good when `save` returns: they have been handed to the disk (fsync). In a batch some kinds
-    keep the last ones in a journal beside the file until there are as many as in the file itself, or the batch ends.
+    When `save` returns, the results are on the disk (fsync). During a batch, some formats store the last results in a
+    journal next to the file, until these are as many as in the file itself, or the batch ends.
+
+    Args:
+        path: the file (or folder). The folder that contains it must exist.
 
     Attributes:
-        path: the file (or folder).
+        path: the same, as a Path.
         progress: how far in the input the next results go; set by the manager.
-        in_batch: whether more will follow soon, and `finish` will be called.
-        used: whether this object has saved something.
+        in_batch: whether more results will follow soon, and `finish` will be called.
+        used: whether this object has saved results.
+
+    Raises:
+        SaveError: there is no such folder.
+        ImportError: the format needs a package that is not installed.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -67,11 +79,21 @@ class FileSaver(Saver):
         self.progress: Saved | None = None
         self.in_batch = self.used = False
         self._saved: Saved | None = None
-        self._noted: dict[str, Any] | None = None  # the note as it stands there
-        self._more: dict[str, Any] = {}            # what is in it besides `_saved`
+        self._noted: dict[str, Any] | None = None  # the note as this object wrote or read it
+        self._more: dict[str, Any] = {}            # entries of the note besides `_saved`
 
     def save(self, data: Sequence[Any], **save_kwargs: Any) -> None:
-        """Append them. `append` is passed over: it tells a manager that results may be there already."""
+        """Append results.
+
+        Args:
+            data: results in the order of the items; nothing happens if there are none.
+            save_kwargs: options of the format. `append` is ignored: it is for the manager.
+
+        Raises:
+            SaveError: the file was changed by another program.
+            ValueError: the results do not fit the format, or those that were saved before.
+            TypeError: the format has no such option.
+        """
         save_kwargs.pop("append", None)
         rows = list(data)
         if not rows:
@@ -80,37 +102,38 @@ class FileSaver(Saver):
         far = self.progress or replace(before, items=before.items + len(rows), extra=0)
         after = replace(far, results=before.results + len(rows))
         if _read_note(self.note_path) != self._noted:
-            raise SaveError(f"somebody else writes to {str(self.path)!r}. Give each batch a file of its own")
+            raise SaveError(f"another saver writes to {str(self.path)!r}. Give each batch a file of its own")
         with self._careful():
             self._append(rows, before, after, save_kwargs)
         self._saved, self.progress, self.used = after, None, True
 
     def saved(self) -> Saved:
-        """How far it has come. Takes away what a process that died has left half done.
+        """How far the batch has come. Removes what a process that died has left half written.
 
-        Raises SaveError if something is there that this saver has not written.
+        Raises:
+            SaveError: the file was not written by this saver, or was changed since.
         """
         if self._saved is None:
-            self._saved = self._looked()
+            self._saved = self._inspected()
         return self._saved
 
     @abstractmethod
     def load(self) -> Iterator[list[Any]]:
-        """The saved results in their order, some at a time. Types are those of the format."""
+        """Yield the saved results in lists of at most 1,000, in their order. Types are those of the format."""
 
     def finish(self) -> None:
-        """Bring all that is saved into the file itself."""
+        """Write all saved results into the file itself."""
 
     @contextmanager
     def _careful(self) -> Iterator[None]:
-        """If the block fails, what is there is looked at anew."""
+        """If the block fails, inspect the file again before the next use."""
         try:
             yield
         except BaseException:
             self._saved = None
             raise
 
-    def _looked(self) -> Saved:
+    def _inspected(self) -> Saved:
         self._noted = noted = _read_note(self.note_path)
         for path in (self.path, self.note_path):
             remove(next_path(path))
@@ -119,8 +142,8 @@ class FileSaver(Saver):
             return Saved()
         if noted is None:
             raise SaveError(
-                f"{str(self.path)!r} is there already, and nothing tells how it was made ({self.note_path.name} is "
-                "missing). Remove it, or save elsewhere"
+                f"{str(self.path)!r} already exists, and its progress is unknown ({self.note_path.name} is missing). "
+                "Remove it, or save elsewhere"
             )
         self._more = {name: value for name, value in noted.items() if name not in Saved.__match_args__}
         saved = Saved(**{name: int(noted.get(name, 0)) for name in Saved.__match_args__})
@@ -129,7 +152,7 @@ class FileSaver(Saver):
 
     @property
     def note_path(self) -> Path:
-        """Where it stands how far it has come."""
+        """The note next to the results."""
         return self.path.with_name(f"{self.path.name}.saved")
 
     def _note(self, saved: Saved, **more: Any) -> None:
@@ -139,28 +162,28 @@ class FileSaver(Saver):
         self._noted = content
 
     def _is_there(self, noted: Mapping[str, Any]) -> bool:
-        """Whether there are results, of whomever."""
+        """Whether there are results, of this saver or another program."""
         return self.path.exists()
 
     def _forget(self) -> None:
-        """The results were removed: what lies beside them counts for nothing."""
+        """The results were removed: discard what lies next to them."""
         self.note_path.unlink(missing_ok=True)
         self._noted, self._more = None, {}
 
     @abstractmethod
     def _mend(self, saved: Saved) -> None:
-        """Take away what goes beyond `saved`."""
+        """Remove results beyond `saved`."""
 
     @abstractmethod
     def _append(self, rows: list[Any], before: Saved, after: Saved, kwargs: dict[str, Any]) -> None:
-        """Append rows, and note `after`."""
+        """Append rows, and write `after` into the note."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
 
 
 def extra(module: str, name: str, what: str) -> Any:
-    """A module that is not installed with taskproc. Raises ImportError with the extra to install."""
+    """A module of an optional package. Raises ImportError with the extra to install; `what` needs it."""
     try:
         return import_module(module)
     except ImportError as error:
@@ -169,12 +192,15 @@ def extra(module: str, name: str, what: str) -> Any:
 
 
 def append(path: Path, size: int, content: bytes) -> int:
-    """Write `content` behind the first `size` bytes, onto the disk; the new size. Whoever else writes is refused."""
+    """Append `content` to a file of `size` bytes, wait until it is on the disk, and return the new size.
+
+    Raises SaveError if the file has another size.
+    """
     handle = os.open(path, os.O_WRONLY | getattr(os, "O_BINARY", 0))
     try:
-        found = os.lseek(handle, 0, os.SEEK_END)
-        if found != size:
-            raise SaveError(f"somebody else writes to {str(path)!r}: it has {found} bytes, not {size}")
+        actual = os.lseek(handle, 0, os.SEEK_END)
+        if actual != size:
+            raise SaveError(f"another program writes to {str(path)!r}: it has {actual} bytes, not {size}")
         left = memoryview(content)
         while left:
             left = left[os.write(handle, left) :]
@@ -185,25 +211,26 @@ def append(path: Path, size: int, content: bytes) -> int:
 
 
 def truncate(path: Path, size: int) -> None:
-    """Let go of all beyond the first `size` bytes. Raises SaveError if there are fewer."""
+    """Cut a file to its first `size` bytes. Raises SaveError if it is shorter."""
     if is_longer(path, size):
         os.truncate(path, size)
 
 
 def is_longer(path: Path, size: int) -> bool:
-    """Whether there are more bytes than `size`. Raises SaveError if there are fewer."""
-    found = path.stat().st_size
-    if found < size:
-        raise SaveError(f"{str(path)!r} has {found} bytes, {size} were saved: it was changed. Remove it to begin anew")
-    return found > size
+    """Whether a file has more than `size` bytes. Raises SaveError if it has fewer."""
+    actual = path.stat().st_size
+    if actual < size:
+        text = f"{str(path)!r} has {actual} bytes, {size} were saved: it was changed"
+        raise SaveError(f"{text}. Remove it to start again")
+    return actual > size
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Put in the place of `path` what `write` writes to the path that it is given: at once, as a whole, on the disk."""
-    other = next_path(path)
-    write(other)
-    sync(other)
-    os.replace(other, path)
+    """Replace `path` atomically by what `write` writes to the path that it receives; it is on the disk then."""
+    new = next_path(path)
+    write(new)
+    sync(new)
+    os.replace(new, path)
     sync(path.parent)
 
 
@@ -219,12 +246,12 @@ def sync(path: Path) -> None:
 
 
 def next_path(path: Path) -> Path:
-    """Where that is made which is to take the place of `path`."""
+    """Where the file is written that will replace `path`."""
     return path.with_name(f".{path.name}.next")
 
 
 def remove(path: Path) -> None:
-    """A file or a folder, if it is there."""
+    """Remove a file or a folder, if it exists."""
     if path.is_dir():
         shutil.rmtree(path)
     else:
@@ -237,7 +264,7 @@ def _read_note(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise SaveError(f"{str(path)!r} cannot be read ({error}). Remove it and the results to begin anew") from error
+        raise SaveError(f"{str(path)!r} cannot be read ({error}). Remove it and the results to start again") from error
     if not isinstance(content, dict):
-        raise SaveError(f"{str(path)!r} is no note of a saver. Remove it and the results to begin anew")
+        raise SaveError(f"{str(path)!r} is not the note of a saver. Remove it and the results to start again")
     return content

@@ -1,8 +1,7 @@
-"""Results as the rows of one array in a .npy file, which grows in place.
+"""NpySaver: results as the rows of one array in a .npy file, which grows in place.
 
-The header says how many rows there are, and leaves room for that number to grow; whatever lies behind the last row is
-not looked at. So rows are written first, and then they are made part of the array by writing the header, which is too
-small to be torn by a death.
+The header has the number of rows, with room for more digits, and readers ignore what lies after the last row. So rows
+are written first, and become part of the array when the header is written, which is too small to be torn by a death.
 """
 from __future__ import annotations
 
@@ -16,9 +15,13 @@ from taskproc.batch.savers.file_saver import FileSaver, Saved, append, is_longer
 
 
 class NpySaver(FileSaver):
-    """`np.load(path)` has a row for each result: numbers, or arrays of one shape.
+    """Saves numbers, texts or arrays of one shape as one array in a .npy file, which grows in place.
 
-    The first results decide on shape and type, or `dtype`, here or as an argument of `save`.
+    `np.load(path)` is an array of shape `(n_results, *result.shape)`, with one row per result in the order of the
+    items. Its dtype is that of the results that are saved first; later results must fit it without loss.
+
+    Args:
+        dtype: the dtype of the array instead; also an argument of `save`.
     """
 
     def __init__(self, path: str | os.PathLike[str], dtype: Any = None):
@@ -27,7 +30,7 @@ class NpySaver(FileSaver):
         self._dtype = dtype
 
     def load(self) -> Iterator[list[Any]]:
-        """See FileSaver."""
+        """See FileSaver. A result is a Python scalar, or an array of shape `result.shape`."""
         if self.saved().results:
             yield from read_rows({PLAIN: numpy("NpySaver").load(self.path, mmap_mode="r")}, named=False)
 
@@ -36,7 +39,7 @@ class NpySaver(FileSaver):
             self.path.unlink()
             return
         if is_longer(self.path, self._more["size"]):
-            # The header first: at no moment it tells of rows that are not there
+            # The header first: it must never count rows that are gone
             old = self._array()
             self._write_header(_header(old.dtype, (saved.results, *old.shape[1:])))
             truncate(self.path, self._more["size"])
@@ -47,7 +50,7 @@ class NpySaver(FileSaver):
     def _append(self, rows: list[Any], before: Saved, after: Saved, kwargs: dict[str, Any]) -> None:
         dtype = kwargs.pop("dtype", self._dtype)
         if kwargs:
-            raise TypeError(f"a .npy file knows dtype, but no {', '.join(map(repr, kwargs))}")
+            raise TypeError(f"NpySaver takes dtype, not {', '.join(map(repr, kwargs))}")
         if not before.results:
             new = array(rows, dtype)
             content = _header(new.dtype, new.shape) + new.tobytes()
@@ -72,9 +75,9 @@ class NpySaver(FileSaver):
 
 
 def _header(dtype: Any, shape: tuple[int, ...]) -> bytes:
-    """The head of the file; as long for any number of rows, since NumPy leaves room for it."""
+    """The header of the file. It has the same length for any number of rows, because NumPy leaves room for that."""
     form = numpy("NpySaver").lib.format
     target = io.BytesIO()
-    said = {"descr": form.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    form.write_array_header_1_0(target, said)
+    fields = {"descr": form.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    form.write_array_header_1_0(target, fields)
     return target.getvalue()
