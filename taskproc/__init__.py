@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     )
     from taskproc.kernel.model import Event
     from taskproc.maps.delayed import delayed_init
-    from taskproc.maps.options import ArgumentPassing, ExceptionBehaviour
-    from taskproc.maps.pool import Pool, is_exception
+    from taskproc.maps.map_options import ArgumentPassing, ExceptionBehaviour
+    from taskproc.maps.map_pool import Pool, is_exception
     from taskproc.run.pool import LocalExecutor
     from taskproc.store.cache import Cache
     from taskproc.store.keys import make_key_file
@@ -96,13 +96,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ArgumentPassing": "maps.options",
+    "ArgumentPassing": "maps.map_options",
     "Cache": "store.cache",
     "Command": "tasks.command",
     "Const": "tasks.future",
     "DefaultArguments": "cli.defaults",
     "Event": "kernel.model",
-    "ExceptionBehaviour": "maps.options",
+    "ExceptionBehaviour": "maps.map_options",
     "Explanation": "tasks.explaining",
     "Future": "tasks.future",
     "FutureDict": "tasks.future",
@@ -111,13 +111,13 @@ _HOMES = {
     "JsonLines": "watch.json_lines",
     "LocalExecutor": "run.pool",
     "Outline": "watch.stream",
-    "Pool": "maps.pool",
+    "Pool": "maps.map_pool",
     "RunStats": "tasks.stats",
     "Task": "tasks.task",
     "Watcher": "watch.stream",
     "accept": "tasks.explaining",
     "delayed_init": "maps.delayed",
-    "is_exception": "maps.pool",
+    "is_exception": "maps.map_pool",
     "make_key_file": "store.keys",
     "register_key": "values.encode",
 }

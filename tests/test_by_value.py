@@ -120,7 +120,7 @@ SCRIPT = '''
 import inspect, json, multiprocessing, sys, traceback
 from concurrent.futures import ProcessPoolExecutor
 from taskproc import Cache, Command, FailedTaskError, Task
-from taskproc.maps.pool import Pool
+from taskproc.maps.map_pool import Pool
 
 def helper():
     raise ValueError("of helper")  # marked

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from taskproc.maps.pool import Pool
+from taskproc.maps.map_pool import Pool
 
 WORKERS = 2
 

@@ -1,7 +1,7 @@
-"""What becomes of the results of a batch while it runs: a list, their mean, or whatever a function makes of them.
+"""Result handlers, which take the results of a batch while it runs: a list, their mean, or a callback.
 
-The original says of this "TODO" only. Here a handler is given all results in the order of the items, also those that a
-resumed batch finds saved: so it comes to what it would have come to without an interruption.
+A handler receives all results in the order of the items. A resumed batch passes the saved results first, so the handler
+ends in the same state as without an interruption.
 """
 from __future__ import annotations
 
@@ -11,40 +11,44 @@ from typing import Any
 
 
 class ResultHandler(ABC):
-    """Takes results as they come, and tells at any time what it has made of them."""
+    """Receives results as they come. Override both methods."""
 
     @abstractmethod
     def add_chunk(self, results: Sequence[Any]) -> None:
-        """The next results, in the order of the items; with a saver, as soon as they are saved."""
+        """Take the next results, in the order of the items; with a saver, as soon as they are saved.
+
+        Args:
+            results: any number of results. Without a saver those of a chunk, else those that were saved together.
+        """
 
     @abstractmethod
     def get_results(self) -> list[Any] | dict[str, Any]:
-        """What was made of all of them."""
+        """The outcome of all results so far."""
 
 
 class ListResultHandler(ResultHandler):
-    """Keeps them all; so memory grows with the number of results, whether they are saved or not."""
+    """Stores all results in memory, whether they are saved or not."""
 
     def __init__(self) -> None:
         self._results: list[Any] = []
 
     def add_chunk(self, results: Sequence[Any]) -> None:
-        """Keep them."""
+        """Append them."""
         self._results.extend(results)
 
     def get_results(self) -> list[Any]:
-        """The list itself, which grows with the next batch."""
+        """The list itself, with one entry per result in the order of the items. The next batch appends to it."""
         return self._results
 
 
 class OnlineMeanResultHandler(ResultHandler):
-    """Mean and variance of numbers, or of arrays of one shape, place by place, in memory for one.
+    """Mean and variance of numbers, or elementwise of arrays of one shape, with the memory of one result.
 
-    By the recurrence of Welford (1962), which adds up differences from the mean, not squares: a mean of 1e9 costs no
-    digits of a variance of 1. Parts are joined after Chan, Golub and LeVeque (1979).
+    Uses the recurrence of Welford (1962), which adds up differences from the mean instead of squares, so a mean of 1e9
+    costs no digits of a variance of 1. Parts are joined as in Chan, Golub and LeVeque (1979).
 
     Args:
-        partial: each result is a pair, the mean of some values and how many they were.
+        partial: each result is a pair: the mean of some values, and their number.
     """
 
     def __init__(self, *, partial: bool = False):
@@ -54,7 +58,14 @@ class OnlineMeanResultHandler(ResultHandler):
         self._squares: Any = None  # of the differences from the mean, added up
 
     def add_chunk(self, results: Sequence[Any]) -> None:
-        """Count them in."""
+        """Add results to the mean.
+
+        Args:
+            results: numbers, arrays or nested lists, all of one shape; with `partial`, pairs `(mean, count)`.
+
+        Raises:
+            ValueError: the shapes of two results differ.
+        """
         for result in results:
             value, count = result if self._partial else (result, 1)
             self._add(value, count)
@@ -80,9 +91,13 @@ class OnlineMeanResultHandler(ResultHandler):
         self._count = total
 
     def get_results(self) -> dict[str, Any]:
-        """`mean`, `n` and `variance` (of the population); the first and the last are None as long as there is none.
+        """The statistics of all results so far.
 
-        There is no variance of means whose own variances are not known, so None with `partial`.
+        Returns:
+            A dict with `n`, the number of values, and with `mean` and `variance` (of the population, divided by `n`),
+            both in the shape of one result. The dtype is at least float64: integers and float32 become float64, complex
+            numbers have a complex mean and a real variance. Both are None before the first result, and `variance`
+            is None with `partial`, because the variances of the parts are unknown.
         """
         unknown = self._mean is None or self._partial
         variance = None if unknown else self._squares / self._count
@@ -90,9 +105,12 @@ class OnlineMeanResultHandler(ResultHandler):
 
 
 class CallbackResultHandler(ResultHandler):
-    """Calls a function with each list of results, in the thread of `submit_tasks`; keeps nothing but their number.
+    """Calls a function with each list of results, in the thread of `submit_tasks`, and stores only their number.
 
-    What it raises ends the batch. What was saved before stays saved.
+    An exception of the function ends the batch. Results that were saved before stay saved.
+
+    Raises:
+        TypeError: `callback` cannot be called.
     """
 
     def __init__(self, callback: Callable[[Sequence[Any]], object]):
@@ -102,10 +120,10 @@ class CallbackResultHandler(ResultHandler):
         self._count = 0
 
     def add_chunk(self, results: Sequence[Any]) -> None:
-        """Call it."""
+        """Call the function with these results."""
         self._callback(results)
         self._count += len(results)
 
     def get_results(self) -> dict[str, Any]:
-        """`n`, how many results it was called with."""
+        """A dict with `n`, the number of results so far."""
         return {"n": self._count}

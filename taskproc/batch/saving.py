@@ -1,7 +1,7 @@
-"""How results come to a saver and to the handler: in pieces of the interval, each with how far in the input it goes.
+"""How results reach a saver and the handler: `save_interval` at a time, each piece with its place in the input.
 
-A saved piece may end within a chunk. Then a batch that goes on does that chunk once more, and passes over as many of
-its results as are saved. So a chunk must give the same results again; what it gave was in part seen already.
+A saved piece may end within a chunk. Then a resumed batch processes that chunk again and skips as many of its results
+as are saved. So the chunk must give the same results again.
 """
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from itertools import islice
 from typing import Any
 
 from taskproc.batch.handlers import ResultHandler
-from taskproc.batch.savers.base import FileSaver, Saved
+from taskproc.batch.savers.file_saver import FileSaver, Saved
 from taskproc.errors import OptionError, SaveError
 
-Results = tuple[int, list[Any]]  # how many items a chunk had, and what they gave
+ChunkResults = tuple[int, list[Any]]  # the number of items of a chunk, and their results
 
 
-def pieces(chunks: Iterator[Results], interval: int, start: Saved) -> Generator[tuple[list[Any], Saved], None, None]:
-    """The results, `interval` at a time and then the rest, and how far each piece goes.
+def pieces(
+    chunks: Iterator[ChunkResults], interval: int, start: Saved
+) -> Generator[tuple[list[Any], Saved], None, None]:
+    """Yield the results, `interval` at a time and then the rest, each piece with how far the batch has come.
 
-    When `chunks` fails the rest is given, too, and then the failure is raised.
+    If `chunks` raises, the rest is yielded, and then the exception is raised.
     """
     cutter = _Cutter(start)
     try:
@@ -29,7 +31,7 @@ def pieces(chunks: Iterator[Results], interval: int, start: Saved) -> Generator[
             while len(cutter.pending) >= interval:
                 yield cutter.take(interval)
     except (Exception, KeyboardInterrupt):
-        # Not a GeneratorExit: then it is who takes the pieces that has failed
+        # Not a GeneratorExit: then the consumer of the pieces has failed
         if cutter.pending:
             yield cutter.take(len(cutter.pending))
         raise
@@ -38,7 +40,7 @@ def pieces(chunks: Iterator[Results], interval: int, start: Saved) -> Generator[
 
 
 class _Cutter:
-    """Results that wait to be saved, and where in them each chunk ends."""
+    """Results that wait to be saved, and the ends of the chunks in them."""
 
     def __init__(self, start: Saved):
         self.pending: deque[Any] = deque()
@@ -50,10 +52,10 @@ class _Cutter:
         self._ends: deque[tuple[int, int]] = deque([(0, start.items)])
 
     def add(self, count: int, results: list[Any]) -> None:
-        """What the next chunk has given."""
+        """Add the results of the next chunk, which had `count` items."""
         if self._skipped > len(results):
-            raise SaveError(f"{self._skipped} results of a chunk are saved, which now gives {len(results)}. It is "
-                            "another input, or the task gives something else each time: begin anew")
+            raise SaveError(f"{self._skipped} results of a chunk are saved, which now gives {len(results)}. The "
+                            "input has changed, or the task gives different results each time: start again")
         self.pending.extend(results[self._skipped :])
         self._skipped = 0
         self._added += len(results)
@@ -61,7 +63,7 @@ class _Cutter:
         self._ends.append((self._added, self._items))
 
     def take(self, count: int) -> tuple[list[Any], Saved]:
-        """The first `count` of those that wait."""
+        """Remove the first `count` results that wait, and say how far they go."""
         piece = [self.pending.popleft() for _ in range(count)]
         self._taken += count
         while len(self._ends) > 1 and self._ends[1][0] <= self._taken:
@@ -71,53 +73,53 @@ class _Cutter:
 
 
 def begun_at(saver: Any, resume: bool, appends: bool, chunk_size: int) -> Saved:
-    """Where in the input a batch with this saver begins. Raises OptionError where that would mix up results."""
+    """Where in the input a batch with this saver begins. Raises OptionError if it would mix up results."""
     if not isinstance(saver, FileSaver):
         if resume:
-            raise OptionError(f"resume=True needs a FileSaver, which knows how far it has come, got {saver!r}")
+            raise OptionError(f"resume=True needs a FileSaver, which records its progress, got {saver!r}")
         return Saved(chunk_size=chunk_size)
     saved = saver.saved()
     if not resume:
         if saved.results and not saver.used and not appends:
-            raise OptionError(f"{saver!r} has {saved.results} results already. Go on with resume=True, add to them "
-                              "(save_kwargs = {'append': True}), or remove them")
+            raise OptionError(f"{saver!r} already has {saved.results} results. Continue with resume=True, append to "
+                              "them (save_kwargs = {'append': True}), or remove them")
         return Saved(saved.items, 0, 0, chunk_size)
     if saver.used:
-        raise OptionError(f"{saver!r} has saved another batch. To be resumed each batch needs a saver of its own")
+        raise OptionError(f"{saver!r} has saved another batch. To resume a batch, pass a saver that has not been used")
     if saved.results and saved.chunk_size != chunk_size:
-        raise OptionError(f"{saver!r} was saved with chunk_size={saved.chunk_size}, got {chunk_size}. Give the same")
+        raise OptionError(f"{saver!r} was saved with chunk_size={saved.chunk_size}, got {chunk_size}. Pass the same")
     return Saved(saved.items, saved.extra, 0, chunk_size)
 
 
-def go_on(saver: Any, source: Iterator[Any], start: Saved, handler: ResultHandler) -> None:
-    """Pass over the items whose results are saved, and give these to the handler. OptionError if there are fewer."""
-    found = sum(1 for _ in islice(source, start.items))
-    if found < start.items:
-        raise OptionError(f"{saver!r} has the results of {start.items} items, the input has {found}: it is another one")
+def skip_saved(saver: Any, source: Iterator[Any], start: Saved, handler: ResultHandler) -> None:
+    """Skip the items whose results are saved, and pass these to the handler. OptionError if the input is shorter."""
+    count = sum(1 for _ in islice(source, start.items))
+    if count < start.items:
+        raise OptionError(f"{saver!r} has the results of {start.items} items, the input has {count}: it has changed")
     for rows in saver.load():
         handler.add_chunk(rows)
 
 
 def save(saver: Any, piece: list[Any], far: Saved, kwargs: dict[str, Any], before: int) -> None:
-    """Save a piece. Raises SaveError, which says how many results were saved until then."""
+    """Save a piece. Raises SaveError with the number of results that this batch has saved before."""
     if isinstance(saver, FileSaver):
         saver.progress = far
     try:
         saver.save(piece, **kwargs)
     except Exception as error:
-        raise _failed(saver, error, before) from error
+        raise _save_error(saver, error, before) from error
 
 
 def finish(saver: Any, saved: int) -> None:
-    """The batch has ended, in whatever way."""
+    """Finish saving, however the batch has ended. Raises SaveError."""
     if isinstance(saver, FileSaver):
         saver.in_batch = False
         try:
             saver.finish()
         except Exception as error:
-            raise _failed(saver, error, saved) from error
+            raise _save_error(saver, error, saved) from error
 
 
-def _failed(saver: Any, error: Exception, saved: int) -> SaveError:
+def _save_error(saver: Any, error: Exception, saved: int) -> SaveError:
     text = f"{saver!r} failed: {type(error).__name__}: {error}. Until then {saved} results were saved"
     return SaveError(text, saved)

@@ -8,13 +8,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from taskproc.commands.manager import TaskManager
-    from taskproc.commands.record import Finished
+    from taskproc.commands.command_manager import TaskManager
+    from taskproc.commands.descriptors import Finished
     from taskproc.tasks.command import Command, CommandResult, DataDirectory, Output
 
 __all__ = ["Command", "CommandResult", "DataDirectory", "Finished", "Output", "TaskManager"]
 
-_HOMES = {"TaskManager": "taskproc.commands.manager", "Finished": "taskproc.commands.record"}
+_HOMES = {"TaskManager": "taskproc.commands.command_manager", "Finished": "taskproc.commands.descriptors"}
 _OTHERWISE = "taskproc.tasks.command"
 
 

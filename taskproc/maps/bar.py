@@ -1,4 +1,4 @@
-"""A map with a progress bar of tqdm: `pqdm`, as taskproc.processes and taskproc.threads have it."""
+"""Maps with a progress bar of tqdm: what `pqdm` of taskproc.processes and taskproc.threads does."""
 from __future__ import annotations
 
 import inspect
@@ -8,29 +8,29 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from taskproc.errors import OptionError
-from taskproc.maps.options import ArgumentPassing, ExceptionBehaviour
-from taskproc.maps.pool import Pool, Results, SizedResults, Worker, behaviour
+from taskproc.maps.map_options import ArgumentPassing, ExceptionBehaviour
+from taskproc.maps.map_pool import MapResults, Pool, SizedMapResults, Worker, behaviour
 
 POOL_ARGUMENTS = ("chunk_size", "chunk_prefill_ratio", "is_unordered", "task_timeout", "join_timeout", "executor")
 
 
-class _Shown:
-    """What a map with a bar has beside its values: what is asked of it is asked of the bar, such as `set_description`.
+class _WithBar:
+    """The values of a map, shown by a bar. Any other attribute, such as `set_description`, is that of the bar.
 
     Attributes:
         bar: the bar itself.
     """
 
-    def __init__(self, bar: Any, results: Results):
+    def __init__(self, bar: Any, results: MapResults):
         self.bar = bar
-        self._shown, self._results = iter(bar), results
-        weakref.finalize(self, results.close)  # the bar may live longer, in a cycle of its own
+        self._values, self._results = iter(bar), results
+        weakref.finalize(self, results.close)  # the bar may live longer, in a reference cycle
 
     def __next__(self) -> Any:
-        return next(self._shown)
+        return next(self._values)
 
     def close(self) -> None:
-        """End the map and leave the bar as it is. Idempotent."""
+        """End the map and leave the bar as it is. May be called again."""
         self._results.close()
         self.bar.close()
 
@@ -38,19 +38,19 @@ class _Shown:
         return getattr(self.bar, name)
 
 
-class ShownResults(_Shown, Results):
-    """Results behind a bar."""
+class BarResults(_WithBar, MapResults):
+    """Of an input without a length."""
 
 
-class ShownSizedResults(_Shown, SizedResults):
-    """Results behind a bar, of an input that has a length."""
+class SizedBarResults(_WithBar, SizedMapResults):
+    """Of an input that has a length."""
 
     def __len__(self) -> int:
-        """How many values there are in all, given or not."""
-        return len(self._results)  # type: ignore[arg-type]  # made only of those that have one
+        """The number of all values, yielded or not."""
+        return len(self._results)  # type: ignore[arg-type]  # created only for those that have one
 
 
-def shown(
+def with_bar(
     input_iterable: Iterable[Any],
     worker_or_worker_arr: Worker | Sequence[Worker],
     n_jobs: int | None,
@@ -61,48 +61,49 @@ def shown(
     use_threads: bool,
     tqdm_class: Callable[..., Any] | None,
     options: Mapping[str, Any],
-) -> Results:
-    """The values of a map, shown by a bar; `options` are other arguments of the pool and of the bar."""
+) -> MapResults:
+    """The values of a map, shown by a bar; `options` are further arguments of the pool and of the bar."""
     make_bar = _tqdm() if tqdm_class is None else tqdm_class
     american = options.get("exception_behavior")
-    pool = {name: options[name] for name in POOL_ARGUMENTS if name in options}
-    of_bar = {name: value for name, value in options.items() if name not in {*pool, "exception_behavior"}}
-    _check(of_bar, make_bar)
-    if sys.stderr is None and "file" not in of_bar and "disable" in _parameters(make_bar):
-        of_bar.setdefault("disable", True)  # there is nowhere to draw it
-    made = Pool(worker_or_worker_arr, n_jobs, argument_type, bounded=bounded, use_threads=use_threads, **pool,
+    pool_options = {name: options[name] for name in POOL_ARGUMENTS if name in options}
+    bar_options = {name: value for name, value in options.items() if name not in {*pool_options, "exception_behavior"}}
+    _check(bar_options, make_bar)
+    if sys.stderr is None and "file" not in bar_options and "disable" in _parameters(make_bar):
+        bar_options.setdefault("disable", True)  # there is nowhere to draw it
+    pool = Pool(worker_or_worker_arr, n_jobs, argument_type, bounded=bounded, use_threads=use_threads, **pool_options,
                 exception_behavior=behaviour(american, exception_behaviour, ExceptionBehaviour.IGNORE))
-    results = made(input_iterable)
-    kind = ShownSizedResults if isinstance(results, SizedResults) else ShownResults
-    return kind(make_bar(results, **of_bar), results)
+    results = pool(input_iterable)
+    kind = SizedBarResults if isinstance(results, SizedMapResults) else BarResults
+    return kind(make_bar(results, **bar_options), results)
 
 
 def _tqdm() -> Callable[..., Any]:
     try:
         from tqdm.auto import tqdm
     except ImportError as error:
-        raise ImportError("pqdm shows a bar of tqdm, which is not installed: pip install 'taskproc[tqdm]'. "
-                          "A Pool needs none") from error
-    found: Callable[..., Any] = tqdm
-    return found
+        raise ImportError("pqdm needs tqdm, which is not installed: pip install 'taskproc[tqdm]'. "
+                          "A Pool works without it") from error
+    make_bar: Callable[..., Any] = tqdm
+    return make_bar
 
 
 def _check(options: Mapping[str, Any], make_bar: Callable[..., Any]) -> None:
-    """Refuse what neither a pool nor the bar knows, by name."""
+    """Refuse options that neither a pool nor the bar takes, by name."""
     known = _parameters(make_bar)
     unknown = sorted(set(options) - known) if known else []
     if unknown:
         names = ", ".join(map(repr, unknown))
-        of_bar = ", ".join(sorted(known - {"iterable"}))
-        raise OptionError(f"pqdm knows no argument {names}. A pool takes {', '.join(POOL_ARGUMENTS)}; the bar {of_bar}")
+        taken = ", ".join(sorted(known - {"iterable"}))
+        pool = ", ".join(POOL_ARGUMENTS)
+        raise OptionError(f"pqdm has no argument {names}. A pool takes {pool}; the bar takes {taken}")
 
 
 def _parameters(make_bar: Callable[..., Any]) -> set[str]:
-    """The names that it takes; none if that cannot be told. Classes of tqdm pass on to their bases what they get."""
+    """The names of its parameters; empty if unknown. Classes of tqdm pass arguments on to their bases."""
     makers = [getattr(cls, "__init__") for cls in make_bar.__mro__] if isinstance(make_bar, type) else [make_bar]
-    found = set[str]()
+    names = set[str]()
     for maker in makers:
         if maker is not object.__init__:
             parameters = inspect.signature(maker).parameters.values()
-            found |= {one.name for one in parameters if one.kind in {one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY}}
-    return found - {"self"}
+            names |= {one.name for one in parameters if one.kind in {one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY}}
+    return names - {"self"}

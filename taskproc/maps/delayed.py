@@ -1,4 +1,4 @@
-"""Objects that are made later, once in each worker: the class is marked, the arguments are remembered.
+"""delayed_init: objects that each worker creates for itself, from the arguments that were passed to the class.
 
     @delayed_init
     class Model:
@@ -20,14 +20,14 @@ _NOT_YET = object()
 
 
 class Delayed(Generic[T]):
-    """What an object is to be made of. Called, it makes its object, once, and calls that."""
+    """A class and the arguments for its object. When called, it creates the object once, and calls it."""
 
     def __init__(self, marked: DelayedClass[Any, T], args: tuple[object, ...], kwargs: Mapping[str, object]):
         self.marked, self.args, self.kwargs = marked, args, dict(kwargs)
         self._made: Any = _NOT_YET
 
     def make(self) -> T:
-        """A new object."""
+        """Create a new object."""
         return self.marked.cls(*self.args, **self.kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -44,7 +44,7 @@ class Delayed(Generic[T]):
 
 
 class DelayedClass(Generic[P, T]):
-    """A class that was marked: called, it remembers the arguments. The class itself is `cls`."""
+    """A decorated class: a call stores the arguments in a Delayed. The class itself is `cls`."""
 
     def __init__(self, cls: Callable[P, T]):
         self.cls = cls
@@ -57,25 +57,44 @@ class DelayedClass(Generic[P, T]):
         return Delayed(self, args, kwargs)
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        # The name leads to the mark, not to the class, so by its own name the class could not be found again
+        # The name of the class leads to this object, so pickle could not find the class by it
         if is_findable(self) and not runs_as_main(self):
             return self.__qualname__
         return DelayedClass, (self.cls,)
 
 
 def delayed_init(cls: Callable[P, T]) -> DelayedClass[P, T]:
-    """Mark a class, so that its objects are made in the workers: `Pool(Model("cuda:0"), 1)`.
+    """Decorate a class, so that its objects are created in the workers: `Pool(Model("cuda:0"), 1)`.
 
-    Each worker makes its own, when it is given its first item, and keeps it as long as it lives.
+    Each worker creates its own object with its first item, and uses it for all items until the worker ends. If the
+    object has a method `close()`, it is called then; see Pool.
+
+    Raises:
+        TypeError: `cls` cannot be called.
     """
     if not callable(cls):
-        raise TypeError(f"delayed_init marks a class, got {cls!r}")
+        raise TypeError(f"delayed_init decorates a class, got {cls!r}")
     return DelayedClass(cls)
 
 
 def made(worker: Callable[..., object]) -> Callable[..., object]:
-    """The worker itself: what was delayed is made now."""
-    found: Any = worker.make() if isinstance(worker, Delayed) else worker
-    if not callable(found):
-        raise TypeError(f"{type(found).__name__}, which {worker!r} made, has no __call__")
-    return found  # type: ignore[no-any-return]  # just asked
+    """The worker itself, or the object of a delayed one, created now. Raises what creating it raises."""
+    created: Any = worker.make() if isinstance(worker, Delayed) else worker
+    if not callable(created):
+        raise TypeError(f"{worker!r} created a {type(created).__name__}, which has no __call__")
+    return created  # type: ignore[no-any-return]  # just asked
+
+
+def close_method(worker: object) -> Callable[[], object] | None:
+    """The method `close` of a worker, if it has one."""
+    # A class may be the function of a map, and has `close` only for its instances
+    close = None if isinstance(worker, type) else getattr(worker, "close", None)
+    return close if callable(close) else None
+
+
+def may_close(worker: object) -> bool:
+    """Whether a worker, or what a delayed one will create, may have a method `close`."""
+    if not isinstance(worker, Delayed):
+        return close_method(worker) is not None
+    cls = worker.marked.cls
+    return not isinstance(cls, type) or hasattr(cls, "close")  # an object of a class may get it later, but rarely does

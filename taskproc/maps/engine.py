@@ -1,7 +1,7 @@
-"""The engine of a map: reads the input as far as it must, keeps the workers busy, gives the values one by one.
+"""The engine of a map: reads the input only as far as needed, keeps the workers busy, yields the values one by one.
 
-It runs in the thread that asks for values; between two of them the workers go on with what they have. Items that were
-read and not given are bounded, also where a slow one holds up all that came after it.
+It runs in the thread that requests values; between two values the workers continue with the chunks that they have. The
+number of items that are read and not yet yielded is bounded, even if a slow item delays the values after it.
 """
 from __future__ import annotations
 
@@ -15,29 +15,28 @@ from typing import NoReturn
 
 from taskproc.errors import ItemErrors, UnsendableItem, WorkerDied
 from taskproc.frozen import frozen
-from taskproc.maps.chunks import Chunk, Sizer
-from taskproc.maps.crew import Crew, Told
-from taskproc.maps.options import ExceptionBehaviour
+from taskproc.maps.chunks import Chunk, Crew, Progress, Sizer
+from taskproc.maps.map_options import ExceptionBehaviour
 from taskproc.maps.transfer import Raised
 
 logger = logging.getLogger("taskproc")
 
-SHARE_AFTER = 0.05  # seconds without news, after which idle workers get a part of what others have
-FIRST = 8           # items that a chunk has at most before any value was given
+SHARE_AFTER = 0.05  # seconds without news, after which idle workers get items of busy ones
+FIRST = 8           # items that a chunk has at most before any value was yielded
 MOST_DEATHS = 2     # of one worker before it has begun an item
 
 
 @frozen
 class Order:
-    """What is wanted of a run.
+    """How to run a map.
 
     Attributes:
-        behaviour: what becomes of exceptions.
-        ordered: values in the order of the items, not of their ends.
-        chunk_size: how many items a worker is given together; None: by what they take.
-        ahead: how many chunks a worker has at once; twice as many may be read and not given.
-        bounded: whether the input is read only as far as that; else all of it at first.
-        patience: how long to wait for what runs, when an exception has ended the map; None: until it ends.
+        behaviour: what happens with exceptions.
+        ordered: values in the order of the items, not as they complete.
+        chunk_size: how many items are sent to a worker together; None: by the time that they take.
+        ahead: how many chunks a worker has at once; twice as many may be read and not yet yielded.
+        bounded: whether the input is read only that far; else all of it first.
+        patience: seconds to wait for running items when an exception has ended the map; None: until they end.
     """
 
     behaviour: ExceptionBehaviour = ExceptionBehaviour.IMMEDIATE
@@ -49,7 +48,7 @@ class Order:
 
 
 class Engine:
-    """One run of a crew over one input; `values` is it."""
+    """One run of a crew over one input: iterate over `values`."""
 
     def __init__(self, crew: Crew, workers: int, source: Iterator[object], length: int | None, order: Order):
         self._crew, self._workers, self._order = crew, workers, order
@@ -58,26 +57,26 @@ class Engine:
         self._read = self._given = 0
         self._exhausted = False
         self._input_error: Exception | None = None
-        self._again: list[tuple[int, int, Chunk]] = []   # a heap: what is to be given to a worker once more
+        self._again: list[tuple[int, int, Chunk]] = []   # a heap: chunks to be given to a worker again
         self._turns = count()
         self._loads: list[list[Chunk]] = [[] for _ in range(workers)]
-        self._ready: dict[int, tuple[list[object], bool]] = {}  # first item → values, and whether any was raised
-        self._arrived: deque[int] = deque()                     # the same, as they came
-        self._failures: dict[int, Exception] = {}               # of a map that ends with them
-        self._until: float = float("inf")                       # no item from this one on is begun any more
-        self._deadline: float | None = None                     # for what runs, when the map ends
+        self._ready: dict[int, tuple[list[object], bool]] = {}  # first item → values, and whether any is a Raised
+        self._arrived: deque[int] = deque()                     # the first items, in the order of arrival
+        self._failures: dict[int, Exception] = {}               # by item, if the map ends with them
+        self._until: float = float("inf")                       # items from this one on are not begun any more
+        self._deadline: float | None = None                     # for running items, when the map ends
         self._deaths = [0] * workers
-        self._absent = set[int]()                               # workers that there cannot be
+        self._absent = set[int]()                               # workers that the system does not allow
 
     def values(self) -> Iterator[object]:
-        """What the worker makes of each item."""
+        """Yield the value of each item. Raises what ends the map."""
         if not self._order.bounded:
             items = list(self._source)
             self._source, self._length = iter(items), len(items)
         deferred: list[Exception] = []
         while True:
-            for told in self._crew.wait(0):
-                self._take(told)
+            for progress in self._crew.wait(0):
+                self._take(progress)
             self._fill()
             if (first := self._next_ready()) is not None:
                 values, raised = self._ready.pop(first)
@@ -93,7 +92,7 @@ class Engine:
                 return
 
     def idle(self) -> bool:
-        """Whether no worker has anything of this run."""
+        """Whether no worker has a chunk of this run."""
         return not any(self._loads)
 
     def _next_ready(self) -> int | None:
@@ -118,10 +117,10 @@ class Engine:
         if deferred:
             raise ItemErrors("items of the map raised", deferred)
 
-    # Giving work
+    # Giving chunks
 
     def _fill(self) -> None:
-        """Give the workers chunks: first one to each, then what they should have ahead."""
+        """Give chunks to the workers: first one to each, then those that they should have ahead."""
         for level in range(self._order.ahead):
             for worker, load in enumerate(self._loads):
                 if len(load) == level and worker not in self._absent:
@@ -144,7 +143,7 @@ class Engine:
         return self._read_chunk()
 
     def _read_chunk(self) -> Chunk | None:
-        """The next items of the input; None if there are none, or enough are on their way."""
+        """The next items of the input; None at its end, or if enough items are on their way."""
         while not self._exhausted and not self._failures and (size := self._room()):
             chunk = Chunk(self._read, [])
             whole = self._read_into(chunk, size)
@@ -155,20 +154,20 @@ class Engine:
         return None
 
     def _room(self) -> int:
-        """How many items may be read for the next chunk; 0: enough are on their way."""
+        """How many items may be read for the next chunk; 0 if enough are on their way."""
         size = self._sizer.size(None if self._length is None else max(1, self._length - self._read))
         if not self._order.bounded:
             return size
         chunks = 2 * self._order.ahead * self._workers
         bound = chunks * self._sizer.size()
         if self._order.chunk_size is None:
-            # Who takes a few values of an endless input has little more read
+            # So that few values of an endless input read few items
             bound = min(bound, FIRST * chunks + 2 * self._given)
             size = min(size, bound // chunks)
         return size if self._read - self._given + size <= bound else 0
 
     def _read_into(self, chunk: Chunk, size: int) -> bool:
-        """Read up to `size` items. False: it ended before one that cannot be sent, and which has failed by that."""
+        """Read up to `size` items. False: the chunk ends before an item that cannot be sent; that item has failed."""
         send, items = self._crew.send, chunk.items
         try:
             for _ in range(size):
@@ -178,9 +177,9 @@ class Engine:
         except StopIteration:
             self._exhausted = True
         except UnsendableItem as error:
-            self._keep(self._read - 1, [Raised(error)], True)
+            self._store(self._read - 1, [Raised(error)], True)
             return False
-        except Exception as error:  # noqa: BLE001  # the input's own: raised when all before it has been given
+        except Exception as error:  # noqa: BLE001  # of the input: raised when all values before it have been yielded
             self._exhausted = True
             self._input_error = error
         return True
@@ -192,17 +191,17 @@ class Engine:
     # Taking values
 
     def _listen(self) -> None:
-        """Wait for news. Where some have nothing to do, the others share what they have not begun."""
+        """Wait for news. If some workers are idle, the others share items that they have not begun."""
         shares = not all(self._loads) and any(_divisible(load) for load in self._loads)
         patience = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
-        told = self._crew.wait(SHARE_AFTER if shares else patience)
-        for each in told:
-            self._take(each)
-        if shares and not told:
+        news = self._crew.wait(SHARE_AFTER if shares else patience)
+        for progress in news:
+            self._take(progress)
+        if shares and not news:
             self._halt()
 
     def _waits(self) -> bool:
-        """Whether there is anything to wait for, and time to do so."""
+        """Whether there is anything to wait for, and time left."""
         return any(self._loads) and (self._deadline is None or time.monotonic() < self._deadline)
 
     def _halt(self) -> None:
@@ -211,62 +210,62 @@ class Engine:
                 chunk.halted = True
         self._crew.halt()
 
-    def _take(self, told: Told) -> None:
-        chunk = told.chunk
-        if told.ended:
-            self._loads[told.worker].remove(chunk)
-        if told.broken is not None:
-            raise told.broken
-        if told.absent is not None:
-            self._do_without(told.worker, told.absent)
-        if told.values:
-            self._deaths[told.worker] = 0
-            self._sizer.learn(len(told.values), told.seconds, told.size)
+    def _take(self, progress: Progress) -> None:
+        chunk = progress.chunk
+        if progress.ended:
+            self._loads[progress.worker].remove(chunk)
+        if progress.broken is not None:
+            raise progress.broken
+        if progress.absent is not None:
+            self._do_without(progress.worker, progress.absent)
+        if progress.values:
+            self._deaths[progress.worker] = 0
+            self._sizer.learn(len(progress.values), progress.seconds, progress.size)
             first = chunk.first + chunk.done
-            chunk.done += len(told.values)
-            self._keep(first, told.values, told.raised)
-        if told.death is not None:
-            self._bury(told, chunk)
-        elif told.ended:
+            chunk.done += len(progress.values)
+            self._store(first, progress.values, progress.raised)
+        if progress.death is not None:
+            self._bury(progress, chunk)
+        elif progress.ended:
             self._do_again(chunk.rest())
 
     def _do_without(self, worker: int, why: Exception) -> None:
-        """The others do its work, if there are any."""
+        """Let the other workers do its work, if there are any."""
         self._absent.add(worker)
         if len(self._absent) == self._workers:
             raise why
         if len(self._absent) == 1:
             logger.warning("worker %d of a map is missing, and the others do its work: %s", worker, why)
 
-    def _bury(self, told: Told, chunk: Chunk) -> None:
-        """A worker has died: what it had not begun is done by others, what it had begun once more, alone."""
-        if told.begun is None:
-            self._deaths[told.worker] += 1
-            if self._deaths[told.worker] >= MOST_DEATHS:
-                self._give_up(told)
+    def _bury(self, progress: Progress, chunk: Chunk) -> None:
+        """A worker has died: other workers do the items that it had not begun; the one that it had begun runs alone."""
+        if progress.begun is None:
+            self._deaths[progress.worker] += 1
+            if self._deaths[progress.worker] >= MOST_DEATHS:
+                self._give_up(progress)
             self._do_again(chunk.rest())
             return
-        self._deaths[told.worker] = 0
-        before, rest = chunk.cut(max(0, told.begun - chunk.done))
-        if told.begun < chunk.done or not rest.items:  # it died between two items
+        self._deaths[progress.worker] = 0
+        before, rest = chunk.cut(max(0, progress.begun - chunk.done))
+        if progress.begun < chunk.done or not rest.items:  # it died between two items
             self._do_again(chunk.rest())
             return
         item, after = rest.cut(1)
         self._do_again(before)
         self._do_again(after)
         if chunk.suspect:
-            assert told.death is not None
-            self._keep(item.first, [Raised(told.death)], True)
+            assert progress.death is not None
+            self._store(item.first, [Raised(progress.death)], True)
         else:
             item.suspect = True
             self._do_again(item)
 
-    def _give_up(self, told: Told) -> NoReturn:
-        text = f"worker {told.worker} died {MOST_DEATHS} times before it had begun an item: {told.death}"
-        raise WorkerDied(text) from told.death
+    def _give_up(self, progress: Progress) -> NoReturn:
+        text = f"worker {progress.worker} died {MOST_DEATHS} times before it had begun an item: {progress.death}"
+        raise WorkerDied(text) from progress.death
 
-    def _keep(self, first: int, values: list[object], raised: bool) -> None:
-        """Keep what has come, until it is its turn."""
+    def _store(self, first: int, values: list[object], raised: bool) -> None:
+        """Store values until it is their turn."""
         if raised and self._order.behaviour is ExceptionBehaviour.IMMEDIATE:
             self._fail(first, values)
         else:
@@ -274,7 +273,7 @@ class Engine:
             self._arrived.append(first)
 
     def _fail(self, first: int, values: list[object]) -> None:
-        """The map ends: nothing is read any more, and only items before the first that failed are begun."""
+        """End the map: no item is read any more, and only items before the first failed one are begun."""
         failed = {first + place: value.error for place, value in enumerate(values) if isinstance(value, Raised)}
         self._failures.update(failed)
         if self._order.ordered:
@@ -294,5 +293,5 @@ class Engine:
 
 
 def _divisible(load: list[Chunk]) -> bool:
-    """Whether a worker has something that it need not do itself, and has not been asked for it."""
+    """Whether a worker has items that another one could do, and has not been asked for them yet."""
     return any(not chunk.halted for chunk in load) and sum(len(chunk.items) - chunk.done for chunk in load) > 1

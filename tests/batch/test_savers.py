@@ -76,7 +76,7 @@ def test_nothing_is_there_at_first(make: Make) -> None:
 
 def test_who_removes_the_results_begins_anew(kind: str, make: Make, tmp_path: Path) -> None:
     """What lies beside them counts for nothing then."""
-    from taskproc.batch.savers.base import remove
+    from taskproc.batch.savers.file_saver import remove
 
     make().save(ROWS)
     remove(tmp_path / "results")
@@ -88,11 +88,11 @@ def test_who_removes_the_results_begins_anew(kind: str, make: Make, tmp_path: Pa
 
 
 def test_results_of_others_are_not_touched(make: Make, tmp_path: Path) -> None:
-    """A file that nothing tells of is refused, in words."""
+    """A file without a note is refused."""
     make().save(ROWS)
     make().note_path.unlink()
 
-    with pytest.raises(SaveError, match=r"nothing tells how it was made.*Remove it, or save elsewhere"):
+    with pytest.raises(SaveError, match=r"its progress is unknown.*Remove it, or save elsewhere"):
         make().saved()
 
 
@@ -157,7 +157,7 @@ def test_two_writers_are_noticed(kind: str, make: Make, tmp_path: Path) -> None:
     one.save(ROWS[:1])
     other.save(ROWS[1:2])
 
-    with pytest.raises(SaveError, match="somebody else writes to"):
+    with pytest.raises(SaveError, match="another saver writes to"):
         one.save(ROWS[3:])
     assert ROWS[:2] == rows_in(kind, tmp_path / "results") == plain(loaded(make()))
 
@@ -198,7 +198,7 @@ def test_a_long_npy_grows_in_place(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("rows", "words"),
-    [([0.5], "has been int64, now comes float64. Give dtype="), ([[1, 2]], "shape"), ([{}], "no numbers"),
+    [([0.5], "dtype int64, the next ones have float64. Pass dtype="), ([[1, 2]], "shape"), ([{}], "not numbers"),
      ([[1], [1, 2]], "shape")],
 )
 def test_npy_refuses_what_does_not_fit(tmp_path: Path, rows: list[Any], words: str) -> None:
@@ -220,7 +220,7 @@ def test_npz_of_dicts(tmp_path: Path) -> None:
     with np.load(tmp_path / "x.npz") as arrays:
         assert {"a": [1.0, 0.5], "name": ["x", "longer"]} == {name: arrays[name].tolist() for name in arrays}
     assert [{"a": 1.0, "name": "x"}, {"a": 0.5, "name": "longer"}] == loaded(saver)
-    with pytest.raises(ValueError, match="has been int64, now comes <U1"):
+    with pytest.raises(ValueError, match="had the dtype int64, the next ones have <U1"):
         saver.save([{"a": "b", "name": "c"}])
     with pytest.raises(ValueError, match="names"):
         saver.save([{"a": 1}])
@@ -261,7 +261,7 @@ def test_parquet_of_dicts(tmp_path: Path) -> None:
 
     assert {"a": [1, 2, 3], "b": ["x", None, "y"]} == parquet.read_table(tmp_path / "x.parquet").to_pydict()
     assert [{"a": 1, "b": "x"}, {"a": 2, "b": None}, {"a": 3, "b": "y"}] == loaded(saver)
-    with pytest.raises(ValueError, match=r"now comes \['c'\]"):
+    with pytest.raises(ValueError, match=r"the next ones have \['c'\]"):
         ParquetSaver(tmp_path / "x.parquet").save([{"a": 1, "c": 2}])
     with pytest.raises(ValueError, match="alike"):
         saver.save([4])

@@ -18,7 +18,7 @@ from taskproc import Cache, Command, Task
 from taskproc.batch import Task as BatchTask
 from taskproc.batch import TaskManager as BatchManager
 from taskproc.commands import TaskManager
-from taskproc.maps.pool import Pool
+from taskproc.maps.map_pool import Pool
 
 COUNT = 4
 ROOT = Path(__file__).resolve().parents[2]

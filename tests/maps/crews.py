@@ -5,8 +5,7 @@ from collections.abc import Callable
 from random import Random
 
 from taskproc.errors import UnsendableItem, WorkerDied
-from taskproc.maps.chunks import Chunk
-from taskproc.maps.crew import Told
+from taskproc.maps.chunks import Chunk, Progress
 from taskproc.maps.transfer import Raised
 
 
@@ -23,7 +22,7 @@ class FakeCrew:
         self._call, self._random, self._chance = call, random, chance
         self._loads: list[list[Chunk]] = [[] for _ in range(workers)]
         self._done: dict[int, int] = {}
-        self._returned: list[Told] = []
+        self._returned: list[Progress] = []
         self.begun: dict[int, int] = {}
         self.deadly: dict[int, int] = {}
         self.unsendable: set[object] = set()
@@ -39,7 +38,7 @@ class FakeCrew:
         assert chunk.items
         self._loads[worker].append(chunk)
 
-    def wait(self, timeout: float | None) -> list[Told]:
+    def wait(self, timeout: float | None) -> list[Progress]:
         back, self._returned = self._returned, []
         if back:
             return back
@@ -53,20 +52,23 @@ class FakeCrew:
         self.halts += 1
         for worker, load in enumerate(self._loads):
             if load:
-                self._returned += [Told(worker, chunk, []) for chunk in load[1:]]
+                self._returned += [Progress(worker, chunk, []) for chunk in load[1:]]
                 del load[1:]
+
+    def retire(self) -> list[Exception]:
+        return []
 
     def stop(self, patience: float | None) -> None:
         self.stopped = True
 
-    def _event(self, worker: int) -> Told:
+    def _event(self, worker: int) -> Progress:
         """The worker does some items of its first chunk, and may end it, or itself."""
         chunk = self._loads[worker][0]
         if self._chance and chunk.done >= self.between and not self._random.randrange(self._chance):
             del self._loads[worker][0]
-            return Told(worker, chunk, [], death=WorkerDied("by chance"), begun=chunk.done - self.between)
+            return Progress(worker, chunk, [], death=WorkerDied("by chance"), begun=chunk.done - self.between)
         left = len(chunk.items) - chunk.done
-        told = Told(worker, chunk, [], ended=False, seconds=1e-6, size=1)
+        told = Progress(worker, chunk, [], ended=False, seconds=1e-6, size=1)
         for place in range(chunk.done, chunk.done + self._random.randint(0, left)):
             number = chunk.first + place
             self.begun[number] = self.begun.get(number, 0) + 1

@@ -11,11 +11,11 @@ import pytest
 from workers import add, odd_fails, square
 
 from taskproc import OptionError, is_exception
-from taskproc.maps.pool import Results
+from taskproc.maps.map_pool import MapResults
 from taskproc.processes import pqdm as pqdm_processes
 from taskproc.threads import pqdm as pqdm_threads
 
-Bars = Callable[..., Results]
+Bars = Callable[..., MapResults]
 
 
 class Bar:
@@ -77,7 +77,7 @@ def test_exceptions_are_ignored_unless_told_otherwise(pqdm: Bars) -> None:
 
 def test_what_nobody_knows_is_refused(pqdm: Bars) -> None:
     """By its name, with the names that there are."""
-    words = r"no argument 'chunksize'\. A pool takes chunk_size,.* the bar desc, disable"
+    words = r"no argument 'chunksize'\. A pool takes chunk_size,.* the bar takes desc, disable"
     with pytest.raises(OptionError, match=words):
         pqdm([1], square, 1, chunksize=3)
 

@@ -12,10 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from taskproc.errors import ItemErrors, UnsendableItem, WorkerDied
-from taskproc.maps.chunks import MOST
-from taskproc.maps.crew import Told
+from taskproc.maps.chunks import MOST, Progress
 from taskproc.maps.engine import Engine, Order
-from taskproc.maps.options import ExceptionBehaviour
+from taskproc.maps.map_options import ExceptionBehaviour
 
 IGNORE, IMMEDIATE, DEFERRED = ExceptionBehaviour
 
@@ -88,7 +87,7 @@ def test_the_input_is_read_as_far_as_needed(
 class SlowHead(FakeCrew):
     """The worker that has item 0 does nothing until the others have nothing to do."""
 
-    def _event(self, worker: int) -> Told:
+    def _event(self, worker: int) -> Progress:
         heads = [load for load in self._loads if load and load[0].first == 0]
         if heads and (others := [number for number, load in enumerate(self._loads) if load and load not in heads]):
             worker = others[0]
@@ -270,8 +269,8 @@ def test_workers_that_die_before_they_begin_end_the_map() -> None:
     """Twice in a row: there is something wrong with the worker, not with an item."""
 
     class Stillborn(FakeCrew):
-        def _event(self, worker: int) -> Told:
-            return Told(worker, self._loads[worker].pop(0), [], death=WorkerDied("at birth"))
+        def _event(self, worker: int) -> Progress:
+            return Progress(worker, self._loads[worker].pop(0), [], death=WorkerDied("at birth"))
 
     with pytest.raises(WorkerDied, match="before it had begun an item: at birth"):
         list(Engine(Stillborn(double, 1, Random(0)), 1, iter(range(3)), 3, Order()).values())
@@ -283,7 +282,7 @@ def test_idle_workers_share_what_others_have() -> None:
     class Lame(FakeCrew):
         """Worker 0 begins nothing before it is asked to share, unless it has nothing to share."""
 
-        def wait(self, timeout: float | None) -> list[Told]:
+        def wait(self, timeout: float | None) -> list[Progress]:
             chunks = self._loads[0]
             lame = chunks and not chunks[0].halted and sum(map(len, (chunk.items for chunk in chunks))) > 1
             if lame and not self._returned and timeout != 0:

@@ -351,13 +351,13 @@ def test_delayed_objects_can_be_used_here() -> None:
 WRONG: dict[str, tuple[tuple[Any, ...], dict[str, Any], str]] = {
     "no worker": (([],), {}, "empty list"),
     "not a worker": (([square, 3],), {}, "worker 1 must be a function"),
-    "a class that was marked": ((Counter, 2), {}, r"Give an object of it, Counter\("),
+    "a class that was marked": ((Counter, 2), {}, r"Pass an object of it, Counter\("),
     "no jobs": ((square, 0), {}, "n_jobs must be at least 1, got 0"),
     "half a job": ((square, 1.5), {}, "n_jobs"),
     "passing": ((square, 1, "direct"), {}, "argument_type must be one of 'single_arg', 'args', 'kwargs'"),
     "behaviour": ((square, 1), {"exception_behaviour": "raise"}, "exception_behaviour must be one of 'ignore'"),
     "two behaviours": (
-        (square, 1), {"exception_behaviour": "ignore", "exception_behavior": "deferred"}, "Give one of them"),
+        (square, 1), {"exception_behaviour": "ignore", "exception_behavior": "deferred"}, "pass only one of them"),
     "chunk": ((square, 1), {"chunk_size": 0}, "chunk_size"),
     "prefill": ((square, 1), {"chunk_prefill_ratio": 0}, "chunk_prefill_ratio"),
     "timeout": ((square, 1), {"task_timeout": 0}, "task_timeout must be a number of seconds above zero"),
@@ -374,9 +374,9 @@ def test_wrong_options_are_refused(case: str) -> None:
         Pool(*args, **kwargs)
 
 
-def test_only_classes_are_marked() -> None:
+def test_only_classes_are_decorated() -> None:
     """Anything else is refused."""
-    with pytest.raises(TypeError, match="marks a class"):
+    with pytest.raises(TypeError, match="decorates a class"):
         delayed_init(3)  # type: ignore[arg-type]
 
 

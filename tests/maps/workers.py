@@ -156,3 +156,28 @@ def leaves_line(x: int, file: str) -> int:
     with open(file, "a") as calls:
         calls.write(f"{x}\n")
     return x * x
+
+
+class Closes:
+    """Writes a line into `file` when it begins and when it is closed; `fails`: its `close` raises."""
+
+    def __init__(self, file: str, fails: bool = False):
+        self.file, self.fails = file, fails
+
+    def write(self, word: str) -> None:
+        with open(self.file, "a") as file:
+            file.write(f"{word} {os.getpid()} {threading.get_ident()}\n")
+
+    def __call__(self, x: float) -> float:
+        self.write("item")
+        if x == 3:
+            time.sleep(600)
+        return x
+
+    def close(self) -> None:
+        self.write("close")
+        if self.fails:
+            raise RuntimeError("cannot be closed")
+
+
+LaterCloses = delayed_init(Closes)

@@ -55,7 +55,8 @@ def test_000_01_submission_and_results_sequential_or_parallel(make: Make) -> Non
 
 def test_000_02_the_task_is_made_once_for_each_worker(make: Make, tmp_path: Path) -> None:
     """By a class or a function; once where all is sequential. Set up and torn down as often, though there are more
-    chunks. What 000-15 says of a new instance for each chunk would make that useless.
+    chunks. What 000-15 says of a new instance for each chunk would make that useless. The processes of Ray outlive the
+    batch, so there nothing is torn down yet.
     """
     manager = make(lambda: Diary(tmp_path))
 
@@ -63,7 +64,7 @@ def test_000_02_the_task_is_made_once_for_each_worker(make: Make, tmp_path: Path
 
     seen = diary(tmp_path)
     workers = sorted({who.split()[0] for who in seen["item"]})
-    for what in ("made", "setup", "teardown"):
+    for what in ("made", "setup", *(() if manager.use_ray else ("teardown",))):
         assert workers == sorted(who.split()[0] for who in seen[what]), what
     assert len(workers) == 1 if manager.max_concurrent_tasks == 1 else len(workers) <= 2
     assert ([str(os.getpid())] == workers) == (not manager.use_ray and manager.executor is None)

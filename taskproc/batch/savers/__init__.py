@@ -1,1 +1,1 @@
-"""What saves results, and goes on where an interrupted batch has ended."""
+"""Savers, which save the results of a batch and resume it after an interruption."""

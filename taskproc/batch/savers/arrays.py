@@ -1,23 +1,23 @@
-"""Results as arrays: the rows of one, or, where they are dicts, of one for each key."""
+"""Results as arrays: the rows of one array, or of one array per key if the results are dicts."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from taskproc.batch.savers.base import ROWS, extra
+from taskproc.batch.savers.file_saver import ROWS, extra
 
-PLAIN = "results"  # the name of the one array
+PLAIN = "results"  # the name of the array of results that are not dicts
 Form = Mapping[str, tuple[tuple[int, ...], Any]]
 _NUMBERS = "biufc"
 
 
 def numpy(what: str) -> Any:
-    """The module."""
+    """The module NumPy, which `what` needs."""
     return extra("numpy", "numpy", what)
 
 
 def columns(rows: list[Any], dtype: Any = None) -> dict[str, Any]:
-    """Name → array, with a row for each result. Raises ValueError if they are of different kinds."""
+    """Name → array of shape `(n_results, *result.shape)`. Raises ValueError if the results are of different kinds."""
     if not isinstance(rows[0], Mapping):
         return {PLAIN: array(rows, dtype)}
     names = list(rows[0])
@@ -28,60 +28,60 @@ def columns(rows: list[Any], dtype: Any = None) -> dict[str, Any]:
 
 
 def array(rows: list[Any], dtype: Any = None) -> Any:
-    """One array of all. Raises ValueError if they have no common shape and type."""
+    """One array of shape `(n_results, *result.shape)`. Raises ValueError if results differ in shape or type."""
     np = numpy("an array")
     try:
-        made = np.asarray(rows, dtype=dtype)
+        rows_array = np.asarray(rows, dtype=dtype)
     except (TypeError, ValueError) as error:
         raise ValueError(f"results have no common shape and type: {error}") from error
-    if made.dtype.hasobject:
+    if rows_array.dtype.hasobject:
         kinds = ", ".join(sorted({type(row).__name__ for row in rows}))
-        raise ValueError(f"results (of {kinds}) are no numbers, texts or arrays of one shape. Save them as JSON lines")
-    return made
+        raise ValueError(f"results ({kinds}) are not numbers, texts or arrays of one shape. Save them as JSON lines")
+    return rows_array
 
 
-def form_of(found: Mapping[str, Any]) -> Form:
-    """Name → shape of a row, and type."""
-    return {name: (rows.shape[1:], rows.dtype) for name, rows in found.items()}
+def row_forms(arrays: Mapping[str, Any]) -> Form:
+    """Name → shape and dtype of a row."""
+    return {name: (rows.shape[1:], rows.dtype) for name, rows in arrays.items()}
 
 
-def check_alike(form: Form, found: Mapping[str, Any], grows: str = "") -> None:
-    """Raise ValueError if columns do not fit behind those of that form without loss.
+def check_alike(form: Form, arrays: Mapping[str, Any], grows: str = "") -> None:
+    """Raise ValueError if these arrays cannot be appended to arrays of that form without loss.
 
-    `grows`: kinds that may become wider, such as numbers ("f" for all of them) and texts ("U").
+    `grows`: kinds whose dtype may become wider, such as "f" for all numbers and "U" for texts.
     """
     np = numpy("an array")
-    if form.keys() != found.keys():
-        raise ValueError(f"results have had the names {list(form)!r}, now come {list(found)!r}")
+    if form.keys() != arrays.keys():
+        raise ValueError(f"results had the names {list(form)!r}, the next ones have {list(arrays)!r}")
     for name, (shape, dtype) in form.items():
-        rows = found[name]
+        rows = arrays[name]
         if rows.shape[1:] != shape:
-            raise ValueError(f"{name!r} has had the shape {shape}, now comes {rows.shape[1:]}")
+            raise ValueError(f"{name!r} had the shape {shape}, the next ones have {rows.shape[1:]}")
         kinds = {"f" if kind in _NUMBERS else kind for kind in (dtype.kind, rows.dtype.kind)}
         alike = len(kinds) == 1 and kinds <= set(grows)
         if not (alike or dtype.hasobject or np.can_cast(rows.dtype, dtype, "safe") or _lossless(rows, dtype)):
-            raise ValueError(f"{name!r} has been {dtype}, now comes {rows.dtype}. Give dtype=… from the beginning")
+            raise ValueError(f"{name!r} had the dtype {dtype}, the next ones have {rows.dtype}. Pass dtype=…")
 
 
 def _lossless(rows: Any, dtype: Any) -> bool:
-    """Whether these very numbers are the same as that type."""
+    """Whether these numbers keep their values as that dtype."""
     if rows.dtype.kind not in _NUMBERS or dtype.kind not in _NUMBERS or rows.dtype.kind == "c" != dtype.kind:
         return False
     with numpy("an array").errstate(all="ignore"):
         return bool((rows.astype(dtype) == rows).all())
 
 
-def some_rows(arrays: Mapping[str, Any], named: bool) -> Iterator[list[Any]]:
-    """What was made into columns, some at a time; `named`: as dicts."""
-    count = min((len(each) for each in arrays.values()), default=0)
+def read_rows(arrays: Mapping[str, Any], named: bool) -> Iterator[list[Any]]:
+    """The rows of arrays in lists of at most ROWS; `named`: as dicts."""
+    count = min(map(len, arrays.values()), default=0)
     for first in range(0, count, ROWS):
-        part = {name: _values(each[first : first + ROWS]) for name, each in arrays.items()}
+        part = {name: _row_values(rows[first : first + ROWS]) for name, rows in arrays.items()}
         if named:
             yield [dict(zip(part, values)) for values in zip(*part.values())]
         else:
             yield next(iter(part.values()))
 
 
-def _values(part: Any) -> list[Any]:
+def _row_values(part: Any) -> list[Any]:
     values: list[Any] = part.tolist() if part.ndim == 1 else list(part)
     return [value.decode() if isinstance(value, bytes) and part.dtype.hasobject else value for value in values]

@@ -1,4 +1,4 @@
-"""Results as a dataset of an HDF5 file."""
+"""HDF5Saver: results as a dataset of an HDF5 file."""
 from __future__ import annotations
 
 import os
@@ -8,15 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from taskproc.batch.savers.arrays import PLAIN, Form, check_alike
-from taskproc.batch.savers.base import extra
+from taskproc.batch.savers.file_saver import extra
 from taskproc.batch.savers.npz import Columns, ColumnsSaver
 
 
 class HDF5Saver(ColumnsSaver):
-    """The dataset `dataset_name` has a row for each result; dicts become datasets in a group of that name.
+    """Saves numbers, texts or arrays of one shape, or dicts of these, in an HDF5 file.
 
-    `save` takes `dtype` and what `create_dataset` of h5py takes, such as `compression`; that counts with the first
-    results. What else is in the file stays, but for the copying takes time, since a new file takes its place.
+    The dataset has the shape `(n_results, *result.shape)`, with one row per result in the order of the items, and the
+    dtype of the results that are saved first; texts have any length. Dicts become one such dataset per key, in a group.
+    `save` also takes options of `create_dataset` of h5py, such as `compression`; those of the first call are used.
+    Other datasets in the file stay, but are copied each time that the file is replaced.
+
+    Args:
+        dataset_name: the name of the dataset or group.
+        dtype: the dtype of the datasets instead; also an argument of `save`.
+
+    Raises:
+        ValueError: `dataset_name` is empty.
     """
 
     def __init__(self, path: str | os.PathLike[str], dataset_name: str = PLAIN, dtype: Any = None):
@@ -28,11 +37,11 @@ class HDF5Saver(ColumnsSaver):
 
     @property
     def note_path(self) -> Path:
-        """One for each dataset."""
+        """The note next to the results; one per dataset."""
         return self.path.with_name(f"{self.path.name}.{self.dataset_name.replace('/', '.')}.saved")
 
-    def _check(self, form: Form, found: Columns) -> None:
-        check_alike(form, found, grows="U")  # which has any length there
+    def _check(self, form: Form, new: Columns) -> None:
+        check_alike(form, new, grows="U")  # texts have any length there
 
     @property
     def _title(self) -> str:
@@ -43,12 +52,12 @@ class HDF5Saver(ColumnsSaver):
             return {name: dataset[:] for name, dataset in self._datasets(file)}
 
     def _datasets(self, file: Any) -> Iterator[tuple[str, Any]]:
-        """Those of the results, by name."""
-        found = file.get(self.dataset_name)
-        if isinstance(found, self._h5py.Group):
-            yield from found.items()
-        elif found is not None:
-            yield PLAIN, found
+        """The datasets of the results, by name."""
+        node = file.get(self.dataset_name)
+        if isinstance(node, self._h5py.Group):
+            yield from node.items()
+        elif node is not None:
+            yield PLAIN, node
 
     def _merge(self, path: Path, kwargs: Mapping[str, Any]) -> None:
         path.unlink(missing_ok=True)

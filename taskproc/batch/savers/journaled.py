@@ -1,8 +1,8 @@
-"""Formats that cannot be appended to without a moment in which they cannot be read: the file is made anew each time.
+"""JournaledSaver, for formats that could not be read for a moment while they are appended to: the file is replaced.
 
-So that this does not cost the square of all results, they go to a journal first, which is appended to, and into the
-file when there are as many in the journal as in the file: all together are written about twice. A new file takes the
-place of the old one as a whole. What the journal has, and which part of it the file has already, is in the note.
+So that the cost does not grow with the square of all results, results are appended to a journal first, and go into the
+file when the journal has as many as the file: each result is written about twice. The new file replaces the old one as
+a whole. The note says what the journal has, and how much of it is already in the file.
 """
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from taskproc.batch.savers.base import FileSaver, Saved, append, cut, replace_file
+from taskproc.batch.savers.file_saver import FileSaver, Saved, append, replace_file, truncate
 from taskproc.errors import SaveError
 
 _HEAD = 8  # bytes for the length of a part
 
 
 class JournaledSaver(FileSaver):
-    """See the module. A part is what was saved at once, as bytes."""
+    """See the module. A part of the journal has the results of one `save`, as bytes."""
 
     def finish(self) -> None:
-        """Bring what the journal has into the file."""
+        """Write the results in the journal into the file."""
         saved = self.saved()
         if not self._more.get("size"):
             return
@@ -36,11 +36,11 @@ class JournaledSaver(FileSaver):
 
     @abstractmethod
     def _pack(self, rows: list[Any], kwargs: dict[str, Any]) -> bytes:
-        """Rows as bytes."""
+        """Rows as the bytes of a part."""
 
     @abstractmethod
     def _merge(self, path: Path, kwargs: Mapping[str, Any]) -> None:
-        """Write to `path` all that is in the file, and then the parts of the journal."""
+        """Write to `path` the contents of the file, and then the parts of the journal."""
 
     @abstractmethod
     def _count(self) -> int:
@@ -51,22 +51,22 @@ class JournaledSaver(FileSaver):
         return self.path.with_name(f"{self.note_path.name.removesuffix('.saved')}.journal")
 
     def _is_there(self, noted: Mapping[str, Any]) -> bool:
-        return self._count() > 0  # a journal is nothing before the first results are in the file
+        return self._count() > 0  # a journal counts only once the first results are in the file
 
     def _forget(self) -> None:
         super()._forget()
         self._journal.unlink(missing_ok=True)
 
     def _mend(self, saved: Saved) -> None:
-        found, base = self._count(), self._more["base"]
-        if found == saved.results:
-            self._more.update(size=0, base=found)  # it died when all was in the file
+        count, base = self._count(), self._more["base"]
+        if count == saved.results:
+            self._more.update(size=0, base=count)  # a process died after it had replaced the file
             self._journal.unlink(missing_ok=True)
-        elif found != base:
-            text = f"{self._title} has {found} results, but {base} or {saved.results} were saved: it was changed"
-            raise SaveError(f"{text}. Remove it to begin anew")
+        elif count != base:
+            text = f"{self._title} has {count} results, but {base} or {saved.results} were saved: it was changed"
+            raise SaveError(f"{text}. Remove it to start again")
         else:
-            cut(self._journal, self._more["size"])
+            truncate(self._journal, self._more["size"])
 
     @property
     def _title(self) -> str:
@@ -88,7 +88,7 @@ class JournaledSaver(FileSaver):
             self.finish()
 
     def _parts(self) -> Iterator[bytes]:
-        """Those of the journal."""
+        """Yield the parts of the journal."""
         content = memoryview(self._journal.read_bytes())[: self._more["size"]]
         while content:
             length = int.from_bytes(content[:_HEAD], "little")

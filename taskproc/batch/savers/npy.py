@@ -1,8 +1,7 @@
-"""Results as the rows of one array in a .npy file, which grows in place.
+"""NpySaver: results as the rows of one array in a .npy file, which grows in place.
 
-The header says how many rows there are, and leaves room for that number to grow; whatever lies behind the last row is
-not looked at. So rows are written first, and then they are made part of the array by writing the header, which is too
-small to be torn by a death.
+The header has the number of rows, with room for more digits, and readers ignore what lies after the last row. So rows
+are written first, and become part of the array when the header is written, which is too small to be torn by a death.
 """
 from __future__ import annotations
 
@@ -11,14 +10,18 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from taskproc.batch.savers.arrays import PLAIN, array, check_alike, form_of, numpy, some_rows
-from taskproc.batch.savers.base import FileSaver, Saved, append, cut, has_more, replace_file
+from taskproc.batch.savers.arrays import PLAIN, array, check_alike, numpy, read_rows, row_forms
+from taskproc.batch.savers.file_saver import FileSaver, Saved, append, is_longer, replace_file, truncate
 
 
 class NpySaver(FileSaver):
-    """`np.load(path)` has a row for each result: numbers, or arrays of one shape.
+    """Saves numbers, texts or arrays of one shape as one array in a .npy file, which grows in place.
 
-    The first results decide on shape and type, or `dtype`, here or as an argument of `save`.
+    `np.load(path)` is an array of shape `(n_results, *result.shape)`, with one row per result in the order of the
+    items. Its dtype is that of the results that are saved first; later results must fit it without loss.
+
+    Args:
+        dtype: the dtype of the array instead; also an argument of `save`.
     """
 
     def __init__(self, path: str | os.PathLike[str], dtype: Any = None):
@@ -27,19 +30,19 @@ class NpySaver(FileSaver):
         self._dtype = dtype
 
     def load(self) -> Iterator[list[Any]]:
-        """See FileSaver."""
+        """See FileSaver. A result is a Python scalar, or an array of shape `result.shape`."""
         if self.saved().results:
-            yield from some_rows({PLAIN: numpy("NpySaver").load(self.path, mmap_mode="r")}, named=False)
+            yield from read_rows({PLAIN: numpy("NpySaver").load(self.path, mmap_mode="r")}, named=False)
 
     def _mend(self, saved: Saved) -> None:
         if not saved.results:
             self.path.unlink()
             return
-        if has_more(self.path, self._more["size"]):
-            # The header first: at no moment it tells of rows that are not there
+        if is_longer(self.path, self._more["size"]):
+            # The header first: it must never count rows that are gone
             old = self._array()
             self._write_header(_header(old.dtype, (saved.results, *old.shape[1:])))
-            cut(self.path, self._more["size"])
+            truncate(self.path, self._more["size"])
 
     def _array(self) -> Any:
         return numpy("NpySaver").load(self.path, mmap_mode="r")
@@ -47,7 +50,7 @@ class NpySaver(FileSaver):
     def _append(self, rows: list[Any], before: Saved, after: Saved, kwargs: dict[str, Any]) -> None:
         dtype = kwargs.pop("dtype", self._dtype)
         if kwargs:
-            raise TypeError(f"a .npy file knows dtype, but no {', '.join(map(repr, kwargs))}")
+            raise TypeError(f"NpySaver takes dtype, not {', '.join(map(repr, kwargs))}")
         if not before.results:
             new = array(rows, dtype)
             content = _header(new.dtype, new.shape) + new.tobytes()
@@ -57,7 +60,7 @@ class NpySaver(FileSaver):
             return
         old = self._array()
         new = array(rows, dtype)
-        check_alike(form_of({PLAIN: old}), {PLAIN: new})
+        check_alike(row_forms({PLAIN: old}), {PLAIN: new})
         size = append(self.path, self._more["size"], new.astype(old.dtype).tobytes())
         self._write_header(_header(old.dtype, (after.results, *old.shape[1:])))
         self._note(after, size=size)
@@ -72,9 +75,9 @@ class NpySaver(FileSaver):
 
 
 def _header(dtype: Any, shape: tuple[int, ...]) -> bytes:
-    """The head of the file; as long for any number of rows, since NumPy leaves room for it."""
+    """The header of the file. It has the same length for any number of rows, because NumPy leaves room for that."""
     form = numpy("NpySaver").lib.format
     target = io.BytesIO()
-    said = {"descr": form.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    form.write_array_header_1_0(target, said)
+    fields = {"descr": form.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    form.write_array_header_1_0(target, fields)
     return target.getvalue()

@@ -1,4 +1,4 @@
-"""Results as the rows of a Parquet file."""
+"""ParquetSaver: results as the rows of a Parquet file."""
 from __future__ import annotations
 
 import os
@@ -6,17 +6,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from taskproc.batch.savers.base import ROWS, extra
+from taskproc.batch.savers.file_saver import ROWS, extra
 from taskproc.batch.savers.journaled import JournaledSaver
 
-COLUMN = "result"  # of results that are no dicts
+COLUMN = "result"  # the column of results that are not dicts
 
 
 class ParquetSaver(JournaledSaver):
-    """One row for each result: the columns of a dict, or one called `result`.
+    """Saves each result as a row of a Parquet file, in the order of the items.
 
-    The first results decide on the types of the columns, or `schema`, a `pyarrow.Schema`. `save` takes what
-    `pyarrow.parquet.ParquetWriter` takes, such as `compression`.
+    Dicts have one column per key, other results a single column `result`. The types of the columns are those of the
+    results that are saved first. `save` takes options of `pyarrow.parquet.ParquetWriter`, such as `compression`.
+
+    Args:
+        schema: a `pyarrow.Schema` with the types of the columns instead.
     """
 
     def __init__(self, path: str | os.PathLike[str], schema: Any = None):
@@ -26,7 +29,7 @@ class ParquetSaver(JournaledSaver):
         self._schema = schema
 
     def load(self) -> Iterator[list[Any]]:
-        """See FileSaver."""
+        """See FileSaver. A result is a Python object, or a dict of these."""
         self.finish()
         if not self.saved().results:
             return
@@ -49,17 +52,17 @@ class ParquetSaver(JournaledSaver):
         return content
 
     def _table(self, rows: list[Mapping[str, Any]]) -> Any:
-        """With the schema, if there is one. Not Table.from_pylist, which leaves out columns, and parts of numbers."""
-        schema = self._schema_there()
+        """Rows as a table, with the schema if there is one. Not Table.from_pylist, which drops columns and digits."""
+        schema = self._known_schema()
         names = list({name: None for row in rows for name in row}) if schema is None else schema.names
         for row in rows:
             if others := [name for name in row if name not in names]:
-                raise ValueError(f"results have had the columns {names!r}, now comes {others!r}. Give schema=…")
+                raise ValueError(f"results had the columns {names!r}, the next ones have {others!r}. Pass schema=…")
         table = self._arrow.table({name: self._arrow.array([row.get(name) for row in rows]) for name in names})
         return table if schema is None else table.cast(schema)
 
-    def _schema_there(self) -> Any:
-        """The schema of what is there; else that which was given, if any."""
+    def _known_schema(self) -> Any:
+        """The schema of the saved results, else the one that was passed, if any."""
         if self._schema is None and self._count():
             self._schema = self._parquet.read_schema(self.path)
         elif self._schema is None and self._more.get("size"):

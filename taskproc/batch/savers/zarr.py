@@ -1,8 +1,8 @@
-"""Results as the rows of a Zarr array, which grows in its folder.
+"""ZarrSaver: results as the rows of a Zarr array, which grows in its folder.
 
-The shape stands in one small file, zarr.json. Rows are written through a second such file, with the larger shape, in a
-folder that shares the chunks by a link; then that file takes the place of the first. So nobody sees rows that are not
-there yet. Zarr itself replaces each chunk file as a whole.
+The shape is in one small file, zarr.json. Rows are written through a second such file with the larger shape, in a
+folder that shares the chunks by a link; then that file replaces the first. So readers never see missing rows. Zarr
+itself replaces each chunk file as a whole.
 """
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from taskproc.batch.savers.arrays import PLAIN, array, check_alike, form_of, numpy, some_rows
-from taskproc.batch.savers.base import ROWS, FileSaver, Saved, beside, extra, remove, replace_file, sync
+from taskproc.batch.savers.arrays import PLAIN, array, check_alike, numpy, read_rows, row_forms
+from taskproc.batch.savers.file_saver import ROWS, FileSaver, Saved, extra, next_path, remove, replace_file, sync
 from taskproc.errors import SaveError
 
 _META = "zarr.json"
@@ -22,11 +22,16 @@ _CHUNKS = "c"
 
 
 class ZarrSaver(FileSaver):
-    """`zarr.open_array(path)` has a row for each result: numbers, or arrays of one shape.
+    """Saves numbers or arrays of one shape as a Zarr array (format 3), which grows in its folder.
 
-    Needs Zarr 3 (Python 3.11), a folder of this machine's, and its format 3. `save` takes `dtype` and what
-    `zarr.create_array` takes, such as `compressors`; that counts with the first results. A chunk has as many rows as
-    those, unless `chunks` says otherwise.
+    `zarr.open_array(path)` has the shape `(n_results, *result.shape)`, with one row per result in the order of the
+    items, and the dtype of the results that are saved first; later results must fit it without loss. `save` also takes
+    options of `zarr.create_array`, such as `compressors`; those of the first call are used. A chunk has as many rows as
+    the first call, unless `chunks` is passed. Needs Zarr 3 (Python 3.11) and a folder on this machine.
+
+    Args:
+        path: the folder of the array.
+        dtype: the dtype of the array instead; also an argument of `save`.
     """
 
     def __init__(self, path: str | os.PathLike[str], dtype: Any = None):
@@ -38,13 +43,13 @@ class ZarrSaver(FileSaver):
         self._dtype = dtype
 
     def load(self) -> Iterator[list[Any]]:
-        """See FileSaver."""
+        """See FileSaver. A result is a Python scalar, or an array of shape `result.shape`."""
         count = self.saved().results
         if count:
-            found = self._zarr.open_array(self.path, mode="r")
-            step = found.chunks[0] * max(1, ROWS // found.chunks[0])
+            rows = self._zarr.open_array(self.path, mode="r")
+            step = rows.chunks[0] * max(1, ROWS // rows.chunks[0])
             for first in range(0, count, step):
-                yield from some_rows({PLAIN: found[first : min(count, first + step)]}, named=False)
+                yield from read_rows({PLAIN: rows[first : min(count, first + step)]}, named=False)
 
     def _mend(self, saved: Saved) -> None:
         if not saved.results:
@@ -52,7 +57,7 @@ class ZarrSaver(FileSaver):
             return
         if self._shape()[0] < saved.results:
             text = f"{str(self.path)!r} has {self._shape()[0]} results, but {saved.results} were saved: it was changed"
-            raise SaveError(f"{text}. Remove it to begin anew")
+            raise SaveError(f"{text}. Remove it to start again")
         if self._shape()[0] > saved.results:
             replace_file(self.path / _META, lambda path: path.write_text(self._meta(saved.results), "utf-8"))
 
@@ -61,7 +66,7 @@ class ZarrSaver(FileSaver):
         return shape
 
     def _meta(self, count: int) -> str:
-        """The file of the shape, for so many rows."""
+        """The contents of zarr.json for `count` rows."""
         meta = json.loads((self.path / _META).read_text("utf-8"))
         meta["shape"][0] = count
         return json.dumps(meta, indent=2)
@@ -70,7 +75,7 @@ class ZarrSaver(FileSaver):
         new = array(rows, kwargs.pop("dtype", self._dtype))
         if before.results:
             old = self._zarr.open_array(self.path, mode="r")
-            check_alike(form_of({PLAIN: old}), {PLAIN: new})
+            check_alike(row_forms({PLAIN: old}), {PLAIN: new})
             self._extend(new, before.results, after.results, old.chunks[0])
         else:
             self._note(before)
@@ -78,34 +83,34 @@ class ZarrSaver(FileSaver):
         self._note(after)
 
     def _create(self, new: Any, kwargs: dict[str, Any]) -> None:
-        place = self._empty_beside()
+        new_folder = self._next_folder()
         chunks = kwargs.pop("chunks", new.shape)
-        made = self._zarr.create_array(place, shape=new.shape, dtype=new.dtype, chunks=chunks, zarr_format=3, **kwargs)
-        made[:] = new
-        (place / _CHUNKS).mkdir(exist_ok=True)  # all fill values are no chunks
-        for path in (*place.rglob("*"), place):
+        create = self._zarr.create_array
+        create(new_folder, shape=new.shape, dtype=new.dtype, chunks=chunks, zarr_format=3, **kwargs)[:] = new
+        (new_folder / _CHUNKS).mkdir(exist_ok=True)  # missing if all values are fill values
+        for path in (*new_folder.rglob("*"), new_folder):
             sync(path)
-        os.rename(place, self.path)
+        os.rename(new_folder, self.path)
         sync(self.path.parent)
 
     def _extend(self, new: Any, first: int, count: int, step: int) -> None:
-        place = self._empty_beside()
-        place.mkdir()
-        os.symlink((self.path / _CHUNKS).absolute(), place / _CHUNKS)
-        (place / _META).write_text(self._meta(count), "utf-8")
-        self._zarr.open_array(place, mode="r+")[first:count] = new
+        new_folder = self._next_folder()
+        new_folder.mkdir()
+        os.symlink((self.path / _CHUNKS).absolute(), new_folder / _CHUNKS)
+        (new_folder / _META).write_text(self._meta(count), "utf-8")
+        self._zarr.open_array(new_folder, mode="r+")[first:count] = new
         for number in range(first // step, (count - 1) // step + 1):
             for path in (self.path / _CHUNKS / str(number)).rglob("*"):
                 sync(path)
             if (self.path / _CHUNKS / str(number)).exists():
                 sync(self.path / _CHUNKS / str(number))
-        sync(place / _META)
-        os.replace(place / _META, self.path / _META)
+        sync(new_folder / _META)
+        os.replace(new_folder / _META, self.path / _META)
         sync(self.path)
-        shutil.rmtree(place)
+        shutil.rmtree(new_folder)
 
-    def _empty_beside(self) -> Path:
-        """A place for what is not there yet. Of what a failure has left there nothing is needed."""
-        place = beside(self.path)
-        remove(place)
-        return place
+    def _next_folder(self) -> Path:
+        """The path of a new folder, next to the array. What a failure has left there is removed."""
+        folder = next_path(self.path)
+        remove(folder)
+        return folder

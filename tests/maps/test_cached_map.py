@@ -9,8 +9,8 @@ import pytest
 from workers import Counter, add, leaves_line, odd_fails, square
 
 from taskproc import Cache, ItemErrors, NoCacheError, OptionError, Pool, is_exception
-from taskproc.maps.cached import Item
-from taskproc.maps.options import ArgumentPassing
+from taskproc.maps.cached_map import MapItem
+from taskproc.maps.map_options import ArgumentPassing
 
 
 @pytest.fixture(params=["threads", pytest.param("processes", marks=pytest.mark.slow)])
@@ -77,7 +77,7 @@ def test_what_a_task_cannot_be_made_of_is_refused(wrong: Pool) -> None:
 def test_the_order_of_keywords_does_not_count(cache: Cache) -> None:
     """An item that is passed on by name is a call: however its keywords are written, it is one; a dict is two."""
     named, single = (
-        [Item.of(len, item, passing) for item in ({"a": 1, "b": 2}, {"b": 2, "a": 1})]
+        [MapItem.of(len, item, passing) for item in ({"a": 1, "b": 2}, {"b": 2, "a": 1})]
         for passing in (ArgumentPassing.AS_KWARGS, ArgumentPassing.AS_SINGLE_ARG)
     )
 

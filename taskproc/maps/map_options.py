@@ -1,4 +1,4 @@
-"""How a pool is told what to do: how items become arguments, and what becomes of exceptions."""
+"""Options of a map: how items become arguments, and what happens with exceptions."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -11,9 +11,9 @@ Call = Callable[[Any], object]
 
 
 class ArgumentPassing(str, Enum):
-    """How an item is passed on: as it is, as positional arguments (a sequence), or by name (a dict).
+    """How an item is passed: as one argument, as positional arguments (a sequence), or by name (a dict).
 
-    The values may be given themselves: `argument_type='kwargs'`.
+    The values may be passed instead of the members: `argument_type='kwargs'`.
     """
 
     AS_SINGLE_ARG = "single_arg"
@@ -22,10 +22,11 @@ class ArgumentPassing(str, Enum):
 
 
 class ExceptionBehaviour(str, Enum):
-    """What becomes of an item whose worker raised: see docs/maps.md.
+    """What happens with the exception of an item; see docs/maps.md.
 
-    IGNORE gives the exception in place of the value. IMMEDIATE reads no more, lets what runs end, and raises it in its
-    place. DEFERRED gives it in place of the value and raises all together at the end (ItemErrors).
+    IGNORE yields the exception in place of the value. IMMEDIATE reads no further item, lets running items end, and
+    raises the exception after the values before it. DEFERRED yields it in place of the value, and raises all of them
+    together at the end (ItemErrors).
     """
 
     IGNORE = "ignore"
@@ -37,11 +38,11 @@ _E = TypeVar("_E", bound=Enum)
 
 
 def member(kind: type[_E], value: object, name: str) -> _E:
-    """The member of an option's enum by itself or its value. Raises OptionError, which has the values."""
+    """The member of an option's enum, from the member itself or its value. Raises OptionError with all values."""
     try:
         return kind(value)
     except ValueError:
-        known = ", ".join(repr(each.value) for each in kind)
+        known = ", ".join(repr(option.value) for option in kind)
         raise OptionError(f"{name} must be one of {known}, got {value!r}") from None
 
 

@@ -1,4 +1,4 @@
-"""Maps whose values are kept in a cache: each item is a task, so what is there already is not computed again."""
+"""Maps whose values are stored in a cache: each item is a task, so a stored value is not computed again."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
@@ -8,40 +8,45 @@ from itertools import islice
 from typing import Any
 
 from taskproc.errors import FailedTaskError, ItemErrors, MissingResult
-from taskproc.maps.options import ArgumentPassing, ExceptionBehaviour, calls
+from taskproc.maps.map_options import ArgumentPassing, ExceptionBehaviour, calls
 from taskproc.maps.transfer import Raised
 from taskproc.tasks.future import FutureList
 from taskproc.tasks.task import Task
 
-FIRST, MOST, FASTER = 16, 1024, 4  # items of a batch: the first, the largest, and the growth from one to the next
+FIRST, MOST, GROWTH = 16, 1024, 4  # items that run together: at first, at most, and the growth each time
 
 
-class Item(Task):
-    """What `function` makes of an item. Its name, its code and the item are what the value is known by."""
+class MapItem(Task):
+    """The value of `function` for an item, identified by the function's name and code and by the item."""
+
+    # Caches have values under this name, which the class had first
+    task_pinned_name = "taskproc.maps" + ".cached.Item"
 
     def __init__(self, function: Callable[..., Any], item: object, argument_type: str):
         self.function, self.item, self.argument_type = function, item, argument_type
 
     @classmethod
-    def of(cls, function: Callable[..., Any], item: Any, passing: ArgumentPassing) -> Item:
-        """The task of an item; keywords in the order of their names, for that of a call does not count."""
+    def of(cls, function: Callable[..., Any], item: Any, passing: ArgumentPassing) -> MapItem:
+        """The task of an item. Keywords are sorted, because their order in a call has no meaning."""
         if passing is ArgumentPassing.AS_KWARGS and type(item) is dict and all(type(name) is str for name in item):
             item = dict(sorted(item.items()))
         return cls(function, item, passing.value)
 
     def run_task(self) -> object:
-        """Call it."""
+        """Call the function with the item."""
         return calls(self.function, ArgumentPassing(self.argument_type))(self.item)
 
 
-class Batch(Task):
-    """Items that are run together."""
+class MapItems(Task):
+    """Items that run together."""
 
-    def __init__(self, items: Sequence[Item]):
+    task_pinned_name = "taskproc.maps" + ".cached.Batch"
+
+    def __init__(self, items: Sequence[MapItem]):
         self.items = FutureList(items)
 
     def run_task(self) -> None:
-        """All is done when the items are."""
+        """Nothing to do: all items have run."""
 
 
 def cached_values(
@@ -54,28 +59,28 @@ def cached_values(
     use_threads: bool,
     executor: Executor | None = None,
 ) -> Iterator[object]:
-    """The values in order. Batches are read and run one after the other, so little is read that is not given."""
+    """The values in order. Few items run together, so few are read and not yet yielded."""
     size, stops = FIRST, behaviour is ExceptionBehaviour.IMMEDIATE
     deferred: list[Exception] = []
     with ThreadPoolExecutor(workers) if use_threads else nullcontext(executor) as running:
-        while items := [Item.of(function, item, passing) for item in islice(source, size)]:
-            errors = _run(Batch(items), running, workers, stops)
+        while items := [MapItem.of(function, item, passing) for item in islice(source, size)]:
+            errors = _run_items(MapItems(items), running, workers, stops)
             for item in items:
                 error = errors.get(item.task_id)
                 if error is None:
-                    yield _value(item, errors)
+                    yield _item_value(item, errors)
                 elif stops:
                     raise error
                 else:
                     deferred.append(error)
                     yield error
-            size = min(MOST, FASTER * size)
+            size = min(MOST, GROWTH * size)
     if deferred and behaviour is ExceptionBehaviour.DEFERRED:
         raise ItemErrors("items of the map raised", deferred)
 
 
-def _run(batch: Batch, executor: Executor | None, workers: int, stops: bool) -> dict[int, Exception]:
-    """Run it; the errors of its items that failed, by their ids."""
+def _run_items(batch: MapItems, executor: Executor | None, workers: int, stops: bool) -> dict[int, Exception]:
+    """Run the items, and return the errors of those that failed, by their task ids."""
     most = None if executor else workers
     try:
         batch.run_graph(executor=executor, max_workers=most, on_error="stop" if stops else "continue")
@@ -84,8 +89,8 @@ def _run(batch: Batch, executor: Executor | None, workers: int, stops: bool) -> 
     return {}
 
 
-def _value(item: Item, errors: dict[int, Exception]) -> object:
-    """Raises the exception that stopped the run, if that is why there is no value."""
+def _item_value(item: MapItem, errors: dict[int, Exception]) -> object:
+    """The value of an item. Raises the exception that stopped the run, if that is why there is none."""
     try:
         return item.get_result()
     except MissingResult:

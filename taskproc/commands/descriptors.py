@@ -1,7 +1,10 @@
 """How descriptors come from the list of a manager: by hooks that its user overrides; first in, first out."""
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from taskproc.kernel.model import K
@@ -78,3 +81,37 @@ class Feed(Generic[K]):
             return hook()
         finally:
             self.is_asking = False
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a task descriptor ended.
+
+    Attributes:
+        number: counts descriptors from 1, in the order in which they were taken from the list.
+        descriptor: it itself, as it stood in the list.
+        exit_code: minus the signal, if one killed it; None if it could not be started.
+        seconds: how long it ran, wall time.
+        stdout, stderr: files with what it printed; None if it could not be started.
+        problem: what went wrong, in words; empty if nothing did.
+        here: False if another manager on the shared folder ran it, or an earlier run.
+    """
+
+    number: int
+    descriptor: object
+    exit_code: int | None
+    seconds: float
+    stdout: Path | None
+    stderr: Path | None
+    problem: str = ""
+    here: bool = True
+
+
+def descriptor_fault(descriptor: object) -> str:
+    """What is wrong with a task descriptor, in words; empty if nothing is."""
+    if isinstance(descriptor, (str, bytes)) or not isinstance(descriptor, Sequence):
+        return f"a task descriptor must be a list of words, got {descriptor!r}: no shell splits it"
+    if not descriptor:
+        return "a task descriptor is empty: its first word is the program"
+    wrong = [word for word in descriptor if not isinstance(word, (str, os.PathLike))]
+    return f"words of a task descriptor must be strings or paths, got {wrong[0]!r}" if wrong else ""

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from taskproc.commands.alone import wrong_with
-from taskproc.commands.feed import SLOT, Feed
-from taskproc.commands.record import Finished
+from taskproc.commands.descriptors import SLOT, Feed, Finished, descriptor_fault
 from taskproc.errors import CommandFailed, MissingResult, TaskprocError
 from taskproc.kernel.model import Event, Failed, Node, Outcome, Problem, Reason, Stale, Ticket, Verdict
 from taskproc.kernel.plan import Plan
@@ -22,7 +20,7 @@ from taskproc.tasks.jobs import Placement
 from taskproc.tasks.known_versions import KnownVersions
 
 
-class Shared:
+class SharedCommands:
     """The work over a graph that grows. Keys are those of tasks, and names of their own for what is no command."""
 
     def __init__(self, feed: Feed[str], store: DiskStore):
@@ -117,7 +115,7 @@ def _graph(descriptor: object) -> tuple[Graph | None, str]:
     """A descriptor as a graph, or what is wrong with it."""
     if isinstance(descriptor, Command):
         return graph_of(descriptor), ""
-    wrong = wrong_with(descriptor)
+    wrong = descriptor_fault(descriptor)
     if wrong:
         return None, wrong
     assert isinstance(descriptor, Sequence), "it was looked at [this is a bug]"

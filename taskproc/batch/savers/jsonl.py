@@ -1,4 +1,4 @@
-"""Results as lines of JSON. After a death in the midst of a line that line may stand there until the next run."""
+"""JSONLinesSaver: results as lines of JSON. After a death, the last line may be torn until the next run."""
 from __future__ import annotations
 
 import json
@@ -6,17 +6,18 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from taskproc.batch.savers.base import ROWS, FileSaver, Saved, append, cut, replace_file
+from taskproc.batch.savers.file_saver import ROWS, FileSaver, Saved, append, replace_file, truncate
 
 
 class JSONLinesSaver(FileSaver):
-    """One line of JSON for each result; arrays and numbers of NumPy become lists and numbers.
+    """Saves each result as a line of JSON, in the order of the items.
 
-    `save` takes what `json.dumps` takes.
+    Arrays of NumPy become nested lists, its numbers become numbers. `save` takes the options of `json.dumps` except
+    `indent`.
     """
 
     def load(self) -> Iterator[list[Any]]:
-        """See FileSaver; tuples come back as lists."""
+        """See FileSaver. Tuples and arrays are loaded as lists."""
         count = self.saved().results
         if not count:
             return
@@ -27,14 +28,14 @@ class JSONLinesSaver(FileSaver):
 
     def _mend(self, saved: Saved) -> None:
         if saved.results:
-            cut(self.path, self._more["size"])
+            truncate(self.path, self._more["size"])
         else:
             self.path.unlink()
 
     def _append(self, rows: list[Any], before: Saved, after: Saved, kwargs: dict[str, Any]) -> None:
-        lines = [json.dumps(row, **{"default": _plain, **kwargs}) for row in rows]
+        lines = [json.dumps(row, **{"default": _json_form, **kwargs}) for row in rows]
         if any("\n" in line for line in lines):
-            raise ValueError("a result must be one line: do not give indent")
+            raise ValueError("a result must be one line: do not pass indent")
         content = "".join(f"{line}\n" for line in lines).encode()
         if before.results:
             size = append(self.path, self._more["size"], content)
@@ -45,8 +46,8 @@ class JSONLinesSaver(FileSaver):
         self._note(after, size=size)
 
 
-def _plain(value: Any) -> Any:
-    """What JSON can say of a value that it does not know."""
+def _json_form(value: Any) -> Any:
+    """A value in the types of JSON, if it has a `tolist`."""
     if hasattr(value, "tolist"):
         return value.tolist()
-    raise TypeError(f"a result (a {type(value).__qualname__}) has no JSON form. Return plain data, or give default=…")
+    raise TypeError(f"a result (a {type(value).__qualname__}) has no JSON form. Return plain data, or pass default=…")

@@ -1,4 +1,4 @@
-"""Batches: items go in chunks to tasks that workers keep, and their results in order to a handler and a saver."""
+"""TaskManager: sends items in chunks to workers with a task, and their results in order to a handler and a saver."""
 from __future__ import annotations
 
 import logging
@@ -7,53 +7,54 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import closing
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from taskproc.batch.batch_task import TaskWorker, add_note, check_task
 from taskproc.batch.handlers import ListResultHandler, ResultHandler
-from taskproc.batch.savers.base import FileSaver, Saved
-from taskproc.batch.saving import Results, begun_at, finish, go_on, pieces, save
-from taskproc.batch.task import Worker, check, note
+from taskproc.batch.savers.file_saver import FileSaver, Saved
+from taskproc.batch.saving import ChunkResults, begun_at, finish, pieces, save, skip_saved
 from taskproc.checks import at_least
 from taskproc.errors import OptionError, SaveError
 from taskproc.machine import available_cpus
+from taskproc.maps.delayed import Delayed, delayed_init
 from taskproc.run.pool import LocalExecutor, workers_of
 from taskproc.run.problem import sentence
 from taskproc.run.ray import RayExecutor, known_cpus
 
-if TYPE_CHECKING:
-    from taskproc.batch.crews import BatchCrew
-
 logger = logging.getLogger("taskproc")
 _BEGINNING = Saved()
-AHEAD = 2  # chunks that a process of ours has at once, so that it need not wait for the next
 
 
 class TaskManager:
-    """Submits items to tasks, in this process or in parallel, and collects the results in the order of the items.
+    """Sends items to tasks, in this process or in parallel, and collects the results in the order of the items.
 
         manager = TaskManager(Square, executor="processes", n_cores=4)
         manager.submit_tasks(numbers, chunk_size=50, saver=NpySaver("squares.npy"), resume=True)
         squares = manager.get_results()
 
-    Items may be any iterable, also one without a length. It is read in the thread of `submit_tasks`, as far as needed:
-    at most four chunks of each worker are read and not given to the handler yet, besides what waits for a saver.
+    The items may be any iterable, even an endless one. It is read in the thread of `submit_tasks`, and only as far as
+    needed: at most four chunks per worker are read and not yet handed over, not counting results that wait for a saver.
 
-    Where the original contradicts itself: `task_class` is called once in this process, or once in each worker, not
-    for each chunk. Results are in the order of the items, not of their ends. All CPUs are meant by each `n_cores` that
-    is not above zero. Results are kept by the handler also when they are saved; one that keeps less saves the memory.
+    `task_class` is called once in this process, or once in each worker. In the processes of an executor, `teardown` of
+    a task is called when the process exits, because nobody can choose which process takes a job; Ray kills its
+    processes. Elsewhere it is called at the end of the batch.
 
     Args:
-        task_class: makes a task: its class, or a function. Anything with `run`, `process_item` or `process_items`.
-        result_handler: what becomes of the results, by default a list.
-        n_cores: processors for all workers together; on a cluster, of all nodes.
-        use_ray: run by Ray, see RayExecutor; otherwise one after the other, unless there is an executor.
-        n_cores_worker: processors for each worker, so `n_cores // n_cores_worker` of them work at once.
-        executor: "processes" for worker processes of taskproc's own, or any executor of concurrent.futures, which is
-            left open. LocalExecutor is as None: this process, this thread.
+        task_class: creates a task: a class or a function. The task has `run`, `process_item` or `process_items`.
+        result_handler: receives the results, by default a ListResultHandler. It receives saved results as well; one
+            that does not store them saves memory.
+        n_cores: processors for all workers together, on a cluster those of all nodes; 0 or less means all.
+        use_ray: run on Ray, see RayExecutor; otherwise in this process, unless there is an executor.
+        n_cores_worker: processors for each worker, so `n_cores // n_cores_worker` chunks run at once.
+        executor: "processes" for worker processes of taskproc, or any executor of concurrent.futures, which is not shut
+            down. LocalExecutor is the same as None: this process, this thread.
 
     Attributes:
         saver, save_interval: of the last batch.
         save_kwargs: passed to `save` of the saver; to be set before a batch.
+
+    Raises:
+        OptionError, TypeError: an argument is wrong.
     """
 
     def __init__(
@@ -67,13 +68,13 @@ class TaskManager:
         executor: Executor | Literal["processes"] | None = None,
     ):
         if not callable(task_class):
-            raise TypeError(f"task_class must be a class or a function that makes a task, got {task_class!r}")
+            raise TypeError(f"task_class must be a class or a function that creates a task, got {task_class!r}")
         if isinstance(n_cores, bool) or not isinstance(n_cores, int):
-            raise OptionError(f"n_cores must be a whole number (at most 0: all there are), got {n_cores!r}")
+            raise OptionError(f"n_cores must be an int (0 or less for all), got {n_cores!r}")
         if not (executor is None or executor == "processes" or isinstance(executor, Executor)):
             raise OptionError(f"executor must be 'processes' or a concurrent.futures.Executor, got {executor!r}")
         if use_ray and executor is not None:
-            raise OptionError(f"use_ray=True and executor={executor!r} exclude each other. Give one of them")
+            raise OptionError(f"use_ray=True and executor={executor!r} exclude each other. Pass only one of them")
         if result_handler is not None and not hasattr(result_handler, "add_chunk"):
             raise TypeError(f"result_handler must have add_chunk and get_results, got {result_handler!r}")
         self.task_class = task_class
@@ -89,8 +90,8 @@ class TaskManager:
 
     @property
     def n_cores(self) -> int:
-        """Processors for all workers together: as given, or all there are: of the cluster as soon as Ray has begun, the
-        workers of an executor where it tells them, else those that this process may use.
+        """Processors for all workers together: as passed, or all. These are those of the cluster once Ray has started,
+        the workers of an executor if it reports their number, else the processors that this process may use.
         """
         if self._n_cores > 0:
             return self._n_cores
@@ -101,28 +102,34 @@ class TaskManager:
 
     @property
     def max_concurrent_tasks(self) -> int:
-        """How many chunks are worked at once: `n_cores // n_cores_worker`, at least 1."""
+        """How many chunks run at once: `n_cores // n_cores_worker`, at least 1."""
         return max(1, self.n_cores // self.n_cores_worker)
 
     @property
     def futures(self) -> list[Any]:
-        """The references of Ray to the chunks that are on, at most `max_concurrent_tasks`; empty without Ray."""
+        """The Ray references to the running chunks, at most `max_concurrent_tasks`; empty without Ray."""
         return [] if self._ray is None else self._ray.futures
 
     @property
     def results(self) -> Any:
-        """As `get_results()`."""
+        """The same as `get_results()`."""
         return self.get_results()
 
     def get_results(self) -> list[Any] | dict[str, Any]:
-        """What the handler has made of the results of all batches: by default a list, in the order of the items.
+        """The outcome of the handler for all batches so far.
 
-        With a saver, what was passed to it; and what it has had already, for a batch that goes on.
+        Returns:
+            By default a list with one entry per result, in the order of the items; for other handlers a dict. With a
+            saver, it covers the results that have been saved, for a resumed batch from its beginning.
         """
         return self.result_handler.get_results()
 
     def task_generator(self, items: Iterable[Any], chunk_size: int) -> Generator[list[Any], None, None]:
-        """Lists of `chunk_size` items, and a shorter one of the rest; read when they are asked for."""
+        """Yield lists of `chunk_size` items, and a shorter one with the rest. Each is read when it is requested.
+
+        Raises:
+            OptionError: `chunk_size` is less than 1.
+        """
         at_least(chunk_size, 1, "chunk_size")
         source = iter(items)
         while chunk := list(islice(source, chunk_size)):
@@ -140,39 +147,40 @@ class TaskManager:
         *,
         resume: bool = False,
     ) -> None:
-        """Work all items, and return when all results are with the handler, and saved.
+        """Process all items, and return when all results are handed over, and saved.
 
-        When a chunk fails its exception is raised, after the results before it have been saved and handed over; so it
-        is with Ctrl-C, which ends what runs. Ask `get_results` then for what there is, and go on with `resume`.
+        If a chunk fails, the results before it are saved and handed over, and then its exception is raised. Ctrl-C does
+        the same and ends running chunks. `get_results` then has the results so far, and `resume` continues.
 
         Args:
             items: any iterable.
-            chunk_size: how many items a worker is given together.
-            saver: has a method `save(results, **save_kwargs)`; called with each `save_interval` results and the rest.
-            at_once: `process_items` of a whole chunk, instead of `process_item` of each item.
-            save_interval: no effect without a saver.
-            kwargs_task: for `run`, which passes them on.
+            chunk_size: how many items are sent to a worker together.
+            saver: has a method `save(results, **save_kwargs)`; called with every `save_interval` results and the rest.
+            at_once: call `process_items` with a whole chunk, instead of `process_item` with each item.
+            save_interval: how many results are saved together.
+            kwargs_task: keyword arguments for the methods of the task.
             kwargs_remote: options of Ray such as `num_gpus`; not `num_cpus`, which is `n_cores_worker`.
-            resume: pass over the items whose results the saver has already. It must be a FileSaver, the input and
-                `chunk_size` the same, and a chunk must give the same again. The handler is given what is saved, first.
+            resume: skip the items whose results are saved. The saver must be a FileSaver, the input and `chunk_size`
+                the same, and a chunk must give the same results again. The handler receives the saved results first.
 
         Raises:
-            SaveError: a ValueError; the saver has failed. It says how many results were saved until then.
+            SaveError: a ValueError; the saver failed. It has the number of results that were saved before.
             OptionError, TypeError: an argument is wrong; nothing has begun.
-            ImportError: `use_ray`, and Ray is not installed.
-            WorkerDied: a worker died twice at the same chunk.
+            ImportError: with `use_ray`, Ray is not installed.
+            UnsendableItem: the task, an item or a result cannot be sent between processes.
+            WorkerDied: a worker died twice with the same chunk.
         """
         at_least(chunk_size, 1, "chunk_size")
         kwargs_task = self._checked(saver, at_once, save_interval, kwargs_task, kwargs_remote)
         source = iter(items)
         if isinstance(self.task_class, type):
-            check(self.task_class, at_once)
+            check_task(self.task_class, at_once)
         self.saver, self.save_interval = saver, save_interval
         start = Saved(chunk_size=chunk_size)
         if saver is not None or resume:
             start = begun_at(saver, resume, bool(self.save_kwargs.get("append")), chunk_size)
         if resume:
-            go_on(saver, source, start, self.result_handler)
+            skip_saved(saver, source, start, self.result_handler)
         chunks = self.task_generator(source, chunk_size)
         if self.use_ray:
             self._submit_ray(chunks, at_once, kwargs_task, kwargs_remote, start=start)
@@ -187,8 +195,8 @@ class TaskManager:
         *,
         start: Saved = _BEGINNING,
     ) -> None:
-        """Work chunks in this process, one after the other, or by the executor."""
-        worker = Worker(self.task_class, at_once, kwargs_task or {})
+        """Process chunks in this process, one after the other, or by the executor."""
+        worker = delayed_init(TaskWorker)(self.task_class, at_once, kwargs_task or {})
         with closing(self._chunks(worker, iter(task_gen), start)) as chunks:
             self._collect(chunks, start)
 
@@ -201,7 +209,7 @@ class TaskManager:
         *,
         start: Saved = _BEGINNING,
     ) -> None:
-        """Work chunks by Ray, each as a task of its own. One whose worker dies is tried once more, unless told else."""
+        """Process chunks on Ray, each as a Ray task, which is tried once more if its worker dies (`max_retries`)."""
         options = {"max_retries": 1, **(kwargs_remote or {})}
         self._ray = RayExecutor(self._n_cores if self._n_cores > 0 else None, self.n_cores_worker, options)
         try:
@@ -212,21 +220,21 @@ class TaskManager:
     def _checked(
         self, saver: Any, at_once: bool, save_interval: int, kwargs_task: Any, kwargs_remote: Any
     ) -> Mapping[str, Any]:
-        """The arguments of the task, after all arguments of `submit_tasks` were looked at."""
+        """The arguments of the task, after a check of all arguments of `submit_tasks`."""
         at_least(save_interval, 1, "save_interval")
         if saver is not None and not callable(getattr(saver, "save", None)):
             raise TypeError(f"saver must have a method save(data), got {saver!r}")
-        for name, given in (("kwargs_task", kwargs_task), ("kwargs_remote", kwargs_remote)):
-            if given is not None and not isinstance(given, Mapping):
-                raise TypeError(f"{name} must be a dict, got {given!r}")
+        for name, value in (("kwargs_task", kwargs_task), ("kwargs_remote", kwargs_remote)):
+            if value is not None and not isinstance(value, Mapping):
+                raise TypeError(f"{name} must be a dict, got {value!r}")
         if "num_cpus" in (kwargs_remote or {}):
             raise OptionError("num_cpus is not for kwargs_remote: give n_cores_worker to the manager")
         if "at_once" in (kwargs_task or {}):
             raise OptionError("at_once is not for kwargs_task: it is an argument of submit_tasks")
         return kwargs_task or {}
 
-    def _collect(self, chunks: Generator[Results, None, None], start: Saved) -> None:
-        """Hand over what comes, and save it before."""
+    def _collect(self, chunks: Generator[ChunkResults, None, None], start: Saved) -> None:
+        """Save results as they come, and hand them over."""
         if self.saver is None:
             for _, results in chunks:
                 self.result_handler.add_chunk(results)
@@ -248,8 +256,10 @@ class TaskManager:
                 raise
         finish(self.saver, saved)
 
-    def _chunks(self, worker: Worker, task_gen: Iterator[list[Any]], start: Saved) -> Generator[Results, None, None]:
-        """What each chunk had and gave, in order. To what a chunk raised is added which one it was."""
+    def _chunks(
+        self, worker: Delayed[TaskWorker], task_gen: Iterator[list[Any]], start: Saved
+    ) -> Generator[ChunkResults, None, None]:
+        """Yield the size and the results of each chunk, in order. An exception gets a note that names its items."""
         sizes: deque[int] = deque()
         done = start.items
         try:
@@ -262,27 +272,24 @@ class TaskManager:
             if sizes:
                 last = done + sizes[0] - 1
                 where = f"at item {done}" if done == last else f"in the chunk of items {done} to {last}"
-                note(error, f"{where} of the batch")
+                add_note(error, f"{where} of the batch")
             raise
 
-    def _results(self, worker: Worker, chunks: Iterator[list[Any]]) -> Generator[list[Any], None, None]:
+    def _results(
+        self, worker: Delayed[TaskWorker], chunks: Iterator[list[Any]]
+    ) -> Generator[list[Any], None, None]:
         executor = self._ray or self.executor
         if executor is None:
-            yield from _in_this_process(worker, chunks)
+            yield from _in_this_process(worker.make(), chunks)
             return
-        from taskproc.batch.crews import ExecutorCrew, ResidentCrew, results  # here: not for what runs in this process
+        from taskproc.batch.parallel import parallel_results  # here: chunks in this process need no workers
 
-        workers = self.max_concurrent_tasks
-        crew: BatchCrew
-        if isinstance(executor, Executor):
-            crew, ahead = ExecutorCrew(executor, worker), 1  # so `futures` are never more than workers
-        else:
-            crew, ahead = ResidentCrew(worker, workers), AHEAD
-        yield from results(crew, workers, chunks, ahead)
+        pool = executor if isinstance(executor, Executor) else None
+        yield from parallel_results(pool, worker, self.max_concurrent_tasks, chunks)
 
 
-def _in_this_process(worker: Worker, chunks: Iterable[list[Any]]) -> Generator[list[Any], None, None]:
-    """One after the other, in plain calls, so that debuggers and tracebacks show what there is."""
+def _in_this_process(worker: TaskWorker, chunks: Iterable[list[Any]]) -> Generator[list[Any], None, None]:
+    """One after the other, in plain calls, so that debuggers and tracebacks show them."""
     try:
         for chunk in chunks:
             yield worker(chunk)
@@ -290,7 +297,7 @@ def _in_this_process(worker: Worker, chunks: Iterable[list[Any]]) -> Generator[l
         try:
             worker.close()
         except Exception as error:  # noqa: BLE001  # the user's; the first failure counts
-            logger.warning("the teardown of the task has failed: %s", sentence(error))
+            logger.warning("the teardown of the task failed: %s", sentence(error))
         raise
     worker.close()
 

@@ -5,8 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from taskproc.commands.feed import SLOT, Feed
-from taskproc.commands.record import Finished
+from taskproc.commands.descriptors import SLOT, Feed, Finished, descriptor_fault
 from taskproc.kernel.model import Event, Failed, Node, Outcome, Problem, Reason, Stale, Ticket, Verdict
 from taskproc.kernel.plan import Plan
 from taskproc.run.base import Job
@@ -15,7 +14,7 @@ from taskproc.run.command import CommandJob
 _NEW = Stale(Reason("new", "it is in the list"))
 
 
-class Alone:
+class LocalCommands:
     """Descriptors as commands whose output goes to files in `folder`. Keys are their numbers.
 
     Args:
@@ -46,7 +45,7 @@ class Alone:
 
     def claim(self, ticket: Ticket[int]) -> Outcome[int] | None:
         """Nobody else could have it; but it may be none."""
-        wrong = wrong_with(self._feed.taken[ticket.key][1])
+        wrong = descriptor_fault(self._feed.taken[ticket.key][1])
         return Failed(Problem("command", wrong)) if wrong else None
 
     def job(self, ticket: Ticket[int]) -> Job[int]:
@@ -79,13 +78,3 @@ class Alone:
 
     def end(self) -> None:
         """Nothing is held."""
-
-
-def wrong_with(descriptor: object) -> str:
-    """What is wrong with a task descriptor, in words; empty if nothing is."""
-    if isinstance(descriptor, (str, bytes)) or not isinstance(descriptor, Sequence):
-        return f"a task descriptor must be a list of words, got {descriptor!r}: no shell splits it"
-    if not descriptor:
-        return "a task descriptor is empty: its first word is the program"
-    wrong = [word for word in descriptor if not isinstance(word, (str, os.PathLike))]
-    return f"words of a task descriptor must be strings or paths, got {wrong[0]!r}" if wrong else ""

@@ -93,9 +93,9 @@ def test_values_of_a_cache(executor: Executor, cache: Cache) -> None:
     ("text", "worker", "options"),
     [
         ("must be a concurrent.futures.Executor", square, {"executor": 2}),
-        ("say use_threads=True", square, {"executor": LocalExecutor()}),
-        ("say use_threads=True", square, {"executor": ThreadPoolExecutor(1)}),
-        ("task_timeout is not heard", square, {"executor": ProcessPoolExecutor(1), "task_timeout": 1}),
+        ("pass use_threads=True", square, {"executor": LocalExecutor()}),
+        ("pass use_threads=True", square, {"executor": ThreadPoolExecutor(1)}),
+        ("task_timeout is not supported", square, {"executor": ProcessPoolExecutor(1), "task_timeout": 1}),
         ("not a list", [square, dies_always], {"executor": ProcessPoolExecutor(1)}),
     ],
 )

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taskproc.checks import at_least
-from taskproc.commands.alone import Alone
-from taskproc.commands.feed import SLOT, Feed
-from taskproc.commands.record import Finished
+from taskproc.commands.descriptors import SLOT, Feed, Finished
+from taskproc.commands.local_commands import LocalCommands
 from taskproc.drive import drive
 from taskproc.errors import OptionError
 from taskproc.folders import absolute_path
@@ -163,12 +162,12 @@ class TaskManager:
         assert self._inbox is not None, "it was set by `run` [this is a bug]"
         if self.cache is None:
             runner: CommandRunner[int] = CommandRunner(self._inbox, self.n_threads, children)
-            yield Alone(feed, self._folder(), self.n_threads, self._inbox.ring), runner
+            yield LocalCommands(feed, self._folder(), self.n_threads, self._inbox.ring), runner
             return
-        from taskproc.commands.shared import Shared  # here: 20 ms, for what others are told of
+        from taskproc.commands.shared_commands import SharedCommands  # here: 20 ms, for what others are told of
 
         with self.cache, ThreadPoolExecutor(self.n_threads, "taskproc-command", use, (children,)) as pool:
-            work = Shared(feed, self.cache.store)
+            work = SharedCommands(feed, self.cache.store)
             try:
                 yield work, PoolRunner(pool, self._inbox)
             finally:
