@@ -40,7 +40,7 @@ def holdings(store: DiskStore) -> dict[str, Holding]:
         ids = store.ids(folder)
         if not ids:
             continue
-        holding = found.setdefault(layout.task_name(folder), Holding())
+        holding = found.setdefault(layout.folder_task_name(folder), Holding())
         with store.held(folder, "results") as results:
             for number in ids:
                 with _task_folder(store, results, number) as place:
@@ -58,7 +58,7 @@ def stored(store: DiskStore, folder: str, numbers: Sequence[int]) -> list[Stored
                 if place is not None:
                     versions, said = _count(store, place, holding), store.arguments(place)
             path = os.path.join(store.root, folder, "results", str(number))
-            found.append(Stored(layout.task_name(folder), number, path, holding, versions, Arguments(said)))
+            found.append(Stored(layout.folder_task_name(folder), number, path, holding, versions, Arguments(said)))
     return found
 
 
@@ -89,9 +89,9 @@ def _count(store: DiskStore, place: Folder, holding: Holding) -> int:
             continue  # cleared while we look
         holding.size += status.st_size
         names.append(entry.name)
-        if layout.results(names[-1:]):
+        if layout.result_numbers(names[-1:]):
             holding.newest = max(holding.newest, status.st_mtime)
-    return len(layout.results(names))
+    return len(layout.result_numbers(names))
 
 
 def _size_of(store: DiskStore, at: Folder, name: str) -> int:

@@ -17,13 +17,13 @@ from taskproc.errors import CacheError
 from taskproc.folders import absolute
 from taskproc.frozen import replace
 from taskproc.store import layout
-from taskproc.store.cache import is_cache, prepare
+from taskproc.store.cache import is_cache, prepare_cache
 from taskproc.store.check import check
 from taskproc.store.disk import DiskStore
-from taskproc.store.guard import refuse_links
-from taskproc.store.ids import FEWEST, ShortIds, id_matches, key_digits
-from taskproc.store.rules import checked
-from taskproc.store.trash import discard, empty
+from taskproc.store.folder import refuse_links
+from taskproc.store.layout import FEWEST_DIGITS, ShortIds, key_digits, matching_ids
+from taskproc.store.rules import checked_rules
+from taskproc.store.trash import discard, empty_trash
 from taskproc.text import counted, cut_to, did_you_mean, padded, printable, size_text, terminal_width, width_of
 
 
@@ -130,7 +130,7 @@ def clear_command(given: Namespace) -> int:
 def _forget(store: DiskStore, shown: str, *ids: str) -> None:
     """Move the results of a class, or of some tasks of it, into the trash."""
     folder, there = _class(store, shown)
-    name = printable(layout.task_name(folder))
+    name = printable(layout.folder_task_name(folder))
     numbers = [_meant(word, folder, there, "; nothing was cleared") for word in ids]
     if not ids:
         discard(store, folder)
@@ -151,7 +151,7 @@ def _empty_trash(store: DiskStore) -> None:
         meter.show(lambda: f"emptying the trash: {_files(count)} removed")
 
     try:
-        is_empty = empty(store, seconds=math.inf, tell=note)
+        is_empty = empty_trash(store, seconds=math.inf, tell=note)
     except KeyboardInterrupt:
         meter.wipe()
         say(f"{_files(removed)} removed from the trash; the next clear removes the rest")
@@ -199,10 +199,10 @@ def opened(path: str, *, writes: bool = False) -> DiskStore:
     root = absolute(path, CacheError)
     if not is_cache(path):
         raise UsageError(f"no cache at {path!r}")
-    rules = checked("result", 0, None, False)
+    rules = checked_rules("result", 0, None, False)
     if writes:
         refuse_links(Path(root))
-        rules = replace(rules, refusal=prepare(Path(root)))
+        rules = replace(rules, refusal=prepare_cache(Path(root)))
     return DiskStore(root, rules=rules)
 
 
@@ -212,15 +212,15 @@ def _meant(word: str, folder: str, there: Sequence[int], otherwise: str = "") ->
     Args:
         otherwise: what is said after an error.
     """
-    numbers = sorted(id_matches(word, there))
+    numbers = sorted(matching_ids(word, there))
     if len(numbers) == 1:
         return numbers[0]
-    shown = printable(layout.task_name(folder))
+    shown = printable(layout.folder_task_name(folder))
     ids = ShortIds(map(key_digits, there))
     if not numbers:
         digits = word.rpartition("#")[2].lower()
         begun = [number for number in there if digits and key_digits(number).startswith(digits)]
-        short = f": an id has at least {FEWEST} digits, such as {ids.of(key_digits(begun[0]))}" if begun else ""
+        short = f": an id has at least {FEWEST_DIGITS} digits, such as {ids.of(key_digits(begun[0]))}" if begun else ""
         raise UsageError(f"{shown} has no task {word!r}{short}{otherwise}")
     several = ", ".join(f"#{ids.of(key_digits(number))} ({number})" for number in numbers)
     raise UsageError(f"{word!r} may be any of {len(numbers)} tasks of {shown}: {several}{otherwise}")
@@ -229,7 +229,7 @@ def _meant(word: str, folder: str, there: Sequence[int], otherwise: str = "") ->
 def _class(store: DiskStore, shown: str) -> tuple[str, list[int]]:
     """The folder of a class of which there is something, and the ids of its tasks; as it is named, or `list` shows it.
     """
-    classes = {folder: layout.task_name(folder) for folder in store.files.listdir(store.root)}
+    classes = {folder: layout.folder_task_name(folder) for folder in store.files.listdir(store.root)}
     known = [folder for folder, name in classes.items() if shown in (name, printable(name))]
     for folder in known:
         if ids := store.ids(folder):

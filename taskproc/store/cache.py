@@ -21,9 +21,9 @@ from taskproc.frozen import replace
 from taskproc.store import layout
 from taskproc.store.disk import DiskStore
 from taskproc.store.files import Files
-from taskproc.store.guard import refuse_exposed, refuse_links
-from taskproc.store.ids import ShortIds
-from taskproc.store.rules import Durability, checked
+from taskproc.store.folder import refuse_links
+from taskproc.store.layout import ShortIds
+from taskproc.store.rules import Durability, checked_rules, refuse_exposed
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -70,7 +70,7 @@ class Cache:
         key_file: str | os.PathLike[str] | None = None,
         shared: bool = False,
     ):
-        rules = checked(durability, keep_versions, key_file, shared)
+        rules = checked_rules(durability, keep_versions, key_file, shared)
         self._begin(DiskStore(absolute(path, CacheError), rules=rules))
         _ = self.store.key  # now, not at the first result: a wrong key fails where it is given
 
@@ -107,7 +107,7 @@ class Cache:
     def __enter__(self) -> Cache:
         rules = self.store.rules
         refuse_links(self.path)
-        refusal = prepare(self.path, shared=rules.shared)
+        refusal = prepare_cache(self.path, shared=rules.shared)
         refuse_exposed(self.path, rules)
         if refusal != rules.refusal:
             self.store.rules = replace(rules, refusal=refusal)
@@ -166,7 +166,7 @@ def other_files(path: str | os.PathLike[str]) -> str | None:
     return next((name for name in names if not name.startswith(".")), None)
 
 
-def current(what: str) -> Cache:
+def current_cache(what: str) -> Cache:
     """The cache in force. NoCacheError says that `what` needs one, and how to give it."""
     caches = _in_force.get()
     if not caches:
@@ -174,7 +174,7 @@ def current(what: str) -> Cache:
     return caches[-1]
 
 
-class in_force:
+class ActiveCache:
     """Inside the block `cache` is the one in force; unlike `with cache` its folder is taken to be there."""
 
     __slots__ = ("_cache", "_token")
@@ -189,7 +189,7 @@ class in_force:
         _in_force.reset(self._token)
 
 
-def prepare(path: Path, *, shared: bool = False) -> str:
+def prepare_cache(path: Path, *, shared: bool = False) -> str:
     """Make a cache folder, or see that this one can be used; CacheError says why not.
 
     Answers why nothing may be written there, or nothing. Each record says its own format, so what is of ours can be

@@ -22,13 +22,13 @@ from contextlib import contextmanager
 
 from taskproc.errors import LinkInCache
 from taskproc.frozen import frozen
-from taskproc.store import layout, sources
-from taskproc.store.base import Place, Version
+from taskproc.store import layout
 from taskproc.store.claims import EMPTY_CLAIM, is_held
 from taskproc.store.disk import DiskStore
 from taskproc.store.files import Folder
 from taskproc.store.folder import UNREADABLE, Untrusted, is_place
-from taskproc.store.record import version_of
+from taskproc.store.layout import Place
+from taskproc.store.version import Version, version_from
 
 _CHUNK = 1 << 20
 _FILES = frozenset({"taskproc.json", "CACHEDIR.TAG", ".gitignore"})
@@ -126,7 +126,7 @@ def _check_code(store: DiskStore, name: str) -> Iterator[Finding]:
                 yield from _check_temporary(entry, path)
             elif not layout.is_code_file(entry.name) or not entry.is_file(follow_symlinks=False):
                 yield _stranger(entry, path, layout.is_code_file(entry.name))
-            elif folder is not None and sources.read_file(store, folder, entry.name) is None:
+            elif folder is not None and store.read_code_file(folder, entry.name) is None:
                 yield Finding(path, "leftover", "it does not tell any more what code it was; it decides nothing")
 
 
@@ -165,9 +165,9 @@ class _Place:
         entries = self._store.files.scandir(self._folder)
         found = layout.numbers([entry.name for entry in entries if entry.is_file(follow_symlinks=False)])
         note(bool(found["result"]))
-        known = {number for some in found.values() for number in some} | {layout.highest(found) + 1}
+        known = {number for some in found.values() for number in some} | {layout.highest_number(found) + 1}
         for entry in entries:
-            kind, number = layout.beside(entry.name) or ("", 0)
+            kind, number = layout.side_file(entry.name) or ("", 0)
             if kind and (entry.is_dir if kind == "data" else entry.is_file)(follow_symlinks=False):
                 if number not in (found["result"] if kind == "accept" else known):
                     yield self._finding(entry.name, "orphan", f"no attempt {number} is known any more")
@@ -199,7 +199,7 @@ class _Place:
         store = self._store
         try:
             content, end, size = store.record(self._folder, number, _CHUNK)
-            version = version_of(Place(content["name"], self._id, content["key"]), self._of(name), content)
+            version = version_from(Place(content["name"], self._id, content["key"]), self._of(name), content)
             intact = self._is_intact(name, version, end if len(end) == size else None)
         except FileNotFoundError:
             return  # cleared, or moved aside by a reader, since it was listed

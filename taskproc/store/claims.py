@@ -18,15 +18,24 @@ from typing import Union
 from taskproc.errors import CacheError, LinkInCache
 from taskproc.kernel.model import Elsewhere, Record, Stamp
 from taskproc.kernel.rebuild import order_of
-from taskproc.store import heads, layout
-from taskproc.store.base import TINY, Facts, Pick, Place, Version
+from taskproc.store import layout
 from taskproc.store.codec import comment_member, footer_member, text_member
 from taskproc.store.files import Files, Folder
 from taskproc.store.folder import CacheFolder
-from taskproc.store.manifest import NO_FILES, manifest_of
+from taskproc.store.layout import Place
 from taskproc.store.payload import Payload, write_value
-from taskproc.store.record import about, text_of
-from taskproc.store.trash import set_aside
+from taskproc.store.trash import move_to_trash
+from taskproc.store.version import (
+    TINY_PAYLOAD,
+    Facts,
+    Pick,
+    Version,
+    about_result,
+    claim_head,
+    head_content,
+    head_token,
+    record_text,
+)  # fmt: skip
 
 EMPTY_CLAIM = 1.0    # seconds for which a claim is seen without a head until it counts as dead
 _TRIES = 100
@@ -52,7 +61,7 @@ class DiskAttempt:
         self._folder, self._handle = folder, handle
         self._identity: tuple[int, int] | None = None
         self._ended = False
-        self._head = heads.head_of(store.token, place, number, nonce)
+        self._head = claim_head(store.token, place, number, nonce)
         self._directory: Path | None = None
         self._captured, self._early = True, list[str]()  # logs that are there, for somebody has asked for them
 
@@ -110,11 +119,11 @@ class DiskAttempt:
         self._early = [log for log in logs if log in names]
         planted = [log for log in self._early if self._files.kind(self._folder, log) == "link"]
         if planted:
-            set_aside(self._store, self._folder, *planted)
+            move_to_trash(self._store, self._folder, *planted)
         name = layout.data_folder(self.number)
         if name in names:
             if self._store.is_filled(self._folder, name):
-                set_aside(self._store, self._folder, name)
+                move_to_trash(self._store, self._folder, name)
             else:
                 self._directory = Path(self._path, name)
 
@@ -142,10 +151,10 @@ class DiskAttempt:
             head_digest=sha256(self._head).hexdigest(),
             size=len(self._head) + payload.size,
             digest=payload.digest,
-            about=about(facts, captured=self._captured),
-            payload=payload.rest if payload.size == len(payload.rest) <= TINY else b"",
+            about=about_result(facts, captured=self._captured),
+            payload=payload.rest if payload.size == len(payload.rest) <= TINY_PAYLOAD else b"",
         )
-        record = text_member(text_of(version))
+        record = text_member(record_text(version))
         self._files.append(self._handle, payload.rest, record, footer_member(record, self._store.key))
         if self._store.rules.flushes(facts.seconds):
             self._files.sync(self._handle)
@@ -154,14 +163,19 @@ class DiskAttempt:
     def _value_half(self, value: object, payload: Payload, facts: Facts) -> str:
         """That of the stamp. What lies in the data directory belongs to the value, and is written down beside it."""
         home = "" if self._directory is None else str(self._directory)
-        name = layout.data_folder(self.number)
-        manifest = manifest_of(self._files, self._folder, name, home) if home else NO_FILES
+        files = self._write_manifest(home, facts) if home else ""
+        root, former = self._store.root, self._former
+        return facts.value(value, payload.value, payload.met, files=files, root=root, home=home, former=former)
+
+    def _write_manifest(self, home: str, facts: Facts) -> str | None:
+        """Write down what lies in the data directory `home`; the digest of that, None if it is not known."""
+        from taskproc.store.contents import manifest_of  # here: 1 ms, for attempts with a data directory
+
+        manifest = manifest_of(self._files, self._folder, layout.data_folder(self.number), home)
         if manifest is not None and manifest.text:
             name, flush = layout.manifest_file(self.number), self._store.rules.flushes(facts.seconds)
             self._store.put(self._folder, name, manifest.text.encode("ascii"), flush=flush)
-        files = None if manifest is None else manifest.digest
-        root, former = self._store.root, self._former
-        return facts.value(value, payload.value, payload.met, files=files, root=root, home=home, former=former)
+        return None if manifest is None else manifest.digest
 
     def _former(self) -> str:
         """The value half of the stamp of the version before; empty if there is none."""
@@ -318,7 +332,7 @@ def _next(store: CacheFolder, place: Place, folder: Folder, names: list[str], fo
     """The number after those in `names`, and the nonce that it inherits, if any; None: somebody who lives has a claim.
     """
     taken = layout.numbers(names)
-    last = layout.highest(taken)
+    last = layout.highest_number(taken)
     if last in taken["claim"] and is_held(store, folder, last):
         return None
     version = next(store.versions(folder, place, names), None) if taken["result"] and not forced else None
@@ -346,7 +360,7 @@ def _second_look(store: CacheFolder, place: Place, attempt: DiskAttempt, folder:
     Names that are asked for one by one are true also where a client adds to an old listing what it has made itself.
     """
     number, claim = attempt.number, layout.claim_file(attempt.number)
-    if any(store.files.has(folder, name) for name in layout.ends(number)):
+    if any(store.files.has(folder, name) for name in layout.end_names(number)):
         return None
     for _ in range(_LISTINGS):
         names = store.files.list_anew(folder)
@@ -401,7 +415,7 @@ def is_held(store: CacheFolder, folder: Folder, number: int) -> bool:
         made = (*store.files.identity(handle), store.files.modified(handle))
     finally:
         store.files.close(handle)
-    token = heads.token_of(start)
+    token = head_token(start)
     if not token:
         # Its maker is between two operations, or died there. How long, our own clock tells: the file's time is of
         # another one, and the head may come between a look at the file and one at the time.
@@ -429,9 +443,9 @@ def reopen(store: CacheFolder, place: Place, number: int) -> DiskAttempt | None:
     except OSError:
         files.close_folder(folder)
         return None
-    nonce = heads.content_of(files.read(handle, 4096, 0)).get("nonce")
+    nonce = head_content(files.read(handle, 4096, 0)).get("nonce")
     attempt = DiskAttempt(store, place, path, number, folder, handle, str(nonce))
-    head = heads.head_of(store.token, place, number, str(nonce))
+    head = claim_head(store.token, place, number, str(nonce))
     if files.read(handle, len(head) + 1, 0) != head:
         attempt.release()
         return None

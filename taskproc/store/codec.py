@@ -26,7 +26,7 @@ from taskproc.by_value import DEFINITIONS, pickler_class
 from taskproc.errors import UnstorableResult
 from taskproc.modules import find_object, is_findable, is_renamed, object_name
 from taskproc.store.culprit import culprit
-from taskproc.store.keys import Key
+from taskproc.store.rules import Key
 
 FOOTER = 66
 _MAGIC = b"\x1f\x8b\x08"

@@ -7,18 +7,24 @@ killed at any moment. The full description is docs/storage.md.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+import itertools
+import json
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from taskproc.errors import CacheError, CorruptedResult, LinkInCache, MissingResult
-from taskproc.store import accepting, claims, endings, layout, sources, trash
-from taskproc.store.base import Pick, Place, Version
+from taskproc.store import claims, layout
+from taskproc.store.codec import read_comment
 from taskproc.store.files import Folder
 from taskproc.store.folder import UNREADABLE, CacheFolder, Untrusted
-from taskproc.store.payload import stored_value
-from taskproc.store.retire import retire
-from taskproc.store.verified import payload_of
+from taskproc.store.layout import Place
+from taskproc.store.payload import read_payload, stored_value
+from taskproc.store.trash import discard, retire, sweep_trash
+from taskproc.store.version import Pick, Version, accept_text
+
+_LONGEST_FAILURE = 1 << 20  # bytes that are read
+_LONGEST_CODE = 16 << 20
 
 InUse = Callable[[list[int]], int]
 
@@ -60,7 +66,7 @@ class DiskStore(CacheFolder):
                 handle = self.files.read_only(folder, layout.result_file(version.record.number))
             try:
                 self.owned_size(handle)
-                return payload_of(self.files, handle, version)
+                return read_payload(self.files, handle, version)
             finally:
                 self.files.close(handle)
         except (OSError, Untrusted, LinkInCache) as error:
@@ -114,8 +120,18 @@ class DiskStore(CacheFolder):
         why: Mapping[str, object],
         last: Callable[[claims.DiskAttempt], object] = lambda attempt: None,
     ) -> None:
-        """Mark as failed what a dead worker of this run left claimed at `place`, after `last` of it."""
-        endings.bury(self, place, why, last)
+        """Turn the claim that a dead worker of this run left at `place` into a failed attempt, for people to read why.
+
+        `last` is called with the attempt before.
+        """
+        try:
+            names = self.names(*layout.place_levels(place))
+        except (OSError, LinkInCache):
+            return
+        for number in layout.numbers(names)["claim"]:
+            if (attempt := claims.reopen(self, place, number)) is not None:
+                last(attempt)
+                attempt.fail(why)
 
     def directory(self, place: Place, in_use: InUse = lambda versions: 0) -> Path:
         """The data directory of the version `in_use`; else of the newest, or of the attempt that runs or will run.
@@ -127,7 +143,7 @@ class DiskStore(CacheFolder):
         try:
             with self.held(*levels) as folder:
                 found = layout.numbers(self.files.listdir(folder))
-                last = layout.highest(found)
+                last = layout.highest_number(found)
                 number = last if last in found["claim"] and claims.is_held(self, folder, last) else last + 1
         except (FileNotFoundError, NotADirectoryError):
             found, number = layout.numbers(()), 1
@@ -142,7 +158,7 @@ class DiskStore(CacheFolder):
         number = 1
         try:
             with self.held(*layout.place_levels(place)) as folder:
-                number = endings.newest(self, folder, self.files.listdir(folder)) or 1
+                number = self.newest_attempt(folder, self.files.listdir(folder)) or 1
         except (FileNotFoundError, NotADirectoryError):
             pass  # it has not run
         return Path(layout.place_path(self.root, place), layout.log_file(stream, number))
@@ -158,12 +174,12 @@ class DiskStore(CacheFolder):
         try:
             with self.held(*levels) as folder:
                 names = self.files.listdir(folder)
-                number = endings.newest(self, folder, names) or 1
+                number = self.newest_attempt(folder, names) or 1
                 logs = [name for name in names if name.startswith(f"{stream}.")]
                 links.update(name for name in logs if self.files.kind(folder, name) == "link")
         except (FileNotFoundError, NotADirectoryError):
             pass  # it has not run
-        versions = layout.results(names)
+        versions = layout.result_numbers(names)
         if versions and versions != [number]:
             number = in_use(versions) or number
         path = Path(layout.place_path(self.root, place), layout.log_file(stream, number))
@@ -179,7 +195,7 @@ class DiskStore(CacheFolder):
         try:
             with self.held(*layout.place_levels(place)) as folder:
                 if number in found["failed"]:
-                    return (endings.why_failed(self, folder, number) or {}).get("captured") is not False
+                    return (self._why_failed(folder, number) or {}).get("captured") is not False
                 is_there = number in found["result"]
                 return not is_there or self.read_version(folder, place, number).about.get("captured") is not False
         except UNREADABLE:
@@ -203,7 +219,7 @@ class DiskStore(CacheFolder):
 
     def sweep(self) -> None:
         """Remove for a moment what lies in the trash, unless another run is at work. Never fails."""
-        trash.try_to_empty(self, self.token)
+        sweep_trash(self, self.token)
 
     def accept(self, place: Place, version: Version, code: str, *, flush: bool = True) -> None:
         """Declare `version` good also for the code with the digest `code`. Of two who accept at once one may be lost.
@@ -219,29 +235,85 @@ class DiskStore(CacheFolder):
                 if not _is_same(now, version):
                     raise MissingResult(f"result {version.path} was cleared, and computed anew")
                 codes = (self.accepted(folder, now) or frozenset()) | {code}
-                self.put(folder, layout.accept_file(number), accepting.encode(now, codes, self.key), flush=flush)
+                self.put(folder, layout.accept_file(number), accept_text(now, codes, self.key), flush=flush)
         except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError) as error:
             raise MissingResult(f"result {version.path} is not there any more: {error}") from error
         except OSError as error:
             raise CacheError(f"cannot write to cache {self.root!r}: {error}") from error
 
     def keep_code(self, name: str, digest: str, content: Mapping[str, object]) -> None:
-        """Keep what the digest of some code of the class `name` stands for (JSON), once; never fails."""
-        sources.keep(self, name, digest, content)
+        """Store what the digest of some code of the class `name` stands for (JSON), once; never fails."""
+        if self.code(name, digest) is None:
+            self._put_code(name, layout.code_file(digest), content)
 
     def code(self, name: str, digest: str) -> Mapping[str, Any] | None:
-        """What was kept of the code `digest`; None if nothing was, or it cannot be read."""
-        return sources.read(self, name, digest)
+        """What was stored of the code `digest`; None if nothing was, or it cannot be read."""
+        return self._code(name, layout.code_file(digest))
+
+    def keep_reported(self, name: str, digest: str, words: Iterable[str]) -> None:
+        """Remember what runs have reported of some code, in place of what was remembered before; never fails."""
+        self._put_code(name, layout.reported_file(digest), {"told": sorted(words)})
+
+    def reported(self, name: str, digest: str) -> frozenset[str]:
+        """What runs have reported of some code already, as far as it is remembered."""
+        words = (self._code(name, layout.reported_file(digest)) or {}).get("told")
+        return frozenset(map(str, words)) if isinstance(words, list) else frozenset()
+
+    def _put_code(self, name: str, file: str, content: Mapping[str, object]) -> None:
+        try:
+            folder = self.made_folder(*layout.code_levels(name))
+            try:
+                self.put(folder, file, json.dumps(dict(content)).encode("ascii") + b"\n")
+            finally:
+                self.files.close_folder(folder)
+        except (OSError, CacheError):
+            pass  # read-only, full, or cleared just now: it is for people, and no run should fail for it
+
+    def _code(self, name: str, file: str) -> Mapping[str, Any] | None:
+        try:
+            with self.held(*layout.code_levels(name)) as folder:
+                return self.read_code_file(folder, file)
+        except (OSError, LinkInCache):
+            return None
+
+    def read_code_file(self, folder: Folder, name: str) -> Mapping[str, Any] | None:
+        """What a file in a folder of code says; None if it is missing or torn."""
+        try:
+            content = json.loads(self.small(folder, name, _LONGEST_CODE))
+        except (OSError, ValueError, RecursionError):
+            return None
+        return content if isinstance(content, dict) else None
 
     def failure(self, place: Place) -> Mapping[str, Any] | None:
         """What is known of the newest attempt, if it failed: `error`, and what else `fail` was told; for people."""
         try:
             with self.held(*layout.place_levels(place)) as folder:
                 found = layout.numbers(self.files.listdir(folder))
-                number = layout.highest(found)
-                return endings.why_failed(self, folder, number) if number and number in found["failed"] else None
+                number = layout.highest_number(found)
+                return self._why_failed(folder, number) if number and number in found["failed"] else None
         except (FileNotFoundError, NotADirectoryError, LinkInCache):
             return None
+
+    def _why_failed(self, folder: Folder, number: int) -> Mapping[str, Any] | None:
+        """What a failed attempt was ended with; None if that cannot be read, or nothing was said."""
+        try:
+            content = self.small(folder, layout.failed_file(number), _LONGEST_FAILURE)
+            end = content.find(b"\x00", 10) + 11  # of the head
+            return read_comment(content[end:])
+        except UNREADABLE:
+            return None
+
+    def newest_attempt(self, folder: Folder, names: list[str]) -> int:
+        """The number of the newest attempt that ran, or runs; 0 if none has, and `names` are those in the folder.
+
+        One that was given up before it ran, since a version was found to be fresh, has nothing to say.
+        """
+        kinds = layout.numbers(names)
+        for number in sorted(itertools.chain(*kinds.values()), reverse=True):
+            printed = any(layout.log_file(stream, number) in names for stream in layout.STREAMS)
+            if number not in kinds["failed"] or printed or self._why_failed(folder, number) is not None:
+                return number
+        return 0
 
     def clear(self, place: Place) -> bool:
         """Forget all of `place`: one rename. Whether there was anything. CacheError if that cannot be done."""
@@ -252,9 +324,9 @@ class DiskStore(CacheFolder):
         return self._forget(layout.folder_name(name))
 
     def _forget(self, *levels: str) -> bool:
-        moved = trash.discard(self, *levels)
+        moved = discard(self, *levels)
         if moved:
-            trash.try_to_empty(self)  # not while our own run is at work either
+            sweep_trash(self)  # not while our own run is at work either
         return moved
 
 

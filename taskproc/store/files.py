@@ -4,19 +4,24 @@ A *folder* is an open directory descriptor: what is reached through it stays the
 away. Where the system has no such descriptors (Windows) it is a path, and the guards of the store are weaker by that.
 
 On a network folder a descriptor of a folder may show for ever what was there when it was opened, so whoever looks again
-opens it once more; and others may see what was written only when it was closed. See exclusive.py for the rest.
+opens it once more; and others may see what was written only when it was closed.
+
+Two operations have one winner among many: to make a new name, and to rename without replacing anything. The losers get
+FileExistsError. A network folder may give any error instead (sshfs: EPERM), so an error of creation is believed only
+when it comes again and again, and the name was looked for and is not there.
 """
 from __future__ import annotations
 
 import errno
+import functools
 import itertools
 import os
 import stat
+import sys
 from collections.abc import Callable, Sequence
-from typing import Union
+from typing import TypeVar, Union
 
-from taskproc.store import exclusive
-from taskproc.store.removal import Removal, let_go, remove_by_path
+from taskproc.store.removal import Removal, close_descriptor, remove_by_path
 
 Folder = Union[int, str]
 
@@ -31,6 +36,15 @@ _REWRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0) 
 _SMALL = 1 << 16  # bytes that are rather copied than written one by one
 _JUNCTION = 0xA0000003  # of Windows: IO_REPARSE_TAG_MOUNT_POINT
 _MOST = 1 << 30   # bytes that every system writes at once
+Made = TypeVar("Made")
+
+_MAKE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_LOOK = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_FOLLOWS = os.access not in os.supports_follow_symlinks  # links, where it cannot do otherwise
+_TRIES = 3
+_NO_REPLACE = 1  # RENAME_NOREPLACE of linux/fs.h
+# What a system or a file system answers that has no such rename; seccomp: EPERM
+_REFUSALS = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM})
 
 
 class IsLink(NotADirectoryError):
@@ -44,7 +58,7 @@ class Files:
 
     def mkdir(self, folder: Folder, name: str, mode: int = 0o777) -> bool:
         """Make one directory in a folder; False if something has its name."""
-        return exclusive.make_folder(*_at(folder, name), mode)
+        return make_folder(*_at(folder, name), mode)
 
     def listdir(self, folder: Folder) -> list[str]:
         """Names in a folder, in no order; by descriptor perhaps those that were there when it was opened."""
@@ -92,12 +106,12 @@ class Files:
             for name in inside:
                 above, held = held, os.open(name, _FOLDER, dir_fd=held)
                 if above != at:
-                    let_go(above)
+                    close_descriptor(above)
         except OSError as error:
             # Systems differ in what they say of a link: ENOTDIR, ELOOP or EMLINK. Here it is refused already
-            is_linked = not isinstance(error, FileNotFoundError) and kind_of(name, held) == "link"
+            is_linked = not isinstance(error, FileNotFoundError) and entry_kind(name, held) == "link"
             if held is not None and held != at:
-                let_go(held)
+                close_descriptor(held)
             if is_linked:
                 raise IsLink(errno.ENOTDIR, "is a link, not a folder", name) from None
             raise
@@ -106,15 +120,15 @@ class Files:
     def close_folder(self, folder: Folder) -> None:
         """Let go of it. No error: nothing was written through it."""
         if isinstance(folder, int):
-            let_go(folder)
+            close_descriptor(folder)
 
     def make(self, folder: Folder, name: str) -> int:
         """Make a new file, by one caller of many; FileExistsError for all others."""
-        return exclusive.make_file(*_at(folder, name))
+        return make_file(*_at(folder, name))
 
     def has(self, folder: Folder, name: str) -> bool:
         """Whether a name is there now, whatever a cache of a network folder knows of it."""
-        return exclusive.is_there(*_at(folder, name))
+        return exists_now(*_at(folder, name))
 
     def own(self, folder: Folder, name: str) -> int:
         """Open an existing regular file to read it and to go on at its end; never follows a link."""
@@ -160,7 +174,7 @@ class Files:
 
     def kind(self, folder: Folder, name: str) -> str:
         """What has a name in a folder: file, folder or link; empty if there is nothing."""
-        return kind_of(*_at(folder, name))
+        return entry_kind(*_at(folder, name))
 
     def target(self, folder: Folder, name: str) -> str:
         """Where a link leads, as it says."""
@@ -238,11 +252,11 @@ class Files:
         looked for first, and somebody may make it in between.
         """
         if not replaces and isinstance(folder, int) and not self._must_look:
-            if exclusive.rename(old, new, folder):
+            if rename_exclusively(old, new, folder):
                 return
             self._must_look = True
-        if not replaces and exclusive.is_there(*_at(folder, new)):
-            raise exclusive.exists(new)
+        if not replaces and exists_now(*_at(folder, new)):
+            raise exists_error(new)
         if isinstance(folder, int):
             os.replace(old, new, src_dir_fd=folder, dst_dir_fd=folder)
         else:
@@ -288,7 +302,7 @@ class Files:
             os.close(handle)
 
 
-def kind_of(name: str, at: int | None = None) -> str:
+def entry_kind(name: str, at: int | None = None) -> str:
     """What has that name: file, folder, link, or empty if there is nothing. A junction of Windows is a link."""
     try:
         status = os.stat(name, dir_fd=at, follow_symlinks=False)
@@ -304,7 +318,7 @@ def _looked_at(at: str, inside: Sequence[str]) -> str:
     path = at
     for level in itertools.accumulate(inside, os.path.join, initial=at):
         path = level
-        if kind_of(path) == "link":
+        if entry_kind(path) == "link":
             raise IsLink(errno.ENOTDIR, "is a link, not a folder", path)
         if not stat.S_ISDIR(os.stat(path).st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
@@ -354,3 +368,88 @@ def _open(folder: Folder, name: str, flags: int) -> int:
     if isinstance(folder, int):
         return os.open(name, flags, 0o666, dir_fd=folder)
     return os.open(f"{folder}{os.sep}{name}", flags, 0o666)
+
+
+def make_file(path: str, at: int | None = None, mode: int = 0o666) -> int:
+    """Make a file and open it, below the folder `at` if that is given. FileExistsError if the name is there."""
+    try:
+        return os.open(path, _MAKE, mode, dir_fd=at)
+    except (FileExistsError, FileNotFoundError):
+        raise
+    except OSError:
+        return _made(lambda: os.open(path, _MAKE, mode, dir_fd=at), path, at)
+
+
+def make_folder(path: str, at: int | None = None, mode: int = 0o777) -> bool:
+    """Make one directory, below the folder `at` if that is given; False if the name is there."""
+    try:
+        os.mkdir(path, mode, dir_fd=at)
+    except FileExistsError:
+        return False
+    except FileNotFoundError:
+        raise
+    except OSError:
+        try:
+            _made(lambda: os.mkdir(path, mode, dir_fd=at), path, at)
+        except FileExistsError:
+            return False
+    return True
+
+
+def _made(make: Callable[[], Made], path: str, at: int | None) -> Made:
+    for _ in range(_TRIES - 1):
+        try:
+            return make()
+        except (FileExistsError, FileNotFoundError):
+            raise
+        except OSError as error:
+            if exists_now(path, at):
+                raise exists_error(path) from error
+    return make()  # the winner has renamed it meanwhile; or the error is true
+
+
+def exists_now(path: str, at: int | None = None) -> bool:
+    """Whether a name is there now. A cache of a network folder may know one that is gone, so this one is opened."""
+    if not os.access(path, os.F_OK, dir_fd=at, follow_symlinks=_FOLLOWS):
+        return False
+    try:
+        os.close(os.open(path, _LOOK, dir_fd=at))
+    except FileNotFoundError:
+        return False
+    except OSError:
+        pass  # a link, a socket, or not ours to read
+    return True
+
+
+def rename_exclusively(old: str, new: str, at: int) -> bool:
+    """Rename within the folder `at`, FileExistsError if `new` is there, as one act. False: there is no such rename."""
+    call = _renameat2()
+    number = errno.ENOSYS if call is None else call(at, os.fsencode(old), os.fsencode(new))
+    if number == 0:
+        return True
+    if number in _REFUSALS:
+        return False  # the plain rename_exclusively says whether it is one
+    raise OSError(number, os.strerror(number), old, None, new)
+
+
+def exists_error(path: str) -> FileExistsError:
+    """What is raised if a name is there."""
+    return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+
+
+@functools.cache
+def _renameat2() -> Callable[[int, bytes, bytes], int] | None:
+    """A call of renameat2 within a folder, that gives the number of the error or 0; None where there is none."""
+    if sys.platform != "linux":
+        return None
+    import ctypes  # here: 1 ms, and most processes publish nothing
+
+    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if call is None:
+        return None
+    call.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+
+    def renamed(at: int, old: bytes, new: bytes) -> int:
+        return ctypes.get_errno() if call(at, old, at, new, _NO_REPLACE) else 0
+
+    return renamed

@@ -1,4 +1,9 @@
-"""A cache folder as it lies there: the versions in it, read record by record."""
+"""A cache folder as it lies there: the folders inside it, opened without following a link, and the versions in them.
+
+The folder of the cache itself may be reached through links, for its path is the user's. Below it each level is opened
+by its name in the descriptor of the level above, without following (see Files.open_folder). So nobody can lead an
+operation elsewhere, before it or while it is under way. A link is refused with words, since it may be the user's own.
+"""
 from __future__ import annotations
 
 import functools
@@ -7,21 +12,29 @@ import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
-from taskproc.errors import LinkInCache
+from taskproc.errors import CacheError, LinkInCache
 from taskproc.frozen import replace
-from taskproc.store import accepting, layout
-from taskproc.store.base import TINY, Place, Version
+from taskproc.store import layout
 from taskproc.store.codec import FOOTER, comment, footer_member, is_signed, record_length
-from taskproc.store.files import Files, Folder
-from taskproc.store.inside import Inside
-from taskproc.store.keys import Key
+from taskproc.store.files import Files, Folder, IsLink, entry_kind
+from taskproc.store.layout import Place
 from taskproc.store.marks import Witness
-from taskproc.store.record import parse, version_of
-from taskproc.store.rules import Rules
+from taskproc.store.rules import CacheRules, Key
+from taskproc.store.version import (
+    LONGEST_ACCEPT,
+    TINY_PAYLOAD,
+    Version,
+    accepted_codes,
+    parse_record,
+    version_from,
+)  # fmt: skip
 
+TOP_FOLDERS = ("run", "trash", "inputs")  # folders that belong to no task class
 _TAIL = 4096  # most records fit: one read gets record and footer
 UNREADABLE = (OSError, ValueError, KeyError, TypeError)  # what reading a damaged, foreign or retired file may raise
 
@@ -38,7 +51,7 @@ class TooLarge(ValueError):
     """A file that is not read."""
 
 
-class CacheFolder(Inside):
+class CacheFolder:
     """The folder `root`.
 
     Args:
@@ -49,8 +62,10 @@ class CacheFolder(Inside):
         passed_over: place → why its newest result was passed over when it was looked at last, if it was.
     """
 
-    def __init__(self, root: str, token: str = "", files: Files | None = None, rules: Rules | None = None):
-        super().__init__(root, files, rules)
+    def __init__(self, root: str, token: str = "", files: Files | None = None, rules: CacheRules | None = None):
+        self.root = root
+        self.files = files or Files()
+        self.rules = rules or CacheRules()
         self.token = token
         self.witness = Witness(root)
         self.passed_over: dict[Place, str] = {}
@@ -59,6 +74,89 @@ class CacheFolder(Inside):
     def key(self) -> Key | None:
         """What results are signed with. CacheError if it is needed and cannot be used."""
         return None if self.rules.key_file is None else Key(self.rules.key_file, self.rules.owners)
+
+    def folder(self, first: str, *levels: str) -> Folder:
+        """Hold a folder of the cache, given by the names that lead there; to be closed with `files.close_folder`.
+
+        FileNotFoundError or NotADirectoryError if there is none, LinkInCache if one of the levels is a link.
+        """
+        try:
+            return self.files.open_folder(f"{self.root}{os.sep}{first}", levels)
+        except IsLink as error:
+            raise self.refusal(first, *levels) from error
+
+    def folder_in(self, folder: Folder, name: str, *above: str) -> Folder:
+        """Hold a folder in one that is held and to which the names `above` lead; otherwise as `folder`."""
+        try:
+            return self.files.open_folder(folder, (name,))
+        except IsLink as error:
+            raise self.refusal(*above, name) from error
+
+    @contextmanager
+    def held(self, first: str, *levels: str) -> Iterator[Folder]:
+        """The same inside a block."""
+        folder = self.folder(first, *levels)
+        try:
+            yield folder
+        finally:
+            self.files.close_folder(folder)
+
+    def made_folder(self, first: str, *levels: str) -> Folder:
+        """The same, and what is missing is made; CacheError if the cache itself is gone, or is not to be written."""
+        self.rules.allow_writing()
+        try:
+            return self.folder(first, *levels)
+        except FileNotFoundError:
+            pass
+        if not os.path.isdir(self.root):
+            raise CacheError(f"cache folder {self.root!r} was removed or renamed while it was in use")
+        self.files.mkdir(self.root, first)
+        folder = self.folder(first)
+        for count, name in enumerate(levels):
+            try:
+                self.files.mkdir(folder, name)
+                below = self.folder_in(folder, name, first, *levels[:count])
+            finally:
+                self.files.close_folder(folder)
+            folder = below
+        return folder
+
+    def made_place(self, first: str, second: str, name: str) -> tuple[bool, Folder]:
+        """Whether a folder two levels below another one was made, or was there; and that folder, held.
+
+        The same in fewer steps, for each task that runs passes here; what was made is flushed if the rules say so.
+        """
+        files = self.files
+        try:
+            try:
+                above = files.open_folder(f"{self.root}{os.sep}{first}", (second,))
+            except FileNotFoundError:
+                above = self.made_folder(first, second)
+            try:
+                is_new = files.mkdir(above, name)
+                if is_new and self.rules.durability == "full":
+                    self._flush(above, first)
+                return is_new, files.open_folder(above, (name,))
+            finally:
+                files.close_folder(above)
+        except IsLink as error:
+            raise self.refusal(first, second, name) from error
+
+    def _flush(self, folder: Folder, first: str) -> None:
+        """Wait until what is new in a folder, in the one above it and in the cache is on the disk."""
+        self.files.sync_folder(folder)
+        with self.held(first) as above:
+            self.files.sync_folder(above)
+        self.files.sync_folder(self.root)
+
+    def refusal(self, *levels: str) -> LinkInCache:
+        """The error for the first of these levels that is a link; the path of all if that cannot be told any more."""
+        path = self.root
+        for name in levels:
+            path = os.path.join(path, name)
+            if entry_kind(path) == "link":
+                break
+        return link_error(path)
 
     def look(self, place: Place) -> Iterator[Version]:
         """Published versions, newest first, each record verified as it is reached: one listing, then a read a version.
@@ -82,7 +180,7 @@ class CacheFolder(Inside):
         """The readable versions among the `names` of an open folder, newest first; `warns` of those not believed."""
         if self.passed_over:
             self.passed_over.pop(place, None)
-        for number in layout.versions(names):
+        for number in layout.version_numbers(names):
             try:
                 version = self.read_version(folder, place, number)
             except FileNotFoundError:
@@ -109,15 +207,15 @@ class CacheFolder(Inside):
         """Version `number` of an open folder. Raises one of UNREADABLE."""
         path = f"{layout.place_path(self.root, place)}{os.sep}{layout.result_file(number)}"
         content, end, size = self.record(folder, number)
-        return version_of(place, path, content, _tiny_payload(content, end, size))
+        return version_from(place, path, content, _tiny_payload(content, end, size))
 
     def accepted(self, folder: Folder, version: Version) -> frozenset[str] | None:
         """Digests of other code that was accepted for a version; None if its accept file is gone or not good for it."""
         try:
-            text = self.small(folder, layout.accept_file(version.record.number), accepting.LONGEST)
+            text = self.small(folder, layout.accept_file(version.record.number), LONGEST_ACCEPT)
         except UNREADABLE:
             return None
-        return accepting.decode(text, version, self.key)
+        return accepted_codes(text, version, self.key)
 
     def small(self, folder: Folder, name: str, longest: int) -> bytes:
         """All of a small file. Raises one of UNREADABLE, also if it is larger than `longest`, or not to be trusted."""
@@ -174,7 +272,7 @@ class CacheFolder(Inside):
             footer = tail[-FOOTER:]
         record = tail[-FOOTER - length : -FOOTER]
         self._verify(record, footer)
-        content = parse(comment(record))
+        content = parse_record(comment(record))
         if content["n"] != number or content["size"] + length + FOOTER != size:
             raise ValueError("the record is of another file")
         return content, tail, size
@@ -199,7 +297,7 @@ class CacheFolder(Inside):
 
     def highest(self, place: Place) -> int:
         """The highest number in use at `place`, 0 if none. One listing."""
-        return layout.highest(layout.numbers(self.names(*layout.place_levels(place))))
+        return layout.highest_number(layout.numbers(self.names(*layout.place_levels(place))))
 
     def names(self, first: str, *levels: str) -> list[str]:
         """What is in the folder to which these names lead; empty if there is none."""
@@ -238,7 +336,7 @@ class CacheFolder(Inside):
         """Name and id of everything that has a folder, in no order. One listing a class."""
         for entry in self.files.scandir(self.root):
             for number in self.ids(entry.name):
-                yield layout.task_name(entry.name), number
+                yield layout.folder_task_name(entry.name), number
 
     def ids(self, class_folder: str) -> list[int]:
         """The ids of all tasks that have a folder in that of a class, given by its name; none if it is a link.
@@ -257,7 +355,7 @@ class CacheFolder(Inside):
 def _tiny_payload(content: Mapping[str, Any], end: bytes, size: int) -> bytes:
     """The payload, if it is tiny and was read along with its record; whoever loads another one sees what is wrong."""
     start, stop = content["head"], content["size"]
-    if len(end) < size or stop - start > TINY or sha256(end[:start]).hexdigest() != content["head_sha256"]:
+    if len(end) < size or stop - start > TINY_PAYLOAD or sha256(end[:start]).hexdigest() != content["head_sha256"]:
         return b""
     return end[start:stop]
 
@@ -268,3 +366,22 @@ def is_place(entry: os.DirEntry[str]) -> bool:
 
 
 _warned: set[str] = set()
+
+
+def link_error(path: str) -> LinkInCache:
+    """The error for a link at `path`."""
+    return LinkInCache(
+        f"{path!r} is a link, and no link is followed inside a cache folder. "
+        "Remove the link, or move what it leads to into its place"
+    )
+
+
+def refuse_links(path: Path) -> None:
+    """LinkInCache if something that belongs to the cache as a whole is a link.
+
+    Where it is used no link is followed either; but that would be found late, or by nobody who could be told.
+    """
+    for name in (layout.MARKER, *TOP_FOLDERS):
+        link = os.path.join(path, name)
+        if entry_kind(link) == "link":
+            raise link_error(link)

@@ -7,6 +7,10 @@ is nothing, or nothing good: then there is a look. So the directories stay the t
 
 A folder that changed just now is left out, since it might change once more within the same tick of its file system's
 clock (as git does it: "racy"); so is what a file system without fine times has.
+
+A cold run asks ten thousand times whether there is a result, and there is none: one listing of a class answers for all
+of its tasks, of the moment at which it was made. It says nothing but that a look would have been in vain then. Whoever
+claims looks again, twice, so that an old listing costs one claim that is not needed, and no truth.
 """
 from __future__ import annotations
 
@@ -25,10 +29,10 @@ from taskproc.errors import CacheError, LinkInCache
 from taskproc.kernel.model import Record, Stamp
 from taskproc.kernel.rebuild import Present
 from taskproc.store import layout
-from taskproc.store.base import Place, Version
 from taskproc.store.files import Folder
 from taskproc.store.folder import UNREADABLE, CacheFolder, TooLarge
-from taskproc.store.record import packages_of
+from taskproc.store.layout import Place
+from taskproc.store.version import Version, package_versions
 
 LEAST = 64               # weight of a class in a run from which this pays, and of rows that are worth a new file
 _MOST = 4096             # bytes that are read of a file, for each of its weight: others' rows are not worth more
@@ -41,6 +45,8 @@ _MAGIC = b"taskproc index 2\n"
 _START = len(_MAGIC) + 32  # bytes before the body; 32 are its digest
 _COUNT = Struct("<?Q")   # whether files count whoever owns them; rows
 _ROW = Struct("<QQqQ16sIQ32s32sQII")
+_LISTED_AFTER = 8  # looks in vain after which a class is listed: not for one new task among a million others
+_LISTED_NAMES = 4    # names that are read of a class, for each task of the run: more cost more than they save
 
 
 class _Row(NamedTuple):
@@ -68,10 +74,10 @@ class _Row(NamedTuple):
     payload: int = 0
 
 
-Found = tuple[Version, Present]  # what is good, and for what
+FoundVersion = tuple[Version, Present]  # what is good, and for what
 
 
-def _weight(found: Found) -> int:
+def _weight(found: FoundVersion) -> int:
     return 1 + len(found[1].needs)
 
 
@@ -156,7 +162,7 @@ class Index:
         digests = row.head, row.head_digest.hex(), row.size, row.digest.hex()
         return Version(place, path, record, *digests, _about(versions[0]) if versions else {}, payload)
 
-    def keep(self, found: Iterable[Found]) -> None:
+    def keep(self, found: Iterable[FoundVersion]) -> None:
         """Remember versions that were found, or made, and are good for what they are to be made from. Never fails.
 
         Looks at each folder once more: what is remembered is the newest version there, or nothing. So it is with what
@@ -166,7 +172,7 @@ class Index:
             return
         now = self._seconds()
         self._until = now + max(_SECONDS, (now - self._begun) / _PART)
-        by_class: dict[str, list[Found]] = {}
+        by_class: dict[str, list[FoundVersion]] = {}
         for each in found:
             by_class.setdefault(each[0].place.name, []).append(each)
         for name, some in by_class.items():
@@ -230,7 +236,7 @@ class Index:
     def _signature(self, body: bytes) -> bytes:
         return sha256(body).digest() if self._store.key is None else self._store.key.sign(body)
 
-    def _write(self, name: str, table: _Table, found: Sequence[Found]) -> None:
+    def _write(self, name: str, table: _Table, found: Sequence[FoundVersion]) -> None:
         store, draft = self._store, _Draft()
         path = layout.class_path(store.root, name)
         with self._opened(name) as (folder, results):
@@ -276,9 +282,9 @@ class Index:
             files.close(handle)
             files.unlink(folder, name)
 
-    def _add(self, draft: _Draft, results: Folder, found: Iterable[Found], clock: int) -> list[Found]:
+    def _add(self, draft: _Draft, results: Folder, found: Iterable[FoundVersion], clock: int) -> list[FoundVersion]:
         """Draft rows of what is as it was found; returns what may still change without a sign of it."""
-        late: list[Found] = []
+        late: list[FoundVersion] = []
         for version, now in found:
             if self._seconds() > self._until:
                 break
@@ -300,7 +306,7 @@ class Index:
 
 def _versions(about: Mapping[str, object]) -> Iterator[str]:
     """The versions of packages that a record names, as text; nothing where Python's is the only one."""
-    versions = packages_of(about)
+    versions = package_versions(about)
     if len(versions) > 1:
         yield json.dumps(dict(versions))
 
@@ -313,4 +319,30 @@ def _about(versions: str) -> Mapping[str, object]:
 
 def _is_newest(names: list[str], number: int) -> bool:
     """Whether no version in a folder is newer than `number`, and that is there."""
-    return layout.result_file(number) in names and (len(names) == 2 or layout.results(names)[0] == number)
+    return layout.result_file(number) in names and (len(names) == 2 or layout.result_numbers(names)[0] == number)
+
+
+class Listing:
+    """For a run over `count` tasks."""
+
+    def __init__(self, store: CacheFolder, count: int):
+        self._store, self._most = store, _LISTED_NAMES * count
+        self._missed: dict[str, int] = {}
+        self._listed: dict[str, frozenset[str]] = {}
+
+    def lacks(self, place: Place) -> bool:
+        """Whether it is known that `place` had no folder when its class was listed."""
+        listed = self._listed.get(place.name)
+        return listed is not None and str(place.id) not in listed
+
+    def missed(self, place: Place) -> None:
+        """Tell that a look found nothing there."""
+        count = self._missed[place.name] = self._missed.get(place.name, 0) + 1
+        if count == _LISTED_AFTER:
+            try:
+                with self._store.held(*layout.results_levels(place.name)) as folder:
+                    names = self._store.files.few(folder, self._most + 1)
+            except (FileNotFoundError, NotADirectoryError, LinkInCache):
+                names = []
+            if len(names) <= self._most:
+                self._listed[place.name] = frozenset(names)

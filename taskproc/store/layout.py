@@ -1,10 +1,13 @@
-"""Names inside a cache: which file is what, and how a task name becomes a folder name.
+"""How a cache folder is laid out: where the results of a task lie, what each file is called, and short ids.
 
     <cache>/<task name>/results/<id>/{args.json, claim.<n>, result.<n>.pkl.gz, failed.<n>, bad.<n>, data.<n>/,
                                       stdout.<n>.txt, stderr.<n>.txt, stdout_caller.<n>.txt, stderr_caller.<n>.txt,
                                       accept.<n>.json, files.<n>.json}
     <cache>/<task name>/code/<digest>.json
     <cache>/<task name>/index
+
+An id is the first 63 bits of a key (see `tasks/naming.py`), so the name of a folder gives the first digits of the key.
+A short id is the first hex digits of a key, as many as tell it from others, at least four, as in git.
 """
 from __future__ import annotations
 
@@ -13,9 +16,9 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable
+from itertools import pairwise
+from typing import NamedTuple
 from urllib.parse import quote, unquote
-
-from taskproc.store.base import Place
 
 FORMAT = 1
 MARKER = "taskproc.json"
@@ -23,13 +26,23 @@ ARGUMENTS = "args.json"
 INDEX = "index"
 STREAMS = ("stdout", "stderr", "stdout_caller", "stderr_caller")
 _DIGEST = re.compile(r"[0-9a-f]{16,128}")
-_BESIDE = re.compile(r"(data|files|accept|(?:stdout|stderr)(?:_caller)?)\.([1-9][0-9]{0,17})(\.txt|\.json)?")
-_ENDS = {"data": None, "accept": ".json", "files": ".json"}
+_SIDE_FILE = re.compile(r"(data|files|accept|(?:stdout|stderr)(?:_caller)?)\.([1-9][0-9]{0,17})(\.txt|\.json)?")
+_SIDE_ENDS = {"data": None, "accept": ".json", "files": ".json"}
 _TEMPORARY = re.compile(r"\.(?:(?:(?:accept|files)\.[0-9]{1,18}|[0-9a-f]{16,128})\.json|index)\.[0-9a-f]{32}\.tmp")
 _RESULT = ".pkl.gz"
 _OWN = frozenset({"run", "trash", "inputs", "taskproc.json", "cachedir.tag"})  # some file systems ignore case
 _DIGITS = 18  # of a number
 _LONGEST = 100  # bytes of a folder name; most file systems allow 255, some encrypted ones 143
+FEWEST_DIGITS = 4
+KNOWN_DIGITS = 15  # hex digits of a key that its id has; of the 16th one bit is missing
+
+
+class Place(NamedTuple):
+    """Name of the task class, integer id within it, full key. The id comes from the key; the key decides."""
+
+    name: str
+    id: int
+    key: str
 
 
 @functools.lru_cache(maxsize=1024)
@@ -46,7 +59,7 @@ def folder_name(name: str) -> str:
     return safe
 
 
-def task_name(folder: str) -> str:
+def folder_task_name(folder: str) -> str:
     """The task name of a folder; of a cut one what is left of it."""
     return unquote(folder, errors="replace")
 
@@ -95,7 +108,7 @@ def numbers(names: Iterable[str]) -> dict[str, list[int]]:
     return found
 
 
-def results(names: Iterable[str]) -> list[int]:
+def result_numbers(names: Iterable[str]) -> list[int]:
     """Numbers of the published versions, descending: those of `numbers`, and in half its time."""
     found = [name[7:-7] for name in names if name[:7] == "result." and name[-7:] == _RESULT]
     numbers = [int(number) for number in found if _is_number(number)]
@@ -104,9 +117,9 @@ def results(names: Iterable[str]) -> list[int]:
     return numbers
 
 
-def versions(names: list[str]) -> list[int]:
-    """Numbers of the published versions, and of claims, descending: by now these may be versions, too."""
-    found = results(names)
+def version_numbers(names: list[str]) -> list[int]:
+    """Numbers of the published versions, and of claims, descending: a claim may be a version by now."""
+    found = result_numbers(names)
     claims = [name[6:] for name in names if name[:6] == "claim."]
     if claims:
         found = sorted({*found, *(int(number) for number in claims if _is_number(number))}, reverse=True)
@@ -118,8 +131,8 @@ def _is_number(text: str) -> bool:
     return text.isdecimal() and text.isascii() and text[0] != "0" and len(text) <= _DIGITS
 
 
-def highest(found: dict[str, list[int]]) -> int:
-    """The highest number in use, 0 if none."""
+def highest_number(found: dict[str, list[int]]) -> int:
+    """The highest_number number in use, 0 if none."""
     return max((some[0] for some in found.values() if some), default=0)
 
 
@@ -133,8 +146,8 @@ def result_file(number: int) -> str:
     return f"result.{number}{_RESULT}"
 
 
-def ends(number: int) -> tuple[str, str]:
-    """What a claim becomes when its attempt ends."""
+def end_names(number: int) -> tuple[str, str]:
+    """What a claim becomes when its attempt end_names."""
     return result_file(number), failed_file(number)
 
 
@@ -175,13 +188,13 @@ def code_file(digest: str) -> str:
     return f"{digest}.json"
 
 
-def told_file(digest: str) -> str:
+def reported_file(digest: str) -> str:
     """What runs have said of the code with this digest already."""
     return f"{code_file(digest).removesuffix('.json')}.told.json"
 
 
 def is_code_file(name: str) -> bool:
-    """Whether a file is named as code_file() or told_file() names it."""
+    """Whether a file is named as code_file() or reported_file() names it."""
     stem, dot, kind = name.partition(".")
     return dot + kind in (".json", ".told.json") and _DIGEST.fullmatch(stem) is not None
 
@@ -196,10 +209,65 @@ def is_temporary(name: str) -> bool:
     return _TEMPORARY.fullmatch(name) is not None
 
 
-def beside(name: str) -> tuple[str, int] | None:
-    """Kind and number of what lies beside the attempts: data (a folder), the logs, accept, files; None if it is none.
-    """
-    match = _BESIDE.fullmatch(name)
-    if match is None or match[3] != _ENDS.get(match[1], ".txt"):
+def side_file(name: str) -> tuple[str, int] | None:
+    """Kind and number of a file or folder beside an attempt: data, files, accept or a log; None for other names."""
+    match = _SIDE_FILE.fullmatch(name)
+    if match is None or match[3] != _SIDE_ENDS.get(match[1], ".txt"):
         return None
     return match[1], int(match[2])
+
+
+class ShortIds:
+    """How many digits tell all keys apart that were met. Grows with them: a short id that was given stays a prefix."""
+
+    def __init__(self, keys: Iterable[str] = ()):
+        self._digits = FEWEST_DIGITS
+        self._met: dict[str, str] = {}
+        self.meet(keys)
+
+    def meet(self, keys: Iterable[str]) -> None:
+        """Tell these apart as well. O(keys), and O(all) for each digit more."""
+        for key in keys:
+            while self._met.setdefault(key[: self._digits], key) != key:
+                self._digits += 1
+                self._met = {other[: self._digits]: other for other in self._met.values()}
+
+    def of(self, key: str) -> str:
+        """The short id of `key`, which is met now, if it was not before."""
+        self.meet((key,))
+        return key[: self._digits]
+
+    def __len__(self) -> int:
+        """How many keys were met."""
+        return len(self._met)
+
+
+def digits_apart(keys: Iterable[str]) -> int:
+    """How many digits a short id of each key has if all are told apart, as ShortIds says it, but keeping nothing."""
+    digits = FEWEST_DIGITS
+    ordered = sorted(keys)
+    for one, other in pairwise(ordered):
+        while one[:digits] == other[:digits] and one != other:
+            digits += 1
+    return digits
+
+
+def key_digits(number: int) -> str:
+    """The first digits of the key whose id is `number`."""
+    return f"{number << 1:016x}"[:KNOWN_DIGITS]
+
+
+def matching_ids(word: str, numbers: Iterable[int]) -> list[int]:
+    """Which of the ids `numbers` a `word` of the user may mean: an id itself, or a short id.
+
+    What stands behind a `#` is a short id, whatever its digits; a word without one may be both.
+    """
+    before, mark, digits = word.rpartition("#")
+    digits = digits.lower()
+    is_hex = len(digits) >= FEWEST_DIGITS and set(digits) <= set("0123456789abcdef")
+    is_id = not mark and not before and digits.isdecimal() and digits.isascii()
+    return [
+        number
+        for number in numbers
+        if (is_id and digits == str(number)) or (is_hex and key_digits(number).startswith(digits[:KNOWN_DIGITS]))
+    ]

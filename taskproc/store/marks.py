@@ -22,8 +22,7 @@ from typing import Any
 from taskproc import machine
 from taskproc.errors import CacheError
 from taskproc.machine import birth_of
-from taskproc.store.exclusive import exists
-from taskproc.store.files import Files
+from taskproc.store.files import Files, exists_error
 
 if sys.platform != "win32":
     import fcntl
@@ -70,7 +69,7 @@ class Mark:
         temporary = f"{self.token}.new"
         try:
             if not self._files.mkdir(runs, self.folder.name, 0o700):
-                raise exists(str(self.folder))
+                raise exists_error(str(self.folder))
             handle = self._files.make(runs, temporary)
             try:
                 about = json.dumps({**_here(), "token": self.token})

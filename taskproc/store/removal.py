@@ -53,7 +53,7 @@ class Removal:
         except OSError:
             gone = False
         finally:
-            let_go(folder)
+            close_descriptor(folder)
         try:
             if gone:
                 os.rmdir(name, dir_fd=at)
@@ -92,7 +92,7 @@ class Removal:
         return True
 
 
-def let_go(folder: int) -> None:
+def close_descriptor(folder: int) -> None:
     """Close a descriptor of a folder. No error: nothing was written through it, and it is closed either way."""
     try:
         os.close(folder)

@@ -1,22 +1,33 @@
-"""How a cache is kept: what is flushed, what stays, who signs, whose files count.
+"""The rules of a cache: what is flushed and what stays, which key signs results, and whose files count.
 
-Rules travel with every job, so they hold paths, numbers and names only; the key stays in its file.
+Rules travel with every job, so they hold only paths, numbers and names. The key stays in its file, which only its owner
+may read. The owner of a file cannot be faked, so the owner of each result is checked when it is opened. Here the folder
+is checked, once, since the files of a run are reached through it by name.
 """
 from __future__ import annotations
 
+import hmac
 import os
+import stat
+import sys
+from pathlib import Path
 from typing import Literal, get_args
 
 from taskproc.checks import at_least
 from taskproc.errors import CacheError, OptionError
 from taskproc.folders import absolute
 from taskproc.frozen import frozen
+from taskproc.store.files import make_file
 
 Durability = Literal["none", "result", "full"]
+LONG_ENOUGH = 0.02  # seconds of work that are worth the half millisecond of an fsync
+KEY_FILE_VARIABLE = "TASKPROC_KEY_FILE"
+SHARED_VARIABLE = "TASKPROC_SHARED"
+LEAST_KEY, MOST_KEY = 16, 4096  # bytes of a key
 
 
 @frozen
-class Rules:
+class CacheRules:
     """What holds for one cache folder.
 
     Attributes:
@@ -50,12 +61,7 @@ class Rules:
             raise CacheError(self.refusal)
 
 
-LONG_ENOUGH = 0.02  # seconds of work that are worth the half millisecond of an fsync
-KEY_FILE_VARIABLE = "TASKPROC_KEY_FILE"
-SHARED_VARIABLE = "TASKPROC_SHARED"
-
-
-def checked(durability: object, keep_versions: object, key_file: object, shared: object) -> Rules:
+def checked_rules(durability: object, keep_versions: object, key_file: object, shared: object) -> CacheRules:
     """Rules as a user gave them, for files of this process's user. OptionError names the option that is wrong."""
     kind: Durability | None = next((kind for kind in get_args(Durability) if kind == durability), None)
     if kind is None:
@@ -64,7 +70,7 @@ def checked(durability: object, keep_versions: object, key_file: object, shared:
     if not isinstance(shared, bool):
         raise OptionError(f"shared must be True or False, got {shared!r}")
     shared = shared or os.environ.get(SHARED_VARIABLE, "") not in ("", "0")
-    return Rules(kind, keep, _key_path(key_file), shared, frozenset({own_uid()}))
+    return CacheRules(kind, keep, _key_path(key_file), shared, frozenset({own_uid()}))
 
 
 def _key_path(given: object) -> str | None:
@@ -81,3 +87,157 @@ def _key_path(given: object) -> str | None:
 def own_uid() -> int:
     """Whose files this process makes; 0 where the system has no such numbers."""
     return os.geteuid() if hasattr(os, "geteuid") else 0
+
+
+class Key:
+    """Signs. Where it is sent it travels as the path of its file, and is read again there.
+
+    Raises:
+        CacheError: the file is not there, not a key, or others may read or write it; the message has the remedy.
+    """
+
+    __slots__ = ("_bytes", "owners", "path")
+
+    def __init__(self, path: str, owners: frozenset[int] = frozenset()):
+        """`owners`: users who may own the file, besides root and this process's own."""
+        self.path, self.owners = path, owners
+        # No variable of a frame holds the key: some programs print them with a traceback
+        self._bytes = _key_bytes(path, owners)
+        if not LEAST_KEY <= len(self._bytes) <= MOST_KEY:
+            raise CacheError(
+                f"key file {path!r} must hold {LEAST_KEY} to {MOST_KEY:,} bytes, got {len(self._bytes):,}. "
+                "Make one with taskproc.make_key_file(path)"
+            )
+
+    def sign(self, content: bytes) -> bytes:
+        """HMAC-SHA256 of `content`."""
+        return hmac.digest(self._bytes, content, "sha256")
+
+    def __repr__(self) -> str:
+        return f"Key({self.path!r})"
+
+    def __reduce__(self) -> tuple[type[Key], tuple[str, frozenset[int]]]:
+        return Key, (self.path, self.owners)
+
+
+def make_key_file(path: str | os.PathLike[str]) -> None:
+    """Make a file with a new random key, readable by its owner only. CacheError if it is there, or cannot be made."""
+    path = os.fspath(path)
+    try:
+        handle = make_file(path, mode=0o600)
+        try:
+            os.write(handle, os.urandom(32).hex().encode() + b"\n")
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except FileExistsError:
+        raise CacheError(f"key file {path!r} is there already, and is not replaced") from None
+    except OSError as error:
+        raise CacheError(f"key file {path!r} cannot be made: {error}") from error
+
+
+def _key_bytes(path: str, owners: frozenset[int]) -> bytes:
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        try:
+            _refuse_exposed_key(path, os.fstat(handle), owners)
+            # An editor may have ended the line
+            return os.read(handle, MOST_KEY + 2).rstrip(b"\r\n")
+        finally:
+            os.close(handle)
+    except FileNotFoundError:
+        raise CacheError(f"key file {path!r} is not there. Make one with taskproc.make_key_file(path)") from None
+    except OSError as error:
+        raise CacheError(f"key file {path!r} cannot be read: {error}") from error
+
+
+def _refuse_exposed_key(path: str, status: os.stat_result, owners: frozenset[int]) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise CacheError(f"key file {path!r} is not a regular file")
+    if sys.platform == "win32":
+        return  # access is not told by these bits there
+    if status.st_uid not in owners | {0, os.geteuid()}:
+        raise CacheError(f"key file {path!r} belongs to another user (uid {status.st_uid}): use one of your own")
+    if status.st_mode & 0o077:
+        raise CacheError(f"key file {path!r} can be read or written by others: chmod 600 {path!r}, or make a new one")
+
+
+def refuse_exposed(path: Path, rules: CacheRules) -> None:
+    """CacheError if others than its user and root can put things into the cache folder `path`, and have no leave."""
+    if rules.shared or sys.platform == "win32":
+        return
+    for folder in (path, path / "run"):
+        try:
+            status = folder.stat()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise CacheError(f"cache {str(path)!r} cannot be read: {error}") from error
+        if why := _exposure(status, rules):
+            raise CacheError(
+                f"cache folder {str(folder)!r} {why}, and loading a result can run any code. "
+                f"{_remedy(folder, status)}, or say Cache(..., shared=True) if you trust them all"
+            )
+
+
+def _exposure(status: os.stat_result, rules: CacheRules) -> str:
+    if not rules.trusts(status.st_uid):
+        return f"belongs to another user ({_user(status.st_uid)})"
+    if status.st_mode & stat.S_ISVTX:
+        return ""  # others may add to it, and move nothing of ours; what they add is theirs, and is seen to be
+    if status.st_mode & stat.S_IWOTH:
+        return "can be written by everybody"
+    if status.st_mode & stat.S_IWGRP and not is_private_group(status.st_gid, rules):
+        return f"can be written by the group {_group(status.st_gid)}"
+    return ""
+
+
+def _remedy(folder: Path, status: os.stat_result) -> str:
+    return f"chmod go-w {str(folder)!r}" if status.st_uid == own_uid() else "Use a folder of your own"
+
+
+def is_private_group(group: int, rules: CacheRules) -> bool:
+    """Whether a group has no member but the users whose files count anyway.
+
+    Many systems give each user a group of his own name, and a umask of 002: what he makes is then writable by a group
+    that is himself. A group without a name, as in many containers, is taken for one if it has the user's number.
+    """
+    if sys.platform == "win32":
+        return True
+    import grp
+    import pwd
+
+    users = rules.owners | {0, own_uid()}
+    try:
+        found = grp.getgrgid(group)
+    except KeyError:
+        return group in users
+    names = set()
+    for user in users:
+        try:
+            names.add(pwd.getpwuid(user).pw_name)
+        except KeyError:
+            continue  # a user without a name, as in many containers
+    return found.gr_name in names and names.issuperset(found.gr_mem)
+
+
+def _user(number: int) -> str:
+    if sys.platform != "win32":
+        import pwd
+
+        try:
+            return f"{pwd.getpwuid(number).pw_name}, uid {number}"
+        except KeyError:
+            pass  # it has no name here
+    return f"uid {number}"
+
+
+def _group(number: int) -> str:
+    if sys.platform != "win32":
+        import grp
+
+        try:
+            return repr(grp.getgrgid(number).gr_name)
+        except KeyError:
+            pass  # it has no name here
+    return str(number)

@@ -12,7 +12,7 @@ from taskproc.cli.remote import main
 from taskproc.cli.table import REMOTE_COMMANDS
 from taskproc.remote.board import TaskManager
 from taskproc.remote.server import Server
-from taskproc.store.keys import make_key_file
+from taskproc.store.rules import make_key_file
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from taskproc.cli import meter
 from taskproc.cli.holdings import holdings
 from taskproc.cli.main import main
 from taskproc.cli.store import opened, time_text
-from taskproc.store.ids import key_digits
+from taskproc.store.layout import key_digits
 from taskproc.store.marks import Mark
 
 Write = Callable[..., str]

@@ -18,7 +18,7 @@ from taskproc.remote.board import TaskManager
 from taskproc.remote.client import connect
 from taskproc.remote.executor import RemoteExecutor
 from taskproc.remote.server import Server
-from taskproc.store.keys import make_key_file
+from taskproc.store.rules import make_key_file
 from tests.pace import limit
 
 

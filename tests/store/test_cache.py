@@ -13,17 +13,17 @@ import pytest
 from faults import OTHER, PLACE, claimed, publish
 
 from taskproc.errors import CacheError, NoCacheError
-from taskproc.store.cache import Cache, current, in_force
+from taskproc.store.cache import ActiveCache, Cache, current_cache
 
 
 def path_in_force() -> Path:
-    return current("a test").path
+    return current_cache("a test").path
 
 
 def test_outside_there_is_none() -> None:
     """The error says what needs a cache, and how to give it one."""
     with pytest.raises(NoCacheError, match=r"a test outside a cache: .*with Cache"):
-        current("a test")
+        current_cache("a test")
 
 
 def test_blocks_nest(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_coroutine_function_is_decorated(tmp_path: Path) -> None:
         mine.set()
         await other.wait()
         try:
-            current("a test")
+            current_cache("a test")
         except NoCacheError:
             return True
         return False
@@ -169,7 +169,7 @@ def test_a_coroutine_function_is_decorated(tmp_path: Path) -> None:
 
 def test_in_force_touches_no_file(tmp_path: Path) -> None:
     """Jobs are inside a cache whose folder is there already."""
-    with in_force(Cache(tmp_path / "a")):
+    with ActiveCache(Cache(tmp_path / "a")):
         assert tmp_path / "a" == path_in_force()
 
     assert not (tmp_path / "a").exists()

@@ -12,12 +12,12 @@ import pytest
 from faults import OTHER, PLACE, Hooked, Runs, age, claimed, facts, nothing, outwait, place_of, publish
 
 from taskproc.errors import MissingResult
-from taskproc.store.base import Place
 from taskproc.store.cache import Cache
 from taskproc.store.check import Finding, check
 from taskproc.store.claims import DiskAttempt
 from taskproc.store.disk import DiskStore
 from taskproc.store.files import Files
+from taskproc.store.layout import Place
 
 
 class Broken:

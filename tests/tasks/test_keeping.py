@@ -20,8 +20,7 @@ from taskproc.store.cache import Cache
 from taskproc.store.check import check
 from taskproc.store.disk import DiskStore
 from taskproc.store.files import Files
-from taskproc.store.keys import make_key_file
-from taskproc.store.rules import Rules
+from taskproc.store.rules import CacheRules, make_key_file
 from taskproc.tasks.job import TaskJob
 from taskproc.tasks.task import Task
 from tests.pace import limit
@@ -229,4 +228,4 @@ def test_a_complete_cache_on_a_disk_that_takes_no_writes(cache: Cache) -> None:
 
 def test_rules_of_a_store_that_only_looks(cache: Cache) -> None:
     """It has those of a cache that nobody set up."""
-    assert Rules() == DiskStore(str(cache.path)).rules
+    assert CacheRules() == DiskStore(str(cache.path)).rules

@@ -17,8 +17,7 @@ from taskproc.store import folder
 from taskproc.store.cache import Cache
 from taskproc.store.check import check
 from taskproc.store.disk import DiskStore
-from taskproc.store.keys import Key, make_key_file
-from taskproc.store.rules import Rules, own_uid
+from taskproc.store.rules import CacheRules, Key, make_key_file, own_uid
 
 posix = pytest.mark.skipif(os.name != "posix", reason="access is told otherwise there")
 
@@ -167,7 +166,7 @@ class TestSecrecy:
 def signing(tmp_path: Path, path: Path | None, files: Any = None) -> DiskStore:
     """A store whose results are signed with the key in `path`."""
     (tmp_path / "cache").mkdir(exist_ok=True)
-    return DiskStore(str(tmp_path / "cache"), "token", files, Rules(key_file=path and str(path)))
+    return DiskStore(str(tmp_path / "cache"), "token", files, CacheRules(key_file=path and str(path)))
 
 
 def kinds(store: DiskStore) -> list[str]:
@@ -259,7 +258,7 @@ class TestSignedResults:
         def never(text: str) -> Any:
             raise AssertionError("it was parsed")
 
-        monkeypatch.setattr(folder, "parse", never)
+        monkeypatch.setattr(folder, "parse_record", never)
 
         assert [] == list(signing(tmp_path, key).look(PLACE))
 
@@ -333,8 +332,8 @@ class Owned(Hooked):
 class TestForeignResults:
     """What belongs to another user is not believed, however whole it is."""
 
-    @pytest.mark.parametrize("rules", [Rules(shared=True), Rules(owners=frozenset({4242}))])
-    def test_that_are_trusted(self, runs: Runs, rules: Rules) -> None:
+    @pytest.mark.parametrize("rules", [CacheRules(shared=True), CacheRules(owners=frozenset({4242}))])
+    def test_that_are_trusted(self, runs: Runs, rules: CacheRules) -> None:
         """Shared, or made by who began the run."""
         publish(runs.begin(), "value")
         store = DiskStore(runs.root, files=Owned(), rules=rules)
@@ -380,7 +379,7 @@ def test_a_file_that_was_given_away(runs: Runs) -> None:
     os.chown(version.path, 4242, 4242)
 
     assert [] == list(DiskStore(runs.root).look(PLACE))
-    assert [version] == list(DiskStore(runs.root, rules=Rules(owners=frozenset({4242}))).look(PLACE))
+    assert [version] == list(DiskStore(runs.root, rules=CacheRules(owners=frozenset({4242}))).look(PLACE))
 
 
 def test_facts_are_signed(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ import pytest
 from faults import OTHER, PLACE, Failing, Hooked, Runs, arguments, failure, newest, place_of, publish
 
 from taskproc.errors import CacheError, MissingResult
-from taskproc.store.base import Version
 from taskproc.store.check import check
 from taskproc.store.disk import DiskStore
-from taskproc.store.rules import Rules
+from taskproc.store.rules import CacheRules
+from taskproc.store.version import Version
 
 A, B = "a" * 64, "b" * 64
 
@@ -130,7 +130,7 @@ class TestSigned:
     def signed(self, runs: Runs, tmp_path: Path) -> DiskStore:
         (tmp_path / "key").write_bytes(b"k" * 16)
         (tmp_path / "key").chmod(0o600)
-        return DiskStore(runs.root, runs.begin().token, rules=Rules(key_file=str(tmp_path / "key")))
+        return DiskStore(runs.root, runs.begin().token, rules=CacheRules(key_file=str(tmp_path / "key")))
 
     def test_with_the_key(self, signed: DiskStore) -> None:
         """It is believed."""
