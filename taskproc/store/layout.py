@@ -15,7 +15,7 @@ import functools
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import pairwise
 from typing import NamedTuple
 from urllib.parse import quote, unquote
@@ -30,8 +30,12 @@ _SIDE_FILE = re.compile(r"(data|files|accept|(?:stdout|stderr)(?:_caller)?)\.([1
 _SIDE_ENDS = {"data": None, "accept": ".json", "files": ".json"}
 _TEMPORARY = re.compile(r"\.(?:(?:(?:accept|files)\.[0-9]{1,18}|[0-9a-f]{16,128})\.json|index)\.[0-9a-f]{32}\.tmp")
 _RESULT = ".pkl.gz"
+_KINDS = {
+    kind: (f"{kind}.", len(kind) + 1, end, -len(end) or None)
+    for kind, end in {"claim": "", "result": _RESULT, "failed": "", "bad": ""}.items()
+}
 _OWN = frozenset({"run", "trash", "inputs", "taskproc.json", "cachedir.tag"})  # some file systems ignore case
-_DIGITS = 18  # of a number
+_DIGITS = 18  # of a number, at most
 _LONGEST = 100  # bytes of a folder name; most file systems allow 255, some encrypted ones 143
 FEWEST_DIGITS = 4
 KNOWN_DIGITS = 15  # hex digits of a key that its id has; of the 16th one bit is missing
@@ -47,10 +51,10 @@ class Place(NamedTuple):
 
 @functools.lru_cache(maxsize=1024)
 def folder_name(name: str) -> str:
-    """A task name in letters that every file system takes, told apart by a digest where it had to be cut."""
-    # `~` is kept for names that were cut
+    """A task name in letters that every file system allows; a name that is too long is cut and gets a digest."""
+    # `~` is reserved for names that were cut
     safe = quote(name, safe="._-", errors="surrogatepass").replace("~", "%7E") or "%"
-    # `..` must never come out, hidden folders surprise people, and some names are the cache's own
+    # Never `..`; hidden folders surprise people; and the cache uses some names itself
     if safe.startswith(".") or safe.lower() in _OWN:
         safe = f"%{ord(safe[0]):02X}{safe[1:]}"
     if len(safe) > _LONGEST:
@@ -60,7 +64,7 @@ def folder_name(name: str) -> str:
 
 
 def folder_task_name(folder: str) -> str:
-    """The task name of a folder; of a cut one what is left of it."""
+    """The task name of a folder; if it was cut, the part that remains."""
     return unquote(folder, errors="replace")
 
 
@@ -90,59 +94,50 @@ def place_path(root: str, place: Place) -> str:
     return f"{results_path(root, place.name)}{os.sep}{place.id}"
 
 
-def numbers(names: Iterable[str]) -> dict[str, list[int]]:
+def numbers(names: Collection[str]) -> dict[str, list[int]]:
     """Numbers in use by kind: claim, result, failed, bad; each descending."""
-    found: dict[str, list[int]] = {"claim": [], "result": [], "failed": [], "bad": []}
-    for name in names:
-        kind, _, number = name.partition(".")
-        if kind not in found:
-            continue
-        if kind == "result":
-            number, end = number[: -len(_RESULT)], number[-len(_RESULT) :]
-            if end != _RESULT:
-                continue
-        if _is_number(number):
-            found[kind].append(int(number))
-    for some in found.values():
-        some.sort(reverse=True)
-    return found
+    return {kind: _numbers_of(kind, names) for kind in _KINDS}
 
 
-def result_numbers(names: Iterable[str]) -> list[int]:
-    """Numbers of the published versions, descending: those of `numbers`, and in half its time."""
-    found = [name[7:-7] for name in names if name[:7] == "result." and name[-7:] == _RESULT]
-    numbers = [int(number) for number in found if _is_number(number)]
-    if len(numbers) > 1:
-        numbers.sort(reverse=True)
-    return numbers
+def result_numbers(names: Collection[str]) -> list[int]:
+    """Numbers of the published versions, descending."""
+    return _numbers_of("result", names)
 
 
-def version_numbers(names: list[str]) -> list[int]:
-    """Numbers of the published versions, and of claims, descending: a claim may be a version by now."""
-    found = result_numbers(names)
-    claims = [name[6:] for name in names if name[:6] == "claim."]
-    if claims:
-        found = sorted({*found, *(int(number) for number in claims if _is_number(number))}, reverse=True)
+def version_numbers(names: Collection[str]) -> list[int]:
+    """Numbers of the published versions and of the claims, descending: a claim may be a version by now."""
+    results = _numbers_of("result", names)
+    if claims := _numbers_of("claim", names):
+        return sorted({*results, *claims}, reverse=True)
+    return results
+
+
+def _numbers_of(kind: str, names: Collection[str]) -> list[int]:
+    start, first, end, last = _KINDS[kind]
+    texts = [name[first:last] for name in names if name[:first] == start and name.endswith(end)]
+    found = [int(text) for text in texts if _is_number(text)] if texts else []
+    if len(found) > 1:
+        found.sort(reverse=True)
     return found
 
 
 def _is_number(text: str) -> bool:
-    # By hand: a pattern takes three times as long, and this is done for every task, warm or cold
+    # Not a regular expression: it takes three times as long, and this runs for every task, warm or cold
     return text.isdecimal() and text.isascii() and text[0] != "0" and len(text) <= _DIGITS
 
 
-def highest_number(found: dict[str, list[int]]) -> int:
+def highest_number(kinds: dict[str, list[int]]) -> int:
     """The highest_number number in use, 0 if none."""
-    return max((some[0] for some in found.values() if some), default=0)
+    return max((descending[0] for descending in kinds.values() if descending), default=0)
 
 
 def claim_file(number: int) -> str:
-    """An attempt that is being made."""
+    """The file of an attempt that is running."""
     return f"claim.{number}"
 
 
 def result_file(number: int) -> str:
-    """A published version."""
+    """The file of a published version."""
     return f"result.{number}{_RESULT}"
 
 
@@ -152,60 +147,60 @@ def end_names(number: int) -> tuple[str, str]:
 
 
 def failed_file(number: int) -> str:
-    """An attempt that ended without a version."""
+    """The file of an attempt that ended without a version."""
     return f"failed.{number}"
 
 
 def log_file(stream: str, number: int) -> str:
-    """What an attempt printed; `stream` is stdout, stderr, stdout_caller or stderr_caller."""
+    """The log of an attempt; `stream` is stdout, stderr, stdout_caller or stderr_caller."""
     return f"{stream}.{number}.txt"
 
 
 def data_folder(number: int) -> str:
-    """Files of an attempt."""
+    """The data directory of an attempt."""
     return f"data.{number}"
 
 
 def manifest_file(number: int) -> str:
-    """What lies in the data directory of an attempt."""
+    """The list of the files in the data directory of an attempt."""
     return f"files.{number}.json"
 
 
 def accept_file(number: int) -> str:
-    """Other code that a version is good for."""
+    """The file that names other code for which a version was accepted."""
     return f"accept.{number}.json"
 
 
 def code_levels(name: str) -> tuple[str, str]:
-    """The names that lead from the cache to the folder of what digests of a class's code stand for."""
+    """The names that lead from the cache to the folder of the code that the digests of a class stand for."""
     return folder_name(name), "code"
 
 
 def code_file(digest: str) -> str:
-    """What one digest stands for; ValueError if it is no digest in hexadecimal."""
+    """The file of the code with one digest; ValueError if that is not a digest in hexadecimal."""
     if not _DIGEST.fullmatch(digest):
         raise ValueError(f"not the digest of any code: {digest!r}")
     return f"{digest}.json"
 
 
 def reported_file(digest: str) -> str:
-    """What runs have said of the code with this digest already."""
+    """The file of what runs have already reported of the code with this digest."""
     return f"{code_file(digest).removesuffix('.json')}.told.json"
 
 
 def is_code_file(name: str) -> bool:
-    """Whether a file is named as code_file() or reported_file() names it."""
+    """Whether this is a name that code_file() or reported_file() gives."""
     stem, dot, kind = name.partition(".")
     return dot + kind in (".json", ".told.json") and _DIGEST.fullmatch(stem) is not None
 
 
 def temporary(name: str) -> str:
-    """A name that nobody has, for a file that is to be renamed to `name` when it is whole."""
+    """A new name for a file that will be renamed to `name` when it is complete."""
     return f".{name}.{os.urandom(16).hex()}.tmp"
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file is one that was to be renamed when it was whole, and is not by now if its maker died."""
+    """Whether a file has a name that temporary() gives: it is being written, or its writer has died."""
     return _TEMPORARY.fullmatch(name) is not None
 
 
@@ -218,7 +213,7 @@ def side_file(name: str) -> tuple[str, int] | None:
 
 
 class ShortIds:
-    """How many digits tell all keys apart that were met. Grows with them: a short id that was given stays a prefix."""
+    """Counts the digits that tell all added keys apart. It may grow; an old short id is a prefix of a new one."""
 
     def __init__(self, keys: Iterable[str] = ()):
         self._digits = FEWEST_DIGITS
@@ -226,24 +221,24 @@ class ShortIds:
         self.meet(keys)
 
     def meet(self, keys: Iterable[str]) -> None:
-        """Tell these apart as well. O(keys), and O(all) for each digit more."""
+        """Tell these keys apart as well. O(keys), and O(all) for each additional digit."""
         for key in keys:
             while self._met.setdefault(key[: self._digits], key) != key:
                 self._digits += 1
                 self._met = {other[: self._digits]: other for other in self._met.values()}
 
     def of(self, key: str) -> str:
-        """The short id of `key`, which is met now, if it was not before."""
+        """The short id of `key`, which is added if it is new."""
         self.meet((key,))
         return key[: self._digits]
 
     def __len__(self) -> int:
-        """How many keys were met."""
+        """The number of keys."""
         return len(self._met)
 
 
 def digits_apart(keys: Iterable[str]) -> int:
-    """How many digits a short id of each key has if all are told apart, as ShortIds says it, but keeping nothing."""
+    """How many digits the short ids of these keys have, as ShortIds counts them, but without storing the keys."""
     digits = FEWEST_DIGITS
     ordered = sorted(keys)
     for one, other in pairwise(ordered):
@@ -258,9 +253,9 @@ def key_digits(number: int) -> str:
 
 
 def matching_ids(word: str, numbers: Iterable[int]) -> list[int]:
-    """Which of the ids `numbers` a `word` of the user may mean: an id itself, or a short id.
+    """Which of the ids `numbers` a user may mean by `word`, an id or a short id.
 
-    What stands behind a `#` is a short id, whatever its digits; a word without one may be both.
+    Digits after a `#` are a short id; a word without `#` may be either.
     """
     before, mark, digits = word.rpartition("#")
     digits = digits.lower()

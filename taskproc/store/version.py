@@ -5,8 +5,7 @@ is, and a *record*, which says all that is known without reading the payload. An
 declared to give the same result. It is bound to one version by the digests of its head, which no two attempts share,
 and of its payload. If it is torn, of another version, or unsigned where results are signed, it is ignored.
 
-A warm run reads little else than records, so heads and records are written by hand, and a record in exactly that form
-is read by a pattern. Everything else is left to the decoder.
+Every task that runs writes a head and a record, so their JSON is put together by hand. The decoder reads it.
 """
 from __future__ import annotations
 
@@ -14,7 +13,6 @@ import functools
 import hmac
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,13 +22,12 @@ from typing import Any, Union
 
 from taskproc.frozen import frozen
 from taskproc.kernel.model import Record, Stamp
-from taskproc.store.codec import compact, content_of, decoded, read_comment, text_member
+from taskproc.store.codec import compact, read_comment, text_member
 from taskproc.store.layout import FORMAT, Place
 from taskproc.store.rules import Key
 
-TINY_PAYLOAD = 512  # bytes of a payload that goes with its version, so that who reads it need not open a file
+TINY_PAYLOAD = 512  # bytes of a payload that is held in its version, so that no file is opened to read it
 LONGEST_ACCEPT = 1 << 20  # bytes; fifteen thousand digests
-_LARGE = 1 << 14  # letters; in a longer one there are hundreds of needs, which the decoder reads once and not twice
 
 
 @frozen
@@ -38,10 +35,11 @@ class Version:
     """A published result: its record is verified, its payload is not.
 
     Attributes:
-        path: where it lies, for people and for `load`.
-        head: bytes before the payload; `size`: bytes before the record; both with their SHA-256.
-        about: what else the record says: versions of the software, host, wall-clock times.
-        payload: its payload, if that is tiny and was at hand; as unverified as what is read from a file.
+        path: of its file, for people and for `load`.
+        head, head_digest: bytes before the payload, and their SHA-256.
+        size, digest: bytes before the record, and the SHA-256 of the payload.
+        about: the rest of the record: versions of the software, host, wall-clock times.
+        payload: if it is tiny and was read along with the record; not verified, like the bytes of a file.
     """
 
     place: Place
@@ -57,16 +55,18 @@ class Version:
 
 @frozen
 class Facts:
-    """What a result was made from (see Record), and what else is to be remembered of it.
+    """What a result was made from (see Record), and what else is recorded with it.
 
     Attributes:
-        mark: of the classes and functions whose names stand in the pickled value: what goes behind the value's digest.
-            Equal bytes of an object whose class is another now do not do the same.
-        named: a digest of the value that is the same however the value was made, given the cache and the data
-            directory; None: that of the pickle will do. The directory is empty where what lies in it is not known.
-        level: of gzip, 0 to 9; None: what pays.
+        seconds: for which the task ran.
+        level: of gzip, 0 to 9; None: whatever pays.
+        mark: gives the text behind the value's digest, from the classes and functions whose names are in the pickle.
+            An object with equal bytes but a changed class is a different value.
         packages: name → version of the packages that the code reached. It decides nothing.
-        observed: as in a Record; unseen: what could not be, in words.
+        named: gives a digest that does not depend on how the value was made, from the value, the path of the cache and
+            the data directory; None: use the digest of the pickle. The directory is empty if its files are not known.
+        observed: as in a Record.
+        unseen: what could not be observed, in words.
     """
 
     code: str
@@ -92,13 +92,15 @@ class Facts:
         home: str = "",
         former: Callable[[], str] = str,
     ) -> str:
-        """The value half of a stamp: `=` and a digest by name, or that of the pickle, and what stands beside it.
+        """The value half of a stamp: `=` and the digest by `named`, or the digest of the pickle; then mark and files.
 
         Args:
-            digest, met: of the pickle, and what goes by name in it.
+            digest: of the pickle.
+            met: classes and functions that are named in the pickle.
             files: digest of the files in the data directory `home`, which belong to the value; None: not known.
-            former: the value half of the version before. What has the pickle that it had keeps what it had, for older
-                versions have no digest by name.
+            root: path of the cache.
+            former: gives the value half of the version before. An equal pickle keeps it, for older versions have no
+                digest by `named`.
         """
         mark = self.mark(met)
         by_pickle = f"{digest}{mark}"
@@ -115,15 +117,13 @@ Pick = Callable[[Iterator[Version]], Union[Version, None]]
 
 
 def claim_head(token: str, place: Place, number: int, nonce: str) -> bytes:
-    """That of attempt `number` at a place, made in the name of the run `token`."""
-    # As the encoder would write it; each claim has one
-    return text_member(
-        f'{{"token":{_quoted(token)},"n":{number},"key":{_quoted(place.key)},"nonce":{_quoted(nonce)}}}'
-    )
+    """The head of attempt `number` at `place`, made by the run `token`."""
+    # As the encoder writes it, in 0.4 instead of 2.4 µs (benchmarks/workloads/records.py, 2026-12)
+    return text_member(f'{{"token":{_quoted(token)},"n":{number},"key":{_quoted(place.key)},"nonce":{_quoted(nonce)}}}')
 
 
 def head_content(start: bytes) -> dict[str, object]:
-    """What the head at the beginning of a claim says; empty if it is not whole."""
+    """The fields of the head at the start of a claim; empty if it is incomplete."""
     end = start.find(b"\x00", 10)
     try:
         return read_comment(start[: end + 11]) if end > 0 else {}
@@ -132,14 +132,14 @@ def head_content(start: bytes) -> dict[str, object]:
 
 
 def head_token(start: bytes) -> str:
-    """In whose name a claim was made; empty if its head is not whole."""
+    """The run that made a claim; empty if its head is incomplete."""
     return str(head_content(start).get("token", ""))
 
 
 def record_text(version: Version) -> str:
-    """What is written: every field of the version but its path and payload, as JSON.
+    """Every field of the version except its path and payload, as JSON.
 
-    Put together by hand: the encoder takes four times as long, and each result has one.
+    Written by hand, in 3.3 instead of 7.3 µs for a task without needs (benchmarks/workloads/records.py, 2026-12).
     """
     record, needs = version.record, version.record.needs
     return (
@@ -147,7 +147,7 @@ def record_text(version: Version) -> str:
         f'"n":{record.number},"nonce":{_quoted(record.nonce)},'
         f'"order":{_quoted(record.stamp.order)},"value":{_quoted(record.stamp.value)},"code":{_quoted(record.code)},'
         f'"settings":{compact(dict(record.settings)) if record.settings else "{}"},'
-        f'{_observed_text(record)}'
+        f"{_observed_text(record)}"
         f'"needs":{compact([[key, *stamp] for key, stamp in needs.items()]) if needs else "[]"},'
         f'"head":{version.head},"head_sha256":{_quoted(version.head_digest)},'
         f'"size":{version.size},"sha256":{_quoted(version.digest)},"about":{_about_text(version.about)}}}'
@@ -155,7 +155,7 @@ def record_text(version: Version) -> str:
 
 
 def _observed_text(record: Record) -> str:
-    # Only where there is something: without it a record is as those of before, and is read by the pattern
+    # Only if there is something, so that a record without it looks like older ones
     if not record.observed:
         return ""
     return f'"observed":{compact({kind: dict(items) for kind, items in record.observed.items()})},'
@@ -171,40 +171,12 @@ def _about_text(about: Mapping[str, object]) -> str:
     return f'{_here_text(packages)},"pid":{about["pid"]},"ended":{about["ended"]!r},"seconds":{about["seconds"]!r}{end}'
 
 
-def parse_record(text: str) -> Mapping[str, Any]:
-    """What a record says: its fields by name. ValueError if it is no JSON."""
-    # Where nothing is escaped a string ends at the next quote
-    usual = len(text) <= _LARGE and "\\" not in text
-    match = _shape().fullmatch(text) if usual else None
-    if match is None:
-        return content_of(text)
-    name, key, number, nonce, order, value, code, *parts = match.groups()
-    settings, needs, head, head_digest, size, digest, about = parts
-    return {
-        "format": FORMAT,
-        "name": name,
-        "key": key,
-        "n": int(number),
-        "nonce": nonce,
-        "order": order,
-        "value": value,
-        "code": code,
-        "settings": decoded(settings) if settings != "{}" else {},
-        "needs": decoded(needs) if needs != "[]" else [],
-        "head": int(head),
-        "head_sha256": head_digest,
-        "size": int(size),
-        "sha256": digest,
-        "about": _LazyObject(about),
-    }
-
-
 def version_from(place: Place, path: str, content: Mapping[str, Any], payload: bytes = b"") -> Version:
-    """The version that was written. ValueError, KeyError or TypeError if this is no record of `place`."""
+    """The version with the fields of a record. ValueError, KeyError or TypeError if it is not a record of `place`."""
     if content["format"] != FORMAT or content["key"] != place.key:
         raise ValueError("written by another format, or the result of another task")
     needs = {key: Stamp(order, value) for key, order, value in content["needs"]} if content["needs"] else {}
-    code = sys.intern(str(content["code"]))  # that of ten thousand tasks is one
+    code = sys.intern(str(content["code"]))  # ten thousand tasks have the same
     stamp = Stamp(content["order"], content["value"])
     observed = content.get("observed", {})
     record = Record(content["n"], content["nonce"], stamp, code, needs, content["settings"], observed=observed)
@@ -212,54 +184,30 @@ def version_from(place: Place, path: str, content: Mapping[str, Any], payload: b
     return Version(place, path, record, *digests, content["about"], payload)
 
 
-class _LazyObject(Mapping[str, object]):
-    """What JSON of a known shape says, decoded when somebody asks; most never do."""
-
-    __slots__ = ("text",)
-
-    def __init__(self, text: str):
-        self.text = text
-
-    def __getitem__(self, name: str) -> object:
-        return content_of(self.text)[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(content_of(self.text))
-
-    def __len__(self) -> int:
-        return len(content_of(self.text))
-
-    def __repr__(self) -> str:
-        return repr(content_of(self.text))
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return dict, (content_of(self.text),)
-
-
 def about_for_readers(about: Mapping[str, object]) -> Mapping[str, object]:
-    """What whoever reads a result may ask of what is said about it. Of most the same, and then one mapping."""
-    if isinstance(about, _LazyObject):
-        return _versions_in(about.text[: about.text.index("}") + 1])
-    return {name: about[name] for name in ("versions", "path", "signs") if name in about}
-
-
-def package_versions(about: Mapping[str, object]) -> Mapping[str, str]:
-    """Package → version, of those that were reached by the code; an older record does not say."""
-    versions = about_for_readers(about).get("versions")
-    return versions if isinstance(versions, Mapping) else {}
+    """The part of `about` that readers of a result use. Most records with the same versions share one mapping."""
+    versions = about.get("versions")
+    if "path" in about or "signs" in about or not isinstance(versions, Mapping):
+        return {name: about[name] for name in ("versions", "path", "signs") if name in about}
+    return _only_versions(tuple(zip(versions, map(str, versions.values()))))
 
 
 @functools.lru_cache(maxsize=64)
-def _versions_in(text: str) -> Mapping[str, object]:
-    return content_of(text + "}")
+def _only_versions(versions: tuple[tuple[str, str], ...]) -> Mapping[str, object]:
+    return {"versions": dict(versions)}
+
+
+def package_versions(about: Mapping[str, object]) -> Mapping[str, str]:
+    """Package → version, of Python and the packages that the code reached; older records have only Python."""
+    versions = about.get("versions")
+    return versions if isinstance(versions, Mapping) else {}
 
 
 def about_result(facts: Facts, *, captured: bool = True) -> dict[str, object]:
-    """What is remembered for people: software, host, process, wall-clock time of the end, seconds it took.
+    """What is recorded for people: versions of Python and packages, host, process, wall-clock time of the end, seconds.
 
-    Of the software the versions of Python, and of the packages that the code reached. And `untracked`: what it was made
-    from, too, but cannot be watched; `captured`: false if what it printed has no log; `unseen`: what it may have
-    touched, too, and nobody saw.
+    Also, if there is any: `untracked`, inputs that cannot be watched; `unseen`, what the task may have touched without
+    being observed; and `captured`, false if its output has no log.
     """
     return {
         **({"untracked": list(facts.untracked)} if facts.untracked else {}),
@@ -274,8 +222,8 @@ def about_result(facts: Facts, *, captured: bool = True) -> dict[str, object]:
 
 @functools.lru_cache(maxsize=64)
 def _here(packages: tuple[tuple[str, str], ...] = ()) -> dict[str, object]:
-    """What is the same for all results of a process whose code reaches these packages."""
-    import platform  # here: 1 ms, and whoever only reads does without
+    """The part that is the same for all results of a process whose code reaches these packages."""
+    import platform  # here: 1 ms, and only needed to write
 
     return {"versions": {"python": platform.python_version(), **dict(packages)}, "host": platform.node()}
 
@@ -285,25 +233,8 @@ def _here_text(packages: tuple[tuple[str, str], ...] = ()) -> str:
     return compact(_here(packages))[:-1]
 
 
-_STRING, _NUMBER, _TIME = '"([^"]*)"', "(0|[1-9][0-9]{0,17})", r"(?:0|[1-9][0-9]*)\.[0-9]+|[1-9](?:\.[0-9]+)?e-[0-9]+"
-_FLAT, _PAIR = r"\{[^{}]*\}", '"[^"]*":"[^"]*"'
-
-
-@functools.cache  # not at import: it takes a millisecond, and who reads nothing does without
-def _shape() -> re.Pattern[str]:
-    """What `record_text` writes, word for word, where nothing in it is escaped; all else is left to the decoder."""
-    return re.compile(
-        rf'\{{"format":{FORMAT},"name":{_STRING},"key":{_STRING},"n":{_NUMBER},"nonce":{_STRING},'
-        rf'"order":{_STRING},"value":{_STRING},"code":{_STRING},'
-        rf'"settings":({_FLAT}),"needs":(\[(?:\[[^][]*\],?)*\]),'
-        rf'"head":{_NUMBER},"head_sha256":{_STRING},"size":{_NUMBER},"sha256":{_STRING},'
-        rf'"about":(\{{"versions":\{{(?:{_PAIR},)*{_PAIR}\}},"host":"[^"]*","pid":[1-9][0-9]*,'
-        rf'"ended":(?:{_TIME}),"seconds":(?:{_TIME})(?:,"captured":false)?\}})\}}'
-    )
-
-
 def accept_text(version: Version, codes: Iterable[str], key: Key | None) -> bytes:
-    """The bytes of an accept file."""
+    """The content of an accept file that names `codes` for `version`."""
     content = _accept_content(version, codes)
     if key is not None:
         content["hmac"] = _accept_signature(content, key)
@@ -311,18 +242,18 @@ def accept_text(version: Version, codes: Iterable[str], key: Key | None) -> byte
 
 
 def accepted_codes(text: bytes, version: Version, key: Key | None) -> frozenset[str] | None:
-    """The digests that an accept file has for `version`; None if it is not good for that."""
+    """The digests of code in an accept file; None if it is not a valid one for `version`."""
     try:
-        found = json.loads(text)
-        codes = [str(code) for code in found["codes"]]
-        signature = str(found.get("hmac", ""))
+        content = json.loads(text)
+        codes = [str(code) for code in content["codes"]]
+        signature = str(content.get("hmac", ""))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    content = _accept_content(version, codes)
-    expected = "" if key is None else _accept_signature(content, key)
+    valid = _accept_content(version, codes)
+    expected = "" if key is None else _accept_signature(valid, key)
     if not hmac.compare_digest(signature.encode("ascii", "replace"), expected.encode("ascii")):
         return None
-    if (found.get("head"), found.get("sha256")) != (content["head"], content["sha256"]):
+    if (content.get("head"), content.get("sha256")) != (valid["head"], valid["sha256"]):
         return None
     return frozenset(codes)
 
@@ -332,5 +263,5 @@ def _accept_content(version: Version, codes: Iterable[str]) -> dict[str, object]
 
 
 def _accept_signature(content: dict[str, object], key: Key) -> str:
-    # The word in front: what is signed here is never taken for a record
+    # With a word in front, so that this signature never fits a record
     return key.sign(b"accept\x00" + json.dumps(content, sort_keys=True).encode("ascii")).hex()

@@ -49,7 +49,7 @@ def test_a_name_is_made_once(kind: str, tmp_path: Path) -> None:
     assert [True, False, False] == [Files().mkdir(folder, "a", 0o700) for folder in (at, at, str(tmp_path))]
     assert 0o700 == (tmp_path / "a").stat().st_mode & 0o777
     os.close(at)
-    with pytest.raises(CacheError, match="is there already, and is not replaced"):
+    with pytest.raises(CacheError, match="already exists and is not replaced"):
         make_key_file(path)
 
 

@@ -66,7 +66,7 @@ def test_modes(tmp_path: Path, groups: dict[int, Any], users: dict[int, Any], mo
 
     assert exposed == ("can be written by" in text)
     if exposed:
-        assert f"chmod go-w {str(folder)!r}, or say Cache(..., shared=True)" in text
+        assert f"chmod go-w {str(folder)!r}, or use Cache(..., shared=True)" in text
         with pytest.raises(CacheError, match="can be written by"), Cache(folder):
             pass
         with Cache(folder, shared=True):
@@ -124,7 +124,7 @@ def test_a_folder_of_another_user(tmp_path: Path, users: dict[int, Any], monkeyp
     text = refusal(tmp_path)
 
     assert "belongs to another user (colleague, uid 4242)" in text
-    assert "Use a folder of your own, or say Cache(..., shared=True)" in text
+    assert "Use a folder of your own, or use Cache(..., shared=True)" in text
     assert ["", ""] == [
         refusal(tmp_path, rules) for rules in (CacheRules(shared=True), CacheRules(owners=frozenset({4242})))
     ]

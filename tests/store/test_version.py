@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from typing import Any
 
 import pytest
@@ -12,15 +11,14 @@ from hypothesis import strategies as st
 
 from taskproc.frozen import replace
 from taskproc.kernel.model import Record, Stamp
+from taskproc.store.codec import content_of
 from taskproc.store.layout import Place
 from taskproc.store.version import (
     Facts,
     Version,
-    _shape,
     about_for_readers,
     about_result,
     package_versions,
-    parse_record,
     record_text,
     version_from,
 )
@@ -39,7 +37,7 @@ RECORD = Record(3, "nonce", Stamp("order", "value"), "code", {"key": Stamp("a", 
 VERSION = Version(PLACE, "path", RECORD)
 
 
-def content_of(version: Version) -> dict[str, Any]:
+def written(version: Version) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(record_text(version))
     return content
 
@@ -67,19 +65,19 @@ def test_a_record_comes_back(record: Record, size: int, digest: str) -> None:
 def test_a_record_of_another_task_is_refused() -> None:
     """The key decides, not where it lies."""
     with pytest.raises(ValueError, match="another task"):
-        version_from(OTHER, "path", content_of(VERSION))
+        version_from(OTHER, "path", written(VERSION))
 
 
 def test_a_record_of_another_format_is_refused() -> None:
     """Older and newer ones are misses: they are computed again beside it."""
     with pytest.raises(ValueError, match="another format"):
-        version_from(PLACE, "path", {**content_of(VERSION), "format": 2})
+        version_from(PLACE, "path", {**written(VERSION), "format": 2})
 
 
-@pytest.mark.parametrize("field", [name for name in content_of(VERSION) if name != "name"])
+@pytest.mark.parametrize("field", [name for name in written(VERSION) if name != "name"])
 def test_a_record_without_a_field_is_refused(field: str) -> None:
     """One of three errors, which the reader takes for damage."""
-    content: dict[str, Any] = content_of(VERSION)
+    content: dict[str, Any] = written(VERSION)
     del content[field]
 
     with pytest.raises((ValueError, KeyError, TypeError)):
@@ -88,7 +86,7 @@ def test_a_record_without_a_field_is_refused(field: str) -> None:
 
 def test_unknown_fields_are_passed_over() -> None:
     """What a later release adds does not hide a result from this one."""
-    assert VERSION == version_from(PLACE, "path", {**content_of(VERSION), "later": 1})
+    assert VERSION == version_from(PLACE, "path", {**written(VERSION), "later": 1})
 
 
 def test_about_is_ready_for_json() -> None:
@@ -126,40 +124,7 @@ def test_a_record_is_read_as_the_decoder_reads_it(record: Record, size: int, sec
     told = about_result(Facts("", {}, seconds=seconds), captured=captured)
     text = record_text(Version(PLACE, "path", record, size, "digest", size, "digest", told))
 
-    assert dict(parse_record(text)) == json.loads(text)
-
-
-def test_what_is_usual_needs_no_decoder() -> None:
-    """As it is written by hand, with needs and without; what somebody reads of the facts is there."""
-    about = about_result(Facts("", {}))
-    alone = Version(PLACE, "path", Record(1, "a", Stamp("b", "c"), "d", {}), 1, "e", 2, "f", about)
-    below = replace(alone, record=RECORD)
-    silent = replace(alone, about=about_result(Facts("", {}), captured=False))
-
-    assert all(_shape().fullmatch(record_text(version)) for version in (alone, below, silent))
-    assert silent.about == parse_record(record_text(silent))["about"]
-    assert alone.about == parse_record(record_text(alone))["about"]
-    assert pickle.loads(pickle.dumps(parse_record(record_text(alone))["about"])) == alone.about
-
-
-USUAL = record_text(Version(PLACE, "path", RECORD, 1, "e", 2, "f", about_result(Facts("", {}))))
-
-
-@few
-@given(st.integers(0, len(USUAL) - 1), st.sampled_from('"\\,:[]{} 0a'), st.booleans())
-def test_another_shape_is_left_to_the_decoder(at: int, letter: str, replaces: bool) -> None:
-    """One letter more or another one: what is read is what JSON says, or refused as JSON refuses it."""
-    text = USUAL[:at] + letter + USUAL[at + replaces :]
-    try:
-        expected, end = json.JSONDecoder().raw_decode(text)  # which refuses blanks in front
-        if end < len(text):
-            raise ValueError("there is more")
-    except ValueError:
-        with pytest.raises(ValueError):  # noqa: PT011  # of many texts
-            parse_record(text)
-        return
-
-    assert dict(parse_record(text)) == expected
+    assert content_of(text) == json.loads(text)
 
 
 def test_a_record_with_many_needs() -> None:
@@ -167,14 +132,14 @@ def test_a_record_with_many_needs() -> None:
     needs = {f"{number:032x}": Stamp("order", "value") for number in range(500)}
     text = record_text(replace(VERSION, record=replace(RECORD, needs=needs), about=about_result(Facts("", {}))))
 
-    assert json.loads(text) == dict(parse_record(text))
-    assert needs == version_from(PLACE, "path", parse_record(text)).record.needs
+    assert json.loads(text) == content_of(text)
+    assert needs == version_from(PLACE, "path", content_of(text)).record.needs
 
 
 def test_readers_are_told_no_more_than_they_may_ask() -> None:
     """The versions of the software, in one mapping for all; of a file outside where it lies and what it looked like."""
     versions = [replace(VERSION, head=head, about=about_result(Facts("", {}))) for head in (1, 2)]
-    one, other = (parse_record(record_text(version))["about"] for version in versions)
+    one, other = (content_of(record_text(version))["about"] for version in versions)
     outside = {"path": "p", "signs": "s", "host": "h"}
 
     assert {"versions"} == set(about_for_readers(one))
@@ -186,9 +151,9 @@ def test_readers_are_told_no_more_than_they_may_ask() -> None:
 def test_a_record_names_the_packages() -> None:
     """Beside Python, in the form that is read quickly; a record without them says nothing of any."""
     facts = Facts("", {}, seconds=0.5, packages={"numpy": "1.26.4", "yaml": "6.0"})
-    found = version_from(PLACE, "path", parse_record(record_text(replace(VERSION, about=about_result(facts)))))
+    found = version_from(PLACE, "path", content_of(record_text(replace(VERSION, about=about_result(facts)))))
     usual = replace(VERSION, about=about_result(Facts("", {}, seconds=0.5)))
-    plain = version_from(PLACE, "path", parse_record(record_text(usual)))
+    plain = version_from(PLACE, "path", content_of(record_text(usual)))
 
     assert package_versions(found.about) == {**package_versions(plain.about), "numpy": "1.26.4", "yaml": "6.0"}
     assert list(package_versions(plain.about)) == ["python"]
