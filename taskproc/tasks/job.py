@@ -382,4 +382,4 @@ def slim(version: Version) -> Version:
     some, record = version, version.record
     thin = Record(record.number, record.nonce, record.stamp, "", {})
     digests = some.head, some.head_digest, some.size, some.digest
-    return Version(some.place, some.path, thin, *digests, some.about, some.payload)
+    return Version(some.place, some.path, thin, *digests, about_for_readers(some.about), some.payload)

@@ -101,8 +101,8 @@ def test_a_signed_run(tmp_path: Path) -> None:
 
     with Cache(tmp_path / "cache") as plain:
         with (
-            pytest.warns(RuntimeWarning, match="is signed, and no key_file"),
-            pytest.raises(MissingResult, match="is signed, and no key_file"),
+            pytest.warns(RuntimeWarning, match="is signed, but no key_file"),
+            pytest.raises(MissingResult, match="is signed, but no key_file"),
         ):
             Leaf(1).get_result()
         assert 2 == run(Double(1))[0]
@@ -115,7 +115,7 @@ def test_a_damaged_result_is_the_reason(cache: Cache) -> None:
     (path,) = cache.path.rglob("result.1.pkl.gz")
     path.write_bytes(path.read_bytes()[:-1])
 
-    with pytest.raises(MissingResult, match="result.1.pkl.gz is passed over: no footer"):
+    with pytest.raises(MissingResult, match="result.1.pkl.gz is skipped: no footer"):
         Leaf(1).get_result()
 
 
