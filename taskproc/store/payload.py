@@ -1,12 +1,11 @@
 """Values to payloads and back: a pickle in gzip members, and two digests of it.
 
-A pickle is compressed as it is made, in blocks of 1 MiB, each a member of its own: threads compress and hash them at
-once, they are written in their order, and nobody ever holds the whole pickle, or all that was made of it. What is read
-is verified as a whole before; then it is expanded as the unpickler asks for it, right into the arrays it makes.
+A pickle is compressed while it is made, in blocks of 1 MiB, each a member of its own. Threads compress and hash several
+blocks at once, and they are written in order, so the whole pickle is never in memory. To read a payload, it is first
+verified as a whole, then decompressed as the unpickler needs it, directly into the arrays.
 
-What shrinks is deflated, what does not is stored, and both are read by any gzip. How it is compressed depends on its
-bytes and the level alone. Two versions of zlib deflate differently all the same: what is to be equal everywhere is a
-digest of the content, never one of the members.
+Data that shrinks is deflated, other data is stored; any gzip reads both. The compression depends only on the bytes and
+the level. But versions of zlib differ, so values are compared by a digest of the content, never of the members.
 """
 from __future__ import annotations
 
@@ -32,13 +31,13 @@ if TYPE_CHECKING:
 
 BLOCK = 1 << 20      # bytes of the pickle in a member
 _MOST_THREADS = 8
-_AHEAD = 2           # blocks a thread that are compressed or wait for it
-LARGE = 1 << 23   # bytes of a file from which a second thread pays
+_AHEAD = 2           # blocks for each thread that are compressed or wait for it
+LARGE = 1 << 23   # bytes of a file from which on a second thread pays
 _PIECE = 1 << 22  # bytes that are read at once
-TINY = 2048          # content up to this is stored: with head and record it takes one page of a disk either way
-SMALL = 1 << 14      # content up to this is deflated at level 9 where no level is asked for: 5 ms at most
-LARGE_LEVEL = 6      # and beyond: 2 % more bytes than 9 makes, 5 x as fast (benchmarks/workloads/large.py, 2026-11)
-_NOISE = 0.9         # what shrinks to more than this is stored: random floats do to 0.94, after 40 ms a MiB
+TINY = 2048          # content up to this is stored: with head and record it takes one page of a disk anyway
+SMALL = 1 << 14      # content up to this is deflated at level 9 unless a level is given: 5 ms at most
+LARGE_LEVEL = 6      # else: 2 % more bytes than level 9, 5 x as fast (benchmarks/workloads/large.py, 2026-11)
+_NOISE = 0.9         # what shrinks to more than this is stored: random floats shrink to 0.94, in 40 ms per MiB
 
 _HEAD = b"\x1f\x8b\x08\x00" + bytes(5) + b"\xff"     # of a stored member: no name, no time, unknown system
 _STORED = struct.Struct("<BHH")                      # of a stored block: whether it is the last, its size, and ~size
@@ -51,17 +50,18 @@ Bytes = Union[bytes, memoryview]
 
 
 class NotGzip(Exception):
-    """Bytes that are no gzip members, or not whole."""
+    """Bytes that are not gzip members, or incomplete."""
 
 
 class Payload(NamedTuple):
-    """What was made of a value.
+    """The payload of a value.
 
     Attributes:
-        rest: what is not written yet: all of a payload of one block, so that it may be written with what follows it.
-        size: bytes in all; `digest`: their SHA-256.
-        value: SHA-256 of the pickle: the same for the same value, whatever compresses it.
-        met: classes and functions that go by name in it.
+        rest: bytes that are not written yet: a payload of one block, which is written together with the record.
+        size: of the payload in bytes.
+        digest: SHA-256 of the payload.
+        value: SHA-256 of the pickle, which does not depend on the compression.
+        met: classes and functions that the pickle names.
     """
 
     rest: bytes
@@ -74,9 +74,9 @@ class Payload(NamedTuple):
 def write_value(
     value: object, append: Callable[[bytes], object], level: int | None = None, root: str = ""
 ) -> Payload:
-    """Give `append` the payload of `value`, but for what it returns as `rest`.
+    """Write the payload of `value` by `append`, except for `rest` of the answer.
 
-    Raises what `append` raises, and UnstorableResult if `value` cannot be pickled; then a part may have been written.
+    Raises whatever `append` raises, and UnstorableResult if `value` cannot be pickled. Part of it may be written then.
 
     Args:
         level: see compress.
@@ -100,13 +100,19 @@ def write_value(
 
 
 def _payload(content: bytes, level: int | None, met: list[object]) -> Payload:
-    """That of a pickle of one block."""
+    """The payload of a pickle of one block."""
     rest = compress(content, level)
     return Payload(rest, len(rest), sha256(rest).hexdigest(), sha256(content).hexdigest(), met)
 
 
 def stored_value(payload: Bytes, root: str, what: str, about: Mapping[str, object]) -> object:
-    """The value of verified bytes. MissingResult if they do not load, since a class moved or a package is gone."""
+    """The value of verified bytes. MissingResult if they do not load, as when a class was moved.
+
+    Args:
+        root: path of the cache.
+        what: names the result in errors.
+        about: versions of the packages that wrote it, for errors.
+    """
     pieces = decompress(payload)
     try:
         first, second = next(pieces, b""), next(pieces, None)
@@ -124,7 +130,7 @@ def stored_value(payload: Bytes, root: str, what: str, about: Mapping[str, objec
 
 
 class _Pieces(io.RawIOBase):
-    """Pieces as a file to read from. Each byte is copied once, to where it is to be."""
+    """A file to read pieces from. Each byte is copied once, to its final place."""
 
     def __init__(self, pieces: Iterator[Bytes]):
         self._pieces = pieces
@@ -146,28 +152,28 @@ class _Pieces(io.RawIOBase):
 
 
 class _Writer:
-    """A file to pickle into. `error` is what went wrong in writing, if anything did."""
+    """A file to pickle into. `error` is the error of a failed write."""
 
     def __init__(self, append: Callable[[bytes], object], level: int | None):
         self.error: BaseException | None = None
         self._append, self._level = append, level
         self._parts: list[bytes] = []  # of the next block
-        self._kept = 0                 # bytes in them
+        self._held = 0                 # bytes in the parts
         self._stream: _Stream | None = None
 
     def write(self, piece: Any, /) -> None:
-        """Take a piece of the pickle, and copy what is not used at once."""
+        """Take a piece of the pickle. The part that is not used at once is copied."""
         view, start = PickleBuffer(piece).raw(), 0
-        # A full block stays until there is more: if it is the only one, no thread is needed
-        while self._kept + len(view) - start > BLOCK:
-            end = start + BLOCK - self._kept
+        # A full block waits until there is more: if it is the only one, no thread is needed
+        while self._held + len(view) - start > BLOCK:
+            end = start + BLOCK - self._held
             self._send(b"".join([*self._parts, view[start:end]]))
-            self._parts, self._kept, start = [], 0, end
+            self._parts, self._held, start = [], 0, end
         self._parts.append(bytes(view[start:]))
-        self._kept += len(view) - start
+        self._held += len(view) - start
 
     def finish(self, met: list[object]) -> Payload:
-        """What was made, when all is written."""
+        """The payload, after everything was written."""
         last = b"".join(self._parts)
         if self._stream is None:
             return _payload(last, self._level, met)
@@ -190,7 +196,7 @@ class _Writer:
 
 
 class _Stream:
-    """Compresses blocks in threads, and appends them in the order in which they come. One thread at a time."""
+    """Compresses blocks in threads, and appends them in order. For one thread at a time."""
 
     def __init__(self, append: Callable[[bytes], object], level: int | None):
         from concurrent.futures import ThreadPoolExecutor  # here: 20 ms, and only what is large needs it
@@ -203,18 +209,18 @@ class _Stream:
         self._waiting: deque[tuple[Future[bytes], Future[None]]] = deque()
 
     def send(self, block: bytes) -> None:
-        """Take the next block; waits while enough are on their way."""
+        """Take the next block; waits while enough blocks are in the threads."""
         if len(self._waiting) > self._ahead:
             self._append_next()
         try:
             compressed = self._compressing.submit(compress, block, self._level)
             hashed = self._hashing.submit(self._value.update, block)
-        except RuntimeError as error:  # a limit of threads
+        except RuntimeError as error:  # a limit on threads
             raise OSError(errno.EAGAIN, f"cannot compress: {error}") from error
         self._waiting.append((compressed, hashed))
 
     def finish(self, met: list[object]) -> Payload:
-        """What was made, when all is sent."""
+        """The payload, after everything was sent."""
         while self._waiting:
             self._append_next()
         return Payload(b"", self._size, self._digest.hexdigest(), self._value.hexdigest(), met)
@@ -234,22 +240,25 @@ class _Stream:
 
 
 def read_payload(files: Files, handle: int, version: Version) -> memoryview | None:
-    """What lies between head and record of an open file; None if it is not what was written. May raise OSError."""
-    # A byte more than was written: behind the payload there must be a record
+    """The payload of a version, read from its open file; None if it differs from what was written. OSError."""
+    # One byte more than was written: after the payload there must be a record
     size, start, end = version.size + 1, version.head, version.size
-    found = _hashed_on_the_way(files, handle, size, start, end) if size >= LARGE else None
-    if found is None:
+    hashed = _read_and_hash(files, handle, size, start, end) if size >= LARGE else None
+    if hashed is None:
         content: Bytes = files.read(handle, size, 0)
-        found = content, sha256(memoryview(content)[start:end]).hexdigest()
-    content, digest = found
+        hashed = content, sha256(memoryview(content)[start:end]).hexdigest()
+    content, digest = hashed
     whole = len(content) == size and digest == version.digest
     if not whole or sha256(content[:start]).hexdigest() != version.head_digest:
         return None
     return memoryview(content)[start:end]
 
 
-def _hashed_on_the_way(files: Files, handle: int, size: int, start: int, end: int) -> tuple[Bytes, str] | None:
-    """The first `size` bytes, and the digest of those from `start` to `end`; None: there is no thread to be had."""
+def _read_and_hash(files: Files, handle: int, size: int, start: int, end: int) -> tuple[Bytes, str] | None:
+    """The first `size` bytes, and the digest of those from `start` to `end`; None if no thread can be started.
+
+    A thread hashes each piece while the next one is read.
+    """
     from concurrent.futures import ThreadPoolExecutor  # here: 20 ms, and only what is large needs it
 
     content, digest, at = _memory(size), sha256(), 0
@@ -265,8 +274,8 @@ def _hashed_on_the_way(files: Files, handle: int, size: int, start: int, end: in
 
 
 def _memory(size: int) -> memoryview:
-    """Memory that is not touched before it is read into: to fill it with zeros takes as long as to read."""
-    import mmap  # here: few processes read anything large
+    """Memory that is not touched before it is read into: filling it with zeros would take as long as reading."""
+    import mmap  # here: few processes read a large result
 
     try:
         return memoryview(mmap.mmap(-1, size))
@@ -278,7 +287,7 @@ def compress(content: Bytes, level: int | None = None) -> bytes:
     """One gzip member.
 
     Args:
-        level: 0: stored; 1 to 9: deflated like that; None: what pays. What does not shrink is stored at any level.
+        level: 0: stored; 1 to 9: deflated at that level; None: the best choice. Data that does not shrink is stored.
     """
     if len(content) <= TINY:
         return _stored(content)
@@ -292,7 +301,7 @@ def compress(content: Bytes, level: int | None = None) -> bytes:
 
 
 def decompress(members: Bytes) -> Iterator[Bytes]:
-    """The content of gzip members, in pieces; what was stored is not copied. NotGzip, when that is reached."""
+    """The content of gzip members, in pieces; stored content is not copied. NotGzip when an invalid part is reached."""
     rest = memoryview(members)
     while rest:
         stored = _stored_pieces(rest)
@@ -305,7 +314,7 @@ def decompress(members: Bytes) -> Iterator[Bytes]:
 
 
 def _is_noise(content: Bytes) -> bool:
-    """By what its middle shrinks to; rows that repeat within that are seen."""
+    """Whether the middle of the content hardly shrinks; rows that repeat within the sample do."""
     start = (len(content) - SMALL) // 2
     sample = content[start : start + SMALL]
     return len(zlib.compress(sample, 1)) > _NOISE * len(sample)
@@ -323,9 +332,9 @@ def _stored(content: Bytes) -> bytes:
 
 
 def _stored_pieces(members: memoryview) -> tuple[list[memoryview], int] | None:
-    """What lies in a first member that was stored here, and where it ends; None: zlib is to read it, or to complain.
+    """The content of the first member and where it ends, if it was stored here; None: leave it to zlib.
 
-    Its CRC is not looked at: a payload is verified before, by what is stronger.
+    The CRC is not checked: the payload was verified by a stronger digest.
     """
     if members[: len(_HEAD)] != _HEAD:
         return None
@@ -344,7 +353,7 @@ def _stored_pieces(members: memoryview) -> tuple[list[memoryview], int] | None:
 
 
 def _inflated(members: memoryview) -> Generator[bytes, None, memoryview]:
-    """Pieces of the first member; returns what lies behind it."""
+    """Yield pieces of the first member; return the bytes after it."""
     expander, at = zlib.decompressobj(31), 0
     while not expander.eof:
         part = members[at : at + _READ]

@@ -225,7 +225,7 @@ def test_a_cache_among_other_files_is_warned_of(
             pass
 
     told = [record.getMessage() for record in caplog.records]
-    assert [asks] * asks == ["holds other files" in text for text in told]
+    assert [asks] * asks == ["a folder with other files" in text for text in told]
 
 
 def test_a_path_is_relative_to_where_the_cache_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +243,7 @@ def test_a_path_that_is_a_file_is_refused(tmp_path: Path, path: str) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "dangling").symlink_to("nowhere")
 
-    with pytest.raises(CacheError, match="is a file|not a folder|cannot be made"), Cache(tmp_path / path):
+    with pytest.raises(CacheError, match="is a file|not a folder|cannot be created"), Cache(tmp_path / path):
         pass
 
 
@@ -263,7 +263,7 @@ def test_a_newer_format_is_only_read(tmp_path: Path, version: object) -> None:
             lambda: cache.store.clear_all(PLACE.name),
             lambda: cache.store.accept(PLACE, made, "a" * 64),
         ):
-            with pytest.raises(CacheError, match=f"of format {version}, this taskproc knows 1 .*: update"):
+            with pytest.raises(CacheError, match=f"has format {version}; this taskproc knows format 1 .*: update"):
                 write()
         cache.store.directory(OTHER)
         cache.store.log(OTHER, "stdout")

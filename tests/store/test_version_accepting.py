@@ -59,7 +59,7 @@ def test_a_version_that_is_gone(runs: Runs) -> None:
     version = publish(store, 1)
     store.clear(PLACE)
 
-    with pytest.raises(MissingResult, match="not there any more"):
+    with pytest.raises(MissingResult, match="does not exist any more"):
         store.accept(PLACE, version, A)
     publish(store, 2)
     with pytest.raises(MissingResult, match="computed anew"):
