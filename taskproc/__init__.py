@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from taskproc.maps.map_pool import Pool, is_exception
     from taskproc.run.pool import LocalExecutor
     from taskproc.store.cache import Cache
-    from taskproc.store.keys import make_key_file
+    from taskproc.store.rules import make_key_file
     from taskproc.tasks.command import Command
     from taskproc.tasks.explaining import Explanation, accept
     from taskproc.tasks.future import Const, Future, FutureDict, FutureList
@@ -118,7 +118,7 @@ _HOMES = {
     "accept": "tasks.explaining",
     "delayed_init": "maps.delayed",
     "is_exception": "maps.map_pool",
-    "make_key_file": "store.keys",
+    "make_key_file": "store.rules",
     "register_key": "values.encode",
 }
 _OTHERWISE = "errors"

@@ -16,7 +16,7 @@ import pytest
 
 from taskproc import Cache, FailedTaskError, LocalExecutor, Task, streams
 from taskproc.remote.client import connect
-from taskproc.store.keys import make_key_file
+from taskproc.store.rules import make_key_file
 from tests.pace import limit
 
 CLOSED = ["".join(some) for count in (1, 2, 3) for some in itertools.combinations("012", count)]

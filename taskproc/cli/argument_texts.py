@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from taskproc.store.ids import KNOWN, ShortIds
+from taskproc.store.layout import KNOWN_DIGITS, ShortIds
 from taskproc.text import printable
 
 _MOST_BYTES = 24  # are shown
@@ -35,7 +35,7 @@ class Arguments:
 
     def keys(self) -> Iterator[str]:
         """The first digits of the keys of all tasks in the arguments."""
-        return (key[:KNOWN] for form in self.forms.values() for _, key in _tasks_in(form))
+        return (key[:KNOWN_DIGITS] for form in self.forms.values() for _, key in _tasks_in(form))
 
     def texts(self, ids: ShortIds, last: Collection[str] = ()) -> dict[str, str]:
         """Name → text. Plain arguments come first, because they say more than the ids of tasks.
@@ -101,7 +101,7 @@ def _pairs(body: Any, ids: ShortIds) -> str:
 
 def _task(body: Any, ids: ShortIds) -> str:
     name, key = body
-    return f"{_last(name)}#{ids.of(key[:KNOWN])}"
+    return f"{_last(name)}#{ids.of(key[:KNOWN_DIGITS])}"
 
 
 def _last(name: str) -> str:

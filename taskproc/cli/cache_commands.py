@@ -19,14 +19,14 @@ from taskproc.errors import CacheError
 from taskproc.folders import absolute_path
 from taskproc.frozen import replace
 from taskproc.store import layout
-from taskproc.store.cache import is_cache, prepare
+from taskproc.store.cache import is_cache, prepare_cache
 from taskproc.store.check import check
 from taskproc.store.disk import DiskStore
 from taskproc.store.files import Folder
-from taskproc.store.guard import refuse_links
-from taskproc.store.ids import FEWEST, ShortIds, id_matches, key_digits
-from taskproc.store.rules import checked
-from taskproc.store.trash import discard, empty
+from taskproc.store.folder import refuse_links
+from taskproc.store.layout import FEWEST_DIGITS, ShortIds, key_digits, matching_ids
+from taskproc.store.rules import checked_rules
+from taskproc.store.trash import discard, empty_trash
 from taskproc.streams import nowhere
 from taskproc.text import counted, cut_to, did_you_mean, padded, printable, size_text, terminal_width, width_of
 from taskproc.watch.progress import has_cursor
@@ -138,7 +138,7 @@ def clear_command(given: Namespace) -> int:
 def _clear(store: DiskStore, shown: str, *ids: str) -> None:
     """Move the results of a class, or of some tasks of it, into the trash."""
     folder, known = _class_folder(store, shown)
-    name = printable(layout.task_name(folder))
+    name = printable(layout.folder_task_name(folder))
     numbers = [_task_id(word, folder, known, "; nothing was cleared") for word in ids]
     if not ids:
         discard(store, folder)
@@ -159,7 +159,7 @@ def _empty_trash(store: DiskStore) -> None:
         meter.show(lambda: f"emptying the trash: {_files(count)} removed")
 
     try:
-        is_empty = empty(store, seconds=math.inf, tell=note)
+        is_empty = empty_trash(store, seconds=math.inf, tell=note)
     except KeyboardInterrupt:
         meter.wipe()
         say(f"{_files(removed)} removed from the trash; the next clear removes the rest")
@@ -207,10 +207,10 @@ def opened(path: str, *, writes: bool = False) -> DiskStore:
     root = absolute_path(path, CacheError)
     if not is_cache(path):
         raise UsageError(f"no cache at {path!r}")
-    rules = checked("result", 0, None, False)
+    rules = checked_rules("result", 0, None, False)
     if writes:
         refuse_links(Path(root))
-        rules = replace(rules, refusal=prepare(Path(root)))
+        rules = replace(rules, refusal=prepare_cache(Path(root)))
     return DiskStore(root, rules=rules)
 
 
@@ -220,15 +220,16 @@ def _task_id(word: str, folder: str, known: Sequence[int], ending: str = "") -> 
     Args:
         ending: of the message of the UsageError, which lists the candidates.
     """
-    numbers = sorted(id_matches(word, known))
+    numbers = sorted(matching_ids(word, known))
     if len(numbers) == 1:
         return numbers[0]
-    shown = printable(layout.task_name(folder))
+    shown = printable(layout.folder_task_name(folder))
     ids = ShortIds(map(key_digits, known))
     if not numbers:
         digits = word.rpartition("#")[2].lower()
         longer = [number for number in known if digits and key_digits(number).startswith(digits)]
-        short = f": an id has at least {FEWEST} digits, such as {ids.of(key_digits(longer[0]))}" if longer else ""
+        example = ids.of(key_digits(longer[0])) if longer else ""
+        short = f": an id has at least {FEWEST_DIGITS} digits, such as {example}" if example else ""
         raise UsageError(f"{shown} has no task {word!r}{short}{ending}")
     several = ", ".join(f"#{ids.of(key_digits(number))} ({number})" for number in numbers)
     raise UsageError(f"{word!r} may be any of {len(numbers)} tasks of {shown}: {several}{ending}")
@@ -236,7 +237,7 @@ def _task_id(word: str, folder: str, known: Sequence[int], ending: str = "") -> 
 
 def _class_folder(store: DiskStore, shown: str) -> tuple[str, list[int]]:
     """The folder of a class, by its name or as `list` shows it, and the ids of its tasks, of which there is one."""
-    classes = {folder: layout.task_name(folder) for folder in store.files.listdir(store.root)}
+    classes = {folder: layout.folder_task_name(folder) for folder in store.files.listdir(store.root)}
     known = [folder for folder, name in classes.items() if shown in (name, printable(name))]
     for folder in known:
         if ids := store.ids(folder):
@@ -284,7 +285,7 @@ def holdings(store: DiskStore) -> dict[str, Holding]:
         ids = store.ids(folder)
         if not ids:
             continue
-        holding = classes.setdefault(layout.task_name(folder), Holding())
+        holding = classes.setdefault(layout.folder_task_name(folder), Holding())
         with store.held(folder, "results") as results:
             for number in ids:
                 with _task_folder(store, results, number) as place:
@@ -302,7 +303,7 @@ def task_holdings(store: DiskStore, folder: str, numbers: Sequence[int]) -> list
                 if place is not None:
                     versions, arguments = _count(store, place, holding), store.arguments(place)
             path = os.path.join(store.root, folder, "results", str(number))
-            task = TaskHolding(layout.task_name(folder), number, path, holding, versions, Arguments(arguments))
+            task = TaskHolding(layout.folder_task_name(folder), number, path, holding, versions, Arguments(arguments))
             tasks.append(task)
     return tasks
 
@@ -334,9 +335,9 @@ def _count(store: DiskStore, place: Folder, holding: Holding) -> int:
             continue  # cleared in the meantime
         holding.size += status.st_size
         names.append(entry.name)
-        if layout.results(names[-1:]):
+        if layout.result_numbers(names[-1:]):
             holding.newest = max(holding.newest, status.st_mtime)
-    return len(layout.results(names))
+    return len(layout.result_numbers(names))
 
 
 def _size_of(store: DiskStore, at: Folder, name: str) -> int:

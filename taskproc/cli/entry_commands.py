@@ -29,7 +29,7 @@ from taskproc.kernel.rebuild import FORCED, NEW
 from taskproc.machine import available_cpus
 from taskproc.run.pool import LocalExecutor
 from taskproc.store import layout
-from taskproc.store.cache import Cache, in_force, is_cache, other_files
+from taskproc.store.cache import ActiveCache, Cache, is_cache, other_files
 from taskproc.tasks.looking import preview
 from taskproc.tasks.running import plan_work, run_graph
 from taskproc.tasks.stats import RunStats
@@ -54,7 +54,7 @@ def execute(cls: type[Task], options: Options) -> int:
     if options.dry_run:
         cache = Cache(options.output)
         # A missing folder is not created; it is treated as an empty cache
-        with cache if is_cache(options.output) else in_force(cache):
+        with cache if is_cache(options.output) else ActiveCache(cache):
             return _preview(_built(cls, options), options)
     if not options.force and (other := other_files(options.output)) is not None:
         raise UsageError(

@@ -94,7 +94,7 @@ def _dispatch(words: list[str], ending: _Ending) -> int:
 
 def key_command(given: Namespace, _: _Ending) -> int:
     """`key FILE`: create a key."""
-    from taskproc.store.keys import make_key_file
+    from taskproc.store.rules import make_key_file
 
     make_key_file(given.file)
     tell(f"created {given.file}: anyone who can read it can send tasks to all processes that use it")

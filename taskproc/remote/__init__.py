@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from taskproc.remote.executor import RemoteExecutor
     from taskproc.remote.server import Server
     from taskproc.remote.task_manager import TaskManager
-    from taskproc.store.keys import make_key_file
+    from taskproc.store.rules import make_key_file
 
 __all__ = [
     "ManagerUnreachable",
@@ -34,7 +34,7 @@ _HOMES = {
     "Server": "remote.server",
     "TaskManager": "remote.task_manager",
     "connect": "remote.client",
-    "make_key_file": "store.keys",
+    "make_key_file": "store.rules",
 }
 _OTHERWISE = "errors"
 

@@ -52,7 +52,7 @@ def secret_of(key: bytes | str | os.PathLike[str] | None) -> bytes:
         if len(key) < LEAST_KEY:
             raise OptionError(f"a key must have at least {LEAST_KEY} bytes, got {len(key)}")
         return hmac.digest(key, purpose, "sha256")
-    from taskproc.store.keys import Key  # here: who has the bytes needs no file
+    from taskproc.store.rules import Key  # here: who has the bytes needs no file
 
     try:
         return Key(os.fspath(key)).sign(purpose)

@@ -1,6 +1,6 @@
-"""The Cache context: which store is meant, and one instance of a task per key.
+"""The Cache context: the store in use, and one instance of a task per key.
 
-The cache in force is a context variable, so threads and asyncio tasks may each have their own, and blocks may nest.
+The cache in use is a context variable, so threads and asyncio tasks may each have their own, and blocks may nest.
 """
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from taskproc.frozen import replace
 from taskproc.store import layout
 from taskproc.store.disk import DiskStore
 from taskproc.store.files import Files
-from taskproc.store.guard import refuse_exposed, refuse_links
-from taskproc.store.ids import ShortIds
-from taskproc.store.rules import Durability, checked
+from taskproc.store.folder import refuse_links
+from taskproc.store.layout import ShortIds
+from taskproc.store.rules import Durability, checked_rules, refuse_exposed
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# A tuple, not a token per entry: one Cache object may be entered in several contexts at once.
+# A tuple, not a token for each block: one Cache object may be entered in several contexts at once
 _in_force: ContextVar[tuple[Cache, ...]] = ContextVar("taskproc_cache", default=())
 
-_LONGEST = 1 << 16  # bytes that are read of what names the format
+_LONGEST = 1 << 16  # bytes of taskproc.json that are read
 
 _TAG = (
     "Signature: 8a477f597d28d172789f06886806bc55\n"
@@ -39,26 +39,26 @@ _TAG = (
 
 
 class Cache:
-    """Where results are kept: `with Cache('./cache'):`, or `@Cache('./cache')` over a function.
+    """The folder that stores results: `with Cache('./cache'):`, or `@Cache('./cache')` above a function.
 
-    Tasks are built inside the block and remember their cache, so they may be run after it. The folder is made when the
-    block is entered. Loading results runs pickles: use only caches that you or people you trust have written.
+    Tasks are built inside the block and remember their cache, so they can run after it. Entering the block creates the
+    folder. Results are pickles, which can run any code: use only caches written by yourself or by people you trust.
 
     Args:
         path: the folder, str or Path; relative to the working directory at this moment.
-        durability: what a power failure may cost: 'none', 'result' or 'full'. It may never make a result wrong.
-            'result' waits for the disk where a task took more than 20 ms, 'full' for every result and its folder.
-        keep_versions: how many earlier results of a task stay besides the one in use; they are used again when their
+        durability: which results a power failure may cost: 'none', 'result' or 'full'. It never makes a result wrong.
+            'result' waits for the disk if a task took more than 20 ms, 'full' for every result and its folder.
+        keep_versions: how many earlier results of a task stay besides the one in use. They are used again when their
             code and inputs come back.
-        key_file: a file with a key of 16 bytes or more (`taskproc.make_key_file(path)`). Results are signed with it,
-            and what was not signed with it is not loaded. Default: the environment variable TASKPROC_KEY_FILE.
-        shared: take results whoever owns them, from a folder whoever may write it: each of them can run code as you.
-            The environment variable TASKPROC_SHARED=1 says the same.
+        key_file: a file with a key of 16 bytes or more, see `taskproc.make_key_file(path)`. Results are signed with
+            it, and other results are not loaded. Default: the environment variable TASKPROC_KEY_FILE.
+        shared: load results of all users, from a folder that all may write: each of them can run code as you. The
+            environment variable TASKPROC_SHARED=1 has the same effect.
 
     Raises:
         OptionError: one of the options is wrong.
-        CacheError: the key file cannot be used; (on entering) the path is a file, cannot be made, or can be written
-            by others.
+        CacheError: the key file cannot be used; (on entering) the path is a file, cannot be created, or can be written
+            by other users.
     """
 
     def __init__(
@@ -70,27 +70,27 @@ class Cache:
         key_file: str | os.PathLike[str] | None = None,
         shared: bool = False,
     ):
-        rules = checked(durability, keep_versions, key_file, shared)
+        rules = checked_rules(durability, keep_versions, key_file, shared)
         self._begin(DiskStore(absolute_path(path, CacheError), rules=rules))
-        _ = self.store.key  # now, not at the first result: a wrong key fails where it is given
+        _ = self.store.key  # now, not at the first result: a wrong key fails where it is passed
 
     @classmethod
     def under(cls, store: DiskStore) -> Cache:
-        """The cache of a job: it is there, and its rules were checked where the run began."""
+        """The cache of a job: its folder exists, and its rules were checked when the run began."""
         cache = cls.__new__(cls)
         cache._begin(store)
         return cache
 
     def _begin(self, store: DiskStore) -> None:
         self.store = store
-        # One instance per class object and key. A class that was redefined under its name is another object.
+        # One instance per class object and key. A class that was defined again is another object
         self.instances: dict[tuple[type, str], Any] = {}
         self._ids, self._counted = ShortIds(), 0
 
     def short_id(self, key: str) -> str:
-        """As many digits of `key` as tell it from all tasks that were built here; looks at those that are new."""
+        """The digits of `key` that tell it from all tasks that were built in this cache. Costs O(new tasks)."""
         count = len(self.instances)
-        # One call without a line of Python in it: other threads may build meanwhile
+        # One call that runs no Python code: other threads may build tasks in the meantime
         keys = list(islice(reversed(self.instances), max(0, count - self._counted)))
         self._ids.meet(key for _, key in keys)
         self._counted = count
@@ -107,12 +107,12 @@ class Cache:
     def __enter__(self) -> Cache:
         rules = self.store.rules
         refuse_links(self.path)
-        refusal = prepare(self.path, shared=rules.shared)
+        refusal = prepare_cache(self.path, shared=rules.shared)
         refuse_exposed(self.path, rules)
         if refusal != rules.refusal:
             self.store.rules = replace(rules, refusal=refusal)
         if self not in _in_force.get():
-            # A class that was defined anew since then is another, and so is all that was built with the old one
+            # Classes may have been defined again since then, and their instances belong to the old classes
             self.instances.clear()
             self._counted = 0
         _in_force.set((*_in_force.get(), self))
@@ -121,13 +121,13 @@ class Cache:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # The last entry of this one: a generator that is closed late leaves while others have been entered
+        # The last block of this cache: a generator that is closed late exits after others were entered
         caches = _in_force.get()
         last = max((at for at, cache in enumerate(caches) if cache is self), default=len(caches))
         _in_force.set(caches[:last] + caches[last + 1 :])
 
     def __call__(self, function: F) -> F:
-        """Decorate `function`, or a coroutine function, to run inside this cache."""
+        """Decorate `function`, or a coroutine function, so that it runs inside this cache."""
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
@@ -146,19 +146,19 @@ class Cache:
 
 
 def is_cache(path: str | os.PathLike[str]) -> bool:
-    """Whether a cache lies there."""
+    """Whether the folder `path` is a cache."""
     return os.path.lexists(os.path.join(path, layout.MARKER))
 
 
 def other_files(path: str | os.PathLike[str]) -> str | None:
-    """The name of something in a folder in which no cache was ever made; hidden files do not count.
+    """The name of a file in a folder that never was a cache; hidden files do not count.
 
-    None where a new cache disturbs nobody, and where one has been, though its `taskproc.json` was removed.
+    None if there is none, or if the folder was a cache, even if its `taskproc.json` was removed.
     """
     try:
         names = sorted(os.listdir(path))
     except OSError:
-        return None  # it is not there yet, or making the cache will say what is wrong
+        return None  # it does not exist yet, or creating the cache will report the error
     if {"taskproc.json", "CACHEDIR.TAG"} & set(names):
         return None
     if any("." in name and os.path.isdir(os.path.join(path, name, "results")) for name in names):
@@ -166,16 +166,16 @@ def other_files(path: str | os.PathLike[str]) -> str | None:
     return next((name for name in names if not name.startswith(".")), None)
 
 
-def current(what: str) -> Cache:
-    """The cache in force. NoCacheError says that `what` needs one, and how to give it."""
+def current_cache(what: str) -> Cache:
+    """The cache in use. NoCacheError says that `what` needs one, and what to do."""
     caches = _in_force.get()
     if not caches:
         raise NoCacheError(f"{what} outside a cache: do it inside `with Cache('./cache'):`")
     return caches[-1]
 
 
-class in_force:
-    """Inside the block `cache` is the one in force; unlike `with cache` its folder is taken to be there."""
+class ActiveCache:
+    """Makes `cache` the one in use inside a block; unlike `with cache` it expects that the folder exists."""
 
     __slots__ = ("_cache", "_token")
 
@@ -189,31 +189,31 @@ class in_force:
         _in_force.reset(self._token)
 
 
-def prepare(path: Path, *, shared: bool = False) -> str:
-    """Make a cache folder, or see that this one can be used; CacheError says why not.
+def prepare_cache(path: Path, *, shared: bool = False) -> str:
+    """Create a cache folder, or check an existing one. CacheError says why it cannot be used.
 
-    Answers why nothing may be written there, or nothing. Each record says its own format, so what is of ours can be
-    read beside what is of a newer one; but how to add to that, and what to keep of it, only a newer taskproc knows.
+    Returns why it must not be written, or nothing. Each record has its own format, so our records can be read beside
+    those of a newer taskproc. But only the newer taskproc knows how to add records and which ones must stay.
     """
     try:
         text = _marker_text(path)
     except FileNotFoundError:
-        _found(path, shared)
+        _create(path, shared)
         return ""
     except NotADirectoryError:
         raise CacheError(f"cache path {str(path)!r} is not a folder: a part of it is a file") from None
     except OSError as error:
         raise CacheError(f"cache {str(path)!r} cannot be read: {error}") from error
     except ValueError as error:  # NUL, or a surrogate
-        raise CacheError(f"cache path {str(path)!r} is none that a file system takes: {error}") from None
+        raise CacheError(f"cache path {str(path)!r} is not a valid path: {error}") from None
     try:
         version = json.loads(text)["format"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        return ""  # torn or edited: it decides nothing but this, and every record has its own
+        return ""  # torn or edited: only this check uses it, and every record has its own format
     if isinstance(version, int) and version <= layout.FORMAT:
         return ""
     return (
-        f"cache {str(path)!r} is of format {version}, this taskproc knows {layout.FORMAT} and can only read there: "
+        f"cache {str(path)!r} has format {version}; this taskproc knows format {layout.FORMAT} and can only read it: "
         "update taskproc, or use another folder"
     )
 
@@ -227,17 +227,17 @@ def _marker_text(path: Path) -> str:
         files.close(handle)
 
 
-def _found(path: Path, shared: bool) -> None:
-    """Make what a new cache has. Files that concern the whole folder only where nothing else lies in it."""
+def _create(path: Path, shared: bool) -> None:
+    """Create a cache. CACHEDIR.TAG and .gitignore, which apply to the whole folder, only if it was empty."""
     try:
-        # The umask decides for all below it; this one others must not write unasked, and it was not there before
+        # The umask applies to everything below; this new folder must not be writable by others unless it is shared
         path.mkdir(0o777 if shared else 0o755, parents=True, exist_ok=True)
         if (other := other_files(path)) is not None:
-            import logging  # here: 5 ms, and seldom needed
+            import logging  # here: 5 ms, and rarely needed
 
-            # Not refused: programs that do so on purpose have always been able to
+            # Not refused: some programs do this on purpose
             logging.getLogger("taskproc").warning(
-                "a cache is made in %r, a folder that holds other files (%r). Is this the folder you meant?",
+                "creating a cache in %r, a folder with other files (%r). Is this the folder you meant?",
                 str(path), other,
             )  # fmt: skip
         if not any(path.iterdir()):
@@ -249,15 +249,15 @@ def _found(path: Path, shared: bool) -> None:
             _make(path, temporary, json.dumps(about) + "\n")
             os.replace(path / temporary, path / layout.MARKER)
         finally:
-            (path / temporary).unlink(missing_ok=True)  # a disk that is full does not get fuller with each try
+            (path / temporary).unlink(missing_ok=True)  # so that a full disk does not get fuller with each try
     except FileExistsError:
         raise CacheError(f"cache path {str(path)!r} is a file, not a folder") from None
     except OSError as error:
-        raise CacheError(f"cache {str(path)!r} cannot be made: {error}") from error
+        raise CacheError(f"cache {str(path)!r} cannot be created: {error}") from error
 
 
 def _make(path: Path, name: str, text: str) -> None:
-    """Make a file that is not there; who made the same one at this moment has won."""
+    """Create a file, unless it exists: then another process has just created the same one."""
     files = Files()
     try:
         handle = files.make(str(path), name)

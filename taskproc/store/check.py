@@ -1,19 +1,20 @@
-"""Find what is wrong or left over in a cache folder. Nothing is changed, and nothing is unpickled.
+"""Find damaged, foreign and left-over files in a cache folder. Nothing is changed, and nothing is unpickled.
 
 Kinds of findings:
 
-    damaged   a published result whose bytes are not what was written, which the next run computes again; or a link,
-              which is not followed
-    unsigned  a result that was not signed with the key that is used now; it is not loaded
-    signed    a result that was signed, where no key is used now; it is not loaded
-    dead      a claim whose run is dead; the next attempt takes it over
-    foreign   a file or folder that taskproc did not make there, or that belongs to another user; it is never touched
-    orphan    data, logs or acceptance of a number that no attempt bears any more
-    leftover  what ended runs left in run/ and trash/, and half-written files; the next clear empties the trash
+    damaged   a published result whose bytes have changed, which the next run computes again; or a link, which is not
+              followed
+    unsigned  a result that is not signed with the key in use; it is not loaded
+    signed    a signed result, while no key is in use; it is not loaded
+    dead      a claim of a run that has died; the next attempt takes it over
+    foreign   a file or folder that taskproc did not create, or that belongs to another user; it is never touched
+    orphan    data, logs or accepted code of an attempt that does not exist any more
+    leftover  files of ended runs in run/ and trash/, and half-written files; the next clear empties the trash
 """
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import re
 import time
@@ -22,13 +23,13 @@ from contextlib import contextmanager
 
 from taskproc.errors import LinkInCache
 from taskproc.frozen import frozen
-from taskproc.store import layout, sources
-from taskproc.store.base import Place, Version
+from taskproc.store import layout
 from taskproc.store.claims import EMPTY_CLAIM, is_held
 from taskproc.store.disk import DiskStore
 from taskproc.store.files import Folder
 from taskproc.store.folder import UNREADABLE, Untrusted, is_place
-from taskproc.store.record import version_of
+from taskproc.store.layout import Place
+from taskproc.store.version import Version, version_from
 
 _CHUNK = 1 << 20
 _FILES = frozenset({"taskproc.json", "CACHEDIR.TAG", ".gitignore"})
@@ -40,7 +41,7 @@ Entry = os.DirEntry[str]
 
 @frozen
 class Finding:
-    """One thing that is not as it should be: where, which kind (see above), and what it is in words."""
+    """A file or folder that is not as it should be: its path, the kind (see above), and a description."""
 
     path: str
     kind: str
@@ -48,32 +49,32 @@ class Finding:
 
 
 def check(store: DiskStore, note: Callable[[bool], object] = lambda has_result: None) -> Iterator[Finding]:
-    """What is not as it should be, class by class, in the order of their paths.
+    """Yield the findings, class by class, in the order of their paths.
 
-    May be called while runs are at work; what they do meanwhile is no finding. A run on another machine counts as
-    living until this process has seen its beat stand still for the lease. OSError for a folder that cannot be listed.
+    Runs may be at work; their changes are not findings. A run on another machine counts as living until this process
+    has seen its beat unchanged for the lease. Raises OSError for a folder that cannot be listed.
 
-    Costs a listing a folder, a small read a claim, and a read of every byte of every result: about 1 s a GB that is
-    cached by the system, in pieces of 1 MiB. The tasks of a class are looked at in the order in which they lie on the
-    disk; those of a hundred thousand are read ten times faster so than by their names, where nothing is cached.
+    Costs one listing for each folder, a small read for each claim, and a read of every byte of every result: about 1 s
+    per GB in the cache of the system, in pieces of 1 MiB. The tasks of a class are read in the order of the disk: if
+    nothing is cached, a hundred thousand are read ten times faster than in the order of their names.
 
     Args:
-        note: called for each task that was looked at, with whether it has a result.
+        note: called for each checked task, with whether it has a result.
     """
-    # no token: our own run is as good as another
+    # Without a token: a run of our own is treated like any other
     observer = DiskStore(store.root, files=store.files, rules=store.rules)
     observer.witness = store.witness
     for entry in sorted(observer.files.scandir(store.root), key=lambda entry: entry.name):
-        yield from sorted(_check_top(observer, entry, note), key=lambda found: found.path)
+        yield from sorted(_check_top(observer, entry, note), key=lambda finding: finding.path)
 
 
 def _check_top(store: DiskStore, entry: Entry, note: Callable[[bool], object]) -> Iterator[Finding]:
-    """What is wrong with what lies in the cache folder itself."""
+    """Findings about one entry of the cache folder."""
     if not _is_folder(entry):
         if entry.is_symlink() or entry.name not in _FILES:
             is_temporary = _TEMPORARY.fullmatch(entry.name) and not entry.is_symlink()
             left = Finding(entry.path, "leftover", "left by a process that died while creating the cache")
-            yield left if is_temporary else _stranger(entry, entry.path, True)  # any name may be that of a class
+            yield left if is_temporary else _foreign(entry, entry.path, True)  # a class may have any name
     elif entry.name == "run":
         yield from _check_runs(store, entry.path)
     elif entry.name == "trash":
@@ -83,15 +84,15 @@ def _check_top(store: DiskStore, entry: Entry, note: Callable[[bool], object]) -
     else:
         with _opened(store, entry.name) as folder:
             inside = store.files.scandir(folder) if folder is not None else []
-            if any(each.name in ("results", "code") for each in inside):
+            if any(part.name in ("results", "code") for part in inside):
                 yield from _check_class(store, entry.name, inside, note)
             elif folder is not None:
-                yield _stranger(entry, entry.path, False)
+                yield _foreign(entry, entry.path, False)
 
 
 @contextmanager
 def _opened(store: DiskStore, *levels: str) -> Iterator[Folder | None]:
-    """A folder of the cache; None if it is gone, or was replaced by a link, since it was listed."""
+    """A folder of the cache, open; None if it was removed, or replaced by a link, since it was listed."""
     try:
         folder = store.folder(*levels)
     except (FileNotFoundError, NotADirectoryError, LinkInCache):
@@ -115,7 +116,7 @@ def _check_class(
         elif layout.is_temporary(entry.name) and entry.is_file(follow_symlinks=False):
             yield from _check_temporary(entry, path)
         elif entry.name != layout.INDEX or not entry.is_file(follow_symlinks=False):
-            yield _stranger(entry, path, entry.name in ("code", "results", layout.INDEX))
+            yield _foreign(entry, path, entry.name in ("code", "results", layout.INDEX))
 
 
 def _check_code(store: DiskStore, name: str) -> Iterator[Finding]:
@@ -125,9 +126,9 @@ def _check_code(store: DiskStore, name: str) -> Iterator[Finding]:
             if layout.is_temporary(entry.name) and entry.is_file(follow_symlinks=False):
                 yield from _check_temporary(entry, path)
             elif not layout.is_code_file(entry.name) or not entry.is_file(follow_symlinks=False):
-                yield _stranger(entry, path, layout.is_code_file(entry.name))
-            elif folder is not None and sources.read_file(store, folder, entry.name) is None:
-                yield Finding(path, "leftover", "it does not tell any more what code it was; it decides nothing")
+                yield _foreign(entry, path, layout.is_code_file(entry.name))
+            elif folder is not None and store.read_code_file(folder, entry.name) is None:
+                yield Finding(path, "leftover", "it cannot be read any more; it only describes code")
 
 
 def _check_temporary(entry: Entry, path: str) -> Iterator[Finding]:
@@ -141,38 +142,38 @@ def _check_results(store: DiskStore, name: str, note: Callable[[bool], object]) 
         for entry in sorted(entries, key=Entry.inode):
             path = os.path.join(store.root, name, "results", entry.name)
             if results is None or not is_place(entry):
-                yield _stranger(entry, path, entry.name.isascii() and entry.name.isdigit())
+                yield _foreign(entry, path, entry.name.isascii() and entry.name.isdigit())
                 continue
             try:
                 folder = store.files.open_folder(results, (entry.name,))
             except FileNotFoundError:
                 continue  # cleared since it was listed
             try:
-                yield from _Place(store, name, int(entry.name), path, folder).check(note)
+                yield from _TaskFolder(store, name, int(entry.name), path, folder).check(note)
             finally:
                 store.files.close_folder(folder)
 
 
-class _Place:
-    """The folder of one task, which is open."""
+class _TaskFolder:
+    """The open folder of one task."""
 
     def __init__(self, store: DiskStore, class_folder: str, number: int, path: str, folder: Folder):
         self._store, self._class_folder, self._id = store, class_folder, number
         self._path, self._folder = path, folder
 
     def check(self, note: Callable[[bool], object]) -> Iterator[Finding]:
-        """What is wrong with it; `note`: see check."""
+        """Findings about its entries; `note`: see check."""
         entries = self._store.files.scandir(self._folder)
-        found = layout.numbers([entry.name for entry in entries if entry.is_file(follow_symlinks=False)])
-        note(bool(found["result"]))
-        known = {number for some in found.values() for number in some} | {layout.highest(found) + 1}
+        kinds = layout.numbers([entry.name for entry in entries if entry.is_file(follow_symlinks=False)])
+        note(bool(kinds["result"]))
+        known = {*itertools.chain(*kinds.values()), layout.highest_number(kinds) + 1}
         for entry in entries:
-            kind, number = layout.beside(entry.name) or ("", 0)
+            kind, number = layout.side_file(entry.name) or ("", 0)
             if kind and (entry.is_dir if kind == "data" else entry.is_file)(follow_symlinks=False):
-                if number not in (found["result"] if kind == "accept" else known):
-                    yield self._finding(entry.name, "orphan", f"no attempt {number} is known any more")
+                if number not in (kinds["result"] if kind == "accept" else known):
+                    yield self._finding(entry.name, "orphan", f"attempt {number} does not exist any more")
             elif not entry.is_file(follow_symlinks=False):
-                yield _stranger(entry, self._of(entry.name), bool(kind) or _is_ours(entry.name))
+                yield _foreign(entry, self._of(entry.name), bool(kind) or _is_ours(entry.name))
             elif entry.name != layout.ARGUMENTS:
                 yield from self._check_file(entry, entries)
 
@@ -191,15 +192,15 @@ class _Place:
             yield from self._check_result(entry.name, number, layout.accept_file(number) in {e.name for e in entries})
         elif "claim" in kinds:
             if not is_held(self._store, self._folder, kinds["claim"]):
-                yield self._finding(entry.name, "dead", "its run is dead; the next attempt takes it over")
+                yield self._finding(entry.name, "dead", "its run has died; the next attempt takes it over")
         elif not kinds:
-            yield _stranger(entry, self._of(entry.name), False)
+            yield _foreign(entry, self._of(entry.name), False)
 
     def _check_result(self, name: str, number: int, is_accepted: bool) -> Iterator[Finding]:
         store = self._store
         try:
             content, end, size = store.record(self._folder, number, _CHUNK)
-            version = version_of(Place(content["name"], self._id, content["key"]), self._of(name), content)
+            version = version_from(Place(content["name"], self._id, content["key"]), self._of(name), content)
             intact = self._is_intact(name, version, end if len(end) == size else None)
         except FileNotFoundError:
             return  # cleared, or moved aside by a reader, since it was listed
@@ -207,7 +208,7 @@ class _Place:
             yield self._finding(name, error.kind, f"{error}; it is not loaded")
             return
         except UNREADABLE as error:
-            yield self._finding(name, "damaged", f"it has no record that can be read: {error}")
+            yield self._finding(name, "damaged", f"its record cannot be read: {error}")
             return
         key = (store.arguments(self._folder) or {}).get("key")
         is_of_another = isinstance(key, str) and key != version.place.key
@@ -219,10 +220,10 @@ class _Place:
             yield self._finding(name, "damaged", "its bytes are not those that were written")
         accept = layout.accept_file(number)
         if is_accepted and store.accepted(self._folder, version) is None:
-            yield self._finding(accept, "leftover", "it accepts no code for the version that is here")
+            yield self._finding(accept, "leftover", "it does not fit the result with this number")
 
     def _is_intact(self, name: str, version: Version, content: bytes | None) -> bool:
-        """Whether its digests are those of its bytes: of `content`, if all of it was read already."""
+        """Whether its bytes have its digests. `content` is the whole file, if it was read already."""
         if content is not None:
             head, payload = content[: version.head], content[version.head : version.size]
             digests = hashlib.sha256(head).hexdigest(), hashlib.sha256(payload).hexdigest()
@@ -255,39 +256,39 @@ def _check_runs(store: DiskStore, path: str) -> Iterator[Finding]:
 def _check_run(store: DiskStore, entry: Entry, path: str) -> Iterator[Finding]:
     match = _RUN.fullmatch(entry.name)
     if match is None or _is_folder(entry) != (match[2] == ".d") or entry.is_symlink():
-        yield _stranger(entry, path, match is not None)
+        yield _foreign(entry, path, match is not None)
     elif match[2] == ".new":
         if _age(entry) > EMPTY_CLAIM:
             yield Finding(path, "leftover", "left by a run that died while it registered")
     elif not store.witness.lives(match[1]):
-        yield Finding(path, "leftover", "its run is dead")
+        yield Finding(path, "leftover", "its run has died")
 
 
 def _check_trash(store: DiskStore, path: str) -> Iterator[Finding]:
-    until = "kept while runs are at work" if store.witness.others() else "the next clear removes it"
+    until = "it stays while runs are at work" if store.witness.others() else "the next clear removes it"
     for name in store.names("trash"):
-        yield Finding(os.path.join(path, name), "leftover", f"moved aside; {until}")
+        yield Finding(os.path.join(path, name), "leftover", f"cleared or retired; {until}")
 
 
 def _check_inputs(store: DiskStore, path: str) -> Iterator[Finding]:
-    """Links only: what is remembered of files outside decides nothing."""
+    """Only links: remembered digests decide nothing."""
     with _opened(store, "inputs") as folder:
         for entry in store.files.scandir(folder) if folder is not None else []:
             if entry.is_symlink():
-                yield _stranger(entry, os.path.join(path, entry.name), True)
+                yield _foreign(entry, os.path.join(path, entry.name), True)
 
 
-def _stranger(entry: Entry, path: str, is_ours: bool) -> Finding:
-    """What is told of something that is not what we make; `is_ours`: it has the name of something that we do make."""
+def _foreign(entry: Entry, path: str, is_ours: bool) -> Finding:
+    """The finding for an entry that the store did not create; `is_ours`: it has a name that the store uses."""
     if entry.is_symlink() and is_ours:
         text = "a link, which is not followed: remove it, or move what it leads to into its place"
         return Finding(path, "damaged", text)
     kind = "a link" if entry.is_symlink() else "a folder" if _is_folder(entry) else "a file"
-    return Finding(path, "foreign", f"{kind} that taskproc did not make here")
+    return Finding(path, "foreign", f"{kind} that taskproc did not create")
 
 
 def _is_ours(name: str) -> bool:
-    """Whether an attempt, or the arguments, would have this name in the folder of a task."""
+    """Whether the store uses this name in the folder of a task."""
     return name == layout.ARGUMENTS or any(layout.numbers([name]).values())
 
 
@@ -299,4 +300,4 @@ def _age(entry: Entry) -> float:
     try:
         return time.time() - entry.stat(follow_symlinks=False).st_mtime
     except OSError:
-        return 0.0  # it has its name by now
+        return 0.0  # it was renamed by now

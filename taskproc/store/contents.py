@@ -1,9 +1,12 @@
-"""Content of files outside the cache: one digest of a file or folder, remembered as long as nothing about it changes.
+"""Digests of files and folders: of those outside the cache, and of what lies in a data directory.
 
-`<cache>/inputs/<digest of the path>.json` holds, for each file, what the file system says of it (size, times, inode)
-and its SHA-256. It only saves reading: a file of which anything differs is read again. One that was changed less than
-two seconds before is not remembered, since a second change might leave no trace in a coarse clock (the "racy" entries
-of git's index).
+`<cache>/inputs/<digest of the path>.json` holds size, times, inode and SHA-256 of each file outside. It only saves
+reading: if any of these differs, the file is read again. A file that was changed in the last two seconds is not
+remembered, since another change might leave no trace in a coarse clock (the "racy" entries of git's index).
+
+The *manifest* of a data directory has a row for each file, folder and link. It is made from the directory's descriptor,
+level by level; a link counts by its target and is not followed. A directory without a manifest (more than MOST_BYTES, a
+pipe, an unreadable file) is not known, and equals no other.
 """
 from __future__ import annotations
 
@@ -15,14 +18,19 @@ import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from taskproc.frozen import frozen
-from taskproc.store.files import Files
+from taskproc.store.files import Files, Folder
 
 _CHUNK = 1 << 20
 _SETTLED = 2.0       # seconds
-_LARGE = 1 << 30     # bytes from which on it is said that a file is read
+_LARGE = 1 << 30     # bytes of a file from which on a log message says that it is read
 _TRIES = 3
+MOST_BYTES = 1 << 30  # of all files in a data directory
+_MOST_ROWS = 100_000
+
+Row = tuple[str, str, int, str]  # path, kind, size, and SHA-256 or the target of a link
 
 # Size, modification and change time in ns, inode
 Signs = tuple[int, int, int, int]
@@ -30,11 +38,11 @@ Signs = tuple[int, int, int, int]
 
 @frozen
 class Content:
-    """What lies at a path.
+    """The content of a file or folder.
 
     Attributes:
-        digest: 64 hex digits; of a file SHA-256 of its bytes, of a folder one over names and digests in it.
-        signs: a digest of what the file system says of it: when this is equal, so is the content.
+        digest: 64 hex digits: SHA-256 of the bytes of a file, or of the names and digests in a folder.
+        signs: a digest of sizes, times and inodes: if it is equal, so is the content.
     """
 
     digest: str
@@ -43,22 +51,22 @@ class Content:
 
 @dataclass
 class _Memory:
-    """What was known of a path, and what is known now."""
+    """The remembered digests of the files of a path, and those that are known now."""
 
     then: dict[str, tuple[Signs, str]]
     now: dict[str, tuple[Signs, str]] = field(default_factory=dict)
 
 
 class Contents:
-    """Digests of what lies outside the cache `root`, remembered in it."""
+    """Digests of files and folders outside the cache `root`, remembered in it."""
 
     def __init__(self, root: str):
         self._root, self._files = root, Files()
 
     def look(self, path: str) -> Content:
-        """The content of an absolute path. OSError if it is not there, cannot be read, or does not stand still.
+        """The content of an absolute path. OSError if it does not exist, cannot be read, or keeps changing.
 
-        Costs a stat a file, and a read of all that is not remembered: about 1 s a GB.
+        Costs a stat for each file, and a read of each file that is not remembered: about 1 s per GB.
         """
         name = f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:32]}.json"
         for _ in range(_TRIES):
@@ -69,7 +77,7 @@ class Contents:
                 if memory.now != memory.then:
                     self._remember(name, path, memory.now)
                 return Content(digest, before)
-        raise OSError(errno.EBUSY, "it is being written to: wait until that has ended", path)
+        raise OSError(errno.EBUSY, "it is being written to: wait until it is complete", path)
 
     def _remembered(self, name: str, path: str) -> dict[str, tuple[Signs, str]]:
         files = self._files
@@ -87,7 +95,7 @@ class Contents:
                 return {}
             return {name: (tuple(signs), str(digest)) for name, (signs, digest) in content["files"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return {}  # new, torn or not ours: it is read again
+            return {}  # new, torn or of another program: the files are read again
 
     def _remember(self, name: str, path: str, known: dict[str, tuple[Signs, str]]) -> None:
         files, temporary = self._files, f"{name}.{os.urandom(16).hex()}.tmp"
@@ -104,11 +112,11 @@ class Contents:
             finally:
                 files.close_folder(folder)
         except OSError:
-            pass  # a read-only cache: it is read again next time
+            pass  # a read-only cache: the files are read again next time
 
 
 def signs_of(path: str) -> str:
-    """A digest of what the file system says of a file, or of all in a folder; OSError if it is not there."""
+    """A digest of sizes, times and inodes of a file, or of all files in a folder; OSError if it does not exist."""
     digest = hashlib.blake2b(digest_size=16)
     for name, _, status in _walk(path):
         digest.update(f"{name}\0{stat.S_IFMT(status.st_mode)} {_signs(status)}\0".encode("utf-8", "surrogateescape"))
@@ -130,9 +138,9 @@ def _digest_of(path: str, memory: _Memory) -> str:
 
 
 def _walk(path: str) -> Iterator[tuple[str, str, os.stat_result]]:
-    """Name below `path` ("" for itself), full path and status of all that is there, in the order of names.
+    """Name below `path` ("" for itself), full path and status of each entry, in the order of names.
 
-    Links are followed; those that lead nowhere, or back to a folder that they stand in, are told as such.
+    Links are followed, except links that lead nowhere or back to a folder above them: these are yielded as links.
     """
     todo: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
     while todo:
@@ -147,8 +155,8 @@ def _walk(path: str) -> Iterator[tuple[str, str, os.stat_result]]:
         yield name, full, status
         if stat.S_ISDIR(status.st_mode):
             inside = above | {(status.st_dev, status.st_ino)}
-            names = sorted((os.path.join(name, each) for each in os.listdir(full)), reverse=True)
-            todo += [(each, inside) for each in names]
+            names = sorted((os.path.join(name, entry) for entry in os.listdir(full)), reverse=True)
+            todo += [(entry, inside) for entry in names]
 
 
 def _file_digest(full: str, name: str, status: os.stat_result, memory: _Memory) -> str:
@@ -158,9 +166,9 @@ def _file_digest(full: str, name: str, status: os.stat_result, memory: _Memory) 
         memory.now[name] = known
         return known[1]
     if status.st_size >= _LARGE:
-        import logging  # here: 3 ms, and a worker says nothing
+        import logging  # here: 3 ms, and workers log nothing
 
-        logging.getLogger("taskproc").info("reading %s (%.1f GB) to see what is in it", full, status.st_size / 1e9)
+        logging.getLogger("taskproc").info("reading %s (%.1f GB) to compute its digest", full, status.st_size / 1e9)
     began = time.time()
     digest = hashlib.sha256()
     with open(full, "rb", buffering=0) as content:
@@ -173,3 +181,67 @@ def _file_digest(full: str, name: str, status: os.stat_result, memory: _Memory) 
 
 def _signs(status: os.stat_result) -> Signs:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+class Manifest(NamedTuple):
+    """The rows as JSON, and their digest of 32 hex digits; both are empty for an empty directory."""
+
+    text: str
+    digest: str
+
+
+def manifest_of(files: Files, folder: Folder, name: str, path: str) -> Manifest | None:
+    """The manifest of a directory in an open folder; None if its content is not known.
+
+    Costs a read of all of its files: about 1 s per GB.
+
+    Args:
+        path: of the directory. A target below it counts by its relative path, without the number of the attempt.
+    """
+    try:
+        rows = sorted(_rows(files, folder, name, path))
+    except (OSError, RecursionError):
+        return None
+    if not rows:
+        return Manifest("", "")
+    text = json.dumps({"files": rows}, separators=(",", ":"))
+    return Manifest(text, hashlib.sha256(text.encode("ascii")).hexdigest()[:32])
+
+
+def _rows(files: Files, folder: Folder, name: str, path: str) -> Iterator[Row]:
+    size, count = 0, 0
+    todo: list[tuple[str, ...]] = [(name,)]
+    while todo:
+        levels = todo.pop()
+        below = files.open_folder(folder, levels)
+        try:
+            for entry in files.scandir(below):
+                count += 1
+                status = entry.stat(follow_symlinks=False)
+                size += status.st_size if stat.S_ISREG(status.st_mode) else 0
+                if size > MOST_BYTES or count > _MOST_ROWS:
+                    raise OSError("too much to read")
+                if stat.S_ISDIR(status.st_mode):
+                    todo.append((*levels, entry.name))
+                where = "/".join((*levels[1:], entry.name))
+                yield (where, *_row(files, below, entry.name, status, path))
+        finally:
+            files.close_folder(below)
+
+
+def _row(files: Files, folder: Folder, name: str, status: os.stat_result, path: str) -> tuple[str, int, str]:
+    if stat.S_ISDIR(status.st_mode):
+        return "folder", 0, ""
+    if stat.S_ISLNK(status.st_mode):
+        target = files.target(folder, name)
+        inside = target == path or target.startswith(path + os.sep)
+        return ("own link", 0, target[len(path) :]) if inside else ("link", 0, target)
+    handle = files.read_only(folder, name)
+    try:
+        digest, at = hashlib.sha256(), 0
+        while part := files.read(handle, _CHUNK, at):
+            digest.update(part)
+            at += len(part)
+    finally:
+        files.close(handle)
+    return "program" if status.st_mode & stat.S_IXUSR else "file", at, digest.hexdigest()

@@ -1,22 +1,27 @@
 """Every file operation of the store, in one small object, so that a test can count them, fail them or die between them.
 
-A *folder* is an open directory descriptor: what is reached through it stays the same directory when somebody renames it
-away. Where the system has no such descriptors (Windows) it is a path, and the guards of the store are weaker by that.
+A *folder* is an open directory descriptor: it stays the same directory when another process renames it. On Windows it
+is a path, and the store is less well guarded.
 
-On a network folder a descriptor of a folder may show for ever what was there when it was opened, so whoever looks again
-opens it once more; and others may see what was written only when it was closed. See exclusive.py for the rest.
+On a network folder, a descriptor of a folder may for ever show the names of the moment when it was opened, so a
+second look opens it again. Other machines may see written bytes only after the file was closed.
+
+Two operations have one winner among many: to make a new name, and to rename without replacing anything. The losers get
+FileExistsError. A network folder may give any error instead (sshfs: EPERM), so an error of creation is believed only
+when it comes again and again, and the name was looked for and is not there.
 """
 from __future__ import annotations
 
 import errno
+import functools
 import itertools
 import os
 import stat
+import sys
 from collections.abc import Callable, Sequence
-from typing import Union
+from typing import TypeVar, Union
 
-from taskproc.store import exclusive
-from taskproc.store.removal import Removal, let_go, remove_by_path
+from taskproc.store.removal import Removal, close_descriptor, remove_by_path
 
 Folder = Union[int, str]
 
@@ -28,30 +33,39 @@ _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0
 _OWN = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _REWRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-_SMALL = 1 << 16  # bytes that are rather copied than written one by one
-_JUNCTION = 0xA0000003  # of Windows: IO_REPARSE_TAG_MOUNT_POINT
-_MOST = 1 << 30   # bytes that every system writes at once
+_SMALL = 1 << 16  # bytes up to which contents are joined and written by one call
+_JUNCTION = 0xA0000003  # IO_REPARSE_TAG_MOUNT_POINT of Windows
+_MOST = 1 << 30  # bytes that every system writes by one call
+Made = TypeVar("Made")
+
+_MAKE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_LOOK = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_FOLLOWS = os.access not in os.supports_follow_symlinks  # follow links only where the system has no other way
+_TRIES = 3
+_NO_REPLACE = 1  # RENAME_NOREPLACE of linux/fs.h
+# Errors of systems and file systems without such a rename; seccomp gives EPERM
+_REFUSALS = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM})
 
 
 class IsLink(NotADirectoryError):
-    """A link stands where a folder of ours is expected; `filename` tells where."""
+    """A link stands where a folder of the cache is expected; `filename` is its name."""
 
 
 class Files:
-    """The operations, thin over `os`; every one may raise OSError."""
+    """The operations, thin over `os`. Each of them may raise OSError."""
 
-    _must_look = False  # before a rename: the system, or the file system, has refused to do both at once
+    _must_look = False  # for the new name before a rename: the system or file system cannot do both in one step
 
     def mkdir(self, folder: Folder, name: str, mode: int = 0o777) -> bool:
-        """Make one directory in a folder; False if something has its name."""
-        return exclusive.make_folder(*_at(folder, name), mode)
+        """Create one directory in a folder; False if the name exists."""
+        return make_folder(*_at(folder, name), mode)
 
     def listdir(self, folder: Folder) -> list[str]:
-        """Names in a folder, in no order; by descriptor perhaps those that were there when it was opened."""
+        """Names in a folder, in no order; through a descriptor possibly those of the moment when it was opened."""
         return os.listdir(folder)
 
     def list_anew(self, folder: Folder) -> list[str]:
-        """Names that are in a folder now: it is opened once more, and the new descriptor asked."""
+        """Names that are in a folder now: it is opened again, and the new descriptor is listed."""
         if not isinstance(folder, int):
             return self.listdir(folder)
         handle = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=folder)
@@ -61,7 +75,7 @@ class Files:
             os.close(handle)
 
     def scandir(self, folder: Folder) -> list[os.DirEntry[str]]:
-        """Entries of a directory, in no order; empty if there is none."""
+        """Entries of a directory, in no order; empty if it does not exist."""
         try:
             with os.scandir(folder) as entries:
                 return list(entries)
@@ -69,7 +83,7 @@ class Files:
             return []
 
     def few(self, folder: Folder, most: int) -> list[str]:
-        """Names in a folder, in no order, `most` of them at most; empty if there is none."""
+        """At most `most` names in a folder, in no order; empty if it does not exist."""
         try:
             with os.scandir(folder) as entries:
                 return [entry.name for entry in itertools.islice(entries, most)]
@@ -77,14 +91,14 @@ class Files:
             return []
 
     def open_folder(self, at: Folder, inside: Sequence[str] = ()) -> Folder:
-        """Hold the directory that is reached from `at` by the names `inside`, by descriptor where the system can.
+        """Open the directory that the names `inside` lead to from `at`, as a descriptor where the system has them.
 
-        Each level is opened through the one above, so no link is followed at any of them: not at the last part of a
-        path `at`, and not inside. What lies above that is the user's, and may be reached through links. IsLink if there
-        is one; NotADirectoryError for anything else that is no directory.
+        Each level is opened through the one above, so no link is followed: neither the last part of a path `at` nor
+        any level inside. The folders above `at` are the user's and may be links. Raises IsLink for a link, and
+        NotADirectoryError for anything else that is not a directory.
         """
         if not _HAS_FOLDERS:
-            return _looked_at(str(at), inside)
+            return _checked_path(str(at), inside)
         held, name = (at, "") if isinstance(at, int) else (None, at)
         try:
             if held is None:
@@ -92,42 +106,42 @@ class Files:
             for name in inside:
                 above, held = held, os.open(name, _FOLDER, dir_fd=held)
                 if above != at:
-                    let_go(above)
+                    close_descriptor(above)
         except OSError as error:
-            # Systems differ in what they say of a link: ENOTDIR, ELOOP or EMLINK. Here it is refused already
-            is_linked = not isinstance(error, FileNotFoundError) and kind_of(name, held) == "link"
+            # For a link, systems raise ENOTDIR, ELOOP or EMLINK
+            is_linked = not isinstance(error, FileNotFoundError) and entry_kind(name, held) == "link"
             if held is not None and held != at:
-                let_go(held)
+                close_descriptor(held)
             if is_linked:
                 raise IsLink(errno.ENOTDIR, "is a link, not a folder", name) from None
             raise
         return held
 
     def close_folder(self, folder: Folder) -> None:
-        """Let go of it. No error: nothing was written through it."""
+        """Close a folder. Raises nothing: nothing was written through it."""
         if isinstance(folder, int):
-            let_go(folder)
+            close_descriptor(folder)
 
     def make(self, folder: Folder, name: str) -> int:
-        """Make a new file, by one caller of many; FileExistsError for all others."""
-        return exclusive.make_file(*_at(folder, name))
+        """Create a file and open it. Of many callers one succeeds, the others get FileExistsError."""
+        return make_file(*_at(folder, name))
 
     def has(self, folder: Folder, name: str) -> bool:
-        """Whether a name is there now, whatever a cache of a network folder knows of it."""
-        return exclusive.is_there(*_at(folder, name))
+        """Whether a name exists now, even if the cache of a network folder says otherwise."""
+        return exists_now(*_at(folder, name))
 
     def own(self, folder: Folder, name: str) -> int:
-        """Open an existing regular file to read it and to go on at its end; never follows a link."""
+        """Open an existing regular file for reading, and for writing at its end; never follows a link."""
         handle = _regular(_open(folder, name, _OWN), name)
         os.lseek(handle, 0, os.SEEK_END)
         return handle
 
     def read_only(self, folder: Folder, name: str) -> int:
-        """Open an existing regular file for reading; never follows a link, never waits for a pipe's other end."""
+        """Open an existing regular file for reading; never follows a link, never waits for the other end of a pipe."""
         return _regular(_open(folder, name, _READ), name)
 
     def tail(self, folder: Folder, name: str, most: int) -> tuple[bytes, int, int]:
-        """The last bytes of a regular file, `most` at most, how many it has in all, and whose it is; see read_only."""
+        """At most `most` last bytes of a regular file, its size, and the user id of its owner; see read_only."""
         handle = _open(folder, name, _READ)
         try:
             status = os.fstat(handle)
@@ -139,12 +153,12 @@ class Files:
             os.close(handle)
 
     def size_and_owner(self, handle: int) -> tuple[int, int]:
-        """Bytes in an open file, and whose it is."""
+        """Size of an open file in bytes, and the user id of its owner."""
         status = os.fstat(handle)
         return status.st_size, status.st_uid
 
     def modified(self, handle: int) -> int:
-        """When it was last changed, by the clock of its file system: to tell files apart, not to be compared."""
+        """Time of the last change in ns, by the clock of the file system: it tells files apart, but is not our time."""
         return os.fstat(handle).st_mtime_ns
 
     def identity(self, handle: int) -> tuple[int, int]:
@@ -159,19 +173,19 @@ class Files:
         return status.st_dev, status.st_ino
 
     def kind(self, folder: Folder, name: str) -> str:
-        """What has a name in a folder: file, folder or link; empty if there is nothing."""
-        return kind_of(*_at(folder, name))
+        """The kind of an entry: file, folder or link; empty if it does not exist."""
+        return entry_kind(*_at(folder, name))
 
     def target(self, folder: Folder, name: str) -> str:
-        """Where a link leads, as it says."""
+        """The target of a link, as it is written in it."""
         path, at = _at(folder, name)
         return os.readlink(path, dir_fd=at)
 
     def sign(self, folder: Folder) -> tuple[int, int] | None:
-        """Inode of a directory, and when it was last changed in nanoseconds; None if there is none, or a link.
+        """Inode of a directory, and the time of its last change in ns; None if it does not exist or is a link.
 
-        None also where the system keeps another time (Windows). A path is opened for it, and a descriptor is to be new:
-        a network folder may answer others from its cache, and NFS asks the server at each opening.
+        Also None on Windows, which stores a different time. A path is opened, and a descriptor must be new: a network
+        folder may answer for an old one from its cache, and NFS asks the server each time a file is opened.
         """
         if not _HAS_FOLDERS:
             return None
@@ -187,11 +201,11 @@ class Files:
                 os.close(handle)
 
     def read(self, handle: int, size: int, offset: int) -> bytes:
-        """Up to `size` bytes from `offset`; fewer at the end of the file."""
+        """`size` bytes from `offset`; fewer at the end of the file."""
         return _read(handle, size, offset)
 
     def read_into(self, handle: int, target: memoryview, offset: int) -> int:
-        """Fill `target` with bytes from `offset`, as far as they come at once; returns how many."""
+        """Read into `target` from `offset` with one system call; returns the number of bytes."""
         if hasattr(os, "preadv"):
             return os.preadv(handle, [target], offset)
         content = _read_at(handle, len(target), offset)
@@ -199,8 +213,8 @@ class Files:
         return len(content)
 
     def append(self, handle: int, *contents: bytes | memoryview) -> None:
-        """Write all of `contents` at the end, by one call of the system if they are small."""
-        # Where a handle stands is its end: it is moved by writing only, see `own` and `read`
+        """Write all of `contents` at the end, with one system call if they are small."""
+        # The position of a handle is its end: only writing moves it, see `own` and `read`
         if sum(map(len, contents)) <= _SMALL:
             _write(handle, b"".join(contents))
             return
@@ -208,7 +222,7 @@ class Files:
             _write(handle, content)
 
     def cut(self, handle: int, size: int) -> None:
-        """Let go of all beyond the first `size` bytes; what is appended then follows these."""
+        """Cut an open file after `size` bytes; the next append goes there."""
         os.ftruncate(handle, size)
         os.lseek(handle, 0, os.SEEK_END)
 
@@ -217,7 +231,7 @@ class Files:
         os.fsync(handle)
 
     def sync_folder(self, folder: Folder) -> None:
-        """Wait until the names in a folder are on the disk; does nothing where the system cannot."""
+        """Wait until the names in a folder are on the disk; does nothing where the system has no way to."""
         if not _HAS_FOLDERS:
             return
         handle = folder if isinstance(folder, int) else os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -228,28 +242,28 @@ class Files:
                 os.close(handle)
 
     def close(self, handle: int) -> None:
-        """Close an open file; on a network folder this is where a write may fail."""
+        """Close an open file; on a network folder, a failed write may be reported only here."""
         os.close(handle)
 
     def rename(self, folder: Folder, old: str, new: str, replaces: bool = False) -> None:
-        """Rename within a folder. FileExistsError if `new` is there, unless it `replaces` that.
+        """Rename within a folder. FileExistsError if `new` exists, unless `replaces`.
 
-        The two are one act where there is such a rename: on Linux, but on few network folders. Elsewhere the name is
-        looked for first, and somebody may make it in between.
+        Check and rename are one step on Linux, except on most network folders. Elsewhere the name is checked first, and
+        another process may create it in between.
         """
         if not replaces and isinstance(folder, int) and not self._must_look:
-            if exclusive.rename(old, new, folder):
+            if rename_exclusively(old, new, folder):
                 return
             self._must_look = True
-        if not replaces and exclusive.is_there(*_at(folder, new)):
-            raise exclusive.exists(new)
+        if not replaces and exists_now(*_at(folder, new)):
+            raise exists_error(new)
         if isinstance(folder, int):
             os.replace(old, new, src_dir_fd=folder, dst_dir_fd=folder)
         else:
             os.replace(os.path.join(folder, old), os.path.join(folder, new))
 
     def unlink(self, folder: Folder, name: str) -> None:
-        """Remove a file; it is no error if it is gone."""
+        """Remove a file, if it exists."""
         path, at = _at(folder, name)
         try:
             os.unlink(path, dir_fd=at)
@@ -257,7 +271,7 @@ class Files:
             pass
 
     def move_out(self, folder: Folder, name: str, target: Folder, new: str) -> bool:
-        """Rename what is in a folder to a name in another one; False if there is nothing."""
+        """Move an entry of a folder to another folder, under a new name; False if it does not exist."""
         (old, at), (path, there) = _at(folder, name), _at(target, new)
         try:
             os.rename(old, path, src_dir_fd=at, dst_dir_fd=there)
@@ -266,21 +280,21 @@ class Files:
         return True
 
     def remove_tree(self, folder: Folder, name: str, goes_on: Callable[[], bool] = lambda: True) -> bool:
-        """Remove what is in a folder, with all in it; False if something stays, since it cannot be removed.
+        """Remove an entry of a folder with everything in it; False if something could not be removed.
 
         Args:
-            goes_on: asked after each file; once it says no, all that is left stays.
+            goes_on: called after each file; once it returns False, the removal stops.
         """
         if isinstance(folder, int):
             return Removal(folder, goes_on).remove(name)
         return remove_by_path(os.path.join(folder, name))
 
     def touch(self, folder: Folder, name: str) -> None:
-        """Make an empty file, or find a file there; never follows a link."""
+        """Create an empty file unless a file exists; never follows a link."""
         os.close(_open(folder, name, _APPEND))
 
     def write_text(self, folder: Folder, name: str, text: str) -> None:
-        """Write a small file, in place of what was in it."""
+        """Write a small file, and replace its content if it exists."""
         handle = _open(folder, name, _REWRITE)
         try:
             _write(handle, text.encode("utf-8", "backslashreplace"))
@@ -288,23 +302,23 @@ class Files:
             os.close(handle)
 
 
-def kind_of(name: str, at: int | None = None) -> str:
-    """What has that name: file, folder, link, or empty if there is nothing. A junction of Windows is a link."""
+def entry_kind(name: str, at: int | None = None) -> str:
+    """The kind of an entry: file, folder, link; empty if it does not exist. A junction of Windows is a link."""
     try:
         status = os.stat(name, dir_fd=at, follow_symlinks=False)
     except (OSError, ValueError):
-        return ""  # or a path that no file system takes
+        return ""  # or a path that no file system allows
     if stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) == _JUNCTION:
         return "link"
     return "folder" if stat.S_ISDIR(status.st_mode) else "file"
 
 
-def _looked_at(at: str, inside: Sequence[str]) -> str:
-    """The same where there are no descriptors: each level is looked at, and may be another one right after that."""
+def _checked_path(at: str, inside: Sequence[str]) -> str:
+    """The path instead of a descriptor: each level is checked, but may be replaced right after that."""
     path = at
     for level in itertools.accumulate(inside, os.path.join, initial=at):
         path = level
-        if kind_of(path) == "link":
+        if entry_kind(path) == "link":
             raise IsLink(errno.ENOTDIR, "is a link, not a folder", path)
         if not stat.S_ISDIR(os.stat(path).st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
@@ -354,3 +368,88 @@ def _open(folder: Folder, name: str, flags: int) -> int:
     if isinstance(folder, int):
         return os.open(name, flags, 0o666, dir_fd=folder)
     return os.open(f"{folder}{os.sep}{name}", flags, 0o666)
+
+
+def make_file(path: str, at: int | None = None, mode: int = 0o666) -> int:
+    """Create a file and open it, below the folder `at` if that is given. FileExistsError if the name exists."""
+    try:
+        return os.open(path, _MAKE, mode, dir_fd=at)
+    except (FileExistsError, FileNotFoundError):
+        raise
+    except OSError:
+        return _made(lambda: os.open(path, _MAKE, mode, dir_fd=at), path, at)
+
+
+def make_folder(path: str, at: int | None = None, mode: int = 0o777) -> bool:
+    """Create a directory, below the folder `at` if that is given; False if the name exists."""
+    try:
+        os.mkdir(path, mode, dir_fd=at)
+    except FileExistsError:
+        return False
+    except FileNotFoundError:
+        raise
+    except OSError:
+        try:
+            _made(lambda: os.mkdir(path, mode, dir_fd=at), path, at)
+        except FileExistsError:
+            return False
+    return True
+
+
+def _made(make: Callable[[], Made], path: str, at: int | None) -> Made:
+    for _ in range(_TRIES - 1):
+        try:
+            return make()
+        except (FileExistsError, FileNotFoundError):
+            raise
+        except OSError as error:
+            if exists_now(path, at):
+                raise exists_error(path) from error
+    return make()  # the winner has renamed it in the meantime; or it is another error, and raised
+
+
+def exists_now(path: str, at: int | None = None) -> bool:
+    """Whether a name exists now. The cache of a network folder may list a removed file, so the file is opened."""
+    if not os.access(path, os.F_OK, dir_fd=at, follow_symlinks=_FOLLOWS):
+        return False
+    try:
+        os.close(os.open(path, _LOOK, dir_fd=at))
+    except FileNotFoundError:
+        return False
+    except OSError:
+        pass  # a link, a socket, or not readable for us
+    return True
+
+
+def rename_exclusively(old: str, new: str, at: int) -> bool:
+    """Rename within the folder `at` in one step. FileExistsError if `new` exists. False: not supported here."""
+    call = _renameat2()
+    number = errno.ENOSYS if call is None else call(at, os.fsencode(old), os.fsencode(new))
+    if number == 0:
+        return True
+    if number in _REFUSALS:
+        return False  # the plain rename_exclusively says whether it is one
+    raise OSError(number, os.strerror(number), old, None, new)
+
+
+def exists_error(path: str) -> FileExistsError:
+    """The error for a name that exists."""
+    return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+
+
+@functools.cache
+def _renameat2() -> Callable[[int, bytes, bytes], int] | None:
+    """A call of renameat2 within a folder that returns the error number or 0; None if the system has none."""
+    if sys.platform != "linux":
+        return None
+    import ctypes  # here: 1 ms, and most processes publish no result
+
+    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if call is None:
+        return None
+    call.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+
+    def renamed(at: int, old: bytes, new: bytes) -> int:
+        return ctypes.get_errno() if call(at, old, at, new, _NO_REPLACE) else 0
+
+    return renamed

@@ -1,12 +1,17 @@
-"""What a look found, remembered for a class: good for as long as the folder of a task is the one that was looked at.
+"""An index of the fresh versions of a class, and a listing of its tasks: they save looks into folders, warm and cold.
 
-A warm run asks ten thousand times what lies in a folder, and it is what lay there before. A row says what a look comes
-to, if the task is to be made from *that* and its folder has *this* inode and time of change: one `lstat` instead of a
-listing and a read. Every name that comes or goes changes that time, and nobody can set it. A row never says that there
-is nothing, or nothing good: then there is a look. So the directories stay the truth, and the file may be deleted.
+A warm run looks into ten thousand folders and finds what was there before. A row of the index says which version is
+fresh if the task is made from *these* inputs and its folder has *this* inode and time of change: one `lstat` instead of
+a listing and a read. Every name that is added or removed changes that time, and no program can set it. A row never says
+that there is no result, or none that is fresh: then the folder is read. So the folders decide, and the index may be
+deleted at any time.
 
-A folder that changed just now is left out, since it might change once more within the same tick of its file system's
-clock (as git does it: "racy"); so is what a file system without fine times has.
+A folder that has just changed gets no row, since it might change again within the same tick of the file system's clock
+("racy" in git). Nor does a folder on a file system without fine times.
+
+A cold run asks ten thousand times for results that do not exist. One listing of a class answers for all of its tasks,
+for the moment of the listing: it says only that a look would have found nothing then. A claim looks again, twice, so an
+old listing costs at most one needless claim.
 """
 from __future__ import annotations
 
@@ -25,33 +30,37 @@ from taskproc.errors import CacheError, LinkInCache
 from taskproc.kernel.model import Record, Stamp
 from taskproc.kernel.rebuild import Present
 from taskproc.store import layout
-from taskproc.store.base import Place, Version
 from taskproc.store.files import Folder
 from taskproc.store.folder import UNREADABLE, CacheFolder, TooLarge
-from taskproc.store.record import packages_of
+from taskproc.store.layout import Place
+from taskproc.store.version import Version, package_versions
 
-LEAST = 64               # weight of a class in a run from which this pays, and of rows that are worth a new file
-_MOST = 4096             # bytes that are read of a file, for each of its weight: others' rows are not worth more
-_SHARE = 8               # a file is made anew when one in so many rows would be new
-_SECONDS = 1.0           # that it may take to look once more, or if that is longer
-_PART = 4                # a part of what the run took: on some network folders each look takes a millisecond
-_TICK = 30_000_000       # nanoseconds; the clocks of file systems go on every 10 ms at least, or have whole ones:
+LEAST = 64               # weight in a run from which on an index pays, and of new rows that are worth a new file
+_MOST = 4096             # bytes of an index that are read for each unit of weight: a larger one is about other tasks
+_SHARE = 8               # an index is written again when one in so many rows would be new
+_SECONDS = 1.0           # that checking the folders may take; or, if that is longer,
+_PART = 4                # this part of the time of the run: on some network folders each look takes a millisecond
+_TICK = 30_000_000       # nanoseconds; the clocks of file systems tick every 10 ms or faster, or in whole milliseconds:
 _COARSE = 1_000_000
 _MAGIC = b"taskproc index 2\n"
-_START = len(_MAGIC) + 32  # bytes before the body; 32 are its digest
-_COUNT = Struct("<?Q")   # whether files count whoever owns them; rows
+_START = len(_MAGIC) + 32  # bytes before the body; 32 of them are its digest
+_COUNT = Struct("<?Q")   # whether the files of all users are trusted; number of rows
 _ROW = Struct("<QQqQ16sIQ32s32sQII")
+_LISTED_AFTER = 8  # looks that found nothing after which a class is listed: not for one new task among a million
+_LISTED_NAMES = 4    # names of a class that are read for each task of the run: more cost more than they save
 
 
 class _Row(NamedTuple):
-    """One task: its folder, what it is made from, and the version that is good then.
+    """One task: its folder, what it is made from, and the version that is fresh then.
 
     Attributes:
-        id: of its place; inode, changed: of its folder.
-        number: of the version; head, size, and their digests: see Version.
-        made_from: a digest of it.
-        at: where its stamp and its payload begin, behind the rows; stamp, payload: their bytes; of a draft unknown.
-            The versions of packages stand behind the stamp, if there are any.
+        id: of its place.
+        inode, changed: of its folder.
+        number, head, size, head_digest, digest: of the version.
+        made_from: a digest of its code, settings and inputs.
+        at: where its texts begin, after the rows: first the stamp, with versions of packages if there are any, then
+            the payload.
+        stamp, payload: sizes of these texts.
     """
 
     id: int
@@ -68,15 +77,15 @@ class _Row(NamedTuple):
     payload: int = 0
 
 
-Found = tuple[Version, Present]  # what is good, and for what
+FoundVersion = tuple[Version, Present]  # what is fresh, and for which inputs
 
 
-def _weight(found: Found) -> int:
+def _weight(found: FoundVersion) -> int:
     return 1 + len(found[1].needs)
 
 
 class _Table:
-    """The rows of a class, as they lie in the file."""
+    """The rows of a class, as they are in the file."""
 
     def __init__(self, content: memoryview):
         self.count = _COUNT.unpack_from(content)[1]
@@ -91,46 +100,46 @@ class _Table:
         return itertools.starmap(_Row, _ROW.iter_unpack(self._rows()))
 
     def row(self, number: int) -> _Row | None:
-        """That of the place with the id `number`."""
+        """The row of the place with the id `number`."""
         place = self._places.get(number)
         return None if place is None else _Row(*_ROW.unpack_from(self._content, _COUNT.size + place * _ROW.size))
 
     def texts(self, row: _Row) -> tuple[bytes, bytes]:
-        """Its stamp and its payload."""
+        """The stamp and the payload of a row."""
         at = self._rest + row.at
         middle = at + row.stamp
         return bytes(self._content[at:middle]), bytes(self._content[middle : middle + row.payload])
 
 
 class _Draft:
-    """Rows that are to be written."""
+    """Rows that will be written."""
 
     def __init__(self) -> None:
         self.ids: set[int] = set()
-        self.weight = 0  # of those that are new
+        self.weight = 0  # of the new rows
         self._rows: list[bytes] = []
         self._texts: list[bytes] = []
         self._at = 0
 
     def add(self, row: _Row, stamp: bytes, payload: bytes) -> None:
-        """One more, of another place than those before."""
+        """Add the row of another place."""
         self.ids.add(row.id)
         self._rows.append(_ROW.pack(*row[:-3], self._at, len(stamp), len(payload)))
         self._texts += (stamp, payload)
         self._at += len(stamp) + len(payload)
 
     def content(self, shared: bool) -> bytes:
-        """All of them."""
+        """The bytes of all rows and texts."""
         return b"".join([_COUNT.pack(shared, len(self._rows)), *self._rows, *self._texts])
 
 
 class Index:
-    """What is remembered of the classes of a run.
+    """The indexes of the classes of a run.
 
     Args:
-        weights: how many tasks the run has, by the name of their class, each counted once more for all that it needs:
-            a record that names ten thousand stamps takes as long to be read as hundreds of others.
-        clock: tells seconds, for how long `keep` may take.
+        weights: name of a class → number of its tasks in the run plus number of their needs. A record with ten thousand
+            stamps takes as long to read as hundreds of others.
+        clock: gives seconds; limits the time of `keep`.
     """
 
     def __init__(self, store: CacheFolder, weights: Mapping[str, int], clock: Callable[[], float] = time.monotonic):
@@ -141,7 +150,7 @@ class Index:
         self._starts: dict[tuple[str | None, tuple[tuple[str, str], ...]], blake2b] = {}
 
     def find(self, place: Place, now: Present) -> Version | None:
-        """The version that a look would find to be good, without what it was made from; None: look for it."""
+        """The version that a look would find fresh, without its needs; None: look into the folder."""
         table = self._table(place.name)
         row = None if table is None else table.row(place.id)
         if table is None or row is None or row.number <= now.above or row.made_from != self._digest_of(place.key, now):
@@ -156,29 +165,29 @@ class Index:
         digests = row.head, row.head_digest.hex(), row.size, row.digest.hex()
         return Version(place, path, record, *digests, _about(versions[0]) if versions else {}, payload)
 
-    def keep(self, found: Iterable[Found]) -> None:
-        """Remember versions that were found, or made, and are good for what they are to be made from. Never fails.
+    def keep(self, found: Iterable[FoundVersion]) -> None:
+        """Write rows for versions that were found fresh, or made. Never fails.
 
-        Looks at each folder once more: what is remembered is the newest version there, or nothing. So it is with what
-        there is no time for.
+        Checks each folder again: only the newest version of a folder gets a row. When the time is over, the other
+        versions get none.
         """
         if self._store.rules.refusal:
             return
         now = self._seconds()
         self._until = now + max(_SECONDS, (now - self._begun) / _PART)
-        by_class: dict[str, list[Found]] = {}
-        for each in found:
-            by_class.setdefault(each[0].place.name, []).append(each)
-        for name, some in by_class.items():
+        by_class: dict[str, list[FoundVersion]] = {}
+        for version, made_from in found:
+            by_class.setdefault(version.place.name, []).append((version, made_from))
+        for name, versions in by_class.items():
             table = self._table(name)
-            if table is not None and sum(map(_weight, some)) >= LEAST and len(some) >= table.count // _SHARE:
+            if table is not None and sum(map(_weight, versions)) >= LEAST and len(versions) >= table.count // _SHARE:
                 try:
-                    self._write(name, table, some)
+                    self._write(name, table, versions)
                 except (OSError, CacheError):
-                    pass  # full, read-only, or cleared just now: the next run looks, as this one did
+                    pass  # full, read-only, or just cleared: the next run looks into the folders, as this one did
 
     def _digest_of(self, key: str, now: Present) -> bytes:
-        """One for all that a task is made from, and itself."""
+        """A digest of a key and all that its task is made from."""
         start = now.code, tuple(now.settings.items())
         digest = self._starts.get(start)
         if digest is None:
@@ -192,7 +201,7 @@ class Index:
         return digest.digest()
 
     def _table(self, name: str) -> _Table | None:
-        """What is remembered of a class; None if that is not asked for: it has few tasks here, or many elsewhere."""
+        """The index of a class; None if it does not pay: the run has few of its tasks, or the index is too large."""
         if name not in self._tables:
             weight = self._weights.get(name, 0)
             self._tables[name] = self._read(name, weight * _MOST) if weight >= LEAST else None
@@ -200,10 +209,10 @@ class Index:
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[tuple[Folder, Folder]]:
-        """The folder of a class, and the one for results in it.
+        """The folder of a class, and the folder of its results, open.
 
-        Whoever finds then asks for signs by path, at half the price. Should a link get in between, it leads to no
-        folder of which a row tells; and nothing is read there.
+        `find` uses paths, at half the cost. If a link appears in between, it leads to a folder without a row, and
+        nothing is read there.
         """
         store, (above, below) = self._store, layout.results_levels(name)
         with store.held(above) as folder:
@@ -223,23 +232,23 @@ class Index:
                 raise ValueError("not an index, damaged, of another key, or made by other rules")
         except TooLarge:
             return None
-        except (LinkInCache, *UNREADABLE):  # of a link a look tells
+        except (LinkInCache, *UNREADABLE):  # a look reports a link
             body = _COUNT.pack(store.rules.shared, 0)
         return _Table(memoryview(body))
 
     def _signature(self, body: bytes) -> bytes:
         return sha256(body).digest() if self._store.key is None else self._store.key.sign(body)
 
-    def _write(self, name: str, table: _Table, found: Sequence[Found]) -> None:
+    def _write(self, name: str, table: _Table, found: Sequence[FoundVersion]) -> None:
         store, draft = self._store, _Draft()
         path = layout.class_path(store.root, name)
         with self._opened(name) as (folder, results):
             before = store.files.sign(path)
             clock, sign = self._clock(folder, path)
             if sign == before:
-                return  # here folders do not tell that they have changed
+                return  # here the time of folders does not show changes
             late = self._add(draft, results, found, clock)
-            if late:  # meanwhile the clock has gone on
+            if late:  # the clock has advanced by now
                 self._add(draft, results, late, self._clock(folder, path)[0])
             if draft.weight >= LEAST:
                 for row in table:
@@ -249,16 +258,18 @@ class Index:
                 store.put(folder, layout.INDEX, _MAGIC + self._signature(body) + body, flush=False)
 
     def _seen(self, results: Folder, number: int, until: int = 0) -> tuple[tuple[int, int] | None, list[str]]:
-        """The sign of the folder of the task `number`, None if there is none; and what is in it if it changed `until`.
+        """Inode and time of change of the folder of a task, None if it does not exist; and its names.
+
+        The names only if the folder has not changed since the time `until`.
         """
         files = self._store.files
         try:
             folder = files.open_folder(results, (str(number),))
         except OSError:
-            return None, []  # cleared just now
+            return None, []  # just cleared
         try:
             sign = files.sign(folder)
-            # Listed after the sign was taken: what changes from here on changes that
+            # Listed after the time was read: later changes change it
             return sign, files.listdir(folder) if sign is not None and sign[1] <= until else []
         except OSError:
             return None, []
@@ -266,7 +277,7 @@ class Index:
             files.close_folder(folder)
 
     def _clock(self, folder: Folder, path: str) -> tuple[int, tuple[int, int] | None]:
-        """What time it is for the file system, in nanoseconds; and the sign of `folder` as long as that tells it."""
+        """The time of the file system in ns, and the sign of `folder` after a file was created in it."""
         files = self._store.files
         name = layout.temporary(layout.INDEX)
         handle = files.make(folder, name)
@@ -276,9 +287,9 @@ class Index:
             files.close(handle)
             files.unlink(folder, name)
 
-    def _add(self, draft: _Draft, results: Folder, found: Iterable[Found], clock: int) -> list[Found]:
-        """Draft rows of what is as it was found; returns what may still change without a sign of it."""
-        late: list[Found] = []
+    def _add(self, draft: _Draft, results: Folder, found: Iterable[FoundVersion], clock: int) -> list[FoundVersion]:
+        """Draft rows for unchanged folders. Returns the versions whose folders may still change within a tick."""
+        late: list[FoundVersion] = []
         for version, now in found:
             if self._seconds() > self._until:
                 break
@@ -299,18 +310,48 @@ class Index:
 
 
 def _versions(about: Mapping[str, object]) -> Iterator[str]:
-    """The versions of packages that a record names, as text; nothing where Python's is the only one."""
-    versions = packages_of(about)
+    """The versions of packages that a record names, as text; nothing if there is only that of Python."""
+    versions = package_versions(about)
     if len(versions) > 1:
         yield json.dumps(dict(versions))
 
 
 @functools.lru_cache(maxsize=64)
 def _about(versions: str) -> Mapping[str, object]:
-    """What a record with these versions says to readers; one mapping for all that have them."""
+    """What readers may ask of a record with these versions; one mapping for all of them."""
     return {"versions": json.loads(versions)}
 
 
 def _is_newest(names: list[str], number: int) -> bool:
-    """Whether no version in a folder is newer than `number`, and that is there."""
-    return layout.result_file(number) in names and (len(names) == 2 or layout.results(names)[0] == number)
+    """Whether `number` is the newest version in a folder."""
+    return layout.result_file(number) in names and (len(names) == 2 or layout.result_numbers(names)[0] == number)
+
+
+class Listing:
+    """Which tasks of a run had no folder when their class was listed.
+
+    Args:
+        count: of all tasks of the run.
+    """
+
+    def __init__(self, store: CacheFolder, count: int):
+        self._store, self._most = store, _LISTED_NAMES * count
+        self._missed: dict[str, int] = {}
+        self._listed: dict[str, frozenset[str]] = {}
+
+    def lacks(self, place: Place) -> bool:
+        """Whether `place` had no folder when its class was listed; False if it was not listed."""
+        listed = self._listed.get(place.name)
+        return listed is not None and str(place.id) not in listed
+
+    def missed(self, place: Place) -> None:
+        """Note that a look found nothing at `place`; after eight of these its class is listed."""
+        count = self._missed[place.name] = self._missed.get(place.name, 0) + 1
+        if count == _LISTED_AFTER:
+            try:
+                with self._store.held(*layout.results_levels(place.name)) as folder:
+                    names = self._store.files.few(folder, self._most + 1)
+            except (FileNotFoundError, NotADirectoryError, LinkInCache):
+                names = []
+            if len(names) <= self._most:
+                self._listed[place.name] = frozenset(names)

@@ -1,10 +1,10 @@
-"""Who is at work on a cache: one file per run in `run/`, which beats while the run lives.
+"""Which runs are at work on a cache: one file per run in `run/`, which beats while the run lives.
 
-A claim names the run that made it, by token. Whether that run lives is asked here: of its process, where process
-numbers mean the same in both places; else of its beat, a counter that must be seen to change within the lease. A lock
-counts only where the system does not say when a process was started, and only if it is held: that it is free proves
-nothing, since each mount of a network folder may have locks of its own. Nothing that is right depends on the answer; a
-wrong one costs a second computation, never a second result.
+A claim names its run by token. If the run is on this machine, in the same pid namespace, its process decides whether it
+lives; else its beat does, a counter that must change within the lease. A lock counts only where the system does not
+know when a process was started, and only if it is held: a free lock proves nothing, since each mount of a network
+folder may have its own locks. Correctness never depends on the answer: a wrong one costs a second computation, never a
+second result.
 """
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ from typing import Any
 from taskproc import machine
 from taskproc.errors import CacheError
 from taskproc.machine import birth_of
-from taskproc.store.exclusive import exists
-from taskproc.store.files import Files
+from taskproc.store.files import Files, exists_error
 
 if sys.platform != "win32":
     import fcntl
@@ -31,15 +30,15 @@ if sys.platform != "win32":
 BEAT_EVERY = 2.0   # seconds between two beats
 LEASE = 10.0       # seconds without a beat after which a run on another machine counts as dead
 _WIDTH = 12        # digits of the beat counter, at the head of the file
-_LONGEST = 4096    # bytes that are read of it
+_LONGEST = 4096    # bytes of the file that are read
 _TOKEN = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 
 class Mark:
-    """A run of our own: registered when made, until `close`. Its token is in every claim it makes.
+    """The registration of a run, until `close`. Its token is in every claim of the run.
 
-    Its folder is for what it sends to its own far ends, who unpickle it: nobody else may look into it. In a cache that
-    is not shared nobody else may put another one in its place either.
+    Its folder holds what the run sends to its own workers, which unpickle it, so only its user has access. In a cache
+    that is not shared, other users cannot replace it either.
     """
 
     def __init__(self, root: str, *, shared: bool = False):
@@ -62,15 +61,15 @@ class Mark:
         try:
             threading.Thread(target=self._beat, name="taskproc-beat", daemon=True).start()
         except RuntimeError:
-            pass  # there can be no more threads: on another machine this run may be outlived, no more
+            pass  # no more threads: without a beat, runs on other machines may take over, which costs only time
 
     def _register(self) -> int:
-        # Under another name until it is locked: whoever looks takes the lock for a moment, and we would not get it.
+        # Under another name until it is locked: a process that checks the lock holds it for a moment
         runs = self._files.open_folder(os.path.dirname(self.path))
         temporary = f"{self.token}.new"
         try:
             if not self._files.mkdir(runs, self.folder.name, 0o700):
-                raise exists(str(self.folder))
+                raise exists_error(str(self.folder))
             handle = self._files.make(runs, temporary)
             try:
                 about = json.dumps({**_here(), "token": self.token})
@@ -90,33 +89,33 @@ class Mark:
             try:
                 self.beat()
             except OSError:
-                pass  # a full disk may have room again; if the folder is gone, a silent run may be outlived, no more
+                pass  # a full disk may have room again; without a beat, others may take over, which costs only time
 
     def beat(self) -> None:
-        """Show that the run lives."""
+        """Increase the counter, which shows that the run lives."""
         self._count += 1
         os.lseek(self._handle, 0, os.SEEK_SET)
         os.write(self._handle, f"{self._count:0{_WIDTH}d}".encode())
         _hand_over(self._handle)
 
     def close(self) -> None:
-        """Unregister: claims that are left count as dead from now on. Idempotent."""
+        """Unregister the run. Its remaining claims count as dead from now on. Idempotent."""
         if self._ended.is_set():
             return
         self._ended.set()
         try:
             os.close(self._handle)
         except OSError:
-            pass  # a beat that found no room: nothing that counts was written
+            pass  # the last beat found no room, which does not matter any more
         self._remove()
 
     def _remove(self) -> None:
         try:
             runs = self._files.open_folder(os.path.dirname(self.path))
         except OSError:
-            return  # the cache was removed under the run
+            return  # the cache was removed during the run
         try:
-            # Who sees the mark gone may take claims over, so it goes before the spools. What stays is swept by a clear
+            # The mark first: without it others take over the claims. A clear removes what cannot be removed here
             for name in (self.token, f"{self.token}.new", self.folder.name):
                 self._files.remove_tree(runs, name)
         finally:
@@ -124,12 +123,12 @@ class Mark:
 
 
 def folder_of(root: str, token: str) -> str:
-    """The folder of the run with that token; see Mark."""
+    """The folder of the run with this token; see Mark."""
     return os.path.join(root, "run", f"{token}.d")
 
 
 class Witness:
-    """Tells whether runs are alive; remembers what this process saw, and since when by `clock`."""
+    """Finds out whether runs are alive. `clock` gives seconds, to measure since when a beat has not changed."""
 
     def __init__(self, root: str, clock: Callable[[], float] = time.monotonic):
         self._folder = os.path.join(root, "run")
@@ -144,7 +143,7 @@ class Witness:
             self._files.close_folder(folder)
 
     def lives(self, token: str) -> bool:
-        """Whether the run `token` may still be at work. One small file read."""
+        """Whether the run `token` may still be at work. Costs one read of a small file."""
         if not _TOKEN.fullmatch(token):
             return False
         beat = b""
@@ -153,22 +152,22 @@ class Witness:
             try:
                 beat, _, text = self._files.read(handle, _LONGEST, 0).partition(b"\n")
                 about = json.loads(text)
-                runs = _is_running(token, about, handle)
-                if runs is not None:
-                    return runs
+                is_running = _is_running(token, about, handle)
+                if is_running is not None:
+                    return is_running
             finally:
                 self._files.close(handle)
         except FileNotFoundError:
             return False
         except (OSError, ValueError, AttributeError):
-            pass  # torn or not readable: as long as it changes somebody is there
+            pass  # torn or not readable: the run lives while the file changes
         return self._beats(token, beat.decode("ascii", "replace"))
 
     def _beats(self, token: str, beat: str) -> bool:
         return self.unchanged(os.path.join(self._folder, token), beat) < LEASE
 
     def unchanged(self, path: str, content: str | bytes) -> float:
-        """For how many seconds this process has seen `content` at `path`: 0.0 when it comes to see it first."""
+        """For how many seconds this process has seen `content` at `path`; 0.0 when it is new."""
         now = self._clock()
         last, since = _seen.get(path, (None, now))
         if last != content:
@@ -177,7 +176,7 @@ class Witness:
         return now - since
 
     def others(self, own: str = "") -> list[str]:
-        """Tokens of living runs, but for `own`."""
+        """Tokens of living runs, except `own`."""
         try:
             folder = self._files.open_folder(self._folder)
         except OSError:
@@ -189,12 +188,12 @@ class Witness:
         return [name for name in names if name != own and self.lives(name)]
 
 
-# Of the process, not of a witness: each job has a store of its own, and none lasts as long as a lease.
+# Of the process, not of a witness: each job has its own store, and lasts less than a lease
 _seen: dict[str, tuple[str | bytes, float]] = {}
 
 
 def _hand_over(handle: int) -> None:
-    os.close(os.dup(handle))  # NFS keeps what was written back until a descriptor of the file is closed
+    os.close(os.dup(handle))  # NFS sends written bytes when a descriptor of the file is closed
 
 
 def _lock(handle: int) -> None:
@@ -202,7 +201,7 @@ def _lock(handle: int) -> None:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            pass  # a folder without locks: the process and the beat tell
+            pass  # a folder without locks: the process and the beat decide
 
 
 def _is_locked(handle: int) -> bool:
@@ -218,7 +217,7 @@ def _is_locked(handle: int) -> bool:
 
 
 def _is_running(token: str, about: dict[str, Any], handle: int) -> bool | None:
-    """Whether the process that a mark names is there; None if that cannot be told from here. `handle`: of the mark."""
+    """Whether the process that a mark names is running; None if this machine cannot know. `handle` is the open mark."""
     here, pid = _here(), about.get("pid")
     if (about.get("boot"), about.get("namespace")) != (here["boot"], here["namespace"]) or not isinstance(pid, int):
         return None
@@ -231,7 +230,7 @@ def _is_running(token: str, about: dict[str, Any], handle: int) -> bool | None:
 
 
 def _here() -> dict[str, Any]:
-    """What tells this process from all others, on any machine."""
+    """What identifies this process among those of all machines."""
     if _known.get("pid") != os.getpid():
         _known.update(
             host=socket.gethostname(),

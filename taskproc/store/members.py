@@ -16,7 +16,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from taskproc.store.keys import Key
+from taskproc.store.rules import Key
 
 FOOTER = 66
 _MAGIC = b"\x1f\x8b\x08"

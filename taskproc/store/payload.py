@@ -1,41 +1,67 @@
 """Values to payloads and back: a pickle in gzip members, and two digests of it.
 
-A pickle is compressed as it is made, in blocks of 1 MiB, each a member of its own: threads compress and hash them at
-once, they are written in their order, and nobody ever holds the whole pickle, or all that was made of it. What is read
-is verified as a whole before; then it is expanded as the unpickler asks for it, right into the arrays it makes.
+A pickle is compressed while it is made, in blocks of 1 MiB, each a member of its own. Threads compress and hash several
+blocks at once, and they are written in order, so the whole pickle is never in memory. To read a payload, it is first
+verified as a whole, then decompressed as the unpickler needs it, directly into the arrays.
+
+Data that shrinks is deflated, other data is stored; any gzip reads both. The compression depends only on the bytes and
+the level. But versions of zlib differ, so values are compared by a digest of the content, never of the members.
 """
 from __future__ import annotations
 
 import errno
 import io
 import os
+import struct
+import zlib
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from hashlib import sha256
 from itertools import chain
 from pickle import PickleBuffer
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from taskproc.errors import CorruptedResult, MissingResult
 from taskproc.store.codec import dump, load, loads, plain_pickle, unstorable
-from taskproc.store.compression import Bytes, NotGzip, compress, decompress
+from taskproc.store.files import Files
+from taskproc.store.version import Version
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
 BLOCK = 1 << 20      # bytes of the pickle in a member
 _MOST_THREADS = 8
-_AHEAD = 2           # blocks a thread that are compressed or wait for it
+_AHEAD = 2           # blocks for each thread that are compressed or wait for it
+LARGE = 1 << 23   # bytes of a file from which on a second thread pays
+_PIECE = 1 << 22  # bytes that are read at once
+TINY = 2048          # content up to this is stored: with head and record it takes one page of a disk anyway
+SMALL = 1 << 14      # content up to this is deflated at level 9 unless a level is given: 5 ms at most
+LARGE_LEVEL = 6      # else: 2 % more bytes than level 9, 5 x as fast (benchmarks/workloads/large.py, 2026-11)
+_NOISE = 0.9         # what shrinks to more than this is stored: random floats shrink to 0.94, in 40 ms per MiB
+
+_HEAD = b"\x1f\x8b\x08\x00" + bytes(5) + b"\xff"     # of a stored member: no name, no time, unknown system
+_STORED = struct.Struct("<BHH")                      # of a stored block: whether it is the last, its size, and ~size
+_END = struct.Struct("<II")                          # of a member: CRC and size
+_LONGEST = 0xFFFF                                    # bytes in a stored block
+_FULL = _STORED.pack(0, _LONGEST, 0)                 # before one that is full, and not the last
+_READ = 1 << 16                                      # bytes that are inflated at once
+
+Bytes = Union[bytes, memoryview]
+
+
+class NotGzip(Exception):
+    """Bytes that are not gzip members, or incomplete."""
 
 
 class Payload(NamedTuple):
-    """What was made of a value.
+    """The payload of a value.
 
     Attributes:
-        rest: what is not written yet: all of a payload of one block, so that it may be written with what follows it.
-        size: bytes in all; `digest`: their SHA-256.
-        value: SHA-256 of the pickle: the same for the same value, whatever compresses it.
-        met: classes and functions that go by name in it.
+        rest: bytes that are not written yet: a payload of one block, which is written together with the record.
+        size: of the payload in bytes.
+        digest: SHA-256 of the payload.
+        value: SHA-256 of the pickle, which does not depend on the compression.
+        met: classes and functions that the pickle names.
     """
 
     rest: bytes
@@ -48,9 +74,9 @@ class Payload(NamedTuple):
 def write_value(
     value: object, append: Callable[[bytes], object], level: int | None = None, root: str = ""
 ) -> Payload:
-    """Give `append` the payload of `value`, but for what it returns as `rest`.
+    """Write the payload of `value` by `append`, except for `rest` of the answer.
 
-    Raises what `append` raises, and UnstorableResult if `value` cannot be pickled; then a part may have been written.
+    Raises whatever `append` raises, and UnstorableResult if `value` cannot be pickled. Part of it may be written then.
 
     Args:
         level: see compress.
@@ -74,13 +100,19 @@ def write_value(
 
 
 def _payload(content: bytes, level: int | None, met: list[object]) -> Payload:
-    """That of a pickle of one block."""
+    """The payload of a pickle of one block."""
     rest = compress(content, level)
     return Payload(rest, len(rest), sha256(rest).hexdigest(), sha256(content).hexdigest(), met)
 
 
 def stored_value(payload: Bytes, root: str, what: str, about: Mapping[str, object]) -> object:
-    """The value of verified bytes. MissingResult if they do not load, since a class moved or a package is gone."""
+    """The value of verified bytes. MissingResult if they do not load, as when a class was moved.
+
+    Args:
+        root: path of the cache.
+        what: names the result in errors.
+        about: versions of the packages that wrote it, for errors.
+    """
     pieces = decompress(payload)
     try:
         first, second = next(pieces, b""), next(pieces, None)
@@ -98,7 +130,7 @@ def stored_value(payload: Bytes, root: str, what: str, about: Mapping[str, objec
 
 
 class _Pieces(io.RawIOBase):
-    """Pieces as a file to read from. Each byte is copied once, to where it is to be."""
+    """A file to read pieces from. Each byte is copied once, to its final place."""
 
     def __init__(self, pieces: Iterator[Bytes]):
         self._pieces = pieces
@@ -120,28 +152,28 @@ class _Pieces(io.RawIOBase):
 
 
 class _Writer:
-    """A file to pickle into. `error` is what went wrong in writing, if anything did."""
+    """A file to pickle into. `error` is the error of a failed write."""
 
     def __init__(self, append: Callable[[bytes], object], level: int | None):
         self.error: BaseException | None = None
         self._append, self._level = append, level
         self._parts: list[bytes] = []  # of the next block
-        self._kept = 0                 # bytes in them
+        self._held = 0                 # bytes in the parts
         self._stream: _Stream | None = None
 
     def write(self, piece: Any, /) -> None:
-        """Take a piece of the pickle, and copy what is not used at once."""
+        """Take a piece of the pickle. The part that is not used at once is copied."""
         view, start = PickleBuffer(piece).raw(), 0
-        # A full block stays until there is more: if it is the only one, no thread is needed
-        while self._kept + len(view) - start > BLOCK:
-            end = start + BLOCK - self._kept
+        # A full block waits until there is more: if it is the only one, no thread is needed
+        while self._held + len(view) - start > BLOCK:
+            end = start + BLOCK - self._held
             self._send(b"".join([*self._parts, view[start:end]]))
-            self._parts, self._kept, start = [], 0, end
+            self._parts, self._held, start = [], 0, end
         self._parts.append(bytes(view[start:]))
-        self._kept += len(view) - start
+        self._held += len(view) - start
 
     def finish(self, met: list[object]) -> Payload:
-        """What was made, when all is written."""
+        """The payload, after everything was written."""
         last = b"".join(self._parts)
         if self._stream is None:
             return _payload(last, self._level, met)
@@ -164,7 +196,7 @@ class _Writer:
 
 
 class _Stream:
-    """Compresses blocks in threads, and appends them in the order in which they come. One thread at a time."""
+    """Compresses blocks in threads, and appends them in order. For one thread at a time."""
 
     def __init__(self, append: Callable[[bytes], object], level: int | None):
         from concurrent.futures import ThreadPoolExecutor  # here: 20 ms, and only what is large needs it
@@ -177,18 +209,18 @@ class _Stream:
         self._waiting: deque[tuple[Future[bytes], Future[None]]] = deque()
 
     def send(self, block: bytes) -> None:
-        """Take the next block; waits while enough are on their way."""
+        """Take the next block; waits while enough blocks are in the threads."""
         if len(self._waiting) > self._ahead:
             self._append_next()
         try:
             compressed = self._compressing.submit(compress, block, self._level)
             hashed = self._hashing.submit(self._value.update, block)
-        except RuntimeError as error:  # a limit of threads
+        except RuntimeError as error:  # a limit on threads
             raise OSError(errno.EAGAIN, f"cannot compress: {error}") from error
         self._waiting.append((compressed, hashed))
 
     def finish(self, met: list[object]) -> Payload:
-        """What was made, when all is sent."""
+        """The payload, after everything was sent."""
         while self._waiting:
             self._append_next()
         return Payload(b"", self._size, self._digest.hexdigest(), self._value.hexdigest(), met)
@@ -205,3 +237,133 @@ class _Stream:
         self._append(member)
         self._size += len(member)
         hashed.result()
+
+
+def read_payload(files: Files, handle: int, version: Version) -> memoryview | None:
+    """The payload of a version, read from its open file; None if it differs from what was written. OSError."""
+    # One byte more than was written: after the payload there must be a record
+    size, start, end = version.size + 1, version.head, version.size
+    hashed = _read_and_hash(files, handle, size, start, end) if size >= LARGE else None
+    if hashed is None:
+        content: Bytes = files.read(handle, size, 0)
+        hashed = content, sha256(memoryview(content)[start:end]).hexdigest()
+    content, digest = hashed
+    whole = len(content) == size and digest == version.digest
+    if not whole or sha256(content[:start]).hexdigest() != version.head_digest:
+        return None
+    return memoryview(content)[start:end]
+
+
+def _read_and_hash(files: Files, handle: int, size: int, start: int, end: int) -> tuple[Bytes, str] | None:
+    """The first `size` bytes, and the digest of those from `start` to `end`; None if no thread can be started.
+
+    A thread hashes each piece while the next one is read.
+    """
+    from concurrent.futures import ThreadPoolExecutor  # here: 20 ms, and only what is large needs it
+
+    content, digest, at = _memory(size), sha256(), 0
+    with ThreadPoolExecutor(1) as hashing:
+        while count := files.read_into(handle, content[at : at + _PIECE], at):
+            piece = content[max(at, start) : min(at + count, end)]
+            try:
+                hashing.submit(digest.update, piece)
+            except RuntimeError:  # a limit
+                return None
+            at += count
+    return content[:at], digest.hexdigest()
+
+
+def _memory(size: int) -> memoryview:
+    """Memory that is not touched before it is read into: filling it with zeros would take as long as reading."""
+    import mmap  # here: few processes read a large result
+
+    try:
+        return memoryview(mmap.mmap(-1, size))
+    except OSError as error:
+        raise MemoryError(f"no memory for a result of {size} bytes") from error
+
+
+def compress(content: Bytes, level: int | None = None) -> bytes:
+    """One gzip member.
+
+    Args:
+        level: 0: stored; 1 to 9: deflated at that level; None: the best choice. Data that does not shrink is stored.
+    """
+    if len(content) <= TINY:
+        return _stored(content)
+    if level is None:
+        level = 9 if len(content) <= SMALL else 0 if _is_noise(content) else LARGE_LEVEL
+    if level == 0:
+        return _stored(content)
+    squeezer = zlib.compressobj(level, zlib.DEFLATED, 31)
+    deflated = squeezer.compress(content) + squeezer.flush()
+    return deflated if len(deflated) < len(content) else _stored(content)
+
+
+def decompress(members: Bytes) -> Iterator[Bytes]:
+    """The content of gzip members, in pieces; stored content is not copied. NotGzip when an invalid part is reached."""
+    rest = memoryview(members)
+    while rest:
+        stored = _stored_pieces(rest)
+        if stored is not None:
+            pieces, end = stored
+            yield from pieces
+            rest = rest[end:]
+        else:
+            rest = yield from _inflated(rest)
+
+
+def _is_noise(content: Bytes) -> bool:
+    """Whether the middle of the content hardly shrinks; rows that repeat within the sample do."""
+    start = (len(content) - SMALL) // 2
+    sample = content[start : start + SMALL]
+    return len(zlib.compress(sample, 1)) > _NOISE * len(sample)
+
+
+def _stored(content: Bytes) -> bytes:
+    parts: list[Bytes] = [_HEAD]
+    rest, size = content, len(content)
+    while size > _LONGEST:
+        rest, size = memoryview(rest), size - _LONGEST
+        parts += (_FULL, rest[:_LONGEST])
+        rest = rest[_LONGEST:]
+    parts += (_STORED.pack(1, size, size ^ 0xFFFF), rest, _END.pack(zlib.crc32(content), len(content)))
+    return b"".join(parts)
+
+
+def _stored_pieces(members: memoryview) -> tuple[list[memoryview], int] | None:
+    """The content of the first member and where it ends, if it was stored here; None: leave it to zlib.
+
+    The CRC is not checked: the payload was verified by a stronger digest.
+    """
+    if members[: len(_HEAD)] != _HEAD:
+        return None
+    pieces, at, last = [], len(_HEAD), 0
+    while not last:
+        if len(members) < at + _STORED.size:
+            return None
+        last, size, check = _STORED.unpack_from(members, at)
+        at += _STORED.size
+        if last > 1 or size ^ check != 0xFFFF:
+            return None
+        pieces.append(members[at : at + size])
+        at += size
+    end = at + _END.size
+    return (pieces, end) if end <= len(members) else None
+
+
+def _inflated(members: memoryview) -> Generator[bytes, None, memoryview]:
+    """Yield pieces of the first member; return the bytes after it."""
+    expander, at = zlib.decompressobj(31), 0
+    while not expander.eof:
+        part = members[at : at + _READ]
+        if not part:
+            raise NotGzip("it ends in the middle of a member")
+        try:
+            piece = expander.decompress(part)
+        except zlib.error as error:
+            raise NotGzip(str(error)) from error
+        at += len(part)
+        if piece:
+            yield piece
+    return members[at - len(expander.unused_data) :]

@@ -1,7 +1,7 @@
-"""Removing a folder with all in it, by descriptor: no link leads the removal elsewhere, planted before or meanwhile.
+"""Remove a folder with everything in it, by descriptor: a link never leads the removal elsewhere, whenever it appears.
 
-It can be stopped after any file, and what is left is removed by whoever tries next. No folder is too deep: what lies
-deeper than descriptors reach is brought up first.
+The removal can be stopped after any file; the next one removes the rest. No folder is too deep: folders that are deeper
+than descriptors reach are first moved up.
 """
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import itertools
 import os
 from collections.abc import Callable
 
-_DEEPEST = 32    # levels that are open at once
-_AT_FIRST = 500  # names that are read at once, and ten times more each time
+_DEEPEST = 32  # levels that are open at once
+_AT_FIRST = 500  # names that are read at first; ten times as many each time after
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 class Removal:
-    """Removes names from the folder with the descriptor `top`; what cannot be removed stays.
+    """Removes entries of the folder with the descriptor `top`; skips what cannot be removed.
 
     Args:
-        goes_on: asked after each file; once it says no, nothing more is removed.
+        goes_on: called after each file; once it returns False, nothing more is removed.
     """
 
     def __init__(self, top: int, goes_on: Callable[[], bool]):
@@ -26,34 +26,34 @@ class Removal:
         self._stopped = False
 
     def remove(self, name: str) -> bool:
-        """Remove a file, a link, or a folder with all in it. Whether it is gone."""
-        todo = [name]  # and what is brought up from below
+        """Remove a file, a link, or a folder with everything in it. Returns whether it is gone."""
+        todo = [name]  # and folders that were moved up
         gone = True
         while todo and not self._stopped:
             gone = self._remove(todo.pop(), self._top, 0, todo) and gone
         return gone and not self._stopped
 
-    def _remove(self, name: str, at: int, depth: int, brought: list[str]) -> bool:
+    def _remove(self, name: str, at: int, depth: int, moved_up: list[str]) -> bool:
         try:
             os.unlink(name, dir_fd=at)
         except FileNotFoundError:
             return True
         except OSError:
-            return self._remove_folder(name, at, depth, brought)  # systems differ in what they say of a folder
+            return self._remove_folder(name, at, depth, moved_up)  # systems raise different errors for a folder
         self._stopped = not self._goes_on()
         return True
 
-    def _remove_folder(self, name: str, at: int, depth: int, brought: list[str]) -> bool:
+    def _remove_folder(self, name: str, at: int, depth: int, moved_up: list[str]) -> bool:
         try:
             folder = os.open(name, _FOLDER, dir_fd=at)
         except OSError:
             return False
         try:
-            gone = self._empty(folder, depth, brought)
+            gone = self._empty(folder, depth, moved_up)
         except OSError:
             gone = False
         finally:
-            let_go(folder)
+            close_descriptor(folder)
         try:
             if gone:
                 os.rmdir(name, dir_fd=at)
@@ -61,39 +61,40 @@ class Removal:
             return False
         return gone
 
-    def _empty(self, folder: int, depth: int, brought: list[str]) -> bool:
-        """Remove what is in an open folder; whether all is gone."""
+    def _empty(self, folder: int, depth: int, moved_up: list[str]) -> bool:
+        """Remove everything in an open folder; returns whether it is empty."""
         stays: set[str] = set()
-        # A few first: whoever has but a moment must not wait for a listing of a hundred thousand
+        # A few at first: a caller with 0.1 s must not wait for a listing of 100,000 names
         most, are_more = _AT_FIRST, True
         while are_more and not self._stopped:
             with os.scandir(folder) as entries:
-                some = list(itertools.islice((entry for entry in entries if entry.name not in stays), most))
-            # As they lie on the disk, which is read forwards then
-            for entry in sorted(some, key=os.DirEntry.inode):
-                if not self._remove_inside(entry.name, entry.is_dir(follow_symlinks=False), folder, depth + 1, brought):
+                batch = list(itertools.islice((entry for entry in entries if entry.name not in stays), most))
+            # In the order of the disk, which is then read forwards
+            for entry in sorted(batch, key=os.DirEntry.inode):
+                is_folder = entry.is_dir(follow_symlinks=False)
+                if not self._remove_inside(entry.name, is_folder, folder, depth + 1, moved_up):
                     stays.add(entry.name)
-            are_more, most = len(some) == most, most * 10
+            are_more, most = len(batch) == most, most * 10
         return not stays and not self._stopped
 
-    def _remove_inside(self, name: str, is_folder: bool, at: int, depth: int, brought: list[str]) -> bool:
+    def _remove_inside(self, name: str, is_folder: bool, at: int, depth: int, moved_up: list[str]) -> bool:
         if self._stopped:
             return False
         if not is_folder:
-            return self._remove(name, at, depth, brought)
+            return self._remove(name, at, depth, moved_up)
         if depth < _DEEPEST:
-            return self._remove_folder(name, at, depth, brought)
+            return self._remove_folder(name, at, depth, moved_up)
         new = os.urandom(16).hex()
         try:
             os.rename(name, new, src_dir_fd=at, dst_dir_fd=self._top)
         except OSError:
             return False
-        brought.append(new)
+        moved_up.append(new)
         return True
 
 
-def let_go(folder: int) -> None:
-    """Close a descriptor of a folder. No error: nothing was written through it, and it is closed either way."""
+def close_descriptor(folder: int) -> None:
+    """Close a descriptor of a folder. Raises nothing: nothing was written through it."""
     try:
         os.close(folder)
     except OSError:
@@ -101,7 +102,7 @@ def let_go(folder: int) -> None:
 
 
 def remove_by_path(path: str) -> bool:
-    """The same where the system has no descriptors of folders."""
+    """Remove a tree where the system has no descriptors of folders."""
     try:
         os.unlink(path)
     except FileNotFoundError:

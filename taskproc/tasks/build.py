@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from taskproc.errors import BuildError, CycleError
-from taskproc.store.cache import Cache, current
+from taskproc.store.cache import Cache, current_cache
 from taskproc.tasks.binding import binder, copies, is_flat
 from taskproc.tasks.evolving import rules_of
 from taskproc.tasks.naming import Identity, brief, changed_argument, loose_arguments, place_of, texts_of
@@ -47,7 +47,7 @@ _site: ContextVar[_Site | None] = site
 
 def build(cls: type[T], args: tuple[object, ...], kwargs: dict[str, object]) -> T:
     """The instance of `cls` with these arguments: the same object as before, if it was built in this Cache before."""
-    cache = current(f"{cls.__qualname__} was built")
+    cache = current_cache(f"{cls.__qualname__} was built")
     site = _site.get()
     if site is not None and site.cache is cache:
         return _build_in(site, cls, args, kwargs)

@@ -12,8 +12,8 @@ from taskproc.kernel.model import Reason, Stamp
 from taskproc.kernel.rebuild import NEW, edge_reason
 from taskproc.source.difference import difference
 from taskproc.store import layout
-from taskproc.store.base import Version
 from taskproc.store.disk import DiskStore
+from taskproc.store.version import Version
 from taskproc.tasks.conditions import LOOKED_AT
 from taskproc.tasks.graph import graph_of
 from taskproc.tasks.known_versions import KnownVersions

@@ -6,7 +6,7 @@ from typing import Any
 
 from taskproc.errors import BuildError
 from taskproc.kernel.graph import closure
-from taskproc.store.ids import ShortIds
+from taskproc.store.layout import ShortIds
 from taskproc.tasks.naming import brief
 from taskproc.tasks.needs import meet, needs, refuse_namesakes
 from taskproc.tasks.reading import store_of

@@ -21,8 +21,8 @@ from taskproc.kernel.model import (
 from taskproc.kernel.plan import Plan
 from taskproc.run.scarce import is_scarce, limit_problem
 from taskproc.run.spool import take_over
-from taskproc.store.base import Version
 from taskproc.store.claims import DiskAttempt
+from taskproc.store.version import Version
 from taskproc.tasks.job import Stored, slim
 from taskproc.tasks.jobs import Jobs, Placement
 from taskproc.tasks.known_versions import KnownVersions

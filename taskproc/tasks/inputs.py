@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from taskproc.errors import BuildError
 from taskproc.folders import absolute_path
 from taskproc.kernel.model import Record, Stamp
-from taskproc.store.base import Version
+from taskproc.store.version import Version
 from taskproc.tasks.task import Task, TaskType
 
 _LONGEST = 60  # characters of a path that are shown: its end

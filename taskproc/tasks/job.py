@@ -26,13 +26,13 @@ from taskproc.run.problem import problem_of, sentence, traceback_text
 from taskproc.run.scarce import is_scarce, limit_text
 from taskproc.run.signals import is_interrupt
 from taskproc.run.timeout import begin
-from taskproc.store.base import Facts, Place, Version
-from taskproc.store.cache import Cache, in_force
+from taskproc.store.cache import ActiveCache, Cache
 from taskproc.store.claims import Claimed, DiskAttempt
 from taskproc.store.disk import DiskStore
+from taskproc.store.layout import Place
 from taskproc.store.marks import folder_of
-from taskproc.store.record import for_readers
-from taskproc.store.rules import Rules
+from taskproc.store.rules import CacheRules
+from taskproc.store.version import Facts, Version, about_for_readers
 from taskproc.tasks.apart import apart, own_defaults, put_aside
 from taskproc.tasks.labels import told
 from taskproc.tasks.loaded import Loaded, loaded_code, ran_code
@@ -181,7 +181,7 @@ class TaskJob:
             loaded = loaded_code(self.task, kind.code, run.store) if away else Loaded(kind.code, "")
             # Put back before the result is written, or nobody could read it
             umask = umask_put_back(own_umask() if away else run.umask)
-            with active(job, away), in_force(cache), umask:
+            with active(job, away), ActiveCache(cache), umask:
                 watched = watch(self.task, loaded.code, run.store) if observes(self.task) else None
                 value = self._value(job, attempt, away, watched or nullcontext())
             loaded = ran_code(self.task, loaded, run.store)
@@ -290,11 +290,11 @@ class TaskJob:
 
 # The jobs of a run share a store: it knows paths and the key, and holds nothing open. Few, for runs may be nested
 @functools.lru_cache(maxsize=8)
-def _store(root: str, token: str, rules: Rules) -> DiskStore:
+def _store(root: str, token: str, rules: CacheRules) -> DiskStore:
     return DiskStore(root, token, rules=rules)
 
 
-def _run_part(root: str, token: str, rules: Rules, *rest: Any) -> RunPart:
+def _run_part(root: str, token: str, rules: CacheRules, *rest: Any) -> RunPart:
     return RunPart(_store(root, token, rules), *rest)
 
 
@@ -367,7 +367,7 @@ def plain(version: Version | None) -> tuple[Any, ...] | None:
         return None
     record = version.record
     digests = version.head, version.head_digest, version.size, version.digest
-    known = for_readers(version.about), version.payload
+    known = about_for_readers(version.about), version.payload
     return (*version.place, version.path, record.number, record.nonce, *record.stamp, *digests, *known)
 
 
@@ -382,4 +382,4 @@ def slim(version: Version) -> Version:
     some, record = version, version.record
     thin = Record(record.number, record.nonce, record.stamp, "", {})
     digests = some.head, some.head_digest, some.size, some.digest
-    return Version(some.place, some.path, thin, *digests, some.about, some.payload)
+    return Version(some.place, some.path, thin, *digests, about_for_readers(some.about), some.payload)

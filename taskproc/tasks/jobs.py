@@ -14,7 +14,7 @@ from taskproc.run.kinds import KindJob
 from taskproc.run.prefixed import PrefixedJob
 from taskproc.store.claims import DiskAttempt
 from taskproc.store.disk import DiskStore
-from taskproc.store.ids import digits_apart
+from taskproc.store.layout import digits_apart
 from taskproc.store.marks import Mark
 from taskproc.tasks.job import AttemptPart, ClassPart, RunPart, TaskJob
 from taskproc.tasks.known_versions import KnownVersions

@@ -12,10 +12,9 @@ from taskproc.errors import CacheError, MissingResult
 from taskproc.frozen import replace
 from taskproc.kernel.model import Fresh, Reason, Stale, Verdict
 from taskproc.kernel.rebuild import NEW, Present, judge
-from taskproc.store.base import Version
 from taskproc.store.disk import DiskStore
-from taskproc.store.index import Index
-from taskproc.store.listing import Listing
+from taskproc.store.index import Index, Listing
+from taskproc.store.version import Version
 from taskproc.tasks.conditions import LOOKED_AT, Conditions
 from taskproc.tasks.graph import Graph
 from taskproc.tasks.job import pick, slim

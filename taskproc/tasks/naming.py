@@ -11,9 +11,9 @@ from typing import Any
 
 from taskproc.errors import UnnamableValue
 from taskproc.modules import real_name
-from taskproc.store.base import Place, Version
 from taskproc.store.cache import Cache
-from taskproc.store.ids import ShortIds
+from taskproc.store.layout import Place, ShortIds
+from taskproc.store.version import Version
 from taskproc.tasks.binding import is_loose
 from taskproc.tasks.evolving import Rules, pinned_name
 from taskproc.tasks.future import Const, Item, Upstream

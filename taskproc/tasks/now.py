@@ -9,9 +9,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from taskproc.store.base import Version
 from taskproc.store.claims import DiskAttempt
 from taskproc.store.disk import DiskStore
+from taskproc.store.version import Version
 
 
 @dataclass(slots=True)

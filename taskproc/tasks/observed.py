@@ -21,8 +21,8 @@ from taskproc.source.project import is_users_file
 from taskproc.tasks.reach import Reach, is_apart, is_module, place_of, project_of, shown
 
 if TYPE_CHECKING:
-    from taskproc.store.base import Version
     from taskproc.store.disk import DiskStore
+    from taskproc.store.version import Version
 
 Task = Any  # tasks.task stands above this module
 Observed = Mapping[str, Mapping[str, str]]  # "code" and "files" → item or path → digest

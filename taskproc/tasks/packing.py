@@ -22,7 +22,8 @@ from taskproc.modules import is_findable, runs_as_main
 from taskproc.pickling import Reduce, dumps, plain_dumps, real_name
 from taskproc.run.kinds import Kind, KindJob
 from taskproc.run.problem import problem_of
-from taskproc.store.base import Place, Version
+from taskproc.store.layout import Place
+from taskproc.store.version import Version
 from taskproc.tasks.apart import own_of_class
 from taskproc.tasks.binding import FLAT
 from taskproc.tasks.future import Upstream

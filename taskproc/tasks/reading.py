@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 from taskproc.errors import MissingResult, NoCacheError
 from taskproc.run.capture import expose
 from taskproc.store import layout
-from taskproc.store.base import Version
 from taskproc.store.disk import DiskStore, InUse
+from taskproc.store.version import Version
 from taskproc.tasks.naming import Identity
 from taskproc.tasks.now import running_job
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Protocol, Ty
 
 from taskproc.errors import BuildError
 from taskproc.run.setup import is_far_end
-from taskproc.store.cache import current
+from taskproc.store.cache import current_cache
 from taskproc.tasks import apart, looking, reading
 from taskproc.tasks.build import build
 from taskproc.tasks.evolving import NAMES, check_class
@@ -24,7 +24,7 @@ from taskproc.text import did_you_mean
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from taskproc.store.base import Version
+    from taskproc.store.version import Version
     from taskproc.tasks.explaining import Explanation
     from taskproc.tasks.labels import Prefixes, RateLimits
     from taskproc.tasks.stats import RunStats
@@ -352,7 +352,7 @@ class Task(Indexable, metaclass=TaskType):
     @classmethod
     def clear_all_tasks(cls) -> None:
         """Forget all results of this class in the cache in force."""
-        current(f"{cls.__qualname__}.clear_all_tasks() was called").store.clear_all(task_name(cls))
+        current_cache(f"{cls.__qualname__}.clear_all_tasks() was called").store.clear_all(task_name(cls))
 
     @classmethod
     def cli(cls, args: Sequence[str] | None = None, defaults: Any = None) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from taskproc.store import sources
 from taskproc.store.disk import DiskStore
 from taskproc.tasks.settings import left_on
 from taskproc.tasks.source import check_unwatched_ok
@@ -75,10 +74,10 @@ class Unwatched:
             open_words = {each for each in words if not _is_accepted(each, patterns)}
             if not open_words:
                 continue
-            known = sources.told(store, cls.task_name, digest)
+            known = store.reported(cls.task_name, digest)
             if not open_words <= known:
                 if not store.rules.refusal:
-                    sources.note_told(store, cls.task_name, digest, known | open_words)
+                    store.keep_reported(cls.task_name, digest, known | open_words)
                 counts[cls.__qualname__] = max(len(open_words), counts.get(cls.__qualname__, 0))
         for name, count in list(counts.items())[:_CLASSES]:
             things = counted(count, "thing")

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from taskproc.store.record import packages_of
+from taskproc.store.version import package_versions
 from taskproc.text import counted
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def other_versions(known: KnownVersions) -> Iterator[str]:
     for key, version in known.in_use.items():
         task = known.graph.tasks[key]
         now = {} if key in known.made or task._taskproc.version is not None else known.conditions.code(task).packages
-        then = packages_of(version.about) if now else {}
+        then = package_versions(version.about) if now else {}
         for name, installed in now.items():
             if then.get(name, installed) != installed:
                 found.setdefault((name, installed), Counter())[then[name]] += 1

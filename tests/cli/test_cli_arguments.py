@@ -18,7 +18,7 @@ import pytest
 from taskproc.cli.argument_texts import Arguments
 from taskproc.store.cache import Cache
 from taskproc.store.disk import DiskStore
-from taskproc.store.ids import ShortIds
+from taskproc.store.layout import ShortIds
 from taskproc.tasks.future import Const, FutureDict, FutureList
 from taskproc.tasks.naming import arguments_text
 from taskproc.tasks.task import Task

@@ -12,7 +12,7 @@ from taskproc.cli.remote_commands import main
 from taskproc.cli.table import REMOTE_COMMANDS
 from taskproc.remote.server import Server
 from taskproc.remote.task_manager import TaskManager
-from taskproc.store.keys import make_key_file
+from taskproc.store.rules import make_key_file
 
 
 @pytest.fixture
@@ -58,9 +58,9 @@ def test_signals_are_given_back(key, capsys):
         (["work", "--key-file", "key", "--address", "a:1", "no_module"], "no module 'no_module' can be imported"),
         (["work", "--key-file", "key", "--address", "a:1", "json"], "'json' has no function called do_<tag>"),
         (["serve", "--key-file", "key", "--address", "here"], "address must be HOST:PORT, as 127.0.0.1:7007, got"),
-        (["serve", "--key-file", "nowhere"], "key file 'nowhere' is not there"),
-        (["serve", "--key-file", "open"], "key file 'open' can be read or written by others: chmod 600 'open'"),
-        (["key", "key"], "key file 'key' is there already, and is not replaced"),
+        (["serve", "--key-file", "nowhere"], "key file 'nowhere' does not exist"),
+        (["serve", "--key-file", "open"], "'open' is not private, other users may read or write it: chmod 600 'open'"),
+        (["key", "key"], "key file 'key' already exists and is not replaced"),
     ],
 )
 def test_wrong_usage_is_told(key, tmp_path, capsys, words, message):

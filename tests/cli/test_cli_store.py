@@ -17,7 +17,7 @@ import pytest
 from taskproc.cli import cache_commands
 from taskproc.cli.cache_commands import holdings, opened, time_text
 from taskproc.cli.main import main
-from taskproc.store.ids import key_digits
+from taskproc.store.layout import key_digits
 from taskproc.store.marks import Mark
 
 Write = Callable[..., str]

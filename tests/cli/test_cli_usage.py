@@ -11,7 +11,7 @@ import pytest
 
 from taskproc.cli.usage import UsageError, UserError, failures_text, guarded, say, tell
 from taskproc.errors import CacheError, CycleError, FailedTaskError, MissingResult, OptionError, TaskFailure
-from taskproc.store.cache import current
+from taskproc.store.cache import current_cache
 
 
 def raising(error: BaseException) -> Callable[[], int]:
@@ -70,7 +70,7 @@ def test_the_users_traceback_has_no_frames_of_ours(capsys: pytest.CaptureFixture
     """The user's code raised, and that is what is shown; causes too."""
     try:
         try:
-            current("a test")
+            current_cache("a test")
         except RuntimeError as inner:
             raise ValueError("outer") from inner
     except ValueError as error:

@@ -22,7 +22,7 @@ from pathlib import Path
 from taskproc import Cache
 from taskproc.store.check import check
 from taskproc.store.disk import DiskStore
-from taskproc.store.layout import results
+from taskproc.store.layout import result_numbers
 from tests.fault import many
 from tests.fault.many import Whole, expected, note
 from tests.fault.rows import ROOT
@@ -187,7 +187,8 @@ class Shared:
     def twice(self) -> list[str]:
         """What was begun, or published, more than once."""
         begun = Counter(line[1] for line in self.lines("start"))
-        places = {place: len(results(os.listdir(place))) for place in (self.served / "cache").glob("*/results/*")}
+        folders = (self.served / "cache").glob("*/results/*")
+        places = {place: len(result_numbers(os.listdir(place))) for place in folders}
         found = [f"{name} was begun {count} times" for name, count in begun.items() if count > 1]
         return found + [f"{place} has {count} versions" for place, count in places.items() if count != 1]
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from taskproc.store import exclusive
+from taskproc.store import files
 
 _CHANGING = (
     "write pwrite writev close fsync fdatasync mkdir rmdir rename replace unlink remove link symlink truncate "
@@ -23,7 +23,7 @@ _CHANGING = (
 _MAKING = os.O_CREAT | os.O_TRUNC
 _true = {name: getattr(os, name) for name in ["open", *_CHANGING] if hasattr(os, name)}
 _true_open = builtins.open
-_true_rename = exclusive._renameat2
+_true_rename = files._renameat2
 
 Call = Callable[[], Any]
 
@@ -97,14 +97,14 @@ def hooked(points: Points) -> Iterator[Points]:
         if name in _true:
             setattr(os, name, _always(points, name))
     if (rename := _true_rename()) is not None:
-        exclusive._renameat2 = lambda: _rename(points, rename)  # type: ignore[assignment]
+        files._renameat2 = lambda: _rename(points, rename)  # type: ignore[assignment]
     os.open = _open(points)  # type: ignore[assignment]
     builtins.open = io.open = _file(points)  # type: ignore[assignment]
     try:
         yield points
     finally:
         builtins.open = io.open = _true_open
-        exclusive._renameat2 = _true_rename
+        files._renameat2 = _true_rename
         for name, function in _true.items():
             setattr(os, name, function)
 

@@ -9,11 +9,12 @@ import pytest
 
 from taskproc.errors import CorruptedResult
 from taskproc.store import layout
-from taskproc.store.base import Facts, Place, Version
 from taskproc.store.claims import DiskAttempt
 from taskproc.store.disk import DiskStore
 from taskproc.store.files import Files
+from taskproc.store.layout import Place
 from taskproc.store.marks import Mark
+from taskproc.store.version import Facts, Version
 from tests.protocol.moves import moves
 from tests.protocol.scenario import NAMES, Scenario, beginning
 from tests.protocol.steps import Protocol

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from taskproc.remote.client import connect
-from taskproc.store.keys import make_key_file
+from taskproc.store.rules import make_key_file
 
 KEY = b"0123456789abcdef"
 

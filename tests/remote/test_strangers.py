@@ -18,7 +18,7 @@ from taskproc.remote.client import connect
 from taskproc.remote.executor import RemoteExecutor
 from taskproc.remote.server import Server
 from taskproc.remote.task_manager import TaskManager
-from taskproc.store.keys import make_key_file
+from taskproc.store.rules import make_key_file
 from tests.pace import limit
 
 
@@ -62,7 +62,7 @@ def test_a_key_file_is_for_one_user(tmp_path):
 
     with pytest.raises(OptionError, match="chmod 600"):
         Server(TaskManager(), key=path)
-    with pytest.raises(OptionError, match="is not there"):
+    with pytest.raises(OptionError, match="does not exist"):
         connect("127.0.0.1:1", tmp_path / "other")
 
 

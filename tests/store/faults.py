@@ -13,11 +13,12 @@ from hypothesis import settings
 
 from taskproc.kernel.model import Elsewhere, Stamp
 from taskproc.store import layout, payload
-from taskproc.store.base import Facts, Place, Version
 from taskproc.store.claims import EMPTY_CLAIM, DiskAttempt, is_held
 from taskproc.store.disk import DiskStore
 from taskproc.store.files import Files
+from taskproc.store.layout import Place
 from taskproc.store.marks import Mark, Witness
+from taskproc.store.version import Facts, Version
 from tests.pace import limit
 
 PLACE = Place("module.Task", 7, "0123456789abcdef" * 4)

@@ -13,17 +13,17 @@ import pytest
 from faults import OTHER, PLACE, claimed, publish
 
 from taskproc.errors import CacheError, NoCacheError
-from taskproc.store.cache import Cache, current, in_force
+from taskproc.store.cache import ActiveCache, Cache, current_cache
 
 
 def path_in_force() -> Path:
-    return current("a test").path
+    return current_cache("a test").path
 
 
 def test_outside_there_is_none() -> None:
     """The error says what needs a cache, and how to give it one."""
     with pytest.raises(NoCacheError, match=r"a test outside a cache: .*with Cache"):
-        current("a test")
+        current_cache("a test")
 
 
 def test_blocks_nest(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_coroutine_function_is_decorated(tmp_path: Path) -> None:
         mine.set()
         await other.wait()
         try:
-            current("a test")
+            current_cache("a test")
         except NoCacheError:
             return True
         return False
@@ -169,7 +169,7 @@ def test_a_coroutine_function_is_decorated(tmp_path: Path) -> None:
 
 def test_in_force_touches_no_file(tmp_path: Path) -> None:
     """Jobs are inside a cache whose folder is there already."""
-    with in_force(Cache(tmp_path / "a")):
+    with ActiveCache(Cache(tmp_path / "a")):
         assert tmp_path / "a" == path_in_force()
 
     assert not (tmp_path / "a").exists()
@@ -225,7 +225,7 @@ def test_a_cache_among_other_files_is_warned_of(
             pass
 
     told = [record.getMessage() for record in caplog.records]
-    assert [asks] * asks == ["holds other files" in text for text in told]
+    assert [asks] * asks == ["a folder with other files" in text for text in told]
 
 
 def test_a_path_is_relative_to_where_the_cache_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +243,7 @@ def test_a_path_that_is_a_file_is_refused(tmp_path: Path, path: str) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "dangling").symlink_to("nowhere")
 
-    with pytest.raises(CacheError, match="is a file|not a folder|cannot be made"), Cache(tmp_path / path):
+    with pytest.raises(CacheError, match="is a file|not a folder|cannot be created"), Cache(tmp_path / path):
         pass
 
 
@@ -263,7 +263,7 @@ def test_a_newer_format_is_only_read(tmp_path: Path, version: object) -> None:
             lambda: cache.store.clear_all(PLACE.name),
             lambda: cache.store.accept(PLACE, made, "a" * 64),
         ):
-            with pytest.raises(CacheError, match=f"of format {version}, this taskproc knows 1 .*: update"):
+            with pytest.raises(CacheError, match=f"has format {version}; this taskproc knows format 1 .*: update"):
                 write()
         cache.store.directory(OTHER)
         cache.store.log(OTHER, "stdout")

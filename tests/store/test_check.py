@@ -12,12 +12,12 @@ import pytest
 from faults import OTHER, PLACE, Hooked, Runs, age, claimed, facts, nothing, outwait, place_of, publish
 
 from taskproc.errors import MissingResult
-from taskproc.store.base import Place
 from taskproc.store.cache import Cache
 from taskproc.store.check import Finding, check
 from taskproc.store.claims import DiskAttempt
 from taskproc.store.disk import DiskStore
 from taskproc.store.files import Files
+from taskproc.store.layout import Place
 
 
 class Broken:
@@ -240,10 +240,10 @@ def test_what_runs_left_is_found(runs: Runs) -> None:
     expected += [f"trash/{path.name}" for path in trash.iterdir()]
     assert 5 == len(expected)
     assert dict.fromkeys(expected, "leftover") == found
-    assert ["moved aside; kept while runs are at work"] == texts(store, "trash")
+    assert ["cleared or retired; it stays while runs are at work"] == texts(store, "trash")
     (run / ("1" * 32)).unlink()
     runs.close()
-    assert ["moved aside; the next clear removes it"] == texts(store, "trash")
+    assert ["cleared or retired; the next clear removes it"] == texts(store, "trash")
 
 
 def texts(store: DiskStore, below: str) -> list[str]:
@@ -277,4 +277,4 @@ def test_findings_come_in_the_order_of_names(runs: Runs) -> None:
     found = list(check(store))
 
     assert sorted(found, key=lambda each: each.path) == found == list(check(store))
-    assert found[0] == Finding(str(place_of(store) / "a"), "foreign", "a file that taskproc did not make here")
+    assert found[0] == Finding(str(place_of(store) / "a"), "foreign", "a file that taskproc did not create")

@@ -34,9 +34,10 @@ from faults import (
 )
 
 from taskproc.kernel.model import Elsewhere
-from taskproc.store.base import Place, Version
 from taskproc.store.claims import DiskAttempt
 from taskproc.store.disk import DiskStore
+from taskproc.store.layout import Place
+from taskproc.store.version import Version
 from tests.pace import limit
 
 ROUNDS = 20

@@ -32,10 +32,10 @@ from faults import (
 
 from taskproc.errors import CacheError
 from taskproc.store import payload
-from taskproc.store.base import Place
 from taskproc.store.check import check
 from taskproc.store.claims import DiskAttempt
-from taskproc.store.rules import Rules
+from taskproc.store.layout import Place
+from taskproc.store.rules import CacheRules
 from tests.pace import limit
 
 
@@ -95,7 +95,7 @@ class TestFailingWrites:
             place = Place(f"module{at}.Task", at, f"{at:032d}")
             files = Failing(errno.ENOSPC, at)
             store = runs.begin(files)
-            store.rules = Rules("full")
+            store.rules = CacheRules("full")
             error = failure(lambda store=store, place=place: store.claim(place, arguments, nothing), CacheError)
             if error is None:
                 break
@@ -115,7 +115,7 @@ class TestFailingWrites:
             at += 1
             files = Failing(errno.EIO, at, kinds)
             store = runs.begin(files)
-            store.rules = Rules("full")
+            store.rules = CacheRules("full")
             before = len(os.listdir("/proc/self/fd"))
             try:
                 attempt = claimed(store, Place("module.Task", at, f"{at:032d}"))

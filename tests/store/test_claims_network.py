@@ -20,10 +20,10 @@ from faults import (
 from network import ClosingToShow, Remembering, like_sshfs
 
 from taskproc.kernel.model import Elsewhere
-from taskproc.store.base import Version
 from taskproc.store.claims import EMPTY_CLAIM, DiskAttempt
 from taskproc.store.disk import DiskStore
 from taskproc.store.marks import Witness
+from taskproc.store.version import Version
 
 
 class TestLikeSshfs:

@@ -24,9 +24,9 @@ from faults import (
 
 from taskproc.kernel.model import Elsewhere
 from taskproc.store import layout
-from taskproc.store.base import Version
 from taskproc.store.claims import DiskAttempt
 from taskproc.store.disk import DiskStore
+from taskproc.store.version import Version
 
 
 class TestSecondLook:

@@ -27,8 +27,8 @@ from faults import (
 )
 
 from taskproc.errors import CacheError, CorruptedResult, MissingResult
-from taskproc.store.base import Version
 from taskproc.store.disk import DiskStore
+from taskproc.store.version import Version
 
 
 def read(store: DiskStore) -> tuple[str, object]:

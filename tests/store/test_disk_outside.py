@@ -21,8 +21,8 @@ from faults import (
     publish,
 )
 
-from taskproc.store.base import Version
 from taskproc.store.disk import DiskStore
+from taskproc.store.version import Version
 
 
 @pytest.fixture
@@ -86,7 +86,8 @@ def test_paths_move_with_the_cache(runs: Runs, tmp_path: Path) -> None:
 
 SCRIPT = """
 import sys
-from taskproc.store.base import Facts, Place
+from taskproc.store.version import Facts
+from taskproc.store.layout import Place
 from taskproc.store.disk import DiskStore
 
 class Point:
@@ -110,7 +111,7 @@ if __name__ == "__main__":
 
 READER = """
 import sys
-from taskproc.store.base import Place
+from taskproc.store.layout import Place
 from taskproc.store.disk import DiskStore
 
 store, place = DiskStore(sys.argv[1]), Place("script.Task", 1, "key")

@@ -18,13 +18,13 @@ from taskproc.frozen import replace
 from taskproc.kernel.model import Stamp
 from taskproc.kernel.rebuild import Present, judge
 from taskproc.store import index, layout
-from taskproc.store.base import Facts, Place, Version
 from taskproc.store.check import check
 from taskproc.store.disk import DiskStore
 from taskproc.store.files import Folder
 from taskproc.store.index import Index
-from taskproc.store.keys import make_key_file
-from taskproc.store.record import packages_of
+from taskproc.store.layout import Place
+from taskproc.store.rules import make_key_file
+from taskproc.store.version import Facts, Version, package_versions
 from tests.signs import SignsByContent
 
 NAME = "module.Task"
@@ -117,7 +117,7 @@ def test_the_versions_of_packages_are_remembered(store: DiskStore) -> None:
     keep(store)
     begin(store).keep([(version, CODE) for place in PLACES[:1] if (version := looked(store, place, CODE)) is not None])
 
-    found = [version and packages_of(version.about) for version in remembered(store)]
+    found = [version and package_versions(version.about) for version in remembered(store)]
 
     assert [{name: version for name, version in each.items() if name != "python"} for each in found if each] == made[:2]
     assert found[2] == {}

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from taskproc.store import layout
-from taskproc.store.base import Place
+from taskproc.store.layout import Place
 
 NAMES = st.text(max_size=300) | st.text(alphabet=st.characters(), max_size=20)
 ODD = ["", ".", "..", "../..", "a/b", "/", "\\", "run", "trash", "RUN", "a\x00b", "\ud800", "x" * 300, "ü" * 100]
@@ -77,7 +77,7 @@ def test_plain_names_are_kept(name: str) -> None:
 @example("a~b")
 def test_a_folder_tells_its_task(name: str) -> None:
     """As long as it was not cut."""
-    assert name == layout.task_name(layout.folder_name(name))
+    assert name == layout.folder_task_name(layout.folder_name(name))
 
 
 def test_numbers_are_read_from_names() -> None:
@@ -89,8 +89,8 @@ def test_numbers_are_read_from_names() -> None:
     found = layout.numbers(names + foreign)
 
     assert {"claim": [3], "result": [10, 1], "failed": [2], "bad": [4]} == found
-    assert 10 == layout.highest(found)
-    assert 0 == layout.highest(layout.numbers(foreign))
+    assert 10 == layout.highest_number(found)
+    assert 0 == layout.highest_number(layout.numbers(foreign))
 
 
 @pytest.mark.parametrize(("kind", "name"), [("claim", layout.claim_file(7)), ("result", layout.result_file(7))])
@@ -132,7 +132,7 @@ def test_what_lies_beside_is_read_from_names() -> None:
     foreign = "data.1.txt data.0 data.01 stdout.1 stdout.1.json accept.1 accept.1.txt datas.1 xdata.1".split()
     foreign += ["data.\u00b2", "data.1\n"]
 
-    assert ours == {name: found for name in [*ours, *foreign] if (found := layout.beside(name)) is not None}
+    assert ours == {name: found for name in [*ours, *foreign] if (found := layout.side_file(name)) is not None}
 
 
 @pytest.mark.parametrize(

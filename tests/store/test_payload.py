@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 
 from taskproc.errors import CorruptedResult, MissingResult, UnstorableResult
 from taskproc.store import payload
-from taskproc.store.compression import compress
-from taskproc.store.payload import Payload, stored_value, write_value
+from taskproc.store.payload import Payload, compress, stored_value, write_value
 from tests.store.pickles import dumps
 
 NOISE = random.Random(0).randbytes(1 << 20)

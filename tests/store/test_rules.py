@@ -13,7 +13,7 @@ from faults import PLACE, Hooked, Runs, claimed, facts, newest
 from taskproc.errors import CacheError, OptionError
 from taskproc.store.cache import Cache
 from taskproc.store.disk import DiskStore
-from taskproc.store.rules import Durability, Rules, own_uid
+from taskproc.store.rules import CacheRules, Durability, own_uid
 
 
 @pytest.mark.parametrize(
@@ -46,13 +46,13 @@ def test_the_options_become_rules(tmp_path: Path) -> None:
     """As they were given; what is ours counts."""
     cache = Cache(tmp_path, durability="full", keep_versions=3, shared=True)
 
-    assert Rules("full", 3, None, True, frozenset({own_uid()})) == cache.store.rules
-    assert Rules(owners=frozenset({own_uid()})) == Cache(tmp_path).store.rules
+    assert CacheRules("full", 3, None, True, frozenset({own_uid()})) == cache.store.rules
+    assert CacheRules(owners=frozenset({own_uid()})) == Cache(tmp_path).store.rules
 
 
 def test_rules_travel() -> None:
     """They go with every job."""
-    rules = Rules("none", 0, "/key", True, frozenset({1, 2}), "no")
+    rules = CacheRules("none", 0, "/key", True, frozenset({1, 2}), "no")
 
     assert rules == pickle.loads(pickle.dumps(rules))
 
@@ -60,12 +60,12 @@ def test_rules_travel() -> None:
 @pytest.mark.parametrize(
     ("rules", "trusted"),
     [
-        (Rules(), {0, own_uid()}),
-        (Rules(owners=frozenset({7})), {0, 7, own_uid()}),
-        (Rules(shared=True), {0, 7, 8, own_uid()}),
+        (CacheRules(), {0, own_uid()}),
+        (CacheRules(owners=frozenset({7})), {0, 7, own_uid()}),
+        (CacheRules(shared=True), {0, 7, 8, own_uid()}),
     ],
 )
-def test_whose_files_count(rules: Rules, trusted: set[int]) -> None:
+def test_whose_files_count(rules: CacheRules, trusted: set[int]) -> None:
     """Root's, one's own, those of who began the run; everybody's where the cache is shared."""
     assert trusted == {owner for owner in (0, 7, 8, own_uid()) if rules.trusts(owner)}
 
@@ -85,7 +85,7 @@ class Noting(Hooked):
 def operations(root: str, token: str, durability: Durability, seconds: float) -> list[str]:
     """What is done to the disk by a first claim and its commit."""
     files = Noting()
-    attempt = claimed(DiskStore(root, token, files, Rules(durability)))
+    attempt = claimed(DiskStore(root, token, files, CacheRules(durability)))
     assert attempt.commit(1, facts(seconds=seconds)) is not None
     return files.noted
 
@@ -115,7 +115,7 @@ def test_a_folder_that_cannot_be_flushed(runs: Runs) -> None:
                 raise OSError(errno.EIO, "broken")
 
     files = Failing()
-    attempt = claimed(DiskStore(runs.root, runs.begin().token, files, Rules("full")))
+    attempt = claimed(DiskStore(runs.root, runs.begin().token, files, CacheRules("full")))
     files.on = True
 
     assert attempt.commit(1, facts()) is not None

@@ -9,7 +9,8 @@ from faults import OTHER, PLACE, Runs, arguments, claimed, facts, newest, nothin
 
 from taskproc.errors import MissingResult, UnstorableResult
 from taskproc.kernel.model import Elsewhere, Stamp
-from taskproc.store.base import Place, Version
+from taskproc.store.layout import Place
+from taskproc.store.version import Version
 
 NEW_RUN = Callable[[], Any]
 

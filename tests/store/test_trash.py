@@ -56,9 +56,9 @@ def test_it_takes_a_moment_and_the_next_goes_on(idle: DiskStore) -> None:
     """What there is no time for stays where it is."""
     folder = fill(idle.root, 10)
 
-    assert not trash.empty(idle, seconds=2.5, clock=clock())
+    assert not trash.empty_trash(idle, seconds=2.5, clock=clock())
     assert 7 == files_in(folder)
-    assert trash.empty(idle, seconds=FOREVER, clock=clock())
+    assert trash.empty_trash(idle, seconds=FOREVER, clock=clock())
     assert [] == os.listdir(folder.parent)
 
 
@@ -67,7 +67,7 @@ def test_how_far_it_is(idle: DiskStore) -> None:
     fill(idle.root, 3)
     told: list[int] = []
 
-    trash.empty(idle, seconds=FOREVER, tell=told.append)
+    trash.empty_trash(idle, seconds=FOREVER, tell=told.append)
 
     assert [1, 2, 3] == told
 
@@ -77,9 +77,9 @@ def test_not_under_a_run(runs: Runs, idle: DiskStore) -> None:
     folder = fill(idle.root, 3)
     store = runs.begin()
 
-    assert not trash.empty(idle, seconds=FOREVER)
+    assert not trash.empty_trash(idle, seconds=FOREVER)
     assert 3 == files_in(folder)
-    assert trash.empty(idle, store.token, seconds=FOREVER)
+    assert trash.empty_trash(idle, store.token, seconds=FOREVER)
 
 
 def test_a_run_that_begins_ends_it(runs: Runs, idle: DiskStore) -> None:
@@ -90,7 +90,7 @@ def test_a_run_that_begins_ends_it(runs: Runs, idle: DiskStore) -> None:
         if count == 5:
             runs.begin()
 
-    assert not trash.empty(idle, seconds=FOREVER, tell=begin, clock=clock())
+    assert not trash.empty_trash(idle, seconds=FOREVER, tell=begin, clock=clock())
     assert 95 == files_in(folder)
 
 
@@ -108,7 +108,7 @@ def test_what_is_moved_aside_meanwhile_stays(runs: Runs, idle: DiskStore) -> Non
         return found
 
     idle.witness.others = others  # type: ignore[method-assign]
-    trash.empty(idle, seconds=FOREVER)
+    trash.empty_trash(idle, seconds=FOREVER)
 
     (kept,) = Path(idle.root, "trash").iterdir()
     assert "result.1.pkl.gz" in os.listdir(kept)
@@ -123,7 +123,7 @@ def tell(count):
     if count == 5:
         os.kill(os.getpid(), signal.SIGKILL)
 
-trash.empty(DiskStore(sys.argv[1]), seconds=1e9, tell=tell)
+trash.empty_trash(DiskStore(sys.argv[1]), seconds=1e9, tell=tell)
 """
 
 
@@ -180,7 +180,7 @@ def test_a_tree_deeper_than_descriptors_reach(idle: DiskStore) -> None:
         handle = below
     os.close(handle)
 
-    assert trash.empty(idle, seconds=FOREVER)
+    assert trash.empty_trash(idle, seconds=FOREVER)
     assert [] == os.listdir(Path(idle.root, "trash"))
 
 
@@ -200,7 +200,7 @@ def test_what_cannot_be_removed_stays(idle: DiskStore, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(os, "unlink", unlink)
 
-    assert not trash.empty(idle, seconds=FOREVER)
+    assert not trash.empty_trash(idle, seconds=FOREVER)
     assert ["1"] == os.listdir(folder)
     assert not other.exists()
 
@@ -221,8 +221,8 @@ def test_a_link_in_a_tree_is_removed_and_not_what_it_leads_to(idle: DiskStore, t
             (folder / "sub").rename(tmp_path / "aside")
             (folder / "sub").symlink_to(precious)
 
-    trash.empty(idle, seconds=FOREVER, tell=swap)
-    assert trash.empty(idle, seconds=FOREVER)
+    trash.empty_trash(idle, seconds=FOREVER, tell=swap)
+    assert trash.empty_trash(idle, seconds=FOREVER)
     assert ["file", "sub"] == sorted(os.listdir(precious))
 
 
@@ -231,4 +231,4 @@ def test_a_run_that_has_ended_keeps_nothing(idle: DiskStore) -> None:
     fill(idle.root, 1)
     Mark(idle.root).close()
 
-    assert trash.empty(idle, seconds=FOREVER)
+    assert trash.empty_trash(idle, seconds=FOREVER)

@@ -7,8 +7,8 @@ from typing import Any
 
 from taskproc.frozen import replace
 from taskproc.run.pool import LocalExecutor
-from taskproc.store.base import TINY, Version
 from taskproc.store.disk import DiskStore
+from taskproc.store.version import TINY_PAYLOAD, Version
 from taskproc.tasks.conditions import Conditions
 from taskproc.tasks.job import AttemptPart, ClassPart, RunPart, TaskJob
 from taskproc.tasks.needs import needs
@@ -16,7 +16,7 @@ from taskproc.tasks.settings import left_on
 from taskproc.tasks.source import fingerprint
 from taskproc.tasks.task import Task
 
-LARGE = random.Random(0).randbytes(2 * TINY).hex()  # even compressed too large to go with its version
+LARGE = random.Random(0).randbytes(2 * TINY_PAYLOAD).hex()  # even compressed too large to go with its version
 
 act: list[Callable[[Any], Any]] = []
 

@@ -13,7 +13,7 @@ import pytest
 from taskproc.cli.main import main
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
-from taskproc.store.keys import make_key_file
+from taskproc.store.rules import make_key_file
 from taskproc.tasks.explaining import accept
 from taskproc.tasks.source import fingerprint
 from taskproc.tasks.task import Task

@@ -16,9 +16,10 @@ from taskproc.errors import MissingResult
 from taskproc.frozen import replace
 from taskproc.kernel.model import Elsewhere, Failed, Fresh, Lost, Record, Stamp
 from taskproc.kernel.rebuild import Present
-from taskproc.store.base import Place, Version
 from taskproc.store.cache import Cache
+from taskproc.store.layout import Place
 from taskproc.store.marks import Mark
+from taskproc.store.version import Version
 from taskproc.tasks.job import Stored, pick, slim
 from taskproc.tasks.task import Task
 from tests.plain import plain

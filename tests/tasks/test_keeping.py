@@ -20,8 +20,7 @@ from taskproc.store.cache import Cache
 from taskproc.store.check import check
 from taskproc.store.disk import DiskStore
 from taskproc.store.files import Files
-from taskproc.store.keys import make_key_file
-from taskproc.store.rules import Rules
+from taskproc.store.rules import CacheRules, make_key_file
 from taskproc.tasks.job import TaskJob
 from taskproc.tasks.task import Task
 from tests.pace import limit
@@ -102,8 +101,8 @@ def test_a_signed_run(tmp_path: Path) -> None:
 
     with Cache(tmp_path / "cache") as plain:
         with (
-            pytest.warns(RuntimeWarning, match="is signed, and no key_file"),
-            pytest.raises(MissingResult, match="is signed, and no key_file"),
+            pytest.warns(RuntimeWarning, match="is signed, but no key_file"),
+            pytest.raises(MissingResult, match="is signed, but no key_file"),
         ):
             Leaf(1).get_result()
         assert 2 == run(Double(1))[0]
@@ -116,7 +115,7 @@ def test_a_damaged_result_is_the_reason(cache: Cache) -> None:
     (path,) = cache.path.rglob("result.1.pkl.gz")
     path.write_bytes(path.read_bytes()[:-1])
 
-    with pytest.raises(MissingResult, match="result.1.pkl.gz is passed over: no footer"):
+    with pytest.raises(MissingResult, match="result.1.pkl.gz is skipped: no footer"):
         Leaf(1).get_result()
 
 
@@ -229,4 +228,4 @@ def test_a_complete_cache_on_a_disk_that_takes_no_writes(cache: Cache) -> None:
 
 def test_rules_of_a_store_that_only_looks(cache: Cache) -> None:
     """It has those of a cache that nobody set up."""
-    assert Rules() == DiskStore(str(cache.path)).rules
+    assert CacheRules() == DiskStore(str(cache.path)).rules

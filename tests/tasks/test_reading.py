@@ -15,10 +15,10 @@ from attempts import LARGE
 from taskproc.errors import CorruptedResult, FailedTaskError, MissingResult, NoCacheError
 from taskproc.frozen import replace
 from taskproc.run.pool import LocalExecutor
-from taskproc.store.base import Version
 from taskproc.store.cache import Cache
 from taskproc.store.claims import DiskAttempt
 from taskproc.store.disk import DiskStore
+from taskproc.store.version import Version
 from taskproc.tasks import now, reading
 from taskproc.tasks.command import Command
 from taskproc.tasks.naming import Identity

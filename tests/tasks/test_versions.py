@@ -15,9 +15,10 @@ import pytest
 
 from taskproc.run.pool import LocalExecutor
 from taskproc.store import index
-from taskproc.store.base import Place, Version
 from taskproc.store.cache import Cache
 from taskproc.store.disk import DiskStore
+from taskproc.store.layout import Place
+from taskproc.store.version import Version
 
 STUDY = """
 import toolkit

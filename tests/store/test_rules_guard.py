@@ -12,9 +12,8 @@ import pytest
 
 from taskproc.errors import CacheError
 from taskproc.store.cache import Cache
-from taskproc.store.guard import is_private, refuse_exposed
 from taskproc.store.marks import Mark
-from taskproc.store.rules import Rules, own_uid
+from taskproc.store.rules import CacheRules, is_private_group, own_uid, refuse_exposed
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="access is told otherwise there")
 
@@ -43,9 +42,9 @@ def group(name: str, *members: str) -> Any:
     return SimpleNamespace(gr_name=name, gr_mem=list(members))
 
 
-def refusal(folder: Path, rules: Rules | None = None) -> str:
+def refusal(folder: Path, rules: CacheRules | None = None) -> str:
     try:
-        refuse_exposed(folder, rules or Rules())
+        refuse_exposed(folder, rules or CacheRules())
     except CacheError as error:
         return str(error)
     return ""
@@ -67,7 +66,7 @@ def test_modes(tmp_path: Path, groups: dict[int, Any], users: dict[int, Any], mo
 
     assert exposed == ("can be written by" in text)
     if exposed:
-        assert f"chmod go-w {str(folder)!r}, or say Cache(..., shared=True)" in text
+        assert f"chmod go-w {str(folder)!r}, or use Cache(..., shared=True)" in text
         with pytest.raises(CacheError, match="can be written by"), Cache(folder):
             pass
         with Cache(folder, shared=True):
@@ -94,21 +93,21 @@ def test_private_groups(groups: dict[int, Any], users: dict[int, Any], found: An
     if found is not None:
         groups[77] = found
 
-    assert private == is_private(77, Rules())
+    assert private == is_private_group(77, CacheRules())
 
 
 def test_groups_of_who_began_the_run(groups: dict[int, Any], users: dict[int, Any]) -> None:
     """His files count, so his own group does."""
     groups[77] = group("colleague", "me")
 
-    assert [False, True] == [is_private(77, Rules(owners=frozenset(owners))) for owners in ([], [4242])]
+    assert [False, True] == [is_private_group(77, CacheRules(owners=frozenset(owners))) for owners in ([], [4242])]
 
 
 def test_a_group_without_a_name(groups: dict[int, Any], users: dict[int, Any]) -> None:
     """In a container neither user nor group may have a name: then the numbers tell."""
     users.clear()
 
-    assert [True, False] == [is_private(number, Rules(owners=frozenset({1000}))) for number in (1000, 1001)]
+    assert [True, False] == [is_private_group(number, CacheRules(owners=frozenset({1000}))) for number in (1000, 1001)]
 
 
 def test_a_folder_of_another_user(tmp_path: Path, users: dict[int, Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,8 +124,10 @@ def test_a_folder_of_another_user(tmp_path: Path, users: dict[int, Any], monkeyp
     text = refusal(tmp_path)
 
     assert "belongs to another user (colleague, uid 4242)" in text
-    assert "Use a folder of your own, or say Cache(..., shared=True)" in text
-    assert ["", ""] == [refusal(tmp_path, rules) for rules in (Rules(shared=True), Rules(owners=frozenset({4242})))]
+    assert "Use a folder of your own, or use Cache(..., shared=True)" in text
+    assert ["", ""] == [
+        refusal(tmp_path, rules) for rules in (CacheRules(shared=True), CacheRules(owners=frozenset({4242})))
+    ]
 
 
 @pytest.mark.parametrize("shared", [False, True])

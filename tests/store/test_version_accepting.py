@@ -10,10 +10,10 @@ import pytest
 from faults import OTHER, PLACE, Failing, Hooked, Runs, arguments, failure, newest, place_of, publish
 
 from taskproc.errors import CacheError, MissingResult
-from taskproc.store.base import Version
 from taskproc.store.check import check
 from taskproc.store.disk import DiskStore
-from taskproc.store.rules import Rules
+from taskproc.store.rules import CacheRules
+from taskproc.store.version import Version
 
 A, B = "a" * 64, "b" * 64
 
@@ -54,15 +54,15 @@ def test_a_claim_sees_it(runs: Runs) -> None:
 
 
 def test_a_version_that_is_gone(runs: Runs) -> None:
-    """Cleared, or computed anew: what one has seen is not there to be accepted."""
+    """Cleared, or computed again: what one has seen is not there to be accepted."""
     store = runs.begin()
     version = publish(store, 1)
     store.clear(PLACE)
 
-    with pytest.raises(MissingResult, match="not there any more"):
+    with pytest.raises(MissingResult, match="does not exist any more"):
         store.accept(PLACE, version, A)
     publish(store, 2)
-    with pytest.raises(MissingResult, match="computed anew"):
+    with pytest.raises(MissingResult, match="computed again"):
         store.accept(PLACE, version, A)
     assert [frozenset()] == accepted(store)
 
@@ -130,7 +130,7 @@ class TestSigned:
     def signed(self, runs: Runs, tmp_path: Path) -> DiskStore:
         (tmp_path / "key").write_bytes(b"k" * 16)
         (tmp_path / "key").chmod(0o600)
-        return DiskStore(runs.root, runs.begin().token, rules=Rules(key_file=str(tmp_path / "key")))
+        return DiskStore(runs.root, runs.begin().token, rules=CacheRules(key_file=str(tmp_path / "key")))
 
     def test_with_the_key(self, signed: DiskStore) -> None:
         """It is believed."""

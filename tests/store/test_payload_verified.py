@@ -12,10 +12,10 @@ import pytest
 from faults import Runs, publish
 
 from taskproc.frozen import replace
-from taskproc.store import verified
-from taskproc.store.base import Version
+from taskproc.store import payload
 from taskproc.store.files import Files
-from taskproc.store.verified import payload_of
+from taskproc.store.payload import read_payload
+from taskproc.store.version import Version
 
 VALUE = {"answer": list(range(40))}
 
@@ -24,8 +24,8 @@ VALUE = {"answer": list(range(40))}
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How it is read: at once, or in pieces that a thread hashes."""
     if request.param != "small":
-        monkeypatch.setattr(verified, "LARGE", 0)
-        monkeypatch.setattr(verified, "_PIECE", 41)
+        monkeypatch.setattr(payload, "LARGE", 0)
+        monkeypatch.setattr(payload, "_PIECE", 41)
     if request.param == "without preadv":
         monkeypatch.delattr(os, "preadv", raising=False)
     if request.param == "without threads":
@@ -45,7 +45,7 @@ def read(version: Version, content: bytes | None = None) -> bytes | None:
         path.write_bytes(content)
     handle = os.open(path, os.O_RDONLY)
     try:
-        payload = payload_of(Files(), handle, version)
+        payload = read_payload(Files(), handle, version)
     finally:
         os.close(handle)
     return None if payload is None else bytes(payload)
@@ -87,12 +87,12 @@ def test_threads_end(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
             return super().read_into(handle, target, offset)
 
     version, before = publish(runs.begin(), VALUE), threading.active_count()
-    monkeypatch.setattr(verified, "LARGE", 0)
-    monkeypatch.setattr(verified, "_PIECE", 41)
+    monkeypatch.setattr(payload, "LARGE", 0)
+    monkeypatch.setattr(payload, "_PIECE", 41)
     handle = os.open(version.path, os.O_RDONLY)
 
     with pytest.raises(OSError, match="broken"):
-        payload_of(Failing(), handle, version)
+        read_payload(Failing(), handle, version)
 
     os.close(handle)
     assert before == threading.active_count()
@@ -106,7 +106,7 @@ def test_too_little_memory_is_no_damage(runs: Runs, monkeypatch: pytest.MonkeyPa
 
     store = runs.begin()
     version = replace(publish(store, VALUE), payload=b"")
-    monkeypatch.setattr(verified, "LARGE", 0)
+    monkeypatch.setattr(payload, "LARGE", 0)
     monkeypatch.setattr(mmap, "mmap", full)
 
     with pytest.raises(MemoryError, match="no memory for a result of"):

@@ -3,9 +3,9 @@ from __future__ import annotations
 
 from faults import PLACE, Runs, arguments, claimed, facts, newest, place_of, publish
 
-from taskproc.store import endings, layout
-from taskproc.store.base import Version
+from taskproc.store import layout
 from taskproc.store.disk import DiskStore
+from taskproc.store.version import Version
 
 
 def number(store: DiskStore) -> int:
@@ -13,7 +13,7 @@ def number(store: DiskStore) -> int:
     if not place_of(store).exists():
         return 0
     with store.held(*layout.place_levels(PLACE)) as folder:
-        return endings.newest(store, folder, store.files.listdir(folder))
+        return store.newest_attempt(folder, store.files.listdir(folder))
 
 
 def test_the_newest_attempt_is_one_that_ran(runs: Runs) -> None:

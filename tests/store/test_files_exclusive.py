@@ -12,9 +12,9 @@ import pytest
 from network import like_sshfs
 
 from taskproc.errors import CacheError
-from taskproc.store import exclusive
+from taskproc.store import files as file_calls
 from taskproc.store.files import Files
-from taskproc.store.keys import make_key_file
+from taskproc.store.rules import make_key_file
 
 
 @pytest.fixture(params=["disk", "sshfs"])
@@ -36,20 +36,20 @@ def raises(call: Callable[[], object]) -> type[BaseException] | None:
 def test_a_name_is_made_once(kind: str, tmp_path: Path) -> None:
     """A file or a folder, by its path or in a folder that is open; whatever has the name."""
     path, at = str(tmp_path / "file"), os.open(tmp_path, os.O_RDONLY)
-    os.close(exclusive.make_file(path))
+    os.close(file_calls.make_file(path))
     os.symlink("nowhere", tmp_path / "link")
 
     for name in ("file", "link"):
-        assert FileExistsError is raises(partial(exclusive.make_file, str(tmp_path / name)))
-        assert FileExistsError is raises(partial(exclusive.make_file, name, at))
-        assert not exclusive.make_folder(str(tmp_path / name))
-        assert not exclusive.make_folder(name, at)
+        assert FileExistsError is raises(partial(file_calls.make_file, str(tmp_path / name)))
+        assert FileExistsError is raises(partial(file_calls.make_file, name, at))
+        assert not file_calls.make_folder(str(tmp_path / name))
+        assert not file_calls.make_folder(name, at)
     for folder in (str(tmp_path), at):
         assert FileNotFoundError is raises(partial(Files().mkdir, folder, f"a{os.sep}b"))
     assert [True, False, False] == [Files().mkdir(folder, "a", 0o700) for folder in (at, at, str(tmp_path))]
     assert 0o700 == (tmp_path / "a").stat().st_mode & 0o777
     os.close(at)
-    with pytest.raises(CacheError, match="is there already, and is not replaced"):
+    with pytest.raises(CacheError, match="already exists and is not replaced"):
         make_key_file(path)
 
 
@@ -64,7 +64,7 @@ def test_an_error_is_believed_when_it_comes_again(times: int, tmp_path: Path, mo
         return open_(path, flags, *arguments, **options)
 
     monkeypatch.setattr(os, "open", opened)
-    raised = raises(lambda: os.close(exclusive.make_file(str(tmp_path / "file"))))
+    raised = raises(lambda: os.close(file_calls.make_file(str(tmp_path / "file"))))
 
     assert (None if times == 1 else PermissionError) is raised
     assert (times == 1) == (tmp_path / "file").exists()
@@ -77,14 +77,14 @@ def test_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
 
     names = ["link", "fifo", "folder", "nothing", "nothing/below"]
-    assert [True, True, True, False, False] == [exclusive.is_there(str(tmp_path / name)) for name in names]
+    assert [True, True, True, False, False] == [file_calls.exists_now(str(tmp_path / name)) for name in names]
 
 
 @pytest.mark.parametrize("refused", [0, errno.EINVAL, errno.ENOSYS, errno.EPERM])
 def test_a_rename_replaces_nothing(refused: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the system has no such rename; one that is to replace does."""
     if refused:
-        monkeypatch.setattr(exclusive, "_renameat2", lambda: lambda at, old, new: refused)
+        monkeypatch.setattr(file_calls, "_renameat2", lambda: lambda at, old, new: refused)
     for name in ("old", "new"):
         (tmp_path / name).write_text(name)
     files = Files()
@@ -99,7 +99,7 @@ def test_a_rename_replaces_nothing(refused: int, tmp_path: Path, monkeypatch: py
     files.close_folder(folder)
 
 
-@pytest.mark.skipif(exclusive._renameat2() is None, reason="the system has no such rename")
+@pytest.mark.skipif(file_calls._renameat2() is None, reason="the system has no such rename")
 def test_of_many_renames_one_has_the_name(tmp_path: Path) -> None:
     """At the same moment."""
     count, rounds = 8, 50
@@ -111,7 +111,7 @@ def test_of_many_renames_one_has_the_name(tmp_path: Path) -> None:
             (tmp_path / f"old {turn} {number}").write_text(str(number))
             barrier.wait()
             try:
-                assert exclusive.rename(f"old {turn} {number}", f"new {turn}", folder)
+                assert file_calls.rename_exclusively(f"old {turn} {number}", f"new {turn}", folder)
                 won.append((turn, number))
             except FileExistsError:
                 pass

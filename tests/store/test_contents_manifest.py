@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from faults import PLACE, Runs, claimed, die_everywhere, facts, newest, place_of, processes
 
-from taskproc.store import manifest
+from taskproc.store import contents
 from taskproc.store.check import check
+from taskproc.store.contents import Manifest, manifest_of
 from taskproc.store.disk import DiskStore
 from taskproc.store.files import Files
-from taskproc.store.manifest import Manifest, manifest_of
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -77,7 +77,7 @@ def test_what_is_not_known_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     os.mkfifo(tmp_path / "pipe" / "p")
     (tmp_path / "linked").symlink_to(tmp_path / "real")
     (tmp_path / "large" / "a").write_bytes(bytes(11))
-    monkeypatch.setattr(manifest, "MOST", 10)
+    monkeypatch.setattr(contents, "MOST_BYTES", 10)
 
     assert [None] * 3 == [made(tmp_path / name) for name in ("pipe", "large", "linked")]
     assert Manifest("", "") == made(tmp_path / "real")

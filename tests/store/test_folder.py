@@ -12,18 +12,18 @@ from taskproc.errors import CacheError, LinkInCache
 from taskproc.store import layout
 from taskproc.store.disk import DiskStore
 from taskproc.store.files import Files, IsLink
-from taskproc.store.inside import Inside
+from taskproc.store.folder import CacheFolder
 
 
 @pytest.fixture
-def inside(tmp_path: Path) -> Inside:
+def inside(tmp_path: Path) -> CacheFolder:
     """A cache folder with one folder in it, and one outside."""
     (tmp_path / "cache" / "a").mkdir(parents=True)
     (tmp_path / "outside" / "b").mkdir(parents=True)
-    return Inside(str(tmp_path / "cache"))
+    return CacheFolder(str(tmp_path / "cache"))
 
 
-def test_a_folder_is_made_level_by_level(inside: Inside) -> None:
+def test_a_folder_is_made_level_by_level(inside: CacheFolder) -> None:
     """What is there stays, what is missing is made."""
     for _ in range(2):
         inside.files.close_folder(inside.made_folder("a", "b", "c"))
@@ -32,7 +32,7 @@ def test_a_folder_is_made_level_by_level(inside: Inside) -> None:
 
 
 @pytest.mark.parametrize("levels", [("link",), ("link", "b"), ("a", "link"), ("a", "link", "b")], ids=str)
-def test_a_link_at_any_level_is_refused(inside: Inside, tmp_path: Path, levels: tuple[str, ...]) -> None:
+def test_a_link_at_any_level_is_refused(inside: CacheFolder, tmp_path: Path, levels: tuple[str, ...]) -> None:
     """By its own path, whether there is something behind it or not; nothing is made behind it."""
     for parent in (tmp_path / "cache", tmp_path / "cache" / "a"):
         (parent / "link").symlink_to(tmp_path / "outside")
@@ -45,7 +45,7 @@ def test_a_link_at_any_level_is_refused(inside: Inside, tmp_path: Path, levels: 
     assert ["b"] == os.listdir(tmp_path / "outside")
 
 
-def test_a_cache_that_is_gone_is_not_made(inside: Inside) -> None:
+def test_a_cache_that_is_gone_is_not_made(inside: CacheFolder) -> None:
     """There would be a second one without a mark."""
     Path(inside.root).rename(f"{inside.root}.gone")
 
@@ -55,7 +55,7 @@ def test_a_cache_that_is_gone_is_not_made(inside: Inside) -> None:
 
 
 def test_files_without_descriptors_look_at_each_level(
-    inside: Inside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    inside: CacheFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the system has none a folder is a path, and a link is refused as well."""
     monkeypatch.setattr("taskproc.store.files._HAS_FOLDERS", False)

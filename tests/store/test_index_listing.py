@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from faults import PLACE, Hooked, Runs, publish
 
-from taskproc.store.base import Place
 from taskproc.store.disk import DiskStore
-from taskproc.store.listing import Listing
+from taskproc.store.index import Listing
+from taskproc.store.layout import Place
 
 
 class Counting(Hooked):

@@ -17,8 +17,7 @@ from taskproc.store import folder
 from taskproc.store.cache import Cache
 from taskproc.store.check import check
 from taskproc.store.disk import DiskStore
-from taskproc.store.keys import Key, make_key_file
-from taskproc.store.rules import Rules, own_uid
+from taskproc.store.rules import CacheRules, Key, make_key_file, own_uid
 
 posix = pytest.mark.skipif(os.name != "posix", reason="access is told otherwise there")
 
@@ -63,9 +62,9 @@ class TestKeyFile:
         make_key_file(tmp_path / "key")
         before = (tmp_path / "key").read_bytes()
 
-        with pytest.raises(CacheError, match="is there already"):
+        with pytest.raises(CacheError, match="already exists"):
             make_key_file(str(tmp_path / "key"))
-        with pytest.raises(CacheError, match="cannot be made"):
+        with pytest.raises(CacheError, match="cannot be created"):
             make_key_file(tmp_path / "no" / "key")
         assert before == (tmp_path / "key").read_bytes()
 
@@ -89,7 +88,7 @@ class TestKeyFile:
     @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o644, 0o601])
     def test_is_nobody_elses(self, tmp_path: Path, mode: int) -> None:
         """What others can read or write is no secret; the remedy is said."""
-        with pytest.raises(CacheError, match="by others: chmod 600"):
+        with pytest.raises(CacheError, match="other users may read or write it: chmod 600"):
             Key(str(key_file(tmp_path / "key", mode=mode)))
 
     def test_may_be_read_only(self, tmp_path: Path) -> None:
@@ -167,7 +166,7 @@ class TestSecrecy:
 def signing(tmp_path: Path, path: Path | None, files: Any = None) -> DiskStore:
     """A store whose results are signed with the key in `path`."""
     (tmp_path / "cache").mkdir(exist_ok=True)
-    return DiskStore(str(tmp_path / "cache"), "token", files, Rules(key_file=path and str(path)))
+    return DiskStore(str(tmp_path / "cache"), "token", files, CacheRules(key_file=path and str(path)))
 
 
 def kinds(store: DiskStore) -> list[str]:
@@ -197,9 +196,9 @@ class TestSignedResults:
     @pytest.mark.parametrize(
         ("writer", "reader", "kind", "words"),
         [
-            (None, "key", "unsigned", "is not signed, and a key_file was given"),
+            (None, "key", "unsigned", "is not signed, but a key_file was given"),
             ("other", "key", "unsigned", "signed with another key"),
-            ("key", None, "signed", "is signed, and no key_file was given"),
+            ("key", None, "signed", "is signed, but no key_file was given"),
         ],
     )
     def test_without_it(
@@ -210,7 +209,7 @@ class TestSignedResults:
         publish(signing(tmp_path, writer and tmp_path / writer), "theirs")
         store = signing(tmp_path, reader and tmp_path / reader)
 
-        with pytest.warns(RuntimeWarning, match=f"result.1.pkl.gz is passed over: it .*{words.split()[-1]}"):
+        with pytest.warns(RuntimeWarning, match=f"result.1.pkl.gz is skipped: it .*{words.split()[-1]}"):
             assert [] == list(store.look(PLACE))
 
         assert words in store.passed_over[PLACE]
@@ -259,7 +258,7 @@ class TestSignedResults:
         def never(text: str) -> Any:
             raise AssertionError("it was parsed")
 
-        monkeypatch.setattr(folder, "parse", never)
+        monkeypatch.setattr(folder, "json_object", never)
 
         assert [] == list(signing(tmp_path, key).look(PLACE))
 
@@ -279,7 +278,7 @@ class TestSignedResults:
         publish(signing(tmp_path, key), 1)
         key.unlink()
 
-        with pytest.raises(CacheError, match="is not there"):
+        with pytest.raises(CacheError, match="does not exist"):
             list(signing(tmp_path, key).look(PLACE))
 
 
@@ -297,7 +296,7 @@ def test_the_environment_names_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_wrong_key_fails_where_it_is_given(tmp_path: Path) -> None:
     """Not at the first result."""
-    with pytest.raises(CacheError, match="is not there. Make one with taskproc.make_key_file"):
+    with pytest.raises(CacheError, match="does not exist. Create one with taskproc.make_key_file"):
         Cache(tmp_path / "cache", key_file=tmp_path / "nowhere")
 
     assert not (tmp_path / "cache").exists()
@@ -333,8 +332,8 @@ class Owned(Hooked):
 class TestForeignResults:
     """What belongs to another user is not believed, however whole it is."""
 
-    @pytest.mark.parametrize("rules", [Rules(shared=True), Rules(owners=frozenset({4242}))])
-    def test_that_are_trusted(self, runs: Runs, rules: Rules) -> None:
+    @pytest.mark.parametrize("rules", [CacheRules(shared=True), CacheRules(owners=frozenset({4242}))])
+    def test_that_are_trusted(self, runs: Runs, rules: CacheRules) -> None:
         """Shared, or made by who began the run."""
         publish(runs.begin(), "value")
         store = DiskStore(runs.root, files=Owned(), rules=rules)
@@ -349,7 +348,7 @@ class TestForeignResults:
         version = publish(runs.begin(), "value")
         store = DiskStore(runs.root, files=Owned())
 
-        with pytest.warns(RuntimeWarning, match=r"result.1.pkl.gz is passed over: .*\(uid 4242\).*shared=True"):
+        with pytest.warns(RuntimeWarning, match=r"result.1.pkl.gz is skipped: .*\(uid 4242\).*shared=True"):
             assert [] == list(store.look(PLACE))
 
         assert "another user" in store.passed_over[PLACE]
@@ -380,7 +379,7 @@ def test_a_file_that_was_given_away(runs: Runs) -> None:
     os.chown(version.path, 4242, 4242)
 
     assert [] == list(DiskStore(runs.root).look(PLACE))
-    assert [version] == list(DiskStore(runs.root, rules=Rules(owners=frozenset({4242}))).look(PLACE))
+    assert [version] == list(DiskStore(runs.root, rules=CacheRules(owners=frozenset({4242}))).look(PLACE))
 
 
 def test_facts_are_signed(tmp_path: Path) -> None:

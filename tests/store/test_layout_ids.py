@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskproc.store.ids import FEWEST, ShortIds, digits_apart, id_matches, key_digits
+from taskproc.store.layout import FEWEST_DIGITS, ShortIds, digits_apart, key_digits, matching_ids
 
 keys = st.text("01", min_size=32, max_size=32)  # of two digits only: many begin alike
 
@@ -19,8 +19,8 @@ def test_no_short_id_begins_another_key(some: list[str]) -> None:
 
     length = len(short[0])
     assert len(ids) == len(set(short)) == len(some)
-    assert all(key.startswith(each) and len(each) == length >= FEWEST for key, each in zip(some, short))
-    assert length == FEWEST or len({key[: length - 1] for key in some}) < len(some)
+    assert all(key.startswith(each) and len(each) == length >= FEWEST_DIGITS for key, each in zip(some, short))
+    assert length == FEWEST_DIGITS or len({key[: length - 1] for key in some}) < len(some)
 
 
 def test_a_short_id_that_was_given_stays_true() -> None:
@@ -39,7 +39,7 @@ def test_an_id_has_the_first_digits_of_its_key(number: int, bit: int) -> None:
 
     assert int(key[:16], 16) >> 1 == number
     assert key.startswith(key_digits(number))
-    assert [number] == id_matches(str(number), [number]) == id_matches(key, [number])
+    assert [number] == matching_ids(str(number), [number]) == matching_ids(key, [number])
 
 
 def number_of(digits: str) -> int:
@@ -66,16 +66,16 @@ def test_which_tasks_a_word_means(word: str, meant: list[str]) -> None:
     """Four digits at least; with or without what stands before them where a task is named."""
     numbers = [number_of(digits) for digits in ("90b2", "3fa17", "3fa18")]
 
-    assert [number_of(digits) for digits in meant] == id_matches(word, numbers)
+    assert [number_of(digits) for digits in meant] == matching_ids(word, numbers)
 
 
 def test_digits_alone_may_be_both() -> None:
     """An id and the beginning of a key: then both are meant, and a `#` tells which."""
     one, other = 1234, number_of("1234")
 
-    assert [one, other] == id_matches("1234", [one, other])
-    assert [other] == id_matches("#1234", [one, other])
-    assert [one] == id_matches(key_digits(one), [one, other])
+    assert [one, other] == matching_ids("1234", [one, other])
+    assert [other] == matching_ids("#1234", [one, other])
+    assert [one] == matching_ids(key_digits(one), [one, other])
 
 
 @given(st.lists(keys, unique=True))

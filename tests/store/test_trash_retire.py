@@ -34,15 +34,15 @@ from taskproc.store import layout
 from taskproc.store.check import check
 from taskproc.store.disk import DiskStore
 from taskproc.store.marks import Mark
-from taskproc.store.retire import superfluous
-from taskproc.store.rules import Rules
+from taskproc.store.rules import CacheRules
+from taskproc.store.trash import superfluous
 from tests.pace import limit
 
 
 def store_of(runs: Runs, keep_versions: int = 1, files: Any = None) -> DiskStore:
     """The store of a run that keeps so many versions."""
     begun = runs.begin(files)
-    begun.rules = Rules(keep_versions=keep_versions)
+    begun.rules = CacheRules(keep_versions=keep_versions)
     return begun
 
 
@@ -276,7 +276,7 @@ def test_an_error_at_every_operation(runs: Runs, number: int) -> None:
 
 def retire_and_die(root: str, at: int) -> None:
     mark = Mark(root)
-    DiskStore(root, mark.token, Dying(at), Rules(keep_versions=0)).retire({PLACE: 4})
+    DiskStore(root, mark.token, Dying(at), CacheRules(keep_versions=0)).retire({PLACE: 4})
 
 
 def die_everywhere(folder: str, answers: Any) -> None:
@@ -351,9 +351,9 @@ def test_laws(listed: list[str], in_use: int, keep_versions: int) -> None:
 
     before = layout.numbers(listed)
     after = layout.numbers(set(listed) - set(gone))
-    top = layout.highest(before)
+    top = layout.highest_number(before)
     assert len(gone) == len(set(gone)) == len(set(gone) & set(listed))
-    assert layout.highest(after) == top
+    assert layout.highest_number(after) == top
     assert before["claim"] == after["claim"]
     assert not [name for name in gone if any(f".{number}." in f"{name}." for number in (top, in_use, *after["claim"]))]
     assert gone == sorted(gone, key=lambda name: not name.startswith("result."))

@@ -10,8 +10,8 @@ from faults import few
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskproc.store import compression
-from taskproc.store.compression import SMALL, TINY, NotGzip, compress, decompress
+from taskproc.store import payload
+from taskproc.store.payload import SMALL, TINY, NotGzip, compress, decompress
 
 NOISE = random.Random(0).randbytes(SMALL * 2)
 TEXT = b" ".join(b"%d" % (number * number) for number in range(20_000))
@@ -143,7 +143,7 @@ def test_reading_costs_as_much_for_each_member(monkeypatch: pytest.MonkeyPatch) 
             return self.expander.decompress(part)
 
     members = compress(TEXT) * 20
-    monkeypatch.setattr(compression.zlib, "decompressobj", Expander)
+    monkeypatch.setattr(payload.zlib, "decompressobj", Expander)
 
     assert TEXT * 20 == expanded(members)
     assert max(sizes) <= 1 << 16
