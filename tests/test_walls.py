@@ -69,8 +69,8 @@ KERNEL_MAY_IMPORT = frozenset(
 )
 # Everything else that is neither ours nor the standard library's is imported inside the function that needs it.
 EAGER = frozenset({"typing_extensions"})
-# tasks.origin, tasks.packing: what a run wrote, or sent, for its own workers
-UNPICKLERS = ("pickling", "store.codec", "run.", "tasks.origin", "tasks.packing")
+# tasks.packing: what a run wrote, or sent, for its own workers
+UNPICKLERS = ("pickling", "store.codec", "run.", "tasks.packing")
 # What a task manager passes on is unpickled by those whom it is for, at the two ends, and never by the manager
 LOADERS = {"remote": ("remote.content", "remote.calls")}
 # frozen: compiles the function that makes instances from the names of a class's fields, as dataclasses does

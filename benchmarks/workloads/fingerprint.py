@@ -95,7 +95,7 @@ def main(folder: str, count: int, how: str) -> dict[str, float]:
     if how == "cold":
         write(place, package, modules)
     sys.path.insert(0, str(place))
-    from taskproc.tasks.source import fingerprint
+    from taskproc.tasks.task_code import fingerprint
 
     started = time.perf_counter()
     for number in range(modules):  # from below: a chain of imports is as deep as Python calls

@@ -30,11 +30,10 @@ from taskproc.machine import available_cpus
 from taskproc.run.pool import LocalExecutor
 from taskproc.store import layout
 from taskproc.store.cache import ActiveCache, Cache, is_cache, other_files
-from taskproc.tasks.looking import preview
+from taskproc.tasks.inspection import other_versions, preview
 from taskproc.tasks.running import plan_work, run_graph
 from taskproc.tasks.stats import RunStats
 from taskproc.tasks.task import Task
-from taskproc.tasks.versions import other_versions
 from taskproc.text import counted, exception_text, printable
 from taskproc.watch.standing import reason_lines
 from taskproc.watch.tally import Tally, closing_line

@@ -14,10 +14,9 @@ from taskproc.kernel.plan import Plan
 from taskproc.run.base import Job
 from taskproc.store.disk import DiskStore
 from taskproc.tasks.command import Command, CommandResult
-from taskproc.tasks.graph import Graph, graph_of
-from taskproc.tasks.graph_work import GraphWork
-from taskproc.tasks.jobs import Placement
+from taskproc.tasks.graph_work import GraphWork, Placement
 from taskproc.tasks.known_versions import KnownVersions
+from taskproc.tasks.task_graph import Graph, graph_of
 
 
 class SharedCommands:

@@ -15,11 +15,10 @@ from typing import Any, TypeVar
 
 from taskproc.errors import BuildError, CycleError
 from taskproc.store.cache import Cache, current_cache
-from taskproc.tasks.binding import binder, copies, is_flat
-from taskproc.tasks.evolving import rules_of
+from taskproc.tasks.binding import binder, copies, is_flat, rules_of
 from taskproc.tasks.naming import Identity, brief, changed_argument, loose_arguments, place_of, texts_of
-from taskproc.tasks.needs import upstreams
-from taskproc.tasks.now import site
+from taskproc.tasks.running_job import site
+from taskproc.tasks.task_graph import upstreams
 
 T = TypeVar("T")
 

@@ -14,17 +14,15 @@ from taskproc.source.difference import difference
 from taskproc.store import layout
 from taskproc.store.disk import DiskStore
 from taskproc.store.version import Version
-from taskproc.tasks.conditions import LOOKED_AT
-from taskproc.tasks.graph import graph_of
+from taskproc.tasks.access import store_of
+from taskproc.tasks.conditions import LOOKED_AT, Unwatched
+from taskproc.tasks.inspection import other_versions, preview
 from taskproc.tasks.known_versions import KnownVersions
-from taskproc.tasks.looking import preview
 from taskproc.tasks.naming import arguments_text
 from taskproc.tasks.observed import accepted_as
-from taskproc.tasks.observed import told as observed_by
-from taskproc.tasks.reading import store_of
+from taskproc.tasks.observed import observation_lines as observed_by
 from taskproc.tasks.settings import left_on
-from taskproc.tasks.unwatched import Unwatched
-from taskproc.tasks.versions import other_versions
+from taskproc.tasks.task_graph import graph_of
 from taskproc.text import printable
 from taskproc.watch.tally import duration
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NoReturn, Protocol, TypeVar, overload
 
 from taskproc.attributes import SCALARS
-from taskproc.tasks.mistaken import Operators, refuse_comparison
-from taskproc.tasks.now import storing
+from taskproc.tasks.misuse import Operators, refuse_comparison
+from taskproc.tasks.running_job import storing
 from taskproc.values.encode import json_form, key_form
 from taskproc.values.forms import REGISTRY
 

@@ -33,23 +33,23 @@ from taskproc.store.layout import Place
 from taskproc.store.marks import folder_of
 from taskproc.store.rules import CacheRules
 from taskproc.store.version import Facts, Version, about_for_readers
-from taskproc.tasks.apart import apart, own_defaults, put_aside
-from taskproc.tasks.labels import told
-from taskproc.tasks.loaded import Loaded, loaded_code, ran_code
-from taskproc.tasks.mistaken import advise, say_that_none_debugs_here
+from taskproc.tasks.attempt_copies import apart, own_defaults, put_aside
+from taskproc.tasks.labels import slot_variables
+from taskproc.tasks.misuse import advise, say_that_none_debugs_here
 from taskproc.tasks.naming import arguments_text
-from taskproc.tasks.needs import attributes, upstreams
-from taskproc.tasks.now import Running, active, storing
 from taskproc.tasks.observed import observes, settled, unseen, watch
+from taskproc.tasks.reached_code import Loaded, loaded_code, ran_code
+from taskproc.tasks.running_job import Running, active, storing
 from taskproc.tasks.settings import NOTHING_LEFT, Left
-from taskproc.tasks.source import lasting_mark_of, mark_of
+from taskproc.tasks.task_code import lasting_mark_of, mark_of
+from taskproc.tasks.task_graph import attributes, upstreams
 
 Watched = AbstractContextManager[object]
 
 
 @frozen
 class Stored(Done):
-    """Done, and where the result lies. `differing`: see tasks/loaded.py; `observes`: whether anything was observed."""
+    """Done, and where the result lies. `differing`: see tasks/reached_code.py; `observes`: whether it was observed."""
 
     version: Version | None = None
     differing: str = ""
@@ -240,7 +240,7 @@ class TaskJob:
         run, slots = self.run, self.attempt.slots
         spools = folder_of(run.store.root, run.store.token)
         kept = captured(*attempt.logs(), main_pid=run.process, spools=spools, folder=attempt.folder)
-        with told(slots) if away and slots else nullcontext(), kept:
+        with slot_variables(slots) if away and slots else nullcontext(), kept:
             say_that_none_debugs_here()
             if type(task).task_timeout is not None:
                 begin(type(task).task_timeout)
@@ -346,7 +346,7 @@ def _called(task: Any, watched: Watched) -> object:
 def _named(value: object, root: str, home: str) -> str | None:
     if value is None or type(value) in (bool, int, float) or (type(value) is str and not home):
         return None  # the pickle says as much
-    from taskproc.tasks.valuing import value_digest  # here: 3 ms, and not needed for plain values
+    from taskproc.tasks.value_digest import value_digest  # here: 3 ms, and not needed for plain values
 
     return value_digest(value, root, home)
 

@@ -16,10 +16,10 @@ from taskproc.store.disk import DiskStore
 from taskproc.store.index import Index, Listing
 from taskproc.store.version import Version
 from taskproc.tasks.conditions import LOOKED_AT, Conditions
-from taskproc.tasks.graph import Graph
 from taskproc.tasks.job import pick, slim
 from taskproc.tasks.observed import Sight
-from taskproc.tasks.source import renewed
+from taskproc.tasks.task_code import renewed
+from taskproc.tasks.task_graph import Graph
 
 logger = logging.getLogger("taskproc")
 

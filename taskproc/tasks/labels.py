@@ -89,7 +89,7 @@ def _names(label: str, limit: Sequence[object]) -> list[str]:
 
 
 @contextmanager
-def told(slots: Mapping[str, str]) -> Iterator[None]:
+def slot_variables(slots: Mapping[str, str]) -> Iterator[None]:
     """Inside the block environment variables tell the slots; for a process that runs this one task."""
     variables = {_VARIABLES[label]: name for label, name in slots.items() if label in _VARIABLES}
     before = {name: os.environ.get(name) for name in variables}

@@ -14,10 +14,9 @@ from taskproc.modules import real_name
 from taskproc.store.cache import Cache
 from taskproc.store.layout import Place, ShortIds
 from taskproc.store.version import Version
-from taskproc.tasks.binding import is_loose
-from taskproc.tasks.evolving import Rules, pinned_name
+from taskproc.tasks.binding import KeyRules, is_loose, pinned_name
 from taskproc.tasks.future import Const, Item, Upstream
-from taskproc.tasks.now import running_job
+from taskproc.tasks.running_job import running_job
 from taskproc.text import printable
 from taskproc.values.encode import canonical_text, form_digest, json_form, key_form, plain_text, text_digest
 from taskproc.values.forms import Json
@@ -42,11 +41,11 @@ class Identity:
     Attributes:
         arguments: by parameter name, defaults applied.
         version: set only on an input of a running job: what its result is, in a process that has no graph.
-        given: classes and functions among the arguments; see tasks/given.py, which asks once.
+        given: classes and functions among the arguments; see tasks/reached_code.py, which asks once.
         left: what `__init__` left on the task; see tasks/settings.py, which asks once.
-        loose: name and digest of each argument that counts and that somebody may change; see `loose_arguments`.
+        loose: name and digest of each argument that counts and that can be changed; see `loose_arguments`.
         used: number of the version that the last run in this process has used; 0: none has.
-        copied: of a copy that an attempt was given, the task and what copies for this attempt; see tasks/apart.py.
+        copied: of a copy for an attempt: the task, and the copier of this attempt; see tasks/attempt_copies.py.
         aside: what `run_task` put on such a copy that was no attribute of the task before; to look at, and no more.
     """
 
@@ -75,7 +74,7 @@ def task_name(cls: type) -> str:
     return sys.intern(pinned_name(cls) or f"{real_name(cls.__module__)}.{cls.__qualname__}")
 
 
-def texts_of(cls: type, rules: Rules, arguments: Mapping[str, object]) -> dict[str, str]:
+def texts_of(cls: type, rules: KeyRules, arguments: Mapping[str, object]) -> dict[str, str]:
     """The canonical texts of the arguments that count. Raises UnnamableValue for one that has no form."""
     texts = {}
     for name, value in arguments.items():
@@ -105,7 +104,7 @@ def _name_text(name: str) -> str:
 
 
 def loose_arguments(
-    rules: Rules, arguments: Mapping[str, object], texts: Mapping[str, str]
+    rules: KeyRules, arguments: Mapping[str, object], texts: Mapping[str, str]
 ) -> tuple[tuple[str, str], ...]:
     """Name and digest of each argument that counts, and that somebody may change until the task is run."""
     loose = [name for name, value in arguments.items() if name not in rules.ignored and is_loose(value)]

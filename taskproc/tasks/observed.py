@@ -9,16 +9,17 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from taskproc.kernel.model import Reason, Record
 from taskproc.kernel.rebuild import some_names
+from taskproc.modules import FILE, site_of
 from taskproc.run.monitoring import NO_MONITORING, Known, Started
 from taskproc.run.observing import Noted, Read, is_hindered, observing, signs_at, why_no_code
 from taskproc.source.project import is_users_file
-from taskproc.tasks.reach import Reach, is_apart, is_module, place_of, project_of, shown
 
 if TYPE_CHECKING:
     from taskproc.store.disk import DiskStore
@@ -36,6 +37,8 @@ _LARGE = 1 << 26        # bytes of a file from which on its size and time count,
 _SHOWN = 20
 
 _known: dict[tuple[type, str], Known] = {}
+_SIGNS = ("pyproject.toml", "setup.py", "setup.cfg", ".git", ".hg")
+_HERE = "." + os.sep  # before a path from a working directory outside the project
 
 
 def observes(task: Task) -> bool:
@@ -66,10 +69,10 @@ class _Covers:
         kept = self._store.code(self._task._taskproc.place.name, self._code) or {}
         items: Any = kept.get("items")
         if not isinstance(items, dict):
-            from taskproc.tasks.given import given_to
-            from taskproc.tasks.source import fingerprint
+            from taskproc.tasks.reached_code import code_of_values
+            from taskproc.tasks.task_code import fingerprint
 
-            items = fingerprint(type(self._task), given_to(self._task)).items
+            items = fingerprint(type(self._task), code_of_values(self._task)).items
         return frozenset([object_name(type(self._task)), *(name.partition("#")[0] for name in items)])
 
     def __call__(self, started: Started) -> bool:
@@ -162,7 +165,7 @@ def _is_task(thing: object) -> bool:
 
 
 def _settings() -> frozenset[str]:
-    from taskproc.tasks.source import SETTINGS
+    from taskproc.tasks.task_code import SETTINGS
 
     return SETTINGS
 
@@ -223,7 +226,7 @@ class Sight:
         """The present digests of what a record has."""
         then = record.observed
         project = project_of(type(task)) if then.get(_FILES) else ""
-        files = {name: self._digests.look(place_of(name, project)) for name in then.get(_FILES, {})}
+        files = {name: self._digests.look(project_path(name, project)) for name in then.get(_FILES, {})}
         code = self._present_code(frozenset(then[_CODE])) if then.get(_CODE) else {}
         return {kind: found for kind, found in ((_CODE, code), (_FILES, files)) if found}
 
@@ -259,7 +262,7 @@ def accepted_as(present: Observed) -> str:
 def _sentences(changed: Mapping[str, list[str]], now: Observed, then: Observed) -> Iterator[str]:
     words: tuple[tuple[str, str, str, Callable[[str], str]], ...] = (
         (_CODE, "source of {}, which run_task ran,", "source of {}, which run_task ran,", str),
-        (_FILES, "{}, which run_task read,", "{}, which run_task looked for,", shown),
+        (_FILES, "{}, which run_task read,", "{}, which run_task looked for,", relative_name),
     )
     for kind, ran, sought, name_of in words:
         names = changed.get(kind, [])
@@ -271,12 +274,12 @@ def _sentences(changed: Mapping[str, list[str]], now: Observed, then: Observed) 
                 yield text.format(some_names(some, name_of))
 
 
-def told(task: Task, version: Version, is_unclear: bool) -> Iterator[str]:
+def observation_lines(task: Task, version: Version, is_unclear: bool) -> Iterator[str]:
     """In words what was observed when a result was made, and what was not; of code only where it `is_unclear`."""
     if not observes(task):
         return
     observed = version.record.observed
-    names = [*observed.get(_CODE, {}), *map(shown, observed.get(_FILES, {}))]
+    names = [*observed.get(_CODE, {}), *map(relative_name, observed.get(_FILES, {}))]
     more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
     if names:
         yield f"observed: {', '.join(names[:_SHOWN])}{more}"
@@ -295,3 +298,123 @@ def _is_old(versions: object) -> bool:
     """Whether a result was made by a Python on which code is not seen."""
     python = str(versions.get("python", "")) if isinstance(versions, Mapping) else ""
     return python.startswith(("3.10.", "3.11."))
+
+
+def project_of(cls: type) -> str:
+    """The folder of the project that a task class belongs to; the working directory where it has none."""
+    names = vars(sys.modules.get(cls.__module__, sys))
+    path = names.get(FILE) or names.get("__file__")
+    if type(path) is not str or not is_users_file(path):
+        return _real(os.getcwd())
+    return _project_of_file(path)
+
+
+@functools.lru_cache(maxsize=64)
+def _project_of_file(path: str) -> str:
+    folder = _real(site_of(path).folder)
+    above = folder
+    while not _is_too_wide(above):
+        if any(os.path.exists(os.path.join(above, sign)) for sign in _SIGNS):
+            return above
+        above = os.path.dirname(above)
+    return folder
+
+
+def _is_too_wide(folder: str) -> bool:
+    import tempfile  # here: 3 ms, and not needed by most tasks
+
+    return folder in {os.path.dirname(folder), _real(os.path.expanduser("~")), _real(tempfile.gettempdir())}
+
+
+class Reach:
+    """Of one task class.
+
+    Args:
+        project: its folder.
+        cache: root of the cache.
+        inputs: files and folders that count as inputs already.
+    """
+
+    def __init__(self, project: str, cache: str, inputs: Collection[str] = ()):
+        self._project = project
+        self._apart = [_real(path) for path in (cache, *inputs)]
+        prefixes = {_real(sys.prefix), _real(sys.base_prefix)}
+        self._apart += [prefix for prefix in prefixes if not _below(project, prefix)]
+
+    def name(self, path: str, folder: str) -> str | None:
+        """What a file is called in a record: from the project on, else from the working directory, else whole.
+
+        None: it does not count.
+
+        Args:
+            folder: the working directory from which it was named; empty: it was named absolutely.
+        """
+        real = os.path.join(_real(os.path.dirname(path)), os.path.basename(path))
+        if any(_below(real, apart) or _below(_real(path), apart) for apart in self._apart) or not is_users_file(path):
+            return None
+        root = next((root for root in self._roots() if _below(real, root)), None)
+        if root is None or _is_hidden(os.path.relpath(os.path.dirname(real), root), root):
+            return None
+        if folder and _real(folder) != self._project and _below(real, _real(folder)):
+            return _HERE + os.path.relpath(real, _real(folder))
+        return os.path.relpath(real, self._project) if root == self._project else real
+
+    def _roots(self) -> list[str]:
+        here = _real(os.getcwd())
+        others = [] if _is_too_wide(here) else [here]
+        return [self._project, *others, *_folders_of_modules(len(sys.modules))]
+
+
+def project_path(name: str, project: str) -> str:
+    """Where the file lies that a record calls `name`."""
+    if name == _HERE:
+        return project + os.sep
+    place = os.path.abspath(name) if name.startswith(_HERE) else os.path.join(project, name)
+    return place + os.sep if name.endswith(os.sep) and not place.endswith(os.sep) else place
+
+
+def relative_name(name: str) -> str:
+    """What people call it."""
+    return name.removeprefix(_HERE)
+
+
+@functools.lru_cache(maxsize=1)
+def _folders_of_modules(count: int) -> tuple[str, ...]:
+    """The folders of the user's modules that are loaded; looked at again when there are more of these."""
+    paths = [vars(module).get("__file__") for module in list(sys.modules.values()) if hasattr(module, "__dict__")]
+    users = [path for path in paths if type(path) is str and is_users_file(path)]
+    folders = {_real(site_of(path).folder) for path in users}
+    return tuple(sorted(folder for folder in folders if not _is_too_wide(folder)))
+
+
+def is_module(path: str) -> bool:
+    """Whether a file is that of a module that is loaded."""
+    if path.endswith((".pyc", ".pyo")):
+        return True
+    loaded: list[Any] = list(sys.modules.values())
+    return path.endswith(".py") and any(getattr(module, "__dict__", {}).get("__file__") == path for module in loaded)
+
+
+def _is_hidden(below: str, root: str) -> bool:
+    """Whether a folder in the path from a root is hidden, or tagged as a cache."""
+    folder = root
+    for part in [] if below == "." else below.split(os.sep):
+        folder = os.path.join(folder, part)
+        if is_apart(folder):
+            return True
+    return False
+
+
+def is_apart(path: str) -> bool:
+    """Whether a file or folder is hidden, or a cache."""
+    name = os.path.basename(path)
+    return name.startswith(".") or name == "__pycache__" or os.path.exists(os.path.join(path, "CACHEDIR.TAG"))
+
+
+def _below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder if folder.endswith(os.sep) else folder + os.sep)
+
+
+@functools.lru_cache(maxsize=1024)
+def _real(path: str) -> str:
+    return os.path.realpath(path)

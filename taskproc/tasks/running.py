@@ -1,28 +1,44 @@
 """Running a graph: the options of a run become a plan, a runner and watchers, and one loop carries them through."""
 from __future__ import annotations
 
+import copyreg
 import logging
+import os
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 from taskproc.drive import drive, settle_some
-from taskproc.errors import BuildError, CycleError, FailedTaskError, MissingResult, OptionError
+from taskproc.errors import (
+    BuildError,
+    CacheError,
+    CycleError,
+    FailedTaskError,
+    MissingResult,
+    OptionError,
+    RemoteError,
+    TaskFailure,
+)
 from taskproc.kernel.limits import Limits
-from taskproc.kernel.model import Event
+from taskproc.kernel.model import Event, Problem
 from taskproc.kernel.plan import Plan
+from taskproc.pickling import pack_error, unpack_error
+from taskproc.run.cluster import jobs_left
 from taskproc.run.group import Grace
 from taskproc.run.lanes import Lanes
-from taskproc.run.pool import LocalExecutor, is_in_process
+from taskproc.run.pool import LocalExecutor, PoolRunner, is_in_process
+from taskproc.run.problem import end_of_log, rebuild
 from taskproc.run.scarce import limits_told
-from taskproc.tasks.executors import choose, runner_for
-from taskproc.tasks.failures import failure_of
-from taskproc.tasks.graph import Graph, graph_of
-from taskproc.tasks.graph_work import GraphWork
-from taskproc.tasks.interrupts import Interrupts, tell_of_jobs
-from taskproc.tasks.jobs import Placement
+from taskproc.run.signals import Signals
+from taskproc.store.disk import DiskStore
+from taskproc.streams import write_error
+from taskproc.tasks.access import store_of
+from taskproc.tasks.graph_work import GraphWork, Placement
+from taskproc.tasks.inspection import other_versions, preview, summary
 from taskproc.tasks.known_versions import KnownVersions
 from taskproc.tasks.labels import (
     Prefix,
@@ -34,11 +50,10 @@ from taskproc.tasks.labels import (
     read_prefixes,
     warn_of_unknown,
 )
-from taskproc.tasks.looking import preview, summary
-from taskproc.tasks.now import running_keys
-from taskproc.tasks.reading import store_of
+from taskproc.tasks.runner_choice import choose, runner_for
+from taskproc.tasks.running_job import running_job, running_keys
 from taskproc.tasks.stats import COUNTED, Counter, RunStats
-from taskproc.tasks.versions import other_versions
+from taskproc.tasks.task_graph import Graph, graph_of
 from taskproc.watch.stream import COMMANDS, WORKERS, Outline, Stream, Watcher
 
 Task = Any  # tasks.task stands above this module
@@ -285,3 +300,122 @@ def _progress(totals: Mapping[str, int], local: bool) -> Sequence[Watcher]:
 
     # Bars would be drawn over a debugger, and so would lines that come by themselves
     return (progress(totals, bars=False if local else None, beats=not local),)
+
+
+def failure_of(graph: Graph, store: DiskStore, key: str, event: Event[str]) -> TaskFailure:
+    """The failure that an event of kind `failed` tells of."""
+    task = graph.tasks[key]
+    problem = event.detail.get("problem")
+    if isinstance(problem, Problem):
+        error, traceback = rebuild(problem), problem.traceback
+    else:
+        names = ", ".join(graph.name_of(str(lost)) for lost in _list(event.detail.get("keys")))
+        error, traceback = MissingResult(f"results that it reads were lost again and again: {names}"), ""
+    place = task._taskproc.place
+    stdout, stderr = (_existing(store.log_path(place, stream)) for stream in ("stdout", "stderr"))
+    return TaskFailure(
+        task=graph.name_of(key),
+        task_name=place.name,
+        task_id=place.id,
+        error=error,
+        traceback=traceback,
+        stdout=stdout,
+        stderr=stderr,
+        log=next(filter(None, map(end_of_log, filter(None, (stderr, stdout)))), ""),
+    )
+
+
+def _reduced(failure: TaskFailure) -> tuple[Callable[..., TaskFailure], tuple[object, ...]]:
+    """How a failure is pickled: its error may be anything, and travels as errors do."""
+    values = {name: value for name, value in vars(failure).items() if name != "error"}
+    return _restored, (values, pack_error(failure.error))
+
+
+def _restored(values: dict[str, Any], error: bytes) -> TaskFailure:
+    return TaskFailure(**values, error=unpack_error(error, values["traceback"]) or RemoteError(values["task"]))
+
+
+copyreg.pickle(TaskFailure, _reduced)
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _existing(path: Path) -> Path | None:
+    return path if path.exists() else None
+
+
+class Interrupts:
+    """The signals of one run.
+
+    Attributes:
+        signals: to be entered for the time of the run. Of a run inside a task none: they are for the outer one.
+    """
+
+    def __init__(self, work: GraphWork, plan: Plan[str], runner: Lanes[str], grace: Grace):
+        self._work, self._plan, self._runner, self._grace = work, plan, runner, grace
+        inside = running_job() is not None
+        self.signals = Signals(
+            runner.ring, self._press, lambda: running_job() is not None, enabled=not inside, wakeup=runner.button()
+        )
+
+    def wind_down(self, settle: Callable[[], None]) -> None:
+        """After the first signal: end what can be ended. Threads cannot: `settle` is called until they are through.
+
+        But commands that they wait for can.
+        """
+        if count := len(self._in_threads()):
+            from taskproc.run.command import all_ended  # here: 3 ms, and most runs are not interrupted
+
+            tasks = "a running task" if count == 1 else f"{count} running tasks"
+            why = f"waiting for {tasks}, which cannot be ended in threads"
+            write_error(f"interrupted: {why}; a second signal leaves at once")
+            self._runner.prefixed.stop()
+            with all_ended():
+                while self._in_threads():
+                    settle()
+        self._runner.stop()
+
+    def tell(self) -> None:
+        """Put away what was left, and write the one line that says how far the run came."""
+        running = [key for key in self._work.known.graph.needs if self._plan.state(key) == "running"]
+        published = sum(map(self._was_published, running))
+        done, stopped = self._plan.count("done") + published, len(running) - published
+        part = f", {stopped:,} stopped" if stopped else ""
+        write_error(f"interrupted: {done:,} of {len(self._work.known.graph.needs):,} done{part}; run again to resume")
+
+    def _was_published(self, key: str) -> bool:
+        try:
+            return self._work.interrupted(key)
+        except (OSError, CacheError):
+            return False  # the cache was removed under the run
+
+    def _in_threads(self) -> list[str]:
+        work, pool = self._work, self._runner.ordinary
+        if not isinstance(pool, PoolRunner) or pool.is_inline:
+            return []
+        keys = (key for key in work.known.graph.needs if self._plan.state(key) == "running")
+        return [key for key in keys if key not in work.placement.commands]
+
+    def _press(self) -> None:
+        self._grace.hurry()
+        # What runs behind commands can be ended, and has its own time for it
+        if self._in_threads() or (isinstance(self._runner.ordinary, PoolRunner) and running_job() is not None):
+            self._work.end()  # claims that threads hold count as dead from now on
+            for stream in (sys.stdout, sys.stderr):
+                _flush(stream)
+            os._exit(128 + self.signals.first)
+
+
+def tell_of_jobs(left: Sequence[str]) -> None:
+    """Say which jobs may be left on a cluster, if any. `left`: the commands that end them."""
+    if left:
+        write_error(f"\nhint: {jobs_left(left)}")
+
+
+def _flush(stream: object) -> None:
+    try:
+        stream.flush()  # type: ignore[attr-defined]  # None, or whatever the user has put there
+    except (OSError, ValueError, RuntimeError, AttributeError):
+        pass  # as in write_error

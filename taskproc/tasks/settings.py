@@ -15,10 +15,9 @@ from weakref import WeakKeyDictionary
 
 from taskproc.errors import BuildError, UnnamableValue
 from taskproc.modules import object_name
-from taskproc.tasks.binding import FLAT
-from taskproc.tasks.evolving import rules_of
+from taskproc.tasks.binding import FLAT, rules_of
 from taskproc.tasks.naming import identity_of
-from taskproc.tasks.needs import attributes
+from taskproc.tasks.task_graph import attributes
 from taskproc.text import did_you_mean
 from taskproc.values.encode import form_digest, key_form
 
@@ -115,7 +114,7 @@ def _by_parts(value: object, name: str) -> tuple[str, list[str]]:
 
 
 def _code_name(code: Any) -> str:
-    """Its code counts by itself, see tasks/given.py."""
+    """Its code counts by itself, see tasks/reached_code.py."""
     return object_name(code) if isinstance(code, (type, FunctionType)) else ""
 
 

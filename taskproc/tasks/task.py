@@ -2,23 +2,27 @@
 from __future__ import annotations
 
 import math
+import os
 from abc import ABCMeta
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Protocol, TypeVar, overload
 
 from taskproc.errors import BuildError
 from taskproc.run.setup import is_far_end
 from taskproc.store.cache import current_cache
-from taskproc.tasks import apart, looking, reading
+from taskproc.tasks import access, attempt_copies, inspection
+from taskproc.tasks.access import store_of
+from taskproc.tasks.binding import NAMES, check_class
 from taskproc.tasks.build import build
-from taskproc.tasks.evolving import NAMES, check_class
 from taskproc.tasks.future import Indexable
 from taskproc.tasks.labels import labels_of
-from taskproc.tasks.mistaken import refuse_comparison
+from taskproc.tasks.misuse import refuse_comparison
 from taskproc.tasks.naming import Identity, arguments_forms, brief, task_name
+from taskproc.tasks.running_job import running_job
 from taskproc.tasks.settings import check_settings
-from taskproc.tasks.source import check_includes, check_unwatched_ok
+from taskproc.tasks.task_code import check_includes, check_unwatched_ok
 from taskproc.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -41,7 +45,7 @@ _FINAL = frozenset(
 )
 
 
-_OWN = "taskproc.tasks."
+_TASKS = "taskproc.tasks."
 
 
 class HasRun(Protocol[R_co]):
@@ -65,7 +69,7 @@ class TaskType(ABCMeta):
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any):
         super().__init__(name, bases, namespace, **options)
-        if not str(namespace.get("__module__")).startswith(_OWN) and (taken := sorted(_FINAL & namespace.keys())):
+        if not str(namespace.get("__module__")).startswith(_TASKS) and (taken := sorted(_FINAL & namespace.keys())):
             raise BuildError(f"{cls.__qualname__} overrides {', '.join(taken)}: these names are taskproc's own")
         _warn_of_slips(cls, namespace)
         if "task_label" in namespace:
@@ -178,7 +182,7 @@ class Task(Indexable, metaclass=TaskType):
     else:
 
         def __getattr__(self, name: str) -> Any:
-            return apart.missing(self, name, reading.refuse_missing)
+            return attempt_copies.missing(self, name, access.refuse_missing)
 
     @property
     def task_id(self) -> int:
@@ -197,7 +201,7 @@ class Task(Indexable, metaclass=TaskType):
         It is that of the newest fresh result, or of the newest, if none is fresh. Before the first result it is that of
         the attempt that runs, or is to come. On an input, the directory of the result that is read.
         """
-        return looking.directory(self)
+        return inspection.stored_directory(self)
 
     @property
     def task_stdout(self) -> Path:
@@ -206,38 +210,38 @@ class Task(Indexable, metaclass=TaskType):
         While there is none: what the attempt prints that runs, or was the last to fail. On an input, what was printed
         for the result that is read. It is made by asking for it, except where nothing was captured (LocalExecutor).
         """
-        return looking.log(self, "stdout")
+        return inspection.stored_log(self, "stdout")
 
     @property
     def task_stderr(self) -> Path:
         """The same of standard error."""
-        return looking.log(self, "stderr")
+        return inspection.stored_log(self, "stderr")
 
     @property
     def task_stdout_caller(self) -> Path:
         """File with what the prefix command itself printed; of the same attempt as `task_stdout`."""
-        return looking.log(self, "stdout_caller")
+        return inspection.stored_log(self, "stdout_caller")
 
     @property
     def task_stderr_caller(self) -> Path:
         """File with what the prefix command itself printed to standard error."""
-        return looking.log(self, "stderr_caller")
+        return inspection.stored_log(self, "stderr_caller")
 
     @property
     def task_slots(self) -> dict[str, str]:
         """Label → the slot that this task has while it runs, of limits that name slots: `{'gpu': ['0', '3']}`."""
-        return reading.slots(self._taskproc)
+        return access.slots(self._taskproc)
 
     def task_is_done(self) -> bool:
         """Whether a result is stored that is fresh for the present code. Reads a record per task above it."""
-        return looking.is_done(self)
+        return inspection.is_done(self)
 
     def get_result(self: HasRun[R]) -> R:
         """The result. Inside `run_task` of another task: of this run. Outside: the newest that is fresh.
 
         Loaded anew at each call, never shared. Raises MissingResult, which says why there is none, or CorruptedResult.
         """
-        value: R = looking.result(self)
+        value: R = inspection.stored_result(self)
         return value
 
     @overload
@@ -314,8 +318,6 @@ class Task(Indexable, metaclass=TaskType):
             FailedTaskError: tasks failed; all else that was computed is stored. CycleError, OptionError, CacheError:
             nothing was started.
         """
-        from taskproc.tasks.early import first_worker  # here, and below: a third of the import; workers need none
-
         options: dict[str, Any] = {
             "executor": executor,
             "max_workers": max_workers,
@@ -346,8 +348,8 @@ class Task(Indexable, metaclass=TaskType):
     def clear_task(self) -> None:
         """Forget the result, files and logs of this task; what needs it will be computed again, all the way down."""
         identity = self._taskproc
-        if reading.store_of(identity).clear(identity.place):
-            looking.directory(self)  # there again, and empty: the task may be built for its path alone
+        if access.store_of(identity).clear(identity.place):
+            inspection.stored_directory(self)  # there again, and empty: the task may be built for its path alone
 
     @classmethod
     def clear_all_tasks(cls) -> None:
@@ -391,7 +393,7 @@ class Task(Indexable, metaclass=TaskType):
             return self
 
         def __deepcopy__(self, memo: dict[Any, Any]) -> Task:
-            return apart.copied_within(memo, self)
+            return attempt_copies.copied_within(memo, self)
 
     # One instance per key
     def __hash__(self) -> int:
@@ -402,3 +404,30 @@ class Task(Indexable, metaclass=TaskType):
             refuse_comparison(self, other)
         return self is other
 
+
+def first_worker(task: Task, dry_run: bool, options: Mapping[str, object]) -> AbstractContextManager[None]:
+    """A block in which a worker is there for a run with these options, if it will surely need one."""
+    if dry_run or not _needs_one(options) or not _surely_runs(task, options):
+        return nullcontext()
+    from taskproc.run import ahead  # here: 10 ms, and not for a run that finds all it needs
+
+    workers = options.get("max_workers")
+    return ahead.started(workers if isinstance(workers, int) else None)
+
+
+def _needs_one(options: Mapping[str, object]) -> bool:
+    """Whether what runs, runs in worker processes of our own."""
+    if os.name != "posix" or options.get("executor") is not None or options.get("prefixes") or options.get("prefix"):
+        return False
+    workers = options.get("max_workers")
+    is_right = workers is None or (isinstance(workers, int) and workers > 0)
+    return is_right and running_job() is None and not is_far_end()
+
+
+def _surely_runs(task: Task, options: Mapping[str, object]) -> bool:
+    """Whether the task has never been run, or is forced. One listing."""
+    identity = task._taskproc
+    if task._taskproc_version is not None or identity.version is not None:
+        return False
+    store = store_of(identity)
+    return not store.rules.refusal and (bool(options.get("force")) or not store.highest(identity.place))

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from taskproc import Cache, LocalExecutor, Task
 from taskproc.store import index
 from taskproc.store.files import Files
-from taskproc.tasks.graph import graph_of
+from taskproc.tasks.inspection import preview
 from taskproc.tasks.known_versions import KnownVersions
-from taskproc.tasks.looking import preview
+from taskproc.tasks.task_graph import graph_of
 
 PARTS, LAYERS = 12, 3
 LONGEST_PAUSE = 0.06  # seconds: twice as long as a time of change must be ago to be believed

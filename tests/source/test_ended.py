@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from taskproc.tasks.source import fingerprint
+from taskproc.tasks.task_code import fingerprint
 from tests.source.conftest import Load
 
 TASK = "from taskproc import Task\n"

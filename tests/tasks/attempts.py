@@ -11,10 +11,10 @@ from taskproc.store.disk import DiskStore
 from taskproc.store.version import TINY_PAYLOAD, Version
 from taskproc.tasks.conditions import Conditions
 from taskproc.tasks.job import AttemptPart, ClassPart, RunPart, TaskJob
-from taskproc.tasks.needs import needs
 from taskproc.tasks.settings import left_on
-from taskproc.tasks.source import fingerprint
 from taskproc.tasks.task import Task
+from taskproc.tasks.task_code import fingerprint
+from taskproc.tasks.task_graph import needs
 
 LARGE = random.Random(0).randbytes(2 * TINY_PAYLOAD).hex()  # even compressed too large to go with its version
 

@@ -14,8 +14,8 @@ from taskproc.errors import BuildError, NoCacheError
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
 from taskproc.tasks.future import FutureDict, FutureList
-from taskproc.tasks.needs import needs
 from taskproc.tasks.task import Task
+from taskproc.tasks.task_graph import needs
 from tests.pace import limit
 
 V = TypeVar("V")

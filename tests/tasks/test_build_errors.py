@@ -10,8 +10,8 @@ from taskproc.errors import BuildError, CycleError, UnnamableValue
 from taskproc.run.pool import LocalExecutor
 from taskproc.tasks import build
 from taskproc.tasks.future import Const
-from taskproc.tasks.needs import needs
 from taskproc.tasks.task import Task
+from taskproc.tasks.task_graph import needs
 from tests.plain import plain
 
 pytestmark = pytest.mark.usefixtures("cache")

@@ -15,8 +15,8 @@ from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
 from taskproc.store.rules import make_key_file
 from taskproc.tasks.explaining import accept
-from taskproc.tasks.source import fingerprint
 from taskproc.tasks.task import Task
+from taskproc.tasks.task_code import fingerprint
 from tests.tasks.attempts import Leaf, Tens, job_of
 
 GOLDEN = Path(__file__).parent.parent / "store" / "golden"

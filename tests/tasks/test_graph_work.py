@@ -18,11 +18,11 @@ from taskproc.run.pool import LocalExecutor
 from taskproc.run.prefixed import PrefixedJob
 from taskproc.source.fingerprint import Fingerprint
 from taskproc.store.cache import Cache
-from taskproc.tasks.graph import graph_of
 from taskproc.tasks.graph_work import GraphWork
 from taskproc.tasks.job import Stored, TaskJob
 from taskproc.tasks.labels import Prefix
 from taskproc.tasks.task import Task
+from taskproc.tasks.task_graph import graph_of
 
 
 class Leaf(Task):

@@ -20,8 +20,7 @@ from taskproc.store.cache import Cache
 from taskproc.tasks.conditions import Conditions
 from taskproc.tasks.future import FutureList
 from taskproc.tasks.job import Stored, TaskJob
-from taskproc.tasks.origin import Origin
-from taskproc.tasks.packing import Packer, _undisturbed
+from taskproc.tasks.packing import Origin, Packer, _undisturbed
 from taskproc.tasks.settings import left_on
 from taskproc.tasks.task import Task
 from tests.plain import plain

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskproc.store.cache import Cache
-from taskproc.tasks.evolving import rules_of
+from taskproc.tasks.binding import rules_of
 from taskproc.tasks.future import Const, FutureDict, FutureList
-from taskproc.tasks.graph import graph_of
 from taskproc.tasks.naming import arguments_text, brief, place_of, task_name, texts_of
 from taskproc.tasks.task import Task
+from taskproc.tasks.task_graph import graph_of
 from tests.plain import plain
 
 pytestmark = pytest.mark.usefixtures("cache")

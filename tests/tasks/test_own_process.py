@@ -124,7 +124,7 @@ def test_behind_a_prefix_it_has_one_anyway(cache: Cache) -> None:
 
 def test_it_is_no_part_of_the_code(cache: Cache) -> None:
     """Where a task runs is not what it computes."""
-    from taskproc.tasks.source import fingerprint
+    from taskproc.tasks.task_code import fingerprint
 
     before = fingerprint(Plain).digest
     Plain.task_own_process = True

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from taskproc import Cache, LocalExecutor, OptionError, Task
-from taskproc.tasks.labels import Slots, told
+from taskproc.tasks.labels import Slots, slot_variables
 
 
 class OnGpu(Task):
@@ -60,7 +60,7 @@ def test_an_empty_list_is_a_limit_below_one(cache: Cache) -> None:
 def test_the_environment_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the slot of the label gpu is told there, and only inside the block."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
-    with told({"gpu": "3", "disk": "a"}):
+    with slot_variables({"gpu": "3", "disk": "a"}):
         inside = os.environ["CUDA_VISIBLE_DEVICES"]
 
     assert ("3", "7") == (inside, os.environ["CUDA_VISIBLE_DEVICES"])

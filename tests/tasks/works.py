@@ -4,10 +4,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from taskproc.tasks.graph import graph_of
-from taskproc.tasks.graph_work import GraphWork
-from taskproc.tasks.jobs import Placement
+from taskproc.tasks.graph_work import GraphWork, Placement
 from taskproc.tasks.known_versions import KnownVersions
+from taskproc.tasks.task_graph import graph_of
 
 
 def known_of(task: Any, *, checks_code: bool = True, forced: Iterable[str] = (), is_run: bool = False) -> KnownVersions:

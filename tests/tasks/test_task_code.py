@@ -15,8 +15,8 @@ import pytest
 from taskproc.errors import BuildError
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
-from taskproc.tasks.source import check_includes, fingerprint
 from taskproc.tasks.task import Task
+from taskproc.tasks.task_code import check_includes, fingerprint
 
 Load = Callable[[str], ModuleType]
 

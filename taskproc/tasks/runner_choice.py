@@ -17,7 +17,7 @@ from taskproc.run.lanes import Lanes
 from taskproc.run.late import LateRunner
 from taskproc.run.pool import LocalExecutor, PoolRunner, is_in_process
 from taskproc.run.setup import is_far_end
-from taskproc.tasks.now import running_job
+from taskproc.tasks.running_job import running_job
 
 BEHIND_COMMANDS = 64  # tasks behind prefix commands at once: they take no worker, but a process each
 

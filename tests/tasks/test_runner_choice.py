@@ -18,8 +18,8 @@ from taskproc.errors import FailedTaskError, OptionError
 from taskproc.kernel.model import Ticket
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
-from taskproc.tasks import executors
-from taskproc.tasks.executors import choose, is_in_process, runner_for
+from taskproc.tasks import runner_choice
+from taskproc.tasks.runner_choice import choose, is_in_process, runner_for
 from taskproc.tasks.task import Task
 from taskproc.testing import DONE
 from tests.pace import limit
@@ -100,7 +100,7 @@ def test_a_runner_has_the_places_of_its_executor() -> None:
     """And for commands as many as are sensible."""
     with ThreadPoolExecutor(3) as executor, runner_for(executor, None) as runner:
         assert runner.ordinary.capacity() == 3
-        assert runner.prefixed.capacity() == executors.BEHIND_COMMANDS
+        assert runner.prefixed.capacity() == runner_choice.BEHIND_COMMANDS
 
 
 def test_the_callers_executor_is_left_open() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from taskproc.tasks.origin import Origin, record_origin
+from taskproc.tasks.packing import Origin, record_origin
 
 Script = Callable[..., str]
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from taskproc.tasks.now import is_building, running_job
+from taskproc.tasks.running_job import is_building, running_job
 
 _ADVICE = "use .get_result() for its value"
 _NO_TERMINAL = (

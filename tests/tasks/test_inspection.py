@@ -12,7 +12,7 @@ from taskproc.errors import CycleError, MissingResult
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
 from taskproc.tasks.future import Const, FutureDict, FutureList
-from taskproc.tasks.looking import is_done, preview, result
+from taskproc.tasks.inspection import is_done, preview, stored_result
 from taskproc.tasks.naming import nested
 from taskproc.tasks.task import Task
 from tests.plain import plain
@@ -86,7 +86,7 @@ def test_result_and_is_done_agree(cache: Cache, graph: Twice) -> None:
     """Before, after, and after something above was cleared."""
     assert not is_done(graph)
     run(graph)
-    assert (is_done(graph), result(graph)) == (True, 4)
+    assert (is_done(graph), stored_result(graph)) == (True, 4)
 
     Leaf().clear_task()
 
@@ -106,7 +106,7 @@ def test_a_missing_result_says_why(graph: Twice, clear: Any, says: str) -> None:
     clear().clear_task()
 
     with pytest.raises(MissingResult) as caught:
-        result(graph)
+        stored_result(graph)
 
     assert plain(caught.value).startswith(f"Twice(up=Twice(up=Leaf(value=1))) {says}")
 
@@ -116,9 +116,9 @@ def test_a_result_is_loaded_anew_each_time(cache: Cache) -> None:
     task = Leaf([1])
     run(task)
 
-    result(task).append(2)
+    stored_result(task).append(2)
 
-    assert result(task) == [1]
+    assert stored_result(task) == [1]
 
 
 def test_looking_at_a_cycle_ends(cache: Cache) -> None:

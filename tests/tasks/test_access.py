@@ -19,10 +19,10 @@ from taskproc.store.cache import Cache
 from taskproc.store.claims import DiskAttempt
 from taskproc.store.disk import DiskStore
 from taskproc.store.version import Version
-from taskproc.tasks import now, reading
+from taskproc.tasks import access, running_job
 from taskproc.tasks.command import Command
 from taskproc.tasks.naming import Identity
-from taskproc.tasks.now import Running, active
+from taskproc.tasks.running_job import Running, active
 from taskproc.tasks.task import Task
 
 
@@ -187,13 +187,13 @@ def test_what_is_not_captured_may_still_be_kept(cache: Cache) -> None:
 
 def test_jobs_may_lie_within_jobs(begin: Begin) -> None:
     """The innermost answers, and all of them are known."""
-    assert now.running_keys() == frozenset()
+    assert running_job.running_keys() == frozenset()
     outer = begin(Reads(Leaf(1)), Leaf(1))
     inner = begin(Reads(Leaf(2)), Leaf(2))
 
-    assert now.running_job() is inner
+    assert running_job.running_job() is inner
     assert inner.outer is outer
-    assert now.running_keys() == {outer.key, inner.key}
+    assert running_job.running_keys() == {outer.key, inner.key}
 
 
 def in_thread(call: Callable[[], Any]) -> Any:
@@ -207,18 +207,18 @@ def in_thread(call: Callable[[], Any]) -> Any:
 def test_a_thread_of_a_worker_belongs_to_its_job(begin: Begin) -> None:
     """A process that does nothing else runs one job; with two of them nobody knows."""
     first = begin(Reads(Leaf(1)), Leaf(1), away=True)
-    assert in_thread(now.running_job) is first
+    assert in_thread(running_job.running_job) is first
     assert in_thread(Leaf(1).get_result) == 1
 
     begin(Reads(Leaf(2)), Leaf(2), away=True)
-    assert in_thread(now.running_job) is None
+    assert in_thread(running_job.running_job) is None
 
 
 def test_a_thread_of_the_main_process_belongs_to_no_job(begin: Begin) -> None:
     """There several jobs run at once; it reads what is in the cache."""
     begin(Reads(Leaf(1)), Leaf(1))
 
-    assert in_thread(now.running_job) is None
+    assert in_thread(running_job.running_job) is None
     assert in_thread(Leaf(1).get_result) == 1
 
 
@@ -230,8 +230,8 @@ def test_after_the_job_nothing_is_left_of_it(begin: Begin, cache: Cache) -> None
     with active(Running("other", job.store, job.attempt, {}), True):
         pass
 
-    assert now.running_job() is job
-    assert now.of_process == []
+    assert running_job.running_job() is job
+    assert running_job.of_process == []
 
 
 def far(task: Any, version: Version | None = None) -> Identity:
@@ -243,11 +243,11 @@ def far(task: Any, version: Version | None = None) -> Identity:
 def test_a_task_without_a_cache_asks_that_of_the_job(begin: Begin) -> None:
     """Where it came to a worker; outside of a job there is none."""
     with pytest.raises(NoCacheError, match="an input of a task was asked outside its run"):
-        reading.store_of(far(Leaf()))
+        access.store_of(far(Leaf()))
 
     job = begin(Reads(Leaf()))
 
-    assert reading.store_of(far(Leaf())) is job.store
+    assert access.store_of(far(Leaf())) is job.store
 
 
 def test_an_input_knows_its_version_where_the_job_does_not(begin: Begin) -> None:
@@ -255,8 +255,8 @@ def test_an_input_knows_its_version_where_the_job_does_not(begin: Begin) -> None
     version = version_of(Leaf(3))
     begin(Reads(Leaf(1)))
 
-    assert reading.input_value(far(Leaf(3), version)) == (True, 3)
-    assert reading.input_value(far(Leaf(3))) == (False, None)
+    assert access.input_value(far(Leaf(3), version)) == (True, 3)
+    assert access.input_value(far(Leaf(3))) == (False, None)
 
 
 def test_an_attribute_that_did_not_travel_is_told_apart_from_a_misspelled_one(cache: Cache) -> None:

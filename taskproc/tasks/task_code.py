@@ -10,7 +10,7 @@ from taskproc.errors import BuildError
 from taskproc.kernel.model import Stamp
 from taskproc.modules import find_object, object_name
 from taskproc.source.project import is_users_class, is_users_code
-from taskproc.tasks.evolving import pinned_name
+from taskproc.tasks.binding import pinned_name
 from taskproc.tasks.future import Upstream
 
 if TYPE_CHECKING:

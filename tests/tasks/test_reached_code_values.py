@@ -12,8 +12,8 @@ import pytest
 
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
-from taskproc.tasks.given import given_to
-from taskproc.tasks.source import fingerprint
+from taskproc.tasks.reached_code import code_of_values
+from taskproc.tasks.task_code import fingerprint
 
 Load = Callable[[str], ModuleType]
 
@@ -228,7 +228,7 @@ def test_code_in_any_argument_counts(cache: Cache, load: Load, given: str) -> No
     """Whatever holds it, and however it is wrapped."""
     def code(text: str) -> tuple[Mapping[str, str], Collection[str]]:
         task = eval(f"Call({given})", vars(load(text)))
-        return fingerprint(type(task), given_to(task)).items, fingerprint(type(task)).items.keys()
+        return fingerprint(type(task), code_of_values(task)).items, fingerprint(type(task)).items.keys()
 
     (before, alone), (after, _) = code(STUDY), code(STUDY.replace("return 1", "return 2"))
 
@@ -245,7 +245,7 @@ class Left(Task):
     def run_task(self):
         return self.made[0].inner()
 """
-    codes = [given_to(load(some).Left("Plain")) for some in (text, text.replace("return 1", "return 2"))]
+    codes = [code_of_values(load(some).Left("Plain")) for some in (text, text.replace("return 1", "return 2"))]
 
     assert [["Bag", "Plain"]] * 2 == [[kind.__name__ for kind in code] for code in codes]
     assert fingerprint(codes[0][1]).items != fingerprint(codes[1][1]).items

@@ -22,7 +22,7 @@ from taskproc.attributes import filled_slots, slots_of
 from taskproc.tasks.binding import FLAT, is_flat
 from taskproc.tasks.future import FutureDict, FutureList, Upstream
 from taskproc.tasks.naming import Identity
-from taskproc.tasks.needs import attributes, original
+from taskproc.tasks.task_graph import attributes, original
 
 Task = Any  # tasks.task stands above this module
 

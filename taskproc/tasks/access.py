@@ -15,7 +15,7 @@ from taskproc.store import layout
 from taskproc.store.disk import DiskStore, InUse
 from taskproc.store.version import Version
 from taskproc.tasks.naming import Identity
-from taskproc.tasks.now import running_job
+from taskproc.tasks.running_job import running_job
 
 
 def input_value(identity: Identity) -> tuple[bool, object]:

@@ -15,9 +15,9 @@ from taskproc.errors import FailedTaskError, MissingResult, RemoteError, TaskFai
 from taskproc.kernel.model import Event, Problem
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
-from taskproc.tasks.failures import failure_of
-from taskproc.tasks.graph import graph_of
+from taskproc.tasks.running import failure_of
 from taskproc.tasks.task import Task
+from taskproc.tasks.task_graph import graph_of
 from tests.plain import plain
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from taskproc.errors import BuildError, CycleError
 from taskproc.tasks.future import Const, FutureDict, FutureList
-from taskproc.tasks.needs import attributes, needs, upstreams
 from taskproc.tasks.task import Task
+from taskproc.tasks.task_graph import attributes, needs, upstreams
 
 pytestmark = pytest.mark.usefixtures("cache")
 

@@ -17,8 +17,8 @@ import pytest
 from taskproc import Cache, Future, Task
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.payload import write_value
-from taskproc.tasks import valuing
-from taskproc.tasks.valuing import value_digest
+from taskproc.tasks import value_digest as module
+from taskproc.tasks.value_digest import value_digest
 
 numpy: Any = pytest.importorskip("numpy")
 pandas: Any = pytest.importorskip("pandas")
@@ -182,7 +182,7 @@ def test_a_plain_value_is_known_by_its_pickle(value: object) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [threading.Lock(), [Row(number) for number in range(valuing.MOST)], dataclasses.make_dataclass("Local", ["x"])(1)],
+    [threading.Lock(), [Row(number) for number in range(module.MOST)], dataclasses.make_dataclass("Local", ["x"])(1)],
     ids=lambda value: type(value).__name__,
 )
 def test_what_cannot_be_named_has_no_digest(value: object) -> None:
@@ -206,8 +206,8 @@ def test_what_can_be_changed_and_lies_in_a_set_has_no_digest() -> None:
 SEEDED = """
 import dataclasses, sys
 sys.path.insert(0, {folder!r})
-from taskproc.tasks.valuing import value_digest
-from tests.tasks.test_valuing import Plain, Row
+from taskproc.tasks.value_digest import value_digest
+from tests.tasks.test_value_digest import Plain, Row
 words = [chr(97 + n) * 3 for n in range(26)]
 print(value_digest([set(words), Row(frozenset(words)), Plain(a=set(words[:3])), {{"k": {{(w, 1) for w in words}}}}]))
 """
@@ -309,7 +309,7 @@ def test_other_files_are_let_go(cache: Cache, monkeypatch: pytest.MonkeyPatch) -
 def test_a_result_of_before_stays_what_it_was(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     """It was known by its pickle; made again with the same pickle it is the same value."""
     with monkeypatch.context() as patch:
-        patch.setattr(valuing, "value_digest", lambda value, root, home: None)
+        patch.setattr(module, "value_digest", lambda value, root, home: None)
         assert [1] == runs_below(monkeypatch, lambda task: {"a": [1]})
     before = Below.ran.copy()
     monkeypatch.setattr(Above, "task_version", "new")

@@ -6,16 +6,23 @@ first needs them: a file may have been edited since the main process imported it
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from taskproc.attributes import slots_of
 from taskproc.kernel.rebuild import some_names
 from taskproc.modules import main_name, real_name
 from taskproc.source.fingerprint import digest_of
+from taskproc.source.held import code_within
 from taskproc.source.loading import loaded_otherwise
 from taskproc.store.disk import DiskStore
-from taskproc.tasks.given import given_to
-from taskproc.tasks.source import fingerprint
+from taskproc.tasks.binding import FLAT, rules_of
+from taskproc.tasks.future import Const, FutureDict, FutureList, Item, Upstream
+from taskproc.tasks.settings import NOTHING_LEFT
+from taskproc.tasks.task_code import fingerprint
+from taskproc.tasks.task_graph import attributes, original
+
+_MISSING = object()
 
 
 class Loaded(NamedTuple):
@@ -37,7 +44,7 @@ def loaded_code(task: Any, code: str, store: DiskStore) -> Loaded:
 
     Only what was loaded at both ends is compared: what `__main__` defines was sent, and not all that stands around it.
     """
-    key = (type(task), *given_to(task), code)
+    key = (type(task), *code_of_values(task), code)
     if key not in _known:
         _known[key] = _compared(task, code, store)
     return _known[key]
@@ -51,7 +58,7 @@ def ran_code(task: Any, loaded: Loaded, store: DiskStore) -> Loaded:
     late = loaded_otherwise()
     if not late:
         return loaded
-    key = (type(task), *given_to(task), loaded.code, late)
+    key = (type(task), *code_of_values(task), loaded.code, late)
     if key not in _known:
         _known[key] = _compared(task, loaded.code, store, frozenset(map(real_name, late)))
     ran = _known[key]
@@ -66,7 +73,7 @@ def _compared(task: Any, code: str, store: DiskStore, late: frozenset[str] | Non
     items, texts = then.get("items"), then.get("texts")
     if not isinstance(items, Mapping) or not isinstance(texts, Mapping):
         return Loaded(code, "")  # cleared by somebody: nothing to compare with
-    here = fingerprint(type(task), given_to(task))
+    here = fingerprint(type(task), code_of_values(task))
     others = [item for item in here.items if _is_other(item, items, here.items)]
     if late is not None:
         others = [item for item in here.items if _module(item) in late and items.get(item) != here.items[item]]
@@ -100,3 +107,57 @@ def _is_other(item: str, then: Mapping[str, str], here: Mapping[str, str]) -> bo
     # Which of several lambdas is `#2` depends on all that is reached
     known = [number for some, number in then.items() if some.partition("#")[0] == name]
     return bool(known) and here[item] not in known
+
+
+def code_of_values(task: Any) -> tuple[Any, ...]:
+    """Functions and classes of the user's that `task` holds, at any depth, each once and in order.
+
+    An instance brings its class: the key has its content, and its methods are called without being named. So does a
+    task: what is read of it besides its result counts. Asked once: what runs later may put aside what it likes.
+    """
+    identity = task._taskproc
+    if identity.given is None and identity.left is None and _is_plain(original(task), identity.arguments):
+        identity.given, identity.left = (), NOTHING_LEFT  # most tasks of a large graph
+    if identity.given is None:
+        ignored = rules_of(type(task)).ignored
+        left_out = {id(some) for name, some in identity.arguments.items() if name in ignored and type(some) not in FLAT}
+        values = [some for name, some in identity.arguments.items() if name not in ignored and type(some) not in FLAT]
+        values += [
+            some
+            for name, some in attributes(task)
+            if name not in ignored and type(some) not in FLAT and id(some) not in left_out
+        ]
+        identity.given = _given(values) if values else ()
+    found: tuple[Any, ...] = identity.given
+    return found
+
+
+def _is_plain(task: Any, arguments: Mapping[str, object]) -> bool:
+    """Whether a task holds its arguments under their names and nothing else, all of types that hold nothing."""
+    held = vars(task)
+    if len(held) != len(arguments) + 1 or slots_of(type(task)):  # one more: `_taskproc`
+        return False
+    for name, value in arguments.items():
+        if type(value) not in FLAT or held.get(name, _MISSING) is not value:
+            return False
+    return True
+
+
+def _given(values: Iterable[object]) -> tuple[Any, ...]:
+    return tuple(sorted(code_within(values, _instead), key=lambda code: (str(code.__module__), code.__qualname__)))
+
+
+def _instead(value: object) -> Iterable[object] | type | None:
+    """Of a future what it holds itself, of a task its class; None of anything else."""
+    kind = type(value)
+    if not issubclass(kind, Upstream):
+        return None
+    if issubclass(kind, Const):
+        return (value._value,)  # type: ignore[attr-defined]
+    if issubclass(kind, Item):
+        return (value.parent,)  # type: ignore[attr-defined]
+    if issubclass(kind, FutureList):
+        return list.__iter__(value)  # type: ignore[arg-type]
+    if issubclass(kind, FutureDict):
+        return [*dict.keys(value), *dict.values(value)]  # type: ignore[arg-type]
+    return kind

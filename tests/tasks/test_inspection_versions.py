@@ -82,7 +82,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Cache) -> Iter
 
 
 def fingerprint_names_packages(module: Any) -> bool:
-    from taskproc.tasks.source import fingerprint
+    from taskproc.tasks.task_code import fingerprint
 
     return bool(fingerprint(module.Part).packages)
 

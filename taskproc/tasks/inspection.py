@@ -1,6 +1,7 @@
 """Looking without running: what would run and why, whether a task is done, what its result is."""
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -9,16 +10,21 @@ from typing import TYPE_CHECKING, Any
 from taskproc.errors import MissingResult, TaskprocError
 from taskproc.kernel.model import Reason, Record, Stale, Stamp
 from taskproc.kernel.rebuild import code_reason, edge_reason, setting_reason
-from taskproc.tasks import reading
+from taskproc.store.version import package_versions
+from taskproc.tasks import access
 from taskproc.tasks.build import is_under_construction
 from taskproc.tasks.naming import brief, nested
-from taskproc.tasks.now import is_building
+from taskproc.tasks.running_job import is_building
+from taskproc.text import counted
 
 if TYPE_CHECKING:
-    from taskproc.tasks.graph import Graph
+    from taskproc.tasks.known_versions import KnownVersions
+    from taskproc.tasks.task_graph import Graph
+if TYPE_CHECKING:
     from taskproc.tasks.known_versions import KnownVersions
 
 Task = Any  # tasks.task stands above this module
+_SHOWN = 3  # versions of a package that are named
 
 
 def preview(known: KnownVersions) -> Iterator[tuple[str, Reason]]:
@@ -72,10 +78,10 @@ def summary(graph: Graph, reason: Reason) -> str:
     return f"upstream {', '.join(classes)} changed"
 
 
-def result(task: Task) -> Any:
+def stored_result(task: Task) -> Any:
     """The result of `task`: of the run that asks, else the newest fresh one; see Task.get_result."""
     identity = task._taskproc
-    is_input, value = reading.input_value(identity)
+    is_input, value = access.input_value(identity)
     if is_input:
         return value
     if identity.cache is None:
@@ -98,14 +104,14 @@ def is_done(task: Task) -> bool:
     return _look(task)[1] is None
 
 
-def directory(task: Task) -> Path:
+def stored_directory(task: Task) -> Path:
     """The data directory of the result in use; see Task.task_directory."""
-    return reading.directory(task._taskproc, partial(_in_use, task))
+    return access.directory(task._taskproc, partial(_in_use, task))
 
 
-def log(task: Task, stream: str) -> Path:
+def stored_log(task: Task, stream: str) -> Path:
     """What was printed when the result in use was made; see Task.task_stdout."""
-    return reading.log(task._taskproc, stream, partial(_in_use, task))
+    return access.log(task._taskproc, stream, partial(_in_use, task))
 
 
 def _in_use(task: Task, versions: list[int]) -> int:
@@ -124,11 +130,37 @@ def _in_use(task: Task, versions: list[int]) -> int:
 
 def _look(task: Task) -> tuple[KnownVersions, str | None]:
     """Judge `task` and all that it needs until something is stale: what is known then, and what is wrong."""
-    from taskproc.tasks.graph import graph_of  # here: 10 ms, and a worker reads inputs without it
     from taskproc.tasks.known_versions import KnownVersions
+    from taskproc.tasks.task_graph import graph_of  # here: 10 ms, and a worker reads inputs without it
 
     graph = graph_of(task)
-    known = KnownVersions(graph, reading.store_of(task._taskproc))
+    known = KnownVersions(graph, access.store_of(task._taskproc))
     for key, reason in preview(known):
         return known, reason.text if key == graph.root else f"{graph.name_of(key)} is to run first: {reason.text}"
     return known, None
+
+
+def other_versions(known: KnownVersions) -> Iterator[str]:
+    """A line for each package that has another version than when results of the graph were made which were found.
+
+    It asks for what is known by now, of judged tasks; no file is opened for it.
+    """
+    if not known.conditions.reaches_packages():
+        return
+    found: dict[tuple[str, str], Counter[str]] = {}
+    for key, version in known.in_use.items():
+        task = known.graph.tasks[key]
+        now = {} if key in known.made or task._taskproc.version is not None else known.conditions.code(task).packages
+        then = package_versions(version.about) if now else {}
+        for name, installed in now.items():
+            if then.get(name, installed) != installed:
+                found.setdefault((name, installed), Counter())[then[name]] += 1
+    for (name, installed), counts in sorted(found.items()):
+        many = counts.total() > 1
+        versions = [version for version, _ in counts.most_common()]
+        more = [f"{len(versions) - _SHOWN} more versions"] if len(versions) > _SHOWN else []
+        yield (
+            f"{counted(counts.total(), 'fresh result')} {'were' if many else 'was'} made with {name} "
+            f"{', '.join([*versions[:_SHOWN], *more])}; {name} {installed} is installed now: name it in task_packages "
+            f"to rerun {'them' if many else 'it'}"
+        )
