@@ -231,7 +231,7 @@ class _ThreadJobs:
                 self._objects[worker] = False
                 over = self._over
             if over:  # the map was left while this thread was busy
-                _close(worker)
+                _close_object(worker)
 
     def retire(self) -> list[Exception]:
         """Close the objects of idle threads, in this thread; busy threads close theirs themselves."""
@@ -243,7 +243,7 @@ class _ThreadJobs:
         errors: list[Exception] = []
         for worker in idle:
             try:
-                _close(worker)
+                _close_object(worker)
             except Exception as error:  # noqa: BLE001  # the user's; reported when all are closed
                 errors.append(error)
         return errors
