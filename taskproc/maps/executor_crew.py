@@ -256,7 +256,7 @@ class _ThreadJobs:
             self.inbox.close()
 
 
-def _close(worker: object) -> None:
+def _close_object(worker: object) -> None:
     close = close_method(worker)
     if close is not None:
         close()
