@@ -76,6 +76,3 @@ class LocalCommands:
 
     def _logs(self, number: int) -> tuple[Path, Path]:
         return self._folder / f"{number}.stdout.txt", self._folder / f"{number}.stderr.txt"
-
-    def end(self) -> None:
-        """Nothing to release."""

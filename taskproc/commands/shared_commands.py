@@ -11,7 +11,6 @@ from taskproc.commands.descriptors import SLOT, Feed, Finished, descriptor_fault
 from taskproc.errors import CommandFailed, MissingResult, TaskprocError
 from taskproc.kernel.model import Event, Failed, Node, Outcome, Problem, Reason, Stale, Ticket, Verdict
 from taskproc.kernel.plan import Plan
-from taskproc.run.base import Job
 from taskproc.store.disk import DiskStore
 from taskproc.tasks.command import Command, CommandResult
 from taskproc.tasks.graph import Graph, graph_of
@@ -25,7 +24,8 @@ class SharedCommands:
 
     def __init__(self, feed: Feed[str], store: DiskStore):
         self._known = KnownVersions(Graph("", {}, {}), store)
-        self._work = GraphWork(self._known, Placement(in_process=True))
+        self._work = work = GraphWork(self._known, Placement(in_process=True))
+        self.job, self.close, self.end = work.job, work.close, work.end
         self._feed = feed
         self._faults: dict[str, str] = {}
         self._ends: dict[str, Event[str]] = {}
@@ -64,18 +64,6 @@ class SharedCommands:
         """See GraphWork."""
         fault = self._faults.get(ticket.key)
         return self._work.claim(ticket) if fault is None else Failed(Problem("command", fault))
-
-    def job(self, ticket: Ticket[str]) -> Job[str]:
-        """See GraphWork."""
-        return self._work.job(ticket)
-
-    def close(self, ticket: Ticket[str], outcome: Outcome[str]) -> Outcome[str]:
-        """See GraphWork."""
-        return self._work.close(ticket, outcome)
-
-    def end(self) -> None:
-        """See GraphWork."""
-        self._work.end()
 
     def finished(self, event: Event[str] | None) -> Iterator[Finished]:
         """The records of the descriptors that this event ends, or that were added after their task had ended."""
