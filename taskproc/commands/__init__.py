@@ -1,6 +1,6 @@
-"""Operating-system commands: `TaskManager`, which keeps so many of them running, and `Command`, one of them as a task.
+"""Operating-system commands: `TaskManager` runs a list of them, and `Command` is one of them as a task.
 
-A name is imported when it is first asked for.
+A name is imported when it is first used.
 """
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if not TYPE_CHECKING:  # to which a module with __getattr__ has every name
     def __getattr__(name: str) -> object:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        found = globals()[name] = getattr(import_module(_HOMES.get(name, _OTHERWISE)), name)
-        return found
+        value = globals()[name] = getattr(import_module(_HOMES.get(name, _OTHERWISE)), name)
+        return value
 
 
 def __dir__() -> list[str]:

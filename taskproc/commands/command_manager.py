@@ -1,4 +1,4 @@
-"""TaskManager: a list of commands, of which so many run at once, to be extended by inheritance."""
+"""TaskManager: runs a list of commands, a limited number at once; subclasses fill the list."""
 from __future__ import annotations
 
 import logging
@@ -40,33 +40,31 @@ _TIMEOUTS = {"proc_poll_dt": 0.2, "next_free_dt": 0.5, "proc_popen_dt": 0.5}
 class TaskManager:
     """Runs the commands in `task_descriptors`, at most `n_threads` at once, until the list is empty and all have ended.
 
-    A task descriptor is a list of strings: the program, and its arguments in their order. No shell is run. Override
-    `update_task_descriptors` to fill the list, also while commands run.
+    A task descriptor is a list of strings: the program and its arguments. No shell is used. The first descriptor in the
+    list is run first. Override `update_task_descriptors` to fill the list, even while commands run.
 
-    The document that this class is from contradicts itself and its code, and here the reading is taken that loses
-    nothing: `run` waits for the commands that run still when the list is empty; the first in the list is run first;
-    exit codes and what is printed are kept; nothing is polled.
+    If a command cannot be started, or its exit code is not 0, `finished` and a warning of the logger 'taskproc' report
+    it, and the other commands continue.
 
     Args:
-        n_threads: how many commands run at once; None: as many as this process may use processors.
-        timeouts: the seconds that the document lists (`proc_poll_dt`, `next_free_dt`, `proc_popen_dt`) and any others.
-            They are there as attributes for hooks that want to wait, and nothing else waits for them.
-        output_folder: where what commands print goes, as `<number>.stdout.txt` and `<number>.stderr.txt`; None: a
+        n_threads: how many commands run at once; None: the number of processors that this process may use.
+        timeouts: seconds by name: `proc_poll_dt`, `next_free_dt`, `proc_popen_dt` and any others. The first three are
+            attributes, for hooks that want to wait; the manager itself does not wait for them.
+        output_folder: receives the output of commands as `<number>.stdout.txt` and `<number>.stderr.txt`; None: a
             temporary folder, which is removed with the manager.
-        shared_folder: a folder, or a Cache, that several managers share, on one computer or on several: each descriptor
-            is run once, by one of them, and the others wait for it or do another one meanwhile. What a computer that
-            dies had begun another one does. Outputs are kept there. A descriptor may be a `Command`, built in
-            `manager.cache`.
+        shared_folder: a folder, or a Cache, that several managers share, on one computer or several. Each descriptor is
+            run once, by one of them; if its computer dies, another one runs it. Outputs are stored there. A descriptor
+            may be a `Command`, built in `manager.cache`.
 
     Attributes:
-        procs: for each slot the process that runs there, or None.
-        task_descriptors: what has not been started. With a shared folder it is emptied as soon as it is seen, for what
-            others do takes no slot here.
-        finished: how each ended, in the order in which they did: a list of Finished.
-        cache: that of the shared folder, in force while `run` runs; None without one.
+        procs: the running process of each slot, or None; `n_threads` entries.
+        task_descriptors: descriptors that have not been started. With a shared folder the list is emptied at once,
+            because commands that other managers run need no slot here.
+        finished: a Finished for each descriptor that has ended, in the order of their ends.
+        cache: that of the shared folder, active during `run`; None without one.
 
-    A command that cannot be started, or ends with another exit code than 0, is told in `finished` and by a warning of
-    the logger 'taskproc'; the others go on.
+    Raises:
+        OptionError: an argument is wrong.
     """
 
     def __init__(
@@ -79,7 +77,7 @@ class TaskManager:
     ):
         count = available_cpus() if n_threads is None else at_least(n_threads, 1, "n_threads")
         if output_folder is not None and shared_folder is not None:
-            raise OptionError("output_folder is of no use with a shared_folder, where outputs are kept")
+            raise OptionError("output_folder and shared_folder both store outputs; pass only one of them")
         self.n_threads = count
         self.timeouts = {**_TIMEOUTS, **(timeouts or {})}
         self.proc_poll_dt = self.timeouts["proc_poll_dt"]
@@ -89,46 +87,50 @@ class TaskManager:
         self.task_descriptors: list[Any] = []
         self.finished: list[Finished] = []
         self.output_folder = None if output_folder is None else Path(absolute_path(output_folder))
-        self.cache = None if shared_folder is None else _cache(shared_folder)
+        self.cache = None if shared_folder is None else _as_cache(shared_folder)
         self._inbox: Inbox[Ending[Any]] | None = None
         self._count = 0
 
     def update_task_descriptors(self) -> None:
-        """To be overridden: bring `task_descriptors` up to date. It may wait as long as it likes; others run meanwhile.
+        """To be overridden: bring `task_descriptors` up to date. It may wait: running commands continue.
 
-        Called before each command is started, and whenever one has ended and a slot is free; when it leaves the list
-        empty and nothing runs, `run` ends.
+        Called before each command is started, and whenever one has ended and a slot is free. When it leaves the list
+        empty and no command runs, `run` ends.
         """
 
     def final_task_descriptor(self) -> Any:
-        """To be overridden: a last command, when all others have ended well, or None. Asked once a run.
+        """To be overridden: a last command, or None. Called once a run, when all other commands have succeeded.
 
-        It is there to combine what they made. With a shared folder it is run by one of the managers, as all are.
+        It can combine their results. With a shared folder, one of the managers runs it.
         """
         return None
 
     def update_tasks_status(self) -> int | None:
-        """Clear the slots of processes that have ended; the index of a free slot (the last one), or None."""
-        found = None
+        """Clear the slots of processes that have ended, and return the index of the last free slot, or None."""
+        free = None
         for index, child in enumerate(self.procs):
             if child is not None and has_ended(child):
                 self.procs[index] = child = None
-            found = index if child is None else found
-        return found
+            free = index if child is None else free
+        return free
 
     def wake(self) -> None:
-        """Have `update_task_descriptors` asked soon, though nothing has ended. From any thread."""
+        """Make the manager call `update_task_descriptors` soon, though no command has ended. From any thread."""
         if self._inbox is not None:
             self._inbox.ring()
 
     def run(self) -> None:
-        """Run all, and return when the list is empty and the last command has ended.
+        """Run all commands, and return when the list is empty and the last command has ended.
 
-        Ctrl-C (and SIGTERM, SIGHUP) ends all commands with their children, TERM and then KILL; what had not ended
-        stands at the head of the list again. So it is with an exception of a hook.
+        Ctrl-C, SIGTERM, SIGHUP or an exception of a hook end all commands with their child processes, by TERM and then
+        KILL. Descriptors that had not ended are put back at the head of the list.
+
+        Raises:
+            RuntimeError: this manager is already running.
+            KeyboardInterrupt: after Ctrl-C.
         """
         if self._inbox is not None:
-            raise RuntimeError("this manager runs already")
+            raise RuntimeError("this manager is already running")
         grace = Grace()
         with ExitStack() as stack:
             inbox = self._inbox = Inbox()
@@ -158,13 +160,13 @@ class TaskManager:
 
     @contextmanager
     def _set_up(self, feed: Feed[Any], children: Children) -> Iterator[tuple[Any, Any]]:
-        """Who answers the questions, and who runs: alone or with others."""
+        """The work and the runner: local, or shared with other managers."""
         assert self._inbox is not None, "it was set by `run` [this is a bug]"
         if self.cache is None:
             runner: CommandRunner[int] = CommandRunner(self._inbox, self.n_threads, children)
             yield LocalCommands(feed, self._folder(), self.n_threads, self._inbox.ring), runner
             return
-        from taskproc.commands.shared_commands import SharedCommands  # here: 20 ms, for what others are told of
+        from taskproc.commands.shared_commands import SharedCommands  # here: 20 ms, only for shared folders
 
         with self.cache, ThreadPoolExecutor(self.n_threads, "taskproc-command", use, (children,)) as pool:
             work = SharedCommands(feed, self.cache.store)
@@ -183,7 +185,7 @@ class TaskManager:
         return self.output_folder
 
     def _note(self, child: Child, runs: bool) -> None:
-        """A process has started or ended; see Children."""
+        """Record that a process has started or ended; see Children."""
         try:
             self.procs[self.procs.index(None if runs else child)] = child if runs else None
         except ValueError:
@@ -200,7 +202,7 @@ class TaskManager:
         inbox.close()
 
 
-def _cache(given: str | os.PathLike[str] | Cache) -> Cache:
-    from taskproc.store.cache import Cache  # here: for those who share
+def _as_cache(folder: str | os.PathLike[str] | Cache) -> Cache:
+    from taskproc.store.cache import Cache  # here: only for shared folders
 
-    return given if isinstance(given, Cache) else Cache(given)
+    return folder if isinstance(folder, Cache) else Cache(folder)

@@ -1,4 +1,4 @@
-"""How descriptors come from the list of a manager: by hooks that its user overrides; first in, first out."""
+"""Task descriptors: how hooks supply them, first in, first out; which are valid; and how each one ended."""
 from __future__ import annotations
 
 import os
@@ -15,7 +15,7 @@ SLOT = "(slots)"  # the label of every command
 
 
 class Source(Protocol):
-    """The side of a TaskManager that its user sees."""
+    """The part of a TaskManager that supplies descriptors."""
 
     task_descriptors: list[object]
 
@@ -32,9 +32,9 @@ class Feed(Generic[K]):
     """The descriptors of one run.
 
     Attributes:
-        count: how many descriptors have been taken, before this run too.
-        is_asking: whether a hook of the user's runs now.
-        taken: the key of each descriptor that was taken from the list → its number and it itself.
+        count: how many descriptors have been taken from the list, in earlier runs too.
+        is_asking: whether a hook of the user is running.
+        taken: the key of each descriptor that was taken → its number and the descriptor.
     """
 
     def __init__(self, source: Source, count: int) -> None:
@@ -44,34 +44,33 @@ class Feed(Generic[K]):
         self.taken: dict[K, tuple[int, object]] = {}
 
     def update(self) -> None:
-        """Have the list brought up to date."""
+        """Let the user bring the list up to date."""
         self._ask(self._source.update_task_descriptors)
 
     def is_empty(self) -> bool:
-        """Whether nothing is in the list."""
+        """Whether the list is empty."""
         return not self._source.task_descriptors
 
     def first(self) -> object:
-        """The first in the list, which has it no more."""
+        """Remove the first descriptor from the list and return it."""
         return self._source.task_descriptors.pop(0)
 
     def last(self, plan: Plan[K]) -> object | None:
-        """The descriptor that is to come when all others have ended well, once; None: it is not time, or there is none.
-        """
-        all_well = not plan.open() and 0 < len(plan) == plan.count("done")
-        if self._is_last_asked or not all_well or not self.is_empty():
+        """The final descriptor, once, when all others have succeeded; None before that, or if there is none."""
+        succeeded = not plan.open() and 0 < len(plan) == plan.count("done")
+        if self._is_last_asked or not succeeded or not self.is_empty():
             return None
         self._is_last_asked = True
         return self._ask(self._source.final_task_descriptor)
 
     def note(self, key: K, descriptor: object) -> int:
-        """It goes under this key from now on. Its number."""
+        """Record that a descriptor has this key, and return its number."""
         self.count += 1
         self.taken[key] = self.count, descriptor
         return self.count
 
     def unfinished(self, plan: Plan[K]) -> list[object]:
-        """Those that have not ended, in their order."""
+        """The descriptors that have not ended, in their order."""
         ended = ("done", "failed", "skipped")
         return [descriptor for key, (_, descriptor) in self.taken.items() if plan.state(key) not in ended]
 
@@ -89,12 +88,12 @@ class Finished:
 
     Attributes:
         number: counts descriptors from 1, in the order in which they were taken from the list.
-        descriptor: it itself, as it stood in the list.
-        exit_code: minus the signal, if one killed it; None if it could not be started.
+        descriptor: the descriptor as it was in the list.
+        exit_code: minus the signal if one killed it; None if it could not be started.
         seconds: how long it ran, wall time.
-        stdout, stderr: files with what it printed; None if it could not be started.
-        problem: what went wrong, in words; empty if nothing did.
-        here: False if another manager on the shared folder ran it, or an earlier run.
+        stdout, stderr: files with its output; None if it could not be started.
+        problem: a description of what went wrong; empty if nothing did.
+        here: False if another manager with the same shared folder ran it, or an earlier run did.
     """
 
     number: int
@@ -107,8 +106,11 @@ class Finished:
     here: bool = True
 
 
+Finished.__module__ = "taskproc.commands"  # pickles name the public module, not this one
+
+
 def descriptor_fault(descriptor: object) -> str:
-    """What is wrong with a task descriptor, in words; empty if nothing is."""
+    """Why a task descriptor is not valid; empty if it is."""
     if isinstance(descriptor, (str, bytes)) or not isinstance(descriptor, Sequence):
         return f"a task descriptor must be a list of words, got {descriptor!r}: no shell splits it"
     if not descriptor:

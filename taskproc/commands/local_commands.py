@@ -1,4 +1,4 @@
-"""The five questions for commands of which nothing is remembered: each descriptor is run, and that is all."""
+"""LocalCommands: how a TaskManager without a shared folder runs its commands. Nothing is stored."""
 from __future__ import annotations
 
 import os
@@ -15,17 +15,18 @@ _NEW = Stale(Reason("new", "it is in the list"))
 
 
 class LocalCommands:
-    """Descriptors as commands whose output goes to files in `folder`. Keys are their numbers.
+    """The work of a run (drive.py): each descriptor is a command whose output goes to files in `folder`.
 
     Args:
-        again: has `feed` called again soon.
+        again: makes the loop call `feed` again soon.
     """
 
     def __init__(self, feed: Feed[int], folder: Path, slots: int, again: Callable[[], object]):
         self._feed, self._folder, self._slots, self._again = feed, folder, slots, again
 
     def feed(self, plan: Plan[int]) -> None:
-        """Take one from the list if there is a free slot; the one before has been started then."""
+        """Take one descriptor from the list if a slot is free."""
+        # One at a time, and then again: the hook may wait for a command that it added last, so that must be running
         if plan.open() < self._slots:
             self._feed.update()
             if not self._feed.is_empty():
@@ -40,29 +41,29 @@ class LocalCommands:
         plan.add(Node(key, labels=(SLOT,)))
 
     def judge(self, key: int) -> Verdict:
-        """Nothing is remembered."""
+        """Every descriptor runs."""
         return _NEW
 
     def claim(self, ticket: Ticket[int]) -> Outcome[int] | None:
-        """Nobody else could have it; but it may be none."""
-        wrong = descriptor_fault(self._feed.taken[ticket.key][1])
-        return Failed(Problem("command", wrong)) if wrong else None
+        """Fails if the descriptor is not valid."""
+        fault = descriptor_fault(self._feed.taken[ticket.key][1])
+        return Failed(Problem("command", fault)) if fault else None
 
     def job(self, ticket: Ticket[int]) -> Job[int]:
-        """The command."""
+        """Its command."""
         number, descriptor = self._feed.taken[ticket.key]
-        assert isinstance(descriptor, Sequence), "it was looked at in `claim` [this is a bug]"
+        assert isinstance(descriptor, Sequence), "it was checked in `claim` [this is a bug]"
         stdout, stderr = self._logs(number)
         for path in (stdout, stderr):
-            path.unlink(missing_ok=True)  # of an earlier manager in the same folder
+            path.unlink(missing_ok=True)  # left by an earlier manager in the same folder
         return CommandJob(tuple(map(os.fspath, descriptor)), stdout, stderr)
 
     def close(self, ticket: Ticket[int], outcome: Outcome[int]) -> Outcome[int]:
-        """As was said."""
+        """The outcome that the runner reported."""
         return outcome
 
     def finished(self, event: Event[int] | None) -> Iterator[Finished]:
-        """What an event tells of the end of a descriptor, if it does."""
+        """The record of a descriptor, if the event is its end."""
         if event is not None and event.key is not None and event.kind in ("done", "failed"):
             yield self._record(event.key, event)
 
@@ -75,6 +76,3 @@ class LocalCommands:
 
     def _logs(self, number: int) -> tuple[Path, Path]:
         return self._folder / f"{number}.stdout.txt", self._folder / f"{number}.stderr.txt"
-
-    def end(self) -> None:
-        """Nothing is held."""

@@ -132,8 +132,8 @@ class ChunkWork:
     def _end(self) -> NoReturn:
         try:
             self._close_once()
-        except BaseException:  # noqa: BLE001  # shown, since nobody waits for an answer
-            sys.excepthook(*sys.exc_info())
+        except BaseException as error:  # noqa: BLE001  # printed, since nobody waits for an answer
+            sys.excepthook(type(error), error, error.__traceback__)
         finally:
             from taskproc.run.capture import flush_all  # here: only a terminated worker needs it
 

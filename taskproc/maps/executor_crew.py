@@ -14,7 +14,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from taskproc.errors import WorkerDied
 from taskproc.kernel.model import Failed, Returned, Ticket
@@ -34,36 +34,6 @@ from taskproc.run.lifeline import Main
 from taskproc.run.pool import PoolRunner, is_in_process
 from taskproc.run.problem import rebuild
 from taskproc.run.resident import ResidentRunner
-
-
-class _Jobs(Protocol):
-    """How chunks travel to an executor and back.
-
-    Attributes:
-        inbox: receives their outcomes.
-    """
-
-    inbox: Inbox[Ending[int]]
-
-    def send(self, item: object) -> object:
-        """See Crew."""
-        ...
-
-    def start(self, ticket: Ticket[int], items: list[object]) -> int:
-        """Begin a job and return the bytes that were sent; two tickets with one key are the same work, tried again."""
-        ...
-
-    def values(self, outcome: object) -> tuple[list[object], float]:
-        """The values of a job that has not failed, and the seconds that they took."""
-        ...
-
-    def retire(self) -> list[Exception]:
-        """See Crew."""
-        ...
-
-    def stop(self) -> None:
-        """Cancel jobs that have not begun, and end running ones where that is possible."""
-        ...
 
 
 def executor_kind(executor: Executor, worker: Callable[..., object], passing: ArgumentPassing) -> Kind | None:
@@ -89,7 +59,7 @@ class ExecutorCrew:
         *,
         breaks: bool = True,
     ):
-        self._jobs: _Jobs = _ThreadJobs(executor, worker, passing) if kind is None else _ForeignJobs(executor, kind)
+        self._jobs = _ThreadJobs(executor, worker, passing) if kind is None else _ForeignJobs(executor, kind)
         self._breaks = breaks
         self._numbers = count(1)
         self._on: dict[int, tuple[int, Chunk, int | None]] = {}  # worker, chunk, and which of its items; None: all
@@ -162,7 +132,7 @@ class ExecutorCrew:
 
 
 class _ForeignJobs:
-    """In an executor's processes, and in our own when these break."""
+    """Jobs in an executor's processes, and in our own when these break. Their outcomes arrive in `inbox`."""
 
     send = staticmethod(send_item)
 
@@ -175,12 +145,14 @@ class _ForeignJobs:
         self._runner: ForeignRunner[int] = ForeignRunner(executor, self.inbox, own, grace=self._grace)
 
     def start(self, ticket: Ticket[int], items: list[object]) -> int:
+        """Begin a job and return the bytes that were sent. Two tickets with one key are the same work, tried again."""
         own = pickle.dumps(items, 5)
         job: KindJob[int] = KindJob(self._kind, own)
         self._runner.start(ticket, ForeignJob(job, Path(self._folder.name, "begun"), ticket.number, self._main))
         return len(own)
 
     def values(self, outcome: object) -> tuple[list[object], float]:
+        """The values of a job that has not failed, and the seconds that they took."""
         sent, seconds = cast("tuple[list[Sent], float]", load(cast("bytes", outcome)))
         return receive_values(sent)[0], seconds
 
@@ -196,7 +168,7 @@ class _ForeignJobs:
 
 
 class _ThreadJobs:
-    """In an executor's threads, in this process. Each thread that takes a chunk has an object of its own."""
+    """The same in an executor's threads, in this process. Each thread that takes a chunk has an object of its own."""
 
     def __init__(self, executor: Executor, worker: Callable[..., object], passing: ArgumentPassing):
         self.inbox: Inbox[Ending[int]] = Inbox()
@@ -231,7 +203,7 @@ class _ThreadJobs:
                 self._objects[worker] = False
                 over = self._over
             if over:  # the map was left while this thread was busy
-                _close(worker)
+                _close_object(worker)
 
     def retire(self) -> list[Exception]:
         """Close the objects of idle threads, in this thread; busy threads close theirs themselves."""
@@ -243,7 +215,7 @@ class _ThreadJobs:
         errors: list[Exception] = []
         for worker in idle:
             try:
-                _close(worker)
+                _close_object(worker)
             except Exception as error:  # noqa: BLE001  # the user's; reported when all are closed
                 errors.append(error)
         return errors
@@ -256,7 +228,7 @@ class _ThreadJobs:
             self.inbox.close()
 
 
-def _close(worker: object) -> None:
+def _close_object(worker: object) -> None:
     close = close_method(worker)
     if close is not None:
         close()

@@ -164,7 +164,7 @@ def test_a_manager_runs_once_at_a_time() -> None:
         def update_task_descriptors(self) -> None:
             self.run()
 
-    with pytest.raises(RuntimeError, match="runs already"):
+    with pytest.raises(RuntimeError, match="is already running"):
         Again(1).run()
 
 
@@ -177,7 +177,7 @@ def test_slots_are_a_number_of_at_least_one(count: Any) -> None:
 
 def test_outputs_have_one_place(tmp_path: Path) -> None:
     """With a shared folder that is this."""
-    with pytest.raises(OptionError, match="of no use with a shared_folder"):
+    with pytest.raises(OptionError, match="output_folder and shared_folder both"):
         TaskManager(1, output_folder=tmp_path, shared_folder=tmp_path)
 
 

@@ -154,7 +154,7 @@ def test_failures_are_told_as_without_a_folder(cache: Cache) -> None:
     assert records[0].problem == "command sh -c 'echo why >&2; exit 3' exited with code 3\nwhy"
     assert records[0].stderr is not None
     assert "why\n" == records[0].stderr.read_text()
-    assert "it was not run: what it needs failed" == records[1].problem
+    assert "it was not run, because an upstream task failed" == records[1].problem
     assert "must be a list of words" in records[2].problem
     assert "no-such-tool was not found" in records[3].problem
     assert "has a NUL in it" in records[5].problem
