@@ -274,7 +274,7 @@ def _read_and_hash(files: Files, handle: int, size: int, start: int, end: int) -
 
 
 def _memory(size: int) -> memoryview:
-    """Memory that is not touched before it is read into: filling it with zeros would take as long as reading."""
+    """Memory that is not touched before it is read into: filling it with zeros would double the time."""
     import mmap  # here: few processes read a large result
 
     try:

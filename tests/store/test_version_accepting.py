@@ -54,7 +54,7 @@ def test_a_claim_sees_it(runs: Runs) -> None:
 
 
 def test_a_version_that_is_gone(runs: Runs) -> None:
-    """Cleared, or computed anew: what one has seen is not there to be accepted."""
+    """After a clear, or when it was computed again, the version that was seen does not exist."""
     store = runs.begin()
     version = publish(store, 1)
     store.clear(PLACE)
@@ -62,7 +62,7 @@ def test_a_version_that_is_gone(runs: Runs) -> None:
     with pytest.raises(MissingResult, match="does not exist any more"):
         store.accept(PLACE, version, A)
     publish(store, 2)
-    with pytest.raises(MissingResult, match="computed anew"):
+    with pytest.raises(MissingResult, match="computed again"):
         store.accept(PLACE, version, A)
     assert [frozenset()] == accepted(store)
 
