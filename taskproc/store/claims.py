@@ -151,7 +151,7 @@ class DiskAttempt:
         return facts.value(value, payload.value, payload.met, files=files, root=root, home=home, former=former)
 
     def _write_manifest(self, home: str, facts: Facts) -> str | None:
-        """List the files in the data directory `home`. Returns the digest of the list, None if there is none."""
+        """List the files in the data directory `home`. Returns the digest of the list, None if it cannot be made."""
         from taskproc.store.contents import manifest_of  # here: 1 ms, for attempts with a data directory
 
         manifest = manifest_of(self._files, self._folder, layout.data_folder(self.number), home)
