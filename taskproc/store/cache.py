@@ -257,7 +257,7 @@ def _create(path: Path, shared: bool) -> None:
 
 
 def _make(path: Path, name: str, text: str) -> None:
-    """Create a file, unless it exists: then another process has just created the same one."""
+    """Create a file, unless it exists: then another process has created the same one."""
     files = Files()
     try:
         handle = files.make(str(path), name)

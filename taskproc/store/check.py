@@ -173,7 +173,8 @@ class _TaskFolder:
                 if number not in (kinds["result"] if kind == "accept" else known):
                     yield self._finding(entry.name, "orphan", f"attempt {number} does not exist any more")
             elif not entry.is_file(follow_symlinks=False):
-                yield _foreign(entry, self._of(entry.name), bool(kind) or _is_ours(entry.name))
+                is_ours = kind or entry.name == layout.ARGUMENTS or any(layout.numbers([entry.name]).values())
+                yield _foreign(entry, self._of(entry.name), bool(is_ours))
             elif entry.name != layout.ARGUMENTS:
                 yield from self._check_file(entry, entries)
 
@@ -285,11 +286,6 @@ def _foreign(entry: Entry, path: str, is_ours: bool) -> Finding:
         return Finding(path, "damaged", text)
     kind = "a link" if entry.is_symlink() else "a folder" if _is_folder(entry) else "a file"
     return Finding(path, "foreign", f"{kind} that taskproc did not create")
-
-
-def _is_ours(name: str) -> bool:
-    """Whether the store uses this name in the folder of a task."""
-    return name == layout.ARGUMENTS or any(layout.numbers([name]).values())
 
 
 def _is_folder(entry: Entry) -> bool:

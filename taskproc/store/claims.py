@@ -25,17 +25,7 @@ from taskproc.store.layout import Place
 from taskproc.store.members import comment_member, footer_member, text_member
 from taskproc.store.payload import Payload, write_value
 from taskproc.store.trash import move_to_trash
-from taskproc.store.version import (
-    TINY_PAYLOAD,
-    Facts,
-    Pick,
-    Version,
-    about_result,
-    claim_head,
-    head_content,
-    head_token,
-    record_text,
-)  # fmt: skip
+from taskproc.store.version import TINY_PAYLOAD, Facts, Pick, Version, about_result, claim_head, read_head, record_text
 
 EMPTY_CLAIM = 1.0    # seconds after which a claim without a head counts as dead
 _TRIES = 100
@@ -93,17 +83,10 @@ class DiskAttempt:
         self._captured = False
         for name in self._early:
             try:
-                if not self._size_of(name):
+                if not self._files.tail(self._folder, name, 0)[1]:
                     self._files.unlink(self._folder, name)
             except OSError:
                 pass  # it was removed
-
-    def _size_of(self, name: str) -> int:
-        handle = self._files.read_only(self._folder, name)
-        try:
-            return self._files.size_and_owner(handle)[0]
-        finally:
-            self._files.close(handle)
 
     @property
     def folder(self) -> int | None:
@@ -168,7 +151,7 @@ class DiskAttempt:
         return facts.value(value, payload.value, payload.met, files=files, root=root, home=home, former=former)
 
     def _write_manifest(self, home: str, facts: Facts) -> str | None:
-        """List the files in the data directory `home`. Returns the digest of the list, None if there is none."""
+        """List the files in the data directory `home`. Returns the digest of the list, None if it cannot be made."""
         from taskproc.store.contents import manifest_of  # here: 1 ms, for attempts with a data directory
 
         manifest = manifest_of(self._files, self._folder, layout.data_folder(self.number), home)
@@ -359,7 +342,7 @@ def _second_look(store: CacheFolder, place: Place, attempt: DiskAttempt, folder:
     A network client may add its own new names to an old listing, so the decisive names are also asked for one by one.
     """
     number, claim = attempt.number, layout.claim_file(attempt.number)
-    if any(store.files.has(folder, name) for name in layout.end_names(number)):
+    if any(store.files.has(folder, name) for name in (layout.result_file(number), layout.failed_file(number))):
         return None
     for _ in range(_LISTINGS):
         names = store.files.list_anew(folder)
@@ -403,7 +386,7 @@ def is_held(store: CacheFolder, folder: Folder, number: int) -> bool:
     try:
         handle = store.files.read_only(folder, layout.claim_file(number))
     except FileNotFoundError:
-        # It has just ended. With a version: look again; without: the next number is free
+        # Its attempt has ended. With a version: look again; without: the next number is free
         return not store.files.has(folder, layout.failed_file(number))
     except OSError as error:
         if error.errno in (errno.EINVAL, errno.ELOOP):
@@ -414,7 +397,7 @@ def is_held(store: CacheFolder, folder: Folder, number: int) -> bool:
         made = (*store.files.identity(handle), store.files.modified(handle))
     finally:
         store.files.close(handle)
-    token = head_token(start)
+    token = str(read_head(start).get("token", ""))
     if not token:
         # Its maker is between two operations, or died there. Our own clock measures for how long: the time of the file
         # is by another clock, and the head may be written between a look at the file and one at its time
@@ -442,7 +425,7 @@ def reopen(store: CacheFolder, place: Place, number: int) -> DiskAttempt | None:
     except OSError:
         files.close_folder(folder)
         return None
-    nonce = head_content(files.read(handle, 4096, 0)).get("nonce")
+    nonce = read_head(files.read(handle, 4096, 0)).get("nonce")
     attempt = DiskAttempt(store, place, path, number, folder, handle, str(nonce))
     head = claim_head(store.token, place, number, str(nonce))
     if files.read(handle, len(head) + 1, 0) != head:

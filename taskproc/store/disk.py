@@ -1,4 +1,4 @@
-"""Results in a folder: a directory for each task, a file for each version. There is no other state.
+"""Results in a folder: a directory for each task, a file for each version. Nothing else is stored.
 
 Files are never changed in place. A version appears by one rename and is immutable, a clear is one rename, and every
 read is verified first. So any number of processes may read, compute and clear at once, and may be killed at any moment.
@@ -269,7 +269,7 @@ class DiskStore(CacheFolder):
             finally:
                 self.files.close_folder(folder)
         except (OSError, CacheError):
-            pass  # read-only, full, or just cleared: it is for people, and a run must not fail for it
+            pass  # read-only, full, or cleared by now: it is for people, and a run must not fail for it
 
     def _code(self, name: str, file: str) -> Mapping[str, Any] | None:
         try:

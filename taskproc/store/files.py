@@ -8,7 +8,7 @@ second look opens it again. Other machines may see written bytes only after the 
 
 Two operations have one winner among many: to make a new name, and to rename without replacing anything. The losers get
 FileExistsError. A network folder may give any error instead (sshfs: EPERM), so an error of creation is believed only
-when it comes again and again, and the name was looked for and is not there.
+when it comes again and again and the name does not exist.
 """
 from __future__ import annotations
 
@@ -428,7 +428,7 @@ def rename_exclusively(old: str, new: str, at: int) -> bool:
     if number == 0:
         return True
     if number in _REFUSALS:
-        return False  # the plain rename_exclusively says whether it is one
+        return False  # the plain rename raises it, if it was another error
     raise OSError(number, os.strerror(number), old, None, new)
 
 

@@ -25,13 +25,7 @@ from taskproc.store.layout import Place
 from taskproc.store.marks import Witness
 from taskproc.store.members import FOOTER, comment, footer_member, is_signed, json_object, record_length
 from taskproc.store.rules import CacheRules, Key
-from taskproc.store.version import (
-    LONGEST_ACCEPT,
-    TINY_PAYLOAD,
-    Version,
-    accepted_codes,
-    version_from,
-)  # fmt: skip
+from taskproc.store.version import LONGEST_ACCEPT, TINY_PAYLOAD, Version, accepted_codes, version_from
 
 TOP_FOLDERS = ("run", "trash", "inputs")  # folders that are not of a task class
 _TAIL = 4096  # bytes that are read first: most records and their footers fit
@@ -183,7 +177,7 @@ class CacheFolder:
             try:
                 version = self.read_version(folder, place, number)
             except FileNotFoundError:
-                continue  # just retired, or moved aside by another reader; or the name was a claim
+                continue  # retired by now, or moved aside by another reader; or the name was a claim
             except UNREADABLE as error:
                 # Damaged or foreign, so not a version of this place; `check` reports it
                 text = f"{layout.result_file(number)} is skipped: {error}"

@@ -6,8 +6,8 @@ a listing and a read. Every name that is added or removed changes that time, and
 that there is no result, or none that is fresh: then the folder is read. So the folders decide, and the index may be
 deleted at any time.
 
-A folder that has just changed gets no row, since it might change again within the same tick of the file system's clock
-("racy" in git). Nor does a folder on a file system without fine times.
+A folder that changed a moment ago gets no row, since it might change again within the same tick of the file system's
+clock ("racy" in git). Nor does a folder on a file system without fine times.
 
 A cold run asks ten thousand times for results that do not exist. One listing of a class answers for all of its tasks,
 for the moment of the listing: it says only that a look would have found nothing then. A claim looks again, twice, so an
@@ -184,7 +184,7 @@ class Index:
                 try:
                     self._write(name, table, versions)
                 except (OSError, CacheError):
-                    pass  # full, read-only, or just cleared: the next run looks into the folders, as this one did
+                    pass  # full, read-only, or cleared by now: the next run looks into the folders, as this one did
 
     def _digest_of(self, key: str, now: Present) -> bytes:
         """A digest of a key and all that its task is made from."""
@@ -266,7 +266,7 @@ class Index:
         try:
             folder = files.open_folder(results, (str(number),))
         except OSError:
-            return None, []  # just cleared
+            return None, []  # cleared by now
         try:
             sign = files.sign(folder)
             # Listed after the time was read: later changes change it

@@ -115,19 +115,17 @@ def version_numbers(names: Collection[str]) -> list[int]:
 def _numbers_of(kind: str, names: Collection[str]) -> list[int]:
     start, first, end, last = _KINDS[kind]
     texts = [name[first:last] for name in names if name[:first] == start and name.endswith(end)]
-    found = [int(text) for text in texts if _is_number(text)] if texts else []
-    if len(found) > 1:
-        found.sort(reverse=True)
-    return found
+    values = [int(text) for text in texts if _is_number(text)] if texts else []
+    return sorted(values, reverse=True) if len(values) > 1 else values
 
 
 def _is_number(text: str) -> bool:
-    # Not a regular expression: it takes three times as long, and this runs for every task, warm or cold
+    # Without a regular expression: it takes three times as long, and this runs for every task
     return text.isdecimal() and text.isascii() and text[0] != "0" and len(text) <= _DIGITS
 
 
 def highest_number(kinds: dict[str, list[int]]) -> int:
-    """The highest_number number in use, 0 if none."""
+    """The highest number in use; 0 if there is none."""
     return max((descending[0] for descending in kinds.values() if descending), default=0)
 
 
@@ -139,11 +137,6 @@ def claim_file(number: int) -> str:
 def result_file(number: int) -> str:
     """The file of a published version."""
     return f"result.{number}{_RESULT}"
-
-
-def end_names(number: int) -> tuple[str, str]:
-    """What a claim becomes when its attempt end_names."""
-    return result_file(number), failed_file(number)
 
 
 def failed_file(number: int) -> str:

@@ -240,7 +240,7 @@ class _Stream:
 
 
 def read_payload(files: Files, handle: int, version: Version) -> memoryview | None:
-    """The payload of a version, read from its open file; None if it differs from what was written. OSError."""
+    """The payload of a version, read from its open file; None if it differs from what was written."""
     # One byte more than was written: after the payload there must be a record
     size, start, end = version.size + 1, version.head, version.size
     hashed = _read_and_hash(files, handle, size, start, end) if size >= LARGE else None
@@ -274,7 +274,7 @@ def _read_and_hash(files: Files, handle: int, size: int, start: int, end: int) -
 
 
 def _memory(size: int) -> memoryview:
-    """Memory that is not touched before it is read into: filling it with zeros would take as long as reading."""
+    """Memory that is not touched before it is read into: filling it with zeros would double the time."""
     import mmap  # here: few processes read a large result
 
     try:

@@ -174,9 +174,11 @@ def refuse_exposed(path: Path, rules: CacheRules) -> None:
         except OSError as error:
             raise CacheError(f"cache {str(path)!r} cannot be read: {error}") from error
         if why := _exposure(status, rules):
+            is_ours = status.st_uid == own_uid()
+            remedy = f"chmod go-w {str(folder)!r}" if is_ours else "Use a folder of your own"
             raise CacheError(
                 f"cache folder {str(folder)!r} {why}, and loading a result can run any code. "
-                f"{_remedy(folder, status)}, or use Cache(..., shared=True) if you trust them all"
+                f"{remedy}, or use Cache(..., shared=True) if you trust them all"
             )
 
 
@@ -190,10 +192,6 @@ def _exposure(status: os.stat_result, rules: CacheRules) -> str:
     if status.st_mode & stat.S_IWGRP and not is_private_group(status.st_gid, rules):
         return f"can be written by the group {_group(status.st_gid)}"
     return ""
-
-
-def _remedy(folder: Path, status: os.stat_result) -> str:
-    return f"chmod go-w {str(folder)!r}" if status.st_uid == own_uid() else "Use a folder of your own"
 
 
 def is_private_group(group: int, rules: CacheRules) -> bool:

@@ -107,10 +107,10 @@ class Facts:
         named = self.named(value, root, home if files is not None else "")
         if files is None:
             return f"{by_pickle}+{os.urandom(8).hex()}"
-        beside = f"+{files}" if files else ""
+        suffix = f"+{files}" if files else ""
         if named is None or (not files and former() == by_pickle):
-            return by_pickle + beside
-        return f"={named}{mark}{beside}"
+            return by_pickle + suffix
+        return f"={named}{mark}{suffix}"
 
 
 Pick = Callable[[Iterator[Version]], Union[Version, None]]
@@ -122,18 +122,13 @@ def claim_head(token: str, place: Place, number: int, nonce: str) -> bytes:
     return text_member(f'{{"token":{_quoted(token)},"n":{number},"key":{_quoted(place.key)},"nonce":{_quoted(nonce)}}}')
 
 
-def head_content(start: bytes) -> dict[str, object]:
+def read_head(start: bytes) -> dict[str, object]:
     """The fields of the head at the start of a claim; empty if it is incomplete."""
     end = start.find(b"\x00", 10)
     try:
         return read_comment(start[: end + 11]) if end > 0 else {}
     except ValueError:
         return {}
-
-
-def head_token(start: bytes) -> str:
-    """The run that made a claim; empty if its head is incomplete."""
-    return str(head_content(start).get("token", ""))
 
 
 def record_text(version: Version) -> str:

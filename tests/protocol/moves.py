@@ -1,4 +1,4 @@
-"""All that may happen at one moment: a step of an actor, his death, and what the file system does on its own."""
+"""All that may happen at one moment: a step of an actor, its death, and what the file system does by itself."""
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -63,7 +63,7 @@ class WithoutFence(Protocol):
 
 
 class ByPath(Protocol):
-    """A holder works by path, not through the descriptor of his directory."""
+    """A holder works by path instead of the descriptor of its directory."""
 
     def index(self, state: State, actor: Actor) -> int:
         return state.place

@@ -71,7 +71,7 @@ for _operation in OPERATIONS:
 
 
 class Model:
-    """The model on one path: those who are named do their steps until they are where they shall be."""
+    """The model on one path: the named actors do their steps until they reach the wanted states."""
 
     def __init__(self, **options: Any):
         self.protocol = Protocol(Scenario(**options))
@@ -198,7 +198,7 @@ def test_not_needed(runs: Runs) -> None:
 
 
 def test_drop(runs: Runs) -> None:
-    """A higher number is there by the time of the second look: the claim is taken back, and all begins anew."""
+    """A higher number exists at the second look: the claim is removed, and the attempt starts again."""
     runs.second.files = files = _Between("make", lambda: runs.first.attempt().fail({}))
     runs.second.store.files = files
     runs.second.attempt()

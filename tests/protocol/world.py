@@ -17,7 +17,7 @@ class Breach(Exception):
 
 
 class File(NamedTuple):
-    """Who made it, the how manieth of his it is, what is in it."""
+    """Its maker, its number among those of the maker, and its content."""
 
     owner: int
     serial: int
@@ -125,7 +125,7 @@ def write(state: State, owner: int, serial: int, content: str) -> State:
 
 
 def remove(state: State, index: int, kind: str, number: int) -> State:
-    """Remove a name; it is no error if it is gone."""
+    """Remove a name, if it exists."""
     folder = folder_at(state, index)
     entry = at(folder, kind, number)
     if entry is None:

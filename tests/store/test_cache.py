@@ -88,7 +88,7 @@ def test_threads_have_their_own(tmp_path: Path) -> None:
 
 
 def test_one_cache_may_be_entered_by_many_threads(tmp_path: Path) -> None:
-    """Entering is no state of the object."""
+    """Entering changes no state of the object."""
     cache = Cache(tmp_path)
     barrier = threading.Barrier(4)
     seen: list[Path] = []
@@ -189,7 +189,7 @@ def test_the_folder_is_made_on_entering(tmp_path: Path) -> None:
 
 
 def test_a_folder_with_other_things_is_not_tagged(tmp_path: Path) -> None:
-    """Whoever uses his working directory as a cache has it backed up as before."""
+    """A working directory that is used as a cache is backed up as before."""
     (tmp_path / "thesis.tex").touch()
 
     with Cache(tmp_path):
@@ -215,7 +215,7 @@ def test_a_folder_with_other_things_is_not_tagged(tmp_path: Path) -> None:
 def test_a_cache_among_other_files_is_warned_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, there: list[str], asks: bool
 ) -> None:
-    """Once, when it is made; what is hidden, and what is left of a cache, are no other files."""
+    """Once, when it is created; hidden files and the remains of a cache do not count."""
     for name in there:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")

@@ -1,4 +1,4 @@
-"""Claims: one winner among many, the dead are outlived, and whoever lost his claim publishes nothing."""
+"""Claims: one winner among many, others take over from the dead, and a holder that lost its claim publishes nothing."""
 from __future__ import annotations
 
 import errno
@@ -180,7 +180,7 @@ def test_a_claim_that_is_signed_while_it_is_looked_at_is_held(runs: Runs) -> Non
 
 
 def test_a_paused_holder_is_fenced(runs: Runs) -> None:
-    """Whoever was taken for dead, and wakes, publishes nothing, and does not disturb his heir."""
+    """A holder that was taken for dead, and wakes, publishes nothing and does not disturb its heir."""
     paused, heir = runs.begin(), runs.begin()
     late = claimed(paused)
     runs.end(paused)

@@ -34,7 +34,7 @@ class TestLikeSshfs:
         like_sshfs(monkeypatch)
 
     def test_published_meanwhile(self, runs: Runs) -> None:
-        """Somebody claims and commits after our folder was opened: his version is the answer."""
+        """Another process claims and commits after our folder was opened: its version is the answer."""
         rival = runs.begin()
         publish(rival, 0, made_from=facts(code="old"))
 
@@ -59,7 +59,7 @@ class TestLikeSshfs:
         assert ["late"] == values(heir)
 
     def test_the_race_for_a_number_is_lost(self, runs: Runs) -> None:
-        """Whoever made it has it; that is no error."""
+        """The maker of the name has it, without an error."""
         rival = runs.begin()
         answer = runs.begin(Interfering("make", lambda: claimed(rival))).claim(PLACE, arguments, newest)
 

@@ -33,7 +33,7 @@ class TestSecondLook:
     """Whatever is published between the look and the claim is used."""
 
     def test_published_meanwhile(self, runs: Runs) -> None:
-        """Somebody claimed and committed after our listing: his version is the answer, and ours was not needed."""
+        """Another process claimed and committed after our listing: its version is the answer, ours was not needed."""
         rival = runs.begin()
         files = Interfering("make", lambda: publish(rival, "first"))
 
@@ -79,7 +79,7 @@ class TestSecondLook:
         assert {f"result.{number}.pkl.gz", f"failed.{number + 1}"} == names(rival)
 
     def test_committed_by_one_taken_for_dead(self, runs: Runs) -> None:
-        """A holder that was taken for dead commits just before he is fenced: his version is the answer."""
+        """A holder that was taken for dead commits right before it is fenced: its version is the answer."""
         paused = runs.begin()
         late = claimed(paused)
         runs.end(paused)
@@ -93,7 +93,7 @@ class TestSecondLook:
         assert ["late"] == values(heir)
 
     def test_fenced_before_he_commits(self, runs: Runs) -> None:
-        """One operation later he is fenced, and what he commits is not seen."""
+        """One operation later it is fenced, and its commit is not seen."""
         paused = runs.begin()
         late = claimed(paused)
         runs.end(paused)
@@ -112,7 +112,7 @@ class TestSecondLook:
         assert ["good"] == values(heir)
 
     def test_nothing_fresh(self, runs: Runs) -> None:
-        """A version that is not fresh is no answer; the attempt has a number above it."""
+        """A version that is not fresh does not count; the attempt gets a higher number."""
         rival = runs.begin()
         files = Interfering("make", lambda: publish(rival, "first"))
 
@@ -135,7 +135,7 @@ class TestSecondLook:
         assert won[0].commit(1, facts()) is not None
 
     def test_an_old_listing(self, runs: Runs) -> None:
-        """A higher number that was not in the listing sends us back; our claim is taken back, his stays."""
+        """A higher number that was not in the listing: our claim is removed, the other one stays."""
         rival = runs.begin()
         won: list[DiskAttempt] = []
 
@@ -152,7 +152,7 @@ class TestSecondLook:
 
 
 def test_a_claim_that_was_deleted_by_hand(runs: Runs) -> None:
-    """Two hold one number then; the one whose claim is there publishes his value, the other one nothing."""
+    """Two hold one number then; the one whose claim exists publishes its value, the other one nothing."""
     first, second = runs.begin(), runs.begin()
     lost = claimed(first)
     (place_of(first) / "claim.1").unlink()
@@ -169,7 +169,7 @@ class TestClear:
     """A clear is everything or nothing for whoever is at work."""
 
     def test_a_late_commit_lands_in_the_trash(self, runs: Runs) -> None:
-        """The holder works through the descriptor of his directory, wherever that is now."""
+        """The holder works through the descriptor of its directory, wherever that is now."""
         store = runs.begin()
         attempt = claimed(store)
         runs.begin().clear(PLACE)
@@ -207,7 +207,7 @@ class TestClear:
 
     @pytest.mark.parametrize("what", ["place", "class", "cache"])
     def test_at_any_moment_of_a_claim(self, runs: Runs, what: str) -> None:
-        """A clear, or a hand that removes the folder, at any operation of a claim is no error; the rerun is right."""
+        """A clear, or a removal by hand, at any operation of a claim raises nothing; the rerun is right."""
 
         def clear() -> object:
             store = DiskStore(runs.root)
@@ -231,7 +231,7 @@ class TestClear:
         assert at > 6
 
     def test_at_any_moment_of_a_commit(self, runs: Runs) -> None:
-        """The commit is told whether its version stands."""
+        """The commit returns whether its version stands."""
         at, answers = 0, []
         while True:
             at += 1

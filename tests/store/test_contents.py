@@ -1,4 +1,4 @@
-"""Digests of files outside the cache, remembered as long as nothing about them changes."""
+"""Digests of files outside the cache, remembered until something about them changes."""
 from __future__ import annotations
 
 import hashlib

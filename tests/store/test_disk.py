@@ -32,7 +32,7 @@ from taskproc.store.version import Version
 
 
 def read(store: DiskStore) -> tuple[str, object]:
-    """What a reader gets: a value, or which of the two errors he is meant to get."""
+    """The answer to a reader: a value, or one of the two expected errors."""
     versions = list(store.look(PLACE))
     if not versions:
         return "left out", None
@@ -322,7 +322,7 @@ def test_places_are_what_has_a_folder(runs: Runs) -> None:
 
 
 def test_a_place_that_is_a_file_is_said_so(runs: Runs) -> None:
-    """Something that is no folder where one must be is a CacheError for the writer, and empty for the reader."""
+    """A file in the place of a folder is a CacheError for the writer, and empty for the reader."""
     store = runs.begin()
     place_of(store).parent.mkdir(parents=True)
     place_of(store).write_text("hello")

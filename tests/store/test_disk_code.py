@@ -105,7 +105,7 @@ def test_a_clear_takes_it_along(runs: Runs) -> None:
 
 
 def test_strangers_are_found(runs: Runs) -> None:
-    """What is no code, what is a folder, and what somebody left who died while he wrote."""
+    """Files that are not code, folders, and what a process left that died while writing."""
     store = runs.begin()
     store.keep_code(PLACE.name, DIGEST, CONTENT)
     (folder(store) / "notes.txt").touch()

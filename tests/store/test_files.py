@@ -55,7 +55,7 @@ def test_a_folder_given_as_a_path_will_do(tmp_path: Path) -> None:
 
 
 def test_open_folder_refuses_what_is_none(tmp_path: Path) -> None:
-    """Nothing there and a file there are two errors; a link is no folder, whatever it leads to."""
+    """A missing name and a file are two errors; a link is not a folder, whatever its target."""
     (tmp_path / "file").touch()
 
     (tmp_path / "folder").mkdir()
@@ -160,7 +160,7 @@ def test_what_is_cut_off_is_gone(tmp_path: Path) -> None:
 
 
 def test_move_out_tells_whether_there_was_anything(tmp_path: Path) -> None:
-    """Nothing to move is no error."""
+    """A missing name raises nothing."""
     (tmp_path / "a").mkdir()
 
     assert [True, False] == [FILES.move_out(str(tmp_path), "a", str(tmp_path), "b") for _ in range(2)]
@@ -176,7 +176,7 @@ def test_scandir_of_nothing_is_empty(tmp_path: Path) -> None:
 
 
 def test_remove_tree_removes_what_is_there(tmp_path: Path) -> None:
-    """A directory with all in it, a file, a link but not what it leads to; nothing is no error."""
+    """A directory with everything in it, a file, a link but not its target; a missing name raises nothing."""
     kept = tmp_path / "kept"
     (tmp_path / "folder" / "inside").mkdir(parents=True)
     (tmp_path / "file").touch()
@@ -199,7 +199,7 @@ def test_write_text_replaces_what_was_there(tmp_path: Path) -> None:
 
 
 def test_what_is_moved_out_of_a_folder(tmp_path: Path) -> None:
-    """By name, out of the directory that is held, wherever that is now; nothing to move is no error."""
+    """By name, out of the open directory, wherever that is now; a missing name raises nothing."""
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "one").mkdir()
     folder = FILES.open_folder(str(tmp_path / "a"))
@@ -221,7 +221,7 @@ def test_what_is_moved_out_of_a_folder(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_flushed_by_descriptor_and_by_path(tmp_path: Path) -> None:
-    """What is no folder cannot be."""
+    """Anything but a folder cannot be removed so."""
     folder = FILES.open_folder(str(tmp_path))
     FILES.sync_folder(folder)
     FILES.sync_folder(str(tmp_path))

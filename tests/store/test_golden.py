@@ -22,7 +22,7 @@ FORMATS = [f"format-{number}" for number in range(1, FORMAT + 1)]
 
 @pytest.fixture(scope="module")
 def maker() -> Any:
-    """The script that writes them; also what a golden cache should give is told by it."""
+    """The script that writes them, and says what a golden cache should give."""
     spec = importlib.util.spec_from_file_location("golden_make", GOLDEN / "make.py")
     assert spec is not None
     assert spec.loader is not None

@@ -370,7 +370,7 @@ def test_of_two_with_one_id_the_key_decides(kept: DiskStore) -> None:
 
 
 def test_damage_is_seen(kept: DiskStore) -> None:
-    """Cut off or changed anywhere: all are looked for, and the next run makes it anew."""
+    """Cut off or changed anywhere: all folders are read, and the next run writes it again."""
     path = file_of(kept)
     content = path.read_bytes()
     bad = [content[:length] for length in (0, 10, len(content) // 2, len(content) - 1)] + [content + b"x"]
@@ -400,7 +400,7 @@ def test_whose_it_is(kept: DiskStore, runs: Runs, tmp_path: Path, monkeypatch: p
 
 
 def test_a_cache_that_cannot_be_written(kept: DiskStore) -> None:
-    """What is remembered is used; that no more can be is no error, and leaves nothing behind."""
+    """Existing rows are used; a failed write raises nothing and leaves nothing behind."""
     file_of(kept).unlink()
     files = Failing(errno.EROFS, 0)
     kept.files = files
@@ -415,7 +415,7 @@ def test_a_cache_that_cannot_be_written(kept: DiskStore) -> None:
 
 
 def test_it_is_no_stranger_to_check(kept: DiskStore) -> None:
-    """And what is left of one that was being written is told of."""
+    """And the remains of one that was being written are reported."""
     assert [] == list(check(kept))
     left = file_of(kept).parent / f".index.{'0' * 32}.tmp"
     left.touch()

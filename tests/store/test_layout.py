@@ -43,7 +43,7 @@ def assert_safe(folder: str) -> None:
 @given(NAMES, NAMES)
 @example("a" * 300, "a" * 299 + "b")
 def test_two_names_have_two_folders(one: str, other: str) -> None:
-    """Long ones are told apart by a digest."""
+    """Long names are distinguished by a digest."""
     assert (one == other) == (layout.folder_name(one) == layout.folder_name(other))
 
 

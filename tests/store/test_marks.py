@@ -36,7 +36,7 @@ def mark(root: str) -> Iterator[Mark]:
 
 
 class Clock:
-    """Time that passes when it is told to."""
+    """Time that passes on demand."""
 
     def __init__(self) -> None:
         self.now = 1000.0

@@ -33,7 +33,7 @@ def blocks(monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 def written(value: object, level: int | None = None) -> tuple[bytes, Payload]:
-    """All bytes of a payload, and what is told of it."""
+    """All bytes of a payload, and its description."""
     target = io.BytesIO()
     made = write_value(value, target.write, level)
     return target.getvalue() + made.rest, made
@@ -243,7 +243,7 @@ def test_what_does_not_load_is_missing() -> None:
 
 @pytest.mark.parametrize("before", [b"", compress(b"\x80\x05"), compress(b"\x80\x05") * 2])
 def test_what_is_not_gzip_is_corrupted(before: bytes) -> None:
-    """Bytes that verify were written here; that they are no gzip must not happen, and is said so if it does."""
+    """Verified bytes were written here; if they are not gzip all the same, the error says so."""
     with pytest.raises(CorruptedResult, match="not gzip"):
         stored_value(before + b"not gzip at all", "", "result X", {})
 

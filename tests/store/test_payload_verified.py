@@ -99,7 +99,7 @@ def test_threads_end(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_too_little_memory_is_no_damage(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A result that does not fit is there, and is not made anew."""
+    """A result that does not fit exists, and is not computed again."""
 
     def full(*_: object) -> mmap.mmap:
         raise OSError(errno.ENOMEM, "Cannot allocate memory")

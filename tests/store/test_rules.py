@@ -105,7 +105,7 @@ def test_durability(runs: Runs, durability: Durability, seconds: float, expected
 
 
 def test_a_folder_that_cannot_be_flushed(runs: Runs) -> None:
-    """After the rename the version is published: it is no failure any more."""
+    """After the rename the version is published, so this is not a failure any more."""
 
     class Failing(Hooked):
         on = False

@@ -89,7 +89,7 @@ def test_modes(tmp_path: Path, groups: dict[int, Any], users: dict[int, Any], mo
     ids=str,
 )
 def test_private_groups(groups: dict[int, Any], users: dict[int, Any], found: Any, private: bool) -> None:
-    """A group of the user's own name without another member is himself; what has no name is not."""
+    """A group of the user's own name without another member is private; one without a name is not."""
     if found is not None:
         groups[77] = found
 
@@ -97,7 +97,7 @@ def test_private_groups(groups: dict[int, Any], users: dict[int, Any], found: An
 
 
 def test_groups_of_who_began_the_run(groups: dict[int, Any], users: dict[int, Any]) -> None:
-    """His files count, so his own group does."""
+    """Files of this user are trusted, so the user's own group is."""
     groups[77] = group("colleague", "me")
 
     assert [False, True] == [is_private_group(77, CacheRules(owners=frozenset(owners))) for owners in ([], [4242])]
@@ -111,7 +111,7 @@ def test_a_group_without_a_name(groups: dict[int, Any], users: dict[int, Any]) -
 
 
 def test_a_folder_of_another_user(tmp_path: Path, users: dict[int, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refused by name, unless he is trusted; only he can change its mode."""
+    """Refused by name, unless the user is trusted; only the owner can change the mode."""
     real = Path.stat
 
     def foreign(path: Path, **options: Any) -> os.stat_result:

@@ -24,7 +24,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="access is told otherwise 
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Any:
-    """A cache warns once per program: each test is one. What is not looked at is not heard."""
+    """A cache warns once per program, and each test counts as one."""
     folder._warned.clear()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -76,7 +76,7 @@ class TestKeyFile:
 
     @pytest.mark.parametrize(("size", "works"), [(15, False), (16, True), (4096, True), (4097, False), (0, False)])
     def test_has_a_size(self, tmp_path: Path, size: int, works: bool) -> None:
-        """Too short is no secret, too long is another file."""
+        """A short key is not secret, a long one is another file."""
         path = key_file(tmp_path / "key", b"k" * size)
         if works:
             assert 32 == len(Key(str(path)).sign(b""))
@@ -87,7 +87,7 @@ class TestKeyFile:
     @posix
     @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o644, 0o601])
     def test_is_nobody_elses(self, tmp_path: Path, mode: int) -> None:
-        """What others can read or write is no secret; the remedy is said."""
+        """A file that others can read or write is not secret; the message has the remedy."""
         with pytest.raises(CacheError, match="other users may read or write it: chmod 600"):
             Key(str(key_file(tmp_path / "key", mode=mode)))
 
@@ -97,7 +97,7 @@ class TestKeyFile:
 
     @posix
     def test_of_another_user(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """He knows it: refused, unless he is the one who began the run."""
+        """That user knows the key: refused, unless it is the one who began the run."""
         path = key_file(tmp_path / "key")
         real = os.fstat
 
@@ -204,7 +204,7 @@ class TestSignedResults:
     def test_without_it(
         self, tmp_path: Path, key: Path, writer: str | None, reader: str | None, kind: str, words: str
     ) -> None:
-        """It is no version: it is passed over, is said to be, and another one can be made beside it."""
+        """It is skipped with a warning, and another version can be made beside it."""
         key_file(tmp_path / "other", b"another key 0123")
         publish(signing(tmp_path, writer and tmp_path / writer), "theirs")
         store = signing(tmp_path, reader and tmp_path / reader)
@@ -274,7 +274,7 @@ class TestSignedResults:
             store.load(version)
 
     def test_a_key_that_vanished_stops_the_run(self, tmp_path: Path, key: Path) -> None:
-        """It is no reason to take all results for somebody else's."""
+        """The results are not taken for those of another user."""
         publish(signing(tmp_path, key), 1)
         key.unlink()
 
@@ -357,7 +357,7 @@ class TestForeignResults:
             store.load(version)
 
     def test_cost_no_other_operation(self, runs: Runs) -> None:
-        """The owner is told by the descriptor that is open already, so it is that of the bytes that are read."""
+        """The owner comes from the open descriptor, so it is the owner of the bytes that are read."""
 
         class Noting(Hooked):
             noted: list[str] = []

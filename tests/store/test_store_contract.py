@@ -165,7 +165,7 @@ def test_a_pick_that_raises_holds_nothing(new_run: NEW_RUN) -> None:
 
 
 def test_an_ordinary_rerun_keeps_the_order(store: Any) -> None:
-    """Made anew only because it was doubted: the order is that of the version before."""
+    """Made again only because it was doubted: the order is that of the previous version."""
     first, second = (publish(store, value).record.stamp for value in (1, 2))
 
     assert first.order == second.order
@@ -173,14 +173,14 @@ def test_an_ordinary_rerun_keeps_the_order(store: Any) -> None:
 
 
 def test_an_equal_rerun_keeps_the_stamp(store: Any) -> None:
-    """Doubted, made anew, and equal: nothing below needs to run."""
+    """Doubted, made again, and equal: nothing below needs to run."""
     first, second = (publish(store, [1, 2]).record.stamp for _ in range(2))
 
     assert first == second
 
 
 def test_a_forced_run_has_a_new_order(store: Any) -> None:
-    """What was ordered anew reaches all that lies below, also with an equal value."""
+    """A new order reaches everything below, also with an equal value."""
     first = publish(store, 1).record.stamp
     second = publish(store, 1, forced=True).record.stamp
 
@@ -188,7 +188,7 @@ def test_a_forced_run_has_a_new_order(store: Any) -> None:
 
 
 def test_a_cleared_place_has_a_new_order(store: Any) -> None:
-    """A clear is an order too; numbers begin anew."""
+    """A clear is an order too; numbers begin again."""
     first = publish(store, 1)
     store.clear(PLACE)
     second = publish(store, 1)
@@ -198,7 +198,7 @@ def test_a_cleared_place_has_a_new_order(store: Any) -> None:
 
 
 def test_the_order_of_a_need_is_part_of_the_order(store: Any) -> None:
-    """What reads a need that was ordered anew has another order; another value alone keeps it."""
+    """A task with a need of a new order has a new order; a new value alone keeps it."""
     orders = [
         publish(store, 1, made_from=facts({"need": stamp})).record.stamp.order
         for stamp in (Stamp("a", "1"), Stamp("a", "2"), Stamp("b", "2"))
@@ -263,7 +263,7 @@ def test_a_commit_after_a_clear_publishes_nothing(new_run: NEW_RUN) -> None:
 
 
 def test_a_commit_after_a_clear_does_not_touch_the_next_attempt(new_run: NEW_RUN) -> None:
-    """A stranger may hold the same number in the new folder; he commits his own value."""
+    """A stranger may hold the same number in the new folder, and commits its own value."""
     late = claimed(new_run())
     new_run().clear(PLACE)
     store = new_run()

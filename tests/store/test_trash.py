@@ -73,7 +73,7 @@ def test_how_far_it_is(idle: DiskStore) -> None:
 
 
 def test_not_under_a_run(runs: Runs, idle: DiskStore) -> None:
-    """Its tasks may read what was moved aside; our own run is no obstacle."""
+    """Its tasks may read the files; our own run does not prevent the removal."""
     folder = fill(idle.root, 3)
     store = runs.begin()
 
@@ -185,7 +185,7 @@ def test_a_tree_deeper_than_descriptors_reach(idle: DiskStore) -> None:
 
 
 def test_what_cannot_be_removed_stays(idle: DiskStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And is no obstacle to what can."""
+    """And does not prevent the removal of others."""
     monkeypatch.setattr(removal, "_AT_FIRST", 1)
     folder = fill(idle.root, 30)
     other = folder.with_name("b" * 32)

@@ -109,7 +109,7 @@ def test_the_highest_number_stays(runs: Runs) -> None:
 
 
 def test_a_claim_stays(runs: Runs) -> None:
-    """It is nobody's to move, though its run be dead, and so is its data: he may be asleep only."""
+    """Nobody may move it, even if its run is dead, nor its data: the holder may only be asleep."""
     store, asleep = store_of(runs, 0), runs.begin()
     held = claimed(asleep)
     (held.directory / "half").touch()
@@ -315,7 +315,7 @@ def test_killed_at_every_operation(tmp_path: Path) -> None:
 
 
 def leave(root: Path) -> list[object]:
-    """The values that whoever comes next finds, when he has seen that all is well."""
+    """The values that the next reader finds, after a check of the cache."""
     runs = Runs(root)
     looker = DiskStore(str(root))
     found = values(looker)

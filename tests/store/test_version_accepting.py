@@ -42,7 +42,7 @@ def test_it_adds_up(runs: Runs) -> None:
 
 
 def test_a_claim_sees_it(runs: Runs) -> None:
-    """Whoever picks is told."""
+    """The caller that picks sees it."""
     store = runs.begin()
     store.accept(PLACE, publish(store, 1), A)
 
@@ -54,7 +54,7 @@ def test_a_claim_sees_it(runs: Runs) -> None:
 
 
 def test_a_version_that_is_gone(runs: Runs) -> None:
-    """Cleared, or computed again: what one has seen is not there to be accepted."""
+    """After a clear, or when it was computed again, the version that was seen does not exist."""
     store = runs.begin()
     version = publish(store, 1)
     store.clear(PLACE)
@@ -160,7 +160,7 @@ class TestSigned:
 
 
 def test_of_another_user_it_says_nothing(runs: Runs) -> None:
-    """Only the accept file is his."""
+    """Only the accept file is of another user."""
 
     class Owned(Hooked):
         accepts = False
