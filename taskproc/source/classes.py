@@ -5,27 +5,28 @@ the class statement or below it; it counts by value; Python or the library of a 
 """
 from __future__ import annotations
 
-import ast
 import sys
 from collections.abc import Iterator, Mapping
 from enum import Enum
-from types import FunctionType, GetSetDescriptorType, MappingProxyType, MemberDescriptorType, ModuleType
+from types import FunctionType, GetSetDescriptorType, MappingProxyType, MemberDescriptorType
 from typing import Any
 
-from taskproc.source.acting import acts_on_fields
-from taskproc.source.agreeing import agrees
-from taskproc.source.changes import code_held
-from taskproc.source.class_pieces import ClassPiece, left_out, makers_of
-from taskproc.source.constants import wrapped
-from taskproc.source.dump import digest, dump
-from taskproc.source.files import SourceFile
-from taskproc.source.loading import loaded_file, loaded_files, may_be_older, was_edited
-from taskproc.source.made import fields_of, functions_of, shown
-from taskproc.source.objects import FIELD, content_of
-from taskproc.source.pieces import piece_of
-from taskproc.source.project import is_extension, is_users_class, is_users_code
+from taskproc.modules import real_name
+from taskproc.source.annotations import acts_on_fields
+from taskproc.source.canonical import code_held
+from taskproc.source.class_statements import (
+    ClassPiece,
+    class_place,
+    functions_in,
+    left_out,
+    makers_of,
+)
+from taskproc.source.functions import content_of, piece_of
+from taskproc.source.project import is_extension, is_users_class
 from taskproc.source.scopes import Scope
-from taskproc.source.statements import statements_of
+from taskproc.source.source_files import SourceFile, loaded_file, may_be_older, was_edited
+from taskproc.source.syntax import digest
+from taskproc.source.value_look import FIELD, wrapped
 from taskproc.source.walking import Walking
 
 _DESCRIPTORS = (GetSetDescriptorType, MemberDescriptorType, FIELD)
@@ -178,18 +179,6 @@ def _is_of_base(cls: type, value: Any) -> bool:
     return top != "builtins" and top in tops | {"enum", "_collections", "_abc", "attr", "attrs"}
 
 
-def functions_in(value: Any) -> Iterator[FunctionType]:
-    """The function that an attribute is or wraps, through as many wrappers as there are."""
-    todo = [value]
-    while todo:
-        some = todo.pop()
-        if type(some) is FunctionType:
-            yield some
-            todo += [inner] if (inner := vars(some).get("__wrapped__")) is not None else []
-        else:
-            todo += reversed(wrapped(some) or ())
-
-
 def _coming(cls: type, file: SourceFile, scope: Scope) -> set[int]:
     """Ids of scopes in a class statement whose functions and classes will have items, as far as it can be seen now."""
     held = [*(vars(cls).values()), *functions_of(cls)]
@@ -231,52 +220,116 @@ def _is_generated(cls: type, attr: str, value: Any, path: str) -> bool:
             return True
     return False
 
-
-def class_place(cls: type) -> tuple[SourceFile, Scope] | None:
-    """The file and class statement that a class comes from.
-
-    It is where its methods are. One without methods is known by its name and its constants, in the file of its module.
-    """
-    module = sys.modules.get(cls.__module__)
-    if module is not None and was_edited(module):
-        return None
-    if module is not None and may_be_older(module, cls):
-        return _older_place(cls, module)
-    for value in vars(cls).values():
-        for function in functions_in(value):
-            if is_users_code(function.__code__, function.__globals__):
-                piece = piece_of(function.__code__, function.__globals__)
-                outer = piece.scope.parent if piece.scope is not None else None
-                if piece.file is not None and outer is not None and outer.qualname == cls.__qualname__:
-                    return piece.file, outer
-    file = loaded_file(module) if module is not None else None
-    names = vars(module) if module is not None else {}
-    for scope in file.class_scopes(cls.__qualname__) if file is not None else ():
-        if agrees(scope, cls, names, _set_later(file, scope.name)):
-            return file, scope  # type: ignore[return-value]  # there are no scopes without a file
-    return None
+_OPTIONS = ("init", "repr", "eq", "order", "hash", "compare", "kw_only", "frozen", "unsafe_hash", "exclude", "alias")
 
 
-def _older_place(cls: type, module: ModuleType) -> tuple[SourceFile, Scope] | None:
-    """Of a class whose module was loaded again: where it comes from if only one of the texts has such a class."""
-    methods = {function.__code__ for value in vars(cls).values() for function in functions_in(value)}
-    found: dict[str, tuple[SourceFile, Scope]] = {}
-    for file in loaded_files(module):
-        own = [code for code in methods if code.co_filename == file.path]
-        for scope in file.class_scopes(cls.__qualname__):
-            written = [file.scope_of(code) for code in own]
-            is_its = agrees(scope, cls, vars(module), _set_later(file, scope.name))
-            if is_its and all(some is not None and some.parent is scope for some in written):
-                found.setdefault("".join(dump(scope.node)), (file, scope))
-    return found.popitem()[1] if len(found) == 1 else None
+def fields_of(walk: Walking, cls: Any, name: str) -> Iterator[str]:
+    """What a class says that is no attribute of it, a line each: bases, fields and their types, options."""
+    yield f"bases {' '.join(map(_written_name, (type(cls), *cls.__bases__)))}\n"
+    own = vars(cls)
+    for attr in ("_fields", "__slots__", "__match_args__", "__required_keys__", "__optional_keys__", "__total__"):
+        if attr in own and type(own[attr]) in (tuple, frozenset, list, bool, str):
+            value = own[attr]
+            yield f"{attr} {sorted(value) if type(value) is frozenset else value}\n"
+    yield from (f"{attr} {_name_of(walk, some)}\n" for attr, some in _annotations(own).items())
+    yield from _options("dataclass", own.get("__dataclass_params__"))
+    for field, described in _described(own).items():
+        yield from _options(field, described)
+        for what in ("type", "annotation", "default", "default_factory", "converter", "validator", "metadata"):
+            value = _part(described, what)
+            if value is not None and value is not described:
+                yield f"{field}.{what} {_default(walk, value, f'{name}.{field}.{what}')}\n"
+    defaults = own.get("_field_defaults")
+    if defaults:
+        yield f"defaults {_default(walk, defaults, f'{name}._field_defaults')}\n"
 
 
-def _set_later(file: SourceFile | None, name: str) -> frozenset[str]:
-    """The attributes that statements and functions of a module may have set on a class."""
-    if file is None:
-        return frozenset()
-    changed = [change.chain for change in file.module.changed if change.chain[0] == name]
-    nodes = [node for statement in statements_of(file).changes(name) for node in ast.walk(statement)]
-    found = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
-    found |= {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    return frozenset(found | {chain[1] for chain in changed if len(chain) > 1})
+def functions_of(cls: type) -> Iterator[object]:
+    """Functions and classes that the fields of a class hold: factories, converters, validators."""
+    for described in _described(vars(cls)).values():
+        for what in ("default", "default_factory", "converter", "validator", "metadata"):
+            value = _part(described, what)
+            yield from _code_in(value)
+
+
+def _code_in(value: object) -> Iterator[object]:
+    todo = [value]
+    while todo:
+        some = todo.pop()
+        if type(some) in (list, tuple):
+            todo += reversed(some)  # type: ignore[call-overload]
+        elif issubclass(type(some), (FunctionType, type)):
+            yield some
+        elif type(some).__module__.partition(".")[0] in ("attr", "attrs", "pydantic"):
+            todo += [_part(some, what) for what in ("func", "factory", "converter", "_validators", "validator")]
+
+
+def _described(own: Any) -> dict[str, Any]:
+    """Field → its description, by dataclasses, attrs or pydantic."""
+    found: dict[str, Any] = {}
+    for attr in ("__dataclass_fields__", "__pydantic_fields__"):
+        if type(own.get(attr)) is dict:
+            found |= own[attr]
+    return found | {some.name: some for some in own.get("__attrs_attrs__", ())}
+
+
+def _part(thing: object, name: str) -> Any:
+    """A field of a description, read past its class where it is a slot of it."""
+    return None if thing is None else getattr(thing, name, None)
+
+
+def _options(name: str, described: object) -> Iterator[str]:
+    found = [f"{option}={value}" for option in _OPTIONS if type(value := _part(described, option)) in (bool, str)]
+    if found:
+        yield f"{name} {' '.join(found)}\n"
+
+
+def _annotations(own: Any) -> dict[str, Any]:
+    if sys.version_info >= (3, 14):
+        own = {"__annotations__": own.get("__annotations_cache__")}  # computed when somebody has asked
+    found = own.get("__annotations__")
+    return found if type(found) is dict else {}
+
+
+def _written_name(thing: Any) -> str:
+    return f"{real_name(str(thing.__module__))}:{thing.__qualname__}"
+
+
+def shown(walk: Walking, thing: Any) -> str:
+    """Follow a class or function; its name, also if it is a library's."""
+    return walk.meet(thing, "") or _written_name(thing)
+
+
+def _name_of(walk: Walking, annotation: Any) -> str:
+    """An annotation in words; classes and functions in it are followed."""
+    if issubclass(type(annotation), (FunctionType, type)) and not hasattr(annotation, "__origin__"):
+        return shown(walk, annotation)
+    inner = [*_tuple_in(annotation, "__args__"), *_tuple_in(annotation, "__metadata__")]
+    if inner:
+        origin = _part(annotation, "__origin__")
+        return f"{type(annotation).__name__}[{origin!r}]{[_name_of(walk, some) for some in inner]}"
+    found = [walk.meet(some, "") for some in _code_in(annotation)]
+    return f"{type(annotation).__name__} {found}" if found else _plain_repr(annotation)
+
+
+def _plain_repr(value: object) -> str:
+    text = repr(value) if type(value).__module__.partition(".")[0] in _PLAIN_REPR else type(value).__qualname__
+    return type(value).__qualname__ if " at 0x" in text else text
+
+
+_PLAIN_REPR = ("builtins", "typing", "types", "annotated_types", "pydantic", "pydantic_core", "typing_extensions")
+
+
+def _tuple_in(value: object, name: str) -> tuple[Any, ...]:
+    found = _part(value, name)
+    return found if type(found) is tuple else ()
+
+
+def _default(walk: Walking, value: Any, place: str) -> str:
+    """A default by value; what of it has no form is confessed."""
+    if value.__class__.__name__ in ("_MISSING_TYPE", "PydanticUndefinedType", "_Nothing"):
+        return "none"
+    if place.endswith((".type", ".annotation", ".metadata")) or list(_code_in(value)):
+        return _name_of(walk, value)
+    text = walk.try_text(value, place)
+    return text if text is not None else type(value).__qualname__

@@ -11,12 +11,12 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from taskproc.modules import main_name
-from taskproc.source.dump import digest
-from taskproc.source.files import SourceFile, cells
-from taskproc.source.lookups import Chain, Imported, absolute, package_of, prefixes
-from taskproc.source.names import Names
+from taskproc.source.expressions import Imported, absolute, package_of, prefixes
+from taskproc.source.module_names import Names
 from taskproc.source.project import is_users_module
+from taskproc.source.source_files import SourceFile, cells
 from taskproc.source.statements import Group, Leaf, Statements, is_deed, is_harmless, statements_of
+from taskproc.source.syntax import Chain, digest
 from taskproc.source.walking import Walking
 
 # First words of the names of functions that set something. Other calls in a cell only show something to its author

@@ -9,17 +9,26 @@ make each result stale that was computed by a process with another past.
 """
 from __future__ import annotations
 
+import ast
 import gc
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import field
+from types import CodeType
+from typing import Any
 
 from taskproc.frozen import frozen
-from taskproc.source.dump import digest
-from taskproc.source.packages import versions_of
+from taskproc.modules import object_name, real_name
+from taskproc.source.canonical import Unnamable, text_of
+from taskproc.source.expressions import Imported
+from taskproc.source.functions import Reads
+from taskproc.source.project import versions_of
+from taskproc.source.source_files import SourceFile, lines_of, loaded_file, locate, read
+from taskproc.source.statements import statements_of
+from taskproc.source.syntax import digest
 from taskproc.source.walk import Walk
 
 FORMAT = 2  # of this way of looking at code: one that gives other items or texts for the same code has another number
@@ -135,3 +144,196 @@ def fingerprint(
 def digest_of(items: Mapping[str, str]) -> str:
     """32 hex digits over items of code, sorted by name."""
     return digest(json.dumps(items, separators=(",", ":")))
+
+_BY = "run_task"
+
+
+def items_by_name(
+    names: Iterable[str],
+    *,
+    ends: Callable[[object], bool] = lambda thing: False,
+    settings: frozenset[str] = frozenset(),
+) -> Mapping[str, str]:
+    """Item → digest of the code with these names, `module:name` or `module` for all of it, and of what it reaches.
+
+    What is not there any more has no item. Within a process each file is read once as long as it does not change.
+
+    Args:
+        ends, settings: as in `fingerprint`; what is named itself is followed all the same.
+    """
+    names = list(names)
+    roots = frozenset(names)
+
+    def is_end(thing: object) -> bool:
+        return ends(thing) and object_name(thing) not in roots
+
+    walk = Walk(is_end, settings)
+    walk.named = roots
+    with _one.lock:
+        for name in names:
+            module, _, symbol = name.partition(":")
+            imported = Imported(module, symbol or None, 0)
+            walk.follow(Reads((), ((imported, ()),), ()), _BY, {"__name__": "", "__package__": ""}, None, {})
+        walk.run(())
+    return dict(walk.items)
+
+
+def name_of_code(code: CodeType, module: str) -> str | None:
+    """`module:name` of the statement, at the top of the module called `module`, in which `code` stands.
+
+    None: that module is not found by this name, or the text that it was loaded from does not say what runs here.
+    """
+    module = real_name(module)
+    path, loaded = locate(module)
+    if not path or not path.endswith(".py") or os.path.realpath(path) != os.path.realpath(code.co_filename):
+        return None
+    if code.co_name == "<module>":
+        return module
+    file = loaded_file(loaded) if loaded is not None else read(path)
+    name = _top_name(file, code) if file is not None else None
+    return f"{module}:{name}" if name else None
+
+
+def covers(items: Collection[str], code: CodeType, module: str) -> bool:
+    """Whether one of these items, `module:qualname`, has the code in it."""
+    name, parts = real_name(module), list[str]()
+    for part in getattr(code, "co_qualname", code.co_name).split("."):
+        parts.append(part)
+        if f"{name}:{'.'.join(parts)}" in items:
+            return True
+    if not parts[0].startswith("<"):
+        return False
+    # A lambda at the top of a module, which shares its name with others
+    _, loaded = locate(name)
+    file = loaded_file(loaded) if loaded is not None else read(code.co_filename)
+    return file is not None and f"{name}:{_top_name(file, code)}" in items
+
+
+def _top_name(file: SourceFile, code: CodeType) -> str | None:
+    """The name that the statement at the top level binds in which `code` stands; None: it does not stand there now."""
+    scope = file.scope_of(code)
+    first = getattr(code, "co_qualname", code.co_name).partition(".")[0]
+    classes = {some.name for some in file.module.classes}
+    if scope is None and not code.co_name.startswith("<") and code.co_name not in classes:
+        return None
+    if first in file.module.top.bound:
+        return first
+    line = code.co_firstlineno if scope is None else first_line(scope.node)
+    return next(iter(_names_at(file, line)), None)
+
+
+def _names_at(file: SourceFile, line: int) -> list[str]:
+    """The names that the statement at the top level binds or changes which stands in this line."""
+    leaves = statements_of(file).names
+    for statement in file.tree.body:
+        if first_line(statement) <= line <= (statement.end_lineno or 0):
+            return [
+                name
+                for name in file.module.top.bound
+                if any(leaf.path[0] is statement and not leaf.guarded for leaf in leaves.get(name, ()))
+            ]
+    return []
+
+
+def first_line(node: Any) -> int:
+    decorators = getattr(node, "decorator_list", ())
+    line: int = decorators[0].lineno if decorators else node.lineno
+    return line
+
+
+def is_older(then: Mapping[str, Any]) -> bool:
+    """Whether what was kept of some code is of an older way of looking; the first one did not say which it was."""
+    found = then.get("format", 1)
+    return isinstance(found, int) and found < FORMAT
+
+
+def is_same(then: Mapping[str, Any], now: Fingerprint) -> bool:
+    """Whether each item of code that was kept in an older way is there now as it was then."""
+    items, texts = then.get("items"), then.get("texts")
+    if not isinstance(items, Mapping) or not isinstance(texts, Mapping):
+        return False
+    if not items.keys() <= now.items.keys():
+        return False
+    added = {_last_name(item) for item in now.items.keys() - items.keys()}
+    return all(
+        now.items[item] == value or _is_same_text(value, str(texts.get(item)), now.texts[item], added)
+        for item, value in items.items()
+    )
+
+
+def _is_same_text(value: object, then: str, now: str, added: set[str]) -> bool:
+    """Whether the text of an item says the same, where its digest does not. `added`: last names of what is new."""
+    if digest(then) == value:  # then the text was the value of a constant, in JSON
+        return now == then or then in _value_texts(now)
+    source, notes = _source_and_notes(then)
+    source_now, notes_now = _source_and_notes(now)
+    kept = {note[2:].partition(" ")[0] for note in notes_now}
+    gone = [note[2:] for note in notes - notes_now]
+    return bool(source) and source == source_now and not any(_says_more(note, kept, added) for note in gone)
+
+
+def _says_more(note: str, kept: set[str], added: set[str]) -> bool:
+    """Whether a note that is gone has said more than `clean is lib:clean`: that is not noted everywhere any more.
+
+    Such a one is missed only where something new of this name is there, which it may stand for now.
+    """
+    name, is_name, target = note.partition(" is ")
+    return not is_name or _last_name(name) != _last_name(target) or name in kept or _last_name(name) in added
+
+
+def _last_name(name: str) -> str:
+    return name.rpartition(":")[2].rpartition(".")[2].partition("#")[0]
+
+
+def _source_and_notes(text: str) -> tuple[str, frozenset[str]]:
+    """Source, and the comments below it that say what its names stand for."""
+    lines = text.split("\n")
+    count = len(lines) - (lines[-1] == "")
+    while count and lines[count - 1].startswith("# "):
+        count -= 1
+    return "\n".join(lines[:count]).rstrip(), frozenset(lines[count:]) - {""}
+
+
+def _value_texts(text: str) -> set[str]:
+    """The JSON of what a constant is, as far as its text says that: below its statements, or by a literal."""
+    source, notes = _source_and_notes(text)
+    found = {note.partition("= ")[2] for note in notes}
+    try:
+        (statement,) = ast.parse(source).body
+        if isinstance(statement, (ast.Assign, ast.AnnAssign)) and statement.value is not None:
+            found.add(text_of(ast.literal_eval(statement.value), str))
+    except (ValueError, SyntaxError, RecursionError, MemoryError, Unnamable):
+        pass  # several statements, or more than a literal
+    return found
+
+_MOST_LINES = 60
+
+
+def difference(old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    """A unified diff per item that differs, three lines of context, at most 60 lines in all; empty if nothing differs.
+
+    Args:
+        old, new: `texts` of two fingerprints, or of those items that matter.
+    """
+    names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    lines = [line for name in names for line in _diff_lines(name, old.get(name), new.get(name))]
+    if len(lines) > _MOST_LINES:
+        lines = [*lines[: _MOST_LINES - 1], f"… {len(lines) - _MOST_LINES + 1} more lines"]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _diff_lines(name: str, old: str | None, new: str | None) -> Iterator[str]:
+    before = f"{name} (before)" if old is not None else "(was not there)"
+    now = f"{name} (now)" if new is not None else "(is not there any more)"
+    then, new_lines = ([line.rstrip("\r\n") for line in lines_of(text or "")] for text in (old, new))
+    if _without_values(then) != _without_values(new_lines):
+        then, new_lines = _without_values(then), _without_values(new_lines)
+    import difflib  # here: 2 ms, and only `why` shows a difference
+
+    found = list(difflib.unified_diff(then, new_lines, before, now, lineterm=""))
+    yield from found or [f"--- {before}", f"+++ {now}"]  # bytecode has no text
+
+
+def _without_values(lines: list[str]) -> list[str]:
+    """The lines without the value of a constant, which stands below its statements; they say it better."""
+    return [line for line in lines if not line.startswith("# = ")]

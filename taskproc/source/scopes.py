@@ -9,8 +9,8 @@ import ast
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from taskproc.source.lookups import INSIDE, MUTATORS, THIS, Chain, Imported, Lead, Lookups, chain_of, text_in
-from taskproc.source.nodes import children
+from taskproc.source.expressions import INSIDE, MUTATORS, THIS, Imported, Lead, Lookups
+from taskproc.source.syntax import Chain, chain_of, children, text_in
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
@@ -156,7 +156,7 @@ class Module:
             self.shared.add(change.chain[1])
 
 
-class _Place(NamedTuple):
+class _Position(NamedTuple):
     """Where the walk stands: the scope, the list that uses go to, and the statement."""
 
     scope: Scope
@@ -169,12 +169,12 @@ class _Walk:
 
     def __init__(self, module: Module, lookups: Lookups):
         self.module, self.lookups = module, lookups
-        self.todo: list[tuple[ast.AST, _Place]] = []
+        self.todo: list[tuple[ast.AST, _Position]] = []
         self.changes: list[tuple[Scope, Change]] = []
 
     def run(self, tree: ast.Module) -> list[tuple[Scope, Change]]:
         top = self.module.top
-        self.push(tree.body, _Place(top, top.uses, 0))
+        self.push(tree.body, _Position(top, top.uses, 0))
         while self.todo:
             node, place = self.todo.pop()
             if isinstance(node, ast.stmt) and place.scope.kind in ("module", "class"):
@@ -183,11 +183,11 @@ class _Walk:
             visit(self, node, place)
         return self.changes
 
-    def push(self, nodes: Any, place: _Place) -> None:
+    def push(self, nodes: Any, place: _Position) -> None:
         """Nodes to visit next, the first one first; what is no node is left out."""
         self.todo += [(node, place) for node in reversed(list(nodes)) if isinstance(node, ast.AST)]
 
-    def inside(self, node: ast.AST, place: _Place) -> None:
+    def inside(self, node: ast.AST, place: _Position) -> None:
         self.todo += [(inner, place) for inner in reversed(children(node))]
 
     def bind(self, name: str | None, scope: Scope) -> None:
@@ -206,7 +206,7 @@ class _Walk:
 
     # ------------------------------------------------------------ what opens a scope
 
-    def _functiondef(self, node: Any, place: _Place) -> None:
+    def _functiondef(self, node: Any, place: _Position) -> None:
         self.bind(getattr(node, "name", None), place.scope)
         scope = Scope("function", node, getattr(node, "name", "<lambda>"), place.scope, place.tag)
         self.module.functions.append(scope)
@@ -215,37 +215,37 @@ class _Walk:
         scope.parameters = tuple(arg.arg for arg in every if arg is not None)
         scope.bound.update(scope.parameters, _type_parameters(node))
         body = node.body if isinstance(node.body, list) else [node.body]
-        self.push(body, _Place(scope, scope.uses, 0))
+        self.push(body, _Position(scope, scope.uses, 0))
         self.push([*args.defaults, *args.kw_defaults], self._head(scope, scope.defaults, place))
         self.push(getattr(node, "decorator_list", ()), self._head(scope, scope.head, place))
         self._note([*(arg.annotation for arg in every if arg), getattr(node, "returns", None)], scope, place)
 
     _asyncfunctiondef = _lambda = _functiondef
 
-    def _classdef(self, node: ast.ClassDef, place: _Place) -> None:
+    def _classdef(self, node: ast.ClassDef, place: _Position) -> None:
         self.bind(node.name, place.scope)
         scope = Scope("class", node, node.name, place.scope, place.tag)
         scope.bound.update(_type_parameters(node))
         self.module.classes.append(scope)
-        self.push(node.body, _Place(scope, scope.uses, 0))
+        self.push(node.body, _Position(scope, scope.uses, 0))
         self.push([*node.decorator_list, *node.bases, *node.keywords], self._head(scope, scope.head, place))
 
-    def _head(self, owner: Scope, uses: list[Use], place: _Place) -> _Place:
+    def _head(self, owner: Scope, uses: list[Use], place: _Position) -> _Position:
         """What stands before the body is evaluated in the scope around it, but belongs to what it stands before."""
         head = Scope("head", owner.node, "<head>", place.scope, place.tag)
         owner.children.append(head)
-        return _Place(head, uses, place.tag)
+        return _Position(head, uses, place.tag)
 
-    def _note(self, annotations: Iterable[ast.AST | None], owner: Scope, place: _Place) -> None:
+    def _note(self, annotations: Iterable[ast.AST | None], owner: Scope, place: _Position) -> None:
         """What annotations read, which counts only where they act. They may be text."""
         nodes = [node for node in annotations if node is not None]
         if nodes:
             head = Scope("head", owner.node, "<annotations>", place.scope, place.tag)
             owner.noted.append(head)
             nodes += [inner for node in nodes for inner in quoted(node)]
-            self.push(nodes, _Place(head, owner.annotations, place.tag))
+            self.push(nodes, _Position(head, owner.annotations, place.tag))
 
-    def _listcomp(self, node: Any, place: _Place) -> None:
+    def _listcomp(self, node: Any, place: _Position) -> None:
         scope = Scope("comprehension", node, "<comprehension>", place.scope, place.tag)
         inner = place._replace(scope=scope)
         first, *others = node.generators
@@ -259,13 +259,13 @@ class _Walk:
 
     # ------------------------------------------------------------ what binds a name
 
-    def _import(self, node: ast.Import, place: _Place) -> None:
+    def _import(self, node: ast.Import, place: _Position) -> None:
         for alias in node.names:
             name = alias.asname or alias.name.partition(".")[0]
             module = alias.name if alias.asname else name
             self.bind_import(name, Imported(module, None, 0), place.scope)
 
-    def _importfrom(self, node: ast.ImportFrom, place: _Place) -> None:
+    def _importfrom(self, node: ast.ImportFrom, place: _Position) -> None:
         for alias in node.names:
             found = Imported(node.module or "", alias.name, node.level)
             if alias.name == "*":
@@ -274,48 +274,48 @@ class _Walk:
             name = alias.asname or alias.name
             self.bind_import(name, found, place.scope)
 
-    def _global(self, node: ast.Global, place: _Place) -> None:
+    def _global(self, node: ast.Global, place: _Position) -> None:
         if place.scope.kind != "module":
             place.scope.globals.update(node.names)
 
-    def _nonlocal(self, node: ast.Nonlocal, place: _Place) -> None:
+    def _nonlocal(self, node: ast.Nonlocal, place: _Position) -> None:
         place.scope.nonlocals.update(node.names)
 
-    def _excepthandler(self, node: ast.ExceptHandler, place: _Place) -> None:
+    def _excepthandler(self, node: ast.ExceptHandler, place: _Position) -> None:
         self.bind(node.name, place.scope)
         self.inside(node, place)
 
-    def _matchas(self, node: Any, place: _Place) -> None:
+    def _matchas(self, node: Any, place: _Position) -> None:
         self.bind(node.name, place.scope)
         self.inside(node, place)
 
     _matchstar = _matchas
 
-    def _matchmapping(self, node: ast.MatchMapping, place: _Place) -> None:
+    def _matchmapping(self, node: ast.MatchMapping, place: _Position) -> None:
         self.bind(node.rest, place.scope)
         self.inside(node, place)
 
-    def _typealias(self, node: Any, place: _Place) -> None:
+    def _typealias(self, node: Any, place: _Position) -> None:
         self.bind(node.name.id, place.scope)
 
-    def _annassign(self, node: ast.AnnAssign, place: _Place) -> None:
+    def _annassign(self, node: ast.AnnAssign, place: _Position) -> None:
         self.push([node.target, node.value], place)
         if place.scope.kind == "class":  # a function does not evaluate them
             self._note([node.annotation], place.scope, place)
 
-    def _namedexpr(self, node: ast.NamedExpr, place: _Place) -> None:
+    def _namedexpr(self, node: ast.NamedExpr, place: _Position) -> None:
         self.bind(node.target.id, place.scope.named())
         self.push([node.value], place)
 
     # ------------------------------------------------------------ what reads or changes
 
-    def _name(self, node: ast.Name, place: _Place) -> None:
+    def _name(self, node: ast.Name, place: _Position) -> None:
         if isinstance(node.ctx, ast.Load):
             self.use(place, (node.id,))
         else:
             self.bind(node.id, place.scope)
 
-    def _attribute(self, node: ast.Attribute, place: _Place) -> None:
+    def _attribute(self, node: ast.Attribute, place: _Position) -> None:
         lead = self.lookups.lead(node)
         if node.attr == "__subclasses__":
             self.alert("looks for subclasses", place)
@@ -329,7 +329,7 @@ class _Walk:
             self.follow(lead._replace(chain=lead.chain[:-1]), place)
             self.change(lead, "", place)
 
-    def _subscript(self, node: ast.Subscript, place: _Place) -> None:
+    def _subscript(self, node: ast.Subscript, place: _Position) -> None:
         lead = self.lookups.lead(node)
         if not isinstance(node.ctx, ast.Load):
             self.change(lead or self.lookups.lead(node.value), "", place)
@@ -339,7 +339,7 @@ class _Walk:
             self.alert(self.lookups.subscript_alert(node), place)
             self.inside(node, place)
 
-    def _augassign(self, node: ast.AugAssign, place: _Place) -> None:
+    def _augassign(self, node: ast.AugAssign, place: _Position) -> None:
         lead = self.lookups.lead(node.target)
         if lead is not None:
             self.follow(lead, place)
@@ -348,7 +348,7 @@ class _Walk:
                 self.changes.append((place.scope, Change(lead.chain, "+=")))
         self.inside(node, place)
 
-    def _call(self, node: ast.Call, place: _Place) -> None:
+    def _call(self, node: ast.Call, place: _Position) -> None:
         lead, func = self.lookups.lead(node), chain_of(node.func)
         if lead is not None:
             self.follow(lead, place)
@@ -363,10 +363,10 @@ class _Walk:
             self.alert(self.lookups.call_alert(node), place)
         self.inside(node, place)
 
-    def use(self, place: _Place, chain: Chain, imported: Imported | None = None, kind: str = "name") -> None:
+    def use(self, place: _Position, chain: Chain, imported: Imported | None = None, kind: str = "name") -> None:
         place.uses.append(Use(place.scope, chain, place.tag, imported, kind))
 
-    def follow(self, lead: Lead, place: _Place) -> None:
+    def follow(self, lead: Lead, place: _Position) -> None:
         """Read what a chain leads to. A namespace that `globals()` gives is that of the module."""
         if lead.imported is not None:
             self.use(place, lead.chain, lead.imported)
@@ -377,14 +377,14 @@ class _Walk:
         for node in lead.inner:
             self.push([node], place)
 
-    def loose(self, node: ast.Attribute, place: _Place) -> None:
+    def loose(self, node: ast.Attribute, place: _Position) -> None:
         """`a().b`, `a[0].b`: an attribute of something that has no name. Through `super()` it is one of its own."""
         func = node.value.func if isinstance(node.value, ast.Call) else None
         kind = "own" if isinstance(func, ast.Name) and func.id == "super" else "loose"
         self.use(place, (node.attr,), kind=kind)
         self.push([node.value], place)
 
-    def set_by_name(self, node: ast.Call, place: _Place) -> None:
+    def set_by_name(self, node: ast.Call, place: _Position) -> None:
         owner, name = self.lookups.lead(node.args[0]), text_in(node.args[1])
         if owner is None or not owner.chain or place.scope.home(owner.chain[0]) is not None:
             return
@@ -392,11 +392,11 @@ class _Walk:
             self.alert("sets attributes of a global by a computed name", place)
         self.change(owner._replace(chain=(*owner.chain, name)) if name else owner, "", place)
 
-    def alert(self, words: str, place: _Place) -> None:
+    def alert(self, words: str, place: _Position) -> None:
         if words:
             self.use(place, (words,), kind="alert")
 
-    def change(self, lead: Lead | None, method: str, place: _Place) -> None:
+    def change(self, lead: Lead | None, method: str, place: _Position) -> None:
         if lead is None or not lead.chain or lead.imported is not None:
             return
         chain = ("cls", *lead.chain[2:]) if lead.chain[:2] == ("self", "__class__") else lead.chain
@@ -408,10 +408,10 @@ class _Walk:
             self.changes.append((scope, Change(chain, method)))
 
 
-_visits: dict[type, Callable[[_Walk, Any, _Place], None]] = {}
+_visits: dict[type, Callable[[_Walk, Any, _Position], None]] = {}
 
 
-def _visit_of(kind: type) -> Callable[[_Walk, Any, _Place], None]:
+def _visit_of(kind: type) -> Callable[[_Walk, Any, _Position], None]:
     """How nodes of a kind are visited; found once."""
     found = _visits[kind] = getattr(_Walk, f"_{kind.__name__.lower()}", _Walk.inside)
     return found

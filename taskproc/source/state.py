@@ -5,29 +5,42 @@ What a method changes after `__init__` depends on what has run so far, as a memo
 from __future__ import annotations
 
 import ast
+import collections
 import struct
-from enum import Flag
-from types import FunctionType
+from collections.abc import Iterable
+from enum import Enum, Flag
+from pathlib import PurePath
+from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
-from taskproc.source.codes import ByCode
-from taskproc.source.look import Look, attribute_of, in_slots, members_of, own_dict, quoted
-from taskproc.source.pieces import piece_of
+from taskproc.source.bytecode import ByCode
+from taskproc.source.functions import MISSING, piece_of
 from taskproc.source.project import is_users_class, is_users_code
+from taskproc.source.value_look import (
+    CHANGEABLE,
+    PLAIN,
+    Look,
+    attribute_of,
+    in_slots,
+    is_code,
+    members_of,
+    own_dict,
+    quoted,
+)
 
 _WORD = struct.calcsize("P")
 _BUILDERS = frozenset(
     "__init__ __new__ __post_init__ __attrs_init__ __attrs_pre_init__ __attrs_post_init__ __init_subclass__ "
     "__setstate__ __set_name__ model_post_init".split()
 )
-_CHANGES = frozenset(
+_CHANGERS = frozenset(
     "add append appendleft clear discard extend extendleft insert move_to_end pop popitem popleft remove reverse "
     "rotate setdefault sort subtract update __setitem__ __delitem__".split()
 )
 # Of pydantic's own attributes: which fields were given and which defaulted is no part of a model's value
 _KEPT = frozenset({"__pydantic_extra__", "__pydantic_private__"})
 _FIELDS = ("__dataclass_fields__", "__attrs_attrs__", "__pydantic_private__")
-_LOOSE = (list, dict, set, bytearray)  # and what inherits from them; `deque` is looked at by its name
+_CONTAINER_BASES = (list, dict, set, bytearray)  # and what inherits from them; `deque` is looked at by its name
 
 
 class Changes(NamedTuple):
@@ -56,7 +69,7 @@ class Shape:
         for name in self.changes.bound & found.keys():
             found[name] = _changed()
         for name in self.changes.filled & found.keys():
-            if _is_loose(found[name]):
+            if _is_container(found[name]):
                 found[name] = _changed()
         return found
 
@@ -111,23 +124,23 @@ def changes_of(kind: type) -> Changes:
     return Changes(frozenset(bound), frozenset(filled))
 
 
-_known: ByCode[Changes] = ByCode()
+_known_changes: ByCode[Changes] = ByCode()
 
 
 def _changes_of(method: FunctionType) -> Changes:
     code, names = method.__code__, method.__globals__
-    known = _known.get(code)
+    known = _known_changes.get(code)
     if known is not None:
         return known
     if not code.co_argcount or not is_users_code(code, names) or code.co_filename.startswith("<attrs"):
-        return _known.put(code, NO_CHANGES)
+        return _known_changes.put(code, NO_CHANGES)
     scope = piece_of(code, names).scope
     if scope is None:
-        return _known.put(code, NO_CHANGES)
+        return _known_changes.put(code, NO_CHANGES)
     bound, filled = set[str](), set[str]()
     for node in ast.walk(scope.node):
         _note(node, code.co_varnames[0], bound, filled)
-    return _known.put(code, Changes(frozenset(bound), frozenset(filled)))
+    return _known_changes.put(code, Changes(frozenset(bound), frozenset(filled)))
 
 
 def _note(node: ast.AST, owner: str, bound: set[str], filled: set[str]) -> None:
@@ -137,7 +150,7 @@ def _note(node: ast.AST, owner: str, bound: set[str], filled: set[str]) -> None:
             (bound if is_itself else filled).add(name)
             if not is_itself and isinstance(node, ast.Attribute):
                 bound.add(name)  # `self.part.x = 1`: what the part holds is another
-    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _CHANGES:
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _CHANGERS:
         name, _ = _attribute_in(node.func.value, owner)
         if name is not None:
             filled.add(name)
@@ -154,7 +167,55 @@ def _attribute_in(node: ast.AST, owner: str) -> tuple[str | None, bool]:
     return None, False
 
 
-def _is_loose(held: object) -> bool:
+def _is_container(held: object) -> bool:
     kind = type(held)
-    return issubclass(kind, _LOOSE) or kind.__name__ == "deque"
+    return issubclass(kind, _CONTAINER_BASES) or kind.__name__ == "deque"
 
+_CONTAINERS = (*CHANGEABLE, collections.UserDict, collections.UserList)
+_STEADY = (str, bytes, int, float, complex, tuple, frozenset, range, Enum, PurePath)
+_MAKERS = frozenset("__init__ __new__ __post_init__ __attrs_post_init__ __setstate__ __init_subclass__".split())
+_PARAMETERS = "__dataclass_params__"
+
+
+def may_change(value: Any, method: str) -> bool:
+    """Whether `value.method()` changes the value; with an empty method, or `+=`, something is assigned to it."""
+    if method in ("", "+="):
+        return True
+    kind: Any = type(value)
+    if issubclass(kind, _CONTAINERS):
+        return True
+    if kind in PLAIN or is_code(value) or issubclass(kind, (ModuleType, *_STEADY)) or _is_frozen(kind):
+        return False
+    return not is_users_class(kind) or not _is_changeless(kind)
+
+
+def attribute_value(value: Any, names: Iterable[str]) -> Any:
+    """What attributes of an instance lead to, read past its class; MISSING where that is not seen."""
+    for name in names:
+        try:
+            own = object.__getattribute__(value, "__dict__")
+        except AttributeError:
+            return MISSING
+        value = own.get(name, MISSING) if type(own) is dict else MISSING
+    return value
+
+
+def _is_frozen(kind: type) -> bool:
+    parameters = next((vars(base)[_PARAMETERS] for base in kind.__mro__ if _PARAMETERS in vars(base)), None)
+    return bool(getattr(parameters, "frozen", False))
+
+
+def _is_changeless(kind: type) -> bool:
+    """Whether no method of a class of the user's, but for those that make an instance, changes the instance."""
+    for base in kind.__mro__[:-1]:
+        if not is_users_class(base):
+            return False
+        for name, value in vars(base).items():
+            if name in _MAKERS or type(value) is not FunctionType:
+                continue
+            if not is_users_code(value.__code__, value.__globals__):
+                continue  # dataclasses wrote it
+            scope = piece_of(value.__code__, value.__globals__).scope
+            if scope is None or not scope.touched.isdisjoint(scope.parameters[:1]):
+                return False
+    return True

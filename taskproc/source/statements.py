@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from taskproc.frozen import frozen
-from taskproc.source.acting import acting_in
-from taskproc.source.dump import digest, dump
-from taskproc.source.files import SourceFile
-from taskproc.source.lookups import MUTATORS, Chain, Imported, chain_of, inner_statements
-from taskproc.source.pieces import Reads, reads_of
+from taskproc.source.annotations import acting_in
+from taskproc.source.expressions import MUTATORS, Imported
+from taskproc.source.functions import Reads, reads_of
 from taskproc.source.scopes import Scope, Use
+from taskproc.source.source_files import SourceFile
+from taskproc.source.syntax import Chain, chain_of, digest, dump, inner_statements
 
 _DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)

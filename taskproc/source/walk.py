@@ -8,35 +8,39 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from types import CellType, FunctionType, MethodType, ModuleType
+from types import (
+    CellType,
+    FunctionType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any
 
 from taskproc.modules import real_name
 from taskproc.source import classes
-from taskproc.source.asked import Asked
-from taskproc.source.changes import attribute_of, code_held, may_change
-from taskproc.source.constants import CHANGEABLE, Canonical, canonical, wrapped
-from taskproc.source.dump import digest
+from taskproc.source.canonical import Canonical, canonical, code_held, code_within
+from taskproc.source.class_statements import functions_in
 from taskproc.source.effects import Effects
-from taskproc.source.files import SourceFile
-from taskproc.source.held import code_within
-from taskproc.source.loading import EDITED, unlike_any
-from taskproc.source.lookups import THIS, Chain, Imported
-from taskproc.source.names import Names
-from taskproc.source.objects import (
+from taskproc.source.expressions import THIS, Imported
+from taskproc.source.functions import (
     MISSING,
-    OPAQUE,
+    Piece,
+    Reads,
     content_of,
     defaults_of,
-    is_code,
-    is_of,
     is_written,
+    piece_of,
+    warn_bytecode,
 )
-from taskproc.source.pieces import Piece, Reads, piece_of
+from taskproc.source.introspection import Asked
+from taskproc.source.late_imports import Unloaded
+from taskproc.source.module_names import Names
 from taskproc.source.project import is_extension, is_users_class, is_users_code, is_users_module, package_of_library
 from taskproc.source.scopes import Change
-from taskproc.source.unloaded import Unloaded
-from taskproc.source.warn import warn_bytecode
+from taskproc.source.source_files import EDITED, SourceFile, unlike_any
+from taskproc.source.state import attribute_value, may_change
+from taskproc.source.syntax import Chain, digest
+from taskproc.source.value_look import CHANGEABLE, OPAQUE, is_code, wrapped
 
 
 class Walk:
@@ -340,7 +344,7 @@ class Walk:
         if place in self.unsteady:
             self.untrack(f"{place} is changed by the code itself")
         self.meet(value, place)
-        for function in classes.functions_in(value):
+        for function in functions_in(value):
             if is_users_code(function.__code__, function.__globals__):
                 yield from piece_of(function.__code__, function.__globals__).reads.own
 
@@ -381,7 +385,7 @@ class Walk:
         if rest and is_code(value):
             place = f"{real_name(str(value.__module__))}:{value.__qualname__}.{rest[0]}"
             value, rest = vars(value).get(rest[0], MISSING), rest[1:]
-        if may_change(attribute_of(value, rest), change.method):
+        if may_change(attribute_value(value, rest), change.method):
             self.unsteady.add(place)
             if type(value) in CHANGEABLE:
                 self._changing.add(id(value))
@@ -457,3 +461,11 @@ class Walk:
         elif type(name) is str:
             self.package(name)
         return ""
+
+
+def is_of(value: Any, names: Mapping[str, Any]) -> bool:
+    if type(value) is FunctionType:
+        return value.__globals__ is names
+    if issubclass(type(value), type):
+        return bool(value.__module__ == names.get("__name__"))
+    return not issubclass(type(value), ModuleType)

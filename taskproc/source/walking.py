@@ -5,15 +5,16 @@ from collections.abc import Callable, Mapping
 from types import CellType, ModuleType
 from typing import Any, Protocol
 
-from taskproc.source.constants import Canonical
-from taskproc.source.files import SourceFile
-from taskproc.source.lookups import Chain, Imported
-from taskproc.source.pieces import Reads
+from taskproc.source.canonical import Canonical
+from taskproc.source.expressions import Imported
+from taskproc.source.functions import Reads
 from taskproc.source.scopes import Scope
+from taskproc.source.source_files import SourceFile
+from taskproc.source.syntax import Chain
 
 
 class Asking(Protocol):
-    """Who reads annotations and docstrings, see taskproc.source.asked.Asked."""
+    """Who reads annotations and docstrings, see taskproc.source.introspection.Asked."""
 
     def of_class(self, cls: type, name: str, file: SourceFile | None, scope: Scope | None) -> None: ...
 

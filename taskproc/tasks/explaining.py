@@ -10,7 +10,7 @@ from typing import Any
 from taskproc.errors import LinkInCache
 from taskproc.kernel.model import Reason, Stamp
 from taskproc.kernel.rebuild import NEW, edge_reason
-from taskproc.source.difference import difference
+from taskproc.source.fingerprint import difference
 from taskproc.store import layout
 from taskproc.store.base import Version
 from taskproc.store.disk import DiskStore

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from taskproc.attributes import slots_of
-from taskproc.source.held import code_within
+from taskproc.source.canonical import code_within
 from taskproc.tasks.binding import FLAT
 from taskproc.tasks.evolving import rules_of
 from taskproc.tasks.future import Const, FutureDict, FutureList, Item, Upstream

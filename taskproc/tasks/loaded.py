@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from taskproc.kernel.rebuild import some_names
 from taskproc.modules import main_name, real_name
 from taskproc.source.fingerprint import digest_of
-from taskproc.source.loading import loaded_otherwise
+from taskproc.source.source_files import loaded_otherwise
 from taskproc.store.disk import DiskStore
 from taskproc.tasks.given import given_to
 from taskproc.tasks.source import fingerprint

@@ -17,8 +17,7 @@ from taskproc.by_value import DEFINITIONS, dumps, remember_text
 from taskproc.frozen import frozen
 from taskproc.modules import BEHIND, FILE, main_name, object_name, runs_as_main
 from taskproc.run.setup import Setup, add_scripts
-from taskproc.source.files import loaded_texts
-from taskproc.source.loading import loaded_file
+from taskproc.source.source_files import loaded_file, loaded_texts
 
 _adopted: set[str] = set()
 

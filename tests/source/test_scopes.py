@@ -5,7 +5,7 @@ import ast
 
 import pytest
 
-from taskproc.source.pieces import reads_of
+from taskproc.source.functions import reads_of
 from taskproc.source.scopes import Module
 
 

@@ -7,16 +7,20 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
-from types import CodeType
+from types import (
+    CellType,
+    CodeType,
+    FunctionType,
+)
 from typing import Any
 
 from taskproc.frozen import frozen
-from taskproc.source.acting import acting_in
-from taskproc.source.codes import ByCode, code_text, modules_read, names_read
-from taskproc.source.dump import digest, dump
-from taskproc.source.files import SourceFile, place_of
-from taskproc.source.lookups import Chain, Imported
+from taskproc.source.annotations import acting_in
+from taskproc.source.bytecode import ByCode, code_text, modules_read, names_read
+from taskproc.source.expressions import Imported
 from taskproc.source.scopes import Scope, Use
+from taskproc.source.source_files import SourceFile, place_of
+from taskproc.source.syntax import Chain, digest, dump
 
 
 @frozen
@@ -170,3 +174,41 @@ class _Found:
 
 def _is_method(scope: Scope) -> bool:
     return scope.kind == "function" and scope.parent is not None and scope.parent.kind == "class"
+
+MISSING = object()
+
+
+def content_of(cell: CellType) -> object:
+    try:
+        return cell.cell_contents
+    except ValueError:  # the variable has no value yet
+        return MISSING
+
+
+def defaults_of(function: FunctionType) -> dict[str, object]:
+    """Parameter → default."""
+    code, values = function.__code__, function.__defaults__ or ()
+    names = code.co_varnames[code.co_argcount - len(values) : code.co_argcount]
+    return {**dict(zip(names, values)), **(function.__kwdefaults__ or {})}
+
+
+def is_written(value: object, parameter: str, piece: Piece) -> bool:
+    """Whether a default is the constant that is written there."""
+    written = piece.written.get(parameter, MISSING)
+    return type(value) is type(written) and value == written
+
+_told: set[str] = set()
+
+
+def warn_bytecode(name: str) -> None:
+    """Say that the source of a function was not found; of those of a class only once."""
+    owner = name.rpartition(".")[0] or name
+    if owner in _told:
+        return
+    _told.add(owner)
+    import logging  # here: 3 ms, and seldom needed
+
+    logging.getLogger("taskproc").warning(
+        "%s: its source was not found as it was loaded, so its bytecode counts, which is not the same on every Python",
+        owner,
+    )

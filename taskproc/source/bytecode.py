@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from types import CodeType
 from typing import Generic, TypeVar
 
-from taskproc.source.lookups import Chain
+from taskproc.source.syntax import Chain
 
 T = TypeVar("T")
 

@@ -11,24 +11,27 @@ import builtins
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping
-from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
+from collections.abc import Callable, Iterator, Mapping
+from importlib.machinery import EXTENSION_SUFFIXES
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
-from taskproc.modules import main_name, real_name
-from taskproc.source.dump import digest, dump
-from taskproc.source.ended import Ended
-from taskproc.source.files import SourceFile
-from taskproc.source.loading import loaded_file, path_of, read_ahead, was_edited
-from taskproc.source.lookups import MUTATORS, THIS, Chain, Imported, absolute, package_of, prefixes
-from taskproc.source.pieces import Reads, reads_of
+from taskproc.modules import real_name
+from taskproc.source.expressions import MUTATORS, THIS, Imported, absolute, package_of, prefixes
+from taskproc.source.functions import Reads, reads_of
 from taskproc.source.project import is_users_file, is_users_module
 from taskproc.source.scopes import Scope, Use
+from taskproc.source.source_files import (
+    SourceFile,
+    loaded_file,
+    locate,
+    read_ahead,
+    was_edited,
+)
 from taskproc.source.statements import Group, Leaf, is_deed, is_harmless, statements_of
+from taskproc.source.syntax import Chain, chain_of, children, digest, dump
 from taskproc.source.walking import Walking
 
-_searched: dict[tuple[str, tuple[str, ...]], str] = {}
 _NO_FILE = frozenset({"frozen", "built-in"})  # where modules come from that are part of the interpreter
 
 
@@ -118,7 +121,7 @@ class Unloaded:
         """The name comes from an import of all names, or is not there."""
         if hasattr(builtins, chain[0]) and not file.module.stars:
             return
-        package = _package(file, module)
+        package = _package_name(file, module)
         for star in reversed(file.module.stars):
             other, _, loaded = _text_of(absolute(star, package))
             if other is None or other.module.stars or chain[0] in other.module.top.bound or loaded is None:
@@ -135,7 +138,7 @@ class Unloaded:
         if file.path in self._visited:
             return
         self._visited.add(file.path)
-        statements, package = statements_of(file), _package(file, module)
+        statements, package = statements_of(file), _package_name(file, module)
         chosen = [leaf for leaf in statements.acts if self._acts(leaf, file, package)]
         if chosen:
             group = self._found[f"module {real_name(module)} (statements)"] = statements.deeds(chosen)
@@ -180,7 +183,7 @@ class Unloaded:
             self._walk.untrack(f"{name} is changed by the code itself")
         imported = {leaf.imported for leaf in statements.names.get(symbol, ()) if leaf.imported is not None}
         for target in sorted(imported):
-            self._import(target, rest, _package(file, module), name)
+            self._import(target, rest, _package_name(file, module), name)
         group = statements.group(symbol)
         if group is not None and name not in self._found:
             self._found[name] = group
@@ -194,12 +197,12 @@ class Unloaded:
             else:
                 self._elsewhere(file, module, chain, name)
         for imported in reads.runs:
-            self._run(imported, _package(file, module), name)
+            self._run(imported, _package_name(file, module), name)
         for imported, rest in reads.imports:
             if imported == THIS:
                 self._todo.append((self._module, (module, rest, name)))
             else:
-                self._import(imported, rest, _package(file, module), name)
+                self._import(imported, rest, _package_name(file, module), name)
         for words in reads.alerts:
             self._walk.untrack(f"{name} {words}")
 
@@ -264,45 +267,127 @@ def _is_change(method: str, is_code: bool) -> bool:
     """Told without a value: what is defined as a function or class is changed by nothing that is called on it."""
     return method not in MUTATORS or not is_code
 
-
-def locate(module: str) -> tuple[str | None, ModuleType | None]:
-    """File of a module, and the module where it is loaded; nothing is imported to find it."""
-    loaded = _loaded(module)
-    if loaded is not None:
-        return path_of(loaded), loaded
-    key = (module, tuple(sys.path))
-    if key not in _searched and (path := _search(module)) is not None:
-        _searched[key] = path
-    return _searched.get(key), None
+Locate = Callable[[str], "tuple[SourceFile | None, ModuleType | None]"]  # the text of a module, and it where loaded
+Ends = Callable[[object], bool]
 
 
-def _loaded(module: str) -> ModuleType | None:
-    return sys.modules.get("__main__" if module == main_name() else module)
+class Holder(NamedTuple):
+    """A class statement and where it stands."""
+
+    file: SourceFile
+    module: str
+    scope: Scope
+
+    def binding(self, name: str) -> list[ast.stmt]:
+        """The statements of its body that bind a name."""
+        body: list[ast.stmt] = getattr(self.scope.node, "body", [])
+        return [some for some in body if name in _bound_in(some)]
 
 
-def _search(module: str) -> str | None:
-    """File of a module that is not loaded. Its packages are not imported either, as find_spec of importlib does."""
-    places: Any = None
-    spec: ModuleSpec | None = None
-    name = ""
-    for part in module.split("."):
-        name = f"{name}.{part}" if name else part
-        spec = next(filter(None, (_spec(finder, name, places) for finder in sys.meta_path)), None)
-        if spec is None:
-            return None
-        places = spec.submodule_search_locations
-    if spec is not None and spec.has_location:
-        return spec.origin
-    return str(spec.origin or next(iter(places or ()), "")) if spec is not None else None
+_DEEPEST = 30  # steps from a name to what it stands for: imports may go round
 
 
-def _spec(finder: Any, name: str, places: Any) -> ModuleSpec | None:
-    try:
-        found: ModuleSpec | None = finder.find_spec(name, places)
-    except Exception:  # noqa: BLE001  # a finder of somebody else's, which knows nothing about it
+class Ended:
+    """Classes as they are written, for one walk."""
+
+    def __init__(self, ends: Ends, locate: Locate):
+        self._ends, self._locate = ends, locate
+        self._known: dict[tuple[str, str], bool] = {}
+
+    def ends(self, file: SourceFile, module: str, name: str) -> bool:
+        """Whether what a text binds to a name is a class that is not followed."""
+        key = (file.path, name)
+        if key not in self._known:
+            self._known[key] = False  # bases may go round
+            scopes = file.class_scopes(name)
+            self._known[key] = any(self._base_ends(file, module, base) for some in scopes for base in _bases(some))
+        return self._known[key]
+
+    def holder(self, file: SourceFile, module: str, name: str, attr: str) -> Holder | None:
+        """The class statement that binds an attribute: of a class itself, or of the first of its bases that has it."""
+        todo, seen = [(file, module, name)], set[tuple[str, str]]()
+        while todo:
+            file, module, name = todo.pop(0)
+            if (file.path, name) in seen:
+                continue
+            seen.add((file.path, name))
+            for scope in file.class_scopes(name):
+                if attr in scope.bound:
+                    return Holder(file, module, scope)
+                todo += [found for base in _bases(scope) for found in self._classes(file, module, base)]
         return None
+
+    def _base_ends(self, file: SourceFile, module: str, base: ast.expr) -> bool:
+        return any(
+            self._ends(found) if isinstance(found, type) else isinstance(found, tuple) and self.ends(*found)
+            for found in self._targets(file, module, _base_chain(base), 0)
+        )
+
+    def _classes(self, file: SourceFile, module: str, base: ast.expr) -> list[tuple[SourceFile, str, str]]:
+        return [some for some in self._targets(file, module, _base_chain(base), 0) if isinstance(some, tuple)]
+
+    def _targets(self, file: SourceFile, module: str, chain: Chain, steps: int) -> Iterator[Any]:
+        """What a chain leads to: a class of a library, or text, module and name of one of the user's."""
+        if not chain or steps > _DEEPEST:
+            return
+        top = file.module.top
+        imports = top.imports.get(chain[0], [])
+        if not imports and chain[0] in top.bound:
+            if len(chain) == 1:
+                yield file, module, chain[0]
+            return
+        stars = [] if imports else [star._replace(name=chain[0]) for star in file.module.stars]
+        for imported in [*imports, *stars]:
+            inner = absolute(imported, _package_name(file, module))
+            rest = chain[1:] if imported.name is None else (imported.name, *chain[1:])
+            yield from self._from(inner, rest, steps + 1)
+
+    def _from(self, module: str, chain: Chain, steps: int) -> Iterator[Any]:
+        file, loaded = self._locate(module)
+        if loaded is not None and not is_users_module(loaded):
+            yield from _library_objects(loaded, chain)
+        elif file is not None and chain and chain[0] in file.module.top.bound:
+            yield from self._targets(file, module, chain, steps)
+        elif len(chain) > 1:
+            yield from self._from(f"{module}.{chain[0]}", chain[1:], steps + 1)
+        elif file is not None:
+            yield from self._targets(file, module, chain, steps)
+
+
+def _package_name(file: SourceFile, module: str) -> str:
+    return module if file.path.endswith("__init__.py") else module.rpartition(".")[0]
+
+
+def _library_objects(value: Any, chain: Chain) -> Iterator[object]:
+    """What a loaded module of a library has under a name; its own code is run only where it is taskproc."""
+    for name in chain:
+        if not isinstance(value, ModuleType):
+            return
+        names, module = vars(value), str(vars(value).get("__name__"))
+        ours = module == __name__.partition(".")[0]
+        value = getattr(value, name, None) if ours else names.get(name, sys.modules.get(f"{module}.{name}"))
+    yield value
+
+
+def _bases(scope: Scope) -> list[ast.expr]:
+    found: list[ast.expr] = getattr(scope.node, "bases", [])
     return found
 
 
-def _package(file: SourceFile, module: str) -> str:
-    return module if file.path.endswith("__init__.py") else module.rpartition(".")[0]
+def _bound_in(statement: ast.AST) -> Iterator[str]:
+    """The names that a statement of a class binds, also in statements inside it."""
+    todo = [statement]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node.name
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        else:
+            todo += children(node)
+
+
+def _base_chain(base: ast.expr) -> Chain:
+    return chain_of(base.value if isinstance(base, ast.Subscript) else base) or ()

@@ -14,14 +14,13 @@ from collections.abc import Callable, Iterator, Mapping
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from taskproc.source.acting import DEFINITIONS, READERS, annotated_in, is_acting, is_reader
-from taskproc.source.codes import nested
-from taskproc.source.dump import digest, dump
-from taskproc.source.files import SourceFile
-from taskproc.source.lookups import chain_of
-from taskproc.source.pieces import piece_of, reads_of
+from taskproc.source.annotations import READERS, annotated_in, is_acting, is_reader
+from taskproc.source.bytecode import nested
+from taskproc.source.functions import piece_of, reads_of
 from taskproc.source.project import is_users_code
 from taskproc.source.scopes import Scope
+from taskproc.source.source_files import SourceFile
+from taskproc.source.syntax import DEFINITIONS, chain_of, digest, dump
 from taskproc.source.walking import Walking
 
 # What reads annotations, or docstrings: by attribute or in a text, and functions by what they are imported as

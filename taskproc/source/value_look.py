@@ -6,10 +6,21 @@ methods of the built-in class, and a value is told by `type`, never by what it s
 from __future__ import annotations
 
 import base64
+import collections
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from types import MemberDescriptorType
+from types import (
+    BuiltinFunctionType,
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    WrapperDescriptorType,
+)
 from typing import Any, NamedTuple
 
 from taskproc.attributes import SCALARS
@@ -201,3 +212,45 @@ def in_slots(value: object, members: dict[str, Any]) -> dict[str, object]:
         except AttributeError:  # it holds nothing
             continue
     return found
+
+# Wrappers of functions → the attributes that hold what they wrap
+_WRAPPERS: dict[type, tuple[str, ...]] = {
+    staticmethod: ("__func__",),
+    classmethod: ("__func__",),
+    property: ("fget", "fset", "fdel"),
+    MethodType: ("__func__",),
+    functools.cached_property: ("func",),
+    functools.singledispatchmethod: ("func", "dispatcher"),
+    type(functools.lru_cache(len)): ("__wrapped__",),
+}
+
+
+def wrapped(value: Any) -> list[object] | None:
+    """What a wrapper of functions from the standard library wraps; None for anything else."""
+    kind = type(value)
+    names = _WRAPPERS.get(kind) if hashes_by_itself(kind) else None
+    if names is None:
+        return None
+    return [some for name in names if (some := getattr(value, name, None)) is not None]
+FIELD: type = type(vars(Look)["tag"])  # what gives the field of a named tuple; it has no public name
+OPAQUE = frozenset(
+    {
+        FIELD,
+        BuiltinFunctionType,
+        GetSetDescriptorType,
+        MemberDescriptorType,
+        MethodDescriptorType,
+        MethodWrapperType,
+        WrapperDescriptorType,
+    }
+)
+
+
+def is_code(value: object) -> bool:
+    """Whether a value is a class, a function, or a plain wrapper of one."""
+    return issubclass(type(value), (FunctionType, type)) or wrapped(value) is not None
+
+CHANGEABLE = frozenset(
+    {list, dict, set, bytearray}
+    | {collections.deque, collections.OrderedDict, collections.defaultdict, collections.Counter}
+)

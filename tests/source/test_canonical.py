@@ -7,7 +7,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from taskproc.source.constants import Unnamable, canonical, text_of
+from taskproc.source.canonical import Unnamable, canonical, text_of
 from taskproc.source.fingerprint import fingerprint
 
 Load = Callable[[Mapping[str, str]], ModuleType]

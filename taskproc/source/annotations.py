@@ -5,12 +5,11 @@ import ast
 import sys
 from typing import Any, NamedTuple
 
-from taskproc.source.files import SourceFile
-from taskproc.source.lookups import chain_of
 from taskproc.source.project import is_users_class, is_users_module
 from taskproc.source.scopes import Scope, Use
+from taskproc.source.source_files import SourceFile
+from taskproc.source.syntax import DEFINITIONS, chain_of
 
-DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 # Libraries that act on the annotations of what they are given
 READERS = frozenset(
     "beartype cattr cattrs dacite fastapi injector jsonargparse marshmallow_dataclass msgspec omegaconf simple_parsing "

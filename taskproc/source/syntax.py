@@ -18,14 +18,14 @@ _IGNORED = frozenset(
 _DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-class _Text(str):
+class _Raw(str):
     """Goes out as it is; what else is a str is a name or a constant."""
 
     __slots__ = ()
 
 
-_END = _Text(")")
-_labels: dict[type, tuple[tuple[str, _Text], ...]] = {}
+_END = _Raw(")")
+_labels: dict[type, tuple[tuple[str, _Raw], ...]] = {}
 
 def digest(text: str) -> str:
     """32 hex digits."""
@@ -45,13 +45,13 @@ def dump(
     while todo:
         some, owned = todo.pop()
         kind = type(some)
-        if kind is _Text:
+        if kind is _Raw:
             yield some  # type: ignore[misc]  # checkers do not know that kind is its type
         elif kind is ast.Name and id(some) not in omitted:  # every third node
             yield f"(Name id={_constant(some.id)})"  # type: ignore[attr-defined]
         elif isinstance(some, list):
             yield "["
-            todo.append((_Text("]"), owned))
+            todo.append((_Raw("]"), owned))
             todo.extend((item, owned) for item in reversed(some))
         elif isinstance(some, ast.AST):
             shown = None if id(some) in omitted else _shown(some, owned)
@@ -76,13 +76,13 @@ def _fields(node: ast.AST, owned: bool, annotated: bool) -> list[tuple[object, b
             fields.append((value, inner))
             fields.append((label, inner))
         else:
-            fields.append((_Text(label + _constant(value)), inner))
+            fields.append((_Raw(label + _constant(value)), inner))
     return fields
 
 
-def _labelled(kind: type[ast.AST]) -> tuple[tuple[str, _Text], ...]:
+def _labelled(kind: type[ast.AST]) -> tuple[tuple[str, _Raw], ...]:
     """The fields of a kind of nodes from the last one on, and what stands before each; found once."""
-    found = _labels[kind] = tuple((name, _Text(f" {name}=")) for name in sorted(kind._fields, reverse=True))
+    found = _labels[kind] = tuple((name, _Raw(f" {name}=")) for name in sorted(kind._fields, reverse=True))
     return found
 
 
@@ -125,3 +125,64 @@ def _constant(value: object) -> str:
     # Not repr of a str: which characters it shows as they are depends on the version. Python refuses to write long
     # numbers in decimal
     return f"{type(value).__name__}:{hex(value) if type(value) is int else ascii(value)}"
+
+_LEAVES = frozenset({"ctx", "op", "ops"})  # what kind of an operation it is: nothing stands inside
+
+_child_fields: dict[type, tuple[str, ...]] = {}
+
+
+def children(node: ast.AST) -> list[ast.AST]:
+    """The nodes right inside one, in the order of its fields, without operators and contexts."""
+    found: list[ast.AST] = []
+    for name in _child_fields.get(type(node)) or _child_fields_of(type(node)):
+        value = getattr(node, name, None)
+        if type(value) is list:
+            found += [some for some in value if isinstance(some, ast.AST)]
+        elif isinstance(value, ast.AST):
+            found.append(value)
+    return found
+
+
+def _child_fields_of(kind: type[ast.AST]) -> tuple[str, ...]:
+    found = _child_fields[kind] = tuple(name for name in kind._fields if name not in _LEAVES)
+    return found
+
+Chain = tuple[str, ...]   # `a.b.c` as it is written
+
+
+def chain_of(node: ast.AST | None) -> Chain | None:
+    """`a.b.c` as names; None if it begins with something else than a name."""
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name):
+        return None
+    return (node.id, *reversed(names))
+
+
+def text_in(node: ast.AST | None) -> str | None:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+def statements_in(body: list[Any]) -> Iterator[ast.stmt]:
+    """All statements below these, those in functions and classes, too."""
+    todo = list(body)
+    while todo:
+        statement = todo.pop()
+        yield statement
+        todo += inner_statements(statement)
+
+
+def inner_statements(statement: Any) -> list[ast.stmt]:
+    """The statements right below a compound one."""
+    parts = [statement, *getattr(statement, "handlers", ()), *getattr(statement, "cases", ())]
+    return [some for part in parts for name in ("body", "orelse", "finalbody") for some in getattr(part, name, ())]
+
+
+def first_line(node: Any) -> int:
+    decorators = getattr(node, "decorator_list", ())
+    line: int = decorators[0].lineno if decorators else node.lineno
+    return line
+
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)

@@ -9,7 +9,7 @@ import ast
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-Chain = tuple[str, ...]   # `a.b.c` as it is written
+from taskproc.source.syntax import Chain, chain_of, statements_in, text_in
 
 # Methods that change what they are called on, if that is a container
 MUTATORS = frozenset(
@@ -235,33 +235,3 @@ def package_of(names: Mapping[str, Any]) -> str:
     if package is None:
         package = str(names.get("__name__")).rpartition(".")[0] if "__path__" not in names else names["__name__"]
     return str(package)
-
-
-def chain_of(node: ast.AST | None) -> Chain | None:
-    """`a.b.c` as names; None if it begins with something else than a name."""
-    names: list[str] = []
-    while isinstance(node, ast.Attribute):
-        names.append(node.attr)
-        node = node.value
-    if not isinstance(node, ast.Name):
-        return None
-    return (node.id, *reversed(names))
-
-
-def text_in(node: ast.AST | None) -> str | None:
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
-
-
-def statements_in(body: list[Any]) -> Iterator[ast.stmt]:
-    """All statements below these, those in functions and classes, too."""
-    todo = list(body)
-    while todo:
-        statement = todo.pop()
-        yield statement
-        todo += inner_statements(statement)
-
-
-def inner_statements(statement: Any) -> list[ast.stmt]:
-    """The statements right below a compound one."""
-    parts = [statement, *getattr(statement, "handlers", ()), *getattr(statement, "cases", ())]
-    return [some for part in parts for name in ("body", "orelse", "finalbody") for some in getattr(part, name, ())]

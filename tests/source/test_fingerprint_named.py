@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from taskproc.source.by_name import covers, name_of_code
+from taskproc.source.fingerprint import covers, name_of_code
 
 Load = Callable[[Mapping[str, str]], ModuleType]
 

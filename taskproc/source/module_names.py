@@ -12,15 +12,13 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from taskproc.modules import BEHIND
-from taskproc.source.dump import digest
-from taskproc.source.files import SourceFile, file_of
-from taskproc.source.loading import loaded_file, was_edited
-from taskproc.source.look import PLAIN
-from taskproc.source.lookups import Chain, Imported, absolute, package_of
-from taskproc.source.objects import MISSING, OPAQUE, is_code
+from taskproc.source.expressions import Imported, absolute, package_of
+from taskproc.source.functions import MISSING
 from taskproc.source.project import is_extension, is_users_file, is_users_module
+from taskproc.source.source_files import SourceFile, file_of, loaded_file, locate, was_edited
 from taskproc.source.statements import Group, statements_of
-from taskproc.source.unloaded import locate
+from taskproc.source.syntax import Chain, digest
+from taskproc.source.value_look import OPAQUE, PLAIN, is_code
 from taskproc.source.walking import Walking
 
 # What each module has, and what Python sets
@@ -51,7 +49,7 @@ class Spot(NamedTuple):
     imported: str | None
 
 
-class _Entry(NamedTuple):
+class _NameItem(NamedTuple):
     """A name that has an item."""
 
     group: Group | None
@@ -66,7 +64,7 @@ class Names:
         self._origins: dict[tuple[int, str], tuple[Mapping[str, Any], str, str | None]] = {}
         self._files: dict[int, SourceFile | None] = {}
         self._read: dict[tuple[int, Chain], dict[str, str]] = {}  # what was read → what it stands for
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, _NameItem] = {}
         self._texts: dict[str, str] = {}
         self._later: dict[str, list[tuple[Group, dict[str, str]]]] = {}
         self._crossing: dict[str, list[tuple[Group, Mapping[str, Any], SourceFile]]] = {}
@@ -258,7 +256,7 @@ class Names:
             self._walk.package(written)
             if ":" in sent:  # of a notebook nobody knows the statement, so it counts by its name
                 place = f"{self._walk.module_name(spot.names)}:{spot.attr}"
-                self._entries[place], self._texts[place] = _Entry(None, {}), f'{{"__code__":"{sent}"}}'
+                self._entries[place], self._texts[place] = _NameItem(None, {}), f'{{"__code__":"{sent}"}}'
             elif sent:
                 notes[chain[0]] = f"is {sent}"
             else:
@@ -293,11 +291,11 @@ class Names:
         if place in self._entries:
             return
         if type(spot.value).__module__ == "logging":  # what it logs is no part of a result, what it is called may be
-            self._entries[place], self._texts[place] = _Entry(None, {}), str(getattr(spot.value, "name", ""))
+            self._entries[place], self._texts[place] = _NameItem(None, {}), str(getattr(spot.value, "name", ""))
             return
         walk, file = self._walk, self.file(spot.names)
         group = statements_of(file).group(spot.attr) if file is not None else None
-        entry = self._entries[place] = _Entry(group, {})
+        entry = self._entries[place] = _NameItem(group, {})
         if group is not None:
             walk.reach(spot.names)
             walk.later(walk.follow, group.reads, place, spot.names, file, entry.notes)

@@ -8,23 +8,30 @@ object that stands in many places is written once, and one that holds itself by 
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Collection
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from taskproc.modules import real_name
-from taskproc.source.held import code_within
-from taskproc.source.insight import Insight, wrapped
-from taskproc.source.look import LARGEST, LEAVES, Look, digested, flat_text, leaf_text, quoted
-from taskproc.source.numeric import FORMS
+from taskproc.source.library_values import FORMS
 from taskproc.source.project import is_users_class, is_users_code, is_users_module
+from taskproc.source.value_kinds import Insight
+from taskproc.source.value_look import (
+    CHANGEABLE,
+    LARGEST,
+    LEAVES,
+    Look,
+    digested,
+    flat_text,
+    is_code,
+    is_flat,
+    leaf_text,
+    quoted,
+    wrapped,
+)
 
 __all__ = ["CHANGEABLE", "Canonical", "Meet", "Unnamable", "canonical", "text_of", "wrapped"]
-
-CHANGEABLE = frozenset(
-    {list, dict, set, bytearray}
-    | {collections.deque, collections.OrderedDict, collections.defaultdict, collections.Counter}
-)
 # Listed at the place that the code names
 _CHANGED = Look("changed", cause="is changed by the code itself", is_silent=True)
 _ALIKE = 8  # causes of one kind that are listed one by one
@@ -84,7 +91,7 @@ def canonical(
     if id(type(value)) in LEAVES:
         _refuse_more(_size(value), most)
         return Canonical(leaf_text(value), (), True, False, ())
-    return _Writer(meet, changing, most, keeps_all).write(value)
+    return _TextWriter(meet, changing, most, keeps_all).write(value)
 
 
 class _Frame:
@@ -103,7 +110,7 @@ class _Frame:
         return self.look.step(self.at - 1)
 
 
-class _Writer:
+class _TextWriter:
     """Writes one value."""
 
     def __init__(self, meet: Meet, changing: Collection[int], most: int | None, keeps_all: bool):
@@ -243,3 +250,69 @@ def _size(value: Any) -> int:
 def _refuse_more(size: int, most: int | None) -> None:
     if most is not None and size > most:
         raise Unnamable(f"is larger than {most >> 10} kB")
+
+
+def code_within(
+    values: Iterable[object], instead: Callable[[object], Iterable[object] | type | None] = lambda value: None
+) -> list[Any]:
+    """Functions and classes of the user's in `values`, each once, in the order in which they are met.
+
+    An instance brings its class: its methods are called without being named. No hook of the user's is asked.
+
+    Args:
+        instead: what to look at in the place of a value; its class: that stands for all instances; None: the value
+            itself.
+    """
+    found: dict[int, Any] = {}
+    seen: dict[int, object] = {}
+    passed = set(LEAVES)  # of classes, by id, whose instances need no look
+    insight = Insight(names=False, changes=False)
+    todo = [iter(values)]
+    while todo:
+        value = next(todo[-1], _END)
+        if value is _END:
+            todo.pop()
+        elif id(type(value)) not in passed and id(value) not in seen:
+            seen[id(value)] = value
+            others = instead(value)
+            if isinstance(others, type):
+                passed.add(id(others))
+                todo.append(iter((others,)))
+                continue
+            if others is not None:
+                todo.append(iter(others))
+                continue
+            if type(value) in (list, tuple) and is_flat(value):  # type: ignore[arg-type]
+                continue
+            look = insight.look(value)
+            if look.code is not None and _is_users_definition(look.code):
+                found.setdefault(id(look.code), look.code)
+            todo.append(iter([*look.parts, *look.hidden]))
+    return list(found.values())
+
+
+_END = object()
+
+
+def _is_users_definition(code: Any) -> bool:
+    if type(code) is FunctionType:
+        return is_users_code(code.__code__, code.__globals__)
+    return issubclass(type(code), type) and is_users_class(code)
+_SEQUENCES = frozenset({list, tuple, set, frozenset, collections.deque})
+_MOST = 20_000  # elements of a container that are looked at
+
+
+def code_held(value: Any) -> Iterator[object]:
+    """What a registry knows, for example: the code in a value that does not count itself.
+
+    That is what `code_within` finds, and, one or two levels down, modules and the code of libraries.
+    """
+    items: list[Any] = [value]
+    if type(value) in _SEQUENCES:
+        items = list(itertools.islice(value, _MOST))
+    elif issubclass(type(value), dict):
+        items = [*itertools.islice(dict.values(value), _MOST), *itertools.islice(dict.keys(value), _MOST)]
+    for item in items:
+        for part in item if type(item) in (list, tuple) and item is not value else (item,):
+            is_met = is_code(part) or issubclass(type(part), ModuleType)
+            yield from (part,) if is_met else code_within([part])

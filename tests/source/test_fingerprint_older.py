@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from taskproc.source.dump import digest
-from taskproc.source.fingerprint import FORMAT, Fingerprint
-from taskproc.source.older import is_older, is_same
+from taskproc.source.fingerprint import FORMAT, Fingerprint, is_older, is_same
+from taskproc.source.syntax import digest
 
 CLEAN = "def clean(x):\n    return x\n"
 

@@ -10,17 +10,20 @@ import functools
 import importlib.util
 import io
 import linecache
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from importlib.machinery import EXTENSION_SUFFIXES
-from types import CodeType, FunctionType
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from taskproc.by_value import remembered_text
-from taskproc.imports import Load, Stamp, loads_behind, loads_of, stamp_of
-from taskproc.modules import FILE
-from taskproc.source.codes import ByCode, code_text, nested
+from taskproc.imports import Load, Stamp, loader_of, loads_behind, loads_of, stamp_of
+from taskproc.imports import count as loads
+from taskproc.modules import FILE, main_name
+from taskproc.source.bytecode import ByCode, code_text, nested
 from taskproc.source.scopes import Module, Scope
+from taskproc.source.syntax import digest, first_line
 
 _COMPILED = tuple(EXTENSION_SUFFIXES)
 _KEPT = 6        # versions of the text of one file
@@ -33,7 +36,7 @@ Codes = Mapping[str, list[CodeType]]
 
 _versions: dict[str, list[SourceFile]] = {}
 _stamps: dict[str, tuple[Stamp, SourceFile | None]] = {}
-_found: ByCode[tuple[tuple[SourceFile, Scope] | None]] = ByCode()
+_located: ByCode[tuple[tuple[SourceFile, Scope] | None]] = ByCode()
 
 
 class SourceFile:
@@ -47,7 +50,7 @@ class SourceFile:
         self.memo: dict[object, Any] = {}  # what others found out about this text
         self._scopes: dict[tuple[str, int], list[Scope]] = {}
         for scope in self.module.functions:
-            self._scopes.setdefault((scope.name, _first_line(scope.node)), []).append(scope)
+            self._scopes.setdefault((scope.name, first_line(scope.node)), []).append(scope)
 
     def scope_of(self, code: CodeType) -> Scope | None:
         """The function or lambda that `code` was compiled from; None if this version has none that does the same."""
@@ -121,9 +124,9 @@ class SourceFile:
             line
             for inner in (ast.walk(node) if omitted else ())
             if id(inner) in omitted and isinstance(inner, ast.stmt)
-            for line in range(_first_line(inner), (inner.end_lineno or 0) + 1)
+            for line in range(first_line(inner), (inner.end_lineno or 0) + 1)
         }
-        lines = [number for number in range(_first_line(node), node.end_lineno + 1) if number not in hidden]
+        lines = [number for number in range(first_line(node), node.end_lineno + 1) if number not in hidden]
         texts = [self.lines[number - 1] for number in lines]
         margin = texts[0][: len(texts[0]) - len(texts[0].lstrip())] if texts else ""
         return "".join(text.removeprefix(margin) for text in texts).rstrip() + "\n"
@@ -143,8 +146,8 @@ def _by_name(codes: CodeTree) -> Codes:
 
 def place_of(code: CodeType, names: Mapping[str, Any]) -> tuple[SourceFile, Scope] | None:
     """The file and scope of a code object of a function with these globals; what was found once stays so."""
-    known = _found.get(code)
-    return known[0] if known is not None else _found.put(code, (next(_places(code, names), None),))[0]
+    known = _located.get(code)
+    return known[0] if known is not None else _located.put(code, (next(_places(code, names), None),))[0]
 
 
 def _places(code: CodeType, names: Mapping[str, Any]) -> Iterator[tuple[SourceFile, Scope]]:
@@ -198,7 +201,7 @@ def loaded_texts(things: Iterable[object]) -> dict[str, str]:
     for thing in things:
         functions = vars(thing).values() if isinstance(thing, type) else (thing,)
         for code in [some.__code__ for some in functions if isinstance(some, FunctionType)]:
-            known = _found.get(code)
+            known = _located.get(code)
             if known is not None and known[0] is not None and _present(code.co_filename) is not known[0][0]:
                 texts[code.co_filename] = known[0][0].text
     return texts
@@ -266,8 +269,139 @@ def _version(path: str, text: str, flags: int) -> SourceFile | None:
     del kept[:-_KEPT]
     return made
 
+_ahead: dict[str, list[str]] = {}  # module → texts that were read of it while it was not loaded
 
-def _first_line(node: Any) -> int:
-    decorators = getattr(node, "decorator_list", ())
-    line: int = decorators[0].lineno if decorators else node.lineno
-    return line
+EDITED = "was edited after it was loaded, and what it was loaded from is not known"
+
+
+def loaded_file(module: ModuleType) -> SourceFile | None:
+    """The text that a module was loaded from; None if it has none, or if it is not known any more.
+
+    Costs nothing from the second time on.
+    """
+    path = path_of(module)
+    return next(_load_versions(module, path), None) if path is not None else None
+
+
+def was_edited(module: ModuleType) -> bool:
+    """Whether it is not known what a module was loaded from, since its file was edited."""
+    return bool(loads_behind(module)) and loaded_file(module) is None
+
+
+def loaded_files(module: ModuleType) -> list[SourceFile]:
+    """All texts that a module was loaded from in this process, as far as they are remembered; the last one first."""
+    path = str(path_of(module))
+    return list(filter(None, (as_loaded(path, load) for load in reversed(loads_of(path)))))
+
+
+def may_be_older(module: ModuleType, cls: type) -> bool:
+    """Whether a class may have been made before its module was loaded again from another text."""
+    if len({load.content for load in loads_of(str(path_of(module)))}) < 2 or not loads_behind(module):
+        return False
+    found: object = module
+    for name in cls.__qualname__.split("."):
+        found = getattr(found, "__dict__", {}).get(name)
+    return found is not cls
+
+
+def unlike_any(module: ModuleType) -> str:
+    """Stands for what the statements of such a module say: equal in this process and its children, and nowhere else."""
+    load = loads_behind(module)[0]
+    load.unlike = load.unlike or digest(os.urandom(16).hex())
+    return load.unlike
+
+
+def read_ahead(name: str, path: str) -> SourceFile | None:
+    """The file of a module that is not loaded, as it is now; remembered, for it may be edited before it is loaded."""
+    file = read(path)
+    texts = _ahead.setdefault(name, [])
+    if file is not None and file.text not in texts:
+        texts.append(file.text)
+    return file
+
+
+def loaded_otherwise() -> frozenset[str]:
+    """Names of modules that were loaded from another text than was read ahead; cheap where nothing was loaded since."""
+    now = loads(), len(sys.modules)
+    if _late_loads.seen != now:
+        modules = [(name, module) for name in list(_ahead) if (module := sys.modules.get(name)) is not None]
+        _late_loads.names = frozenset(name for name, module in modules if not _is_as_read(module, _ahead[name]))
+        _late_loads.seen = now
+    return _late_loads.names
+
+
+def _is_as_read(module: ModuleType, texts: list[str]) -> bool:
+    file = loaded_file(module)
+    return file is not None and all(text == file.text for text in texts)
+
+
+class _LateLoads:
+    """What was loaded otherwise, as it was when so many loads were noted and so many modules there."""
+
+    seen: tuple[int, int] = (-1, -1)
+    names: frozenset[str] = frozenset()
+
+
+_late_loads = _LateLoads()
+
+
+def path_of(module: ModuleType) -> str | None:
+    """The file of a module; of a `__main__` that stands for another one, the file of that."""
+    names = vars(module)
+    path = names.get("__file__", names.get(FILE))
+    return path if type(path) is str else None
+
+
+def _load_versions(module: ModuleType, path: str) -> Iterator[SourceFile]:
+    """One; more where a module was loaded again from a text that Python could not compile, and stayed what it was."""
+    sent = remembered_text(path)
+    if sent is not None:  # came by value
+        yield from filter(None, [version(path, sent)])
+        return
+    if FILE in vars(module) or loader_of(module) is None:  # of what was not imported: as it is now
+        yield from filter(None, [read(path)])
+    for load in loads_behind(module):
+        if load.content is None:
+            return
+        yield from filter(None, [as_loaded(path, load)])
+
+_searched: dict[tuple[str, tuple[str, ...]], str] = {}
+
+
+def locate(module: str) -> tuple[str | None, ModuleType | None]:
+    """File of a module, and the module where it is loaded; nothing is imported to find it."""
+    loaded = _loaded(module)
+    if loaded is not None:
+        return path_of(loaded), loaded
+    key = (module, tuple(sys.path))
+    if key not in _searched and (path := _search(module)) is not None:
+        _searched[key] = path
+    return _searched.get(key), None
+
+
+def _loaded(module: str) -> ModuleType | None:
+    return sys.modules.get("__main__" if module == main_name() else module)
+
+
+def _search(module: str) -> str | None:
+    """File of a module that is not loaded. Its packages are not imported either, as find_spec of importlib does."""
+    places: Any = None
+    spec: ModuleSpec | None = None
+    name = ""
+    for part in module.split("."):
+        name = f"{name}.{part}" if name else part
+        spec = next(filter(None, (_spec(finder, name, places) for finder in sys.meta_path)), None)
+        if spec is None:
+            return None
+        places = spec.submodule_search_locations
+    if spec is not None and spec.has_location:
+        return spec.origin
+    return str(spec.origin or next(iter(places or ()), "")) if spec is not None else None
+
+
+def _spec(finder: Any, name: str, places: Any) -> ModuleSpec | None:
+    try:
+        found: ModuleSpec | None = finder.find_spec(name, places)
+    except Exception:  # noqa: BLE001  # a finder of somebody else's, which knows nothing about it
+        return None
+    return found

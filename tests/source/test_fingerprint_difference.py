@@ -1,7 +1,7 @@
 """What changed, for people."""
 from __future__ import annotations
 
-from taskproc.source.difference import difference
+from taskproc.source.fingerprint import difference
 
 
 def test_each_item_that_changed_is_shown() -> None:

@@ -38,7 +38,19 @@ from typing import Any
 
 from taskproc.errors import UnnamableValue
 from taskproc.modules import real_name
-from taskproc.source.look import (
+from taskproc.source.library_values import (
+    FORMS,
+    held_by_function,
+    is_type_form,
+    numeric_look,
+    objects_in,
+    type_form_look,
+    users_things_in,
+)
+from taskproc.source.project import is_users_class, is_users_code, is_users_module
+from taskproc.source.state import NO_CHANGES, Shape, changes_of, enum_look, has_fields, is_all_seen
+from taskproc.source.value_look import (
+    _WRAPPERS,
     Look,
     attribute_of,
     called,
@@ -50,11 +62,6 @@ from taskproc.source.look import (
     quoted,
     raw,
 )
-from taskproc.source.numeric import FORMS, numeric_look, objects_in
-from taskproc.source.opaque import held_by_function, users_things_in
-from taskproc.source.project import is_users_class, is_users_code, is_users_module
-from taskproc.source.state import NO_CHANGES, Shape, changes_of, enum_look, has_fields, is_all_seen
-from taskproc.source.typeforms import is_type_form, type_form_look
 from taskproc.values.encode import canonical_text
 from taskproc.values.forms import REGISTRY, step_of
 
@@ -68,26 +75,6 @@ _OF_PROCESS = frozenset(
     "asyncio concurrent http io mmap multiprocessing os queue random sched selectors shelve signal socket socketserver "
     "sqlite3 ssl subprocess tempfile urllib xmlrpc".split()
 )
-
-# Wrappers of functions → the attributes that hold what they wrap
-_WRAPPERS: dict[type, tuple[str, ...]] = {
-    staticmethod: ("__func__",),
-    classmethod: ("__func__",),
-    property: ("fget", "fset", "fdel"),
-    MethodType: ("__func__",),
-    functools.cached_property: ("func",),
-    functools.singledispatchmethod: ("func", "dispatcher"),
-    type(functools.lru_cache(len)): ("__wrapped__",),
-}
-
-
-def wrapped(value: Any) -> list[object] | None:
-    """What a wrapper of functions from the standard library wraps; None for anything else."""
-    kind = type(value)
-    names = _WRAPPERS.get(kind) if hashes_by_itself(kind) else None
-    if names is None:
-        return None
-    return [some for name in names if (some := getattr(value, name, None)) is not None]
 
 
 class Insight:

@@ -1,7 +1,7 @@
 """Code objects that come and go."""
 from __future__ import annotations
 
-from taskproc.source.codes import ByCode, code_text
+from taskproc.source.bytecode import ByCode, code_text
 
 
 def test_code_is_told_apart_by_identity() -> None:

@@ -5,7 +5,7 @@ import ast
 
 import pytest
 
-from taskproc.source.dump import digest, dump
+from taskproc.source.syntax import digest, dump
 
 EVERYTHING = '''
 @decorate(1, *a, k=2, **b)

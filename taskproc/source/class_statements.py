@@ -1,0 +1,291 @@
+"""What one class says by itself: its statement, what was set on it later, and what these take from outside.
+
+It belongs to the text of a file, so what was found out about it is remembered there.
+"""
+from __future__ import annotations
+
+import ast
+import builtins
+import sys
+from collections.abc import Container, Iterable, Iterator, Mapping
+from types import FunctionType, ModuleType
+from typing import Any
+
+from taskproc.frozen import frozen
+from taskproc.source.annotations import annotated_in, imported_as
+from taskproc.source.functions import Reads, piece_of, reads_of
+from taskproc.source.project import is_users_code
+from taskproc.source.scopes import Scope, Use
+from taskproc.source.source_files import SourceFile, loaded_file, loaded_files, may_be_older, was_edited
+from taskproc.source.statements import statements_of
+from taskproc.source.syntax import DEFINITIONS, chain_of, digest, dump
+from taskproc.source.value_look import wrapped
+
+_UNTYPED = frozenset({"typing.overload", "typing_extensions.overload"})  # nobody keeps what they decorate
+
+
+@frozen
+class ClassPiece:
+    """A class statement, or the statements that make a class, without what has items of its own.
+
+    Attributes:
+        omitted: ids of the nodes that are left out, also of the other statements.
+        annotated: whether annotations of fields count.
+        others: statements at the top of the module that make or change the class.
+    """
+
+    file: SourceFile
+    scope: Scope | None
+    omitted: frozenset[int]
+    annotated: bool
+    others: tuple[ast.stmt, ...]
+
+    def text(self) -> tuple[str, str]:
+        """Its digest, and how it is written."""
+        key = ("text", *self._key())
+        if key not in self.file.memo:
+            self.file.memo[key] = self._text()
+        text: tuple[str, str] = self.file.memo[key]
+        return text
+
+    def reads(self) -> Reads:
+        """What its decorators, bases, fields and other statements take from outside, with all that is inside them."""
+        key = ("reads", *self._key())
+        if key not in self.file.memo:
+            self.file.memo[key] = self._reads()
+        reads: Reads = self.file.memo[key]
+        return reads
+
+    def _key(self) -> tuple[object, ...]:
+        return self.scope, self.omitted, self.annotated, *map(id, self.others)
+
+    def _text(self) -> tuple[str, str]:
+        nodes: list[Any] = [self.scope.node] if self.scope is not None else []
+        annotated = annotated_in(nodes[0]) if nodes and self.annotated else frozenset()
+        inner = frozenset(id(node) for some in self.others for node in ast.walk(some) if isinstance(node, DEFINITIONS))
+        nodes += self.others
+        omitted = self.omitted | inner
+        syntax = "".join(text for node in nodes for text in dump(node, omitted, annotated))
+        return digest(syntax), "".join(self.file.segment(node, omitted) for node in nodes)
+
+    def _reads(self) -> Reads:
+        uses: list[Use] = []
+        scopes: list[Scope] = []
+        if self.scope is not None:
+            scopes.append(self.scope)
+            uses += [*self.scope.head, *(use for use in self.scope.uses if use.tag not in self.omitted)]
+            inner = [some for some in self.scope.children if not {id(some.node), some.tag} & self.omitted]
+            inner += [some for some in self.scope.children if some.kind == "head" and some not in inner]
+            _add_inner(inner, scopes, uses)
+            if self.annotated:
+                uses += self.scope.annotations
+                _add_inner((some for head in self.scope.noted for some in head.children), scopes, uses)
+        top = self.file.module.top
+        tags = {id(node) for some in self.others for node in ast.walk(some) if isinstance(node, ast.stmt)}
+        tags -= self.omitted
+        uses += [use for use in top.uses if use.tag in tags]
+        _add_inner((some for some in top.children if some.tag in tags and not _is_definition(some)), scopes, uses)
+        return reads_of(scopes, uses)
+
+
+def _add_inner(inner: Iterable[Scope], scopes: list[Scope], uses: list[Use]) -> None:
+    for scope in inner:
+        for some in scope.below():
+            scopes.append(some)
+            uses += [*some.head, *some.defaults, *some.uses]
+
+
+def _is_definition(scope: Scope) -> bool:
+    return isinstance(scope.node, DEFINITIONS)
+
+
+def left_out(
+    file: SourceFile, scope: Scope, reached: Container[str], seen: Container[int], options: Container[str] = ()
+) -> frozenset[int]:
+    """Ids of the nodes of a class statement that do not count in it.
+
+    Args:
+        reached: names of attributes that have items of their own, or do not count.
+        seen: ids of scopes of functions and classes that have.
+        options: names of which the value does not say all, as that of a field does not say `compare=False`.
+    """
+    written = [some for some in assigned(scope) if some[0] in reached]
+    omitted = {id(shown) for name, _, shown, plain in written if plain or name not in options}
+    names = {some.name for some in scope.children if id(some) in seen}
+    for some in scope.children:
+        if id(some) in seen or (some.name in reached and _is_definition(some)):
+            omitted.add(id(some.node))
+        elif some.name in names and _is_definition(some) and not _is_kept(file, some.node):
+            omitted.add(id(some.node))  # another one of this name is in its place
+    return frozenset(omitted)
+
+
+def _is_kept(file: SourceFile, node: Any) -> bool:
+    """Whether a decorator may keep a function that has lost its name to another one."""
+    return any(not _UNTYPED.intersection(imported_as(file, some)) for some in node.decorator_list)
+
+
+def assigned(scope: Scope) -> Iterator[tuple[str, ast.stmt, ast.AST, bool]]:
+    """Name, statement, what of it the value stands for, and whether that is all, of each `name = value` of a class."""
+    node: Any = scope.node
+    for statement in node.body:
+        targets: list[Any] = getattr(statement, "targets", None) or [getattr(statement, "target", None)]
+        value = getattr(statement, "value", None)
+        if len(targets) != 1 or not isinstance(targets[0], ast.Name) or value is None:
+            continue
+        plain = isinstance(value, ast.Constant)
+        if isinstance(statement, ast.Assign):
+            yield targets[0].id, statement, statement, plain
+        elif isinstance(statement, ast.AnnAssign):
+            yield targets[0].id, statement, value, plain  # that it is a field stays
+
+
+def makers_of(file: SourceFile, cls: type, names: Mapping[str, object]) -> tuple[ast.stmt, ...]:
+    """The statements at the top of a module, except a class statement, that bind names to a class."""
+    bound = [name for name, value in names.items() if value is cls and name in file.module.top.bound]
+    leaves = [leaf for name in bound for leaf in statements_of(file).names.get(name, ()) if leaf.role == "binds"]
+    return tuple({id(leaf.path[0]): leaf.path[0] for leaf in leaves}.values())
+
+
+def agrees(scope: Scope, cls: type, names: Mapping[str, object], changed: Container[str] = ()) -> bool:
+    """Whether what the statement says holds for the class: its names, its constants, its fields, its bases.
+
+    Args:
+        names: the globals of its module.
+        changed: attributes that other statements of the module set.
+    """
+    attributes, node = vars(cls), scope.node
+    functions = {some.name for some in scope.children if some.kind == "function" and some.name != "<lambda>"}
+    if not functions <= attributes.keys() or not _has_bases(node, cls, names) or not _has_fields(node, cls, names):
+        return False
+    plain = type(cls) is type and not getattr(node, "decorator_list", ()) and "_fields" not in attributes
+    values = {name: value for name, value in _written_once(scope) if name not in changed}
+    if plain and not values.keys() <= attributes.keys():
+        return False
+    return all(
+        _same(attributes.get(name), value.value, plain)
+        for name, value in values.items()
+        if isinstance(value, ast.Constant)
+    )
+
+
+def _written_once(scope: Scope) -> Iterator[tuple[str, Any]]:
+    """Name and value of what the statement sets once, without private names, which Python changes."""
+    body: Any = scope.node
+    nodes = [node for statement in body.body if not isinstance(statement, DEFINITIONS) for node in ast.walk(statement)]
+    bound = [node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)]
+    for name, statement, _, _ in assigned(scope):
+        if bound.count(name) == 1 and (not name.startswith("__") or name.endswith("__")):
+            yield name, getattr(statement, "value", None)
+
+
+def _same(value: object, constant: object, strict: bool) -> bool:
+    return value == constant if type(value) is type(constant) else not strict
+
+
+def _has_bases(node: Any, cls: type, names: Mapping[str, object]) -> bool:
+    """Whether each base that is written as a name is one; made again, it has only the name of it."""
+    found = {base.__qualname__ for base in cls.__bases__}
+    for written in node.bases:
+        base = _named(written, names)
+        if isinstance(base, type) and base.__qualname__ not in found:
+            return False
+    plain = not node.bases and not node.keywords and not node.decorator_list
+    return not plain or cls.__bases__ == (object,)
+
+
+def _has_fields(node: Any, cls: type, names: Mapping[str, object]) -> bool:
+    """Whether the annotations are those of the class. Since Python 3.14 they are computed when somebody asks."""
+    if sys.version_info >= (3, 14):
+        return True
+    found = vars(cls).get("__annotations__", {})
+    counted = annotated_in(node)
+    fields = [some for some in ast.walk(node) if isinstance(some, ast.AnnAssign) and id(some) in counted]
+    written = {some.target.id: some for some in fields if isinstance(some.target, ast.Name) and some.simple}
+    always = [name for name, some in written.items() if some in node.body and not name.startswith("__")]
+    if not found.keys() >= set(always) or any(name not in written for name in found if not name.startswith("_")):
+        return False
+    return all(_is_annotation(found[name], written[name].annotation, names) for name in always)
+
+
+def _is_annotation(value: object, written: ast.expr, names: Mapping[str, object]) -> bool:
+    if isinstance(value, str) and not isinstance(written, ast.Constant):
+        try:
+            return ast.dump(ast.parse(value, mode="eval").body) == ast.dump(written)
+        except SyntaxError:
+            return False
+    named = _named(written, names)
+    return not isinstance(named, type) or not isinstance(value, type) or named.__qualname__ == value.__qualname__
+
+
+def _named(node: ast.AST, names: Mapping[str, object]) -> object:
+    """What a name stands for in a module; None if that is not said by names of modules and classes alone."""
+    chain = chain_of(node)
+    if chain is None:
+        return None
+    value: Any = names.get(chain[0], vars(builtins).get(chain[0]))
+    for name in chain[1:]:
+        value = vars(value).get(name) if isinstance(value, (type, type(ast))) else None
+    return value
+
+
+def functions_in(value: Any) -> Iterator[FunctionType]:
+    """The function that an attribute is or wraps, through as many wrappers as there are."""
+    todo = [value]
+    while todo:
+        some = todo.pop()
+        if type(some) is FunctionType:
+            yield some
+            todo += [inner] if (inner := vars(some).get("__wrapped__")) is not None else []
+        else:
+            todo += reversed(wrapped(some) or ())
+
+
+def class_place(cls: type) -> tuple[SourceFile, Scope] | None:
+    """The file and class statement that a class comes from.
+
+    It is where its methods are. One without methods is known by its name and its constants, in the file of its module.
+    """
+    module = sys.modules.get(cls.__module__)
+    if module is not None and was_edited(module):
+        return None
+    if module is not None and may_be_older(module, cls):
+        return _older_place(cls, module)
+    for value in vars(cls).values():
+        for function in functions_in(value):
+            if is_users_code(function.__code__, function.__globals__):
+                piece = piece_of(function.__code__, function.__globals__)
+                outer = piece.scope.parent if piece.scope is not None else None
+                if piece.file is not None and outer is not None and outer.qualname == cls.__qualname__:
+                    return piece.file, outer
+    file = loaded_file(module) if module is not None else None
+    names = vars(module) if module is not None else {}
+    for scope in file.class_scopes(cls.__qualname__) if file is not None else ():
+        if agrees(scope, cls, names, _set_later(file, scope.name)):
+            return file, scope  # type: ignore[return-value]  # there are no scopes without a file
+    return None
+
+
+def _older_place(cls: type, module: ModuleType) -> tuple[SourceFile, Scope] | None:
+    """Of a class whose module was loaded again: where it comes from if only one of the texts has such a class."""
+    methods = {function.__code__ for value in vars(cls).values() for function in functions_in(value)}
+    found: dict[str, tuple[SourceFile, Scope]] = {}
+    for file in loaded_files(module):
+        own = [code for code in methods if code.co_filename == file.path]
+        for scope in file.class_scopes(cls.__qualname__):
+            written = [file.scope_of(code) for code in own]
+            is_its = agrees(scope, cls, vars(module), _set_later(file, scope.name))
+            if is_its and all(some is not None and some.parent is scope for some in written):
+                found.setdefault("".join(dump(scope.node)), (file, scope))
+    return found.popitem()[1] if len(found) == 1 else None
+
+
+def _set_later(file: SourceFile | None, name: str) -> frozenset[str]:
+    """The attributes that statements and functions of a module may have set on a class."""
+    if file is None:
+        return frozenset()
+    changed = [change.chain for change in file.module.changed if change.chain[0] == name]
+    nodes = [node for statement in statements_of(file).changes(name) for node in ast.walk(statement)]
+    found = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    found |= {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return frozenset(found | {chain[1] for chain in changed if len(chain) > 1})

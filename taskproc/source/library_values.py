@@ -1,0 +1,235 @@
+"""Values of NumPy, pandas and polars: content by digest, and what they hold of Python objects as parts."""
+from __future__ import annotations
+
+import gc
+import json
+import sys
+from collections.abc import Callable, Iterable
+from types import (
+    BuiltinFunctionType,
+    CellType,
+    FunctionType,
+    GenericAlias,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    ModuleType,
+)
+from typing import Any
+
+from taskproc.source.project import is_users_class, is_users_code
+from taskproc.source.value_look import QUICK, Look, attribute_of, is_flat, own_dict, quoted, raw
+from taskproc.values.encode import key_form
+from taskproc.values.forms import Json, Refused, numpy_form
+from taskproc.values.frames import pandas_form, polars_form
+
+FORMS: dict[str, Callable[[Any, Any], Json]] = {"numpy": numpy_form, "pandas": pandas_form, "polars": polars_form}
+
+
+class _Holes:
+    """The encoder's walk as the forms of libraries want it, which leaves a hole for each object within."""
+
+    for_key = True
+
+    def __init__(self) -> None:
+        self.parts: list[object] = []
+        self.steps: list[str] = []
+
+    def form(self, value: object) -> Json:
+        return self.item(value, "")
+
+    def item(self, value: object, step: str) -> Json:
+        if id(type(value)) in QUICK:
+            return key_form(value, "it")
+        self.parts.append(value)
+        self.steps.append(step)
+        return {"__part__": len(self.parts) - 1}
+
+    def raw(self, data: bytes | memoryview) -> Json:
+        found: Json = json.loads(raw(data))
+        return found
+
+    def bulk(self, values: Iterable[tuple[str, object]]) -> Json:
+        return [self.item(value, step) for step, value in values]
+
+
+def numeric_look(value: Any, kind: type, library: str) -> Look | None:
+    """The look at a value of one of these libraries; None if it is of another kind than they name."""
+    special = _special(value, kind)
+    if special is not None:
+        return special
+    holes = _Holes()
+    try:
+        form = FORMS[library](value, holes)
+    except Refused:
+        return None
+    head = json.dumps(form, separators=(",", ":"))
+    return Look(library, head, parts=holes.parts, steps=holes.steps)
+
+
+def _special(value: Any, kind: type) -> Look | None:
+    numpy: Any = sys.modules.get("numpy")
+    if numpy is None:
+        return None
+    if kind is numpy.ufunc:
+        return Look("function", quoted(f"numpy:{value.__name__}"), hidden=users_things_in(value))
+    if issubclass(kind, numpy.ndarray) and kind is not numpy.ndarray:
+        return subclass_look(value, kind, numpy.ndarray.view(value, numpy.ndarray))
+    return None
+
+
+def subclass_look(value: Any, kind: type, content: object) -> Look:
+    """An array of another class: its content, and its attributes, as the mask of a masked one."""
+    held = {name: some for name, some in own_dict(value).items() if name[:2] != "__"}
+    return Look("instance", code=kind, parts=[content, *held.values()], names=["", *held])
+
+
+def objects_in(value: Any, library: str) -> list[object] | None:
+    """The Python objects that an array or table holds; None if it is neither.
+
+    Asked where only the code within is wanted: numbers are not read for it.
+    """
+    module: Any = sys.modules.get(library)
+    kind = type(value)
+    if library == "numpy" and issubclass(kind, module.ndarray):
+        if value.dtype.names is not None:
+            return [some for name in value.dtype.names for some in objects_in(value[name], library) or ()]
+        return list(value.ravel().tolist()) if value.dtype.hasobject else []
+    if library == "pandas" and issubclass(kind, (module.Series, module.Index)):
+        values = [] if kind is module.RangeIndex else _column_objects(value)
+        return [*values, *(_column_objects(value.index) if issubclass(kind, module.Series) else ())]
+    if library == "pandas" and issubclass(kind, module.DataFrame):
+        columns = [value.iloc[:, number] for number in range(value.shape[1])]
+        return [some for column in columns for some in _column_objects(column)]
+    if library == "polars" and issubclass(kind, (module.Series, module.DataFrame)):
+        every = [value] if issubclass(kind, module.Series) else value.get_columns()
+        return [some for series in every if series.dtype == module.Object for some in series.to_list()]
+    return None
+
+
+def _column_objects(column: Any) -> list[object]:
+    return list(column.to_numpy().tolist()) if column.dtype == object else []
+
+_TYPING = frozenset({"typing", "typing_extensions"})
+_DESCRIPTORS = (MemberDescriptorType, GetSetDescriptorType)
+_READ = (
+    "__name__", "_name", "__forward_arg__", "__origin__", "__args__", "__metadata__", "__supertype__",
+    "__constraints__", "__bound__", "__covariant__", "__contravariant__",
+)  # fmt: skip
+_UNIONS = frozenset({"UnionType", "Union", "_UnionGenericAlias"})
+
+
+def is_type_form(kind: type) -> bool:
+    """Whether values of a class are such types."""
+    return kind.__module__ in _TYPING or issubclass(kind, GenericAlias) or kind.__name__ == "UnionType"
+
+
+def type_form_look(value: Any, kind: type) -> Look:
+    """By what the form says of itself, read past what it passes on to the type within."""
+    found = {name: some for name in _READ if (some := _slot(value, kind, name)) is not None}
+    if _slot(value, kind, "__infer_variance__"):  # `def f[T: Bound]`: to ask for the bound runs what is written there
+        found = {"__name__": found.get("__name__")}
+    if kind.__name__ in _UNIONS:
+        inner: Any = found.get("__args__", ())
+        return Look("union", parts=list(inner), steps=[""] * len(inner))
+    name = found.pop("__name__", None) or found.get("_name")
+    found.pop("_name", None)
+    if "__metadata__" in found:
+        name = "Annotated"  # which has no name on older Pythons
+    if not found:
+        return Look("typing", quoted(str(name if name is not None else kind.__name__)))
+    head = quoted(kind.__name__.strip("_") if name is None else f"{name}")
+    words = list(found)
+    return Look("typing", head, parts=list(found.values()), names=words, steps=[f".{word}" for word in words])
+
+
+def _slot(value: Any, kind: type, name: str) -> object:
+    own = own_dict(value)
+    if name in own:
+        return own[name]
+    descriptor = attribute_of(kind, name)
+    if type(descriptor) not in _DESCRIPTORS:
+        return None
+    if name in ("__bound__", "__constraints__") and _slot(value, kind, "__infer_variance__"):
+        return None
+    try:
+        found: object = descriptor.__get__(value)
+    except (AttributeError, TypeError):
+        return None
+    return found
+
+MOST = 20_000  # objects that are looked at: a library may hold half of the process
+
+
+def users_things_in(value: Any) -> list[object]:
+    """Functions, classes and instances of the user's that `value` holds, each once, in order; none inside these."""
+    found: list[object] = []
+    known = _Kinds()
+    seen = {id(value)}
+    todo = list(reversed(_referents(value)))
+    while todo and len(seen) < MOST:
+        some = todo.pop()
+        if id(some) in seen:
+            continue
+        seen.add(id(some))
+        kind = type(some)
+        if kind is FunctionType and is_users_code(some.__code__, some.__globals__):
+            found.append(some)
+        elif issubclass(kind, type):
+            found += [some] if known.is_users(some) else []
+        elif known.is_users(kind):
+            found.append(some)
+        elif not issubclass(kind, ModuleType):
+            todo += reversed(_referents(some))
+    return found
+
+
+class _Kinds:
+    """Remembers by identity whose a class is: a metaclass may have a hash of its own."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[type, bool]] = {}
+
+    def is_users(self, kind: type) -> bool:
+        if id(kind) not in self._known:
+            self._known[id(kind)] = kind, is_users_class(kind)
+        return self._known[id(kind)][1]
+
+
+def held_by_function(function: FunctionType) -> list[object]:
+    """What a function that is not followed holds: variables, defaults, attributes."""
+    found: list[object] = []
+    for cell in function.__closure__ or ():
+        try:
+            found.append(cell.cell_contents)
+        except ValueError:  # the variable has no value yet
+            continue
+    found += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+    return found + list(vars(function).values())
+
+
+def _referents(some: Any) -> list[Any]:
+    kind = type(some)
+    if kind is FunctionType:
+        return held_by_function(some)
+    if issubclass(kind, (BuiltinFunctionType, CellType)):
+        return [inner for inner in gc.get_referents(some) if not issubclass(type(inner), ModuleType)]
+    if kind is dict:
+        # The names of a module belong to nobody's value
+        return [] if "__builtins__" in some or len(some) > MOST else _of_dict(some)
+    if kind in (list, tuple) and (len(some) > MOST or is_flat(some)):
+        return []
+    if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
+        return some.ravel().tolist() if some.dtype.hasobject and some.dtype.names is None else []
+    return [inner for inner in gc.get_referents(some) if inner is not kind]
+
+
+def _of_dict(some: dict[Any, Any]) -> list[Any]:
+    if type(some).__len__(some) and "__name__" in some and some is vars_of(some.get("__name__")):
+        return []
+    return [*some.keys(), *some.values()]
+
+
+def vars_of(name: object) -> object:
+    """The names of the module that is loaded under this name."""
+    module = sys.modules.get(name) if type(name) is str else None
+    return vars(module) if issubclass(type(module), ModuleType) else None
