@@ -21,13 +21,13 @@ from taskproc.source.class_statements import (
     left_out,
     makers_of,
 )
+from taskproc.source.findings import Findings
 from taskproc.source.functions import content_of, piece_of
 from taskproc.source.project import is_extension, is_users_class
 from taskproc.source.scopes import Scope
 from taskproc.source.source_files import SourceFile, loaded_file, may_be_older, was_edited
 from taskproc.source.syntax import digest
 from taskproc.source.value_look import FIELD, wrapped
-from taskproc.source.walking import Walking
 
 _DESCRIPTORS = (GetSetDescriptorType, MemberDescriptorType, FIELD)
 # What Python and the standard library write into a class; of libraries by how it begins
@@ -42,7 +42,7 @@ _WRITTEN = frozenset(
 _WRITERS = ("__dataclass_", "__pydantic_", "__attrs_", "__msgspec_", "__struct_", "_abc_")
 
 
-def visit(walk: Walking, cls: type, name: str) -> None:
+def visit(walk: Findings, cls: type, name: str) -> None:
     """Put the class's items, except its own, which waits until it is known what else was reached."""
     module = sys.modules.get(cls.__module__)
     if module is not None and is_extension(module):
@@ -71,7 +71,7 @@ def visit(walk: Walking, cls: type, name: str) -> None:
         return
     if scope is not None:
         walk.seen.add(id(scope))
-    walk.asked.of_class(cls, name, file, scope)
+    walk.note_class(cls, name, file, scope)
     options = reached - walk.settings if acts else frozenset[str]()
     soon = _coming(cls, file, scope) if scope is not None else set()
     omitted = left_out(file, scope, reached, soon, options) if scope is not None else frozenset[int]()
@@ -81,7 +81,7 @@ def visit(walk: Walking, cls: type, name: str) -> None:
     walk.last.append(lambda: _put(walk, name, piece, reached, notes, made))
 
 
-def _put(walk: Walking, name: str, piece: ClassPiece, reached: set[str], notes: dict[str, str], made: str) -> None:
+def _put(walk: Findings, name: str, piece: ClassPiece, reached: set[str], notes: dict[str, str], made: str) -> None:
     scope = piece.scope
     # What was found later to be changed by the code has lost its value, so its statement counts
     reached = {attr for attr in reached if f"{name}.{attr}" not in walk.unsteady}
@@ -111,7 +111,7 @@ def _is_said(cls: type) -> bool:
 
 
 def _attributes(
-    walk: Walking, cls: type, name: str, found: tuple[SourceFile, Scope] | None, notes: dict[str, str]
+    walk: Findings, cls: type, name: str, found: tuple[SourceFile, Scope] | None, notes: dict[str, str]
 ) -> Iterator[str]:
     """Follow what a class has; yields the names whose statement does not count any more."""
     if issubclass(cls, Enum):
@@ -135,7 +135,7 @@ def _attributes(
 
 
 def _follow(
-    walk: Walking, cls: type, attr: str, value: Any, place: str, notes: dict[str, str], written: bool
+    walk: Findings, cls: type, attr: str, value: Any, place: str, notes: dict[str, str], written: bool
 ) -> None:
     target = walk.meet(value, place)
     if target and target != place:
@@ -192,13 +192,13 @@ def _coming(cls: type, file: SourceFile, scope: Scope) -> set[int]:
     return found | {id(some) for some in scope.children if some.kind == "class" and some.name in inner}
 
 
-def registered(walk: Walking, function: FunctionType) -> list[object]:
+def registered(walk: Findings, function: FunctionType) -> list[object]:
     """The functions that singledispatch has registered; for which types is an item of its own."""
     registry = vars(function).get("registry")
     if type(registry) is not MappingProxyType:
         return []
-    lines = [f"{shown(walk, kind)} is {shown(walk, some)}\n" for kind, some in registry.items()]
-    walk.put(f"{shown(walk, function)}.registry", digest(text := "".join(sorted(lines))), text)
+    lines = [f"{walk.shown(kind)} is {walk.shown(some)}\n" for kind, some in registry.items()]
+    walk.put(f"{walk.shown(function)}.registry", digest(text := "".join(sorted(lines))), text)
     return list(registry.values())
 
 
@@ -223,7 +223,7 @@ def _is_generated(cls: type, attr: str, value: Any, path: str) -> bool:
 _OPTIONS = ("init", "repr", "eq", "order", "hash", "compare", "kw_only", "frozen", "unsafe_hash", "exclude", "alias")
 
 
-def fields_of(walk: Walking, cls: Any, name: str) -> Iterator[str]:
+def fields_of(walk: Findings, cls: Any, name: str) -> Iterator[str]:
     """What a class says that is no attribute of it, a line each: bases, fields and their types, options."""
     yield f"bases {' '.join(map(_written_name, (type(cls), *cls.__bases__)))}\n"
     own = vars(cls)
@@ -295,15 +295,10 @@ def _written_name(thing: Any) -> str:
     return f"{real_name(str(thing.__module__))}:{thing.__qualname__}"
 
 
-def shown(walk: Walking, thing: Any) -> str:
-    """Follow a class or function; its name, also if it is a library's."""
-    return walk.meet(thing, "") or _written_name(thing)
-
-
-def _name_of(walk: Walking, annotation: Any) -> str:
+def _name_of(walk: Findings, annotation: Any) -> str:
     """An annotation in words; classes and functions in it are followed."""
     if issubclass(type(annotation), (FunctionType, type)) and not hasattr(annotation, "__origin__"):
-        return shown(walk, annotation)
+        return walk.shown(annotation)
     inner = [*_tuple_in(annotation, "__args__"), *_tuple_in(annotation, "__metadata__")]
     if inner:
         origin = _part(annotation, "__origin__")
@@ -325,11 +320,11 @@ def _tuple_in(value: object, name: str) -> tuple[Any, ...]:
     return found if type(found) is tuple else ()
 
 
-def _default(walk: Walking, value: Any, place: str) -> str:
+def _default(walk: Findings, value: Any, place: str) -> str:
     """A default by value; what of it has no form is confessed."""
     if value.__class__.__name__ in ("_MISSING_TYPE", "PydanticUndefinedType", "_Nothing"):
         return "none"
     if place.endswith((".type", ".annotation", ".metadata")) or list(_code_in(value)):
         return _name_of(walk, value)
-    text = walk.try_text(value, place)
-    return text if text is not None else type(value).__qualname__
+    found = walk.canonical(value, place)
+    return found.text if found.is_whole else type(value).__qualname__

@@ -12,12 +12,12 @@ from typing import Any
 
 from taskproc.modules import main_name
 from taskproc.source.expressions import Imported, absolute, package_of, prefixes
+from taskproc.source.findings import Findings
 from taskproc.source.module_names import Names
 from taskproc.source.project import is_users_module
 from taskproc.source.source_files import SourceFile, cells
 from taskproc.source.statements import Group, Leaf, Statements, is_deed, is_harmless, statements_of
 from taskproc.source.syntax import Chain, digest
-from taskproc.source.walking import Walking
 
 # First words of the names of functions that set something. Other calls in a cell only show something to its author
 _SETTERS = ("set", "seed", "manual", "use", "enable", "disable", "register", "config")
@@ -26,7 +26,7 @@ _SETTERS = ("set", "seed", "manual", "use", "enable", "disable", "register", "co
 class Effects:
     """The modules that one walk reached."""
 
-    def __init__(self, walk: Walking, names: Names):
+    def __init__(self, walk: Findings, names: Names):
         self._walk, self._names = walk, names
         self._met: set[int] = set()
         self._todo: list[Mapping[str, Any]] = []

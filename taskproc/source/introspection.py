@@ -16,12 +16,12 @@ from typing import Any
 
 from taskproc.source.annotations import READERS, annotated_in, is_acting, is_reader
 from taskproc.source.bytecode import nested
+from taskproc.source.findings import Findings
 from taskproc.source.functions import piece_of, reads_of
 from taskproc.source.project import is_users_code
 from taskproc.source.scopes import Scope
 from taskproc.source.source_files import SourceFile
 from taskproc.source.syntax import DEFINITIONS, chain_of, digest, dump
-from taskproc.source.walking import Walking
 
 # What reads annotations, or docstrings: by attribute or in a text, and functions by what they are imported as
 _HINTS = frozenset({"__annotations__", "__annotate__", "__annotate_func__"})
@@ -38,7 +38,7 @@ _WORDS = re.compile("|".join(sorted({*_HINTS, *_DOCS, *_HINTERS, *_LISTS, "__dic
 class Asked:
     """What one walk knows of who reads annotations and docstrings, and of whom they might be."""
 
-    def __init__(self, walk: Walking):
+    def __init__(self, walk: Findings):
         self._walk = walk
         self._heard: set[str] = set()
         self._waiting: dict[str, list[Callable[[], None]]] = {}

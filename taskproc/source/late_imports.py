@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from taskproc.modules import real_name
 from taskproc.source.expressions import MUTATORS, THIS, Imported, absolute, package_of, prefixes
+from taskproc.source.findings import Findings
 from taskproc.source.functions import Reads, reads_of
 from taskproc.source.project import is_users_file, is_users_module
 from taskproc.source.scopes import Scope, Use
@@ -30,7 +31,6 @@ from taskproc.source.source_files import (
 )
 from taskproc.source.statements import Group, Leaf, is_deed, is_harmless, statements_of
 from taskproc.source.syntax import Chain, chain_of, children, digest, dump
-from taskproc.source.walking import Walking
 
 _NO_FILE = frozenset({"frozen", "built-in"})  # where modules come from that are part of the interpreter
 
@@ -38,7 +38,7 @@ _NO_FILE = frozenset({"frozen", "built-in"})  # where modules come from that are
 class Unloaded:
     """The imports that one walk met inside functions."""
 
-    def __init__(self, walk: Walking):
+    def __init__(self, walk: Findings):
         self._walk = walk
         self._ended = Ended(walk.ends, _text_and_module)
         self._found: dict[str, Group] = {}
@@ -105,7 +105,7 @@ class Unloaded:
             self._walk.untrack(f"{module} is compiled")
         elif loaded is not None and not path:
             if not chain or not self._submodule(module, chain, reader):
-                self._walk.live(loaded, module, (module, *chain))
+                self._walk.follow_module(loaded, module, (module, *chain))
         elif not chain or not self._submodule(module, chain, reader):
             self._walk.untrack(f"{reader} imports {module}, which was not found")
 

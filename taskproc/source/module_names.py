@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 from taskproc.modules import BEHIND
 from taskproc.source.expressions import Imported, absolute, package_of
+from taskproc.source.findings import Findings
 from taskproc.source.functions import MISSING
 from taskproc.source.project import is_extension, is_users_file, is_users_module
 from taskproc.source.source_files import SourceFile, file_of, loaded_file, locate, was_edited
 from taskproc.source.statements import Group, statements_of
 from taskproc.source.syntax import Chain, digest
 from taskproc.source.value_look import OPAQUE, PLAIN, is_code
-from taskproc.source.walking import Walking
 
 # What each module has, and what Python sets
 _OWN = frozenset(
@@ -59,7 +59,7 @@ class _NameItem(NamedTuple):
 class Names:
     """The names that one walk met."""
 
-    def __init__(self, walk: Walking):
+    def __init__(self, walk: Findings):
         self._walk = walk
         self._origins: dict[tuple[int, str], tuple[Mapping[str, Any], str, str | None]] = {}
         self._files: dict[int, SourceFile | None] = {}
@@ -186,7 +186,7 @@ class Names:
         file = self.file(names)
         late = file.module.late.get(chain[0], ()) if file is not None else ()
         for imported in late:
-            self._walk.lazily(imported, chain[1:], names, reader)
+            self._walk.follow_late(imported, chain[1:], names, reader)
         return bool(late) and file is not None and not statements_of(file).is_bound(chain[0])
 
     def _beyond(self, value: Any, rest: Chain) -> None:
@@ -250,7 +250,7 @@ class Names:
             else:
                 self._walk.meet(loaded, "")
         elif loaded is None and path is not None and is_users_file(path):
-            self._walk.lazily(imported, chain[1:], spot.names, reader)
+            self._walk.follow_late(imported, chain[1:], spot.names, reader)
         else:
             written = ".".join(filter(None, (imported.module, imported.name)))
             self._walk.package(written)

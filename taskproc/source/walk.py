@@ -6,8 +6,7 @@ out alike in every process.
 from __future__ import annotations
 
 import sys
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import (
     CellType,
     FunctionType,
@@ -22,6 +21,7 @@ from taskproc.source.canonical import Canonical, canonical, code_held, code_with
 from taskproc.source.class_statements import functions_in
 from taskproc.source.effects import Effects
 from taskproc.source.expressions import THIS, Imported
+from taskproc.source.findings import Findings
 from taskproc.source.functions import (
     MISSING,
     Piece,
@@ -35,49 +35,30 @@ from taskproc.source.functions import (
 from taskproc.source.introspection import Asked
 from taskproc.source.late_imports import Unloaded
 from taskproc.source.module_names import Names
-from taskproc.source.project import is_extension, is_users_class, is_users_code, is_users_module, package_of_library
-from taskproc.source.scopes import Change
-from taskproc.source.source_files import EDITED, SourceFile, unlike_any
+from taskproc.source.project import is_extension, is_users_class, is_users_code, is_users_module
+from taskproc.source.scopes import Change, Scope
+from taskproc.source.source_files import SourceFile
 from taskproc.source.state import attribute_value, may_change
 from taskproc.source.syntax import Chain, digest
 from taskproc.source.value_look import CHANGEABLE, OPAQUE, is_code, wrapped
 
 
-class Walk:
+class Walk(Findings):
     """One walk. Afterwards `items`, `texts`, `untracked` and `packages` are filled.
 
-    Args:
-        ends: whether a class is not followed.
-        settings: names of class attributes that do not count.
     """
 
     def __init__(self, ends: Callable[[object], bool], settings: frozenset[str]):
-        self.ends, self.settings = ends, settings
-        self.named: frozenset[str] = frozenset()  # classes that are followed though they end
-        self.items: dict[str, str] = {}
-        self.texts: dict[str, str] = {}
-        self.untracked: dict[str, None] = {}
-        self.packages: set[str] = set()           # top-level packages of libraries
-        self.loose: set[str] = set()              # attributes that are read of things without a name
-        self.seen: set[int] = set()               # scopes of the functions and classes that have an item
-        self.unsteady: set[str] = set()           # places that functions of the project change
-        self.last: list[Callable[[], None]] = []  # what can be said only when all is reached
-        self._todo: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
-        self._names: dict[int, str] = {}
-        self._kept: list[object] = []             # so that no id is used twice
-        self._counts: dict[str, int] = {}
-        self._values: dict[str, object] = {}
-        self._places: set[str] = set()            # all places of values, also of those done
-        self._changing: set[int] = set()
-        self._scanned: set[int] = set()
-        self._modules: dict[str, str] = {}
+        super().__init__(ends, settings)
+        self._changing: set[int] = set()          # ids of values that functions of the project change
+        self._scanned: set[int] = set()           # ids of the globals of modules that were scanned
         self._roots: set[int] = set()
         self._ended: dict[int, type] = {}         # classes that are not followed
-        self._parts: set[tuple[int, str]] = set()
+        self._parts: set[tuple[int, str]] = set()  # attributes of these that are
         self._module_names = Names(self)
         self._effects = Effects(self, self._module_names)
         self._unloaded = Unloaded(self)
-        self.asked = Asked(self)
+        self._readers = Asked(self)
 
     def run(self, things: Iterable[object]) -> None:
         """Reach all that `things` reach; afterwards `items`, `texts` and `untracked` are complete. Once."""
@@ -114,7 +95,6 @@ class Walk:
     # ------------------------------------------------------------ what is reached
 
     def meet(self, value: Any, place: str) -> str:
-        """Follow what `place` is bound to. The name of its item, if it is a class or function of the user's."""
         kind = type(value)
         if kind is FunctionType:
             return self._function_name(value)
@@ -130,71 +110,6 @@ class Walk:
             names = [self.meet(some, place) for some in inner]
             return names[0] if len(names) == 1 else ""
         self.keep(place, value)
-        return ""
-
-    def keep(self, place: str, value: Any) -> None:
-        """Look at a value when no code is left."""
-        if place not in self._places:
-            self._places.add(place)
-            self._values[place] = value
-
-    def shown(self, thing: Any) -> str:
-        """Follow a class or function that stands inside a value; its name in that value's text."""
-        return self.meet(thing, "") or f"{real_name(str(thing.__module__))}:{thing.__qualname__}"
-
-    def later(self, visit: Callable[..., None], *args: Any) -> None:
-        """Go on there when the present step is done."""
-        self._todo.append((visit, args))
-
-    def untrack(self, words: str) -> None:
-        """List what does not count: a place, and what it is or does."""
-        self.untracked[words] = None
-
-    def package(self, module: str) -> None:
-        """Something of a library was reached in this module."""
-        package = package_of_library(module)
-        if package:
-            self.packages.add(package)
-
-    def put(
-        self, name: str, number: str, text: str, notes: Mapping[str, str] | None = None, silent: Collection[str] = ()
-    ) -> None:
-        """An item. `notes`: what names of it stand for; of these `silent` are not shown."""
-        if notes:
-            lines = {written: f"# {written} {target}\n" for written, target in sorted(notes.items())}
-            number = digest(number + "".join(lines.values()))
-            text += "".join(line for written, line in lines.items() if written not in silent) if text else ""
-        self.items[name], self.texts[name] = number, text
-
-    def edited(self, module: ModuleType) -> None:
-        """Say that it is not known what the statements of a module were; they are taken for equal to no others."""
-        called = self.module_name(vars(module))
-        self.untrack(f"{called} {EDITED}")
-        self.put(f"module {called} (as it was loaded)", unlike_any(module), "")
-
-    def module_name(self, names: Mapping[str, Any]) -> str:
-        """What the module with these globals is really called."""
-        given = str(names.get("__name__") or "__main__")
-        if given not in self._modules:
-            self._modules[given] = real_name(given)
-        return self._modules[given]
-
-    def name(self, thing: object, name: str) -> str:
-        """Give `thing` its name; `#2` behind it if another thing has it."""
-        count = self._counts[name] = self._counts.get(name, 0) + 1
-        name = name if count == 1 else f"{name}#{count}"
-        self._names[id(thing)] = name
-        self._kept.append(thing)
-        return name
-
-    def known(self, thing: object) -> str | None:
-        """The name of a thing that was met; empty: it is not followed."""
-        return self._names.get(id(thing))
-
-    def pass_by(self, thing: object) -> str:
-        """Remember not to look at a thing again."""
-        self._names[id(thing)] = ""
-        self._kept.append(thing)
         return ""
 
     # ------------------------------------------------------------ functions
@@ -218,7 +133,7 @@ class Walk:
         """A library's function may hold the user's: wrappers of decorators, registries of singledispatch."""
         for held in (*code_within([function]), *classes.registered(self, function)):
             self.meet(held, "")
-            self.asked.of_wrapped(held, function)
+            self._readers.of_wrapped(held, function)
 
     def _function(self, function: FunctionType, name: str, piece: Piece) -> None:
         names, notes = function.__globals__, dict[str, str]()
@@ -229,7 +144,7 @@ class Walk:
         else:
             self.scan(piece.file, names)
         self.follow(piece.reads, name, names, piece.file, notes, cells)
-        self.asked.of_function(function, name, piece.file, piece.scope)
+        self._readers.of_function(function, name, piece.file, piece.scope)
         defaults = defaults_of(function)
         self._capture(defaults, name, piece, notes)
         silent = [some for some, value in defaults.items() if is_written(value, some, piece)]
@@ -257,27 +172,12 @@ class Walk:
                 notes[variable] = f"= {found.text}"
 
     def value_at(self, value: Any, place: str) -> bool:
-        """Put what can be named of a value as an item called `place`. Whether that is all of it."""
         found = self.canonical(value, place)
         if not found.is_empty:
             self.put(place, digest(found.text), found.text)
         return found.is_whole
 
-    def live(self, value: Any, place: str, chain: Chain) -> None:
-        """Follow a chain from a module that is there."""
-        self._from_module(value, place, chain[1:], None, {})
-
-    def try_text(self, value: Any, place: str) -> str | None:
-        """The canonical text of a value; None where a part of it has none, which is listed."""
-        found = self.canonical(value, place)
-        return found.text if found.is_whole else None
-
     def canonical(self, value: Any, place: str, part: str = "{}") -> Canonical:
-        """A value as text. All code in it is followed, and what has no form is listed.
-
-        Args:
-            part: what follows the place, with `{}` for the way to what has no form.
-        """
         found = canonical(value, self.shown, self._changing)
         for module in found.libraries:
             self.package(module)
@@ -296,7 +196,6 @@ class Walk:
         notes: dict[str, str],
         cells: Mapping[str, CellType] | None = None,
     ) -> None:
-        """Follow what a piece of code called `name` reads from outside; `names` are its globals."""
         self.loose |= reads.loose
         for chain in (*reads.free, *reads.chains):
             if cells and chain[0] in cells:
@@ -327,7 +226,6 @@ class Walk:
     # ------------------------------------------------------------ classes that are not followed
 
     def part(self, cls: type, attr: str) -> None:
-        """Follow one attribute of a class that is not followed, and what it reads of the class in turn."""
         todo = [attr]
         while todo:
             attr = todo.pop()
@@ -349,7 +247,6 @@ class Walk:
                 yield from piece_of(function.__code__, function.__globals__).reads.own
 
     def end(self, cls: type) -> None:
-        """A class that is not followed was named: what is read of things without a name may be of it."""
         self._ended[id(cls)] = cls
 
     def _join(self) -> bool:
@@ -364,14 +261,13 @@ class Walk:
     # ------------------------------------------------------------ what is changed
 
     def scan(self, file: SourceFile, names: Mapping[str, Any]) -> None:
-        """Note which names the functions of a module change, its own and others'."""
         if id(names) in self._scanned:
             return
         self._scanned.add(id(names))
         self._kept.append(names)
         self._module_names.note_file(names, file)
         self._effects.reach(names)
-        self.asked.of_module(names, file)
+        self._readers.of_module(names, file)
         for change in file.module.changed:
             if change.chain[0] in names:
                 self._note_change(change, names)
@@ -390,13 +286,17 @@ class Walk:
             if type(value) in CHANGEABLE:
                 self._changing.add(id(value))
 
-    def lazily(self, imported: Imported, rest: Chain, names: Mapping[str, Any], reader: str) -> None:
-        """Follow an import that is made when a function of the module with these globals runs."""
+    def reach(self, names: Mapping[str, Any]) -> None:
+        self._effects.reach(names)
+
+    def follow_late(self, imported: Imported, rest: Chain, names: Mapping[str, Any], reader: str) -> None:
         self._unloaded.follow(imported, rest, names, reader)
 
-    def reach(self, names: Mapping[str, Any]) -> None:
-        """Something of the module with these globals counts, so what it does when it is imported does, too."""
-        self._effects.reach(names)
+    def follow_module(self, value: Any, place: str, chain: Chain) -> None:
+        self._from_module(value, place, chain[1:], None, {})
+
+    def note_class(self, cls: type, name: str, file: SourceFile | None, scope: Scope | None) -> None:
+        self._readers.of_class(cls, name, file, scope)
 
     # ------------------------------------------------------------ classes, modules, values
 
