@@ -21,7 +21,7 @@ _BLIND = frozenset(
 ) | sys.stdlib_module_names
 
 
-class Acting(NamedTuple):
+class ActiveAnnotations(NamedTuple):
     """Annotations that do something: ids of the nodes that have them, what they read, and the scopes in them."""
 
     nodes: frozenset[int]
@@ -29,7 +29,7 @@ class Acting(NamedTuple):
     scopes: list[Scope]
 
 
-def acting_in(file: SourceFile, node: Any, *, itself: bool = True) -> Acting:
+def active_annotations(file: SourceFile, node: Any, *, itself: bool = True) -> ActiveAnnotations:
     """The annotations inside a function, or a statement of a module, that do something as far as the text tells.
 
     Of a class that is anything but plain those of all fields; of a function only where a decorator may act on them.
@@ -39,27 +39,27 @@ def acting_in(file: SourceFile, node: Any, *, itself: bool = True) -> Acting:
     """
     if "acting" not in file.memo:
         every = [*file.module.classes, *file.module.functions]
-        file.memo["acting"] = [some for some in every if some.noted and _is_written_to_act(file, some.node)]
+        file.memo["acting"] = [some for some in every if some.noted and _may_act(file, some.node)]
     scopes: list[Any] = file.memo["acting"]
     near = {id(some.node): some for some in scopes if node.lineno <= some.node.lineno <= node.end_lineno}
-    found = Acting(frozenset(), [], [])
+    found = ActiveAnnotations(frozenset(), [], [])
     for some in ast.walk(node) if near else ():
         if id(some) in near and (itself or some is not node):
-            found = _with(found, near[id(some)])
+            found = _joined_with(found, near[id(some)])
     return found
 
 
-def _is_written_to_act(file: SourceFile, node: Any) -> bool:
+def _may_act(file: SourceFile, node: Any) -> bool:
     if isinstance(node, ast.ClassDef):
         return bool(node.decorator_list or node.bases or node.keywords)
-    return any(is_acting(file, some) for some in getattr(node, "decorator_list", ()))
+    return any(acts_on_annotations(file, some) for some in getattr(node, "decorator_list", ()))
 
 
-def _with(found: Acting, scope: Scope) -> Acting:
+def _joined_with(found: ActiveAnnotations, scope: Scope) -> ActiveAnnotations:
     inner = [below for head in scope.noted for some in head.children for below in some.below()]
     uses = [*scope.annotations, *(use for some in inner for use in [*some.head, *some.defaults, *some.uses])]
-    nodes = annotated_in(scope.node)
-    return Acting(found.nodes | nodes, [*found.uses, *uses], [*found.scopes, *inner])
+    nodes = annotated_nodes(scope.node)
+    return ActiveAnnotations(found.nodes | nodes, [*found.uses, *uses], [*found.scopes, *inner])
 
 
 def imported_as(file: SourceFile, node: ast.AST) -> list[str]:
@@ -71,7 +71,7 @@ def imported_as(file: SourceFile, node: ast.AST) -> list[str]:
     return [".".join(filter(None, (target.module, target.name, *chain[1:]))) for target in targets if not target.level]
 
 
-def annotated_in(node: Any) -> frozenset[int]:
+def annotated_nodes(node: Any) -> frozenset[int]:
     """Ids of the fields of a class or the parameters of a function, and its own for type parameters and results."""
     found = {id(node)}
     if not isinstance(node, ast.ClassDef):
@@ -86,14 +86,14 @@ def annotated_in(node: Any) -> frozenset[int]:
     return frozenset(found)
 
 
-def is_acting(file: SourceFile, decorator: ast.expr) -> bool:
+def acts_on_annotations(file: SourceFile, decorator: ast.expr) -> bool:
     """Whether a decorator may act on the annotations of a function: `@f.register`, and those of most libraries."""
     if isinstance(decorator, ast.Attribute) and decorator.attr == "register":
         return True
-    return any(map(is_reader, imported_as(file, decorator)))
+    return any(map(may_read_annotations, imported_as(file, decorator)))
 
 
-def is_reader(name: str) -> bool:
+def may_read_annotations(name: str) -> bool:
     """Whether a name of a library, with its module, is of one that may read annotations."""
     top = name.partition(".")[0]
     module = sys.modules.get(top)

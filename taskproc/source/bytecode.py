@@ -46,10 +46,10 @@ class ByCode(Generic[T]):
 
 def code_text(code: CodeType) -> str:
     """What a code object does, in one text; equal for equal code, wherever it stands. Docstrings are not in it."""
-    return "".join(_text(code))
+    return "".join(_code_parts(code))
 
 
-def _text(code: CodeType) -> Iterator[str]:
+def _code_parts(code: CodeType) -> Iterator[str]:
     todo: list[CodeType] = [code]
     while todo:
         some = todo.pop()
@@ -81,7 +81,7 @@ def _constant_text(constant: object) -> str:
     return f"{type(constant).__name__}:{hex(constant) if type(constant) is int else ascii(constant)}"
 
 
-def nested(code: CodeType) -> Iterator[CodeType]:
+def nested_codes(code: CodeType) -> Iterator[CodeType]:
     """All code objects inside one, outer ones first."""
     todo = [code]
     while todo:
@@ -94,7 +94,7 @@ def nested(code: CodeType) -> Iterator[CodeType]:
 def names_read(code: CodeType) -> list[Chain]:
     """The chains of names that begin outside, of a function without source."""
     found: dict[Chain, None] = {}
-    for some in (code, *nested(code)):
+    for some in (code, *nested_codes(code)):
         chain: Chain = ()
         for step in dis.get_instructions(some):
             if chain and step.opname in _STEPS:
@@ -108,5 +108,5 @@ def names_read(code: CodeType) -> list[Chain]:
 
 def modules_read(code: CodeType) -> list[str]:
     """The modules that a function without source imports."""
-    return [str(step.argval) for some in (code, *nested(code)) for step in dis.get_instructions(some)
+    return [str(step.argval) for some in (code, *nested_codes(code)) for step in dis.get_instructions(some)
             if step.opname == "IMPORT_NAME"]  # fmt: skip

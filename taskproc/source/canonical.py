@@ -16,22 +16,20 @@ from typing import Any, NamedTuple
 from taskproc.modules import real_name
 from taskproc.source.library_values import FORMS
 from taskproc.source.project import is_users_class, is_users_code, is_users_module
-from taskproc.source.value_kinds import Insight
+from taskproc.source.value_kinds import Inspector
 from taskproc.source.value_look import (
     CHANGEABLE,
     LARGEST,
     LEAVES,
     Look,
-    digested,
+    all_plain,
     flat_text,
     is_code,
-    is_flat,
+    json_word,
     leaf_text,
-    quoted,
-    wrapped,
+    long_text,
 )
 
-__all__ = ["CHANGEABLE", "Canonical", "Meet", "Unnamable", "canonical", "text_of", "wrapped"]
 # Listed at the place that the code names
 _CHANGED = Look("changed", cause="is changed by the code itself", is_silent=True)
 _ALIKE = 8  # causes of one kind that are listed one by one
@@ -63,7 +61,7 @@ class Canonical(NamedTuple):
     libraries: Collection[str]
 
 
-def text_of(value: object, meet: Meet) -> str:
+def value_text(value: object, meet: Meet) -> str:
     """The canonical text of a value; classes and functions in it stand there by the names of their items.
 
     Args:
@@ -72,16 +70,16 @@ def text_of(value: object, meet: Meet) -> str:
     Raises:
         Unnamable: something in it has no form.
     """
-    found = canonical(value, meet)
+    found = canonical_form(value, meet)
     if not found.is_whole:
         raise Unnamable(" ".join(found.unknown[0]).strip() if found.unknown else "has no canonical form")
     return found.text
 
 
-def canonical(
+def canonical_form(
     value: object, meet: Meet, changing: Collection[int] = (), most: int | None = None, keeps_all: bool = False
 ) -> Canonical:
-    """What `text_of` gives, and what is missing in it. All that can be named is, and met, whatever else is there.
+    """What `value_text` gives, and what is missing in it. All that can be named is, and met, whatever else is there.
 
     Args:
         changing: ids of values that the code changes.
@@ -115,7 +113,7 @@ class _TextWriter:
 
     def __init__(self, meet: Meet, changing: Collection[int], most: int | None, keeps_all: bool):
         self._meet, self._changing, self._most = meet, changing, most
-        self._insight = Insight(changes=not keeps_all)
+        self._insight = Inspector(changes=not keeps_all)
         self._frames: list[_Frame] = []
         self._open: dict[int, int] = {}    # id of a value → level of its frame
         self._done: dict[int, str] = {}    # id → text, of what leads back to nothing
@@ -200,7 +198,7 @@ class _TextWriter:
         level = self._open.get(id(value))
         self._frames[-1].is_bent = True
         place = self._place(level) if level is not None else self._places[id(value)]
-        return f'{{"__again__":{quoted(place)}}}'
+        return f'{{"__again__":{json_word(place)}}}'
 
     def _place(self, level: int | None = None) -> str:
         """How the present part, or the value of the frame at `level`, is reached from the whole."""
@@ -235,7 +233,7 @@ class _TextWriter:
 
 
 def _shortened(text: str) -> str:
-    return text if len(text) <= LARGEST else f'{{"__large__":{digested(text)}}}'
+    return text if len(text) <= LARGEST else f'{{"__large__":{long_text(text)}}}'
 
 
 def _size(value: Any) -> int:
@@ -266,11 +264,11 @@ def code_within(
     found: dict[int, Any] = {}
     seen: dict[int, object] = {}
     passed = set(LEAVES)  # of classes, by id, whose instances need no look
-    insight = Insight(names=False, changes=False)
+    insight = Inspector(names=False, changes=False)
     todo = [iter(values)]
     while todo:
-        value = next(todo[-1], _END)
-        if value is _END:
+        value = next(todo[-1], _NO_MORE)
+        if value is _NO_MORE:
             todo.pop()
         elif id(type(value)) not in passed and id(value) not in seen:
             seen[id(value)] = value
@@ -282,7 +280,7 @@ def code_within(
             if others is not None:
                 todo.append(iter(others))
                 continue
-            if type(value) in (list, tuple) and is_flat(value):  # type: ignore[arg-type]
+            if type(value) in (list, tuple) and all_plain(value):  # type: ignore[arg-type]
                 continue
             look = insight.look(value)
             if look.code is not None and _is_users_definition(look.code):
@@ -291,7 +289,7 @@ def code_within(
     return list(found.values())
 
 
-_END = object()
+_NO_MORE = object()
 
 
 def _is_users_definition(code: Any) -> bool:

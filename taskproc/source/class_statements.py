@@ -12,13 +12,13 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from taskproc.frozen import frozen
-from taskproc.source.annotations import annotated_in, imported_as
+from taskproc.source.annotations import annotated_nodes, imported_as
 from taskproc.source.functions import Reads, piece_of, reads_of
 from taskproc.source.project import is_users_code
 from taskproc.source.scopes import Scope, Use
 from taskproc.source.source_files import SourceFile, loaded_file, loaded_files, may_be_older, was_edited
 from taskproc.source.statements import statements_of
-from taskproc.source.syntax import DEFINITIONS, chain_of, digest, dump
+from taskproc.source.syntax import DEFINITIONS, chain_of, digest, syntax_text
 from taskproc.source.value_look import wrapped
 
 _UNTYPED = frozenset({"typing.overload", "typing_extensions.overload"})  # nobody keeps what they decorate
@@ -61,11 +61,11 @@ class ClassPiece:
 
     def _text(self) -> tuple[str, str]:
         nodes: list[Any] = [self.scope.node] if self.scope is not None else []
-        annotated = annotated_in(nodes[0]) if nodes and self.annotated else frozenset()
+        annotated = annotated_nodes(nodes[0]) if nodes and self.annotated else frozenset()
         inner = frozenset(id(node) for some in self.others for node in ast.walk(some) if isinstance(node, DEFINITIONS))
         nodes += self.others
         omitted = self.omitted | inner
-        syntax = "".join(text for node in nodes for text in dump(node, omitted, annotated))
+        syntax = "".join(text for node in nodes for text in syntax_text(node, omitted, annotated))
         return digest(syntax), "".join(self.file.segment(node, omitted) for node in nodes)
 
     def _reads(self) -> Reads:
@@ -99,7 +99,7 @@ def _is_definition(scope: Scope) -> bool:
     return isinstance(scope.node, DEFINITIONS)
 
 
-def left_out(
+def omitted_nodes(
     file: SourceFile, scope: Scope, reached: Container[str], seen: Container[int], options: Container[str] = ()
 ) -> frozenset[int]:
     """Ids of the nodes of a class statement that do not count in it.
@@ -109,7 +109,7 @@ def left_out(
         seen: ids of scopes of functions and classes that have.
         options: names of which the value does not say all, as that of a field does not say `compare=False`.
     """
-    written = [some for some in assigned(scope) if some[0] in reached]
+    written = [some for some in assignments_in(scope) if some[0] in reached]
     omitted = {id(shown) for name, _, shown, plain in written if plain or name not in options}
     names = {some.name for some in scope.children if id(some) in seen}
     for some in scope.children:
@@ -125,7 +125,7 @@ def _is_kept(file: SourceFile, node: Any) -> bool:
     return any(not _UNTYPED.intersection(imported_as(file, some)) for some in node.decorator_list)
 
 
-def assigned(scope: Scope) -> Iterator[tuple[str, ast.stmt, ast.AST, bool]]:
+def assignments_in(scope: Scope) -> Iterator[tuple[str, ast.stmt, ast.AST, bool]]:
     """Name, statement, what of it the value stands for, and whether that is all, of each `name = value` of a class."""
     node: Any = scope.node
     for statement in node.body:
@@ -140,14 +140,14 @@ def assigned(scope: Scope) -> Iterator[tuple[str, ast.stmt, ast.AST, bool]]:
             yield targets[0].id, statement, value, plain  # that it is a field stays
 
 
-def makers_of(file: SourceFile, cls: type, names: Mapping[str, object]) -> tuple[ast.stmt, ...]:
+def making_statements(file: SourceFile, cls: type, names: Mapping[str, object]) -> tuple[ast.stmt, ...]:
     """The statements at the top of a module, except a class statement, that bind names to a class."""
     bound = [name for name, value in names.items() if value is cls and name in file.module.top.bound]
     leaves = [leaf for name in bound for leaf in statements_of(file).names.get(name, ()) if leaf.role == "binds"]
     return tuple({id(leaf.path[0]): leaf.path[0] for leaf in leaves}.values())
 
 
-def agrees(scope: Scope, cls: type, names: Mapping[str, object], changed: Container[str] = ()) -> bool:
+def matches_class(scope: Scope, cls: type, names: Mapping[str, object], changed: Container[str] = ()) -> bool:
     """Whether what the statement says holds for the class: its names, its constants, its fields, its bases.
 
     Args:
@@ -174,7 +174,7 @@ def _written_once(scope: Scope) -> Iterator[tuple[str, Any]]:
     body: Any = scope.node
     nodes = [node for statement in body.body if not isinstance(statement, DEFINITIONS) for node in ast.walk(statement)]
     bound = [node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)]
-    for name, statement, _, _ in assigned(scope):
+    for name, statement, _, _ in assignments_in(scope):
         if bound.count(name) == 1 and (not name.startswith("__") or name.endswith("__")):
             yield name, getattr(statement, "value", None)
 
@@ -187,7 +187,7 @@ def _has_bases(node: Any, cls: type, names: Mapping[str, object]) -> bool:
     """Whether each base that is written as a name is one; made again, it has only the name of it."""
     found = {base.__qualname__ for base in cls.__bases__}
     for written in node.bases:
-        base = _named(written, names)
+        base = _named_object(written, names)
         if isinstance(base, type) and base.__qualname__ not in found:
             return False
     plain = not node.bases and not node.keywords and not node.decorator_list
@@ -199,7 +199,7 @@ def _has_fields(node: Any, cls: type, names: Mapping[str, object]) -> bool:
     if sys.version_info >= (3, 14):
         return True
     found = vars(cls).get("__annotations__", {})
-    counted = annotated_in(node)
+    counted = annotated_nodes(node)
     fields = [some for some in ast.walk(node) if isinstance(some, ast.AnnAssign) and id(some) in counted]
     written = {some.target.id: some for some in fields if isinstance(some.target, ast.Name) and some.simple}
     always = [name for name, some in written.items() if some in node.body and not name.startswith("__")]
@@ -214,11 +214,11 @@ def _is_annotation(value: object, written: ast.expr, names: Mapping[str, object]
             return ast.dump(ast.parse(value, mode="eval").body) == ast.dump(written)
         except SyntaxError:
             return False
-    named = _named(written, names)
+    named = _named_object(written, names)
     return not isinstance(named, type) or not isinstance(value, type) or named.__qualname__ == value.__qualname__
 
 
-def _named(node: ast.AST, names: Mapping[str, object]) -> object:
+def _named_object(node: ast.AST, names: Mapping[str, object]) -> object:
     """What a name stands for in a module; None if that is not said by names of modules and classes alone."""
     chain = chain_of(node)
     if chain is None:
@@ -241,7 +241,7 @@ def functions_in(value: Any) -> Iterator[FunctionType]:
             todo += reversed(wrapped(some) or ())
 
 
-def class_place(cls: type) -> tuple[SourceFile, Scope] | None:
+def class_source(cls: type) -> tuple[SourceFile, Scope] | None:
     """The file and class statement that a class comes from.
 
     It is where its methods are. One without methods is known by its name and its constants, in the file of its module.
@@ -250,7 +250,7 @@ def class_place(cls: type) -> tuple[SourceFile, Scope] | None:
     if module is not None and was_edited(module):
         return None
     if module is not None and may_be_older(module, cls):
-        return _older_place(cls, module)
+        return _older_source(cls, module)
     for value in vars(cls).values():
         for function in functions_in(value):
             if is_users_code(function.__code__, function.__globals__):
@@ -261,12 +261,12 @@ def class_place(cls: type) -> tuple[SourceFile, Scope] | None:
     file = loaded_file(module) if module is not None else None
     names = vars(module) if module is not None else {}
     for scope in file.class_scopes(cls.__qualname__) if file is not None else ():
-        if agrees(scope, cls, names, _set_later(file, scope.name)):
+        if matches_class(scope, cls, names, _set_later(file, scope.name)):
             return file, scope  # type: ignore[return-value]  # there are no scopes without a file
     return None
 
 
-def _older_place(cls: type, module: ModuleType) -> tuple[SourceFile, Scope] | None:
+def _older_source(cls: type, module: ModuleType) -> tuple[SourceFile, Scope] | None:
     """Of a class whose module was loaded again: where it comes from if only one of the texts has such a class."""
     methods = {function.__code__ for value in vars(cls).values() for function in functions_in(value)}
     found: dict[str, tuple[SourceFile, Scope]] = {}
@@ -274,9 +274,9 @@ def _older_place(cls: type, module: ModuleType) -> tuple[SourceFile, Scope] | No
         own = [code for code in methods if code.co_filename == file.path]
         for scope in file.class_scopes(cls.__qualname__):
             written = [file.scope_of(code) for code in own]
-            is_its = agrees(scope, cls, vars(module), _set_later(file, scope.name))
+            is_its = matches_class(scope, cls, vars(module), _set_later(file, scope.name))
             if is_its and all(some is not None and some.parent is scope for some in written):
-                found.setdefault("".join(dump(scope.node)), (file, scope))
+                found.setdefault("".join(syntax_text(scope.node)), (file, scope))
     return found.popitem()[1] if len(found) == 1 else None
 
 

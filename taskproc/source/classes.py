@@ -16,13 +16,13 @@ from taskproc.source.annotations import acts_on_fields
 from taskproc.source.canonical import code_held
 from taskproc.source.class_statements import (
     ClassPiece,
-    class_place,
+    class_source,
     functions_in,
-    left_out,
-    makers_of,
+    making_statements,
+    omitted_nodes,
 )
 from taskproc.source.findings import Findings
-from taskproc.source.functions import content_of, piece_of
+from taskproc.source.functions import cell_content, piece_of
 from taskproc.source.project import is_extension, is_users_class
 from taskproc.source.scopes import Scope
 from taskproc.source.source_files import SourceFile, loaded_file, may_be_older, was_edited
@@ -42,7 +42,7 @@ _WRITTEN = frozenset(
 _WRITERS = ("__dataclass_", "__pydantic_", "__attrs_", "__msgspec_", "__struct_", "_abc_")
 
 
-def visit(walk: Findings, cls: type, name: str) -> None:
+def visit_class(walk: Findings, cls: type, name: str) -> None:
     """Put the class's items, except its own, which waits until it is known what else was reached."""
     module = sys.modules.get(cls.__module__)
     if module is not None and is_extension(module):
@@ -50,14 +50,14 @@ def visit(walk: Findings, cls: type, name: str) -> None:
         return
     for base in (type(cls), *cls.__bases__):
         walk.meet(base, "")
-    found = class_place(cls)
+    found = class_source(cls)
     file, scope = found or (loaded_file(module) if module is not None else None, None)
     names = vars(module) if module is not None else {}
     if file is not None:
         walk.scan(file, names)
     notes: dict[str, str] = {}
     reached = set(_attributes(walk, cls, name, found, notes))
-    for held in functions_of(cls):
+    for held in field_functions(cls):
         if scope is None or not _is_of_text(held):
             walk.meet(held, f"{name}.{vars(held).get('__name__')}")
     acts = acts_on_fields(cls)
@@ -67,17 +67,17 @@ def visit(walk: Findings, cls: type, name: str) -> None:
     elif scope is None and file is not None and file.class_scopes(cls.__qualname__):
         walk.untrack(f"{name} was edited after it was loaded, so what its statement says does not count")
     if file is None or (scope is None and not makers):
-        walk.put(name, digest(text := "".join(fields_of(walk, cls, name))), text, notes)
+        walk.put(name, digest(text := "".join(field_lines(walk, cls, name))), text, notes)
         return
     if scope is not None:
         walk.seen.add(id(scope))
     walk.note_class(cls, name, file, scope)
     options = reached - walk.settings if acts else frozenset[str]()
-    soon = _coming(cls, file, scope) if scope is not None else set()
-    omitted = left_out(file, scope, reached, soon, options) if scope is not None else frozenset[int]()
+    soon = _scopes_to_come(cls, file, scope) if scope is not None else set()
+    omitted = omitted_nodes(file, scope, reached, soon, options) if scope is not None else frozenset[int]()
     piece = ClassPiece(file, scope, omitted, acts, makers)
     walk.follow(piece.reads(), name, names, file, notes)
-    made = "".join(fields_of(walk, cls, name)) if scope is None else ""
+    made = "".join(field_lines(walk, cls, name)) if scope is None else ""
     walk.last.append(lambda: _put(walk, name, piece, reached, notes, made))
 
 
@@ -90,7 +90,7 @@ def _put(walk: Findings, name: str, piece: ClassPiece, reached: set[str], notes:
         called = name.partition("#")[0]
         # By name as well: a method that a reload left as it was is found in the new text, its class in the old one
         again = {id(inner) for inner in scope.children if f"{called}.{inner.name}" in walk.items}
-        omitted = left_out(piece.file, scope, reached, walk.seen | again, options)
+        omitted = omitted_nodes(piece.file, scope, reached, walk.seen | again, options)
         piece = ClassPiece(piece.file, scope, omitted, piece.annotated, piece.others)
     number, text = piece.text()
     walk.put(name, digest(number + made) if made else number, text + made, notes)
@@ -101,10 +101,10 @@ def _makers(
 ) -> tuple[Any, ...]:
     """The statements at the top of its module that make it by a call."""
     is_local = scope is None or "<locals>" in cls.__qualname__
-    return makers_of(file, cls, names) if file is not None and is_local and not _is_said(cls) else ()
+    return making_statements(file, cls, names) if file is not None and is_local and not _is_known_by_fields(cls) else ()
 
 
-def _is_said(cls: type) -> bool:
+def _is_known_by_fields(cls: type) -> bool:
     """Whether members or fields say all about a class that a call has made."""
     plain = cls.__bases__ == (tuple,) and "_fields" in vars(cls) and "__orig_bases__" not in vars(cls)
     return "<locals>" not in cls.__qualname__ and (issubclass(cls, Enum) or plain)
@@ -116,7 +116,7 @@ def _attributes(
     """Follow what a class has; yields the names whose statement does not count any more."""
     if issubclass(cls, Enum):
         notes["members"] = f"are {' '.join(vars(cls).get('_member_map_', ()))}"
-    for attr, value in _own(cls):
+    for attr, value in _attributes_of(cls):
         place = f"{name}.{attr}"
         written = found is not None and attr in found[1].bound
         if attr in walk.settings:
@@ -144,7 +144,7 @@ def _follow(
         walk.value_at(value, place)  # a library's, which was set later
 
 
-def _own(cls: type) -> list[tuple[str, Any]]:
+def _attributes_of(cls: type) -> list[tuple[str, Any]]:
     """Attributes by name; of an enum its members by their values: where Python keeps them depends on its version."""
     own = list(vars(cls).items())
     if not issubclass(cls, Enum):
@@ -179,12 +179,12 @@ def _is_of_base(cls: type, value: Any) -> bool:
     return top != "builtins" and top in tops | {"enum", "_collections", "_abc", "attr", "attrs"}
 
 
-def _coming(cls: type, file: SourceFile, scope: Scope) -> set[int]:
+def _scopes_to_come(cls: type, file: SourceFile, scope: Scope) -> set[int]:
     """Ids of scopes in a class statement whose functions and classes will have items, as far as it can be seen now."""
-    held = [*(vars(cls).values()), *functions_of(cls)]
+    held = [*(vars(cls).values()), *field_functions(cls)]
     codes = [function for value in held for function in functions_in(value)]
     for function in codes:
-        cells = [content_of(cell) for cell in function.__closure__ or ()]
+        cells = [cell_content(cell) for cell in function.__closure__ or ()]
         codes += [some for some in cells if type(some) is FunctionType and some not in codes]
     users = [some for some in codes if some.__code__.co_filename == file.path]
     found = {id(piece_of(some.__code__, some.__globals__).scope) for some in users}
@@ -192,7 +192,7 @@ def _coming(cls: type, file: SourceFile, scope: Scope) -> set[int]:
     return found | {id(some) for some in scope.children if some.kind == "class" and some.name in inner}
 
 
-def registered(walk: Findings, function: FunctionType) -> list[object]:
+def registered_functions(walk: Findings, function: FunctionType) -> list[object]:
     """The functions that singledispatch has registered; for which types is an item of its own."""
     registry = vars(function).get("registry")
     if type(registry) is not MappingProxyType:
@@ -223,7 +223,7 @@ def _is_generated(cls: type, attr: str, value: Any, path: str) -> bool:
 _OPTIONS = ("init", "repr", "eq", "order", "hash", "compare", "kw_only", "frozen", "unsafe_hash", "exclude", "alias")
 
 
-def fields_of(walk: Findings, cls: Any, name: str) -> Iterator[str]:
+def field_lines(walk: Findings, cls: Any, name: str) -> Iterator[str]:
     """What a class says that is no attribute of it, a line each: bases, fields and their types, options."""
     yield f"bases {' '.join(map(_written_name, (type(cls), *cls.__bases__)))}\n"
     own = vars(cls)
@@ -233,7 +233,7 @@ def fields_of(walk: Findings, cls: Any, name: str) -> Iterator[str]:
             yield f"{attr} {sorted(value) if type(value) is frozenset else value}\n"
     yield from (f"{attr} {_name_of(walk, some)}\n" for attr, some in _annotations(own).items())
     yield from _options("dataclass", own.get("__dataclass_params__"))
-    for field, described in _described(own).items():
+    for field, described in _descriptions(own).items():
         yield from _options(field, described)
         for what in ("type", "annotation", "default", "default_factory", "converter", "validator", "metadata"):
             value = _part(described, what)
@@ -244,9 +244,9 @@ def fields_of(walk: Findings, cls: Any, name: str) -> Iterator[str]:
         yield f"defaults {_default(walk, defaults, f'{name}._field_defaults')}\n"
 
 
-def functions_of(cls: type) -> Iterator[object]:
+def field_functions(cls: type) -> Iterator[object]:
     """Functions and classes that the fields of a class hold: factories, converters, validators."""
-    for described in _described(vars(cls)).values():
+    for described in _descriptions(vars(cls)).values():
         for what in ("default", "default_factory", "converter", "validator", "metadata"):
             value = _part(described, what)
             yield from _code_in(value)
@@ -264,7 +264,7 @@ def _code_in(value: object) -> Iterator[object]:
             todo += [_part(some, what) for what in ("func", "factory", "converter", "_validators", "validator")]
 
 
-def _described(own: Any) -> dict[str, Any]:
+def _descriptions(own: Any) -> dict[str, Any]:
     """Field → its description, by dataclasses, attrs or pydantic."""
     found: dict[str, Any] = {}
     for attr in ("__dataclass_fields__", "__pydantic_fields__"):

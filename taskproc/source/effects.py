@@ -11,11 +11,11 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from taskproc.modules import main_name
-from taskproc.source.expressions import Imported, absolute, package_of, prefixes
+from taskproc.source.expressions import Imported, absolute_module, module_prefixes, package_of
 from taskproc.source.findings import Findings
-from taskproc.source.module_names import Names
+from taskproc.source.module_names import ModuleNames
 from taskproc.source.project import is_users_module
-from taskproc.source.source_files import SourceFile, cells
+from taskproc.source.source_files import SourceFile, notebook_cells
 from taskproc.source.statements import Group, Leaf, Statements, is_deed, is_harmless, statements_of
 from taskproc.source.syntax import Chain, digest
 
@@ -26,7 +26,7 @@ _SETTERS = ("set", "seed", "manual", "use", "enable", "disable", "register", "co
 class Effects:
     """The modules that one walk reached."""
 
-    def __init__(self, walk: Findings, names: Names):
+    def __init__(self, walk: Findings, names: ModuleNames):
         self._walk, self._names = walk, names
         self._met: set[int] = set()
         self._todo: list[Mapping[str, Any]] = []
@@ -59,7 +59,7 @@ class Effects:
         package, statements = package_of(names), statements_of(file)
         self._reach_all(str(names.get("__name__")))
         for imported in statements.needs:
-            module = absolute(imported, package)
+            module = absolute_module(imported, package)
             self._reach_all(module if imported.name is None else f"{module}.{imported.name}")
         module = self._walk.module_name(names)
         chosen = [leaf for leaf in statements.acts if self._acts(leaf, names, statements, file)]
@@ -71,7 +71,7 @@ class Effects:
     def _visit_cells(self, names: Mapping[str, Any]) -> None:
         """Of the cells of a notebook: the last statement of each kind that sets something of a library."""
         last: dict[Chain, tuple[Leaf, SourceFile]] = {}
-        for file in cells():
+        for file in notebook_cells():
             for leaf in statements_of(file).acts:
                 if _sets(leaf) and self._is_of_library(leaf, names):
                     last.pop(leaf.chain, None)
@@ -91,7 +91,7 @@ class Effects:
 
     def _reach_all(self, module: str) -> None:
         """A module and the packages around it, as far as they are loaded and the user's."""
-        for name in prefixes(module):
+        for name in module_prefixes(module):
             loaded = sys.modules.get(name)
             if loaded is None or not is_users_module(loaded):
                 return
@@ -118,7 +118,7 @@ class Effects:
         return False
 
     def _is_users(self, imported: Imported, names: Mapping[str, Any]) -> bool:
-        loaded = sys.modules.get(absolute(imported, package_of(names)))
+        loaded = sys.modules.get(absolute_module(imported, package_of(names)))
         return loaded is not None and is_users_module(loaded)
 
     def _is_main(self, names: Mapping[str, Any]) -> bool:

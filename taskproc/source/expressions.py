@@ -9,7 +9,7 @@ import ast
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from taskproc.source.syntax import Chain, chain_of, statements_in, text_in
+from taskproc.source.syntax import Chain, all_statements, chain_of, string_in
 
 # Methods that change what they are called on, if that is a container
 MUTATORS = frozenset(
@@ -78,7 +78,7 @@ class Lookups:
 
     def __init__(self, tree: ast.Module):
         self._names: dict[str, str] = {}
-        for statement in statements_in(tree.body):
+        for statement in all_statements(tree.body):
             if isinstance(statement, ast.Import):
                 for alias in statement.names:
                     if alias.name.partition(".")[0] in _KNOWN:
@@ -111,7 +111,7 @@ class Lookups:
 
     def _start(self, node: ast.AST) -> Lead | None:
         if isinstance(node, ast.Subscript):
-            name = text_in(node.slice)
+            name = string_in(node.slice)
             if self.called(node.value) in _MODULES:
                 return _module_by(node.slice)
             return self._of_namespace(node.value, name) if name is not None else None
@@ -119,17 +119,17 @@ class Lookups:
 
     def _of_call(self, node: ast.Call) -> Lead | None:
         called = self.called(node.func)
-        if called in _GETTERS and len(node.args) > 1 and (name := text_in(node.args[1])) is not None:
+        if called in _GETTERS and len(node.args) > 1 and (name := string_in(node.args[1])) is not None:
             owner = self.lead(node.args[0])
             return owner._replace(chain=(*owner.chain, name)) if owner is not None else None
         if called in _IMPORTERS:
-            imported = imported_by(node)
+            imported = imported_by_call(node)
             return Lead((), imported) if imported is not None else None
         func = node.func
         if isinstance(func, ast.Attribute) and func.attr in _FROM_NAMESPACE and node.args:
             if self.called(func.value) in _MODULES:
                 return _module_by(node.args[0])
-            name = text_in(node.args[0])
+            name = string_in(node.args[0])
             return self._of_namespace(func.value, name) if name is not None else None
         if isinstance(func, ast.Call) and self.called(func.func) == "operator.attrgetter" and len(node.args) == 1:
             return self._by_getter(func, node.args[0])
@@ -137,7 +137,7 @@ class Lookups:
 
     def _by_getter(self, getter: ast.Call, of: ast.AST) -> Lead | None:
         """`attrgetter("h")(m)`."""
-        name, owner = text_in(getter.args[0]) if len(getter.args) == 1 else None, self.lead(of)
+        name, owner = string_in(getter.args[0]) if len(getter.args) == 1 else None, self.lead(of)
         if name is None or owner is None:
             return None
         return owner._replace(chain=(*owner.chain, *name.split(".")), inner=(*owner.inner, getter.func))
@@ -158,13 +158,13 @@ class Lookups:
     def call_alert(self, node: ast.Call) -> str:
         """What is not seen of a call that leads nowhere; empty: it is as good as any other."""
         called = self.called(node.func)
-        if called in _GETTERS and len(node.args) > 1 and text_in(node.args[1]) is None:
+        if called in _GETTERS and len(node.args) > 1 and string_in(node.args[1]) is None:
             owner = chain_of(node.args[0])  # of a class all methods count
             return "" if owner in (("self",), ("cls",)) else "calls getattr with a computed name"
         if called in _IMPORTERS:
             return "imports a module by a computed name"
         if called in ("operator.attrgetter", "operator.methodcaller"):
-            literal = all(text_in(some) is not None for some in node.args)
+            literal = all(string_in(some) is not None for some in node.args)
             return "" if literal else f"calls {called.partition('.')[2]} with a computed name"
         if called in _GLOBALS:
             return "reads globals() by a computed name"
@@ -174,7 +174,7 @@ class Lookups:
         """The same for `sys.modules[name]`, `vars(m)[name]` and `m.__dict__[name]`."""
         if self.called(node.value) in _MODULES:
             return "reads sys.modules by a computed name"
-        if text_in(node.slice) is None and self._of_namespace(node.value, "") is not None:
+        if string_in(node.slice) is None and self._of_namespace(node.value, "") is not None:
             inner = node.value
             if isinstance(inner, ast.Attribute) and (chain_of(inner) or ("",))[0] in ("self", "cls"):
                 return ""
@@ -187,31 +187,31 @@ def _module_by(name: ast.AST) -> Lead | None:
     """`sys.modules[name]`."""
     if isinstance(name, ast.Name) and name.id == "__name__":
         return Lead((), is_global=True)
-    text = text_in(name)
+    text = string_in(name)
     return Lead((), Imported(text, None, 0)) if text is not None else None
 
 
-def imported_by(node: ast.Call) -> Imported | None:
+def imported_by_call(node: ast.Call) -> Imported | None:
     """The module that `import_module(…)` or `__import__(…)` imports, where it is written there."""
     words = {keyword.arg: keyword.value for keyword in node.keywords}
     first = node.args[0] if node.args else words.get("name")
-    name = text_in(first)
+    name = string_in(first)
     if name is None:
         return None
     if not name.startswith("."):
         return Imported(name, None, 0)
     package = node.args[1] if len(node.args) > 1 else words.get("package")
     level = len(name) - len(name.lstrip("."))
-    given = text_in(package)
+    given = string_in(package)
     if given is not None:
-        return Imported(absolute(Imported(name[level:], None, level), given), None, 0)
+        return Imported(absolute_module(Imported(name[level:], None, level), given), None, 0)
     own = chain_of(package) if package is not None else None
     if own in (("__package__",), ("__name__",), ("__spec__", "parent")):
         return Imported(name[level:], None, level)
     return None
 
 
-def absolute(imported: Imported, package: str) -> str:
+def absolute_module(imported: Imported, package: str) -> str:
     """The name of the module of an import that stands in a module of this package."""
     if not imported.level:
         return imported.module
@@ -220,7 +220,7 @@ def absolute(imported: Imported, package: str) -> str:
     return ".".join([*parts, *filter(None, [imported.module])])
 
 
-def prefixes(module: str) -> Iterator[str]:
+def module_prefixes(module: str) -> Iterator[str]:
     """The packages around a module, outermost first, and the module."""
     end = module.find(".")
     while end >= 0:

@@ -17,7 +17,7 @@ from taskproc.source.expressions import Imported
 from taskproc.source.functions import Reads
 from taskproc.source.project import package_of_library
 from taskproc.source.scopes import Scope
-from taskproc.source.source_files import EDITED, SourceFile, unlike_any
+from taskproc.source.source_files import EDITED, SourceFile, unique_digest
 from taskproc.source.syntax import Chain, digest
 
 
@@ -80,7 +80,7 @@ class Findings(ABC):
         """Record that the statements of a module are unknown; they count as different from all others."""
         called = self.module_name(vars(module))
         self.untrack(f"{called} {EDITED}")
-        self.put(f"module {called} (as it was loaded)", unlike_any(module), "")
+        self.put(f"module {called} (as it was loaded)", unique_digest(module), "")
 
     # ------------------------------------------------------------ names
 

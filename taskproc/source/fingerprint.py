@@ -22,11 +22,11 @@ from typing import Any
 
 from taskproc.frozen import frozen
 from taskproc.modules import object_name, real_name
-from taskproc.source.canonical import Unnamable, text_of
+from taskproc.source.canonical import Unnamable, value_text
 from taskproc.source.expressions import Imported
 from taskproc.source.functions import Reads
-from taskproc.source.project import versions_of
-from taskproc.source.source_files import SourceFile, lines_of, loaded_file, locate, read
+from taskproc.source.project import package_versions
+from taskproc.source.source_files import SourceFile, loaded_file, locate_module, present_file, text_lines
 from taskproc.source.statements import statements_of
 from taskproc.source.syntax import digest
 from taskproc.source.walk import Walk
@@ -34,7 +34,7 @@ from taskproc.source.walk import Walk
 FORMAT = 2  # of this way of looking at code: one that gives other items or texts for the same code has another number
 
 
-class _One:
+class _WalkLock:
     """Lets one thread walk at a time: what is known of a file is found in it once, and is known by being the same."""
 
     def __init__(self) -> None:
@@ -45,13 +45,13 @@ class _One:
         self.lock = threading.RLock()
 
 
-_one = _One()
+_one_walk = _WalkLock()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_one.renew)
+    os.register_at_fork(after_in_child=_one_walk.renew)
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def _without_collector() -> Iterator[None]:
     """Without Python's search for cycles, which would take as long as the rest: nodes of syntax come by the 100,000.
 
     Nor does it look at them all as soon as it is on again: to freeze what there is, and thaw it, takes it for old.
@@ -107,7 +107,7 @@ class Fingerprint:
         return Fingerprint(items, shown, self.untracked, digest_of(items), self.packages)
 
 
-def fingerprint(
+def fingerprint_of(
     things: Sequence[object],
     *,
     ends: Callable[[object], bool] = lambda thing: False,
@@ -129,7 +129,7 @@ def fingerprint(
     walk = Walk(ends, settings)
     for cls in near:
         walk.end(cls)
-    with _one.lock, _uncollected():
+    with _one_walk.lock, _without_collector():
         walk.run(things)
     items = dict(sorted(walk.items.items()))
     return Fingerprint(
@@ -137,7 +137,7 @@ def fingerprint(
         texts={name: walk.texts[name] for name in items},
         untracked=tuple(sorted(walk.untracked)),
         digest=digest_of(items),
-        packages=versions_of(walk.packages),
+        packages=package_versions(walk.packages),
     )
 
 
@@ -159,7 +159,7 @@ def items_by_name(
     What is not there any more has no item. Within a process each file is read once as long as it does not change.
 
     Args:
-        ends, settings: as in `fingerprint`; what is named itself is followed all the same.
+        ends, settings: as in `fingerprint_of`; what is named itself is followed all the same.
     """
     names = list(names)
     roots = frozenset(names)
@@ -169,7 +169,7 @@ def items_by_name(
 
     walk = Walk(is_end, settings)
     walk.named = roots
-    with _one.lock:
+    with _one_walk.lock:
         for name in names:
             module, _, symbol = name.partition(":")
             imported = Imported(module, symbol or None, 0)
@@ -184,12 +184,12 @@ def name_of_code(code: CodeType, module: str) -> str | None:
     None: that module is not found by this name, or the text that it was loaded from does not say what runs here.
     """
     module = real_name(module)
-    path, loaded = locate(module)
+    path, loaded = locate_module(module)
     if not path or not path.endswith(".py") or os.path.realpath(path) != os.path.realpath(code.co_filename):
         return None
     if code.co_name == "<module>":
         return module
-    file = loaded_file(loaded) if loaded is not None else read(path)
+    file = loaded_file(loaded) if loaded is not None else present_file(path)
     name = _top_name(file, code) if file is not None else None
     return f"{module}:{name}" if name else None
 
@@ -204,8 +204,8 @@ def covers(items: Collection[str], code: CodeType, module: str) -> bool:
     if not parts[0].startswith("<"):
         return False
     # A lambda at the top of a module, which shares its name with others
-    _, loaded = locate(name)
-    file = loaded_file(loaded) if loaded is not None else read(code.co_filename)
+    _, loaded = locate_module(name)
+    file = loaded_file(loaded) if loaded is not None else present_file(code.co_filename)
     return file is not None and f"{name}:{_top_name(file, code)}" in items
 
 
@@ -301,7 +301,7 @@ def _value_texts(text: str) -> set[str]:
     try:
         (statement,) = ast.parse(source).body
         if isinstance(statement, (ast.Assign, ast.AnnAssign)) and statement.value is not None:
-            found.add(text_of(ast.literal_eval(statement.value), str))
+            found.add(value_text(ast.literal_eval(statement.value), str))
     except (ValueError, SyntaxError, RecursionError, MemoryError, Unnamable):
         pass  # several statements, or more than a literal
     return found
@@ -309,7 +309,7 @@ def _value_texts(text: str) -> set[str]:
 _MOST_LINES = 60
 
 
-def difference(old: Mapping[str, str], new: Mapping[str, str]) -> str:
+def code_difference(old: Mapping[str, str], new: Mapping[str, str]) -> str:
     """A unified diff per item that differs, three lines of context, at most 60 lines in all; empty if nothing differs.
 
     Args:
@@ -325,7 +325,7 @@ def difference(old: Mapping[str, str], new: Mapping[str, str]) -> str:
 def _diff_lines(name: str, old: str | None, new: str | None) -> Iterator[str]:
     before = f"{name} (before)" if old is not None else "(was not there)"
     now = f"{name} (now)" if new is not None else "(is not there any more)"
-    then, new_lines = ([line.rstrip("\r\n") for line in lines_of(text or "")] for text in (old, new))
+    then, new_lines = ([line.rstrip("\r\n") for line in text_lines(text or "")] for text in (old, new))
     if _without_values(then) != _without_values(new_lines):
         then, new_lines = _without_values(then), _without_values(new_lines)
     import difflib  # here: 2 ms, and only `why` shows a difference

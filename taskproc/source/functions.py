@@ -15,12 +15,12 @@ from types import (
 from typing import Any
 
 from taskproc.frozen import frozen
-from taskproc.source.annotations import acting_in
+from taskproc.source.annotations import active_annotations
 from taskproc.source.bytecode import ByCode, code_text, modules_read, names_read
 from taskproc.source.expressions import Imported
 from taskproc.source.scopes import Scope, Use
-from taskproc.source.source_files import SourceFile, place_of
-from taskproc.source.syntax import Chain, digest, dump
+from taskproc.source.source_files import SourceFile, source_of
+from taskproc.source.syntax import Chain, digest, syntax_text
 
 
 @frozen
@@ -76,7 +76,7 @@ def piece_of(code: CodeType, names: Mapping[str, Any]) -> Piece:
     known = _pieces.get(code)
     if known is not None:
         return known
-    found = place_of(code, names)
+    found = source_of(code, names)
     return _pieces.put(code, _without_source(code) if found is None else _of_function(*found))
 
 
@@ -88,9 +88,9 @@ def _without_source(code: CodeType) -> Piece:
 
 def _of_function(file: SourceFile, scope: Scope) -> Piece:
     node: Any = scope.node
-    inner = acting_in(file, node, itself=False)
+    inner = active_annotations(file, node, itself=False)
     uses = [
-        *scope.head, *scope.defaults, *inner.uses, *(use for some in scope.below() for use in _body(some, scope))
+        *scope.head, *scope.defaults, *inner.uses, *(use for some in scope.below() for use in _uses_of(some, scope))
     ]  # fmt: skip
     unsteady: dict[str, frozenset[str]] = {}
     around: Scope | None = scope
@@ -102,21 +102,21 @@ def _of_function(file: SourceFile, scope: Scope) -> Piece:
         file=file,
         scope=scope,
         qualname=scope.qualname,
-        digest=digest("".join(dump(node, annotated=inner.nodes))),
+        digest=digest("".join(syntax_text(node, annotated=inner.nodes))),
         text=file.segment(node),
         reads=reads_of([*scope.below(), *inner.scopes], uses),
         unsteady=unsteady,
-        written=_written(node.args),
+        written=_constant_defaults(node.args),
     )
 
 
-def _body(scope: Scope, root: Scope) -> list[Use]:
+def _uses_of(scope: Scope, root: Scope) -> list[Use]:
     if scope is root:
         return scope.uses
     return [*scope.head, *scope.defaults, *scope.uses]
 
 
-def _written(args: ast.arguments) -> dict[str, object]:
+def _constant_defaults(args: ast.arguments) -> dict[str, object]:
     names = [arg.arg for arg in [*args.posonlyargs, *args.args]]
     pairs = [*zip(names[len(names) - len(args.defaults) :], args.defaults)]
     pairs += [(arg.arg, some) for arg, some in zip(args.kwonlyargs, args.kw_defaults) if some is not None]
@@ -125,7 +125,7 @@ def _written(args: ast.arguments) -> dict[str, object]:
 
 def reads_of(scopes: Sequence[Scope], uses: Iterable[Use]) -> Reads:
     """What `uses` take from outside of these scopes."""
-    found = _Found({id(scope) for scope in scopes})
+    found = _ReadsOfUses({id(scope) for scope in scopes})
     for use in uses:
         found.add(use)
     runs = dict.fromkeys(target for scope in scopes for targets in scope.imports.values() for target in targets)
@@ -135,7 +135,7 @@ def reads_of(scopes: Sequence[Scope], uses: Iterable[Use]) -> Reads:
     )  # fmt: skip
 
 
-class _Found:
+class _ReadsOfUses:
     """What uses take from outside, gathered one by one."""
 
     def __init__(self, inside: set[int]):
@@ -178,7 +178,7 @@ def _is_method(scope: Scope) -> bool:
 MISSING = object()
 
 
-def content_of(cell: CellType) -> object:
+def cell_content(cell: CellType) -> object:
     try:
         return cell.cell_contents
     except ValueError:  # the variable has no value yet
@@ -192,20 +192,20 @@ def defaults_of(function: FunctionType) -> dict[str, object]:
     return {**dict(zip(names, values)), **(function.__kwdefaults__ or {})}
 
 
-def is_written(value: object, parameter: str, piece: Piece) -> bool:
+def is_written_default(value: object, parameter: str, piece: Piece) -> bool:
     """Whether a default is the constant that is written there."""
     written = piece.written.get(parameter, MISSING)
     return type(value) is type(written) and value == written
 
-_told: set[str] = set()
+_warned: set[str] = set()
 
 
 def warn_bytecode(name: str) -> None:
     """Say that the source of a function was not found; of those of a class only once."""
     owner = name.rpartition(".")[0] or name
-    if owner in _told:
+    if owner in _warned:
         return
-    _told.add(owner)
+    _warned.add(owner)
     import logging  # here: 3 ms, and seldom needed
 
     logging.getLogger("taskproc").warning(

@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator, Mapping
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from taskproc.source.annotations import READERS, annotated_in, is_acting, is_reader
-from taskproc.source.bytecode import nested
+from taskproc.source.annotations import READERS, acts_on_annotations, annotated_nodes, may_read_annotations
+from taskproc.source.bytecode import nested_codes
 from taskproc.source.findings import Findings
 from taskproc.source.functions import piece_of, reads_of
 from taskproc.source.project import is_users_code
 from taskproc.source.scopes import Scope
 from taskproc.source.source_files import SourceFile
-from taskproc.source.syntax import DEFINITIONS, chain_of, digest, dump
+from taskproc.source.syntax import DEFINITIONS, chain_of, digest, syntax_text
 
 # What reads annotations, or docstrings: by attribute or in a text, and functions by what they are imported as
 _HINTS = frozenset({"__annotations__", "__annotate__", "__annotate_func__"})
@@ -31,11 +31,11 @@ _HINTERS = frozenset(
     "get_type_hints get_annotations call_annotate_function get_annotate_from_class_namespace signature getfullargspec "
     "TypeAdapter validate_call resolve_types parse_obj_as".split()
 )
-_ASKED = {"__doc__": "docstrings", "getdoc": "docstrings", "order": "order"}
+_READ_BY = {"__doc__": "docstrings", "getdoc": "docstrings", "order": "order"}
 _WORDS = re.compile("|".join(sorted({*_HINTS, *_DOCS, *_HINTERS, *_LISTS, "__dict__", "getdoc", "getmembers"})))
 
 
-class Asked:
+class Introspection:
     """What one walk knows of who reads annotations and docstrings, and of whom they might be."""
 
     def __init__(self, walk: Findings):
@@ -50,8 +50,8 @@ class Asked:
         """Note what a function or class of a file reads of others."""
         if file is None or scope is None:
             return
-        for whose in words_in(file, scope):
-            what = _ASKED.get(whose[-1], "annotations")
+        for whose in readings_in(file, scope):
+            what = _READ_BY.get(whose[-1], "annotations")
             if what != "docstrings" or not self._told(whose[:-1], names):
                 self._hear(what)
         if "readers" not in file.memo:
@@ -65,7 +65,7 @@ class Asked:
 
     def hear_code(self, code: CodeType) -> None:
         """The same of a function without source."""
-        names = {name for some in (code, *nested(code)) for name in some.co_names}
+        names = {name for some in (code, *nested_codes(code)) for name in some.co_names}
         for what, words in (("annotations", _HINTS | _HINTERS), ("docstrings", _DOCS | {"getdoc"})):
             if words & names:
                 self._hear(what)
@@ -112,14 +112,14 @@ class Asked:
             return
         self.hear(file, scope, function.__globals__)
         put = self._annotations(function, name, file, scope)
-        if any(is_acting(file, some) for some in getattr(scope.node, "decorator_list", ())):
+        if any(acts_on_annotations(file, some) for some in getattr(scope.node, "decorator_list", ())):
             put()
         else:
             self._wait("annotations", put)
 
     def of_wrapped(self, some: object, wrapper: FunctionType) -> None:
         """A library's function holds it, and may act on what its annotations say."""
-        if type(some) is not FunctionType or not is_reader(str(wrapper.__globals__.get("__name__"))):
+        if type(some) is not FunctionType or not may_read_annotations(str(wrapper.__globals__.get("__name__"))):
             return  # not its __module__, which functools.wraps sets
         if is_users_code(some.__code__, some.__globals__):
             piece, name = piece_of(some.__code__, some.__globals__), self._walk.meet(some, "")
@@ -141,7 +141,8 @@ class Asked:
     def _fields_of_module(self, module: str, file: SourceFile) -> None:
         fields = [some for some in file.tree.body if isinstance(some, ast.AnnAssign)]
         if fields:
-            syntax = "".join(text for some in fields for node in (some.target, some.annotation) for text in dump(node))
+            nodes = [node for field in fields for node in (field.target, field.annotation)]
+            syntax = "".join(text for node in nodes for text in syntax_text(node))
             text = "".join(f"{ast.unparse(some.target)}: {ast.unparse(some.annotation)}\n" for some in fields)
             self._walk.put(f"{module}:__annotations__", digest(syntax), text)
 
@@ -161,7 +162,7 @@ class Asked:
             notes: dict[str, str] = {}
             self._walk.follow(reads_of(inner, uses), name, names, file, notes)
             written = list(_annotated(scope.node))
-            syntax = "".join(f"{called}:{''.join(dump(node))}" for called, node in written)
+            syntax = "".join(f"{called}:{''.join(syntax_text(node))}" for called, node in written)
             text = "".join(f"{called}: {ast.unparse(node)}\n" for called, node in written)
             self._walk.put(f"{name}.__annotations__", digest(syntax), text, notes)
 
@@ -178,7 +179,7 @@ class Asked:
 def _annotated(node: Any) -> Iterator[tuple[str, ast.expr]]:
     """Name and annotation of each parameter, or of each field."""
     if isinstance(node, ast.ClassDef):
-        counted = annotated_in(node)
+        counted = annotated_nodes(node)
         for some in ast.walk(node):
             if isinstance(some, ast.AnnAssign) and id(some) in counted:
                 yield ast.unparse(some.target), some.annotation
@@ -196,7 +197,7 @@ def _uses(scope: Scope) -> Iterator[Any]:
         yield from (*some.head, *some.defaults, *some.uses)
 
 
-def words_in(file: SourceFile, scope: Scope) -> list[tuple[str, ...]]:
+def readings_in(file: SourceFile, scope: Scope) -> list[tuple[str, ...]]:
     """What a function or class reads of annotations and docstrings: the name, behind the names of whose if it says so.
 
     Of a class without its methods, which are met themselves.
@@ -205,12 +206,12 @@ def words_in(file: SourceFile, scope: Scope) -> list[tuple[str, ...]]:
     if key not in file.memo:
         if "words" not in file.memo:
             file.memo["words"] = _WORDS.search(file.text) is not None
-        file.memo[key] = list(_words(file, scope)) if file.memo["words"] else []
+        file.memo[key] = list(_readings(file, scope)) if file.memo["words"] else []
     found: list[tuple[str, ...]] = file.memo[key]
     return found
 
 
-def _words(file: SourceFile, scope: Scope) -> Iterator[tuple[str, ...]]:
+def _readings(file: SourceFile, scope: Scope) -> Iterator[tuple[str, ...]]:
     imported: dict[str, list[Any]] = {}
     for some in (*scope.below(), file.module.top):
         for name, targets in some.imports.items():
@@ -218,7 +219,7 @@ def _words(file: SourceFile, scope: Scope) -> Iterator[tuple[str, ...]]:
     todo: list[Any] = [scope.node]
     while todo:
         node = todo.pop()
-        yield from _word(node, scope, imported)
+        yield from _reading(node, scope, imported)
         inner = list(ast.iter_child_nodes(node))
         if node is scope.node and isinstance(node, ast.ClassDef):
             inner = [some for some in inner if not isinstance(some, DEFINITIONS)]
@@ -233,7 +234,7 @@ def _lists(node: Any) -> bool:
     return isinstance(node, ast.Attribute) and node.attr == "__dict__" and chain_of(node.value) != ("self",)
 
 
-def _word(node: Any, scope: Scope, imported: Mapping[str, list[Any]]) -> Iterator[tuple[str, ...]]:
+def _reading(node: Any, scope: Scope, imported: Mapping[str, list[Any]]) -> Iterator[tuple[str, ...]]:
     if _lists(node):
         yield ("order",)
     if isinstance(node, ast.Constant):

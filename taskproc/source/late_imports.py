@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from taskproc.modules import real_name
-from taskproc.source.expressions import MUTATORS, THIS, Imported, absolute, package_of, prefixes
+from taskproc.source.expressions import MUTATORS, THIS, Imported, absolute_module, module_prefixes, package_of
 from taskproc.source.findings import Findings
 from taskproc.source.functions import Reads, reads_of
 from taskproc.source.project import is_users_file, is_users_module
@@ -25,22 +25,22 @@ from taskproc.source.scopes import Scope, Use
 from taskproc.source.source_files import (
     SourceFile,
     loaded_file,
-    locate,
+    locate_module,
     read_ahead,
     was_edited,
 )
 from taskproc.source.statements import Group, Leaf, is_deed, is_harmless, statements_of
-from taskproc.source.syntax import Chain, chain_of, children, digest, dump
+from taskproc.source.syntax import Chain, chain_of, child_nodes, digest, syntax_text
 
 _NO_FILE = frozenset({"frozen", "built-in"})  # where modules come from that are part of the interpreter
 
 
-class Unloaded:
+class LateImports:
     """The imports that one walk met inside functions."""
 
     def __init__(self, walk: Findings):
         self._walk = walk
-        self._ended = Ended(walk.ends, _text_and_module)
+        self._ended = WrittenClasses(walk.ends, _text_and_module)
         self._found: dict[str, Group] = {}
         self._met: set[tuple[str, Chain]] = set()
         self._visited: set[str] = set()
@@ -70,7 +70,7 @@ class Unloaded:
                 self._walk.put(name, group.digest, group.text)
 
     def _import(self, imported: Imported, rest: Chain, package: str, reader: str) -> None:
-        module = absolute(imported, package)
+        module = absolute_module(imported, package)
         chain = rest if imported.name is None else (imported.name, *rest)
         if (module, chain) not in self._met:
             self._met.add((module, chain))
@@ -111,7 +111,7 @@ class Unloaded:
 
     def _submodule(self, module: str, chain: Chain, reader: str) -> bool:
         inner = f"{module}.{chain[0]}"
-        path, loaded = locate(inner)
+        path, loaded = locate_module(inner)
         if path is None and loaded is None:
             return chain[0].startswith("__")  # `module.__file__` and the like
         self._todo.append((self._module, (inner, chain[1:], reader)))
@@ -123,7 +123,7 @@ class Unloaded:
             return
         package = _package_name(file, module)
         for star in reversed(file.module.stars):
-            other, _, loaded = _text_of(absolute(star, package))
+            other, _, loaded = _text_of(absolute_module(star, package))
             if other is None or other.module.stars or chain[0] in other.module.top.bound or loaded is None:
                 self._import(star._replace(name=chain[0]), chain[1:], package, reader)
                 return
@@ -148,8 +148,8 @@ class Unloaded:
 
     def _run(self, imported: Imported, package: str, reader: str) -> None:
         """Visit a module that is imported, and the packages around it. `reader`: who imports it, if that is code."""
-        name = absolute(imported, package)
-        for inner in prefixes(name if imported.name is None else f"{name}.{imported.name}"):
+        name = absolute_module(imported, package)
+        for inner in module_prefixes(name if imported.name is None else f"{name}.{imported.name}"):
             file, path, loaded = _text_of(inner)
             if file is not None and file.path not in self._visited:
                 self._todo.append((self._visit, (file, inner)))
@@ -162,7 +162,7 @@ class Unloaded:
         statements, root = statements_of(file), leaf.chain[0]
         imported = statements.source(root)
         if imported is not None:
-            return not is_harmless(".".join(filter(None, (absolute(imported, package), imported.name))), leaf)
+            return not is_harmless(".".join(filter(None, (absolute_module(imported, package), imported.name))), leaf)
         if not statements.is_bound(root):
             return is_deed(leaf)
         return leaf.role == "calls" and statements.defines(root)
@@ -227,7 +227,7 @@ class Unloaded:
         name = f"{real_name(holder.module)}:{holder.scope.qualname}.{rest[0]}"
         statements = holder.binding(rest[0])
         reads = _reads_in(holder.scope, set(map(id, statements)))
-        code = "".join(text for some in statements for text in dump(some))
+        code = "".join(text for some in statements for text in syntax_text(some))
         self._found[name] = Group(digest(code), "".join(map(holder.file.segment, statements)), reads, False)
         self._reads(holder.file, holder.module, name, reads)
         tags = set(map(id, statements))
@@ -247,7 +247,7 @@ def _reads_in(scope: Scope, tags: set[int]) -> Reads:
 
 def _text_of(module: str) -> tuple[SourceFile | None, str | None, ModuleType | None]:
     """The text of a module of the user's, its file, and the module where it is loaded."""
-    path, loaded = locate(module)
+    path, loaded = locate_module(module)
     if not path or not path.endswith(".py") or not is_users_file(path):
         return None, path, loaded
     return loaded_file(loaded) if loaded is not None else read_ahead(module, path), path, loaded
@@ -271,7 +271,7 @@ Locate = Callable[[str], "tuple[SourceFile | None, ModuleType | None]"]  # the t
 Ends = Callable[[object], bool]
 
 
-class Holder(NamedTuple):
+class AttributeHolder(NamedTuple):
     """A class statement and where it stands."""
 
     file: SourceFile
@@ -287,7 +287,7 @@ class Holder(NamedTuple):
 _DEEPEST = 30  # steps from a name to what it stands for: imports may go round
 
 
-class Ended:
+class WrittenClasses:
     """Classes as they are written, for one walk."""
 
     def __init__(self, ends: Ends, locate: Locate):
@@ -299,11 +299,11 @@ class Ended:
         key = (file.path, name)
         if key not in self._known:
             self._known[key] = False  # bases may go round
-            scopes = file.class_scopes(name)
-            self._known[key] = any(self._base_ends(file, module, base) for some in scopes for base in _bases(some))
+            bases = [base for scope in file.class_scopes(name) for base in _written_bases(scope)]
+            self._known[key] = any(self._base_ends(file, module, base) for base in bases)
         return self._known[key]
 
-    def holder(self, file: SourceFile, module: str, name: str, attr: str) -> Holder | None:
+    def holder(self, file: SourceFile, module: str, name: str, attr: str) -> AttributeHolder | None:
         """The class statement that binds an attribute: of a class itself, or of the first of its bases that has it."""
         todo, seen = [(file, module, name)], set[tuple[str, str]]()
         while todo:
@@ -313,8 +313,8 @@ class Ended:
             seen.add((file.path, name))
             for scope in file.class_scopes(name):
                 if attr in scope.bound:
-                    return Holder(file, module, scope)
-                todo += [found for base in _bases(scope) for found in self._classes(file, module, base)]
+                    return AttributeHolder(file, module, scope)
+                todo += [found for base in _written_bases(scope) for found in self._classes(file, module, base)]
         return None
 
     def _base_ends(self, file: SourceFile, module: str, base: ast.expr) -> bool:
@@ -338,7 +338,7 @@ class Ended:
             return
         stars = [] if imports else [star._replace(name=chain[0]) for star in file.module.stars]
         for imported in [*imports, *stars]:
-            inner = absolute(imported, _package_name(file, module))
+            inner = absolute_module(imported, _package_name(file, module))
             rest = chain[1:] if imported.name is None else (imported.name, *chain[1:])
             yield from self._from(inner, rest, steps + 1)
 
@@ -369,7 +369,7 @@ def _library_objects(value: Any, chain: Chain) -> Iterator[object]:
     yield value
 
 
-def _bases(scope: Scope) -> list[ast.expr]:
+def _written_bases(scope: Scope) -> list[ast.expr]:
     found: list[ast.expr] = getattr(scope.node, "bases", [])
     return found
 
@@ -386,7 +386,7 @@ def _bound_in(statement: ast.AST) -> Iterator[str]:
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.id
         else:
-            todo += children(node)
+            todo += child_nodes(node)
 
 
 def _base_chain(base: ast.expr) -> Chain:

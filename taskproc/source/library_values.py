@@ -17,7 +17,7 @@ from types import (
 from typing import Any
 
 from taskproc.source.project import is_users_class, is_users_code
-from taskproc.source.value_look import QUICK, Look, attribute_of, is_flat, own_dict, quoted, raw
+from taskproc.source.value_look import QUICK, Look, all_plain, bytes_text, class_attribute, instance_dict, json_word
 from taskproc.values.encode import key_form
 from taskproc.values.forms import Json, Refused, numpy_form
 from taskproc.values.frames import pandas_form, polars_form
@@ -45,7 +45,7 @@ class _Holes:
         return {"__part__": len(self.parts) - 1}
 
     def raw(self, data: bytes | memoryview) -> Json:
-        found: Json = json.loads(raw(data))
+        found: Json = json.loads(bytes_text(data))
         return found
 
     def bulk(self, values: Iterable[tuple[str, object]]) -> Json:
@@ -71,7 +71,7 @@ def _special(value: Any, kind: type) -> Look | None:
     if numpy is None:
         return None
     if kind is numpy.ufunc:
-        return Look("function", quoted(f"numpy:{value.__name__}"), hidden=users_things_in(value))
+        return Look("function", json_word(f"numpy:{value.__name__}"), hidden=users_objects_in(value))
     if issubclass(kind, numpy.ndarray) and kind is not numpy.ndarray:
         return subclass_look(value, kind, numpy.ndarray.view(value, numpy.ndarray))
     return None
@@ -79,7 +79,7 @@ def _special(value: Any, kind: type) -> Look | None:
 
 def subclass_look(value: Any, kind: type, content: object) -> Look:
     """An array of another class: its content, and its attributes, as the mask of a masked one."""
-    held = {name: some for name, some in own_dict(value).items() if name[:2] != "__"}
+    held = {name: some for name, some in instance_dict(value).items() if name[:2] != "__"}
     return Look("instance", code=kind, parts=[content, *held.values()], names=["", *held])
 
 
@@ -136,17 +136,17 @@ def type_form_look(value: Any, kind: type) -> Look:
     if "__metadata__" in found:
         name = "Annotated"  # which has no name on older Pythons
     if not found:
-        return Look("typing", quoted(str(name if name is not None else kind.__name__)))
-    head = quoted(kind.__name__.strip("_") if name is None else f"{name}")
+        return Look("typing", json_word(str(name if name is not None else kind.__name__)))
+    head = json_word(kind.__name__.strip("_") if name is None else f"{name}")
     words = list(found)
     return Look("typing", head, parts=list(found.values()), names=words, steps=[f".{word}" for word in words])
 
 
 def _slot(value: Any, kind: type, name: str) -> object:
-    own = own_dict(value)
+    own = instance_dict(value)
     if name in own:
         return own[name]
-    descriptor = attribute_of(kind, name)
+    descriptor = class_attribute(kind, name)
     if type(descriptor) not in _DESCRIPTORS:
         return None
     if name in ("__bound__", "__constraints__") and _slot(value, kind, "__infer_variance__"):
@@ -157,16 +157,16 @@ def _slot(value: Any, kind: type, name: str) -> object:
         return None
     return found
 
-MOST = 20_000  # objects that are looked at: a library may hold half of the process
+MOST_OBJECTS = 20_000  # objects that are looked at: a library may hold half of the process
 
 
-def users_things_in(value: Any) -> list[object]:
+def users_objects_in(value: Any) -> list[object]:
     """Functions, classes and instances of the user's that `value` holds, each once, in order; none inside these."""
     found: list[object] = []
     known = _Kinds()
     seen = {id(value)}
     todo = list(reversed(_referents(value)))
-    while todo and len(seen) < MOST:
+    while todo and len(seen) < MOST_OBJECTS:
         some = todo.pop()
         if id(some) in seen:
             continue
@@ -195,7 +195,7 @@ class _Kinds:
         return self._known[id(kind)][1]
 
 
-def held_by_function(function: FunctionType) -> list[object]:
+def function_contents(function: FunctionType) -> list[object]:
     """What a function that is not followed holds: variables, defaults, attributes."""
     found: list[object] = []
     for cell in function.__closure__ or ():
@@ -210,13 +210,13 @@ def held_by_function(function: FunctionType) -> list[object]:
 def _referents(some: Any) -> list[Any]:
     kind = type(some)
     if kind is FunctionType:
-        return held_by_function(some)
+        return function_contents(some)
     if issubclass(kind, (BuiltinFunctionType, CellType)):
         return [inner for inner in gc.get_referents(some) if not issubclass(type(inner), ModuleType)]
     if kind is dict:
         # The names of a module belong to nobody's value
-        return [] if "__builtins__" in some or len(some) > MOST else _of_dict(some)
-    if kind in (list, tuple) and (len(some) > MOST or is_flat(some)):
+        return [] if "__builtins__" in some or len(some) > MOST_OBJECTS else _of_dict(some)
+    if kind in (list, tuple) and (len(some) > MOST_OBJECTS or all_plain(some)):
         return []
     if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
         return some.ravel().tolist() if some.dtype.hasobject and some.dtype.names is None else []
@@ -224,12 +224,12 @@ def _referents(some: Any) -> list[Any]:
 
 
 def _of_dict(some: dict[Any, Any]) -> list[Any]:
-    if type(some).__len__(some) and "__name__" in some and some is vars_of(some.get("__name__")):
+    if type(some).__len__(some) and "__name__" in some and some is module_globals(some.get("__name__")):
         return []
     return [*some.keys(), *some.values()]
 
 
-def vars_of(name: object) -> object:
+def module_globals(name: object) -> object:
     """The names of the module that is loaded under this name."""
     module = sys.modules.get(name) if type(name) is str else None
     return vars(module) if issubclass(type(module), ModuleType) else None

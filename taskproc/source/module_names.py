@@ -12,17 +12,17 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from taskproc.modules import BEHIND
-from taskproc.source.expressions import Imported, absolute, package_of
+from taskproc.source.expressions import Imported, absolute_module, package_of
 from taskproc.source.findings import Findings
 from taskproc.source.functions import MISSING
 from taskproc.source.project import is_extension, is_users_file, is_users_module
-from taskproc.source.source_files import SourceFile, file_of, loaded_file, locate, was_edited
+from taskproc.source.source_files import SourceFile, loaded_file, locate_module, module_file, was_edited
 from taskproc.source.statements import Group, statements_of
 from taskproc.source.syntax import Chain, digest
 from taskproc.source.value_look import OPAQUE, PLAIN, is_code
 
 # What each module has, and what Python sets
-_OWN = frozenset(
+_SET_BY_PYTHON = frozenset(
     "__name__ __file__ __path__ __spec__ __loader__ __package__ __cached__ __builtins__ __dict__ __annotations__ "
     "__debug__ __class__ __annotate__ __conditional_annotations__ __warningregistry__".split()
 )
@@ -56,7 +56,7 @@ class _NameItem(NamedTuple):
     notes: dict[str, str]
 
 
-class Names:
+class ModuleNames:
     """The names that one walk met."""
 
     def __init__(self, walk: Findings):
@@ -78,7 +78,7 @@ class Names:
     def _file(self, names: Mapping[str, Any]) -> SourceFile | None:
         module = sys.modules.get(str(names.get("__name__")))
         if module is None or vars(module) is not names:
-            return file_of(names)
+            return module_file(names)
         if is_extension(module):
             return None
         file = loaded_file(module)
@@ -119,7 +119,7 @@ class Names:
     def _found_origin(self, names: Mapping[str, Any], attr: str) -> tuple[Mapping[str, Any], str, str | None]:
         file = self.file(names)
         for imported in self._imports(file, attr) if file is not None else ():
-            module = absolute(imported, package_of(names))
+            module = absolute_module(imported, package_of(names))
             loaded = sys.modules.get(module)
             if loaded is None or not is_users_module(loaded):
                 if loaded is not None or imported.name != attr or file is None or statements_of(file).is_bound(attr):
@@ -172,7 +172,7 @@ class Names:
             return True
         if spot.value is MISSING:
             self._missing(spot, place, reader, file)
-        elif spot.attr in _OWN and not self._is_written(spot):
+        elif spot.attr in _SET_BY_PYTHON and not self._is_written(spot):
             return True
         elif issubclass(type(spot.value), ModuleType):
             self._module(spot, place, chain, notes)
@@ -241,8 +241,8 @@ class Names:
         imported = _import_of(sent) if sent else statements_of(own).imported(spot.attr)
         if imported is None:
             return False
-        module = absolute(imported, package_of(spot.names))
-        path, loaded = locate(module)
+        module = absolute_module(imported, package_of(spot.names))
+        path, loaded = locate_module(module)
         if loaded is not None and is_users_module(loaded):
             rest = chain[1:] if imported.name is None else (imported.name, *chain[1:])
             if rest:
@@ -268,7 +268,7 @@ class Names:
         walk, own = self._walk, self.file(spot.names)
         if spot.length == 1 and (spot.attr in _BUILTINS or file is None):
             return  # of bytecode names of class bodies are among them
-        if spot.attr in _OWN:
+        if spot.attr in _SET_BY_PYTHON:
             return
         if own is not None and any(change.chain == (spot.attr,) for change in own.module.changed):
             walk.untrack(f"{place} is changed by the code itself")

@@ -54,7 +54,7 @@ def is_users_code(code: CodeType, names: Mapping[str, object]) -> bool:
 def is_users_class(cls: type) -> bool:
     """Whether a class was defined by the user's project; also one that a library has made for it, by a call."""
     if cls.__module__ in _MAKERS:
-        return is_made(cls)
+        return is_made_by_call(cls)
     return _is_users_name(cls.__module__)
 
 
@@ -64,7 +64,7 @@ def package_of_library(module: str) -> str:
     return "" if top in _LIBRARY or top in _NO_PACKAGES else top
 
 
-def is_made(cls: type) -> bool:
+def is_made_by_call(cls: type) -> bool:
     """Whether a class has the module of a function that makes classes, and is not of it, as by `types.new_class`."""
     module = sys.modules.get(cls.__module__) if cls.__module__ in _MAKERS else None
     name = str(cls.__qualname__)
@@ -92,7 +92,7 @@ def _foreign_folders() -> tuple[str, ...]:
     return tuple(os.path.realpath(folder) + os.sep for folder in folders)
 
 
-def versions_of(packages: Iterable[str]) -> Mapping[str, str]:
+def package_versions(packages: Iterable[str]) -> Mapping[str, str]:
     """Top-level package → version, sorted; without what is not installed. Asked once per process for each."""
     found = {package: _version_of(package) for package in sorted(packages)}
     return {package: version for package, version in found.items() if version}

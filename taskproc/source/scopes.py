@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from taskproc.source.expressions import INSIDE, MUTATORS, THIS, Imported, Lead, Lookups
-from taskproc.source.syntax import Chain, chain_of, children, text_in
+from taskproc.source.syntax import Chain, chain_of, child_nodes, string_in
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
@@ -136,7 +136,7 @@ class Module:
         self.shared: set[str] = set()
         self.stars: list[Imported] = []
         self.late: dict[str, list[Imported]] = {}
-        for scope, change in _Walk(self, Lookups(tree)).run(tree):
+        for scope, change in _ScopeWalk(self, Lookups(tree)).run(tree):
             self._note_change(scope, change)
         self.changed = sorted(set(self.changed))
 
@@ -164,7 +164,7 @@ class _Position(NamedTuple):
     tag: int
 
 
-class _Walk:
+class _ScopeWalk:
     """One walk over a module, without recursion."""
 
     def __init__(self, module: Module, lookups: Lookups):
@@ -188,7 +188,7 @@ class _Walk:
         self.todo += [(node, place) for node in reversed(list(nodes)) if isinstance(node, ast.AST)]
 
     def inside(self, node: ast.AST, place: _Position) -> None:
-        self.todo += [(inner, place) for inner in reversed(children(node))]
+        self.todo += [(inner, place) for inner in reversed(child_nodes(node))]
 
     def bind(self, name: str | None, scope: Scope) -> None:
         if name is None:
@@ -242,7 +242,7 @@ class _Walk:
         if nodes:
             head = Scope("head", owner.node, "<annotations>", place.scope, place.tag)
             owner.noted.append(head)
-            nodes += [inner for node in nodes for inner in quoted(node)]
+            nodes += [inner for node in nodes for inner in quoted_annotations(node)]
             self.push(nodes, _Position(head, owner.annotations, place.tag))
 
     def _listcomp(self, node: Any, place: _Position) -> None:
@@ -385,7 +385,7 @@ class _Walk:
         self.push([node.value], place)
 
     def set_by_name(self, node: ast.Call, place: _Position) -> None:
-        owner, name = self.lookups.lead(node.args[0]), text_in(node.args[1])
+        owner, name = self.lookups.lead(node.args[0]), string_in(node.args[1])
         if owner is None or not owner.chain or place.scope.home(owner.chain[0]) is not None:
             return
         if name is None:
@@ -408,23 +408,23 @@ class _Walk:
             self.changes.append((scope, Change(chain, method)))
 
 
-_visits: dict[type, Callable[[_Walk, Any, _Position], None]] = {}
+_visits: dict[type, Callable[[_ScopeWalk, Any, _Position], None]] = {}
 
 
-def _visit_of(kind: type) -> Callable[[_Walk, Any, _Position], None]:
+def _visit_of(kind: type) -> Callable[[_ScopeWalk, Any, _Position], None]:
     """How nodes of a kind are visited; found once."""
-    found = _visits[kind] = getattr(_Walk, f"_{kind.__name__.lower()}", _Walk.inside)
+    found = _visits[kind] = getattr(_ScopeWalk, f"_{kind.__name__.lower()}", _ScopeWalk.inside)
     return found
 
 
-def quoted(annotation: ast.AST) -> Iterator[ast.AST]:
+def quoted_annotations(annotation: ast.AST) -> Iterator[ast.AST]:
     """What stands in an annotation as text, such as `"list[Inner]"`, as syntax."""
     todo = [annotation]
     while todo:
         node = todo.pop()
         if isinstance(node, (ast.Name, ast.Attribute, ast.Call, ast.Lambda)) or _is_literal(node):
             continue
-        text = text_in(node)
+        text = string_in(node)
         if text is not None:
             try:
                 parsed = ast.parse(text.strip(), mode="eval").body

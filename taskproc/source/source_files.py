@@ -21,13 +21,13 @@ from taskproc.by_value import remembered_text
 from taskproc.imports import Load, Stamp, loader_of, loads_behind, loads_of, stamp_of
 from taskproc.imports import count as loads
 from taskproc.modules import FILE, main_name
-from taskproc.source.bytecode import ByCode, code_text, nested
+from taskproc.source.bytecode import ByCode, code_text, nested_codes
 from taskproc.source.scopes import Module, Scope
 from taskproc.source.syntax import digest, first_line
 
 _COMPILED = tuple(EXTENSION_SUFFIXES)
 _KEPT = 6        # versions of the text of one file
-_FAR = 1 << 24   # lines that no file has
+_NO_LINE = 1 << 24   # lines that no file has
 _AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # cells of a notebook may await; of a function it changes nothing
 _FUTURES = 0x1FE0000  # flags of `from __future__ import …`, which cells of a notebook inherit
 
@@ -44,7 +44,7 @@ class SourceFile:
 
     def __init__(self, path: str, text: str, flags: int = 0):
         self.path, self.text, self.flags = path, text, flags
-        self.lines = lines_of(text)
+        self.lines = text_lines(text)
         self.tree = ast.parse(text)
         self.module = Module(self.tree)
         self.memo: dict[object, Any] = {}  # what others found out about this text
@@ -60,7 +60,7 @@ class SourceFile:
 
     @functools.cached_property
     def _codes(self) -> Codes:
-        return _by_name(self._compiled(self.tree))
+        return _codes_by_name(self._compiled(self.tree))
 
     def _scope_among(self, codes: Codes, code: CodeType, compiled: Callable[[ast.Module], CodeTree]) -> Scope | None:
         scopes = self._scopes.get((code.co_name, code.co_firstlineno), [])
@@ -87,9 +87,9 @@ class SourceFile:
         twins = [some for some in Module(tree).functions if some.name == scope.name]
         originals = [some for some in self.module.functions if some.name == scope.name]
         node: Any = twins[originals.index(scope)].node
-        node.lineno = node.end_lineno = _FAR
+        node.lineno = node.end_lineno = _NO_LINE
         node.end_col_offset = node.col_offset + 1
-        return next((some for some in compiled(tree) if some.co_firstlineno == _FAR), None)
+        return next((some for some in compiled(tree) if some.co_firstlineno == _NO_LINE), None)
 
     @functools.cached_property
     def _single_codes(self) -> Codes:
@@ -98,7 +98,7 @@ class SourceFile:
         The code differs from that of the whole text: since Python 3.11 a call such as `math.sqrt(x)` is compiled in
         another way where the same compilation unit imports `math`.
         """
-        return _by_name(self._compiled_singly(self.tree))
+        return _codes_by_name(self._compiled_singly(self.tree))
 
     def _compiled(self, tree: ast.Module) -> CodeTree:
         """The code objects in a tree, which was parsed from this text, compiled as a whole; none if that fails."""
@@ -106,7 +106,7 @@ class SourceFile:
             code = compile(tree, self.path, "exec", flags=self.flags | _AWAIT, dont_inherit=True)
         except (SyntaxError, ValueError, RecursionError):  # `return` outside a function, for one
             return iter(())
-        return nested(code)
+        return nested_codes(code)
 
     def _compiled_singly(self, tree: ast.Module) -> CodeTree:
         for statement in tree.body:
@@ -132,34 +132,34 @@ class SourceFile:
         return "".join(text.removeprefix(margin) for text in texts).rstrip() + "\n"
 
 
-def lines_of(text: str) -> list[str]:
+def text_lines(text: str) -> list[str]:
     """Its lines with their ends, as Python counts them: `str.splitlines` also ends a line at a form feed, and more."""
     return list(io.StringIO(text, newline=""))
 
 
-def _by_name(codes: CodeTree) -> Codes:
+def _codes_by_name(codes: CodeTree) -> Codes:
     found: dict[str, list[CodeType]] = {}
     for code in codes:
         found.setdefault(code.co_name, []).append(code)
     return found
 
 
-def place_of(code: CodeType, names: Mapping[str, Any]) -> tuple[SourceFile, Scope] | None:
+def source_of(code: CodeType, names: Mapping[str, Any]) -> tuple[SourceFile, Scope] | None:
     """The file and scope of a code object of a function with these globals; what was found once stays so."""
     known = _located.get(code)
-    return known[0] if known is not None else _located.put(code, (next(_places(code, names), None),))[0]
+    return known[0] if known is not None else _located.put(code, (next(_possible_sources(code, names), None),))[0]
 
 
-def _places(code: CodeType, names: Mapping[str, Any]) -> Iterator[tuple[SourceFile, Scope]]:
+def _possible_sources(code: CodeType, names: Mapping[str, Any]) -> Iterator[tuple[SourceFile, Scope]]:
     looked: set[int] = set()
-    for file in _candidates(code, names):
+    for file in _file_versions(code, names):
         scope = None if id(file) in looked else file.scope_of(code)
         looked.add(id(file))
         if scope is not None:
             yield file, scope
 
 
-def _candidates(code: CodeType, names: Mapping[str, Any]) -> Iterator[SourceFile]:
+def _file_versions(code: CodeType, names: Mapping[str, Any]) -> Iterator[SourceFile]:
     """The versions of the file: as it was loaded, as it is now, and as tracebacks have shown it, which may be older.
 
     A method may be the same in several of them, and the rest of its class another. So what was loaded comes first.
@@ -171,8 +171,8 @@ def _candidates(code: CodeType, names: Mapping[str, Any]) -> Iterator[SourceFile
     module = sys.modules.get(str(names.get("__name__")))
     behind = loads_behind(module) if module is not None and vars(module) is names else []
     for load in [*behind, *reversed(loads_of(path))]:
-        yield from filter(None, [as_loaded(path, load)])
-    now = _present(path)
+        yield from filter(None, [loaded_version(path, load)])
+    now = present_file(path)
     if now is not None:
         yield now
     if now is not None and flags:
@@ -184,11 +184,11 @@ def _candidates(code: CodeType, names: Mapping[str, Any]) -> Iterator[SourceFile
     yield from [some for some in _versions.get(path, ()) if some is not now]
 
 
-def as_loaded(path: str, load: Load) -> SourceFile | None:
+def loaded_version(path: str, load: Load) -> SourceFile | None:
     """The file as it was at a load; None if that is not known, or was not Python. Found once."""
     if load.made is None and load.content is not None:
-        text = decoded(load.content)
-        load.made = version(path, text) if text is not None else None
+        text = decode_source(load.content)
+        load.made = file_version(path, text) if text is not None else None
     return load.made if isinstance(load.made, SourceFile) else None
 
 
@@ -202,30 +202,26 @@ def loaded_texts(things: Iterable[object]) -> dict[str, str]:
         functions = vars(thing).values() if isinstance(thing, type) else (thing,)
         for code in [some.__code__ for some in functions if isinstance(some, FunctionType)]:
             known = _located.get(code)
-            if known is not None and known[0] is not None and _present(code.co_filename) is not known[0][0]:
+            if known is not None and known[0] is not None and present_file(code.co_filename) is not known[0][0]:
                 texts[code.co_filename] = known[0][0].text
     return texts
 
 
-def cells() -> Iterator[SourceFile]:
+def notebook_cells() -> Iterator[SourceFile]:
     """The cells of a notebook that were run, oldest first; IPython keeps their text for tracebacks."""
     for path, shown in list(linecache.cache.items()):
         if len(shown) == 4 and (path.startswith("<ipython-input") or "ipykernel_" in path):
             yield from filter(None, [_version(path, "".join(shown[2]), 0)])
 
 
-def file_of(names: Mapping[str, Any]) -> SourceFile | None:
+def module_file(names: Mapping[str, Any]) -> SourceFile | None:
     """The file of the module with these globals; None for a notebook, and where there is no source."""
     path = names.get("__file__", names.get(FILE))
-    return read(path) if isinstance(path, str) and not path.endswith(_COMPILED) else None
+    return present_file(path) if isinstance(path, str) and not path.endswith(_COMPILED) else None
 
 
-def read(path: str) -> SourceFile | None:
-    """The file as it is now; None if it cannot be read or is not Python. Costs a stat where it has not changed."""
-    return _present(path)
-
-
-def _present(path: str) -> SourceFile | None:
+def present_file(path: str) -> SourceFile | None:
+    """The file as it is now; None if it cannot be read or is not Python. Costs one `stat` if it has not changed."""
     stamp = stamp_of(path)
     if stamp is None:
         return None
@@ -234,16 +230,16 @@ def _present(path: str) -> SourceFile | None:
         return known[1]
     try:
         with open(path, "rb") as file:
-            text = decoded(file.read())
+            text = decode_source(file.read())
     except OSError:
         return None
     if text is None:
         return None
-    _stamps[path] = (stamp, version(path, text))
+    _stamps[path] = (stamp, file_version(path, text))
     return _stamps[path][1]
 
 
-def decoded(content: bytes) -> str | None:
+def decode_source(content: bytes) -> str | None:
     """The text of a source file; None if it has none."""
     try:
         return importlib.util.decode_source(content)
@@ -251,7 +247,7 @@ def decoded(content: bytes) -> str | None:
         return None
 
 
-def version(path: str, text: str) -> SourceFile | None:
+def file_version(path: str, text: str) -> SourceFile | None:
     """The file with this text; one and the same each time. None if it is not Python."""
     return _version(path, text, 0)
 
@@ -279,7 +275,7 @@ def loaded_file(module: ModuleType) -> SourceFile | None:
 
     Costs nothing from the second time on.
     """
-    path = path_of(module)
+    path = module_path(module)
     return next(_load_versions(module, path), None) if path is not None else None
 
 
@@ -290,13 +286,13 @@ def was_edited(module: ModuleType) -> bool:
 
 def loaded_files(module: ModuleType) -> list[SourceFile]:
     """All texts that a module was loaded from in this process, as far as they are remembered; the last one first."""
-    path = str(path_of(module))
-    return list(filter(None, (as_loaded(path, load) for load in reversed(loads_of(path)))))
+    path = str(module_path(module))
+    return list(filter(None, (loaded_version(path, load) for load in reversed(loads_of(path)))))
 
 
 def may_be_older(module: ModuleType, cls: type) -> bool:
     """Whether a class may have been made before its module was loaded again from another text."""
-    if len({load.content for load in loads_of(str(path_of(module)))}) < 2 or not loads_behind(module):
+    if len({load.content for load in loads_of(str(module_path(module)))}) < 2 or not loads_behind(module):
         return False
     found: object = module
     for name in cls.__qualname__.split("."):
@@ -304,7 +300,7 @@ def may_be_older(module: ModuleType, cls: type) -> bool:
     return found is not cls
 
 
-def unlike_any(module: ModuleType) -> str:
+def unique_digest(module: ModuleType) -> str:
     """Stands for what the statements of such a module say: equal in this process and its children, and nowhere else."""
     load = loads_behind(module)[0]
     load.unlike = load.unlike or digest(os.urandom(16).hex())
@@ -313,7 +309,7 @@ def unlike_any(module: ModuleType) -> str:
 
 def read_ahead(name: str, path: str) -> SourceFile | None:
     """The file of a module that is not loaded, as it is now; remembered, for it may be edited before it is loaded."""
-    file = read(path)
+    file = present_file(path)
     texts = _ahead.setdefault(name, [])
     if file is not None and file.text not in texts:
         texts.append(file.text)
@@ -345,7 +341,7 @@ class _LateLoads:
 _late_loads = _LateLoads()
 
 
-def path_of(module: ModuleType) -> str | None:
+def module_path(module: ModuleType) -> str | None:
     """The file of a module; of a `__main__` that stands for another one, the file of that."""
     names = vars(module)
     path = names.get("__file__", names.get(FILE))
@@ -356,30 +352,30 @@ def _load_versions(module: ModuleType, path: str) -> Iterator[SourceFile]:
     """One; more where a module was loaded again from a text that Python could not compile, and stayed what it was."""
     sent = remembered_text(path)
     if sent is not None:  # came by value
-        yield from filter(None, [version(path, sent)])
+        yield from filter(None, [file_version(path, sent)])
         return
     if FILE in vars(module) or loader_of(module) is None:  # of what was not imported: as it is now
-        yield from filter(None, [read(path)])
+        yield from filter(None, [present_file(path)])
     for load in loads_behind(module):
         if load.content is None:
             return
-        yield from filter(None, [as_loaded(path, load)])
+        yield from filter(None, [loaded_version(path, load)])
 
 _searched: dict[tuple[str, tuple[str, ...]], str] = {}
 
 
-def locate(module: str) -> tuple[str | None, ModuleType | None]:
+def locate_module(module: str) -> tuple[str | None, ModuleType | None]:
     """File of a module, and the module where it is loaded; nothing is imported to find it."""
-    loaded = _loaded(module)
+    loaded = _loaded_module(module)
     if loaded is not None:
-        return path_of(loaded), loaded
+        return module_path(loaded), loaded
     key = (module, tuple(sys.path))
     if key not in _searched and (path := _search(module)) is not None:
         _searched[key] = path
     return _searched.get(key), None
 
 
-def _loaded(module: str) -> ModuleType | None:
+def _loaded_module(module: str) -> ModuleType | None:
     return sys.modules.get("__main__" if module == main_name() else module)
 
 

@@ -20,12 +20,12 @@ from taskproc.source.value_look import (
     CHANGEABLE,
     PLAIN,
     Look,
-    attribute_of,
-    in_slots,
+    class_attribute,
+    instance_dict,
     is_code,
-    members_of,
-    own_dict,
-    quoted,
+    json_word,
+    slot_members,
+    slot_values,
 )
 
 _WORD = struct.calcsize("P")
@@ -38,7 +38,7 @@ _CHANGERS = frozenset(
     "rotate setdefault sort subtract update __setitem__ __delitem__".split()
 )
 # Of pydantic's own attributes: which fields were given and which defaulted is no part of a model's value
-_KEPT = frozenset({"__pydantic_extra__", "__pydantic_private__"})
+_PYDANTIC_STATE = frozenset({"__pydantic_extra__", "__pydantic_private__"})
 _FIELDS = ("__dataclass_fields__", "__attrs_attrs__", "__pydantic_private__")
 _CONTAINER_BASES = (list, dict, set, bytearray)  # and what inherits from them; `deque` is looked at by its name
 
@@ -58,14 +58,15 @@ class Shape:
 
     def __init__(self, kind: type, changes: Changes):
         self.kind, self.changes = kind, changes
-        self._members = members_of(kind)
+        self._members = slot_members(kind)
         self._skipped: dict[str, bool] = {}
 
     def state(self, value: object) -> dict[str, object]:
         """Attribute → value, in order, without what Python, attrs and `cached_property` keep there for themselves."""
-        found = {name: held for name, held in own_dict(value).items() if type(name) is str and not self._skips(name)}
+        attributes = instance_dict(value).items()
+        found = {name: held for name, held in attributes if type(name) is str and not self._skips(name)}
         if self._members:
-            found |= {n: held for n, held in in_slots(value, self._members).items() if not self._skips(n)}
+            found |= {n: held for n, held in slot_values(value, self._members).items() if not self._skips(n)}
         for name in self.changes.bound & found.keys():
             found[name] = _changed()
         for name in self.changes.filled & found.keys():
@@ -76,8 +77,8 @@ class Shape:
     def _skips(self, name: str) -> bool:
         known = self._skipped.get(name)
         if known is None:
-            private = name[:2] == "__" == name[-2:] and name not in _KEPT
-            remembered = type(attribute_of(self.kind, name)).__name__ == "cached_property"
+            private = name[:2] == "__" == name[-2:] and name not in _PYDANTIC_STATE
+            remembered = type(class_attribute(self.kind, name)).__name__ == "cached_property"
             known = self._skipped[name] = private or remembered or name == "_attrs_cached_hash"
         return known
 
@@ -89,7 +90,7 @@ def _changed() -> Look:
 
 def is_all_seen(kind: type) -> bool:
     """Whether instances keep all they have in their dict and slots, and none of it where only C code reads it."""
-    slots = len(members_of(kind))
+    slots = len(slot_members(kind))
     counted = [offset for offset in (kind.__dictoffset__, kind.__weakrefoffset__) if offset > 0]
     size = object.__basicsize__ + _WORD * (slots + len(counted))
     return kind.__itemsize__ == 0 and kind.__basicsize__ == size
@@ -97,28 +98,28 @@ def is_all_seen(kind: type) -> bool:
 
 def enum_look(member: Any) -> Look:
     """A member of an enum, by its name; one of a flag by its bits, for what Python calls several depends on it."""
-    held = own_dict(member)
+    held = instance_dict(member)
     if issubclass(type(member), Flag):
         return Look("flag", code=type(member), parts=[held.get("_value_")])
-    return Look("enum", quoted(str(held.get("_name_"))), type(member))
+    return Look("enum", json_word(str(held.get("_name_"))), type(member))
 
 
 def has_fields(kind: type) -> bool:
     """Whether a class says which attributes its instances have, as dataclasses, attrs and pydantic make it do."""
-    return any(attribute_of(kind, name) is not None for name in _FIELDS)
+    return any(class_attribute(kind, name) is not None for name in _FIELDS)
 
 
 # ---------------------------------------------------------------- what methods change
 
 
-def changes_of(kind: type) -> Changes:
+def changes_by_methods(kind: type) -> Changes:
     """What methods of the user's change of an instance after it was built."""
     bound, filled = set[str](), set[str]()
     for base in kind.__mro__:
         if is_users_class(base):
             for name, method in list(vars(base).items()):
                 if type(method) is FunctionType and name not in _BUILDERS:
-                    found = _changes_of(method)
+                    found = _changes_by(method)
                     bound |= found.bound
                     filled |= found.filled
     return Changes(frozenset(bound), frozenset(filled))
@@ -127,7 +128,7 @@ def changes_of(kind: type) -> Changes:
 _known_changes: ByCode[Changes] = ByCode()
 
 
-def _changes_of(method: FunctionType) -> Changes:
+def _changes_by(method: FunctionType) -> Changes:
     code, names = method.__code__, method.__globals__
     known = _known_changes.get(code)
     if known is not None:

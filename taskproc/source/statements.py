@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from taskproc.frozen import frozen
-from taskproc.source.annotations import acting_in
+from taskproc.source.annotations import active_annotations
 from taskproc.source.expressions import MUTATORS, Imported
 from taskproc.source.functions import Reads, reads_of
 from taskproc.source.scopes import Scope, Use
 from taskproc.source.source_files import SourceFile
-from taskproc.source.syntax import Chain, chain_of, digest, dump, inner_statements
+from taskproc.source.syntax import Chain, chain_of, digest, inner_statements, syntax_text
 
 _DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -155,14 +155,14 @@ class Statements:
                 self._define(statement, path, guarded)
                 continue
             self._leaf(statement, path, guarded)
-            for inner in reversed(_run(statement)):
+            for inner in reversed(_statements_below(statement)):
                 below = guarded or (_asks_for_main(statement) and inner in statement.body)
                 todo.append((inner, path, below))
 
     def _define(self, statement: Any, path: tuple[ast.stmt, ...], guarded: bool) -> None:
         self._note(statement.name, Leaf(path, "defines", guarded))
         for decorator in statement.decorator_list:
-            chain = _root(decorator)
+            chain = _leading_chain(decorator)
             if chain is not None and len(chain) > 1 and chain[0] != statement.name:
                 self._act(Leaf(path, "decorates", guarded, None, chain))
 
@@ -174,7 +174,7 @@ class Statements:
             return
         call = statement.value if isinstance(statement, ast.Expr) else None
         call = call.value if isinstance(call, ast.Await) else call
-        if isinstance(call, ast.Call) and (chain := _root(call)) and not _runs_tasks(call):
+        if isinstance(call, ast.Call) and (chain := _leading_chain(call)) and not _runs_tasks(call):
             self._act(Leaf(path, "calls" if isinstance(call.func, ast.Name) else "acts", guarded, None, chain))
         for name in dict.fromkeys(_names_bound(statement)):
             self._note(name, Leaf(path, "binds", guarded))
@@ -198,7 +198,7 @@ class Statements:
     def _group(self, leaves: Sequence[Leaf], name: str) -> Group:
         kept = {id(statement) for leaf in leaves for statement in leaf.path}
         outer = list({id(leaf.path[0]): leaf.path[0] for leaf in leaves}.values())
-        omitted = {id(some) for statement in outer for some in _others(statement, kept)}
+        omitted = {id(some) for statement in outer for some in _unrelated(statement, kept)}
         for leaf in leaves:
             last: Any = leaf.path[-1]
             if leaf.role == "imports":
@@ -206,9 +206,9 @@ class Statements:
             elif leaf.role == "decorates":
                 omitted |= {id(some) for some in last.body}
         left = frozenset(omitted)
-        annotated = frozenset[int]().union(*(acting_in(self.file, statement).nodes for statement in outer))
+        annotated = frozenset[int]().union(*(active_annotations(self.file, statement).nodes for statement in outer))
         return Group(
-            digest("".join(text for statement in outer for text in dump(statement, left, annotated))),
+            digest("".join(text for statement in outer for text in syntax_text(statement, left, annotated))),
             "".join(self.file.segment(statement, left) for statement in outer),
             self._reads(leaves),
             len(leaves) == 1 and len(leaves[0].path) == 1 and _is_constant(leaves[0].path[0]),
@@ -226,7 +226,7 @@ class Statements:
             uses.append(Use(top, (definition.name,), id(definition)))  # type: ignore[attr-defined]  # a function or class
         for scope in scopes:
             uses += [*scope.head, *scope.defaults, *scope.uses]
-        for acting in [acting_in(self.file, leaf.path[-1]) for leaf in leaves if leaf.role != "decorates"]:
+        for acting in [active_annotations(self.file, leaf.path[-1]) for leaf in leaves if leaf.role != "decorates"]:
             scopes += acting.scopes
             uses += acting.uses
         return reads_of(scopes, uses)
@@ -271,7 +271,7 @@ def is_harmless(module: str, leaf: Leaf) -> bool:
 def _is_later(leaf: Leaf, settings: frozenset[str]) -> bool:
     if leaf.guarded or (leaf.chain[1:2] and leaf.chain[1] in settings):
         return False
-    return leaf.role in ("changes", "acts", "decorates") or (leaf.role == "binds" and _calls(leaf.path[-1]))
+    return leaf.role in ("changes", "acts", "decorates") or (leaf.role == "binds" and _has_call(leaf.path[-1]))
 
 
 def _may_set(leaf: Leaf) -> bool:
@@ -285,10 +285,10 @@ def _runs_tasks(call: ast.Call) -> bool:
     return isinstance(call.func, ast.Attribute) and call.func.attr in _RUNS
 
 
-def _run(statement: Any) -> list[ast.stmt]:
+def _statements_below(statement: Any) -> list[ast.stmt]:
     """The statements right below a compound one, without what only type checkers see."""
     test = statement.test if isinstance(statement, ast.If) else None
-    if isinstance(test, (ast.Name, ast.Attribute)) and "TYPE_CHECKING" in _words(test):
+    if isinstance(test, (ast.Name, ast.Attribute)) and "TYPE_CHECKING" in _names_in(test):
         return list(statement.orelse)
     return [] if isinstance(statement, _DEFINITIONS) else inner_statements(statement)
 
@@ -298,16 +298,16 @@ def _asks_for_main(statement: ast.stmt) -> bool:
     for node in ast.walk(statement.test) if isinstance(statement, ast.If) else ():
         if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq):
             sides = [node.left, *node.comparators]
-            if "__name__" in _words(node) and any(getattr(side, "value", None) == "__main__" for side in sides):
+            if "__name__" in _names_in(node) and any(getattr(side, "value", None) == "__main__" for side in sides):
                 return True
     return False
 
 
-def _words(node: ast.AST) -> set[str]:
+def _names_in(node: ast.AST) -> set[str]:
     return {str(getattr(some, "id", getattr(some, "attr", ""))) for some in ast.walk(node)}
 
 
-def _others(statement: ast.stmt, kept: set[int]) -> Iterator[ast.stmt]:
+def _unrelated(statement: ast.stmt, kept: set[int]) -> Iterator[ast.stmt]:
     """The statements below one that are not kept."""
     todo = [statement]
     while todo:
@@ -319,7 +319,7 @@ def _others(statement: ast.stmt, kept: set[int]) -> Iterator[ast.stmt]:
                 yield inner
 
 
-def _head(statement: Any) -> Iterator[ast.AST]:
+def _own_nodes(statement: Any) -> Iterator[ast.AST]:
     """What a statement evaluates itself, without the statements below it and without functions."""
     todo: list[ast.AST] = [statement]
     while todo:
@@ -330,7 +330,7 @@ def _head(statement: Any) -> Iterator[ast.AST]:
 
 def _names_bound(statement: ast.stmt) -> Iterator[str]:
     hidden: set[int] = set()
-    for node in _head(statement):
+    for node in _own_nodes(statement):
         if isinstance(node, _COMPREHENSIONS):
             for generator in node.generators:
                 hidden.update(id(some) for some in ast.walk(generator.target))
@@ -344,21 +344,21 @@ def _names_bound(statement: ast.stmt) -> Iterator[str]:
 
 def _chains_changed(statement: ast.stmt) -> Iterator[Chain]:
     """`X["a"] = `, `X.a = `, `del X["a"]`, `X.update()` anywhere, and `setattr(X, …)`."""
-    for node in _head(statement):
+    for node in _own_nodes(statement):
         chain: Chain | None = None
         if isinstance(node, (ast.Attribute, ast.Subscript)) and not isinstance(node.ctx, ast.Load):
-            chain = _root(node)
+            chain = _leading_chain(node)
         elif isinstance(node, ast.Call):
             func = node.func
             if isinstance(func, ast.Attribute) and func.attr in MUTATORS:
-                chain = _root(node)
+                chain = _leading_chain(node)
             elif isinstance(func, ast.Name) and func.id in ("setattr", "delattr") and node.args:
-                chain = _root(node.args[0])
+                chain = _leading_chain(node.args[0])
         if chain:
             yield chain
 
 
-def _root(node: ast.AST | None) -> Chain | None:
+def _leading_chain(node: ast.AST | None) -> Chain | None:
     """The names at the beginning of an expression, through calls and subscripts: `a.b` of `a.b(1)["c"].d`."""
     names: list[str] = []
     while True:
@@ -384,8 +384,8 @@ def _target(statement: ast.Import | ast.ImportFrom, alias: ast.alias) -> Importe
     return Imported(alias.name if alias.asname else alias.name.partition(".")[0], None, 0)
 
 
-def _calls(statement: ast.stmt) -> bool:
-    return any(isinstance(node, ast.Call) for node in _head(statement))
+def _has_call(statement: ast.stmt) -> bool:
+    return any(isinstance(node, ast.Call) for node in _own_nodes(statement))
 
 
 def _is_constant(statement: ast.stmt) -> bool:

@@ -32,7 +32,7 @@ def digest(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def dump(
+def syntax_text(
     node: ast.AST, omitted: frozenset[int] = frozenset(), annotated: frozenset[int] = frozenset()
 ) -> Iterator[str]:
     """The tree as text, in pieces, without recursion: generated code may be nested deep.
@@ -54,7 +54,7 @@ def dump(
             todo.append((_Raw("]"), owned))
             todo.extend((item, owned) for item in reversed(some))
         elif isinstance(some, ast.AST):
-            shown = None if id(some) in omitted else _shown(some, owned)
+            shown = None if id(some) in omitted else _normal_form(some, owned)
             if shown is not None:
                 yield f"({type(shown).__name__}"
                 todo += _fields(shown, owned, id(some) in annotated)
@@ -70,7 +70,7 @@ def _fields(node: ast.AST, owned: bool, annotated: bool) -> list[tuple[object, b
             continue  # fields that newer versions added are empty in older code
         inner = owned
         if name == "body" and isinstance(node, _DEFINITIONS):
-            value = [some for some in value if not says_nothing(some)]
+            value = [some for some in value if not is_empty_statement(some)]
             inner = isinstance(node, ast.ClassDef)
         if isinstance(value, (ast.AST, list)):
             fields.append((value, inner))
@@ -86,7 +86,7 @@ def _labelled(kind: type[ast.AST]) -> tuple[tuple[str, _Raw], ...]:
     return found
 
 
-def _shown(node: ast.AST, owned: bool) -> ast.AST | None:
+def _normal_form(node: ast.AST, owned: bool) -> ast.AST | None:
     """The node as it is written down; None: not at all."""
     if isinstance(node, ast.AnnAssign) and not owned:
         if node.value is None:
@@ -114,7 +114,7 @@ def _joined(values: list[Any]) -> Iterator[ast.expr]:
         yield ast.Constant(text)
 
 
-def says_nothing(statement: ast.AST) -> bool:
+def is_empty_statement(statement: ast.AST) -> bool:
     """A docstring or another constant that stands alone, or `pass`."""
     if isinstance(statement, ast.Pass):
         return True
@@ -131,7 +131,7 @@ _LEAVES = frozenset({"ctx", "op", "ops"})  # what kind of an operation it is: no
 _child_fields: dict[type, tuple[str, ...]] = {}
 
 
-def children(node: ast.AST) -> list[ast.AST]:
+def child_nodes(node: ast.AST) -> list[ast.AST]:
     """The nodes right inside one, in the order of its fields, without operators and contexts."""
     found: list[ast.AST] = []
     for name in _child_fields.get(type(node)) or _child_fields_of(type(node)):
@@ -161,11 +161,11 @@ def chain_of(node: ast.AST | None) -> Chain | None:
     return (node.id, *reversed(names))
 
 
-def text_in(node: ast.AST | None) -> str | None:
+def string_in(node: ast.AST | None) -> str | None:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
-def statements_in(body: list[Any]) -> Iterator[ast.stmt]:
+def all_statements(body: list[Any]) -> Iterator[ast.stmt]:
     """All statements below these, those in functions and classes, too."""
     todo = list(body)
     while todo:

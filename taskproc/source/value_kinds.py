@@ -40,27 +40,27 @@ from taskproc.errors import UnnamableValue
 from taskproc.modules import real_name
 from taskproc.source.library_values import (
     FORMS,
-    held_by_function,
+    function_contents,
     is_type_form,
     numeric_look,
     objects_in,
     type_form_look,
-    users_things_in,
+    users_objects_in,
 )
 from taskproc.source.project import is_users_class, is_users_code, is_users_module
-from taskproc.source.state import NO_CHANGES, Shape, changes_of, enum_look, has_fields, is_all_seen
+from taskproc.source.state import NO_CHANGES, Shape, changes_by_methods, enum_look, has_fields, is_all_seen
 from taskproc.source.value_look import (
     _WRAPPERS,
     Look,
-    attribute_of,
-    called,
+    all_plain,
+    bytes_text,
+    class_attribute,
     hashes_by_itself,
-    is_flat,
+    instance_dict,
+    json_word,
     leaf_text,
-    members_of,
-    own_dict,
-    quoted,
-    raw,
+    qualified_name,
+    slot_members,
 )
 from taskproc.values.encode import canonical_text
 from taskproc.values.forms import REGISTRY, step_of
@@ -77,7 +77,7 @@ _OF_PROCESS = frozenset(
 )
 
 
-class Insight:
+class Inspector:
     """Looks at values one by one, and remembers what it found out of their classes.
 
     Args:
@@ -111,11 +111,11 @@ class Insight:
 
     def _hook(self, value: Any, kind: type) -> Look | None:
         """By what the user has said that a value is known by."""
-        future = attribute_of(kind, "_key_form")
+        future = class_attribute(kind, "_key_form")
         registered = REGISTRY.get(kind) if hashes_by_itself(kind) else None
         if future is not None:
             tag, held = "future", [] if is_users_class(kind) else [*Shape(kind, NO_CHANGES).state(value).values()]
-        elif registered is not None or attribute_of(kind, "__task_key__") is not None:
+        elif registered is not None or class_attribute(kind, "__task_key__") is not None:
             tag, held = "key", [self._instance(value, kind)]
         else:
             return None
@@ -139,16 +139,16 @@ class Insight:
                 return found
         if is_type_form(kind):
             return type_form_look(value, kind)
-        if (name := _found_by_name(value, kind)) is not None:
-            return Look("function", quoted(name), hidden=users_things_in(value))
+        if (name := _library_name(value, kind)) is not None:
+            return Look("function", json_word(name), hidden=users_objects_in(value))
         return self._instance(value, kind)
 
     def _instance(self, value: Any, kind: type) -> Look:
         known = self._kinds.get(id(kind))
         if known is None:
             users = is_users_class(kind)
-            shape = Shape(kind, changes_of(kind) if users and self._changes else NO_CHANGES)
-            known = self._kinds[id(kind)] = shape, users, _is_known(kind, users), _content_of(kind)
+            shape = Shape(kind, changes_by_methods(kind) if users and self._changes else NO_CHANGES)
+            known = self._kinds[id(kind)] = shape, users, _is_known(kind, users), _content_reader(kind)
         shape, users, is_whole, content_of = known
         content, skipped = content_of(value) if content_of is not None else (None, ())
         if not users and not is_whole and content is None:
@@ -160,7 +160,7 @@ class Insight:
         steps = [f".{name}" for name in names]
         if content is not None:
             return Look("instance", code=kind, parts=[content, *parts], names=["", *names], steps=["", *steps])
-        cause, hidden = ("", []) if is_whole else (_no_form(kind), users_things_in(value))
+        cause, hidden = ("", []) if is_whole else (_no_form(kind), users_objects_in(value))
         return Look("instance", code=kind, parts=parts, names=names, steps=steps, cause=cause, hidden=hidden)
 
 
@@ -170,7 +170,7 @@ def _key(value: Any, kind: Any, tag: str, registered: Any) -> object:
     return registered[0](value) if registered is not None else kind.__task_key__(value)
 
 
-def _content_of(kind: type) -> Callable[[Any], tuple[object, Collection[str]]] | None:
+def _content_reader(kind: type) -> Callable[[Any], tuple[object, Collection[str]]] | None:
     """How to read what an instance is besides its attributes, the list, number or array it inherits from, if any.
 
     It comes with the names of attributes in which the same stands once more.
@@ -183,7 +183,7 @@ def _content_of(kind: type) -> Callable[[Any], tuple[object, Collection[str]]] |
     for base in kind.__mro__:
         found = _exact(base)
         if found is not None:
-            return functools.partial(_read_as, found, members_of(base))
+            return functools.partial(_read_as, found, slot_members(base))
     return None
 
 
@@ -208,7 +208,7 @@ def _is_known(kind: type, users: bool) -> bool:
 
 
 def _opaque(value: Any, kind: type) -> Look:
-    inner = users_things_in(value)
+    inner = users_objects_in(value)
     silent = kind is object or kind.__module__ in SILENT
     if kind in (GeneratorType, CoroutineType, AsyncGeneratorType):  # which function it is of only newer Pythons know
         return Look("unknown", code=kind, cause=_no_form(kind), hidden=inner)
@@ -219,7 +219,7 @@ def _opaque(value: Any, kind: type) -> Look:
 
 
 def _no_form(kind: type) -> str:
-    return f"has no canonical form ({called(kind)})"
+    return f"has no canonical form ({qualified_name(kind)})"
 
 
 # ---------------------------------------------------------------- functions
@@ -228,7 +228,7 @@ def _no_form(kind: type) -> str:
 def _function(value: FunctionType) -> Look:
     if is_users_code(value.__code__, value.__globals__):
         return Look("code", code=value)
-    inner = users_things_in(held_by_function(value))
+    inner = users_objects_in(function_contents(value))
     if type(registry := vars(value).get("registry")) is MappingProxyType:
         inner.append(registry)  # of singledispatch: also for which types
     return Look("code", code=value, parts=inner, is_unordered=True, steps=[""] * len(inner))
@@ -240,16 +240,16 @@ def _builtin(value: Any) -> Look:
         module = str(value.__module__ or (vars(owner).get("__name__") if owner is not None else ""))
         loaded = sys.modules.get(module)
         cause = "is compiled" if loaded is not None and is_users_module(loaded) else ""
-        return Look("function", quoted(f"{module}:{name}"), cause=cause)
+        return Look("function", json_word(f"{module}:{name}"), cause=cause)
     return _bound(value)
 
 
 def _bound(value: Any) -> Look:
-    return Look("method", quoted(value.__name__), parts=[value.__self__], steps=[".__self__"])
+    return Look("method", json_word(value.__name__), parts=[value.__self__], steps=[".__self__"])
 
 
 def _descriptor(value: Any) -> Look:
-    return Look("method", quoted(value.__name__), value.__objclass__)
+    return Look("method", json_word(value.__name__), value.__objclass__)
 
 
 def _wrapper(value: Any) -> Look:
@@ -262,14 +262,14 @@ def _wrapper(value: Any) -> Look:
 
 def _within(value: object, base: type, name: str) -> object:
     descriptor = vars(base).get(name)
-    return own_dict(value).get(name) if descriptor is None else descriptor.__get__(value)
+    return instance_dict(value).get(name) if descriptor is None else descriptor.__get__(value)
 
 
-def _found_by_name(value: Any, kind: type) -> str | None:
+def _library_name(value: Any, kind: type) -> str | None:
     """`module:qualname` of what a library's module holds under its own name: a function that was written in C."""
     if is_users_class(kind) or kind.__module__ in SILENT:
         return None
-    if attribute_of(kind, "__qualname__") is None and "__qualname__" not in own_dict(value):
+    if class_attribute(kind, "__qualname__") is None and "__qualname__" not in instance_dict(value):
         return None  # not asked: what passes on all attributes may run the user's code for it
     try:
         module, name = value.__module__, value.__qualname__
@@ -307,7 +307,7 @@ def _dict(value: Any) -> Look:
 
 
 def _items(value: Any) -> list[tuple[object, object]]:
-    ordered = issubclass(type(value), collections.OrderedDict) and is_flat(dict.keys(value))
+    ordered = issubclass(type(value), collections.OrderedDict) and all_plain(dict.keys(value))
     # Only with plain keys: an OrderedDict asks each key for its hash while it is gone through
     return [*(collections.OrderedDict if ordered else dict).items(value)]
 
@@ -335,7 +335,7 @@ def _view(value: Any) -> Look:
 def _partial(value: Any) -> Look:
     kind = functools.partial
     parts = [vars(kind)[name].__get__(value) for name in ("func", "args", "keywords")]
-    more = own_dict(value)
+    more = instance_dict(value)
     parts += [more] if more else []
     return Look("partial", parts=parts, steps=["", ".args", ".keywords", ""])
 
@@ -355,10 +355,10 @@ def _reduced(value: Any) -> Look:
     return Look(type(value).__name__, parts=list(value.__reduce__()))
 
 
-def _moment(kind: Any) -> Callable[[Any], Look]:
+def _date_or_time(kind: Any) -> Callable[[Any], Look]:
     def look(value: Any) -> Look:
         _, (state, *zone) = kind.__reduce_ex__(value, 4)  # not isoformat of the value: that asks its time zone
-        return Look(kind.__name__, quoted(kind(state).isoformat()), parts=[getattr(kind(state), "fold", 0), *zone])
+        return Look(kind.__name__, json_word(kind(state).isoformat()), parts=[getattr(kind(state), "fold", 0), *zone])
 
     return look
 
@@ -387,9 +387,9 @@ _EXACT: dict[type, Callable[[Any], Look]] = {
     float: lambda value: Look("number", leaf_text(float.__float__(value))),
     complex: lambda value: Look("number", leaf_text(complex.__pos__(value))),
     bytes: lambda value: Look("content", leaf_text(bytes.__getitem__(value, slice(None)))),
-    bytearray: lambda value: Look("bytearray", raw(memoryview(value))),
-    memoryview: lambda value: Look("memoryview", raw(value.tobytes())),
-    array.array: lambda value: Look("array", raw(memoryview(value).cast("B")), parts=[value.typecode]),
+    bytearray: lambda value: Look("bytearray", bytes_text(memoryview(value))),
+    memoryview: lambda value: Look("memoryview", bytes_text(value.tobytes())),
+    array.array: lambda value: Look("array", bytes_text(memoryview(value).cast("B")), parts=[value.typecode]),
     slice: lambda value: Look("slice", parts=[value.start, value.stop, value.step]),
     functools.partial: _partial,
     functools.partialmethod: _partialmethod,
@@ -407,9 +407,9 @@ _EXACT: dict[type, Callable[[Any], Look]] = {
     struct.Struct: lambda value: Look("struct", leaf_text(value.format)),
     contextvars.ContextVar: lambda value: Look("contextvar", parts=gc.get_referents(value)),
     re.Pattern: _pattern,
-    dt.date: _moment(dt.date),
-    dt.time: _moment(dt.time),
-    dt.datetime: _moment(dt.datetime),
+    dt.date: _date_or_time(dt.date),
+    dt.time: _date_or_time(dt.time),
+    dt.datetime: _date_or_time(dt.datetime),
     dt.timedelta: lambda value: Look("timedelta", f"[{value.days},{value.seconds},{value.microseconds}]"),
     dt.timezone: lambda value: Look("timezone", parts=list(value.__getinitargs__())),
     pathlib.PurePosixPath: _path,

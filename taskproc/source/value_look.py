@@ -28,7 +28,7 @@ from taskproc.values.encode import plain_text
 from taskproc.values.forms import step_of
 
 LARGEST = 1 << 16  # characters of text; what is longer is written as its size and a digest
-_KEPT = 64         # bytes that are written as they are
+_SHORT = 64         # bytes that are written as they are
 
 PLAIN = SCALARS | {range, type(...), type(NotImplemented)}
 LEAVES = frozenset(map(id, PLAIN))  # by id: a metaclass may have a hash of its own
@@ -77,10 +77,10 @@ class Look(NamedTuple):
         if self.names is None:
             inner = f"[{','.join(texts)}]"
         else:
-            inner = f"{{{','.join(f'{quoted(word)}:{text}' for word, text in zip(self.names, texts))}}}"
+            inner = f"{{{','.join(f'{json_word(word)}:{text}' for word, text in zip(self.names, texts))}}}"
         if not self.tag:
             return inner
-        known = [quoted(name)] if name else []
+        known = [json_word(name)] if name else []
         known += [self.head] if self.head else []
         if texts or not known:
             known.append(inner)
@@ -104,26 +104,26 @@ def leaf_text(value: Any) -> str:
 
 def _words(value: Any) -> str:
     if type(value) is bytes:
-        return f'{{"__bytes__":{raw(value)}}}'
+        return f'{{"__bytes__":{bytes_text(value)}}}'
     if len(value) > LARGEST:
-        return f'{{"__str__":{digested(value)}}}'
+        return f'{{"__str__":{long_text(value)}}}'
     return str(plain_text(value))
 
 
-def raw(content: Any) -> str:
+def bytes_text(content: Any) -> str:
     """JSON of bytes: as they are where they are few, else size and digest."""
-    if len(content) <= _KEPT:
+    if len(content) <= _SHORT:
         return f'"{base64.b64encode(content).decode("ascii")}"'
     return f'[{len(content)},"{hashlib.blake2b(content, digest_size=16).hexdigest()}"]'
 
 
-def digested(text: str) -> str:
+def long_text(text: str) -> str:
     """JSON of a text that is too long: its length and digest."""
     content = text.encode("utf-8", "surrogatepass")
     return f'[{len(text)},"{hashlib.blake2b(content, digest_size=16).hexdigest()}"]'
 
 
-def quoted(text: str) -> str:
+def json_word(text: str) -> str:
     """JSON of a word."""
     return str(plain_text(text))
 
@@ -147,7 +147,7 @@ def flat_text(value: Any) -> str | None:
     texts = map(leaf_text, values)
     if value is values:
         return f"[{','.join(texts)}]"
-    return f"{{{','.join(f'{quoted(key)}:{text}' for key, text in zip(value, texts))}}}"
+    return f"{{{','.join(f'{json_word(key)}:{text}' for key, text in zip(value, texts))}}}"
 
 
 def _is_key(key: str) -> bool:
@@ -158,7 +158,7 @@ def _is_short(text: str) -> bool:
     return text.isascii() and len(text) <= LARGEST
 
 
-def is_flat(values: Iterable[object]) -> bool:
+def all_plain(values: Iterable[object]) -> bool:
     """Whether there are nothing but values of PLAIN."""
     return LEAVES.issuperset(map(id, map(type, values)))
 
@@ -166,7 +166,7 @@ def is_flat(values: Iterable[object]) -> bool:
 # ---------------------------------------------------------------- reading past the class
 
 
-def called(kind: type) -> str:
+def qualified_name(kind: type) -> str:
     """`module.qualname` as messages have it."""
     module, name = type.__getattribute__(kind, "__module__"), type.__getattribute__(kind, "__qualname__")
     return str(name) if module == "builtins" else f"{module}.{name}"
@@ -177,7 +177,7 @@ def hashes_by_itself(kind: type) -> bool:
     return type(kind).__hash__ is object.__hash__
 
 
-def attribute_of(kind: type, name: str) -> Any:
+def class_attribute(kind: type, name: str) -> Any:
     """What a class or one of its bases has under this name, as it stands there; None if none has."""
     for base in kind.__mro__:
         if name in vars(base):
@@ -185,7 +185,7 @@ def attribute_of(kind: type, name: str) -> Any:
     return None
 
 
-def own_dict(value: object) -> dict[str, object]:
+def instance_dict(value: object) -> dict[str, object]:
     """The attributes of an instance, read past its class; empty if it has none."""
     try:
         found = object.__getattribute__(value, "__dict__")
@@ -194,7 +194,7 @@ def own_dict(value: object) -> dict[str, object]:
     return found if type(found) is dict else {}
 
 
-def members_of(kind: type) -> dict[str, Any]:
+def slot_members(kind: type) -> dict[str, Any]:
     """Slot → its descriptor; those of bases first."""
     found: dict[str, Any] = {}
     for base in reversed(kind.__mro__):
@@ -203,7 +203,7 @@ def members_of(kind: type) -> dict[str, Any]:
     return found
 
 
-def in_slots(value: object, members: dict[str, Any]) -> dict[str, object]:
+def slot_values(value: object, members: dict[str, Any]) -> dict[str, object]:
     """What the slots of an instance hold."""
     found: dict[str, object] = {}
     for name, member in members.items():

@@ -16,9 +16,9 @@ from types import (
 from typing import Any
 
 from taskproc.modules import real_name
-from taskproc.source import classes
-from taskproc.source.canonical import Canonical, canonical, code_held, code_within
+from taskproc.source.canonical import Canonical, canonical_form, code_held, code_within
 from taskproc.source.class_statements import functions_in
+from taskproc.source.classes import registered_functions, visit_class
 from taskproc.source.effects import Effects
 from taskproc.source.expressions import THIS, Imported
 from taskproc.source.findings import Findings
@@ -26,15 +26,15 @@ from taskproc.source.functions import (
     MISSING,
     Piece,
     Reads,
-    content_of,
+    cell_content,
     defaults_of,
-    is_written,
+    is_written_default,
     piece_of,
     warn_bytecode,
 )
-from taskproc.source.introspection import Asked
-from taskproc.source.late_imports import Unloaded
-from taskproc.source.module_names import Names
+from taskproc.source.introspection import Introspection
+from taskproc.source.late_imports import LateImports
+from taskproc.source.module_names import ModuleNames
 from taskproc.source.project import is_extension, is_users_class, is_users_code, is_users_module
 from taskproc.source.scopes import Change, Scope
 from taskproc.source.source_files import SourceFile
@@ -55,10 +55,10 @@ class Walk(Findings):
         self._roots: set[int] = set()
         self._ended: dict[int, type] = {}         # classes that are not followed
         self._parts: set[tuple[int, str]] = set()  # attributes of these that are
-        self._module_names = Names(self)
+        self._module_names = ModuleNames(self)
         self._effects = Effects(self, self._module_names)
-        self._unloaded = Unloaded(self)
-        self._readers = Asked(self)
+        self._unloaded = LateImports(self)
+        self._readers = Introspection(self)
 
     def run(self, things: Iterable[object]) -> None:
         """Reach all that `things` reach; afterwards `items`, `texts` and `untracked` are complete. Once."""
@@ -131,7 +131,7 @@ class Walk(Findings):
 
     def _foreign(self, function: FunctionType) -> None:
         """A library's function may hold the user's: wrappers of decorators, registries of singledispatch."""
-        for held in (*code_within([function]), *classes.registered(self, function)):
+        for held in (*code_within([function]), *registered_functions(self, function)):
             self.meet(held, "")
             self._readers.of_wrapped(held, function)
 
@@ -147,8 +147,8 @@ class Walk(Findings):
         self._readers.of_function(function, name, piece.file, piece.scope)
         defaults = defaults_of(function)
         self._capture(defaults, name, piece, notes)
-        silent = [some for some, value in defaults.items() if is_written(value, some, piece)]
-        self._capture({var: content_of(cell) for var, cell in cells.items()}, name, piece, notes)
+        silent = [some for some, value in defaults.items() if is_written_default(value, some, piece)]
+        self._capture({var: cell_content(cell) for var, cell in cells.items()}, name, piece, notes)
         for attr, value in vars(function).items():
             if attr == "__wrapped__" or not attr.startswith("__"):
                 self.meet(value, f"{name}.{attr}")
@@ -178,7 +178,7 @@ class Walk(Findings):
         return found.is_whole
 
     def canonical(self, value: Any, place: str, part: str = "{}") -> Canonical:
-        found = canonical(value, self.shown, self._changing)
+        found = canonical_form(value, self.shown, self._changing)
         for module in found.libraries:
             self.package(module)
         for where, cause in found.unknown:
@@ -199,7 +199,7 @@ class Walk(Findings):
         self.loose |= reads.loose
         for chain in (*reads.free, *reads.chains):
             if cells and chain[0] in cells:
-                self._from_module(content_of(cells[chain[0]]), name, chain[1:], file, notes)
+                self._from_module(cell_content(cells[chain[0]]), name, chain[1:], file, notes)
             elif chain not in reads.free:
                 self._module_names.read(names, chain, name, file, notes)
         for imported in reads.runs:
@@ -314,7 +314,7 @@ class Walk(Findings):
             self.end(cls)
             return called
         name = self.name(cls, called)
-        self.later(classes.visit, self, cls, name)
+        self.later(visit_class, self, cls, name)
         module = sys.modules.get(cls.__module__)
         if module is not None:
             self._module_names.code(cls, name, vars(module))

@@ -149,9 +149,9 @@ def _code(noted: Noted, reach: Reach, root: str, files: dict[str, str]) -> dict[
 
 
 def _is_users(module: str) -> bool:
-    from taskproc.source.source_files import locate
+    from taskproc.source.source_files import locate_module
 
-    path, _ = locate(module)
+    path, _ = locate_module(module)
     return bool(path) and path is not None and is_users_file(path) and path.endswith(".py")
 
 

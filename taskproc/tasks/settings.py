@@ -102,11 +102,11 @@ def _left_on(task: Any, arguments: Mapping[str, object]) -> Left:
 
 def _by_parts(value: object, name: str) -> tuple[str, list[str]]:
     """Digest of all that can be named of a value which no argument could be (empty: nothing), and what cannot."""
-    from taskproc.source.canonical import Unnamable, canonical  # here: seldom needed
+    from taskproc.source.canonical import Unnamable, canonical_form  # here: seldom needed
 
     whole = f"attribute {name} (a {type(value).__name__})"
     try:
-        found = canonical(value, _code_name, most=MOST, keeps_all=True)
+        found = canonical_form(value, _code_name, most=MOST, keeps_all=True)
     except Unnamable:
         return "", [whole]
     if found.is_empty:

@@ -7,8 +7,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from taskproc.source.canonical import Unnamable, canonical, text_of
-from taskproc.source.fingerprint import fingerprint
+from taskproc.source.canonical import Unnamable, canonical_form, value_text
+from taskproc.source.fingerprint import fingerprint_of
 
 Load = Callable[[Mapping[str, str]], ModuleType]
 
@@ -103,7 +103,7 @@ READS = {
 
 
 def texts(load: Load, *parts: str) -> tuple[Mapping[str, str], tuple[str, ...]]:
-    found = fingerprint([load({"m": "\n".join([IMPORTS, CLASSES, *parts])}).run])
+    found = fingerprint_of([load({"m": "\n".join([IMPORTS, CLASSES, *parts])}).run])
     return found.items, found.untracked
 
 
@@ -219,14 +219,14 @@ class Memo:
 X = Memo()
 def run(): return X
 """})
-    before = fingerprint([module.run])
+    before = fingerprint_of([module.run])
     module.X.get(5)
-    after = fingerprint([module.run])
+    after = fingerprint_of([module.run])
     module.X.rate = 2
 
     assert before == after
     assert before.untracked == ("m:X.known is changed by the code itself", "m:X.last is changed by the code itself")
-    assert fingerprint([module.run]) != before
+    assert fingerprint_of([module.run]) != before
 
 
 def name(thing: object) -> str:
@@ -240,8 +240,8 @@ def test_what_holds_itself_is_written_once() -> None:
     two: list[object] = [1]
     two.append([1, two])
 
-    assert text_of(one, name) == '[1,{"__again__":""}]'
-    assert text_of(two, name) == '[1,[1,{"__again__":""}]]'
+    assert value_text(one, name) == '[1,{"__again__":""}]'
+    assert value_text(two, name) == '[1,[1,{"__again__":""}]]'
 
 
 def test_what_is_shared_is_as_what_is_equal() -> None:
@@ -251,15 +251,15 @@ def test_what_is_shared_is_as_what_is_equal() -> None:
         many = [many, many]
     part = [1, "a"]
 
-    assert text_of([part, part], name) == text_of([[1, "a"], [1, "a"]], name)
-    assert len(text_of(many, name)) <= 1 << 16
+    assert value_text([part, part], name) == value_text([[1, "a"], [1, "a"]], name)
+    assert len(value_text(many, name)) <= 1 << 16
 
 
 def test_sets_have_no_order_and_dicts_do() -> None:
     """Of what they hold at any depth."""
-    assert text_of({"a", "b", (1, 2)}, name) == text_of({(1, 2), "b", "a"}, name)
-    assert text_of({frozenset({"x", "y"}): 1}, name) == text_of({frozenset({"y", "x"}): 1}, name)
-    assert text_of([{"a": 1, "b": 2}], name) != text_of([{"b": 2, "a": 1}], name)
+    assert value_text({"a", "b", (1, 2)}, name) == value_text({(1, 2), "b", "a"}, name)
+    assert value_text({frozenset({"x", "y"}): 1}, name) == value_text({frozenset({"y", "x"}): 1}, name)
+    assert value_text([{"a": 1, "b": 2}], name) != value_text([{"b": 2, "a": 1}], name)
 
 
 def test_values_of_two_types_never_have_one_text() -> None:
@@ -272,12 +272,12 @@ def test_values_of_two_types_never_have_one_text() -> None:
         "\ud83d\ude00", "😀",
     ]  # fmt: skip
 
-    assert len({text_of(value, name) for value in values}) == len(values)
+    assert len({value_text(value, name) for value in values}) == len(values)
 
 
 def test_a_value_that_has_no_form_is_refused_where_nobody_listens() -> None:
     """With its first part that has none; what is too large, where there is a limit, before it is read."""
     with pytest.raises(Unnamable, match=r"^\[1\] has no canonical form \(generator\)$"):
-        text_of([1, (x for x in ())], name)
+        value_text([1, (x for x in ())], name)
     with pytest.raises(Unnamable, match="is larger than 64 kB"):
-        canonical([np.zeros(1 << 16)], name, most=1 << 16)
+        canonical_form([np.zeros(1 << 16)], name, most=1 << 16)

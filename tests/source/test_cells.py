@@ -15,7 +15,7 @@ pytest.importorskip("IPython")
 RUNNER = """
 import json, sys
 from IPython.core.interactiveshell import InteractiveShell
-from taskproc.source.fingerprint import fingerprint
+from taskproc.source.fingerprint import fingerprint_of as fingerprint
 
 shell = InteractiveShell.instance()
 for cell in json.loads(sys.stdin.read()):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from taskproc.source.fingerprint import Fingerprint, fingerprint
+from taskproc.source.fingerprint import Fingerprint, fingerprint_of
 
 Load = Callable[[Mapping[str, str]], ModuleType]
 
@@ -443,7 +443,7 @@ EDITS = [
 
 
 def of(module: ModuleType) -> Fingerprint:
-    return fingerprint([module.run])
+    return fingerprint_of([module.run])
 
 
 def need(words: str) -> None:
@@ -537,7 +537,7 @@ def test_settings_do_not_count_in_a_dataclass_either(load: Load, call: str) -> N
     settings = frozenset({"task_label"})
 
     first, label, value = (
-        fingerprint([load({"m": written}).A], settings=settings).digest
+        fingerprint_of([load({"m": written}).A], settings=settings).digest
         for written in (text, text.replace("'a'", "'b'"), text.replace("= 1", "= 2"))
     )
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from taskproc.source.fingerprint import Fingerprint, fingerprint
+from taskproc.source.fingerprint import Fingerprint, fingerprint_of
 
 Load = Callable[[Mapping[str, str]], ModuleType]
 
@@ -286,7 +286,7 @@ EDITS = [
 
 
 def of(module: ModuleType) -> Fingerprint:
-    return fingerprint([module.run])
+    return fingerprint_of([module.run])
 
 
 @pytest.mark.parametrize(("files", "edit", "counts"), EDITS)

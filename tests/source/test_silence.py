@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 
-from taskproc.source.fingerprint import fingerprint
+from taskproc.source.fingerprint import fingerprint_of
 
 Load = Callable[[Mapping[str, str]], ModuleType]
 
@@ -88,7 +88,7 @@ FORMS = [
 @pytest.mark.parametrize(("text", "telling"), FORMS)
 def test_nothing_is_dropped_in_silence(load: Load, text: str, telling: str) -> None:
     """By the way it is come to."""
-    found = fingerprint([load({"m": text, **OTHERS}).run])
+    found = fingerprint_of([load({"m": text, **OTHERS}).run])
 
     told = [*found.items, *found.packages, *found.untracked]
     assert [words for words in told if telling in words], told
@@ -97,7 +97,7 @@ def test_nothing_is_dropped_in_silence(load: Load, text: str, telling: str) -> N
 @pytest.mark.parametrize(("text", "telling"), FORMS)
 def test_what_is_listed_begins_with_a_place(load: Load, text: str, telling: str) -> None:
     """`module:qualname`, or the module, and a phrase."""
-    found = fingerprint([load({"m": text, **OTHERS}).run])
+    found = fingerprint_of([load({"m": text, **OTHERS}).run])
 
     for words in found.untracked:
         place, _, cause = words.partition(" ")
@@ -116,7 +116,7 @@ def test_packages_are_those_that_are_reached(load: Load) -> None:
     import numpy as np
     import pandas
 
-    found = fingerprint([load(files).run]).packages
+    found = fingerprint_of([load(files).run]).packages
 
     assert found == {"hypothesis": hypothesis.__version__, "numpy": np.__version__, "pandas": pandas.__version__}
 
@@ -145,6 +145,6 @@ def test_what_is_read_of_a_class_that_is_not_followed_counts(load: Load, old: st
 
     def digest(files: dict[str, str]) -> str:
         module = load(files)
-        return fingerprint([module.run], ends=lambda thing: thing is module.Raw).digest
+        return fingerprint_of([module.run], ends=lambda thing: thing is module.Raw).digest
 
     assert counts == (digest(ENDED) != digest({**ENDED, "ends": ENDED["ends"].replace(old, new)}))

@@ -30,7 +30,7 @@ def run():
     return lib.Limits
 
 def tell():
-    from taskproc.source.fingerprint import digest_of, fingerprint
+    from taskproc.source.fingerprint import digest_of, fingerprint_of as fingerprint
     found = fingerprint([run])
     # Without what the script itself does at its top, such as a reload
     digest = digest_of(dict(item for item in found.items.items() if "(statements)" not in item[0]))

@@ -5,7 +5,7 @@ import ast
 
 import pytest
 
-from taskproc.source.syntax import digest, dump
+from taskproc.source.syntax import digest, syntax_text
 
 EVERYTHING = '''
 @decorate(1, *a, k=2, **b)
@@ -45,7 +45,7 @@ GOLDEN = "501a17c7489d4c86df2d0e0f1ec9fa60"
 
 
 def of(text: str) -> str:
-    return "".join(dump(ast.parse(text)))
+    return "".join(syntax_text(ast.parse(text)))
 
 
 def test_the_text_is_the_same_on_every_python() -> None:
@@ -102,7 +102,7 @@ def test_what_is_omitted_leaves_no_trace() -> None:
     """Statements of a list, and values of fields."""
     tree = ast.parse("a = 1\nb = 2")
 
-    assert "".join(dump(tree, frozenset({id(tree.body[1])}))) == of("a = 1")
+    assert "".join(syntax_text(tree, frozenset({id(tree.body[1])}))) == of("a = 1")
 
 
 def test_trees_may_be_deep() -> None:
@@ -111,4 +111,4 @@ def test_trees_may_be_deep() -> None:
     for _ in range(10_000):
         node = ast.UnaryOp(ast.USub(), node)
 
-    assert len(list(dump(node))) > 10_000
+    assert len(list(syntax_text(node))) > 10_000

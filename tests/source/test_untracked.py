@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from taskproc.source.fingerprint import fingerprint
+from taskproc.source.fingerprint import fingerprint_of
 
 Load = Callable[[Mapping[str, str]], ModuleType]
 
@@ -52,7 +52,7 @@ Load = Callable[[Mapping[str, str]], ModuleType]
 )  # fmt: skip
 def test_what_cannot_be_followed_is_listed(load: Load, text: str, words: str | None) -> None:
     """By name and reason; objects that hold nothing are not worth a word."""
-    found = fingerprint([load({"m": text}).run]).untracked
+    found = fingerprint_of([load({"m": text}).run]).untracked
 
     assert found == (() if words is None else (words,))
 
@@ -74,17 +74,17 @@ def test_what_cannot_be_followed_is_listed(load: Load, text: str, words: str | N
 )
 def test_what_is_no_part_of_the_result_is_not_listed(load: Load, text: str) -> None:
     """Else nobody would read the list."""
-    assert fingerprint([load({"m": text}).run]).untracked == ()
+    assert fingerprint_of([load({"m": text}).run]).untracked == ()
 
 
 def test_what_the_code_changes_does_not_count(load: Load) -> None:
     """A registry or memo depends on what has run so far."""
     module = load({"m": "X = {}\ndef add(k): X[k] = 1\ndef run(): return X\ndef other(): return m.X\nimport m\n"})
-    before = [fingerprint([thing]) for thing in (module.run, module.other)]
+    before = [fingerprint_of([thing]) for thing in (module.run, module.other)]
 
     module.add(1)
 
-    assert [fingerprint([thing]) for thing in (module.run, module.other)] == before
+    assert [fingerprint_of([thing]) for thing in (module.run, module.other)] == before
 
 
 def test_what_another_module_changes_does_not_count(load: Load) -> None:
@@ -96,7 +96,7 @@ def test_what_another_module_changes_does_not_count(load: Load) -> None:
         "def put():\n    reg.Y.append(2)\n    reg.N = 5\n",
     }
 
-    found = fingerprint([load(files).run]).untracked
+    found = fingerprint_of([load(files).run]).untracked
 
     assert found == tuple(f"{place} is changed by the code itself" for place in ("reg:N", "reg:X", "reg:Y"))
 
@@ -108,7 +108,7 @@ def test_what_is_changed_by_code_that_is_met_later_does_not_count(load: Load) ->
         "reg": "N = 0",
         "a": "import reg\ndef put(): reg.N = 5",
     }
-    found = fingerprint([load(files).run])
+    found = fingerprint_of([load(files).run])
 
     assert list(found.items) == ["a:put", "m:T", "m:run", "reg:N"]
     assert found.untracked == ("reg:N is changed by the code itself",)
@@ -141,7 +141,7 @@ run.x = X
 """
     module = load({"m": text, "never": "raise AssertionError\ndef f(): pass"})
 
-    found = fingerprint([module.run])
+    found = fingerprint_of([module.run])
 
     assert "never" not in __import__("sys").modules
     assert "m:nothing is not there, or is computed by its module" in found.untracked
@@ -152,7 +152,7 @@ def test_a_module_of_the_interpreter_is_not_missed(load: Load, name: str, monkey
     """Frozen into it since Python 3.11, or built in: it has no file of its own, and is there."""
     monkeypatch.delitem(sys.modules, name, raising=False)
 
-    found = fingerprint([load({"m": f"def run():\n    import {name} as a\n    return a.f"}).run])
+    found = fingerprint_of([load({"m": f"def run():\n    import {name} as a\n    return a.f"}).run])
 
     assert found.untracked == ()
 
@@ -169,4 +169,4 @@ def test_a_module_of_the_interpreter_is_not_missed(load: Load, name: str, monkey
 )
 def test_a_field_is_not_missed(load: Load, text: str) -> None:
     """Of a named tuple or a dataclass, on any Python."""
-    assert fingerprint([load({"m": f"{text}\ndef run(): return P, P.x"}).run]).untracked == ()
+    assert fingerprint_of([load({"m": f"{text}\ndef run(): return P, P.x"}).run]).untracked == ()
