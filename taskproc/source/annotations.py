@@ -1,4 +1,4 @@
-"""Whose annotations do something: those of fields for dataclasses, attrs and pydantic, of functions for decorators."""
+"""Which annotations do something: fields for dataclasses, attrs and pydantic, functions for some decorators."""
 from __future__ import annotations
 
 import ast
@@ -10,7 +10,7 @@ from taskproc.source.scopes import Scope, Use
 from taskproc.source.source_files import SourceFile
 from taskproc.source.syntax import DEFINITIONS, chain_of
 
-# Libraries that act on the annotations of what they are given
+# Libraries that act on the annotations of the functions and classes that they receive
 READERS = frozenset(
     "beartype cattr cattrs dacite fastapi injector jsonargparse marshmallow_dataclass msgspec omegaconf simple_parsing "
     "typeguard typer tyro".split()
@@ -22,7 +22,13 @@ _BLIND = frozenset(
 
 
 class ActiveAnnotations(NamedTuple):
-    """Annotations that do something: ids of the nodes that have them, what they read, and the scopes in them."""
+    """Annotations that do something.
+
+    Attributes:
+        nodes: ids of the nodes that have them.
+        uses: what they read.
+        scopes: the scopes inside them.
+    """
 
     nodes: frozenset[int]
     uses: list[Use]
@@ -30,12 +36,13 @@ class ActiveAnnotations(NamedTuple):
 
 
 def active_annotations(file: SourceFile, node: Any, *, itself: bool = True) -> ActiveAnnotations:
-    """The annotations inside a function, or a statement of a module, that do something as far as the text tells.
+    """The annotations inside a function, or inside a statement of a module, that do something, judged by the text.
 
-    Of a class that is anything but plain those of all fields; of a function only where a decorator may act on them.
+    All fields of a class with a decorator, a base or a keyword count. Those of a function count only if one of its
+    decorators may act on them.
 
     Args:
-        itself: whether those of the node count, too.
+        itself: whether the annotations of the node itself count.
     """
     if "acting" not in file.memo:
         every = [*file.module.classes, *file.module.functions]
@@ -56,14 +63,19 @@ def _may_act(file: SourceFile, node: Any) -> bool:
 
 
 def _joined_with(found: ActiveAnnotations, scope: Scope) -> ActiveAnnotations:
-    inner = [below for head in scope.noted for some in head.children for below in some.below()]
-    uses = [*scope.annotations, *(use for some in inner for use in [*some.head, *some.defaults, *some.uses])]
+    inner, uses = annotation_uses(scope)
     nodes = annotated_nodes(scope.node)
     return ActiveAnnotations(found.nodes | nodes, [*found.uses, *uses], [*found.scopes, *inner])
 
 
+def annotation_uses(scope: Scope) -> tuple[list[Scope], list[Use]]:
+    """The scopes inside the annotations of a function or class, and what the annotations read."""
+    inner = [below for head in scope.noted for child in head.children for below in child.below()]
+    return inner, [*scope.annotations, *(use for scope in inner for use in scope.all_uses())]
+
+
 def imported_as(file: SourceFile, node: ast.AST) -> list[str]:
-    """What a name or attribute, or what is called by it, is where its module imports it from: `pydantic.BaseModel`."""
+    """The full names under which a module imports a name, an attribute or a called function: `pydantic.BaseModel`."""
     chain = chain_of(node.func if isinstance(node, ast.Call) else node)
     if chain is None:
         return []
@@ -72,7 +84,7 @@ def imported_as(file: SourceFile, node: ast.AST) -> list[str]:
 
 
 def annotated_nodes(node: Any) -> frozenset[int]:
-    """Ids of the fields of a class or the parameters of a function, and its own for type parameters and results."""
+    """Ids of the fields of a class or the parameters of a function, and of the node itself, for its result."""
     found = {id(node)}
     if not isinstance(node, ast.ClassDef):
         return frozenset(found | {id(some) for some in ast.walk(node.args) if isinstance(some, ast.arg)})
@@ -94,14 +106,14 @@ def acts_on_annotations(file: SourceFile, decorator: ast.expr) -> bool:
 
 
 def may_read_annotations(name: str) -> bool:
-    """Whether a name of a library, with its module, is of one that may read annotations."""
+    """Whether a full name, such as `typer.run`, belongs to a library that may read annotations."""
     top = name.partition(".")[0]
     module = sys.modules.get(top)
     return module is not None and top not in _BLIND and not is_users_module(module)
 
 
 def acts_on_fields(cls: type) -> bool:
-    """Whether the annotations of a class's fields do something: for dataclasses, attrs, or the library of a base."""
+    """Whether dataclasses, attrs or the library of a base act on the annotations of a class's fields."""
     own = vars(cls)
     if "__dataclass_fields__" in own or "__attrs_attrs__" in own or "__total__" in own or "_fields" in own:
         return True

@@ -1,6 +1,6 @@
-"""Code objects: when two of them do the same, what they read from outside, and the text of one that has no source.
+"""Code objects: whether two do the same, what they read from outside, and a text for one without source.
 
-The bytecode of one source is another on each Python, so what is kept of it holds for one version only.
+Each Python compiles the same source to other bytecode, so these texts are valid for one version only.
 """
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _STEPS = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
 
 
 class ByCode(Generic[T]):
-    """Remembers something about each code object, by identity: equal ones may come from two files.
+    """A value for each code object, by identity: equal code objects may come from two files.
 
-    What is remembered goes when the memory has doubled and its code object is gone. Not by a callback of the weak
-    reference: Python drops what is raised in one, and a Ctrl-C may come there.
+    Entries of code objects that no longer exist are removed each time the table has doubled. A callback of the weak
+    reference would not do: Python swallows exceptions in it, and a Ctrl-C may arrive there.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class ByCode(Generic[T]):
 
 
 def code_text(code: CodeType) -> str:
-    """What a code object does, in one text; equal for equal code, wherever it stands. Docstrings are not in it."""
+    """A text of what a code object does, without docstrings; equal for equal code, wherever it stands."""
     return "".join(_code_parts(code))
 
 
@@ -66,14 +66,14 @@ def _code_parts(code: CodeType) -> Iterator[str]:
 
 
 def _is_documented(code: CodeType) -> bool:
-    """Whether the first constant is a docstring or None: in each function, since 3.14 where a flag says so."""
+    """Whether the first constant is a docstring or None: in each function; since Python 3.14 only if a flag says so."""
     if sys.version_info >= (3, 14):
         return bool(code.co_flags & _HAS_DOCSTRING)
     return bool(code.co_flags & _OPTIMIZED) and not code.co_name.startswith("<")
 
 
 def _constant_text(constant: object) -> str:
-    """Its value and type; for sets (of `x in {"a", "b"}`) in no order, which is another in each process."""
+    """Its value and type. Sets, as in `x in {"a", "b"}`, are sorted: their order differs between processes."""
     if isinstance(constant, frozenset):
         return f"{{{', '.join(sorted(map(_constant_text, constant)))}}}"
     if isinstance(constant, tuple):
@@ -82,7 +82,7 @@ def _constant_text(constant: object) -> str:
 
 
 def nested_codes(code: CodeType) -> Iterator[CodeType]:
-    """All code objects inside one, outer ones first."""
+    """All code objects inside a code object, outer ones first."""
     todo = [code]
     while todo:
         for constant in todo.pop().co_consts:
@@ -92,7 +92,7 @@ def nested_codes(code: CodeType) -> Iterator[CodeType]:
 
 
 def names_read(code: CodeType) -> list[Chain]:
-    """The chains of names that begin outside, of a function without source."""
+    """The chains of names that a function without source reads from outside."""
     found: dict[Chain, None] = {}
     for some in (code, *nested_codes(code)):
         chain: Chain = ()

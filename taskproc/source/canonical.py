@@ -1,9 +1,9 @@
-"""Values that code reads, by value: one text for one value, the same in every process.
+"""Values as text: one text for one value, the same in every process; and the code that values hold.
 
-What has no form of its own stands in the text by its class, and is listed with its place; all else around it counts.
-Nothing of the user's is run for it, except the hooks that are there to name a value. There is no recursion, so a value
-may be nested as deep as it likes, and no bound: where a text gets long, its size and a digest stand in its place. So an
-object that stands in many places is written once, and one that holds itself by the place where it is written.
+A part without a form stands in the text by its class and is listed with its place; everything around it counts. No code
+of the user runs for it, except the hooks that exist to name a value. Nothing recurses, so values may be nested to any
+depth. There is no bound on size: a long text is replaced by its size and a digest. So an object that occurs in several
+places is written once, and an object that holds itself is written as the place where it occurs first.
 """
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from taskproc.source.value_look import (
     long_text,
 )
 
-# Listed at the place that the code names
+# Its place was listed where the code names it
 _CHANGED = Look("changed", cause="is changed by the code itself", is_silent=True)
-_ALIKE = 8  # causes of one kind that are listed one by one
+_ALIKE = 8  # places with the same cause that are listed one by one
 
 Meet = Callable[[object], str]  # follows a class, function or module, and gives the name of its item
 
@@ -41,17 +41,17 @@ _SIZED = frozenset(map(id, (str, bytes, bytearray, list, tuple, dict, set, froze
 
 
 class Unnamable(Exception):
-    """A value does not count as a whole; the text says why."""
+    """A value has no complete canonical text; the message says why."""
 
 
 class Canonical(NamedTuple):
     """A value as text.
 
     Attributes:
-        unknown: place within the value, as `.model[0]`, and cause of each part that has no form.
-        is_whole: whether all of it counts; False also for parts that are not worth a word, such as locks.
-        is_empty: whether nothing of it counts but its class.
-        libraries: modules of the classes and functions in it that are not the user's.
+        unknown: of each part without a form, its place within the value, such as `.model[0]`, and the cause.
+        is_whole: whether all of it counts. False also if only parts are missing that are never listed, such as locks.
+        is_empty: whether nothing but its class counts.
+        libraries: modules of the classes and functions of libraries in it.
     """
 
     text: str
@@ -62,13 +62,13 @@ class Canonical(NamedTuple):
 
 
 def value_text(value: object, meet: Meet) -> str:
-    """The canonical text of a value; classes and functions in it stand there by the names of their items.
+    """The canonical text of a value, in which classes and functions stand by the names of their items.
 
     Args:
-        meet: called for each class, function and module in it, and for the classes of what it holds.
+        meet: called for each class, function and module in it, and for the class of each instance in it.
 
     Raises:
-        Unnamable: something in it has no form.
+        Unnamable: a part has no form.
     """
     found = canonical_form(value, meet)
     if not found.is_whole:
@@ -79,12 +79,16 @@ def value_text(value: object, meet: Meet) -> str:
 def canonical_form(
     value: object, meet: Meet, changing: Collection[int] = (), most: int | None = None, keeps_all: bool = False
 ) -> Canonical:
-    """What `value_text` gives, and what is missing in it. All that can be named is, and met, whatever else is there.
+    """The canonical text of a value, and what is missing in it.
 
     Args:
-        changing: ids of values that the code changes.
-        most: characters of text beyond which nothing is read any more, and Unnamable is raised.
-        keeps_all: whether attributes count that methods change: nobody has used them yet.
+        meet: as in `value_text`.
+        changing: ids of values that the code changes; their content does not count.
+        most: about how many elements, characters and bytes are read at most.
+        keeps_all: whether attributes count that methods change, because no method has run yet.
+
+    Raises:
+        Unnamable: the value is larger than `most`.
     """
     if id(type(value)) in LEAVES:
         _refuse_more(_size(value), most)
@@ -93,7 +97,7 @@ def canonical_form(
 
 
 class _Frame:
-    """A value whose parts are being written."""
+    """A value of which some parts are written already."""
 
     __slots__ = ("at", "is_bent", "look", "name", "texts", "value")
 
@@ -101,24 +105,24 @@ class _Frame:
         self.value, self.look, self.name = value, look, name
         self.texts: list[str] = []
         self.at = 0
-        self.is_bent = False  # whether it leads back to what is around it
+        self.is_bent = False  # whether it refers back to a value around it
 
     def step(self) -> str:
-        """How the part that is being written is reached."""
+        """The way from the value to the part that is written now."""
         return self.look.step(self.at - 1)
 
 
 class _TextWriter:
-    """Writes one value."""
+    """Writes one value, with a stack of frames instead of recursion."""
 
     def __init__(self, meet: Meet, changing: Collection[int], most: int | None, keeps_all: bool):
         self._meet, self._changing, self._most = meet, changing, most
         self._insight = Inspector(changes=not keeps_all)
         self._frames: list[_Frame] = []
         self._open: dict[int, int] = {}    # id of a value → level of its frame
-        self._done: dict[int, str] = {}    # id → text, of what leads back to nothing
-        self._places: dict[int, str] = {}  # id → place, of what does
-        self._kept: list[object] = []      # so that no id is used twice
+        self._done: dict[int, str] = {}    # id → text, of values that do not refer back
+        self._places: dict[int, str] = {}  # id → place, of values that do
+        self._kept: list[object] = []      # keeps values alive, so that no id is used twice
         self._names: dict[int, str] = {}   # id of a class, function or module → its name
         self._libraries: dict[str, None] = {}
         self._unknown: list[tuple[str, str]] = []
@@ -144,7 +148,7 @@ class _TextWriter:
         return Canonical(text, (*self._unknown, *more), self._is_whole, is_empty, tuple(self._libraries))
 
     def _enter(self, value: Any) -> str | None:
-        """The text of a value that is written at once; else None, and it has a frame now."""
+        """The text of a value that is written at once; None if it got a frame, because its parts come first."""
         kind = type(value)
         if self._most is not None:
             self._size += _size(value)
@@ -177,7 +181,7 @@ class _TextWriter:
     def _look(self, value: Any) -> Look:
         try:
             return self._insight.look(value)
-        except Exception as error:  # noqa: BLE001  # whatever a library raises that does not expect to be looked at
+        except Exception as error:  # noqa: BLE001  # a library may raise anything when its objects are inspected
             return Look("unknown", code=type(value), cause=f"could not be named ({type(error).__name__})")
 
     def _close(self) -> str:
@@ -187,7 +191,7 @@ class _TextWriter:
         if not frame.is_bent:
             self._done[id(frame.value)] = text
             return text
-        # In a set its place depends on an order that is another in each process
+        # Not inside a set: the place would depend on its order, which differs between processes
         if not any(outer.look.is_unordered for outer in self._frames):
             self._places[id(frame.value)] = self._place()
         if self._frames:
@@ -201,7 +205,7 @@ class _TextWriter:
         return f'{{"__again__":{json_word(place)}}}'
 
     def _place(self, level: int | None = None) -> str:
-        """How the present part, or the value of the frame at `level`, is reached from the whole."""
+        """The way from the whole value to the present part, or to the value of the frame at `level`."""
         return "".join(frame.step() for frame in self._frames[:level])
 
     def _miss(self, look: Look) -> None:
@@ -213,7 +217,7 @@ class _TextWriter:
             self._unknown.append((self._place(), look.cause))
 
     def _named(self, code: Any) -> str:
-        """The name of a class, function or module, which is followed if it is the user's."""
+        """The name of a class, function or module; it is followed if it belongs to the user."""
         if id(code) not in self._names:
             self._kept.append(code)
             self._names[id(code)] = self._met(code)
@@ -237,7 +241,7 @@ def _shortened(text: str) -> str:
 
 
 def _size(value: Any) -> int:
-    """About how much there is to read of a value itself: elements, characters, bytes."""
+    """About how much there is to read of a value without its parts: elements, characters or bytes."""
     kind = type(value)
     if id(kind) in _SIZED:
         return len(value)
@@ -253,13 +257,14 @@ def _refuse_more(size: int, most: int | None) -> None:
 def code_within(
     values: Iterable[object], instead: Callable[[object], Iterable[object] | type | None] = lambda value: None
 ) -> list[Any]:
-    """Functions and classes of the user's in `values`, each once, in the order in which they are met.
+    """The user's functions and classes in `values`, at any depth, each once, in the order in which they occur.
 
-    An instance brings its class: its methods are called without being named. No hook of the user's is asked.
+    The class of an instance is among them, because its methods are called without being named. No hook of the user
+    runs.
 
     Args:
-        instead: what to look at in the place of a value; its class: that stands for all instances; None: the value
-            itself.
+        instead: gives the values to look at in place of a value. None: the value itself. A class: only this class, and
+            no other instance of it is looked at.
     """
     found: dict[int, Any] = {}
     seen: dict[int, object] = {}
@@ -301,9 +306,9 @@ _MOST = 20_000  # elements of a container that are looked at
 
 
 def code_held(value: Any) -> Iterator[object]:
-    """What a registry knows, for example: the code in a value that does not count itself.
+    """The code in a value whose content does not count, such as a registry.
 
-    That is what `code_within` finds, and, one or two levels down, modules and the code of libraries.
+    This is what `code_within` finds, and, one or two levels down, modules and the code of libraries.
     """
     items: list[Any] = [value]
     if type(value) in _SEQUENCES:

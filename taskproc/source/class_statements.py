@@ -1,6 +1,6 @@
-"""What one class says by itself: its statement, what was set on it later, and what these take from outside.
+"""Which statement made a class, and what it says: its text, and what it takes from outside.
 
-It belongs to the text of a file, so what was found out about it is remembered there.
+What is found out about a statement is remembered in its file.
 """
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from taskproc.frozen import frozen
-from taskproc.source.annotations import annotated_nodes, imported_as
+from taskproc.source.annotations import annotated_nodes, annotation_uses, imported_as
 from taskproc.source.functions import Reads, piece_of, reads_of
 from taskproc.source.project import is_users_code
 from taskproc.source.scopes import Scope, Use
@@ -21,15 +21,15 @@ from taskproc.source.statements import statements_of
 from taskproc.source.syntax import DEFINITIONS, chain_of, digest, syntax_text
 from taskproc.source.value_look import wrapped
 
-_UNTYPED = frozenset({"typing.overload", "typing_extensions.overload"})  # nobody keeps what they decorate
+_UNTYPED = frozenset({"typing.overload", "typing_extensions.overload"})  # what they decorate is lost
 
 
 @frozen
 class ClassPiece:
-    """A class statement, or the statements that make a class, without what has items of its own.
+    """A class statement, or the statements that make a class, without the parts that have items of their own.
 
     Attributes:
-        omitted: ids of the nodes that are left out, also of the other statements.
+        omitted: ids of the nodes that are left out, in the other statements too.
         annotated: whether annotations of fields count.
         others: statements at the top of the module that make or change the class.
     """
@@ -41,7 +41,7 @@ class ClassPiece:
     others: tuple[ast.stmt, ...]
 
     def text(self) -> tuple[str, str]:
-        """Its digest, and how it is written."""
+        """Its digest and its source."""
         key = ("text", *self._key())
         if key not in self.file.memo:
             self.file.memo[key] = self._text()
@@ -49,7 +49,7 @@ class ClassPiece:
         return text
 
     def reads(self) -> Reads:
-        """What its decorators, bases, fields and other statements take from outside, with all that is inside them."""
+        """What its decorators, bases, fields and other statements take from outside, with the code inside them."""
         key = ("reads", *self._key())
         if key not in self.file.memo:
             self.file.memo[key] = self._reads()
@@ -78,8 +78,9 @@ class ClassPiece:
             inner += [some for some in self.scope.children if some.kind == "head" and some not in inner]
             _add_inner(inner, scopes, uses)
             if self.annotated:
-                uses += self.scope.annotations
-                _add_inner((some for head in self.scope.noted for some in head.children), scopes, uses)
+                annotations = annotation_uses(self.scope)
+                scopes += annotations[0]
+                uses += annotations[1]
         top = self.file.module.top
         tags = {id(node) for some in self.others for node in ast.walk(some) if isinstance(node, ast.stmt)}
         tags -= self.omitted
@@ -92,7 +93,7 @@ def _add_inner(inner: Iterable[Scope], scopes: list[Scope], uses: list[Use]) -> 
     for scope in inner:
         for some in scope.below():
             scopes.append(some)
-            uses += [*some.head, *some.defaults, *some.uses]
+            uses += some.all_uses()
 
 
 def _is_definition(scope: Scope) -> bool:
@@ -106,8 +107,8 @@ def omitted_nodes(
 
     Args:
         reached: names of attributes that have items of their own, or do not count.
-        seen: ids of scopes of functions and classes that have.
-        options: names of which the value does not say all, as that of a field does not say `compare=False`.
+        seen: ids of scopes of functions and classes that have items of their own.
+        options: names whose value does not say everything: that of a field does not show `compare=False`.
     """
     written = [some for some in assignments_in(scope) if some[0] in reached]
     omitted = {id(shown) for name, _, shown, plain in written if plain or name not in options}
@@ -116,17 +117,17 @@ def omitted_nodes(
         if id(some) in seen or (some.name in reached and _is_definition(some)):
             omitted.add(id(some.node))
         elif some.name in names and _is_definition(some) and not _is_kept(file, some.node):
-            omitted.add(id(some.node))  # another one of this name is in its place
+            omitted.add(id(some.node))  # a later one of this name has replaced it
     return frozenset(omitted)
 
 
 def _is_kept(file: SourceFile, node: Any) -> bool:
-    """Whether a decorator may keep a function that has lost its name to another one."""
+    """Whether a decorator may keep a function whose name another function has taken."""
     return any(not _UNTYPED.intersection(imported_as(file, some)) for some in node.decorator_list)
 
 
 def assignments_in(scope: Scope) -> Iterator[tuple[str, ast.stmt, ast.AST, bool]]:
-    """Name, statement, what of it the value stands for, and whether that is all, of each `name = value` of a class."""
+    """Of each `name = value` of a class: name, statement, the node that the value replaces, whether a constant."""
     node: Any = scope.node
     for statement in node.body:
         targets: list[Any] = getattr(statement, "targets", None) or [getattr(statement, "target", None)]
@@ -148,7 +149,9 @@ def making_statements(file: SourceFile, cls: type, names: Mapping[str, object]) 
 
 
 def matches_class(scope: Scope, cls: type, names: Mapping[str, object], changed: Container[str] = ()) -> bool:
-    """Whether what the statement says holds for the class: its names, its constants, its fields, its bases.
+    """Whether a class may come from a statement, judged by its names, constants, fields and bases.
+
+    Needed for classes without methods of which the code would show it: the file may have been edited since.
 
     Args:
         names: the globals of its module.
@@ -170,7 +173,7 @@ def matches_class(scope: Scope, cls: type, names: Mapping[str, object], changed:
 
 
 def _written_once(scope: Scope) -> Iterator[tuple[str, Any]]:
-    """Name and value of what the statement sets once, without private names, which Python changes."""
+    """Name and value of each attribute that the statement sets once, without private names, which Python changes."""
     body: Any = scope.node
     nodes = [node for statement in body.body if not isinstance(statement, DEFINITIONS) for node in ast.walk(statement)]
     bound = [node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)]
@@ -184,7 +187,7 @@ def _same(value: object, constant: object, strict: bool) -> bool:
 
 
 def _has_bases(node: Any, cls: type, names: Mapping[str, object]) -> bool:
-    """Whether each base that is written as a name is one; made again, it has only the name of it."""
+    """Whether each base that is written as a name is a base, by name: it may have been made again since."""
     found = {base.__qualname__ for base in cls.__bases__}
     for written in node.bases:
         base = _named_object(written, names)
@@ -195,7 +198,7 @@ def _has_bases(node: Any, cls: type, names: Mapping[str, object]) -> bool:
 
 
 def _has_fields(node: Any, cls: type, names: Mapping[str, object]) -> bool:
-    """Whether the annotations are those of the class. Since Python 3.14 they are computed when somebody asks."""
+    """Whether the annotations are those of the class; not checked since Python 3.14, which computes them on demand."""
     if sys.version_info >= (3, 14):
         return True
     found = vars(cls).get("__annotations__", {})
@@ -219,7 +222,7 @@ def _is_annotation(value: object, written: ast.expr, names: Mapping[str, object]
 
 
 def _named_object(node: ast.AST, names: Mapping[str, object]) -> object:
-    """What a name stands for in a module; None if that is not said by names of modules and classes alone."""
+    """The object that an expression leads to through modules and classes; None if it is not of this form."""
     chain = chain_of(node)
     if chain is None:
         return None
@@ -230,7 +233,7 @@ def _named_object(node: ast.AST, names: Mapping[str, object]) -> object:
 
 
 def functions_in(value: Any) -> Iterator[FunctionType]:
-    """The function that an attribute is or wraps, through as many wrappers as there are."""
+    """The functions that an attribute is or wraps, through any number of wrappers."""
     todo = [value]
     while todo:
         some = todo.pop()
@@ -244,7 +247,7 @@ def functions_in(value: Any) -> Iterator[FunctionType]:
 def class_source(cls: type) -> tuple[SourceFile, Scope] | None:
     """The file and class statement that a class comes from.
 
-    It is where its methods are. One without methods is known by its name and its constants, in the file of its module.
+    It is where its methods stand. A class without methods is found in the file of its module, see `matches_class`.
     """
     module = sys.modules.get(cls.__module__)
     if module is not None and was_edited(module):
@@ -267,7 +270,7 @@ def class_source(cls: type) -> tuple[SourceFile, Scope] | None:
 
 
 def _older_source(cls: type, module: ModuleType) -> tuple[SourceFile, Scope] | None:
-    """Of a class whose module was loaded again: where it comes from if only one of the texts has such a class."""
+    """For a class whose module was loaded again: its source if only one of the texts has such a class."""
     methods = {function.__code__ for value in vars(cls).values() for function in functions_in(value)}
     found: dict[str, tuple[SourceFile, Scope]] = {}
     for file in loaded_files(module):

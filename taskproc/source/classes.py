@@ -1,7 +1,8 @@
-"""Classes: their methods as items of their own, their attributes by value, and what else the class statement says.
+"""Following a class: its methods as items, its attributes by value, and what else its statement says.
 
-Each attribute ends in one of these ways: it is followed, as functions and classes are; it counts by what is written, in
-the class statement or below it; it counts by value; Python or the library of a base has made it; it is listed.
+Each attribute ends in one of these ways. It is followed, as functions and classes are. It counts by its statement, in
+the class or below it. It counts by value. Python or the library of a base has made it. Or it is listed. A class without
+a statement, such as one that `make_dataclass` made, is read from the fields of the class itself.
 """
 from __future__ import annotations
 
@@ -14,13 +15,7 @@ from typing import Any
 from taskproc.modules import real_name
 from taskproc.source.annotations import acts_on_fields
 from taskproc.source.canonical import code_held
-from taskproc.source.class_statements import (
-    ClassPiece,
-    class_source,
-    functions_in,
-    making_statements,
-    omitted_nodes,
-)
+from taskproc.source.class_statements import ClassPiece, class_source, functions_in, making_statements, omitted_nodes
 from taskproc.source.findings import Findings
 from taskproc.source.functions import cell_content, piece_of
 from taskproc.source.project import is_extension, is_users_class
@@ -30,7 +25,7 @@ from taskproc.source.syntax import digest
 from taskproc.source.value_look import FIELD, wrapped
 
 _DESCRIPTORS = (GetSetDescriptorType, MemberDescriptorType, FIELD)
-# What Python and the standard library write into a class; of libraries by how it begins
+# What Python and the standard library write into a class; for libraries the beginnings of names
 _WRITTEN = frozenset(
     "__module__ __qualname__ __doc__ __dict__ __weakref__ __annotations__ __annotate__ __annotate_func__ "
     "__annotations_cache__ __conditional_annotations__ __firstlineno__ __static_attributes__ __orig_bases__ "
@@ -43,7 +38,7 @@ _WRITERS = ("__dataclass_", "__pydantic_", "__attrs_", "__msgspec_", "__struct_"
 
 
 def visit_class(walk: Findings, cls: type, name: str) -> None:
-    """Put the class's items, except its own, which waits until it is known what else was reached."""
+    """Record the items of a class. The item of its statement comes last, when all else that was reached is known."""
     module = sys.modules.get(cls.__module__)
     if module is not None and is_extension(module):
         walk.untrack(f"{name} is compiled")
@@ -99,13 +94,13 @@ def _put(walk: Findings, name: str, piece: ClassPiece, reached: set[str], notes:
 def _makers(
     cls: type, file: SourceFile | None, scope: Scope | None, names: Mapping[str, Any]
 ) -> tuple[Any, ...]:
-    """The statements at the top of its module that make it by a call."""
+    """The statements at the top of its module that make a class by a call."""
     is_local = scope is None or "<locals>" in cls.__qualname__
     return making_statements(file, cls, names) if file is not None and is_local and not _is_known_by_fields(cls) else ()
 
 
 def _is_known_by_fields(cls: type) -> bool:
-    """Whether members or fields say all about a class that a call has made."""
+    """Whether members or fields say everything about a class that a call has made."""
     plain = cls.__bases__ == (tuple,) and "_fields" in vars(cls) and "__orig_bases__" not in vars(cls)
     return "<locals>" not in cls.__qualname__ and (issubclass(cls, Enum) or plain)
 
@@ -113,7 +108,7 @@ def _is_known_by_fields(cls: type) -> bool:
 def _attributes(
     walk: Findings, cls: type, name: str, found: tuple[SourceFile, Scope] | None, notes: dict[str, str]
 ) -> Iterator[str]:
-    """Follow what a class has; yields the names whose statement does not count any more."""
+    """Follow the attributes of a class; yield the names whose statements do not count, because their values do."""
     if issubclass(cls, Enum):
         notes["members"] = f"are {' '.join(vars(cls).get('_member_map_', ()))}"
     for attr, value in _attributes_of(cls):
@@ -125,7 +120,7 @@ def _attributes(
             if not _is_generated(cls, attr, value, found[0].path if found else ""):
                 _follow(walk, cls, attr, value, place, notes, written)
         elif issubclass(type(value), _DESCRIPTORS) or (not written and _is_made(cls, attr, value)):
-            continue  # of slots and fields, which count themselves
+            continue  # made from slots and fields, which count by their statements
         elif place in walk.unsteady or (found and attr in found[0].module.shared):
             walk.untrack(f"{place} is changed by the code itself")
             for thing in code_held(value):
@@ -145,7 +140,7 @@ def _follow(
 
 
 def _attributes_of(cls: type) -> list[tuple[str, Any]]:
-    """Attributes by name; of an enum its members by their values: where Python keeps them depends on its version."""
+    """Name and value of each attribute. Members of an enum come by their values: where Python stores them varies."""
     own = list(vars(cls).items())
     if not issubclass(cls, Enum):
         return own
@@ -155,7 +150,7 @@ def _attributes_of(cls: type) -> list[tuple[str, Any]]:
 
 
 def _is_of_enum(attr: str, value: object) -> bool:
-    """What the enum module writes into an enum, which is something else in each version of Python."""
+    """Whether the enum module has written an attribute; which ones differs between versions of Python."""
     return attr.startswith("_") and attr.endswith("_") and not is_function_like(value)
 
 
@@ -180,7 +175,7 @@ def _is_of_base(cls: type, value: Any) -> bool:
 
 
 def _scopes_to_come(cls: type, file: SourceFile, scope: Scope) -> set[int]:
-    """Ids of scopes in a class statement whose functions and classes will have items, as far as it can be seen now."""
+    """Ids of the scopes in a class statement whose functions and classes will have items, as far as known by now."""
     held = [*(vars(cls).values()), *field_functions(cls)]
     codes = [function for value in held for function in functions_in(value)]
     for function in codes:
@@ -193,7 +188,7 @@ def _scopes_to_come(cls: type, file: SourceFile, scope: Scope) -> set[int]:
 
 
 def registered_functions(walk: Findings, function: FunctionType) -> list[object]:
-    """The functions that singledispatch has registered; for which types is an item of its own."""
+    """The functions that singledispatch has registered. The types for which they are registered become an item."""
     registry = vars(function).get("registry")
     if type(registry) is not MappingProxyType:
         return []
@@ -203,14 +198,14 @@ def registered_functions(walk: Findings, function: FunctionType) -> list[object]
 
 
 def _is_of_text(function: object) -> bool:
-    """Whether a lambda comes from an annotation that is kept as text, whose syntax counts."""
+    """Whether a lambda comes from an annotation that is stored as text: its syntax counts there."""
     return type(function) is FunctionType and function.__code__.co_filename == "<string>"
 
 
 def _is_generated(cls: type, attr: str, value: Any, path: str) -> bool:
-    """Whether dataclasses, namedtuple or attrs wrote a method from the class's fields, which count themselves.
+    """Whether dataclasses, namedtuple or attrs wrote a method from the class's fields, which count by themselves.
 
-    What `exec` made without any source is told from it by its globals: a namedtuple's are none of its module's.
+    A method that the user made by `exec` differs from it by its globals: those of a namedtuple are not its module's.
     """
     for function in functions_in(value) if attr.startswith("__") else ():
         written = function.__code__.co_filename
@@ -224,7 +219,7 @@ _OPTIONS = ("init", "repr", "eq", "order", "hash", "compare", "kw_only", "frozen
 
 
 def field_lines(walk: Findings, cls: Any, name: str) -> Iterator[str]:
-    """What a class says that is no attribute of it, a line each: bases, fields and their types, options."""
+    """What a class says besides its attributes, one line each: bases, fields with their types, options."""
     yield f"bases {' '.join(map(_written_name, (type(cls), *cls.__bases__)))}\n"
     own = vars(cls)
     for attr in ("_fields", "__slots__", "__match_args__", "__required_keys__", "__optional_keys__", "__total__"):
@@ -236,7 +231,7 @@ def field_lines(walk: Findings, cls: Any, name: str) -> Iterator[str]:
     for field, described in _descriptions(own).items():
         yield from _options(field, described)
         for what in ("type", "annotation", "default", "default_factory", "converter", "validator", "metadata"):
-            value = _part(described, what)
+            value = getattr(described, what, None)
             if value is not None and value is not described:
                 yield f"{field}.{what} {_default(walk, value, f'{name}.{field}.{what}')}\n"
     defaults = own.get("_field_defaults")
@@ -245,11 +240,10 @@ def field_lines(walk: Findings, cls: Any, name: str) -> Iterator[str]:
 
 
 def field_functions(cls: type) -> Iterator[object]:
-    """Functions and classes that the fields of a class hold: factories, converters, validators."""
+    """The functions and classes in the fields of a class: factories, converters, validators."""
     for described in _descriptions(vars(cls)).values():
         for what in ("default", "default_factory", "converter", "validator", "metadata"):
-            value = _part(described, what)
-            yield from _code_in(value)
+            yield from _code_in(getattr(described, what, None))
 
 
 def _code_in(value: object) -> Iterator[object]:
@@ -261,7 +255,7 @@ def _code_in(value: object) -> Iterator[object]:
         elif issubclass(type(some), (FunctionType, type)):
             yield some
         elif type(some).__module__.partition(".")[0] in ("attr", "attrs", "pydantic"):
-            todo += [_part(some, what) for what in ("func", "factory", "converter", "_validators", "validator")]
+            todo += [getattr(some, what, None) for what in ("func", "factory", "converter", "_validators", "validator")]
 
 
 def _descriptions(own: Any) -> dict[str, Any]:
@@ -273,20 +267,16 @@ def _descriptions(own: Any) -> dict[str, Any]:
     return found | {some.name: some for some in own.get("__attrs_attrs__", ())}
 
 
-def _part(thing: object, name: str) -> Any:
-    """A field of a description, read past its class where it is a slot of it."""
-    return None if thing is None else getattr(thing, name, None)
-
-
 def _options(name: str, described: object) -> Iterator[str]:
-    found = [f"{option}={value}" for option in _OPTIONS if type(value := _part(described, option)) in (bool, str)]
-    if found:
-        yield f"{name} {' '.join(found)}\n"
+    values = {option: getattr(described, option, None) for option in _OPTIONS}
+    shown = [f"{option}={value}" for option, value in values.items() if type(value) in (bool, str)]
+    if shown:
+        yield f"{name} {' '.join(shown)}\n"
 
 
 def _annotations(own: Any) -> dict[str, Any]:
     if sys.version_info >= (3, 14):
-        own = {"__annotations__": own.get("__annotations_cache__")}  # computed when somebody has asked
+        own = {"__annotations__": own.get("__annotations_cache__")}  # computed on demand
     found = own.get("__annotations__")
     return found if type(found) is dict else {}
 
@@ -296,12 +286,12 @@ def _written_name(thing: Any) -> str:
 
 
 def _name_of(walk: Findings, annotation: Any) -> str:
-    """An annotation in words; classes and functions in it are followed."""
+    """An annotation as text; classes and functions in it are followed."""
     if issubclass(type(annotation), (FunctionType, type)) and not hasattr(annotation, "__origin__"):
         return walk.shown(annotation)
     inner = [*_tuple_in(annotation, "__args__"), *_tuple_in(annotation, "__metadata__")]
     if inner:
-        origin = _part(annotation, "__origin__")
+        origin = getattr(annotation, "__origin__", None)
         return f"{type(annotation).__name__}[{origin!r}]{[_name_of(walk, some) for some in inner]}"
     found = [walk.meet(some, "") for some in _code_in(annotation)]
     return f"{type(annotation).__name__} {found}" if found else _plain_repr(annotation)
@@ -316,12 +306,12 @@ _PLAIN_REPR = ("builtins", "typing", "types", "annotated_types", "pydantic", "py
 
 
 def _tuple_in(value: object, name: str) -> tuple[Any, ...]:
-    found = _part(value, name)
+    found = getattr(value, name, None)
     return found if type(found) is tuple else ()
 
 
 def _default(walk: Findings, value: Any, place: str) -> str:
-    """A default by value; what of it has no form is confessed."""
+    """A default by value; parts of it without a form are listed."""
     if value.__class__.__name__ in ("_MISSING_TYPE", "PydanticUndefinedType", "_Nothing"):
         return "none"
     if place.endswith((".type", ".annotation", ".metadata")) or list(_code_in(value)):

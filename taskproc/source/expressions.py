@@ -1,7 +1,7 @@
-"""What an expression leads to: a chain of names, also where it is written as a look-up by a text.
+"""Which names an expression leads to: a chain such as `a.b.c`, also if it is a look-up by a string.
 
 `getattr(m, "h")`, `vars(m)["h"]`, `m.__dict__["h"]` are `m.h`; `globals()["h"]` and `sys.modules[__name__].h` are `h`
-of the module; `import_module("a.b").h` is `h` of another one. Where the text is computed, words say so.
+of the module; `import_module("a.b").h` is `h` of another one. If the string is computed, an alert says so.
 """
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import ast
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from taskproc.source.syntax import Chain, all_statements, chain_of, string_in
+from taskproc.source.syntax import Chain, all_statements, bound_name, chain_of, string_in
 
-# Methods that change what they are called on, if that is a container
+# Methods that change a container
 MUTATORS = frozenset(
     "append appendleft extend extendleft insert remove pop popleft popitem clear sort reverse rotate update setdefault "
     "add discard difference_update intersection_update symmetric_difference_update move_to_end subtract "
     "__setitem__ __delitem__ __setattr__".split()
 )
-# Modules whose names may be imported under others
+# Modules whose functions are recognized even if they are imported under other names
 _KNOWN = frozenset(
     "builtins cloudpickle dill importlib inspect marshal operator os pickle pkgutil pydoc runpy subprocess sys".split()
 )
@@ -27,7 +27,7 @@ _GLOBALS = frozenset({"globals", "builtins.globals"})
 _IMPORTERS = frozenset({"importlib.import_module", "import_module", "__import__", "builtins.__import__"})
 _MODULES = frozenset({"sys.modules"})
 _FROM_NAMESPACE = frozenset({"get", "__getitem__"})
-# Functions that run or find code which no name in the text leads to
+# Functions that run or find code to which no name in the text leads
 _ALERTS = {
     "eval": "calls eval", "exec": "calls exec", "builtins.eval": "calls eval", "builtins.exec": "calls exec",
     "importlib.util.spec_from_file_location": "loads a module from a file", "runpy.run_path": "runs a file",
@@ -42,19 +42,23 @@ _ALERTS = {
        ("run", "call", "check_call", "check_output", "Popen", "getoutput", "getstatusoutput")},
     **{f"os.{name}": "starts another program" for name in ("system", "popen", "posix_spawn", "posix_spawnp")},
 }  # fmt: skip
-# Attributes that lead past the names into what a function is made of
+# Attributes that lead into the parts of a function
 INSIDE = frozenset({"__code__", "__globals__", "co_firstlineno", "f_globals"})
 
 
 class Imported(NamedTuple):
-    """What an import binds a name to: a module, or `name` of it."""
+    """The target of an import: a module, or `name` of a module. `level`: the number of leading dots."""
 
     module: str
     name: str | None
     level: int
 
+    def written(self) -> str:
+        """`module.name`, without leading dots."""
+        return ".".join(filter(None, (self.module, self.name)))
 
-THIS = Imported("", None, 0)  # the module in whose text it stands
+
+THIS = Imported("", None, 0)  # the module in which the expression stands
 
 
 class Lead(NamedTuple):
@@ -63,8 +67,8 @@ class Lead(NamedTuple):
     Attributes:
         chain: names; the first one is looked up in the scope, or in `imported`.
         imported: a module that the expression imports.
-        is_global: whether the first name is one of the module, whatever stands around the expression.
-        inner: expressions in it that are read besides.
+        is_global: whether the first name belongs to the module, whatever the scope.
+        inner: other expressions in it that are read.
     """
 
     chain: Chain
@@ -74,23 +78,19 @@ class Lead(NamedTuple):
 
 
 class Lookups:
-    """The look-ups of one module, which may have imported `import_module` and the like under other names."""
+    """The look-ups of one module, which may have imported `import_module` and similar functions under other names."""
 
     def __init__(self, tree: ast.Module):
         self._names: dict[str, str] = {}
-        for statement in all_statements(tree.body):
-            if isinstance(statement, ast.Import):
-                for alias in statement.names:
-                    if alias.name.partition(".")[0] in _KNOWN:
-                        self._names[alias.asname or alias.name.partition(".")[0]] = (
-                            alias.name if alias.asname else alias.name.partition(".")[0]
-                        )
-            elif isinstance(statement, ast.ImportFrom) and (statement.module or "").partition(".")[0] in _KNOWN:
-                for alias in statement.names:
-                    self._names[alias.asname or alias.name] = f"{statement.module}.{alias.name}"
+        imports = [some for some in all_statements(tree.body) if isinstance(some, (ast.Import, ast.ImportFrom))]
+        for statement in imports:
+            for alias in statement.names:
+                target = import_target(statement, alias)
+                if target.module.partition(".")[0] in _KNOWN:
+                    self._names[bound_name(alias)] = target.written()
 
     def called(self, node: ast.AST) -> str:
-        """What a function or object is called where it is defined; empty: it has no name."""
+        """The full name of a function or object; empty if the expression is not a chain of names."""
         chain = chain_of(node)
         return ".".join([self._names.get(chain[0], chain[0]), *chain[1:]]) if chain else ""
 
@@ -98,7 +98,7 @@ class Lookups:
         return bool(chain) and chain[0] in self._names  # type: ignore[index]
 
     def lead(self, node: ast.AST) -> Lead | None:
-        """Where an expression leads; None: to nothing that has a name."""
+        """Where an expression leads; None if it leads to nothing with a name."""
         names: list[str] = []
         while isinstance(node, ast.Attribute):
             names.append(node.attr)
@@ -156,10 +156,10 @@ class Lookups:
     # ------------------------------------------------------------ what cannot be followed
 
     def call_alert(self, node: ast.Call) -> str:
-        """What is not seen of a call that leads nowhere; empty: it is as good as any other."""
+        """What cannot be followed in a call that leads to no name; empty if there is nothing special about it."""
         called = self.called(node.func)
         if called in _GETTERS and len(node.args) > 1 and string_in(node.args[1]) is None:
-            owner = chain_of(node.args[0])  # of a class all methods count
+            owner = chain_of(node.args[0])  # all methods of a class count
             return "" if owner in (("self",), ("cls",)) else "calls getattr with a computed name"
         if called in _IMPORTERS:
             return "imports a module by a computed name"
@@ -191,8 +191,15 @@ def _module_by(name: ast.AST) -> Lead | None:
     return Lead((), Imported(text, None, 0)) if text is not None else None
 
 
+def import_target(statement: ast.Import | ast.ImportFrom, alias: ast.alias) -> Imported:
+    """What one part of an import binds its name to."""
+    if isinstance(statement, ast.ImportFrom):
+        return Imported(statement.module or "", alias.name, statement.level)
+    return Imported(alias.name if alias.asname else bound_name(alias), None, 0)
+
+
 def imported_by_call(node: ast.Call) -> Imported | None:
-    """The module that `import_module(…)` or `__import__(…)` imports, where it is written there."""
+    """The module that `import_module(…)` or `__import__(…)` imports; None if its name is computed."""
     words = {keyword.arg: keyword.value for keyword in node.keywords}
     first = node.args[0] if node.args else words.get("name")
     name = string_in(first)
@@ -212,7 +219,7 @@ def imported_by_call(node: ast.Call) -> Imported | None:
 
 
 def absolute_module(imported: Imported, package: str) -> str:
-    """The name of the module of an import that stands in a module of this package."""
+    """The full name of the module that an import in a module of this package imports."""
     if not imported.level:
         return imported.module
     parts = package.split(".")
@@ -230,7 +237,7 @@ def module_prefixes(module: str) -> Iterator[str]:
 
 
 def package_of(names: Mapping[str, Any]) -> str:
-    """The package that relative imports of the module with these globals start from."""
+    """The package from which relative imports in the module with these globals start."""
     package = names.get("__package__")
     if package is None:
         package = str(names.get("__name__")).rpartition(".")[0] if "__path__" not in names else names["__name__"]

@@ -1,11 +1,14 @@
 """The fingerprint: item → digest of all the code that classes and functions reach inside the user's project.
 
-Reached is what the code names, and what those names are bound to now; nothing of the user's is run for it, and nothing
-imported. Each name ends in one of four ways. It is followed: a function or class of the user's. It is counted: by the
-statements that bind or change it, and by its value at the time of asking. It is known by the version of a package. Or
-it is listed as untracked. Of names that functions of the project assign or change in place (`global X`, `X[...] = `,
-`X.append()`) the value does not count: such registries, counters and memos depend on what has run so far, and would
-make each result stale that was computed by a process with another past.
+Reached is the code that names lead to, as they are bound now; no code of the user runs for it, and nothing is imported.
+Each name ends in one of four ways. It is followed, if it is a function or class of the user. It is counted, by the
+statements that bind or change it and by its present value. It is known by the version of a package. Or it is listed as
+untracked. If functions of the project assign or change a name (`global X`, `X[...] = `, `X.append()`), its value does
+not count: such registries, counters and memos depend on what has run before, and results of processes with another
+past would be stale.
+
+Code can also be reached by its name alone, see `items_by_name`. For a fingerprint that is stored: `is_same` compares
+it across formats, and `code_difference` shows what has changed.
 """
 from __future__ import annotations
 
@@ -31,17 +34,17 @@ from taskproc.source.statements import statements_of
 from taskproc.source.syntax import digest
 from taskproc.source.walk import Walk
 
-FORMAT = 2  # of this way of looking at code: one that gives other items or texts for the same code has another number
+FORMAT = 2  # of items and texts: to be raised when the same code gets other ones
 
 
 class _WalkLock:
-    """Lets one thread walk at a time: what is known of a file is found in it once, and is known by being the same."""
+    """Lets one thread walk at a time: what is found out about a file is stored in it once, and compared by identity."""
 
     def __init__(self) -> None:
         self.renew()
 
     def renew(self) -> None:
-        """A lock that nobody holds: in a child whoever held the other one is not there."""
+        """Make a new lock: after a fork, the thread that held the old one does not exist in the child."""
         self.lock = threading.RLock()
 
 
@@ -52,9 +55,9 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    """Without Python's search for cycles, which would take as long as the rest: nodes of syntax come by the 100,000.
+    """Disable the garbage collector, which would take as long as the walk: there are 100,000 nodes of syntax.
 
-    Nor does it look at them all as soon as it is on again: to freeze what there is, and thaw it, takes it for old.
+    To freeze and unfreeze the objects moves them to the oldest generation, so they are not searched at once afterwards.
     """
     if not gc.isenabled():
         yield
@@ -63,7 +66,7 @@ def _without_collector() -> Iterator[None]:
     try:
         yield
     finally:
-        if not gc.get_freeze_count():  # what others froze is to stay so
+        if not gc.get_freeze_count():  # objects that other code froze must stay frozen
             gc.freeze()
             gc.unfreeze()
         gc.enable()
@@ -71,16 +74,15 @@ def _without_collector() -> Iterator[None]:
 
 @frozen
 class Fingerprint:
-    """What code was reached.
+    """The code that was reached.
 
     Attributes:
-        items: `module:qualname` → 32 hex digits, sorted by name. A function that another one of this name precedes has
-            `#2` behind it.
-        texts: the same names → source, of bytecode none. What its names are bound to, and the value of a name, stand
-            below it in comments. A value that has no source stands there as canonical JSON.
-        untracked: what could not be followed: its place, `module:qualname`, and what it is or does there.
+        items: `module:qualname` → 32 hex digits, sorted by name. The second function of a name has `#2` behind it.
+        texts: the same names → source; empty for bytecode. Comments below the source say what its names are bound to,
+            and the value of a name. A value without a source is given as canonical JSON.
+        untracked: what could not be followed, sorted: a place, `module:qualname`, and what it is or does there.
         digest: 32 hex digits over the items.
-        packages: top-level package → version, of what is installed and was reached, sorted by name.
+        packages: top-level package → version, of installed packages that were reached, sorted by name.
     """
 
     items: Mapping[str, str]
@@ -90,12 +92,12 @@ class Fingerprint:
     packages: Mapping[str, str] = field(default_factory=dict)
 
     def content(self) -> dict[str, object]:
-        """What is kept of it, so that a later run can say what has changed."""
+        """The part that is stored, so that a later run can show what has changed."""
         texts = {"items": dict(self.items), "texts": dict(self.texts), "untracked": list(self.untracked)}
         return {"format": FORMAT, **texts}
 
     def called(self, name: str, instead: str) -> Fingerprint:
-        """The same with `name`, and what stands in it, under the name that it has `instead` of its own."""
+        """The same fingerprint in which `name`, and the items inside it, have the name `instead`."""
 
         def renamed(item: str) -> str:
             inside = item == name or item.startswith((f"{name}.", f"{name}#"))
@@ -114,17 +116,17 @@ def fingerprint_of(
     settings: frozenset[str] = frozenset(),
     near: Sequence[type] = (),
 ) -> Fingerprint:
-    """The fingerprint of classes, functions and modules; of a module what it defines itself.
+    """The fingerprint of classes, functions and modules; of a module, all that it defines itself.
 
-    Where the source of a function is not found as it was loaded, its bytecode counts, which is not the same on every
-    Python; a warning says so once.
+    If the source of a function is not found as it was loaded, its bytecode counts, which differs between Pythons. A
+    warning says so once.
 
     Args:
-        ends: whether a class is not to be followed, though something reaches it.
+        ends: whether a class is not followed, although something reaches it.
         settings: names of class attributes that do not count as code.
-        near: classes that are not followed and whose instances the code gets: attributes of theirs that it reads count.
+        near: classes that are not followed, but whose instances the code receives: the attributes that it reads count.
 
-    Costs 10 µs per item when nothing has changed since it was asked for before.
+    Costs 10 µs per item if nothing has changed since the last call.
     """
     walk = Walk(ends, settings)
     for cls in near:
@@ -154,12 +156,14 @@ def items_by_name(
     ends: Callable[[object], bool] = lambda thing: False,
     settings: frozenset[str] = frozenset(),
 ) -> Mapping[str, str]:
-    """Item → digest of the code with these names, `module:name` or `module` for all of it, and of what it reaches.
+    """Item → digest of the code with these names, and of all that it reaches, read from the files.
 
-    What is not there any more has no item. Within a process each file is read once as long as it does not change.
+    For code that was seen to run and that the source does not lead to. Nothing is imported, so its modules may be
+    loaded or not. Code that no longer exists has no item. A file is read again only after it has changed.
 
     Args:
-        ends, settings: as in `fingerprint_of`; what is named itself is followed all the same.
+        names: `module:name`, or `module` for all of it.
+        ends, settings: as in `fingerprint_of`; classes in `names` are followed in any case.
     """
     names = list(names)
     roots = frozenset(names)
@@ -179,9 +183,9 @@ def items_by_name(
 
 
 def name_of_code(code: CodeType, module: str) -> str | None:
-    """`module:name` of the statement, at the top of the module called `module`, in which `code` stands.
+    """`module:name` of the statement at the top of `module` in which `code` stands.
 
-    None: that module is not found by this name, or the text that it was loaded from does not say what runs here.
+    None if the module is not found by this name, or if the text from which it was loaded does not contain the code.
     """
     module = real_name(module)
     path, loaded = locate_module(module)
@@ -195,7 +199,7 @@ def name_of_code(code: CodeType, module: str) -> str | None:
 
 
 def covers(items: Collection[str], code: CodeType, module: str) -> bool:
-    """Whether one of these items, `module:qualname`, has the code in it."""
+    """Whether one of these items, `module:qualname`, contains the code."""
     name, parts = real_name(module), list[str]()
     for part in getattr(code, "co_qualname", code.co_name).split("."):
         parts.append(part)
@@ -203,14 +207,14 @@ def covers(items: Collection[str], code: CodeType, module: str) -> bool:
             return True
     if not parts[0].startswith("<"):
         return False
-    # A lambda at the top of a module, which shares its name with others
+    # All lambdas at the top of a module have the same name
     _, loaded = locate_module(name)
     file = loaded_file(loaded) if loaded is not None else present_file(code.co_filename)
     return file is not None and f"{name}:{_top_name(file, code)}" in items
 
 
 def _top_name(file: SourceFile, code: CodeType) -> str | None:
-    """The name that the statement at the top level binds in which `code` stands; None: it does not stand there now."""
+    """A name that is bound by the top-level statement in which `code` stands; None if it does not stand in the file."""
     scope = file.scope_of(code)
     first = getattr(code, "co_qualname", code.co_name).partition(".")[0]
     classes = {some.name for some in file.module.classes}
@@ -223,7 +227,7 @@ def _top_name(file: SourceFile, code: CodeType) -> str | None:
 
 
 def _names_at(file: SourceFile, line: int) -> list[str]:
-    """The names that the statement at the top level binds or changes which stands in this line."""
+    """The names that the top-level statement in this line binds or changes."""
     leaves = statements_of(file).names
     for statement in file.tree.body:
         if first_line(statement) <= line <= (statement.end_lineno or 0):
@@ -242,13 +246,17 @@ def first_line(node: Any) -> int:
 
 
 def is_older(then: Mapping[str, Any]) -> bool:
-    """Whether what was kept of some code is of an older way of looking; the first one did not say which it was."""
+    """Whether a stored fingerprint has an older format. The first format was stored without its number."""
     found = then.get("format", 1)
     return isinstance(found, int) and found < FORMAT
 
 
 def is_same(then: Mapping[str, Any], now: Fingerprint) -> bool:
-    """Whether each item of code that was kept in an older way is there now as it was then."""
+    """Whether the code is still the code of a stored fingerprint that has an older format.
+
+    Digests of two formats cannot be compared, but the names and texts of all items are stored with them. If each item
+    still exists with the same text, nothing has changed. Anything that cannot be compared counts as changed.
+    """
     items, texts = then.get("items"), then.get("texts")
     if not isinstance(items, Mapping) or not isinstance(texts, Mapping):
         return False
@@ -262,7 +270,7 @@ def is_same(then: Mapping[str, Any], now: Fingerprint) -> bool:
 
 
 def _is_same_text(value: object, then: str, now: str, added: set[str]) -> bool:
-    """Whether the text of an item says the same, where its digest does not. `added`: last names of what is new."""
+    """Whether the text of an item says the same although its digest differs. `added`: last names of new items."""
     if digest(then) == value:  # then the text was the value of a constant, in JSON
         return now == then or then in _value_texts(now)
     source, notes = _source_and_notes(then)
@@ -273,9 +281,9 @@ def _is_same_text(value: object, then: str, now: str, added: set[str]) -> bool:
 
 
 def _says_more(note: str, kept: set[str], added: set[str]) -> bool:
-    """Whether a note that is gone has said more than `clean is lib:clean`: that is not noted everywhere any more.
+    """Whether a note that is gone said more than `clean is lib:clean`, which newer formats do not note everywhere.
 
-    Such a one is missed only where something new of this name is there, which it may stand for now.
+    Such a note is missed only if there is a new item of this name, for which it may stand now.
     """
     name, is_name, target = note.partition(" is ")
     return not is_name or _last_name(name) != _last_name(target) or name in kept or _last_name(name) in added
@@ -295,7 +303,7 @@ def _source_and_notes(text: str) -> tuple[str, frozenset[str]]:
 
 
 def _value_texts(text: str) -> set[str]:
-    """The JSON of what a constant is, as far as its text says that: below its statements, or by a literal."""
+    """The JSON of the values that a text gives for a constant: below its statements, or as a literal."""
     source, notes = _source_and_notes(text)
     found = {note.partition("= ")[2] for note in notes}
     try:
@@ -310,10 +318,10 @@ _MOST_LINES = 60
 
 
 def code_difference(old: Mapping[str, str], new: Mapping[str, str]) -> str:
-    """A unified diff per item that differs, three lines of context, at most 60 lines in all; empty if nothing differs.
+    """A unified diff of each item that differs, with three lines of context, at most 60 lines; empty if none differs.
 
     Args:
-        old, new: `texts` of two fingerprints, or of those items that matter.
+        old, new: `texts` of two fingerprints, or a part of them.
     """
     names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
     lines = [line for name in names for line in _diff_lines(name, old.get(name), new.get(name))]
@@ -335,5 +343,5 @@ def _diff_lines(name: str, old: str | None, new: str | None) -> Iterator[str]:
 
 
 def _without_values(lines: list[str]) -> list[str]:
-    """The lines without the value of a constant, which stands below its statements; they say it better."""
+    """The lines without the value of a constant, which its statements show better."""
     return [line for line in lines if not line.startswith("# = ")]

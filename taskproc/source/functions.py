@@ -1,17 +1,13 @@
-"""What one function says by itself: its syntax, its text, and what it takes from outside.
+"""What one function says by itself: its syntax, its text, and the names that it takes from outside.
 
-It belongs to the immutable code object, so it is found once. Of classes see class_pieces.py.
+This depends on the immutable code object alone, so it is computed once for each. See `class_statements` for classes.
 """
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
-from types import (
-    CellType,
-    CodeType,
-    FunctionType,
-)
+from types import CellType, CodeType, FunctionType
 from typing import Any
 
 from taskproc.frozen import frozen
@@ -25,16 +21,16 @@ from taskproc.source.syntax import Chain, digest, syntax_text
 
 @frozen
 class Reads:
-    """What is taken from outside.
+    """What a piece of code takes from outside.
 
     Attributes:
-        chains: names of the module, as they are written: `utils.clean`.
-        imports: what its own imports lead to, and the names that follow.
-        alerts: what cannot be followed, as what it does: `calls eval`.
+        chains: names of the module, as written: `utils.clean`.
+        imports: targets of its own imports, each with the names that are read of it.
+        alerts: what cannot be followed, in words: `calls eval`.
         free: names that a function around it binds.
-        loose: attributes of what has no name: `b` of `a().b`, `a[0].b`, and of local variables.
+        loose: attributes of expressions without a name, `b` of `a().b` and `a[0].b`, and of local variables.
         own: attributes that a method reads of its own class or instance.
-        runs: imports in it, whether what they bind is read or not.
+        runs: all imports in it, whether the names that they bind are read or not.
     """
 
     chains: tuple[Chain, ...]
@@ -51,10 +47,10 @@ class Piece:
     """The code of a function or lambda.
 
     Attributes:
-        file: None: its source was not found.
-        qualname: what it is called where it is written; None without source.
-        unsteady: variables of the functions around it, and parameters, that the code itself changes in place, with the
-            methods that it calls for it.
+        file: None if its source was not found.
+        qualname: its name in the source; None without source.
+        unsteady: variables of the functions around it, and parameters, that the code changes in place, with the
+            methods by which it does so.
         written: parameter → the constant that is written as its default.
     """
 
@@ -90,7 +86,8 @@ def _of_function(file: SourceFile, scope: Scope) -> Piece:
     node: Any = scope.node
     inner = active_annotations(file, node, itself=False)
     uses = [
-        *scope.head, *scope.defaults, *inner.uses, *(use for some in scope.below() for use in _uses_of(some, scope))
+        *scope.head, *scope.defaults, *inner.uses,
+        *(use for some in scope.below() for use in (scope.uses if some is scope else some.all_uses())),
     ]  # fmt: skip
     unsteady: dict[str, frozenset[str]] = {}
     around: Scope | None = scope
@@ -110,12 +107,6 @@ def _of_function(file: SourceFile, scope: Scope) -> Piece:
     )
 
 
-def _uses_of(scope: Scope, root: Scope) -> list[Use]:
-    if scope is root:
-        return scope.uses
-    return [*scope.head, *scope.defaults, *scope.uses]
-
-
 def _constant_defaults(args: ast.arguments) -> dict[str, object]:
     names = [arg.arg for arg in [*args.posonlyargs, *args.args]]
     pairs = [*zip(names[len(names) - len(args.defaults) :], args.defaults)]
@@ -124,7 +115,7 @@ def _constant_defaults(args: ast.arguments) -> dict[str, object]:
 
 
 def reads_of(scopes: Sequence[Scope], uses: Iterable[Use]) -> Reads:
-    """What `uses` take from outside of these scopes."""
+    """What `uses` take from outside of `scopes`."""
     found = _ReadsOfUses({id(scope) for scope in scopes})
     for use in uses:
         found.add(use)
@@ -136,7 +127,7 @@ def reads_of(scopes: Sequence[Scope], uses: Iterable[Use]) -> Reads:
 
 
 class _ReadsOfUses:
-    """What uses take from outside, gathered one by one."""
+    """Gathers what uses take from outside."""
 
     def __init__(self, inside: set[int]):
         self.inside = inside
@@ -160,7 +151,7 @@ class _ReadsOfUses:
             self.local(home, use.chain)
 
     def local(self, home: Scope, chain: Chain) -> None:
-        """A name that one of the scopes, or a function or class around them, binds."""
+        """Add a name that one of the scopes, or a function or class around them, binds."""
         if id(home) not in self.inside and home.kind == "function":
             self.free[chain] = None
         targets = home.imports.get(chain[0], ()) if home.kind != "class" or id(home) in self.inside else ()
@@ -179,6 +170,7 @@ MISSING = object()
 
 
 def cell_content(cell: CellType) -> object:
+    """The value of a variable of an outer function; MISSING if it has none."""
     try:
         return cell.cell_contents
     except ValueError:  # the variable has no value yet
@@ -193,7 +185,7 @@ def defaults_of(function: FunctionType) -> dict[str, object]:
 
 
 def is_written_default(value: object, parameter: str, piece: Piece) -> bool:
-    """Whether a default is the constant that is written there."""
+    """Whether a default is the constant in the source."""
     written = piece.written.get(parameter, MISSING)
     return type(value) is type(written) and value == written
 
@@ -201,7 +193,7 @@ _warned: set[str] = set()
 
 
 def warn_bytecode(name: str) -> None:
-    """Say that the source of a function was not found; of those of a class only once."""
+    """Warn that the source of a function was not found; once for all functions of a class."""
     owner = name.rpartition(".")[0] or name
     if owner in _warned:
         return

@@ -1,8 +1,9 @@
-"""What imports inside functions lead to, read from the files, whether the modules are loaded by now or not.
+"""Following imports inside functions, by the text of the files, whether the modules are loaded or not.
 
-A module that is imported while a task runs is not there when the fingerprint is asked for, and is there the next time.
-Read from its file it gives the same items at any time, in any process. Nothing is imported for it. What such a module
-gets from its own imports is read in the same way.
+A module that is imported while a task runs is not loaded when the first fingerprint is taken, but it is loaded at the
+next one. Its file gives the same items at any time, in any process. Nothing is imported for it, and the imports of such
+a module are read in the same way. Its classes too are judged as they are written: whether one is followed must not
+depend on whether its module is loaded.
 """
 from __future__ import annotations
 
@@ -22,21 +23,15 @@ from taskproc.source.findings import Findings
 from taskproc.source.functions import Reads, reads_of
 from taskproc.source.project import is_users_file, is_users_module
 from taskproc.source.scopes import Scope, Use
-from taskproc.source.source_files import (
-    SourceFile,
-    loaded_file,
-    locate_module,
-    read_ahead,
-    was_edited,
-)
+from taskproc.source.source_files import SourceFile, loaded_file, locate_module, read_ahead, was_edited
 from taskproc.source.statements import Group, Leaf, is_deed, is_harmless, statements_of
-from taskproc.source.syntax import Chain, chain_of, child_nodes, digest, syntax_text
+from taskproc.source.syntax import Chain, bound_name, chain_of, child_nodes, digest, syntax_text
 
-_NO_FILE = frozenset({"frozen", "built-in"})  # where modules come from that are part of the interpreter
+_NO_FILE = frozenset({"frozen", "built-in"})  # origins of modules that are part of the interpreter
 
 
 class LateImports:
-    """The imports that one walk met inside functions."""
+    """The imports inside functions that one walk met."""
 
     def __init__(self, walk: Findings):
         self._walk = walk
@@ -49,7 +44,7 @@ class LateImports:
         self._todo: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
 
     def follow(self, imported: Imported, rest: Chain, names: Mapping[str, Any], reader: str) -> None:
-        """Follow an import in a function with these globals, and the names that are read from what it gives."""
+        """Follow an import in a function with these globals, and the names `rest` that are read of its target."""
         self._import(imported, rest, package_of(names), reader)
         self._finish()
 
@@ -59,12 +54,12 @@ class LateImports:
             visit(*args)
 
     def run(self, imported: Imported, names: Mapping[str, Any], reader: str) -> None:
-        """Follow what an import in a function with these globals does, whether what it gives is read or not."""
+        """Visit the module that a function with these globals imports, whether its names are read or not."""
         self._run(imported, package_of(names), reader)
         self._finish()
 
     def put(self) -> None:
-        """Put the items; what the walk met as a live object is there already, and true."""
+        """Record the items. The walk may have recorded some already from loaded objects, which is more exact."""
         for name, group in self._found.items():
             if name not in self._walk.items:
                 self._walk.put(name, group.digest, group.text)
@@ -77,7 +72,7 @@ class LateImports:
             self._todo.append((self._module, (module, chain, reader)))
 
     def _module(self, module: str, chain: Chain, reader: str) -> None:
-        """Follow `chain` from a module on: into its submodules, to a name that it defines, or to all of them."""
+        """Follow a chain that begins in a module: into submodules, to a name that it defines, or to all its names."""
         file, path, loaded = _text_of(module)
         if file is None:
             self._without_source(module, path, loaded, chain, reader)
@@ -118,7 +113,7 @@ class LateImports:
         return True
 
     def _elsewhere(self, file: SourceFile, module: str, chain: Chain, reader: str) -> None:
-        """The name comes from an import of all names, or is not there."""
+        """Follow a name that the module does not bind: it comes from `import *`, or does not exist."""
         if hasattr(builtins, chain[0]) and not file.module.stars:
             return
         package = _package_name(file, module)
@@ -134,7 +129,7 @@ class LateImports:
         self._walk.untrack(f"{reader} reads {module}:{chain[0]}, which is not there, or is computed by its module")
 
     def _visit(self, file: SourceFile, module: str) -> None:
-        """What a module, and those that it imports, do when they are imported."""
+        """Count what a module does when it is imported, and visit those that it imports."""
         if file.path in self._visited:
             return
         self._visited.add(file.path)
@@ -147,7 +142,7 @@ class LateImports:
             self._run(imported, package, "")
 
     def _run(self, imported: Imported, package: str, reader: str) -> None:
-        """Visit a module that is imported, and the packages around it. `reader`: who imports it, if that is code."""
+        """Visit an imported module and the packages around it. `reader`: the code that imports it; empty: a module."""
         name = absolute_module(imported, package)
         for inner in module_prefixes(name if imported.name is None else f"{name}.{imported.name}"):
             file, path, loaded = _text_of(inner)
@@ -162,7 +157,7 @@ class LateImports:
         statements, root = statements_of(file), leaf.chain[0]
         imported = statements.source(root)
         if imported is not None:
-            return not is_harmless(".".join(filter(None, (absolute_module(imported, package), imported.name))), leaf)
+            return not is_harmless(imported._replace(module=absolute_module(imported, package)).written(), leaf)
         if not statements.is_bound(root):
             return is_deed(leaf)
         return leaf.role == "calls" and statements.defines(root)
@@ -207,7 +202,7 @@ class LateImports:
             self._walk.untrack(f"{name} {words}")
 
     def join(self) -> bool:
-        """Follow what is read of anything where classes that are not followed have it. Whether there was any."""
+        """Follow attributes of classes that are not followed, if code reads attributes so named. False: none new."""
         before = len(self._parts)
         for file, module, symbol in list(self._classes.values()):
             for attr in sorted(self._walk.loose):
@@ -216,7 +211,7 @@ class LateImports:
         return len(self._parts) > before
 
     def _part(self, file: SourceFile, module: str, symbol: str, rest: Chain) -> None:
-        """Of a class that is not followed: the constant or function of it that is named, and what that reads of it."""
+        """Follow one attribute of a class that is not followed, and the attributes that this one reads."""
         self._walk.loose.update(rest[1:])
         if not rest or rest[0].startswith("__") or rest[0] in self._walk.settings:
             return
@@ -237,16 +232,14 @@ class LateImports:
 
 
 def _reads_in(scope: Scope, tags: set[int]) -> Reads:
-    """What some statements of a class read, with all that is inside them."""
+    """What some statements of a class read, with the code inside them."""
     scopes = [inner for some in scope.children if some.tag in tags for inner in some.below()]
     uses: list[Use] = [use for use in scope.uses if use.tag in tags]
-    for some in scopes:
-        uses += [*some.head, *some.defaults, *some.uses]
-    return reads_of(scopes, uses)
+    return reads_of(scopes, [*uses, *(use for inner in scopes for use in inner.all_uses())])
 
 
 def _text_of(module: str) -> tuple[SourceFile | None, str | None, ModuleType | None]:
-    """The text of a module of the user's, its file, and the module where it is loaded."""
+    """The text of a module of the user, its path, and the module if it is loaded."""
     path, loaded = locate_module(module)
     if not path or not path.endswith(".py") or not is_users_file(path):
         return None, path, loaded
@@ -259,12 +252,12 @@ def _text_and_module(module: str) -> tuple[SourceFile | None, ModuleType | None]
 
 
 def _is_folder(path: str | None, loaded: ModuleType | None) -> bool:
-    """Whether a module is a package without `__init__.py`, or one that some program made."""
+    """Whether a module is a package without `__init__.py`, or was made by a program."""
     return (loaded is not None and not path) or (path is not None and os.path.isdir(path))
 
 
 def _is_change(method: str, is_code: bool) -> bool:
-    """Told without a value: what is defined as a function or class is changed by nothing that is called on it."""
+    """Whether a method may change a name, judged without its value: nothing that is called on code changes it."""
     return method not in MUTATORS or not is_code
 
 Locate = Callable[[str], "tuple[SourceFile | None, ModuleType | None]"]  # the text of a module, and it where loaded
@@ -272,7 +265,7 @@ Ends = Callable[[object], bool]
 
 
 class AttributeHolder(NamedTuple):
-    """A class statement and where it stands."""
+    """A class statement that binds an attribute, with its file and module."""
 
     file: SourceFile
     module: str
@@ -284,27 +277,27 @@ class AttributeHolder(NamedTuple):
         return [some for some in body if name in _bound_in(some)]
 
 
-_DEEPEST = 30  # steps from a name to what it stands for: imports may go round
+_DEEPEST = 30  # imports from a name to its definition: they may form a cycle
 
 
 class WrittenClasses:
-    """Classes as they are written, for one walk."""
+    """Classes as they are written: for one walk, which are not followed, and where their attributes are bound."""
 
     def __init__(self, ends: Ends, locate: Locate):
         self._ends, self._locate = ends, locate
         self._known: dict[tuple[str, str], bool] = {}
 
     def ends(self, file: SourceFile, module: str, name: str) -> bool:
-        """Whether what a text binds to a name is a class that is not followed."""
+        """Whether the name stands for a class that is not followed, judged by its bases."""
         key = (file.path, name)
         if key not in self._known:
-            self._known[key] = False  # bases may go round
+            self._known[key] = False  # bases may form a cycle
             bases = [base for scope in file.class_scopes(name) for base in _written_bases(scope)]
             self._known[key] = any(self._base_ends(file, module, base) for base in bases)
         return self._known[key]
 
     def holder(self, file: SourceFile, module: str, name: str, attr: str) -> AttributeHolder | None:
-        """The class statement that binds an attribute: of a class itself, or of the first of its bases that has it."""
+        """The class statement that binds an attribute: of the class, or of the first of its bases that has it."""
         todo, seen = [(file, module, name)], set[tuple[str, str]]()
         while todo:
             file, module, name = todo.pop(0)
@@ -327,7 +320,7 @@ class WrittenClasses:
         return [some for some in self._targets(file, module, _base_chain(base), 0) if isinstance(some, tuple)]
 
     def _targets(self, file: SourceFile, module: str, chain: Chain, steps: int) -> Iterator[Any]:
-        """What a chain leads to: a class of a library, or text, module and name of one of the user's."""
+        """The targets of a chain: objects of a library, or file, module and name of a class of the user."""
         if not chain or steps > _DEEPEST:
             return
         top = file.module.top
@@ -359,7 +352,7 @@ def _package_name(file: SourceFile, module: str) -> str:
 
 
 def _library_objects(value: Any, chain: Chain) -> Iterator[object]:
-    """What a loaded module of a library has under a name; its own code is run only where it is taskproc."""
+    """The object that a loaded module of a library has under a chain. Only code of taskproc may run for it."""
     for name in chain:
         if not isinstance(value, ModuleType):
             return
@@ -382,7 +375,7 @@ def _bound_in(statement: ast.AST) -> Iterator[str]:
         if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             yield node.name
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
+            yield from map(bound_name, node.names)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.id
         else:

@@ -1,4 +1,9 @@
-"""Values of NumPy, pandas and polars: content by digest, and what they hold of Python objects as parts."""
+"""Values of libraries: arrays and tables, types that are written as values, and objects that hide what they hold.
+
+Arrays and tables of NumPy, pandas and polars count by a digest, and the Python objects in them as parts. Types such as
+`Literal["a"]`, `int | None` and `list[int]` count by what they say of themselves. For any other object, the garbage
+collector knows what it refers to, even if it is written in C, and no code runs to find out.
+"""
 from __future__ import annotations
 
 import gc
@@ -26,7 +31,7 @@ FORMS: dict[str, Callable[[Any, Any], Json]] = {"numpy": numpy_form, "pandas": p
 
 
 class _Holes:
-    """The encoder's walk as the forms of libraries want it, which leaves a hole for each object within."""
+    """The encoder as the forms of libraries call it; it leaves a hole for each Python object."""
 
     for_key = True
 
@@ -53,7 +58,7 @@ class _Holes:
 
 
 def numeric_look(value: Any, kind: type, library: str) -> Look | None:
-    """The look at a value of one of these libraries; None if it is of another kind than they name."""
+    """The look at a value of one of these libraries; None if they have no form for its class."""
     special = _special(value, kind)
     if special is not None:
         return special
@@ -78,16 +83,13 @@ def _special(value: Any, kind: type) -> Look | None:
 
 
 def subclass_look(value: Any, kind: type, content: object) -> Look:
-    """An array of another class: its content, and its attributes, as the mask of a masked one."""
+    """An array of a subclass: its content and its attributes, such as the mask of a masked array."""
     held = {name: some for name, some in instance_dict(value).items() if name[:2] != "__"}
     return Look("instance", code=kind, parts=[content, *held.values()], names=["", *held])
 
 
 def objects_in(value: Any, library: str) -> list[object] | None:
-    """The Python objects that an array or table holds; None if it is neither.
-
-    Asked where only the code within is wanted: numbers are not read for it.
-    """
+    """The Python objects in an array or table, without reading its numbers; None if it is neither."""
     module: Any = sys.modules.get(library)
     kind = type(value)
     if library == "numpy" and issubclass(kind, module.ndarray):
@@ -119,14 +121,14 @@ _UNIONS = frozenset({"UnionType", "Union", "_UnionGenericAlias"})
 
 
 def is_type_form(kind: type) -> bool:
-    """Whether values of a class are such types."""
+    """Whether the values of a class are types that are written as values."""
     return kind.__module__ in _TYPING or issubclass(kind, GenericAlias) or kind.__name__ == "UnionType"
 
 
 def type_form_look(value: Any, kind: type) -> Look:
-    """By what the form says of itself, read past what it passes on to the type within."""
+    """The look at such a type, by its own attributes: it passes others on to the type inside it."""
     found = {name: some for name in _READ if (some := _slot(value, kind, name)) is not None}
-    if _slot(value, kind, "__infer_variance__"):  # `def f[T: Bound]`: to ask for the bound runs what is written there
+    if _slot(value, kind, "__infer_variance__"):  # `def f[T: Bound]`: reading the bound runs its code
         found = {"__name__": found.get("__name__")}
     if kind.__name__ in _UNIONS:
         inner: Any = found.get("__args__", ())
@@ -157,11 +159,11 @@ def _slot(value: Any, kind: type, name: str) -> object:
         return None
     return found
 
-MOST_OBJECTS = 20_000  # objects that are looked at: a library may hold half of the process
+MOST_OBJECTS = 20_000  # objects that are looked at: a library may refer to half of the process
 
 
 def users_objects_in(value: Any) -> list[object]:
-    """Functions, classes and instances of the user's that `value` holds, each once, in order; none inside these."""
+    """The user's functions, classes and instances that `value` holds at any depth, each once; none inside these."""
     found: list[object] = []
     known = _Kinds()
     seen = {id(value)}
@@ -184,7 +186,7 @@ def users_objects_in(value: Any) -> list[object]:
 
 
 class _Kinds:
-    """Remembers by identity whose a class is: a metaclass may have a hash of its own."""
+    """Whose a class is, remembered by identity: a metaclass may define its own hash."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[type, bool]] = {}
@@ -196,7 +198,7 @@ class _Kinds:
 
 
 def function_contents(function: FunctionType) -> list[object]:
-    """What a function that is not followed holds: variables, defaults, attributes."""
+    """What a function that is not followed holds: variables of outer functions, defaults, attributes."""
     found: list[object] = []
     for cell in function.__closure__ or ():
         try:
@@ -214,7 +216,7 @@ def _referents(some: Any) -> list[Any]:
     if issubclass(kind, (BuiltinFunctionType, CellType)):
         return [inner for inner in gc.get_referents(some) if not issubclass(type(inner), ModuleType)]
     if kind is dict:
-        # The names of a module belong to nobody's value
+        # The names of a module are not part of a value
         return [] if "__builtins__" in some or len(some) > MOST_OBJECTS else _of_dict(some)
     if kind in (list, tuple) and (len(some) > MOST_OBJECTS or all_plain(some)):
         return []
@@ -230,6 +232,6 @@ def _of_dict(some: dict[Any, Any]) -> list[Any]:
 
 
 def module_globals(name: object) -> object:
-    """The names of the module that is loaded under this name."""
+    """The globals of the module that is loaded under this name; None if there is none."""
     module = sys.modules.get(name) if type(name) is str else None
     return vars(module) if issubclass(type(module), ModuleType) else None

@@ -1,7 +1,7 @@
-"""Which names each function and class of a module takes from outside, found in one walk over its syntax.
+"""Which names each function and class of a module reads, binds and changes, found in one walk over its syntax.
 
-Not symtable and not the bytecode: both are other ones on each Python (annotations, comprehensions, dead code), and what
-counts as code must not be.
+Not by symtable or bytecode: both differ between Pythons (annotations, comprehensions, dead code), and what counts as
+code must not.
 """
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ import ast
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from taskproc.source.expressions import INSIDE, MUTATORS, THIS, Imported, Lead, Lookups
-from taskproc.source.syntax import Chain, chain_of, child_nodes, string_in
+from taskproc.source.expressions import INSIDE, MUTATORS, THIS, Imported, Lead, Lookups, import_target
+from taskproc.source.syntax import Chain, bound_name, chain_of, child_nodes, string_in
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
 class Use(NamedTuple):
-    """What a scope reads, or cannot say.
+    """Something that a scope reads, or that cannot be followed.
 
     Attributes:
-        chain: names as they are written; below `imported` if that is there.
-        tag: id of the statement, where the scope is a class or module.
-        imported: a module that is imported by an expression.
-        kind: `name`; `loose`: an attribute of something that has no name; `alert`: words for what cannot be followed.
+        chain: names as written; they begin in `imported` if that is given.
+        tag: id of the statement, if the scope is a class or module.
+        imported: a module that the expression imports.
+        kind: `name`; `loose`: an attribute of an expression without a name; `own`: one read through `super()`;
+            `alert`: the chain is one text, which says what cannot be followed.
     """
 
     scope: Scope
@@ -33,7 +34,7 @@ class Use(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What is changed: `X[...] = ` and `X.a = ` with `method` empty, `X.append()` with it."""
+    """A change: `X[...] = ` and `X.a = ` have an empty `method`, `X.append()` has `append`."""
 
     chain: Chain
     method: str
@@ -44,12 +45,12 @@ class Scope:
 
     Attributes:
         head: what its decorators and bases read; defaults: what the defaults of its parameters read; uses: its body.
-        bound: names that it binds itself; of these `imports` by an import.
-        mutated: names of its own that a function changes in place or anew after they were first bound, with the methods
-            that it calls for it; empty: by an assignment.
+        bound: names that it binds; `imports` are those that an import binds.
+        mutated: its own names that a function changes after they were first bound, with the methods by which it does
+            so; an empty method is an assignment.
         touched: names through which a function changes something.
-        annotations: what the annotations of its fields, or of its parameters, read; `noted` are scopes of these.
-        tag: id of the statement that it stands in, where that is in a class or module.
+        annotations: what the annotations of its fields or parameters read; `noted` are the scopes of these.
+        tag: id of the statement in which it stands, if that is in a class or module.
     """
 
     __slots__ = (
@@ -88,17 +89,21 @@ class Scope:
             yield scope
             todo.extend(reversed(scope.children))
 
+    def all_uses(self) -> list[Use]:
+        """What its head, the defaults of its parameters and its body read."""
+        return [*self.head, *self.defaults, *self.uses]
+
     def named(self) -> Scope:
-        """The module, class or function that it stands in, or is."""
+        """The innermost module, class or function around it, or itself."""
         scope = self
         while scope.kind in ("comprehension", "head") and scope.parent is not None:
             scope = scope.parent
         return scope
 
     def home(self, name: str) -> Scope | None:
-        """The scope that binds a name that is read here; None: the module, or nobody."""
+        """The scope that binds a name that is read here; None if it is the module or none."""
         scope: Scope | None = self
-        inner = False  # the names of a class are not seen by what stands inside it
+        inner = False  # scopes inside a class do not see its names
         while scope is not None and scope.kind != "module":
             if name in scope.globals:
                 return None
@@ -109,7 +114,7 @@ class Scope:
         return None
 
     def function(self) -> Scope | None:
-        """The function that it stands in, or is."""
+        """The innermost function around it, or itself."""
         scope: Scope | None = self
         while scope is not None and scope.kind != "function":
             scope = scope.parent
@@ -122,10 +127,10 @@ class Module:
     Attributes:
         top: that of the module itself.
         functions: those of functions and lambdas; classes: those of classes; both in the order of the text.
-        changed: what functions change, from globals on: `X[...] = `, `X.append()`, `global X`, `module.X = `.
+        changed: changes that functions make to globals: `X[...] = `, `X.append()`, `global X`, `module.X = `.
         shared: names of class attributes that methods change through `self` or `cls`.
-        stars: modules of which it imports all names.
-        late: what functions import under names of the module (`global X; import X`).
+        stars: modules from which it imports all names.
+        late: imports in functions that bind names of the module (`global X; import X`).
     """
 
     def __init__(self, tree: ast.Module):
@@ -157,7 +162,7 @@ class Module:
 
 
 class _Position(NamedTuple):
-    """Where the walk stands: the scope, the list that uses go to, and the statement."""
+    """The position of the walk: the scope, the list for uses, and the statement."""
 
     scope: Scope
     uses: list[Use]
@@ -184,7 +189,7 @@ class _ScopeWalk:
         return self.changes
 
     def push(self, nodes: Any, place: _Position) -> None:
-        """Nodes to visit next, the first one first; what is no node is left out."""
+        """Visit these nodes next, in their order; anything that is not a node is left out."""
         self.todo += [(node, place) for node in reversed(list(nodes)) if isinstance(node, ast.AST)]
 
     def inside(self, node: ast.AST, place: _Position) -> None:
@@ -231,13 +236,13 @@ class _ScopeWalk:
         self.push([*node.decorator_list, *node.bases, *node.keywords], self._head(scope, scope.head, place))
 
     def _head(self, owner: Scope, uses: list[Use], place: _Position) -> _Position:
-        """What stands before the body is evaluated in the scope around it, but belongs to what it stands before."""
+        """The position for a head, which is evaluated in the scope around its owner, but belongs to the owner."""
         head = Scope("head", owner.node, "<head>", place.scope, place.tag)
         owner.children.append(head)
         return _Position(head, uses, place.tag)
 
     def _note(self, annotations: Iterable[ast.AST | None], owner: Scope, place: _Position) -> None:
-        """What annotations read, which counts only where they act. They may be text."""
+        """Visit annotations, which count only if they do something. They may be strings."""
         nodes = [node for node in annotations if node is not None]
         if nodes:
             head = Scope("head", owner.node, "<annotations>", place.scope, place.tag)
@@ -259,20 +264,15 @@ class _ScopeWalk:
 
     # ------------------------------------------------------------ what binds a name
 
-    def _import(self, node: ast.Import, place: _Position) -> None:
+    def _import(self, node: ast.Import | ast.ImportFrom, place: _Position) -> None:
         for alias in node.names:
-            name = alias.asname or alias.name.partition(".")[0]
-            module = alias.name if alias.asname else name
-            self.bind_import(name, Imported(module, None, 0), place.scope)
-
-    def _importfrom(self, node: ast.ImportFrom, place: _Position) -> None:
-        for alias in node.names:
-            found = Imported(node.module or "", alias.name, node.level)
+            target = import_target(node, alias)
             if alias.name == "*":
-                self.module.stars.append(found)
-                continue
-            name = alias.asname or alias.name
-            self.bind_import(name, found, place.scope)
+                self.module.stars.append(target)
+            else:
+                self.bind_import(bound_name(alias), target, place.scope)
+
+    _importfrom = _import
 
     def _global(self, node: ast.Global, place: _Position) -> None:
         if place.scope.kind != "module":
@@ -281,15 +281,11 @@ class _ScopeWalk:
     def _nonlocal(self, node: ast.Nonlocal, place: _Position) -> None:
         place.scope.nonlocals.update(node.names)
 
-    def _excepthandler(self, node: ast.ExceptHandler, place: _Position) -> None:
+    def _excepthandler(self, node: Any, place: _Position) -> None:
         self.bind(node.name, place.scope)
         self.inside(node, place)
 
-    def _matchas(self, node: Any, place: _Position) -> None:
-        self.bind(node.name, place.scope)
-        self.inside(node, place)
-
-    _matchstar = _matchas
+    _matchas = _matchstar = _excepthandler
 
     def _matchmapping(self, node: ast.MatchMapping, place: _Position) -> None:
         self.bind(node.rest, place.scope)
@@ -344,7 +340,7 @@ class _ScopeWalk:
         if lead is not None:
             self.follow(lead, place)
             if len(lead.chain) > 1:
-                # Also of self: what it adds to may be the class's
+                # Also on self: the attribute may belong to the class
                 self.changes.append((place.scope, Change(lead.chain, "+=")))
         self.inside(node, place)
 
@@ -352,7 +348,7 @@ class _ScopeWalk:
         lead, func = self.lookups.lead(node), chain_of(node.func)
         if lead is not None:
             self.follow(lead, place)
-            # `getattr` itself may be bound to something else, and what `getattr(a, "b", x)` falls back to is read, too
+            # `getattr` itself may be bound to another function, and the default of `getattr(a, "b", x)` is read too
             self.push([node.func, *node.args[2:]] if func is not None else node.args[1:], place)
             return
         if isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
@@ -367,7 +363,7 @@ class _ScopeWalk:
         place.uses.append(Use(place.scope, chain, place.tag, imported, kind))
 
     def follow(self, lead: Lead, place: _Position) -> None:
-        """Read what a chain leads to. A namespace that `globals()` gives is that of the module."""
+        """Note that the target of an expression is read. The namespace of `globals()` is that of the module."""
         if lead.imported is not None:
             self.use(place, lead.chain, lead.imported)
         elif lead.chain:
@@ -378,7 +374,7 @@ class _ScopeWalk:
             self.push([node], place)
 
     def loose(self, node: ast.Attribute, place: _Position) -> None:
-        """`a().b`, `a[0].b`: an attribute of something that has no name. Through `super()` it is one of its own."""
+        """Note `a().b` or `a[0].b`, an attribute of an expression without a name; through `super()` it is its own."""
         func = node.value.func if isinstance(node.value, ast.Call) else None
         kind = "own" if isinstance(func, ast.Name) and func.id == "super" else "loose"
         self.use(place, (node.attr,), kind=kind)
@@ -412,13 +408,13 @@ _visits: dict[type, Callable[[_ScopeWalk, Any, _Position], None]] = {}
 
 
 def _visit_of(kind: type) -> Callable[[_ScopeWalk, Any, _Position], None]:
-    """How nodes of a kind are visited; found once."""
+    """The method that visits nodes of a kind; looked up once."""
     found = _visits[kind] = getattr(_ScopeWalk, f"_{kind.__name__.lower()}", _ScopeWalk.inside)
     return found
 
 
 def quoted_annotations(annotation: ast.AST) -> Iterator[ast.AST]:
-    """What stands in an annotation as text, such as `"list[Inner]"`, as syntax."""
+    """The syntax of strings in an annotation, such as `"list[Inner]"`."""
     todo = [annotation]
     while todo:
         node = todo.pop()
@@ -430,7 +426,7 @@ def quoted_annotations(annotation: ast.AST) -> Iterator[ast.AST]:
                 parsed = ast.parse(text.strip(), mode="eval").body
             except (SyntaxError, ValueError):
                 continue
-            if not any(isinstance(inner, FUNCTIONS) for inner in ast.walk(parsed)):  # no place of this file
+            if not any(isinstance(inner, FUNCTIONS) for inner in ast.walk(parsed)):  # not lines of this file
                 yield parsed
         todo += ast.iter_child_nodes(node)
 

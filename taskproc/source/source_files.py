@@ -1,7 +1,9 @@
-"""Source files: their text as it was loaded, and the place in it that a code object comes from.
+"""Source files: the text from which a module was loaded, and where in it a function stands.
 
-A file may have been edited since its module was imported, and what runs is the old code. So a function is not looked up
-by its line alone: the text is compiled, and its code must do the same as the function's own.
+A file may have been edited since its module was imported, and the old code runs. So a function is not found by its line
+alone: the text is compiled, and the result must do the same as the function. Other statements of a module count as they
+are written, so it must be known from which text it was loaded. If this is not known, it is not guessed: the module
+counts as edited.
 """
 from __future__ import annotations
 
@@ -40,20 +42,24 @@ _located: ByCode[tuple[tuple[SourceFile, Scope] | None]] = ByCode()
 
 
 class SourceFile:
-    """One version of a file. Syntax errors are raised when it is made."""
+    """One version of a file, parsed.
+
+    Raises:
+        SyntaxError: the text is not Python.
+    """
 
     def __init__(self, path: str, text: str, flags: int = 0):
         self.path, self.text, self.flags = path, text, flags
         self.lines = text_lines(text)
         self.tree = ast.parse(text)
         self.module = Module(self.tree)
-        self.memo: dict[object, Any] = {}  # what others found out about this text
+        self.memo: dict[object, Any] = {}  # what other files of this room found out about this text
         self._scopes: dict[tuple[str, int], list[Scope]] = {}
         for scope in self.module.functions:
             self._scopes.setdefault((scope.name, first_line(scope.node)), []).append(scope)
 
     def scope_of(self, code: CodeType) -> Scope | None:
-        """The function or lambda that `code` was compiled from; None if this version has none that does the same."""
+        """The scope of the function or lambda from which `code` was compiled; None if none here does the same."""
         return self._scope_among(self._codes, code, self._compiled) or (
             self._scope_among(self._single_codes, code, self._compiled_singly)
         )
@@ -64,7 +70,7 @@ class SourceFile:
 
     def _scope_among(self, codes: Codes, code: CodeType, compiled: Callable[[ast.Module], CodeTree]) -> Scope | None:
         scopes = self._scopes.get((code.co_name, code.co_firstlineno), [])
-        if len(scopes) == 1 and code in codes.get(code.co_name, ()):  # equal at the same line, which is told at once
+        if len(scopes) == 1 and code in codes.get(code.co_name, ()):  # equal and at the same line: the quick case
             return scopes[0]
         wanted = code_text(code)
         same = [some for some in codes.get(code.co_name, ()) if code_text(some) == wanted]
@@ -79,9 +85,9 @@ class SourceFile:
         return None
 
     def _alone(self, scope: Scope, compiled: Callable[[ast.Module], CodeTree]) -> CodeType | None:
-        """The code of one of several lambdas on a line: what is compiled at a line that no other one stands on.
+        """The code of one of several lambdas on a line: it is moved to a line of its own and compiled.
 
-        None: it stands in an annotation that is not compiled.
+        None if it stands in an annotation that is not compiled.
         """
         tree = ast.parse(self.text)
         twins = [some for some in Module(tree).functions if some.name == scope.name]
@@ -93,18 +99,18 @@ class SourceFile:
 
     @functools.cached_property
     def _single_codes(self) -> Codes:
-        """As IPython and the interactive shell compile, one statement of the top level after the other.
+        """As IPython and the interactive shell compile: each statement of the top level by itself.
 
-        The code differs from that of the whole text: since Python 3.11 a call such as `math.sqrt(x)` is compiled in
-        another way where the same compilation unit imports `math`.
+        This code differs from that of the whole text: since Python 3.11, a call such as `math.sqrt(x)` is compiled in
+        another way if the same compilation unit imports `math`.
         """
         return _codes_by_name(self._compiled_singly(self.tree))
 
     def _compiled(self, tree: ast.Module) -> CodeTree:
-        """The code objects in a tree, which was parsed from this text, compiled as a whole; none if that fails."""
+        """The code objects in a tree of this text, compiled as a whole; none if that fails."""
         try:
             code = compile(tree, self.path, "exec", flags=self.flags | _AWAIT, dont_inherit=True)
-        except (SyntaxError, ValueError, RecursionError):  # `return` outside a function, for one
+        except (SyntaxError, ValueError, RecursionError):  # for example `return` outside a function
             return iter(())
         return nested_codes(code)
 
@@ -117,7 +123,7 @@ class SourceFile:
         return [scope for scope in reversed(self.module.classes) if scope.qualname == qualname]
 
     def segment(self, node: Any, omitted: frozenset[int] = frozenset()) -> str:
-        """Text of a node with its decorators, dedented; without the lines of what is `omitted` inside it."""
+        """The text of a node with its decorators, dedented, without the lines of `omitted` nodes inside it."""
         if isinstance(node, ast.Lambda):
             return ast.get_source_segment(self.text, node) or ""
         hidden = {
@@ -133,7 +139,7 @@ class SourceFile:
 
 
 def text_lines(text: str) -> list[str]:
-    """Its lines with their ends, as Python counts them: `str.splitlines` also ends a line at a form feed, and more."""
+    """Its lines with their ends, as Python counts them: `str.splitlines` also splits at form feeds and others."""
     return list(io.StringIO(text, newline=""))
 
 
@@ -145,7 +151,7 @@ def _codes_by_name(codes: CodeTree) -> Codes:
 
 
 def source_of(code: CodeType, names: Mapping[str, Any]) -> tuple[SourceFile, Scope] | None:
-    """The file and scope of a code object of a function with these globals; what was found once stays so."""
+    """The file and scope of the code of a function with these globals; looked up once."""
     known = _located.get(code)
     return known[0] if known is not None else _located.put(code, (next(_possible_sources(code, names), None),))[0]
 
@@ -160,12 +166,12 @@ def _possible_sources(code: CodeType, names: Mapping[str, Any]) -> Iterator[tupl
 
 
 def _file_versions(code: CodeType, names: Mapping[str, Any]) -> Iterator[SourceFile]:
-    """The versions of the file: as it was loaded, as it is now, and as tracebacks have shown it, which may be older.
+    """The versions of the file: as loaded, as it is now, and as tracebacks have shown it, which may be older.
 
-    A method may be the same in several of them, and the rest of its class another. So what was loaded comes first.
+    A method may be the same in several versions while the rest of its class differs, so the loaded version comes first.
     """
     path, flags = code.co_filename, code.co_flags & _FUTURES
-    sent = remembered_text(path)  # what came by value may be older than the file is now
+    sent = remembered_text(path)  # code that came by value may be older than the file
     if sent is not None:
         yield from filter(None, [_version(path, sent, flags)])
     module = sys.modules.get(str(names.get("__name__")))
@@ -185,7 +191,7 @@ def _file_versions(code: CodeType, names: Mapping[str, Any]) -> Iterator[SourceF
 
 
 def loaded_version(path: str, load: Load) -> SourceFile | None:
-    """The file as it was at a load; None if that is not known, or was not Python. Found once."""
+    """The file as it was at a load; None if its text is unknown or not Python. Parsed once."""
     if load.made is None and load.content is not None:
         text = decode_source(load.content)
         load.made = file_version(path, text) if text is not None else None
@@ -193,9 +199,9 @@ def loaded_version(path: str, load: Load) -> SourceFile | None:
 
 
 def loaded_texts(things: Iterable[object]) -> dict[str, str]:
-    """Path → text of the files that functions and classes were compiled from, where it is not what the file says now.
+    """Path → text of the files from which functions and classes were compiled, if the file has another text now.
 
-    Only of code whose source was asked for before: nobody has kept the text of the rest.
+    Only for code whose source was looked up before: no other texts are remembered.
     """
     texts: dict[str, str] = {}
     for thing in things:
@@ -208,14 +214,14 @@ def loaded_texts(things: Iterable[object]) -> dict[str, str]:
 
 
 def notebook_cells() -> Iterator[SourceFile]:
-    """The cells of a notebook that were run, oldest first; IPython keeps their text for tracebacks."""
+    """The notebook cells that were run, oldest first; IPython stores their text for tracebacks."""
     for path, shown in list(linecache.cache.items()):
         if len(shown) == 4 and (path.startswith("<ipython-input") or "ipykernel_" in path):
             yield from filter(None, [_version(path, "".join(shown[2]), 0)])
 
 
 def module_file(names: Mapping[str, Any]) -> SourceFile | None:
-    """The file of the module with these globals; None for a notebook, and where there is no source."""
+    """The present file of the module with these globals; None for a notebook, or if there is no source."""
     path = names.get("__file__", names.get(FILE))
     return present_file(path) if isinstance(path, str) and not path.endswith(_COMPILED) else None
 
@@ -240,7 +246,7 @@ def present_file(path: str) -> SourceFile | None:
 
 
 def decode_source(content: bytes) -> str | None:
-    """The text of a source file; None if it has none."""
+    """The text of a source file; None if it cannot be decoded."""
     try:
         return importlib.util.decode_source(content)
     except (UnicodeDecodeError, SyntaxError, ValueError):
@@ -248,7 +254,7 @@ def decode_source(content: bytes) -> str | None:
 
 
 def file_version(path: str, text: str) -> SourceFile | None:
-    """The file with this text; one and the same each time. None if it is not Python."""
+    """The file with this text, always the same object; None if it is not Python."""
     return _version(path, text, 0)
 
 
@@ -259,33 +265,33 @@ def _version(path: str, text: str, flags: int) -> SourceFile | None:
             return some
     try:
         made = SourceFile(path, text, flags)
-    except (SyntaxError, ValueError, RecursionError):  # a cell with magics, generated code nested too deep
+    except (SyntaxError, ValueError, RecursionError):  # a cell with magics, or code that is nested too deeply
         return None
     kept.append(made)
     del kept[:-_KEPT]
     return made
 
-_ahead: dict[str, list[str]] = {}  # module → texts that were read of it while it was not loaded
+_ahead: dict[str, list[str]] = {}  # module → texts that were read before it was loaded
 
 EDITED = "was edited after it was loaded, and what it was loaded from is not known"
 
 
 def loaded_file(module: ModuleType) -> SourceFile | None:
-    """The text that a module was loaded from; None if it has none, or if it is not known any more.
+    """The file as the module was loaded from it; None if it has none, or if its text is not known any more.
 
-    Costs nothing from the second time on.
+    Fast from the second call on.
     """
     path = module_path(module)
     return next(_load_versions(module, path), None) if path is not None else None
 
 
 def was_edited(module: ModuleType) -> bool:
-    """Whether it is not known what a module was loaded from, since its file was edited."""
+    """Whether the text from which a module was loaded is unknown, because its file was edited."""
     return bool(loads_behind(module)) and loaded_file(module) is None
 
 
 def loaded_files(module: ModuleType) -> list[SourceFile]:
-    """All texts that a module was loaded from in this process, as far as they are remembered; the last one first."""
+    """All remembered texts from which a module was loaded in this process, the last one first."""
     path = str(module_path(module))
     return list(filter(None, (loaded_version(path, load) for load in reversed(loads_of(path)))))
 
@@ -301,14 +307,14 @@ def may_be_older(module: ModuleType, cls: type) -> bool:
 
 
 def unique_digest(module: ModuleType) -> str:
-    """Stands for what the statements of such a module say: equal in this process and its children, and nowhere else."""
+    """A digest for the unknown statements of such a module, equal only in this process and its children."""
     load = loads_behind(module)[0]
     load.unlike = load.unlike or digest(os.urandom(16).hex())
     return load.unlike
 
 
 def read_ahead(name: str, path: str) -> SourceFile | None:
-    """The file of a module that is not loaded, as it is now; remembered, for it may be edited before it is loaded."""
+    """The present file of a module that is not loaded; remembered, because it may be edited before it is loaded."""
     file = present_file(path)
     texts = _ahead.setdefault(name, [])
     if file is not None and file.text not in texts:
@@ -317,7 +323,7 @@ def read_ahead(name: str, path: str) -> SourceFile | None:
 
 
 def loaded_otherwise() -> frozenset[str]:
-    """Names of modules that were loaded from another text than was read ahead; cheap where nothing was loaded since."""
+    """Names of modules that were loaded from another text than was read ahead; fast if none was loaded since."""
     now = loads(), len(sys.modules)
     if _late_loads.seen != now:
         modules = [(name, module) for name in list(_ahead) if (module := sys.modules.get(name)) is not None]
@@ -332,7 +338,7 @@ def _is_as_read(module: ModuleType, texts: list[str]) -> bool:
 
 
 class _LateLoads:
-    """What was loaded otherwise, as it was when so many loads were noted and so many modules there."""
+    """The last answer of `loaded_otherwise`, with the numbers of loads and modules for which it is valid."""
 
     seen: tuple[int, int] = (-1, -1)
     names: frozenset[str] = frozenset()
@@ -342,19 +348,19 @@ _late_loads = _LateLoads()
 
 
 def module_path(module: ModuleType) -> str | None:
-    """The file of a module; of a `__main__` that stands for another one, the file of that."""
+    """The path of a module; if `__main__` stands for another module, the path of that one."""
     names = vars(module)
     path = names.get("__file__", names.get(FILE))
     return path if type(path) is str else None
 
 
 def _load_versions(module: ModuleType, path: str) -> Iterator[SourceFile]:
-    """One; more where a module was loaded again from a text that Python could not compile, and stayed what it was."""
+    """One; more if a module was loaded again from a text that does not compile, and so stayed as it was."""
     sent = remembered_text(path)
     if sent is not None:  # came by value
         yield from filter(None, [file_version(path, sent)])
         return
-    if FILE in vars(module) or loader_of(module) is None:  # of what was not imported: as it is now
+    if FILE in vars(module) or loader_of(module) is None:  # not imported: the file as it is now
         yield from filter(None, [present_file(path)])
     for load in loads_behind(module):
         if load.content is None:
@@ -365,7 +371,7 @@ _searched: dict[tuple[str, tuple[str, ...]], str] = {}
 
 
 def locate_module(module: str) -> tuple[str | None, ModuleType | None]:
-    """File of a module, and the module where it is loaded; nothing is imported to find it."""
+    """The path of a module, and the module if it is loaded; nothing is imported to find it."""
     loaded = _loaded_module(module)
     if loaded is not None:
         return module_path(loaded), loaded
@@ -380,7 +386,7 @@ def _loaded_module(module: str) -> ModuleType | None:
 
 
 def _search(module: str) -> str | None:
-    """File of a module that is not loaded. Its packages are not imported either, as find_spec of importlib does."""
+    """The path of a module that is not loaded. Unlike `importlib.util.find_spec`, this does not import its packages."""
     places: Any = None
     spec: ModuleSpec | None = None
     name = ""
@@ -398,6 +404,6 @@ def _search(module: str) -> str | None:
 def _spec(finder: Any, name: str, places: Any) -> ModuleSpec | None:
     try:
         found: ModuleSpec | None = finder.find_spec(name, places)
-    except Exception:  # noqa: BLE001  # a finder of somebody else's, which knows nothing about it
+    except Exception:  # noqa: BLE001  # a finder of another library, which may not know the module
         return None
     return found

@@ -1,6 +1,7 @@
-"""What an instance holds: the attributes in its dict and its slots, and which of them its own methods change.
+"""The state of values: the attributes of an instance, and which parts of a value the code changes.
 
-What a method changes after `__init__` depends on what has run so far, as a memo does, so it does not count.
+An attribute that a method changes after `__init__` depends on what has run before, as a memo does, so it does not
+count. The same holds for a module-level name whose value a function changes.
 """
 from __future__ import annotations
 
@@ -37,14 +38,14 @@ _CHANGERS = frozenset(
     "add append appendleft clear discard extend extendleft insert move_to_end pop popitem popleft remove reverse "
     "rotate setdefault sort subtract update __setitem__ __delitem__".split()
 )
-# Of pydantic's own attributes: which fields were given and which defaulted is no part of a model's value
+# The attributes of pydantic that count: whether a field was given or has its default is not part of the value
 _PYDANTIC_STATE = frozenset({"__pydantic_extra__", "__pydantic_private__"})
 _FIELDS = ("__dataclass_fields__", "__attrs_attrs__", "__pydantic_private__")
-_CONTAINER_BASES = (list, dict, set, bytearray)  # and what inherits from them; `deque` is looked at by its name
+_CONTAINER_BASES = (list, dict, set, bytearray)  # and subclasses; `deque` is recognized by its name
 
 
 class Changes(NamedTuple):
-    """Attributes that the methods of a class bind anew, and those whose content they change in place."""
+    """Attributes that the methods of a class bind again, and those whose content they change in place."""
 
     bound: frozenset[str]
     filled: frozenset[str]
@@ -54,7 +55,7 @@ NO_CHANGES = Changes(frozenset(), frozenset())
 
 
 class Shape:
-    """What is known of a class, and holds for all its instances as long as they are looked at."""
+    """What is known of a class, for all its instances."""
 
     def __init__(self, kind: type, changes: Changes):
         self.kind, self.changes = kind, changes
@@ -62,7 +63,7 @@ class Shape:
         self._skipped: dict[str, bool] = {}
 
     def state(self, value: object) -> dict[str, object]:
-        """Attribute → value, in order, without what Python, attrs and `cached_property` keep there for themselves."""
+        """Attribute → value, in order, without those that Python, attrs and `cached_property` store there."""
         attributes = instance_dict(value).items()
         found = {name: held for name, held in attributes if type(name) is str and not self._skips(name)}
         if self._members:
@@ -84,12 +85,12 @@ class Shape:
 
 
 def _changed() -> Look:
-    """A new one for each place: what is there already is not listed once more."""
+    """A new look for each place: a look that occurs twice would be listed once."""
     return Look("changed", cause="is changed by the code itself")
 
 
 def is_all_seen(kind: type) -> bool:
-    """Whether instances keep all they have in their dict and slots, and none of it where only C code reads it."""
+    """Whether instances have all their state in their dict and slots, and none that only C code can read."""
     slots = len(slot_members(kind))
     counted = [offset for offset in (kind.__dictoffset__, kind.__weakrefoffset__) if offset > 0]
     size = object.__basicsize__ + _WORD * (slots + len(counted))
@@ -97,7 +98,7 @@ def is_all_seen(kind: type) -> bool:
 
 
 def enum_look(member: Any) -> Look:
-    """A member of an enum, by its name; one of a flag by its bits, for what Python calls several depends on it."""
+    """The look at a member of an enum: by its name; of a flag by its bits, whose names depend on the Python."""
     held = instance_dict(member)
     if issubclass(type(member), Flag):
         return Look("flag", code=type(member), parts=[held.get("_value_")])
@@ -105,7 +106,7 @@ def enum_look(member: Any) -> Look:
 
 
 def has_fields(kind: type) -> bool:
-    """Whether a class says which attributes its instances have, as dataclasses, attrs and pydantic make it do."""
+    """Whether a class declares the attributes of its instances, as dataclasses, attrs and pydantic do."""
     return any(class_attribute(kind, name) is not None for name in _FIELDS)
 
 
@@ -113,7 +114,7 @@ def has_fields(kind: type) -> bool:
 
 
 def changes_by_methods(kind: type) -> Changes:
-    """What methods of the user's change of an instance after it was built."""
+    """The attributes of an instance that methods of the user change after it was built."""
     bound, filled = set[str](), set[str]()
     for base in kind.__mro__:
         if is_users_class(base):
@@ -150,7 +151,7 @@ def _note(node: ast.AST, owner: str, bound: set[str], filled: set[str]) -> None:
         if name is not None:
             (bound if is_itself else filled).add(name)
             if not is_itself and isinstance(node, ast.Attribute):
-                bound.add(name)  # `self.part.x = 1`: what the part holds is another
+                bound.add(name)  # `self.part.x = 1` changes what the part holds
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _CHANGERS:
         name, _ = _attribute_in(node.func.value, owner)
         if name is not None:
@@ -179,7 +180,7 @@ _PARAMETERS = "__dataclass_params__"
 
 
 def may_change(value: Any, method: str) -> bool:
-    """Whether `value.method()` changes the value; with an empty method, or `+=`, something is assigned to it."""
+    """Whether `value.method()` changes the value, judged by the value. An empty method and `+=` are assignments."""
     if method in ("", "+="):
         return True
     kind: Any = type(value)
@@ -191,7 +192,7 @@ def may_change(value: Any, method: str) -> bool:
 
 
 def attribute_value(value: Any, names: Iterable[str]) -> Any:
-    """What attributes of an instance lead to, read past its class; MISSING where that is not seen."""
+    """The value at a chain of attributes, read past the classes; MISSING if it is not in the dict of an instance."""
     for name in names:
         try:
             own = object.__getattribute__(value, "__dict__")
@@ -207,7 +208,7 @@ def _is_frozen(kind: type) -> bool:
 
 
 def _is_changeless(kind: type) -> bool:
-    """Whether no method of a class of the user's, but for those that make an instance, changes the instance."""
+    """Whether no method of a class changes its instances, except those that build one."""
     for base in kind.__mro__[:-1]:
         if not is_users_class(base):
             return False

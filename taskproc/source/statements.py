@@ -1,7 +1,8 @@
-"""What the statements at the top level of a file do to names: those that bind or change each one, and those that act.
+"""What the statements at the top level of a file do to names: which bind or change each name, and which act on it.
 
-Of a compound statement only what concerns the name counts: `if DEBUG: A = 1; B = 2` says of B `if DEBUG: B = 2`. What
-stands below `if __name__ == "__main__"` counts for a name that nothing else binds, what only type checkers see never.
+Of a compound statement only the parts that concern the name count: `if DEBUG: A = 1; B = 2` says `if DEBUG: B = 2` of
+B. Statements below `if __name__ == "__main__"` count for names that no other statement binds; those that only type
+checkers see never count.
 """
 from __future__ import annotations
 
@@ -12,20 +13,19 @@ from typing import Any, NamedTuple
 
 from taskproc.frozen import frozen
 from taskproc.source.annotations import active_annotations
-from taskproc.source.expressions import MUTATORS, Imported
+from taskproc.source.expressions import MUTATORS, Imported, import_target
 from taskproc.source.functions import Reads, reads_of
 from taskproc.source.scopes import Scope, Use
 from taskproc.source.source_files import SourceFile
-from taskproc.source.syntax import Chain, chain_of, digest, inner_statements, syntax_text
+from taskproc.source.syntax import DEFINITIONS, Chain, bound_name, chain_of, digest, inner_statements, syntax_text
 
-_DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _BINDERS = frozenset({"binds", "defines", "imports"})
-# Builtin functions that change what a module defines, or run what no name leads to
+# Builtin functions that change what a module defines, or run code to which no name leads
 _DEEDS = frozenset({"globals", "locals", "vars", "setattr", "delattr", "exec", "eval", "__import__"})
-# What is printed, logged and drawn is no part of a result
+# Printing, logging and plotting do not change a result
 _HARMLESS = frozenset("logging warnings matplotlib seaborn plotly taskproc typing typing_extensions __future__".split())
-# Words in the names of decorators by which a library keeps what they decorate, whoever names it or does not
+# Words in the names of decorators by which a library registers a function, so that it runs without being named
 _KEEPERS = frozenset(
     "accessor connect handler hook hookimpl listener listens on plugin receiver register subscribe".split()
 )
@@ -39,10 +39,10 @@ class Leaf(NamedTuple):
 
     Attributes:
         path: the compound statements around it, outermost first, and the statement.
-        role: what it does with the name. It `binds`, `defines` or `imports` it, `changes` it (`X.a = `), `calls` it
+        role: what it does to the name. It `binds`, `defines` or `imports` it, `changes` it (`X.a = `), `calls` it
             (`x()`), `acts` on it (`x.a()`), or `decorates` a definition with it.
         guarded: whether it stands below `if __name__ == "__main__"`.
-        imported: what an import binds the name to.
+        imported: the target of an import that binds the name.
         chain: the names that it acts on, the name first: `np.random.seed(1)`, `settings.RATE = 2`, `setup()`.
     """
 
@@ -58,7 +58,7 @@ class Group:
     """Some statements of a file.
 
     Attributes:
-        is_plain: whether it is one assignment of a constant, so that its value can be read there.
+        is_plain: whether it is one assignment of a constant, so that its text shows its value.
     """
 
     digest: str
@@ -73,14 +73,14 @@ class Statements:
     def __init__(self, file: SourceFile):
         self.file = file
         self.names: dict[str, list[Leaf]] = {}
-        self.acts: list[Leaf] = []  # those on what the file does not define, or on what it defines as code
+        self.acts: list[Leaf] = []  # on names that the file does not define, or defines as code
         self._groups: dict[object, Group | None] = {}
         self._gather(file.tree.body)
 
     # ------------------------------------------------------------ questions
 
     def group(self, name: str) -> Group | None:
-        """All that concerns a name, in the order of the text. None: nothing does."""
+        """All statements that concern a name, in the order of the text; None if there are none."""
         if name not in self._groups:
             leaves = self.names.get(name, [])
             if any(leaf.role in _BINDERS and not leaf.guarded for leaf in leaves):
@@ -89,7 +89,7 @@ class Statements:
         return self._groups[name]
 
     def later(self, name: str, settings: frozenset[str]) -> Group | None:
-        """What changes a function or class after its definition, or makes it by a call.
+        """The statements that change a function or class after its definition, or make it by a call.
 
         Args:
             settings: names of attributes that do not count.
@@ -107,18 +107,18 @@ class Statements:
         return list({id(leaf.path[0]): leaf.path[0] for leaf in leaves}.values())
 
     def deeds(self, chosen: Sequence[Leaf]) -> Group:
-        """What some statements say together."""
+        """Several statements as one group."""
         key = tuple(map(id, chosen))
         group = self._groups[key] = self._groups.get(key) or self._group(chosen, "")
         return group
 
     def imported(self, name: str) -> Imported | None:
-        """The one import that binds a name, if nothing else does."""
+        """The one import that binds a name; None if another statement binds it too."""
         targets = {leaf.imported for leaf in self.names.get(name, ()) if leaf.role in _BINDERS}
         return targets.pop() if len(targets) == 1 else None
 
     def source(self, name: str) -> Imported | None:
-        """What a name is imported from; of several imports the first, and through `name = module.attribute`."""
+        """The first import that binds a name, also through `name = module.attribute`."""
         for _ in range(_LONGEST):
             leaves = [leaf for leaf in self.names.get(name, ()) if leaf.role in _BINDERS]
             if not leaves or leaves[0].imported is not None:
@@ -151,7 +151,7 @@ class Statements:
         while todo:
             statement, outer, guarded = todo.pop()
             path = (*outer, statement)
-            if isinstance(statement, _DEFINITIONS):
+            if isinstance(statement, DEFINITIONS):
                 self._define(statement, path, guarded)
                 continue
             self._leaf(statement, path, guarded)
@@ -170,7 +170,7 @@ class Statements:
         if isinstance(statement, (ast.Import, ast.ImportFrom)):
             for alias in statement.names:
                 if alias.name != "*":
-                    self._note(_name_of(alias), Leaf(path, "imports", guarded, _target(statement, alias)))
+                    self._note(bound_name(alias), Leaf(path, "imports", guarded, import_target(statement, alias)))
             return
         call = statement.value if isinstance(statement, ast.Expr) else None
         call = call.value if isinstance(call, ast.Await) else call
@@ -186,7 +186,7 @@ class Statements:
             self.acts.append(leaf)
 
     def _note(self, name: str, leaf: Leaf) -> bool:
-        """False if the same statement was noted for the name before."""
+        """Note a statement for a name; False if it was noted before."""
         leaves = self.names.setdefault(name, [])
         if leaves and leaves[-1].path == leaf.path and leaves[-1].imported == leaf.imported:
             return False
@@ -202,7 +202,7 @@ class Statements:
         for leaf in leaves:
             last: Any = leaf.path[-1]
             if leaf.role == "imports":
-                omitted |= {id(alias) for alias in last.names if _name_of(alias) != name}
+                omitted |= {id(alias) for alias in last.names if bound_name(alias) != name}
             elif leaf.role == "decorates":
                 omitted |= {id(some) for some in last.body}
         left = frozenset(omitted)
@@ -225,7 +225,7 @@ class Statements:
             uses += [use for some in self._children.get(id(definition), ()) for use in some.head]
             uses.append(Use(top, (definition.name,), id(definition)))  # type: ignore[attr-defined]  # a function or class
         for scope in scopes:
-            uses += [*scope.head, *scope.defaults, *scope.uses]
+            uses += scope.all_uses()
         for acting in [active_annotations(self.file, leaf.path[-1]) for leaf in leaves if leaf.role != "decorates"]:
             scopes += acting.scopes
             uses += acting.uses
@@ -247,7 +247,7 @@ class Statements:
 
 
 def statements_of(file: SourceFile) -> Statements:
-    """The statements of a file; found once for its text."""
+    """The statements of a file; computed once for its text."""
     if "statements" not in file.memo:
         file.memo["statements"] = Statements(file)
     found: Statements = file.memo["statements"]
@@ -255,15 +255,15 @@ def statements_of(file: SourceFile) -> Statements:
 
 
 def is_deed(leaf: Leaf) -> bool:
-    """Whether a statement changes what a module defines by a builtin function, or runs what no name leads to."""
+    """Whether a statement calls one of the builtin functions of `_DEEDS`."""
     return leaf.role != "decorates" and leaf.chain[0] in _DEEDS
 
 
 def is_harmless(module: str, leaf: Leaf) -> bool:
-    """Whether no result depends on what a statement does with a module of a library."""
+    """Whether no result depends on a statement that uses a module of a library."""
     if module.partition(".")[0] in _HARMLESS:
         return True
-    if leaf.role == "decorates":  # as a rule it wraps what it decorates, and the name has that; some libraries keep it
+    if leaf.role == "decorates":  # most return a wrapper, which the name has; some register the function
         return _KEEPERS.isdisjoint(leaf.chain[-1].split("_"))
     return (*module.split("."), *leaf.chain[1:])[:2] == ("sys", "path")
 
@@ -275,7 +275,7 @@ def _is_later(leaf: Leaf, settings: frozenset[str]) -> bool:
 
 
 def _may_set(leaf: Leaf) -> bool:
-    """Whether it may set an attribute of a name; what a method of the name itself does is not known."""
+    """Whether it may set an attribute of a name. A call of one of its own methods is not judged."""
     call = getattr(leaf.path[-1], "value", None)
     method = isinstance(call, ast.Call) and len(chain_of(call.func) or ()) == 2
     return leaf.role == "changes" or (leaf.role == "acts" and not method)
@@ -286,15 +286,15 @@ def _runs_tasks(call: ast.Call) -> bool:
 
 
 def _statements_below(statement: Any) -> list[ast.stmt]:
-    """The statements right below a compound one, without what only type checkers see."""
+    """The statements directly below a compound one, without those that only type checkers see."""
     test = statement.test if isinstance(statement, ast.If) else None
     if isinstance(test, (ast.Name, ast.Attribute)) and "TYPE_CHECKING" in _names_in(test):
         return list(statement.orelse)
-    return [] if isinstance(statement, _DEFINITIONS) else inner_statements(statement)
+    return [] if isinstance(statement, DEFINITIONS) else inner_statements(statement)
 
 
 def _asks_for_main(statement: ast.stmt) -> bool:
-    """Whether its body runs in a script only."""
+    """Whether its body runs only in a script."""
     for node in ast.walk(statement.test) if isinstance(statement, ast.If) else ():
         if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq):
             sides = [node.left, *node.comparators]
@@ -308,11 +308,11 @@ def _names_in(node: ast.AST) -> set[str]:
 
 
 def _unrelated(statement: ast.stmt, kept: set[int]) -> Iterator[ast.stmt]:
-    """The statements below one that are not kept."""
+    """The statements below a statement that are not in `kept`."""
     todo = [statement]
     while todo:
         some = todo.pop()
-        for inner in [] if isinstance(some, _DEFINITIONS) else inner_statements(some):
+        for inner in [] if isinstance(some, DEFINITIONS) else inner_statements(some):
             if id(inner) in kept:
                 todo.append(inner)
             else:
@@ -320,7 +320,7 @@ def _unrelated(statement: ast.stmt, kept: set[int]) -> Iterator[ast.stmt]:
 
 
 def _own_nodes(statement: Any) -> Iterator[ast.AST]:
-    """What a statement evaluates itself, without the statements below it and without functions."""
+    """The nodes that a statement evaluates itself, without the statements below it and without lambdas."""
     todo: list[ast.AST] = [statement]
     while todo:
         node = todo.pop()
@@ -343,7 +343,7 @@ def _names_bound(statement: ast.stmt) -> Iterator[str]:
 
 
 def _chains_changed(statement: ast.stmt) -> Iterator[Chain]:
-    """`X["a"] = `, `X.a = `, `del X["a"]`, `X.update()` anywhere, and `setattr(X, …)`."""
+    """The chains that a statement changes: `X["a"] = `, `X.a = `, `del X["a"]`, `X.update()`, `setattr(X, …)`."""
     for node in _own_nodes(statement):
         chain: Chain | None = None
         if isinstance(node, (ast.Attribute, ast.Subscript)) and not isinstance(node.ctx, ast.Load):
@@ -372,16 +372,6 @@ def _leading_chain(node: ast.AST | None) -> Chain | None:
             return (node.id, *reversed(names))
         else:
             return None
-
-
-def _name_of(alias: ast.alias) -> str:
-    return alias.asname or alias.name.partition(".")[0]
-
-
-def _target(statement: ast.Import | ast.ImportFrom, alias: ast.alias) -> Imported:
-    if isinstance(statement, ast.ImportFrom):
-        return Imported(statement.module or "", alias.name, statement.level)
-    return Imported(alias.name if alias.asname else alias.name.partition(".")[0], None, 0)
 
 
 def _has_call(statement: ast.stmt) -> bool:

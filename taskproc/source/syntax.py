@@ -1,7 +1,7 @@
-"""Source as syntax: one text for all ways to write the same, and the same one on every Python.
+"""Syntax as a text that is the same for all ways to write the same code, and on every Python.
 
-Not in it: comments, formatting, docstrings, `pass`, annotations but for those that are asked for. `x: int` in a class
-declares a field, so the name stays; in a function `x: int = 3` is `x = 3`.
+Comments, formatting, docstrings, `pass` and most annotations are not in it. `x: int` in a class declares a field, so
+the name stays; in a function, `x: int = 3` is `x = 3`.
 """
 from __future__ import annotations
 
@@ -10,32 +10,35 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
+Chain = tuple[str, ...]   # `a.b.c` as it is written
+
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _ANNOTATIONS = frozenset({"annotation", "returns", "type_params"})
 # Not part of what code does, or not there on every Python
-_IGNORED = frozenset(
-    {"ctx", "kind", "type_comment", "type_ignores", "simple", *_ANNOTATIONS}
-)
-_DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_IGNORED = frozenset({"ctx", "kind", "type_comment", "type_ignores", "simple", *_ANNOTATIONS})
+_LEAVES = frozenset({"ctx", "op", "ops"})  # which operation or context it is: no node stands inside
 
 
 class _Raw(str):
-    """Goes out as it is; what else is a str is a name or a constant."""
+    """Text that is written as it is; any other str is a name or a constant."""
 
     __slots__ = ()
 
 
 _END = _Raw(")")
 _labels: dict[type, tuple[tuple[str, _Raw], ...]] = {}
+_child_fields: dict[type, tuple[str, ...]] = {}
+
 
 def digest(text: str) -> str:
-    """32 hex digits."""
+    """32 hex digits for a text."""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def syntax_text(
     node: ast.AST, omitted: frozenset[int] = frozenset(), annotated: frozenset[int] = frozenset()
 ) -> Iterator[str]:
-    """The tree as text, in pieces, without recursion: generated code may be nested deep.
+    """The text of a tree, in pieces, without recursion: generated code may be nested deeply.
 
     Args:
         omitted: ids of nodes to leave out.
@@ -69,7 +72,7 @@ def _fields(node: ast.AST, owned: bool, annotated: bool) -> list[tuple[object, b
         if (name in _IGNORED and not (annotated and name in _ANNOTATIONS)) or value is None or value == []:
             continue  # fields that newer versions added are empty in older code
         inner = owned
-        if name == "body" and isinstance(node, _DEFINITIONS):
+        if name == "body" and isinstance(node, DEFINITIONS):
             value = [some for some in value if not is_empty_statement(some)]
             inner = isinstance(node, ast.ClassDef)
         if isinstance(value, (ast.AST, list)):
@@ -81,13 +84,13 @@ def _fields(node: ast.AST, owned: bool, annotated: bool) -> list[tuple[object, b
 
 
 def _labelled(kind: type[ast.AST]) -> tuple[tuple[str, _Raw], ...]:
-    """The fields of a kind of nodes from the last one on, and what stands before each; found once."""
+    """The fields of a kind of nodes, the last one first, with the text before each; computed once."""
     found = _labels[kind] = tuple((name, _Raw(f" {name}=")) for name in sorted(kind._fields, reverse=True))
     return found
 
 
 def _normal_form(node: ast.AST, owned: bool) -> ast.AST | None:
-    """The node as it is written down; None: not at all."""
+    """The node in the form that is written; None if it is left out."""
     if isinstance(node, ast.AnnAssign) and not owned:
         if node.value is None:
             return None
@@ -100,7 +103,7 @@ def _normal_form(node: ast.AST, owned: bool) -> ast.AST | None:
 
 
 def _joined(values: list[Any]) -> Iterator[ast.expr]:
-    """Pieces of an f-string with their text in one piece each: how it is cut depends on the version."""
+    """The parts of an f-string, with adjacent texts joined: how Python splits them depends on its version."""
     text = ""
     for value in values:
         if isinstance(value, ast.Constant) and isinstance(value.value, str):
@@ -115,24 +118,19 @@ def _joined(values: list[Any]) -> Iterator[ast.expr]:
 
 
 def is_empty_statement(statement: ast.AST) -> bool:
-    """A docstring or another constant that stands alone, or `pass`."""
+    """Whether it is `pass`, or a docstring or another constant that stands alone."""
     if isinstance(statement, ast.Pass):
         return True
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def _constant(value: object) -> str:
-    # Not repr of a str: which characters it shows as they are depends on the version. Python refuses to write long
-    # numbers in decimal
+    # Not repr of a str: which characters it escapes depends on the version. Hex: Python refuses long decimal numbers
     return f"{type(value).__name__}:{hex(value) if type(value) is int else ascii(value)}"
-
-_LEAVES = frozenset({"ctx", "op", "ops"})  # what kind of an operation it is: nothing stands inside
-
-_child_fields: dict[type, tuple[str, ...]] = {}
 
 
 def child_nodes(node: ast.AST) -> list[ast.AST]:
-    """The nodes right inside one, in the order of its fields, without operators and contexts."""
+    """The nodes directly inside a node, in the order of its fields, without operators and contexts."""
     found: list[ast.AST] = []
     for name in _child_fields.get(type(node)) or _child_fields_of(type(node)):
         value = getattr(node, name, None)
@@ -147,11 +145,9 @@ def _child_fields_of(kind: type[ast.AST]) -> tuple[str, ...]:
     found = _child_fields[kind] = tuple(name for name in kind._fields if name not in _LEAVES)
     return found
 
-Chain = tuple[str, ...]   # `a.b.c` as it is written
-
 
 def chain_of(node: ast.AST | None) -> Chain | None:
-    """`a.b.c` as names; None if it begins with something else than a name."""
+    """The names of `a.b.c`; None if the expression does not begin with a name."""
     names: list[str] = []
     while isinstance(node, ast.Attribute):
         names.append(node.attr)
@@ -162,11 +158,12 @@ def chain_of(node: ast.AST | None) -> Chain | None:
 
 
 def string_in(node: ast.AST | None) -> str | None:
+    """The value of a string constant; None for any other node."""
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
 def all_statements(body: list[Any]) -> Iterator[ast.stmt]:
-    """All statements below these, those in functions and classes, too."""
+    """These statements and all inside them, also those in functions and classes."""
     todo = list(body)
     while todo:
         statement = todo.pop()
@@ -175,14 +172,18 @@ def all_statements(body: list[Any]) -> Iterator[ast.stmt]:
 
 
 def inner_statements(statement: Any) -> list[ast.stmt]:
-    """The statements right below a compound one."""
+    """The statements directly below a compound statement."""
     parts = [statement, *getattr(statement, "handlers", ()), *getattr(statement, "cases", ())]
     return [some for part in parts for name in ("body", "orelse", "finalbody") for some in getattr(part, name, ())]
 
 
+def bound_name(alias: ast.alias) -> str:
+    """The name that one part of an import binds."""
+    return alias.asname or alias.name.partition(".")[0]
+
+
 def first_line(node: Any) -> int:
+    """The line in which a statement begins, with its decorators."""
     decorators = getattr(node, "decorator_list", ())
     line: int = decorators[0].lineno if decorators else node.lineno
     return line
-
-DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)

@@ -1,7 +1,7 @@
-"""The look at a value of any kind: of Python's own types, the standard library, NumPy and its kin, the user's classes.
+"""The look at a value of any kind: Python's own types, the standard library, NumPy and others, the user's classes.
 
-What nobody can name as a whole is still seen in its parts, and its look says why it is not known: an instance of a
-library's class has a state that its class alone understands, so only what is the user's in it is followed.
+If a value has no form as a whole, its look shows its parts and says why. The state of an instance of a library's class
+is known to that class alone, so only the user's objects in it are followed.
 """
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ from taskproc.source.value_look import (
 from taskproc.values.encode import canonical_text
 from taskproc.values.forms import REGISTRY, step_of
 
-# Values that code works with and that are no part of what it computes; not worth a word where they have no form
+# Values of these modules are tools of the code and not part of a result, so they are not listed if they have no form
 SILENT = frozenset(
     "logging _thread threading typing types typing_extensions weakref _weakref _abc abc _contextvars contextvars "
     "__future__ _collections".split()
 )
-# Of the standard library, what stands for something of this process: a file, a child, a name that was drawn
+# Instances of these modules stand for something of this process: a file, a child process, a random name
 _OF_PROCESS = frozenset(
     "asyncio concurrent http io mmap multiprocessing os queue random sched selectors shelve signal socket socketserver "
     "sqlite3 ssl subprocess tempfile urllib xmlrpc".split()
@@ -78,12 +78,12 @@ _OF_PROCESS = frozenset(
 
 
 class Inspector:
-    """Looks at values one by one, and remembers what it found out of their classes.
+    """Looks at values one by one, and remembers what it found out about their classes.
 
     Args:
-        names: whether the text of a value is wanted, and not only the code in it. Only then are the hooks asked that
-            are there to name a value: `__task_key__`, and what was registered.
-        changes: whether what methods of the user's change of an instance is to be left out.
+        names: whether the text of a value is needed, and not only the code in it. Only then the hooks run that name a
+            value: `__task_key__`, and functions that were registered.
+        changes: whether attributes are left out that methods of the user change.
     """
 
     def __init__(self, names: bool = True, changes: bool = True):
@@ -91,7 +91,7 @@ class Inspector:
         self._kinds: dict[int, tuple[Shape, bool, bool, Any]] = {}
 
     def look(self, value: Any) -> Look:
-        """What is seen of a value that is not of PLAIN."""
+        """The look at a value whose type is not in PLAIN."""
         kind = type(value)
         if kind is Look:
             return value  # type: ignore[no-any-return]
@@ -110,7 +110,7 @@ class Inspector:
         return self._hook(value, kind) or self._other(value, kind)
 
     def _hook(self, value: Any, kind: type) -> Look | None:
-        """By what the user has said that a value is known by."""
+        """The look at a value for which the user has defined a key."""
         future = class_attribute(kind, "_key_form")
         registered = REGISTRY.get(kind) if hashes_by_itself(kind) else None
         if future is not None:
@@ -125,7 +125,7 @@ class Inspector:
             key = _key(value, kind, tag, registered)
         except UnnamableValue:
             return Look(tag, code=kind, hidden=held, cause=_no_form(kind))
-        except Exception as error:  # noqa: BLE001  # from a hook of the user's
+        except Exception as error:  # noqa: BLE001  # raised by a hook of the user
             return Look(tag, code=kind, hidden=held, cause=f"could not be named ({type(error).__name__})")
         return Look(tag, code=kind, parts=[key], steps=[""], hidden=held)
 
@@ -171,9 +171,9 @@ def _key(value: Any, kind: Any, tag: str, registered: Any) -> object:
 
 
 def _content_reader(kind: type) -> Callable[[Any], tuple[object, Collection[str]]] | None:
-    """How to read what an instance is besides its attributes, the list, number or array it inherits from, if any.
+    """Reads what an instance is besides its attributes, if it inherits from a list, a number, an array or the like.
 
-    It comes with the names of attributes in which the same stands once more.
+    The second part of its result are the attributes that hold the same content again.
     """
     numpy: Any = sys.modules.get("numpy")
     if numpy is not None and issubclass(kind, numpy.ndarray):
@@ -198,7 +198,7 @@ def _exact(kind: type) -> Callable[[Any], Look] | None:
 
 
 def _is_known(kind: type, users: bool) -> bool:
-    """Whether instances are known by their attributes: all is seen, and nothing of it stands for this process."""
+    """Whether instances are known by their attributes: all are visible, and none belongs to this process."""
     if kind is object or (kind.__module__ in SILENT and kind.__name__ != "SimpleNamespace"):
         return False
     if users or has_fields(kind):
@@ -210,7 +210,7 @@ def _is_known(kind: type, users: bool) -> bool:
 def _opaque(value: Any, kind: type) -> Look:
     inner = users_objects_in(value)
     silent = kind is object or kind.__module__ in SILENT
-    if kind in (GeneratorType, CoroutineType, AsyncGeneratorType):  # which function it is of only newer Pythons know
+    if kind in (GeneratorType, CoroutineType, AsyncGeneratorType):  # only newer Pythons know its function
         return Look("unknown", code=kind, cause=_no_form(kind), hidden=inner)
     return Look(
         "unknown", code=kind, parts=inner, is_unordered=True, cause=_no_form(kind), is_silent=silent,
@@ -248,10 +248,6 @@ def _bound(value: Any) -> Look:
     return Look("method", json_word(value.__name__), parts=[value.__self__], steps=[".__self__"])
 
 
-def _descriptor(value: Any) -> Look:
-    return Look("method", json_word(value.__name__), value.__objclass__)
-
-
 def _wrapper(value: Any) -> Look:
     base = next(base for base in type(value).__mro__ if base in _WRAPPERS)
     inner = [some for name in _WRAPPERS[base] if (some := _within(value, base, name)) is not None]
@@ -266,17 +262,17 @@ def _within(value: object, base: type, name: str) -> object:
 
 
 def _library_name(value: Any, kind: type) -> str | None:
-    """`module:qualname` of what a library's module holds under its own name: a function that was written in C."""
+    """`module:qualname` of an object that a module of a library holds under its own name: a function written in C."""
     if is_users_class(kind) or kind.__module__ in SILENT:
         return None
     if class_attribute(kind, "__qualname__") is None and "__qualname__" not in instance_dict(value):
-        return None  # not asked: what passes on all attributes may run the user's code for it
+        return None  # without getattr: an object that passes on attributes may run the user's code
     try:
         module, name = value.__module__, value.__qualname__
         found: Any = sys.modules[module]
         for part in name.split("."):
             found = getattr(found, part)
-    except Exception:  # noqa: BLE001  # whatever a library raises, and most have no such names
+    except Exception:  # noqa: BLE001  # a library may raise anything, and most objects have no such names
         return None
     return f"{real_name(module)}:{name}" if found is value else None
 
@@ -308,7 +304,7 @@ def _dict(value: Any) -> Look:
 
 def _items(value: Any) -> list[tuple[object, object]]:
     ordered = issubclass(type(value), collections.OrderedDict) and all_plain(dict.keys(value))
-    # Only with plain keys: an OrderedDict asks each key for its hash while it is gone through
+    # Only with plain keys: iterating over an OrderedDict calls the hash of each key
     return [*(collections.OrderedDict if ordered else dict).items(value)]
 
 
@@ -324,14 +320,6 @@ def _defaultdict(value: Any) -> Look:
     return _pairs("defaultdict", _items(value), factory)
 
 
-def _proxy(value: Any) -> Look:
-    return Look("mappingproxy", parts=gc.get_referents(value), steps=[""])
-
-
-def _view(value: Any) -> Look:
-    return Look(type(value).__name__, parts=gc.get_referents(value)[:1], steps=[""])
-
-
 def _partial(value: Any) -> Look:
     kind = functools.partial
     parts = [vars(kind)[name].__get__(value) for name in ("func", "args", "keywords")]
@@ -340,24 +328,12 @@ def _partial(value: Any) -> Look:
     return Look("partial", parts=parts, steps=["", ".args", ".keywords", ""])
 
 
-def _partialmethod(value: Any) -> Look:
-    return Look("partialmethod", parts=[value.func, value.args, value.keywords], steps=["", ".args", ".keywords"])
-
-
 # ---------------------------------------------------------------- other values of the standard library
-
-
-def _pattern(value: Any) -> Look:
-    return Look("pattern", str(value.flags), parts=[value.pattern])
-
-
-def _reduced(value: Any) -> Look:
-    return Look(type(value).__name__, parts=list(value.__reduce__()))
 
 
 def _date_or_time(kind: Any) -> Callable[[Any], Look]:
     def look(value: Any) -> Look:
-        _, (state, *zone) = kind.__reduce_ex__(value, 4)  # not isoformat of the value: that asks its time zone
+        _, (state, *zone) = kind.__reduce_ex__(value, 4)  # not isoformat of the value: that calls its time zone
         return Look(kind.__name__, json_word(kind(state).isoformat()), parts=[getattr(kind(state), "fold", 0), *zone])
 
     return look
@@ -378,10 +354,11 @@ _EXACT: dict[type, Callable[[Any], Look]] = {
     collections.defaultdict: _defaultdict,
     collections.Counter: lambda value: _pairs("counter", _items(value)),
     dict: _dict,
-    MappingProxyType: _proxy,
-    type({}.keys()): _view,
-    type({}.values()): _view,
-    type({}.items()): _view,
+    MappingProxyType: lambda value: Look("mappingproxy", parts=gc.get_referents(value), steps=[""]),
+    **dict.fromkeys(
+        (type({}.keys()), type({}.values()), type({}.items())),
+        lambda value: Look(type(value).__name__, parts=gc.get_referents(value)[:1], steps=[""]),
+    ),
     str: lambda value: Look("text", leaf_text(str.__str__(value))),
     int: lambda value: Look("number", leaf_text(int.__int__(value))),
     float: lambda value: Look("number", leaf_text(float.__float__(value))),
@@ -392,21 +369,24 @@ _EXACT: dict[type, Callable[[Any], Look]] = {
     array.array: lambda value: Look("array", bytes_text(memoryview(value).cast("B")), parts=[value.typecode]),
     slice: lambda value: Look("slice", parts=[value.start, value.stop, value.step]),
     functools.partial: _partial,
-    functools.partialmethod: _partialmethod,
+    functools.partialmethod: lambda value: Look(
+        "partialmethod", parts=[value.func, value.args, value.keywords], steps=["", ".args", ".keywords"]
+    ),
     **dict.fromkeys(_WRAPPERS, _wrapper),
     BuiltinFunctionType: _builtin,
     MethodWrapperType: _bound,
-    ClassMethodDescriptorType: _descriptor,
-    GetSetDescriptorType: _descriptor,
-    MemberDescriptorType: _descriptor,
-    MethodDescriptorType: _descriptor,
-    WrapperDescriptorType: _descriptor,
-    operator.itemgetter: _reduced,
-    operator.attrgetter: _reduced,
-    operator.methodcaller: _reduced,
+    **dict.fromkeys(
+        (ClassMethodDescriptorType, GetSetDescriptorType, MemberDescriptorType, MethodDescriptorType,
+         WrapperDescriptorType),
+        lambda value: Look("method", json_word(value.__name__), value.__objclass__),
+    ),
+    **dict.fromkeys(
+        (operator.itemgetter, operator.attrgetter, operator.methodcaller),
+        lambda value: Look(type(value).__name__, parts=list(value.__reduce__())),
+    ),
     struct.Struct: lambda value: Look("struct", leaf_text(value.format)),
     contextvars.ContextVar: lambda value: Look("contextvar", parts=gc.get_referents(value)),
-    re.Pattern: _pattern,
+    re.Pattern: lambda value: Look("pattern", str(value.flags), parts=[value.pattern]),
     dt.date: _date_or_time(dt.date),
     dt.time: _date_or_time(dt.time),
     dt.datetime: _date_or_time(dt.datetime),
@@ -418,7 +398,7 @@ _EXACT: dict[type, Callable[[Any], Look]] = {
     pathlib.WindowsPath: _path,
 }  # fmt: skip
 
-# By name, so that a program which does not use them does not import them either
+# By name, so that these modules are not imported by programs that do not use them
 _NAMED: dict[tuple[str, str], Callable[[Any], Look]] = {
     ("decimal", "Decimal"): lambda value: Look("decimal", parts=list(type(value).as_tuple(value))),
     ("zoneinfo", "ZoneInfo"): lambda value: Look("zone", parts=[value.key]),

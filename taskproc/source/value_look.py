@@ -1,7 +1,7 @@
-"""What is seen of one value, one level deep, and how to read what is there past its class.
+"""One value, one level deep: its kind, its parts, its text; and how to read them past its class.
 
-Nothing here runs the user's code: attributes are read from the instance's dict and its slots, content through the
-methods of the built-in class, and a value is told by `type`, never by what it says itself.
+Nothing here runs the user's code. Attributes are read from the instance's dict and slots, content through the methods
+of the built-in class, and the class of a value is its `type`, never what it says itself.
 """
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ from taskproc.attributes import SCALARS
 from taskproc.values.encode import plain_text
 from taskproc.values.forms import step_of
 
-LARGEST = 1 << 16  # characters of text; what is longer is written as its size and a digest
+LARGEST = 1 << 16  # characters of text; longer ones are written as their size and a digest
 _SHORT = 64         # bytes that are written as they are
 
 PLAIN = SCALARS | {range, type(...), type(NotImplemented)}
-LEAVES = frozenset(map(id, PLAIN))  # by id: a metaclass may have a hash of its own
+LEAVES = frozenset(map(id, PLAIN))  # by id: a metaclass may define its own hash
 _quick = json.JSONEncoder(check_circular=False, allow_nan=False, separators=(",", ":")).encode
 _WORD = frozenset({id(str)})
-QUICK = frozenset(map(id, SCALARS - {complex, bytes}))  # what JSON has
+QUICK = frozenset(map(id, SCALARS - {complex, bytes}))  # the types that JSON has
 
 
 class Look(NamedTuple):
     """One value, one level deep.
 
     Attributes:
-        tag: what kind of thing it is; empty: a list, or a dict with nothing but words as keys.
-        head: JSON that says part of it.
+        tag: its kind; empty for a list, and for a dict whose keys are all strings.
+        head: JSON of a part of its content.
         code: a class, function or module that belongs to it.
-        parts: what it holds, in order.
-        names: of each part its attribute (`.x`) or the word it stands under, which belongs to the text.
-        steps: how each part is reached from the value, for people; None: by its number.
-        is_unordered: whether the order of the parts says nothing.
+        parts: the values in it, in order.
+        names: the attribute or key of each part, which belongs to the text.
+        steps: the way from the value to each part, for people; None: its number.
+        is_unordered: whether the order of the parts has no meaning.
         cause: why it is not known as a whole, in words; empty if it is.
-        is_silent: whether that is not worth a word.
-        hidden: what does not belong to its text, and may hold code.
+        is_silent: whether the cause is not listed.
+        hidden: values that do not belong to its text, but may hold code.
     """
 
     tag: str
@@ -65,13 +65,13 @@ class Look(NamedTuple):
     hidden: Sequence[object] = ()
 
     def step(self, number: int) -> str:
-        """How a part is reached."""
+        """The way from the value to a part."""
         if self.steps is not None:
             return self.steps[number]
         return f"[{number}]" if self.names is None else step_of(self.names[number])
 
     def text(self, name: str, texts: list[str]) -> str:
-        """The canonical text, of the name of its code and the texts of its parts."""
+        """The canonical text, made of the name of its code and the texts of its parts."""
         if self.is_unordered:
             texts = sorted(texts)
         if self.names is None:
@@ -88,7 +88,7 @@ class Look(NamedTuple):
 
 
 def leaf_text(value: Any) -> str:
-    """The text of a value of PLAIN."""
+    """The text of a value whose type is in PLAIN."""
     kind = type(value)
     if kind in (str, bytes):
         return _words(value)
@@ -111,25 +111,25 @@ def _words(value: Any) -> str:
 
 
 def bytes_text(content: Any) -> str:
-    """JSON of bytes: as they are where they are few, else size and digest."""
+    """JSON of bytes: in full if they are few, else size and digest."""
     if len(content) <= _SHORT:
         return f'"{base64.b64encode(content).decode("ascii")}"'
     return f'[{len(content)},"{hashlib.blake2b(content, digest_size=16).hexdigest()}"]'
 
 
 def long_text(text: str) -> str:
-    """JSON of a text that is too long: its length and digest."""
+    """JSON that stands for a long text: its length and digest."""
     content = text.encode("utf-8", "surrogatepass")
     return f'[{len(text)},"{hashlib.blake2b(content, digest_size=16).hexdigest()}"]'
 
 
 def json_word(text: str) -> str:
-    """JSON of a word."""
+    """JSON of a string."""
     return str(plain_text(text))
 
 
 def flat_text(value: Any) -> str | None:
-    """The text of a list, or of a dict with words as keys, that holds nothing but plain values, at once; else None."""
+    """The text of a list, or of a dict with strings as keys, if it holds only values of PLAIN; else None."""
     if type(value) is dict:
         if not _WORD.issuperset(map(id, map(type, value))) or not all(map(_is_key, value)):
             return None
@@ -159,7 +159,7 @@ def _is_short(text: str) -> bool:
 
 
 def all_plain(values: Iterable[object]) -> bool:
-    """Whether there are nothing but values of PLAIN."""
+    """Whether the types of all values are in PLAIN."""
     return LEAVES.issuperset(map(id, map(type, values)))
 
 
@@ -167,18 +167,18 @@ def all_plain(values: Iterable[object]) -> bool:
 
 
 def qualified_name(kind: type) -> str:
-    """`module.qualname` as messages have it."""
+    """`module.qualname`, or only the name of a builtin class, for messages."""
     module, name = type.__getattribute__(kind, "__module__"), type.__getattribute__(kind, "__qualname__")
     return str(name) if module == "builtins" else f"{module}.{name}"
 
 
 def hashes_by_itself(kind: type) -> bool:
-    """Whether a class can be looked up in a table without running its metaclass's code."""
+    """Whether a class can be looked up in a dict without running code of its metaclass."""
     return type(kind).__hash__ is object.__hash__
 
 
 def class_attribute(kind: type, name: str) -> Any:
-    """What a class or one of its bases has under this name, as it stands there; None if none has."""
+    """The attribute of a class or of one of its bases, without calling a descriptor; None if there is none."""
     for base in kind.__mro__:
         if name in vars(base):
             return vars(base)[name]
@@ -204,7 +204,7 @@ def slot_members(kind: type) -> dict[str, Any]:
 
 
 def slot_values(value: object, members: dict[str, Any]) -> dict[str, object]:
-    """What the slots of an instance hold."""
+    """Slot → value, of the slots that have one."""
     found: dict[str, object] = {}
     for name, member in members.items():
         try:
@@ -226,7 +226,7 @@ _WRAPPERS: dict[type, tuple[str, ...]] = {
 
 
 def wrapped(value: Any) -> list[object] | None:
-    """What a wrapper of functions from the standard library wraps; None for anything else."""
+    """What a wrapper from the standard library wraps, such as a property; None for any other value."""
     kind = type(value)
     names = _WRAPPERS.get(kind) if hashes_by_itself(kind) else None
     if names is None:

@@ -1,18 +1,13 @@
-"""The walk from things to all the code that they reach: functions here, classes, values and imports in helpers beside.
+"""The walk from classes and functions to all the code that they reach.
 
-A queue, not recursion: chains of helpers may be as long as they like. The order is that of the text, so names are given
-out alike in every process.
+A queue, not recursion: chains of calls may have any length. The order is that of the text, so names are given in the
+same order in every process.
 """
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import (
-    CellType,
-    FunctionType,
-    MethodType,
-    ModuleType,
-)
+from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from taskproc.modules import real_name
@@ -44,9 +39,7 @@ from taskproc.source.value_look import CHANGEABLE, OPAQUE, is_code, wrapped
 
 
 class Walk(Findings):
-    """One walk. Afterwards `items`, `texts`, `untracked` and `packages` are filled.
-
-    """
+    """One walk, which follows functions itself."""
 
     def __init__(self, ends: Callable[[object], bool], settings: frozenset[str]):
         super().__init__(ends, settings)
@@ -61,7 +54,7 @@ class Walk(Findings):
         self._readers = Introspection(self)
 
     def run(self, things: Iterable[object]) -> None:
-        """Reach all that `things` reach; afterwards `items`, `texts` and `untracked` are complete. Once."""
+        """Reach all that these objects reach. To be called once."""
         things = list(things)
         self._roots = set(map(id, things))
         for thing in things:
@@ -79,7 +72,7 @@ class Walk(Findings):
                 del self.items[place]
 
     def _step(self) -> bool:
-        """One step; False: all is reached."""
+        """Make one step; False if everything is reached."""
         if self._todo:
             visit, args = self._todo.popleft()
             visit(*args)
@@ -130,7 +123,7 @@ class Walk(Findings):
         return name
 
     def _foreign(self, function: FunctionType) -> None:
-        """A library's function may hold the user's: wrappers of decorators, registries of singledispatch."""
+        """Follow functions of the user that a library's function holds, such as a wrapper or a singledispatch."""
         for held in (*code_within([function]), *registered_functions(self, function)):
             self.meet(held, "")
             self._readers.of_wrapped(held, function)
@@ -155,7 +148,7 @@ class Walk(Findings):
         self.put(name, piece.digest, piece.text, notes, silent)
 
     def _capture(self, captured: Mapping[str, Any], name: str, piece: Piece, notes: dict[str, str]) -> None:
-        """Variables of functions around it, and defaults: what they hold now."""
+        """Count the present values of defaults, or of variables of the functions around it."""
         for variable, value in captured.items():
             if value is MISSING or (issubclass(type(value), ModuleType) and variable not in piece.written):
                 continue  # followed by the names that are read of it
@@ -215,7 +208,7 @@ class Walk(Findings):
     def _from_module(
         self, value: Any, reader: str, rest: Chain, file: SourceFile | None, notes: dict[str, str]
     ) -> None:
-        """Follow what is read of a module that a variable holds; of anything else attributes."""
+        """Follow the names that are read of a module in a variable; those of any other value are loose attributes."""
         if not issubclass(type(value), ModuleType):
             self.loose.update(rest)
         elif not rest or not is_users_module(value):
@@ -250,7 +243,7 @@ class Walk(Findings):
         self._ended[id(cls)] = cls
 
     def _join(self) -> bool:
-        """Follow the attributes that are read of anything where classes that are not followed have them."""
+        """Follow attributes of classes that are not followed, if code reads attributes so named. False: none new."""
         before = len(self._parts)
         for cls in list(self._ended.values()):
             for base in cls.__mro__[:-1] if is_users_class(cls) else ():
@@ -331,7 +324,7 @@ class Walk(Findings):
         return called
 
     def _whole(self, module: ModuleType, called: str) -> None:
-        """All that a module defines itself."""
+        """Follow all names that a module defines itself."""
         names = vars(module)
         if is_extension(module):
             self.untrack(f"{called} is compiled")
