@@ -1,4 +1,4 @@
-"""One fingerprint for one code: in every process, however it was started, as the code was loaded."""
+"""One fingerprint for the same code, in every process, as the code was loaded."""
 from __future__ import annotations
 
 import builtins
@@ -71,7 +71,7 @@ def printed(folder: Path, environ: dict[str, str], *words: str) -> str:
 def test_the_fingerprint_is_the_same_in_every_process_and_on_every_python(
     tmp_path: Path, environ: dict[str, str]
 ) -> None:
-    """However the script is run, under any hash seed; names are those that an import gives."""
+    """It does not depend on how the script is run, nor on the hash seed; names are those of an import."""
     (tmp_path / "script.py").write_text(SCRIPT)
     (tmp_path / "other").mkdir()
     by_import = "import script; from taskproc.source.fingerprint import fingerprint_of as f; x = f([script.Train]); "
@@ -88,7 +88,7 @@ def test_the_fingerprint_is_the_same_in_every_process_and_on_every_python(
 
 
 def test_globals_count_as_they_are_now(load: Load) -> None:
-    """Constants and functions that are bound anew, attributes of classes, closures."""
+    """Constants and functions that are bound again, attributes of classes, closures."""
     module = load({"m": "N = 1\ndef f(): return 1\ndef g(): return 2\nclass A: x = 1\ndef run(): return f(), N, A\n"})
     seen = [fingerprint_of([module.run]).digest]
     for owner, name, value in ((module, "N", 2), (module, "f", module.g), (module.A, "x", 3), (module.A, "y", 4)):
@@ -99,7 +99,7 @@ def test_globals_count_as_they_are_now(load: Load) -> None:
 
 
 def test_a_bound_class_method_brings_its_class(load: Load) -> None:
-    """What it reads of `cls` counts."""
+    """The attributes that it reads of `cls` count."""
     text = "class A:\n    K = 1\n    @classmethod\n    def by(cls): return cls.K\nBY = A.by\ndef run(): return BY()\n"
     found = {fingerprint_of([load({"m": text.replace("K = 1", f"K = {number}")}).run]).digest for number in (1, 2)}
 
@@ -107,7 +107,7 @@ def test_a_bound_class_method_brings_its_class(load: Load) -> None:
 
 
 def test_a_module_stands_for_what_it_defines(load: Load) -> None:
-    """Functions, classes and constants; not what it imports and does not use."""
+    """Its functions, classes and constants count; names that it imports and does not use do not."""
     module = load(
         {
             "m": "import os\nfrom a import f\nN = 1\ndef g(): return 1\nclass A: pass\nif N:\n    def h(): return 2\n",
@@ -141,7 +141,7 @@ def test_a_chain_of_helpers_may_be_very_long(load: Load) -> None:
 
 
 def test_installed_code_does_not_count(load: Load, tmp_path: Path) -> None:
-    """Below site-packages, wherever that is, also if it lies inside the project."""
+    """Files below any site-packages folder are installed, even inside the project."""
     packages = tmp_path / "0" / ".venv" / "site-packages"
     packages.mkdir(parents=True)
     (packages / "venv_lib.py").write_text("def g(): return 1")
@@ -160,7 +160,7 @@ def test_installed_code_does_not_count(load: Load, tmp_path: Path) -> None:
 
 
 def test_a_linked_folder_counts(load: Load, tmp_path: Path) -> None:
-    """An editable install: the code lies where it is edited."""
+    """An editable install is code of the project."""
     project, installed = tmp_path / "project", tmp_path / "site-packages"
     project.mkdir()
     installed.mkdir()
@@ -173,7 +173,7 @@ def test_a_linked_folder_counts(load: Load, tmp_path: Path) -> None:
 
 
 def test_the_standard_library_and_taskproc_do_not_count() -> None:
-    """Nor what is frozen or built in."""
+    """Frozen and built-in modules do not count either."""
     import json
 
     from taskproc.tasks.task import Task
@@ -185,7 +185,7 @@ def test_the_standard_library_and_taskproc_do_not_count() -> None:
 
 
 def test_the_text_is_that_of_the_code_that_runs(load: Load) -> None:
-    """Also where the file was edited since, before anybody asked."""
+    """This holds even if the file was edited before the first fingerprint."""
     text = "def f(): return 1\ndef g(): return 2\ndef run(): return f() + g()"
     module = load({"m": text})
     Path(str(module.__file__)).write_text("# new\n\ndef f(): return 3\ndef g(): return 2\ndef run(): return f() + g()")
@@ -194,7 +194,7 @@ def test_the_text_is_that_of_the_code_that_runs(load: Load) -> None:
 
 
 def test_code_whose_text_nobody_has_counts_by_its_bytecode(load: Load, caplog: pytest.LogCaptureFixture) -> None:
-    """Where it was compiled from another text than its file has; what is the same in that is found."""
+    """It was compiled from another text than its file has; functions that are equal in both are found."""
     text = "def f(): return 1\ndef g(): return 2\ndef run(): return f() + g()"
     module = load({"m": "# new\n\ndef f(): return 3\ndef g(): return 2\ndef run(): return f() + g()"})
     exec(compile(text, str(module.__file__), "exec"), vars(module))
@@ -209,7 +209,7 @@ def test_code_whose_text_nobody_has_counts_by_its_bytecode(load: Load, caplog: p
 
 
 def test_what_was_found_stays(load: Load) -> None:
-    """Of code that was asked for before, an edit of its file changes nothing."""
+    """After the first fingerprint, an edit of the file changes nothing."""
     module = load({"m": "def run(): return 1"})
     before = fingerprint_of([module.run])
 
@@ -219,7 +219,7 @@ def test_what_was_found_stays(load: Load) -> None:
 
 
 def test_an_edit_is_seen_when_the_module_is_loaded_anew(load: Load) -> None:
-    """Under the same path, in the same process; and taken back."""
+    """This holds for the same path in the same process, and the edit may be undone."""
     module = load({"m": "class A:\n    x = object()\n    def f(self): return 1\ndef run(): return A"})
     path = Path(str(module.__file__))
     seen = []
@@ -239,7 +239,7 @@ def notebook(number: int, text: str, names: dict[str, Any]) -> None:
 
 
 def test_cells_of_a_notebook_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the user's code, by its source; a cell that is run anew replaces what it defined."""
+    """They count by their source, as code of the user; a cell that runs again replaces what it defined."""
     main = ModuleType("__main__")
     monkeypatch.setitem(sys.modules, "__main__", main)
     notebook(1, "N = 1\ndef helper():\n    'Help.'\n    return N  # one", vars(main))
@@ -275,13 +275,13 @@ def made(body: str, name: str = "nowhere") -> Any:
     ],
 )
 def test_classes_without_source_count_by_bytecode(old: str, new: str) -> None:
-    """The same for the same, another for another."""
+    """Equal classes have equal fingerprints, others do not."""
     assert fingerprint_of([made(old)["Made"]]).items == fingerprint_of([made(old)["Made"]]).items
     assert fingerprint_of([made(old)["Made"]]).items != fingerprint_of([made(new)["Made"]]).items
 
 
 def test_what_bytecode_reaches_counts() -> None:
-    """Helpers and constants, as with source; a docstring does not."""
+    """Helpers and constants count as with source; a docstring does not."""
     space = made("    def f(self): return helper()")
     before = fingerprint_of([space["Made"]])
     space["N"] = 2
@@ -293,7 +293,7 @@ def test_what_bytecode_reaches_counts() -> None:
 
 
 def test_classes_without_source_are_named_once(caplog: pytest.LogCaptureFixture) -> None:
-    """In a warning, which says that their digest is that of one Python; and as untracked."""
+    """A warning says once that their digest holds for one Python only, and they are listed as untracked."""
     kind = made("    def f(self): return 1\n    def g(self): return 2", "warned")["Made"]
 
     with caplog.at_level(logging.WARNING, "taskproc"):
@@ -307,7 +307,7 @@ def test_classes_without_source_are_named_once(caplog: pytest.LogCaptureFixture)
 
 
 def test_classes_of_a_factory_count(load: Load) -> None:
-    """A class statement in a function has source; what it takes from the function counts by value."""
+    """A class statement in a function has a source; variables of the function count by value."""
     text = "def make(n):\n    class A:\n        x = n\n        def f(self): return n\n    return A\n"
     text += "B = make(1)\ndef run(): return B"
     before = fingerprint_of([load({"m": text}).run])
@@ -327,7 +327,7 @@ def test_classes_made_by_type_count(load: Load) -> None:
 
 
 def test_a_function_without_a_module_counts() -> None:
-    """Made by exec in an empty dictionary."""
+    """It was made by exec in an empty dict."""
     space: dict[str, Any] = {}
     exec("def f(): return len(f.__name__)", space)
     function = types.FunctionType(space["f"].__code__, {"__builtins__": builtins})
@@ -336,7 +336,7 @@ def test_a_function_without_a_module_counts() -> None:
 
 
 def test_imports_inside_functions_give_the_same_whether_loaded_or_not(load: Load) -> None:
-    """Else each result would be stale as soon as the function has run."""
+    """Otherwise each result would be stale as soon as the function has run."""
     module = load(
         {
             "m": "def run():\n    from a import f\n    import b\n    return f() + b.C().g()",
@@ -353,7 +353,7 @@ def test_imports_inside_functions_give_the_same_whether_loaded_or_not(load: Load
 
 
 def test_what_is_also_imported_at_the_top_counts_as_it_is_now(load: Load) -> None:
-    """What is there is true, a file only says what will be."""
+    """A loaded module is more exact than its file."""
     module = load({"m": "import a\ndef run():\n    from a import N\n    return N + a.N", "a": "N = 1"})
     before = fingerprint_of([module.run])
     module.a.N = 2
@@ -363,14 +363,14 @@ def test_what_is_also_imported_at_the_top_counts_as_it_is_now(load: Load) -> Non
 
 
 def test_ends_are_not_followed_unless_asked_for(load: Load) -> None:
-    """What was given is no end."""
+    """A class that is passed in is always followed."""
     module = load({"m": "class A: pass\nclass B: pass\ndef run(): return A, B"})
 
     assert list(fingerprint_of([module.run, module.A], ends=lambda thing: True).items) == ["m:A", "m:run"]
 
 
 def test_two_threads_that_come_to_a_file_first_find_the_same(load: Load) -> None:
-    """Each would take its own reading of the file for the true one, and half of what the other finds for another's."""
+    """Without a lock, each thread would parse the file for itself, and mix up its objects with the other's."""
 
     def ask(together: threading.Barrier, some: type) -> Mapping[str, str]:
         together.wait()
@@ -392,7 +392,7 @@ def test_two_threads_that_come_to_a_file_first_find_the_same(load: Load) -> None
 
 @pytest.mark.parametrize("odd", ["\x0c", "# \x0b", "# \x1c\x1d\x1e", "# \x85", "# \u2028\u2029"])
 def test_the_text_is_that_of_the_item_behind_any_separator(load: Load, odd: str) -> None:
-    """Python counts lines by line feeds and carriage returns alone."""
+    """Python counts lines by line feeds and carriage returns only."""
     above = f"X = 1\n{odd}\nY = '''{odd}\n'''\n"
     module = load({"m": f"{above}def run():\n    return 1\n{odd}\nclass A:\n    def f(self): pass\n"})
 
@@ -402,7 +402,7 @@ def test_the_text_is_that_of_the_item_behind_any_separator(load: Load, odd: str)
 
 
 def test_a_look_leaves_the_search_for_cycles_as_it_was(load: Load) -> None:
-    """On or off; and what was frozen stays frozen."""
+    """It stays on or off, and frozen objects stay frozen."""
     module = load({"m": "def run(): return 1"})
     frozen = gc.get_freeze_count()
     try:

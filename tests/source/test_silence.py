@@ -87,7 +87,7 @@ FORMS = [
 
 @pytest.mark.parametrize(("text", "telling"), FORMS)
 def test_nothing_is_dropped_in_silence(load: Load, text: str, telling: str) -> None:
-    """By the way it is come to."""
+    """One case for each way in which code reaches a name."""
     found = fingerprint_of([load({"m": text, **OTHERS}).run])
 
     told = [*found.items, *found.packages, *found.untracked]
@@ -96,7 +96,7 @@ def test_nothing_is_dropped_in_silence(load: Load, text: str, telling: str) -> N
 
 @pytest.mark.parametrize(("text", "telling"), FORMS)
 def test_what_is_listed_begins_with_a_place(load: Load, text: str, telling: str) -> None:
-    """`module:qualname`, or the module, and a phrase."""
+    """The place is `module:qualname` or the module; a phrase follows."""
     found = fingerprint_of([load({"m": text, **OTHERS}).run])
 
     for words in found.untracked:
@@ -106,7 +106,7 @@ def test_what_is_listed_begins_with_a_place(load: Load, text: str, telling: str)
 
 
 def test_packages_are_those_that_are_reached(load: Load) -> None:
-    """By the name that is imported, with the version of what is installed; not those that only the module imports."""
+    """By their import name, with the installed version; packages that only the module imports are not among them."""
     files = {
         "m": "import numpy as np, json, pytest\nfrom pandas import Series\nimport u\n"
         "def unused(): return pytest.raises\ndef run(x=Series):\n    import hypothesis\n    return np.sum, u.A",
@@ -141,7 +141,7 @@ ENDED = {
     ],
 )  # fmt: skip
 def test_what_is_read_of_a_class_that_is_not_followed_counts(load: Load, old: str, new: str, counts: bool) -> None:
-    """However it is come to, with what that reads of the class in turn; nothing else of the class."""
+    """In each way of reading it, with the attributes that this one reads; nothing else of the class counts."""
 
     def digest(files: dict[str, str]) -> str:
         module = load(files)
