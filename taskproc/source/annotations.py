@@ -46,20 +46,20 @@ def active_annotations(file: SourceFile, node: Any, *, itself: bool = True) -> A
     """
     if "acting" not in file.memo:
         every = [*file.module.classes, *file.module.functions]
-        file.memo["acting"] = [some for some in every if some.noted and _may_act(file, some.node)]
+        file.memo["acting"] = [inner for inner in every if inner.noted and _may_act(file, inner.node)]
     scopes: list[Any] = file.memo["acting"]
-    near = {id(some.node): some for some in scopes if node.lineno <= some.node.lineno <= node.end_lineno}
+    near = {id(scope.node): scope for scope in scopes if node.lineno <= scope.node.lineno <= node.end_lineno}
     found = ActiveAnnotations(frozenset(), [], [])
-    for some in ast.walk(node) if near else ():
-        if id(some) in near and (itself or some is not node):
-            found = _joined_with(found, near[id(some)])
+    for part in ast.walk(node) if near else ():
+        if id(part) in near and (itself or part is not node):
+            found = _joined_with(found, near[id(part)])
     return found
 
 
 def _may_act(file: SourceFile, node: Any) -> bool:
     if isinstance(node, ast.ClassDef):
         return bool(node.decorator_list or node.bases or node.keywords)
-    return any(acts_on_annotations(file, some) for some in getattr(node, "decorator_list", ()))
+    return any(acts_on_annotations(file, decorator) for decorator in getattr(node, "decorator_list", ()))
 
 
 def _joined_with(found: ActiveAnnotations, scope: Scope) -> ActiveAnnotations:
@@ -87,13 +87,13 @@ def annotated_nodes(node: Any) -> frozenset[int]:
     """Ids of the fields of a class or the parameters of a function, and of the node itself, for its result."""
     found = {id(node)}
     if not isinstance(node, ast.ClassDef):
-        return frozenset(found | {id(some) for some in ast.walk(node.args) if isinstance(some, ast.arg)})
+        return frozenset(found | {id(part) for part in ast.walk(node.args) if isinstance(part, ast.arg)})
     todo: list[Any] = [node]
     while todo:
-        some = todo.pop()
-        if isinstance(some, ast.AnnAssign):
-            found.add(id(some))
-        todo += [inner for inner in ast.iter_child_nodes(some) if isinstance(inner, (ast.stmt, ast.ExceptHandler))
+        current = todo.pop()
+        if isinstance(current, ast.AnnAssign):
+            found.add(id(current))
+        todo += [inner for inner in ast.iter_child_nodes(current) if isinstance(inner, (ast.stmt, ast.ExceptHandler))
                  and not isinstance(inner, DEFINITIONS)]  # fmt: skip
     return frozenset(found)
 

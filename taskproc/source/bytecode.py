@@ -52,12 +52,13 @@ def code_text(code: CodeType) -> str:
 def _code_parts(code: CodeType) -> Iterator[str]:
     todo: list[CodeType] = [code]
     while todo:
-        some = todo.pop()
-        counts = (some.co_argcount, some.co_posonlyargcount, some.co_kwonlyargcount, some.co_flags & 0x2AF)
-        names = (some.co_varnames, some.co_names, some.co_freevars, some.co_cellvars)
-        yield ascii((some.co_name, counts, names, some.co_code.hex(), getattr(some, "co_exceptiontable", b"").hex()))
-        documented = _is_documented(some)
-        for index, constant in enumerate(some.co_consts):
+        current = todo.pop()
+        counts = (current.co_argcount, current.co_posonlyargcount, current.co_kwonlyargcount, current.co_flags & 0x2AF)
+        names = (current.co_varnames, current.co_names, current.co_freevars, current.co_cellvars)
+        table = getattr(current, "co_exceptiontable", b"")
+        yield ascii((current.co_name, counts, names, current.co_code.hex(), table.hex()))
+        documented = _is_documented(current)
+        for index, constant in enumerate(current.co_consts):
             if isinstance(constant, CodeType):
                 yield f"<{len(todo)}>"
                 todo.append(constant)
@@ -94,9 +95,9 @@ def nested_codes(code: CodeType) -> Iterator[CodeType]:
 def names_read(code: CodeType) -> list[Chain]:
     """The chains of names that a function without source reads from outside."""
     found: dict[Chain, None] = {}
-    for some in (code, *nested_codes(code)):
+    for inner in (code, *nested_codes(code)):
         chain: Chain = ()
-        for step in dis.get_instructions(some):
+        for step in dis.get_instructions(inner):
             if chain and step.opname in _STEPS:
                 chain = (*chain, str(step.argval))
                 continue
@@ -108,5 +109,5 @@ def names_read(code: CodeType) -> list[Chain]:
 
 def modules_read(code: CodeType) -> list[str]:
     """The modules that a function without source imports."""
-    return [str(step.argval) for some in (code, *nested_codes(code)) for step in dis.get_instructions(some)
+    return [str(step.argval) for inner in (code, *nested_codes(code)) for step in dis.get_instructions(inner)
             if step.opname == "IMPORT_NAME"]  # fmt: skip

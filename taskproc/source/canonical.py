@@ -173,8 +173,8 @@ class _TextWriter:
             self._libraries[look.head.strip('"').partition(":")[0]] = None
         if look.cause:
             self._miss(look)
-        for some in code_within(look.hidden):
-            self._named(some)
+        for code in code_within(look.hidden):
+            self._named(code)
         self._frames.append(_Frame(value, look, name))
         return None
 

@@ -62,9 +62,9 @@ class ClassPiece:
     def _text(self) -> tuple[str, str]:
         nodes: list[Any] = [self.scope.node] if self.scope is not None else []
         annotated = annotated_nodes(nodes[0]) if nodes and self.annotated else frozenset()
-        inner = frozenset(id(node) for some in self.others for node in ast.walk(some) if isinstance(node, DEFINITIONS))
+        inner = [node for statement in self.others for node in ast.walk(statement)]
         nodes += self.others
-        omitted = self.omitted | inner
+        omitted = self.omitted | {id(node) for node in inner if isinstance(node, DEFINITIONS)}
         syntax = "".join(text for node in nodes for text in syntax_text(node, omitted, annotated))
         return digest(syntax), "".join(self.file.segment(node, omitted) for node in nodes)
 
@@ -74,26 +74,26 @@ class ClassPiece:
         if self.scope is not None:
             scopes.append(self.scope)
             uses += [*self.scope.head, *(use for use in self.scope.uses if use.tag not in self.omitted)]
-            inner = [some for some in self.scope.children if not {id(some.node), some.tag} & self.omitted]
-            inner += [some for some in self.scope.children if some.kind == "head" and some not in inner]
+            inner = [child for child in self.scope.children if not {id(child.node), child.tag} & self.omitted]
+            inner += [scope for scope in self.scope.children if scope.kind == "head" and scope not in inner]
             _add_inner(inner, scopes, uses)
             if self.annotated:
                 annotations = annotation_uses(self.scope)
                 scopes += annotations[0]
                 uses += annotations[1]
         top = self.file.module.top
-        tags = {id(node) for some in self.others for node in ast.walk(some) if isinstance(node, ast.stmt)}
+        tags = {id(node) for statement in self.others for node in ast.walk(statement) if isinstance(node, ast.stmt)}
         tags -= self.omitted
         uses += [use for use in top.uses if use.tag in tags]
-        _add_inner((some for some in top.children if some.tag in tags and not _is_definition(some)), scopes, uses)
+        _add_inner((child for child in top.children if child.tag in tags and not _is_definition(child)), scopes, uses)
         return reads_of(scopes, uses)
 
 
 def _add_inner(inner: Iterable[Scope], scopes: list[Scope], uses: list[Use]) -> None:
     for scope in inner:
-        for some in scope.below():
-            scopes.append(some)
-            uses += some.all_uses()
+        for child in scope.below():
+            scopes.append(child)
+            uses += child.all_uses()
 
 
 def _is_definition(scope: Scope) -> bool:
@@ -110,20 +110,20 @@ def omitted_nodes(
         seen: ids of scopes of functions and classes that have items of their own.
         options: names whose value does not say everything: that of a field does not show `compare=False`.
     """
-    written = [some for some in assignments_in(scope) if some[0] in reached]
+    written = [assignment for assignment in assignments_in(scope) if assignment[0] in reached]
     omitted = {id(shown) for name, _, shown, plain in written if plain or name not in options}
-    names = {some.name for some in scope.children if id(some) in seen}
-    for some in scope.children:
-        if id(some) in seen or (some.name in reached and _is_definition(some)):
-            omitted.add(id(some.node))
-        elif some.name in names and _is_definition(some) and not _is_kept(file, some.node):
-            omitted.add(id(some.node))  # a later one of this name has replaced it
+    names = {child.name for child in scope.children if id(child) in seen}
+    for inner in scope.children:
+        if id(inner) in seen or (inner.name in reached and _is_definition(inner)):
+            omitted.add(id(inner.node))
+        elif inner.name in names and _is_definition(inner) and not _is_kept(file, inner.node):
+            omitted.add(id(inner.node))  # a later one of this name has replaced it
     return frozenset(omitted)
 
 
 def _is_kept(file: SourceFile, node: Any) -> bool:
     """Whether a decorator may keep a function whose name another function has taken."""
-    return any(not _UNTYPED.intersection(imported_as(file, some)) for some in node.decorator_list)
+    return any(not _UNTYPED.intersection(imported_as(file, decorator)) for decorator in node.decorator_list)
 
 
 def assignments_in(scope: Scope) -> Iterator[tuple[str, ast.stmt, ast.AST, bool]]:
@@ -158,7 +158,7 @@ def matches_class(scope: Scope, cls: type, names: Mapping[str, object], changed:
         changed: attributes that other statements of the module set.
     """
     attributes, node = vars(cls), scope.node
-    functions = {some.name for some in scope.children if some.kind == "function" and some.name != "<lambda>"}
+    functions = {child.name for child in scope.children if child.kind == "function" and child.name != "<lambda>"}
     if not functions <= attributes.keys() or not _has_bases(node, cls, names) or not _has_fields(node, cls, names):
         return False
     plain = type(cls) is type and not getattr(node, "decorator_list", ()) and "_fields" not in attributes
@@ -203,9 +203,10 @@ def _has_fields(node: Any, cls: type, names: Mapping[str, object]) -> bool:
         return True
     found = vars(cls).get("__annotations__", {})
     counted = annotated_nodes(node)
-    fields = [some for some in ast.walk(node) if isinstance(some, ast.AnnAssign) and id(some) in counted]
-    written = {some.target.id: some for some in fields if isinstance(some.target, ast.Name) and some.simple}
-    always = [name for name, some in written.items() if some in node.body and not name.startswith("__")]
+    fields = [inner for inner in ast.walk(node) if isinstance(inner, ast.AnnAssign) and id(inner) in counted]
+    simple = [field for field in fields if field.simple]
+    written = {field.target.id: field for field in simple if isinstance(field.target, ast.Name)}
+    always = [name for name, field in written.items() if field in node.body and not name.startswith("__")]
     if not found.keys() >= set(always) or any(name not in written for name in found if not name.startswith("_")):
         return False
     return all(_is_annotation(found[name], written[name].annotation, names) for name in always)
@@ -236,12 +237,12 @@ def functions_in(value: Any) -> Iterator[FunctionType]:
     """The functions that an attribute is or wraps, through any number of wrappers."""
     todo = [value]
     while todo:
-        some = todo.pop()
-        if type(some) is FunctionType:
-            yield some
-            todo += [inner] if (inner := vars(some).get("__wrapped__")) is not None else []
+        wrapper = todo.pop()
+        if type(wrapper) is FunctionType:
+            yield wrapper
+            todo += [inner] if (inner := vars(wrapper).get("__wrapped__")) is not None else []
         else:
-            todo += reversed(wrapped(some) or ())
+            todo += reversed(wrapped(wrapper) or ())
 
 
 def class_source(cls: type) -> tuple[SourceFile, Scope] | None:
@@ -278,7 +279,7 @@ def _older_source(cls: type, module: ModuleType) -> tuple[SourceFile, Scope] | N
         for scope in file.class_scopes(cls.__qualname__):
             written = [file.scope_of(code) for code in own]
             is_its = matches_class(scope, cls, vars(module), _set_later(file, scope.name))
-            if is_its and all(some is not None and some.parent is scope for some in written):
+            if is_its and all(inner is not None and inner.parent is scope for inner in written):
                 found.setdefault("".join(syntax_text(scope.node)), (file, scope))
     return found.popitem()[1] if len(found) == 1 else None
 

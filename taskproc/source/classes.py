@@ -180,11 +180,11 @@ def _scopes_to_come(cls: type, file: SourceFile, scope: Scope) -> set[int]:
     codes = [function for value in held for function in functions_in(value)]
     for function in codes:
         cells = [cell_content(cell) for cell in function.__closure__ or ()]
-        codes += [some for some in cells if type(some) is FunctionType and some not in codes]
-    users = [some for some in codes if some.__code__.co_filename == file.path]
-    found = {id(piece_of(some.__code__, some.__globals__).scope) for some in users}
+        codes += [content for content in cells if type(content) is FunctionType and content not in codes]
+    users = [function for function in codes if function.__code__.co_filename == file.path]
+    found = {id(piece_of(code.__code__, code.__globals__).scope) for code in users}
     inner = {attr for attr, value in vars(cls).items() if issubclass(type(value), type)}
-    return found | {id(some) for some in scope.children if some.kind == "class" and some.name in inner}
+    return found | {id(child) for child in scope.children if child.kind == "class" and child.name in inner}
 
 
 def registered_functions(walk: Findings, function: FunctionType) -> list[object]:
@@ -192,7 +192,7 @@ def registered_functions(walk: Findings, function: FunctionType) -> list[object]
     registry = vars(function).get("registry")
     if type(registry) is not MappingProxyType:
         return []
-    lines = [f"{walk.shown(kind)} is {walk.shown(some)}\n" for kind, some in registry.items()]
+    lines = [f"{walk.shown(kind)} is {walk.shown(chosen)}\n" for kind, chosen in registry.items()]
     walk.put(f"{walk.shown(function)}.registry", digest(text := "".join(sorted(lines))), text)
     return list(registry.values())
 
@@ -215,6 +215,7 @@ def _is_generated(cls: type, attr: str, value: Any, path: str) -> bool:
             return True
     return False
 
+_HOLDERS = ("func", "factory", "converter", "_validators", "validator")  # of functions, in attrs and pydantic
 _OPTIONS = ("init", "repr", "eq", "order", "hash", "compare", "kw_only", "frozen", "unsafe_hash", "exclude", "alias")
 
 
@@ -226,7 +227,7 @@ def field_lines(walk: Findings, cls: Any, name: str) -> Iterator[str]:
         if attr in own and type(own[attr]) in (tuple, frozenset, list, bool, str):
             value = own[attr]
             yield f"{attr} {sorted(value) if type(value) is frozenset else value}\n"
-    yield from (f"{attr} {_name_of(walk, some)}\n" for attr, some in _annotations(own).items())
+    yield from (f"{attr} {_name_of(walk, annotation)}\n" for attr, annotation in _annotations(own).items())
     yield from _options("dataclass", own.get("__dataclass_params__"))
     for field, described in _descriptions(own).items():
         yield from _options(field, described)
@@ -249,13 +250,13 @@ def field_functions(cls: type) -> Iterator[object]:
 def _code_in(value: object) -> Iterator[object]:
     todo = [value]
     while todo:
-        some = todo.pop()
-        if type(some) in (list, tuple):
-            todo += reversed(some)  # type: ignore[call-overload]
-        elif issubclass(type(some), (FunctionType, type)):
-            yield some
-        elif type(some).__module__.partition(".")[0] in ("attr", "attrs", "pydantic"):
-            todo += [getattr(some, what, None) for what in ("func", "factory", "converter", "_validators", "validator")]
+        current = todo.pop()
+        if type(current) in (list, tuple):
+            todo += reversed(current)  # type: ignore[call-overload]
+        elif issubclass(type(current), (FunctionType, type)):
+            yield current
+        elif type(current).__module__.partition(".")[0] in ("attr", "attrs", "pydantic"):
+            todo += [getattr(current, what, None) for what in _HOLDERS]
 
 
 def _descriptions(own: Any) -> dict[str, Any]:
@@ -264,7 +265,7 @@ def _descriptions(own: Any) -> dict[str, Any]:
     for attr in ("__dataclass_fields__", "__pydantic_fields__"):
         if type(own.get(attr)) is dict:
             found |= own[attr]
-    return found | {some.name: some for some in own.get("__attrs_attrs__", ())}
+    return found | {field.name: field for field in own.get("__attrs_attrs__", ())}
 
 
 def _options(name: str, described: object) -> Iterator[str]:
@@ -292,8 +293,8 @@ def _name_of(walk: Findings, annotation: Any) -> str:
     inner = [*_tuple_in(annotation, "__args__"), *_tuple_in(annotation, "__metadata__")]
     if inner:
         origin = getattr(annotation, "__origin__", None)
-        return f"{type(annotation).__name__}[{origin!r}]{[_name_of(walk, some) for some in inner]}"
-    found = [walk.meet(some, "") for some in _code_in(annotation)]
+        return f"{type(annotation).__name__}[{origin!r}]{[_name_of(walk, argument) for argument in inner]}"
+    found = [walk.meet(code, "") for code in _code_in(annotation)]
     return f"{type(annotation).__name__} {found}" if found else _plain_repr(annotation)
 
 

@@ -82,7 +82,7 @@ class Lookups:
 
     def __init__(self, tree: ast.Module):
         self._names: dict[str, str] = {}
-        imports = [some for some in all_statements(tree.body) if isinstance(some, (ast.Import, ast.ImportFrom))]
+        imports = [other for other in all_statements(tree.body) if isinstance(other, (ast.Import, ast.ImportFrom))]
         for statement in imports:
             for alias in statement.names:
                 target = import_target(statement, alias)
@@ -164,7 +164,7 @@ class Lookups:
         if called in _IMPORTERS:
             return "imports a module by a computed name"
         if called in ("operator.attrgetter", "operator.methodcaller"):
-            literal = all(string_in(some) is not None for some in node.args)
+            literal = all(string_in(argument) is not None for argument in node.args)
             return "" if literal else f"calls {called.partition('.')[2]} with a computed name"
         if called in _GLOBALS:
             return "reads globals() by a computed name"

@@ -217,7 +217,7 @@ def _top_name(file: SourceFile, code: CodeType) -> str | None:
     """A name that is bound by the top-level statement in which `code` stands; None if it does not stand in the file."""
     scope = file.scope_of(code)
     first = getattr(code, "co_qualname", code.co_name).partition(".")[0]
-    classes = {some.name for some in file.module.classes}
+    classes = {child.name for child in file.module.classes}
     if scope is None and not code.co_name.startswith("<") and code.co_name not in classes:
         return None
     if first in file.module.top.bound:

@@ -87,7 +87,7 @@ def _of_function(file: SourceFile, scope: Scope) -> Piece:
     inner = active_annotations(file, node, itself=False)
     uses = [
         *scope.head, *scope.defaults, *inner.uses,
-        *(use for some in scope.below() for use in (scope.uses if some is scope else some.all_uses())),
+        *(use for child in scope.below() for use in (scope.uses if child is scope else child.all_uses())),
     ]  # fmt: skip
     unsteady: dict[str, frozenset[str]] = {}
     around: Scope | None = scope
@@ -110,8 +110,8 @@ def _of_function(file: SourceFile, scope: Scope) -> Piece:
 def _constant_defaults(args: ast.arguments) -> dict[str, object]:
     names = [arg.arg for arg in [*args.posonlyargs, *args.args]]
     pairs = [*zip(names[len(names) - len(args.defaults) :], args.defaults)]
-    pairs += [(arg.arg, some) for arg, some in zip(args.kwonlyargs, args.kw_defaults) if some is not None]
-    return {name: some.value for name, some in pairs if isinstance(some, ast.Constant)}
+    pairs += [(arg.arg, value) for arg, value in zip(args.kwonlyargs, args.kw_defaults) if value is not None]
+    return {name: default.value for name, default in pairs if isinstance(default, ast.Constant)}
 
 
 def reads_of(scopes: Sequence[Scope], uses: Iterable[Use]) -> Reads:

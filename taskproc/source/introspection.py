@@ -75,7 +75,7 @@ class Introspection:
 
     def note_bytecode(self, code: CodeType) -> None:
         """Note the same for a function without source."""
-        names = {name for some in (code, *nested_codes(code)) for name in some.co_names}
+        names = {name for inner in (code, *nested_codes(code)) for name in inner.co_names}
         for what, words in (("annotations", _HINTS | _HINTERS), ("docstrings", _DOCS | {"getdoc"})):
             if words & names:
                 self._count(what)
@@ -123,19 +123,19 @@ class Introspection:
             return
         self.note_reader(file, scope, function.__globals__)
         put = self._annotations(function, name, file, scope)
-        if any(acts_on_annotations(file, some) for some in getattr(scope.node, "decorator_list", ())):
+        if any(acts_on_annotations(file, decorator) for decorator in getattr(scope.node, "decorator_list", ())):
             put()
         else:
             self._put_if_read("annotations", put)
 
-    def of_wrapped(self, some: object, wrapper: FunctionType) -> None:
+    def of_wrapped(self, function: object, wrapper: FunctionType) -> None:
         """Note a function that is held by a function of a library, which may act on its annotations."""
-        if type(some) is not FunctionType or not may_read_annotations(str(wrapper.__globals__.get("__name__"))):
+        if type(function) is not FunctionType or not may_read_annotations(str(wrapper.__globals__.get("__name__"))):
             return  # not its __module__, which functools.wraps sets
-        if is_users_code(some.__code__, some.__globals__):
-            piece, name = piece_of(some.__code__, some.__globals__), self._walk.meet(some, "")
+        if is_users_code(function.__code__, function.__globals__):
+            piece, name = piece_of(function.__code__, function.__globals__), self._walk.meet(function, "")
             if piece.file is not None and piece.scope is not None:
-                self._annotations(some, name, piece.file, piece.scope)()
+                self._annotations(function, name, piece.file, piece.scope)()
 
     def of_class(self, cls: type, name: str, file: SourceFile | None, scope: Scope | None) -> None:
         """Note a class that was met."""
@@ -150,11 +150,11 @@ class Introspection:
         self._put_if_read("annotations", lambda: self._fields_of_module(self._walk.module_name(names), file))
 
     def _fields_of_module(self, module: str, file: SourceFile) -> None:
-        fields = [some for some in file.tree.body if isinstance(some, ast.AnnAssign)]
+        fields = [statement for statement in file.tree.body if isinstance(statement, ast.AnnAssign)]
         if fields:
             nodes = [node for field in fields for node in (field.target, field.annotation)]
             syntax = "".join(text for node in nodes for text in syntax_text(node))
-            text = "".join(f"{ast.unparse(some.target)}: {ast.unparse(some.annotation)}\n" for some in fields)
+            text = "".join(f"{ast.unparse(field.target)}: {ast.unparse(field.annotation)}\n" for field in fields)
             self._walk.put(f"{module}:__annotations__", digest(syntax), text)
 
     def _order(self, cls: type, name: str) -> None:
@@ -189,9 +189,9 @@ def _annotated(node: Any) -> Iterator[tuple[str, ast.expr]]:
     """Name and annotation of each parameter, or of each field."""
     if isinstance(node, ast.ClassDef):
         counted = annotated_nodes(node)
-        for some in ast.walk(node):
-            if isinstance(some, ast.AnnAssign) and id(some) in counted:
-                yield ast.unparse(some.target), some.annotation
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.AnnAssign) and id(inner) in counted:
+                yield ast.unparse(inner.target), inner.annotation
         return
     args = node.args
     for arg in [*args.posonlyargs, *args.args, args.vararg, *args.kwonlyargs, args.kwarg]:
@@ -218,8 +218,8 @@ def readings_in(file: SourceFile, scope: Scope) -> list[tuple[str, ...]]:
 
 def _readings(file: SourceFile, scope: Scope) -> Iterator[tuple[str, ...]]:
     imported: dict[str, list[Any]] = {}
-    for some in (*scope.below(), file.module.top):
-        for name, targets in some.imports.items():
+    for child in (*scope.below(), file.module.top):
+        for name, targets in child.imports.items():
             imported.setdefault(name, []).extend(targets)
     todo: list[Any] = [scope.node]
     while todo:
@@ -227,7 +227,7 @@ def _readings(file: SourceFile, scope: Scope) -> Iterator[tuple[str, ...]]:
         yield from _reading(node, scope, imported)
         inner = list(ast.iter_child_nodes(node))
         if node is scope.node and isinstance(node, ast.ClassDef):
-            inner = [some for some in inner if not isinstance(some, DEFINITIONS)]
+            inner = [child for child in inner if not isinstance(child, DEFINITIONS)]
         todo += inner
 
 
@@ -250,5 +250,5 @@ def _reading(node: Any, scope: Scope, imported: Mapping[str, list[Any]]) -> Iter
     elif isinstance(node, ast.Name) and node.id in _HINTS | _DOCS:
         yield "", node.id
     elif (chain := chain_of(node) or ()) and chain[0] in imported:
-        last = {chain[-1] if len(chain) > 1 else some.name for some in imported[chain[0]]}
+        last = {chain[-1] if len(chain) > 1 else target.name for target in imported[chain[0]]}
         yield from ((word,) for word in sorted(last & (_HINTERS | {"getdoc"})))

@@ -35,7 +35,7 @@ class LateImports:
 
     def __init__(self, walk: Findings):
         self._walk = walk
-        self._ended = WrittenClasses(walk.ends, _text_and_module)
+        self._written = WrittenClasses(walk.ends, _text_and_module)
         self._found: dict[str, Group] = {}
         self._met: set[tuple[str, Chain]] = set()
         self._visited: set[str] = set()
@@ -167,7 +167,7 @@ class LateImports:
             return
         self._met.add((file.path, (":", symbol, *rest)))
         name = f"{real_name(module)}:{symbol}"
-        if name not in self._walk.named and self._ended.ends(file, module, symbol):
+        if name not in self._walk.named and self._written.ends(file, module, symbol):
             self._classes[file.path, symbol] = file, module, symbol
             self._part(file, module, symbol, rest)
             return
@@ -215,14 +215,14 @@ class LateImports:
         self._walk.loose.update(rest[1:])
         if not rest or rest[0].startswith("__") or rest[0] in self._walk.settings:
             return
-        holder = self._ended.holder(file, module, symbol, rest[0])
+        holder = self._written.holder(file, module, symbol, rest[0])
         if holder is None or (holder.scope.node, rest[0]) in self._parts:
             return
         self._parts.add((holder.scope.node, rest[0]))
         name = f"{real_name(holder.module)}:{holder.scope.qualname}.{rest[0]}"
         statements = holder.binding(rest[0])
         reads = _reads_in(holder.scope, set(map(id, statements)))
-        code = "".join(text for some in statements for text in syntax_text(some))
+        code = "".join(text for statement in statements for text in syntax_text(statement))
         self._found[name] = Group(digest(code), "".join(map(holder.file.segment, statements)), reads, False)
         self._reads(holder.file, holder.module, name, reads)
         tags = set(map(id, statements))
@@ -233,7 +233,7 @@ class LateImports:
 
 def _reads_in(scope: Scope, tags: set[int]) -> Reads:
     """What some statements of a class read, with the code inside them."""
-    scopes = [inner for some in scope.children if some.tag in tags for inner in some.below()]
+    scopes = [inner for child in scope.children if child.tag in tags for inner in child.below()]
     uses: list[Use] = [use for use in scope.uses if use.tag in tags]
     return reads_of(scopes, [*uses, *(use for inner in scopes for use in inner.all_uses())])
 
@@ -274,7 +274,7 @@ class AttributeHolder(NamedTuple):
     def binding(self, name: str) -> list[ast.stmt]:
         """The statements of its body that bind a name."""
         body: list[ast.stmt] = getattr(self.scope.node, "body", [])
-        return [some for some in body if name in _bound_in(some)]
+        return [statement for statement in body if name in _bound_in(statement)]
 
 
 _DEEPEST = 30  # imports from a name to its definition: they may form a cycle
@@ -317,7 +317,7 @@ class WrittenClasses:
         )
 
     def _classes(self, file: SourceFile, module: str, base: ast.expr) -> list[tuple[SourceFile, str, str]]:
-        return [some for some in self._targets(file, module, _base_chain(base), 0) if isinstance(some, tuple)]
+        return [target for target in self._targets(file, module, _base_chain(base), 0) if isinstance(target, tuple)]
 
     def _targets(self, file: SourceFile, module: str, chain: Chain, steps: int) -> Iterator[Any]:
         """The targets of a chain: objects of a library, or file, module and name of a class of the user."""

@@ -84,7 +84,7 @@ def _special(value: Any, kind: type) -> Look | None:
 
 def subclass_look(value: Any, kind: type, content: object) -> Look:
     """An array of a subclass: its content and its attributes, such as the mask of a masked array."""
-    held = {name: some for name, some in instance_dict(value).items() if name[:2] != "__"}
+    held = {name: attribute for name, attribute in instance_dict(value).items() if name[:2] != "__"}
     return Look("instance", code=kind, parts=[content, *held.values()], names=["", *held])
 
 
@@ -94,17 +94,17 @@ def objects_in(value: Any, library: str) -> list[object] | None:
     kind = type(value)
     if library == "numpy" and issubclass(kind, module.ndarray):
         if value.dtype.names is not None:
-            return [some for name in value.dtype.names for some in objects_in(value[name], library) or ()]
+            return [item for name in value.dtype.names for item in objects_in(value[name], library) or ()]
         return list(value.ravel().tolist()) if value.dtype.hasobject else []
     if library == "pandas" and issubclass(kind, (module.Series, module.Index)):
         values = [] if kind is module.RangeIndex else _column_objects(value)
         return [*values, *(_column_objects(value.index) if issubclass(kind, module.Series) else ())]
     if library == "pandas" and issubclass(kind, module.DataFrame):
         columns = [value.iloc[:, number] for number in range(value.shape[1])]
-        return [some for column in columns for some in _column_objects(column)]
+        return [item for column in columns for item in _column_objects(column)]
     if library == "polars" and issubclass(kind, (module.Series, module.DataFrame)):
         every = [value] if issubclass(kind, module.Series) else value.get_columns()
-        return [some for series in every if series.dtype == module.Object for some in series.to_list()]
+        return [element for series in every if series.dtype == module.Object for element in series.to_list()]
     return None
 
 
@@ -127,7 +127,7 @@ def is_type_form(kind: type) -> bool:
 
 def type_form_look(value: Any, kind: type) -> Look:
     """The look at such a type, by its own attributes: it passes others on to the type inside it."""
-    found = {name: some for name in _READ if (some := _slot(value, kind, name)) is not None}
+    found = {name: held for name in _READ if (held := _slot(value, kind, name)) is not None}
     if _slot(value, kind, "__infer_variance__"):  # `def f[T: Bound]`: reading the bound runs its code
         found = {"__name__": found.get("__name__")}
     if kind.__name__ in _UNIONS:
@@ -169,19 +169,19 @@ def users_objects_in(value: Any) -> list[object]:
     seen = {id(value)}
     todo = list(reversed(_referents(value)))
     while todo and len(seen) < MOST_OBJECTS:
-        some = todo.pop()
-        if id(some) in seen:
+        current = todo.pop()
+        if id(current) in seen:
             continue
-        seen.add(id(some))
-        kind = type(some)
-        if kind is FunctionType and is_users_code(some.__code__, some.__globals__):
-            found.append(some)
+        seen.add(id(current))
+        kind = type(current)
+        if kind is FunctionType and is_users_code(current.__code__, current.__globals__):
+            found.append(current)
         elif issubclass(kind, type):
-            found += [some] if known.is_users(some) else []
+            found += [current] if known.is_users(current) else []
         elif known.is_users(kind):
-            found.append(some)
+            found.append(current)
         elif not issubclass(kind, ModuleType):
-            todo += reversed(_referents(some))
+            todo += reversed(_referents(current))
     return found
 
 
@@ -209,26 +209,26 @@ def function_contents(function: FunctionType) -> list[object]:
     return found + list(vars(function).values())
 
 
-def _referents(some: Any) -> list[Any]:
-    kind = type(some)
+def _referents(holder: Any) -> list[Any]:
+    kind = type(holder)
     if kind is FunctionType:
-        return function_contents(some)
+        return function_contents(holder)
     if issubclass(kind, (BuiltinFunctionType, CellType)):
-        return [inner for inner in gc.get_referents(some) if not issubclass(type(inner), ModuleType)]
+        return [inner for inner in gc.get_referents(holder) if not issubclass(type(inner), ModuleType)]
     if kind is dict:
         # The names of a module are not part of a value
-        return [] if "__builtins__" in some or len(some) > MOST_OBJECTS else _of_dict(some)
-    if kind in (list, tuple) and (len(some) > MOST_OBJECTS or all_plain(some)):
+        return [] if "__builtins__" in holder or len(holder) > MOST_OBJECTS else _of_dict(holder)
+    if kind in (list, tuple) and (len(holder) > MOST_OBJECTS or all_plain(holder)):
         return []
     if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
-        return some.ravel().tolist() if some.dtype.hasobject and some.dtype.names is None else []
-    return [inner for inner in gc.get_referents(some) if inner is not kind]
+        return holder.ravel().tolist() if holder.dtype.hasobject and holder.dtype.names is None else []
+    return [inner for inner in gc.get_referents(holder) if inner is not kind]
 
 
-def _of_dict(some: dict[Any, Any]) -> list[Any]:
-    if type(some).__len__(some) and "__name__" in some and some is module_globals(some.get("__name__")):
+def _of_dict(holder: dict[Any, Any]) -> list[Any]:
+    if type(holder).__len__(holder) and "__name__" in holder and holder is module_globals(holder.get("__name__")):
         return []
-    return [*some.keys(), *some.values()]
+    return [*holder.keys(), *holder.values()]
 
 
 def module_globals(name: object) -> object:

@@ -73,9 +73,9 @@ class SourceFile:
         if len(scopes) == 1 and code in codes.get(code.co_name, ()):  # equal and at the same line: the quick case
             return scopes[0]
         wanted = code_text(code)
-        same = [some for some in codes.get(code.co_name, ()) if code_text(some) == wanted]
-        for some in sorted(same, key=lambda some: abs(some.co_firstlineno - code.co_firstlineno)):
-            scopes = self._scopes.get((some.co_name, some.co_firstlineno), [])
+        same = [other for other in codes.get(code.co_name, ()) if code_text(other) == wanted]
+        for other in sorted(same, key=lambda other: abs(other.co_firstlineno - code.co_firstlineno)):
+            scopes = self._scopes.get((other.co_name, other.co_firstlineno), [])
             if len(scopes) == 1:
                 return scopes[0]
             for scope in scopes:
@@ -90,12 +90,12 @@ class SourceFile:
         None if it stands in an annotation that is not compiled.
         """
         tree = ast.parse(self.text)
-        twins = [some for some in Module(tree).functions if some.name == scope.name]
-        originals = [some for some in self.module.functions if some.name == scope.name]
+        twins = [twin for twin in Module(tree).functions if twin.name == scope.name]
+        originals = [function for function in self.module.functions if function.name == scope.name]
         node: Any = twins[originals.index(scope)].node
         node.lineno = node.end_lineno = _NO_LINE
         node.end_col_offset = node.col_offset + 1
-        return next((some for some in compiled(tree) if some.co_firstlineno == _NO_LINE), None)
+        return next((code for code in compiled(tree) if code.co_firstlineno == _NO_LINE), None)
 
     @functools.cached_property
     def _single_codes(self) -> Codes:
@@ -187,7 +187,7 @@ def _file_versions(code: CodeType, names: Mapping[str, Any]) -> Iterator[SourceF
     lines = shown[2] if shown is not None and len(shown) == 4 else [] if now else linecache.getlines(path, dict(names))
     if lines and sent is None:
         yield from filter(None, [_version(path, "".join(lines), flags)])
-    yield from [some for some in _versions.get(path, ()) if some is not now]
+    yield from [file for file in _versions.get(path, ()) if file is not now]
 
 
 def loaded_version(path: str, load: Load) -> SourceFile | None:
@@ -206,7 +206,7 @@ def loaded_texts(things: Iterable[object]) -> dict[str, str]:
     texts: dict[str, str] = {}
     for thing in things:
         functions = vars(thing).values() if isinstance(thing, type) else (thing,)
-        for code in [some.__code__ for some in functions if isinstance(some, FunctionType)]:
+        for code in [function.__code__ for function in functions if isinstance(function, FunctionType)]:
             known = _located.get(code)
             if known is not None and known[0] is not None and present_file(code.co_filename) is not known[0][0]:
                 texts[code.co_filename] = known[0][0].text
@@ -260,9 +260,9 @@ def file_version(path: str, text: str) -> SourceFile | None:
 
 def _version(path: str, text: str, flags: int) -> SourceFile | None:
     kept = _versions.setdefault(path, [])
-    for some in kept:
-        if some.text == text and some.flags == flags:
-            return some
+    for file in kept:
+        if file.text == text and file.flags == flags:
+            return file
     try:
         made = SourceFile(path, text, flags)
     except (SyntaxError, ValueError, RecursionError):  # a cell with magics, or code that is nested too deeply

@@ -147,7 +147,7 @@ class Statements:
     # ------------------------------------------------------------ gathering
 
     def _gather(self, body: list[ast.stmt]) -> None:
-        todo: list[tuple[Any, tuple[ast.stmt, ...], bool]] = [(some, (), False) for some in reversed(body)]
+        todo: list[tuple[Any, tuple[ast.stmt, ...], bool]] = [(other, (), False) for other in reversed(body)]
         while todo:
             statement, outer, guarded = todo.pop()
             path = (*outer, statement)
@@ -198,13 +198,13 @@ class Statements:
     def _group(self, leaves: Sequence[Leaf], name: str) -> Group:
         kept = {id(statement) for leaf in leaves for statement in leaf.path}
         outer = list({id(leaf.path[0]): leaf.path[0] for leaf in leaves}.values())
-        omitted = {id(some) for statement in outer for some in _unrelated(statement, kept)}
+        omitted = {id(inner) for statement in outer for inner in _unrelated(statement, kept)}
         for leaf in leaves:
             last: Any = leaf.path[-1]
             if leaf.role == "imports":
                 omitted |= {id(alias) for alias in last.names if bound_name(alias) != name}
             elif leaf.role == "decorates":
-                omitted |= {id(some) for some in last.body}
+                omitted |= {id(other) for other in last.body}
         left = frozenset(omitted)
         annotated = frozenset[int]().union(*(active_annotations(self.file, statement).nodes for statement in outer))
         return Group(
@@ -218,11 +218,12 @@ class Statements:
         top, by_tag = self.file.module.top, self._by_tag
         uses: list[Use] = []
         scopes: list[Scope] = []
-        for statement in {id(some): some for leaf in leaves if leaf.role != "decorates" for some in leaf.path}.values():
+        paths = [leaf.path for leaf in leaves if leaf.role != "decorates"]
+        for statement in {id(other): other for path in paths for other in path}.values():
             uses += by_tag.get(id(statement), ())
-            scopes += [inner for some in self._children.get(id(statement), ()) for inner in some.below()]
+            scopes += [inner for child in self._children.get(id(statement), ()) for inner in child.below()]
         for definition in [leaf.path[-1] for leaf in leaves if leaf.role == "decorates"]:
-            uses += [use for some in self._children.get(id(definition), ()) for use in some.head]
+            uses += [use for child in self._children.get(id(definition), ()) for use in child.head]
             uses.append(Use(top, (definition.name,), id(definition)))  # type: ignore[attr-defined]  # a function or class
         for scope in scopes:
             uses += scope.all_uses()
@@ -304,15 +305,15 @@ def _asks_for_main(statement: ast.stmt) -> bool:
 
 
 def _names_in(node: ast.AST) -> set[str]:
-    return {str(getattr(some, "id", getattr(some, "attr", ""))) for some in ast.walk(node)}
+    return {str(getattr(inner, "id", getattr(inner, "attr", ""))) for inner in ast.walk(node)}
 
 
 def _unrelated(statement: ast.stmt, kept: set[int]) -> Iterator[ast.stmt]:
     """The statements below a statement that are not in `kept`."""
     todo = [statement]
     while todo:
-        some = todo.pop()
-        for inner in [] if isinstance(some, DEFINITIONS) else inner_statements(some):
+        current = todo.pop()
+        for inner in [] if isinstance(current, DEFINITIONS) else inner_statements(current):
             if id(inner) in kept:
                 todo.append(inner)
             else:
@@ -333,7 +334,7 @@ def _names_bound(statement: ast.stmt) -> Iterator[str]:
     for node in _own_nodes(statement):
         if isinstance(node, _COMPREHENSIONS):
             for generator in node.generators:
-                hidden.update(id(some) for some in ast.walk(generator.target))
+                hidden.update(id(inner) for inner in ast.walk(generator.target))
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load) and id(node) not in hidden:
             yield node.id
         elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:

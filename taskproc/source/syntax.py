@@ -46,23 +46,23 @@ def syntax_text(
     """
     todo: list[tuple[object, bool]] = [(node, False)]  # what is to be written, and whether a class owns it
     while todo:
-        some, owned = todo.pop()
-        kind = type(some)
+        current, owned = todo.pop()
+        kind = type(current)
         if kind is _Raw:
-            yield some  # type: ignore[misc]  # checkers do not know that kind is its type
-        elif kind is ast.Name and id(some) not in omitted:  # every third node
-            yield f"(Name id={_constant(some.id)})"  # type: ignore[attr-defined]
-        elif isinstance(some, list):
+            yield current  # type: ignore[misc]  # checkers do not know that kind is its type
+        elif kind is ast.Name and id(current) not in omitted:  # every third node
+            yield f"(Name id={_constant(current.id)})"  # type: ignore[attr-defined]
+        elif isinstance(current, list):
             yield "["
             todo.append((_Raw("]"), owned))
-            todo.extend((item, owned) for item in reversed(some))
-        elif isinstance(some, ast.AST):
-            shown = None if id(some) in omitted else _normal_form(some, owned)
+            todo.extend((item, owned) for item in reversed(current))
+        elif isinstance(current, ast.AST):
+            shown = None if id(current) in omitted else _normal_form(current, owned)
             if shown is not None:
                 yield f"({type(shown).__name__}"
-                todo += _fields(shown, owned, id(some) in annotated)
+                todo += _fields(shown, owned, id(current) in annotated)
         else:
-            yield _constant(some)
+            yield _constant(current)
 
 
 def _fields(node: ast.AST, owned: bool, annotated: bool) -> list[tuple[object, bool]]:
@@ -73,7 +73,7 @@ def _fields(node: ast.AST, owned: bool, annotated: bool) -> list[tuple[object, b
             continue  # fields that newer versions added are empty in older code
         inner = owned
         if name == "body" and isinstance(node, DEFINITIONS):
-            value = [some for some in value if not is_empty_statement(some)]
+            value = [item for item in value if not is_empty_statement(item)]
             inner = isinstance(node, ast.ClassDef)
         if isinstance(value, (ast.AST, list)):
             fields.append((value, inner))
@@ -135,7 +135,7 @@ def child_nodes(node: ast.AST) -> list[ast.AST]:
     for name in _child_fields.get(type(node)) or _child_fields_of(type(node)):
         value = getattr(node, name, None)
         if type(value) is list:
-            found += [some for some in value if isinstance(some, ast.AST)]
+            found += [item for item in value if isinstance(item, ast.AST)]
         elif isinstance(value, ast.AST):
             found.append(value)
     return found
@@ -174,7 +174,7 @@ def all_statements(body: list[Any]) -> Iterator[ast.stmt]:
 def inner_statements(statement: Any) -> list[ast.stmt]:
     """The statements directly below a compound statement."""
     parts = [statement, *getattr(statement, "handlers", ()), *getattr(statement, "cases", ())]
-    return [some for part in parts for name in ("body", "orelse", "finalbody") for some in getattr(part, name, ())]
+    return [inner for part in parts for name in ("body", "orelse", "finalbody") for inner in getattr(part, name, ())]
 
 
 def bound_name(alias: ast.alias) -> str:

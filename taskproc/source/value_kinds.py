@@ -250,7 +250,7 @@ def _bound(value: Any) -> Look:
 
 def _wrapper(value: Any) -> Look:
     base = next(base for base in type(value).__mro__ if base in _WRAPPERS)
-    inner = [some for name in _WRAPPERS[base] if (some := _within(value, base, name)) is not None]
+    inner = [part for name in _WRAPPERS[base] if (part := _within(value, base, name)) is not None]
     if base is MethodType:
         return Look("method", parts=[*inner, value.__self__], steps=["", ".__self__"])
     return Look(base.__name__.strip("_"), parts=inner, steps=[""] * len(inner))
@@ -312,7 +312,7 @@ def _pairs(tag: str, items: list[tuple[object, object]], *more: object) -> Look:
     steps = [f".keys()[{number}]" if key else "" for number in range(len(items)) for key in (True, False)]
     for number, (key, _) in enumerate(items):
         steps[2 * number + 1] = step_of(key)
-    return Look(tag, parts=[*more, *(some for pair in items for some in pair)], steps=[*([""] * len(more)), *steps])
+    return Look(tag, parts=[*more, *(part for pair in items for part in pair)], steps=[*([""] * len(more)), *steps])
 
 
 def _defaultdict(value: Any) -> Look:

@@ -139,7 +139,7 @@ def flat_text(value: Any) -> str | None:
     kinds = set(map(id, map(type, values)))
     if not kinds <= LEAVES:
         return None
-    if kinds <= QUICK and all(_is_short(some) for some in values if type(some) is str):
+    if kinds <= QUICK and all(_is_short(item) for item in values if type(item) is str):
         try:
             return _quick(value)
         except ValueError:  # NaN, or more digits than Python writes
@@ -199,7 +199,7 @@ def slot_members(kind: type) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for base in reversed(kind.__mro__):
         own = vars(base).items()
-        found |= {name: some for name, some in own if type(some) is MemberDescriptorType and name != "__dict__"}
+        found |= {name: member for name, member in own if type(member) is MemberDescriptorType and name != "__dict__"}
     return found
 
 
@@ -231,7 +231,7 @@ def wrapped(value: Any) -> list[object] | None:
     names = _WRAPPERS.get(kind) if hashes_by_itself(kind) else None
     if names is None:
         return None
-    return [some for name in names if (some := getattr(value, name, None)) is not None]
+    return [inner for name in names if (inner := getattr(value, name, None)) is not None]
 FIELD: type = type(vars(Look)["tag"])  # what gives the field of a named tuple; it has no public name
 OPAQUE = frozenset(
     {

@@ -46,11 +46,11 @@ class Walk(Findings):
         self._changing: set[int] = set()          # ids of values that functions of the project change
         self._scanned: set[int] = set()           # ids of the globals of modules that were scanned
         self._roots: set[int] = set()
-        self._ended: dict[int, type] = {}         # classes that are not followed
+        self._not_followed: dict[int, type] = {}         # classes that are not followed
         self._parts: set[tuple[int, str]] = set()  # attributes of these that are
         self._module_names = ModuleNames(self)
         self._effects = Effects(self, self._module_names)
-        self._unloaded = LateImports(self)
+        self._late_imports = LateImports(self)
         self._readers = Introspection(self)
 
     def run(self, things: Iterable[object]) -> None:
@@ -63,7 +63,7 @@ class Walk(Findings):
             pass
         for tell in self.last:
             tell()
-        self._unloaded.put()
+        self._late_imports.put()
         self._module_names.put()
         self._effects.put()
         for place in self.unsteady & self._places & self.items.keys():
@@ -81,7 +81,7 @@ class Walk(Findings):
             self._value(place, self._values.pop(place))
         else:
             return (
-                self._effects.spread() or self._module_names.spread() or self._join() or self._unloaded.join()
+                self._effects.spread() or self._module_names.spread() or self._join() or self._late_imports.join()
             )
         return True
 
@@ -100,7 +100,7 @@ class Walk(Findings):
         if kind in OPAQUE:
             return self._opaque(value, place)
         if (inner := wrapped(value)) is not None:
-            names = [self.meet(some, place) for some in inner]
+            names = [self.meet(code, place) for code in inner]
             return names[0] if len(names) == 1 else ""
         self.keep(place, value)
         return ""
@@ -140,7 +140,7 @@ class Walk(Findings):
         self._readers.of_function(function, name, piece.file, piece.scope)
         defaults = defaults_of(function)
         self._capture(defaults, name, piece, notes)
-        silent = [some for some, value in defaults.items() if is_written_default(value, some, piece)]
+        silent = [parameter for parameter, value in defaults.items() if is_written_default(value, parameter, piece)]
         self._capture({var: cell_content(cell) for var, cell in cells.items()}, name, piece, notes)
         for attr, value in vars(function).items():
             if attr == "__wrapped__" or not attr.startswith("__"):
@@ -196,10 +196,10 @@ class Walk(Findings):
             elif chain not in reads.free:
                 self._module_names.read(names, chain, name, file, notes)
         for imported in reads.runs:
-            self._unloaded.run(imported, names, name)
+            self._late_imports.run(imported, names, name)
         for imported, rest in reads.imports:
             if imported != THIS:
-                self._unloaded.follow(imported, rest, names, name)
+                self._late_imports.follow(imported, rest, names, name)
             elif (module := sys.modules.get(str(names.get("__name__")))) is not None:
                 self._from_module(module, name, rest, file, notes)
         for words in reads.alerts:
@@ -240,12 +240,12 @@ class Walk(Findings):
                 yield from piece_of(function.__code__, function.__globals__).reads.own
 
     def end(self, cls: type) -> None:
-        self._ended[id(cls)] = cls
+        self._not_followed[id(cls)] = cls
 
     def _join(self) -> bool:
         """Follow attributes of classes that are not followed, if code reads attributes so named. False: none new."""
         before = len(self._parts)
-        for cls in list(self._ended.values()):
+        for cls in list(self._not_followed.values()):
             for base in cls.__mro__[:-1] if is_users_class(cls) else ():
                 for attr in sorted(vars(base).keys() & self.loose) if is_users_class(base) else ():
                     self.part(cls, attr)
@@ -283,7 +283,7 @@ class Walk(Findings):
         self._effects.reach(names)
 
     def follow_late(self, imported: Imported, rest: Chain, names: Mapping[str, Any], reader: str) -> None:
-        self._unloaded.follow(imported, rest, names, reader)
+        self._late_imports.follow(imported, rest, names, reader)
 
     def follow_module(self, value: Any, place: str, chain: Chain) -> None:
         self._from_module(value, place, chain[1:], None, {})
