@@ -31,7 +31,7 @@ from taskproc.source.functions import Reads
 from taskproc.source.project import package_versions
 from taskproc.source.source_files import SourceFile, loaded_file, locate_module, present_file, text_lines
 from taskproc.source.statements import statements_of
-from taskproc.source.syntax import digest
+from taskproc.source.syntax import digest, first_line
 from taskproc.source.walk import Walk
 
 FORMAT = 2  # of items and texts: to be raised when the same code gets other ones
@@ -237,12 +237,6 @@ def _names_at(file: SourceFile, line: int) -> list[str]:
                 if any(leaf.path[0] is statement and not leaf.guarded for leaf in leaves.get(name, ()))
             ]
     return []
-
-
-def first_line(node: Any) -> int:
-    decorators = getattr(node, "decorator_list", ())
-    line: int = decorators[0].lineno if decorators else node.lineno
-    return line
 
 
 def is_older(then: Mapping[str, Any]) -> bool:
