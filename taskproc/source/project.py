@@ -1,20 +1,21 @@
-"""Whose code it is. The user's is what lies outside the standard library, every site-packages folder, and taskproc.
+"""Whose code it is, and the versions of packages.
 
-An editable install lies where it is edited, so it is the user's. So are `__main__`, notebook cells, what `exec` made.
+The user's code is all code outside the standard library, every site-packages folder, and taskproc. That includes
+editable installs, `__main__`, notebook cells, and code that `exec` made.
 """
 from __future__ import annotations
 
 import functools
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from types import CodeType, ModuleType
 
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 _NO_PACKAGES = frozenset({"taskproc", "__main__", "None", ""})
-# Modules whose functions make classes, which are named by them where Python does not know better
+# Modules whose functions make classes; a class may get their name if Python does not know its module
 _MAKERS = frozenset({"types", "dataclasses", "pydantic.main", "attr._make", "typing", "collections", "enum"})
 _LIBRARY = frozenset(sys.stdlib_module_names) | frozenset(sys.builtin_module_names)
 
@@ -23,7 +24,7 @@ _LIBRARY = frozenset(sys.stdlib_module_names) | frozenset(sys.builtin_module_nam
 def is_users_file(path: str) -> bool:
     """Whether a file with this name belongs to the user's project; it need not exist."""
     path = os.path.abspath(path)
-    # Some installers link file by file into a store of theirs; a linked folder is an editable install
+    # Some installers link each file to a store; a linked folder is an editable install
     if os.path.islink(path) and not _INSTALLED.isdisjoint(Path(path).parts):
         return False
     real = os.path.realpath(path)
@@ -52,9 +53,9 @@ def is_users_code(code: CodeType, names: Mapping[str, object]) -> bool:
 
 
 def is_users_class(cls: type) -> bool:
-    """Whether a class was defined by the user's project; also one that a library has made for it, by a call."""
+    """Whether a class belongs to the user's project; also if a library made it for the project by a call."""
     if cls.__module__ in _MAKERS:
-        return is_made(cls)
+        return is_made_by_call(cls)
     return _is_users_name(cls.__module__)
 
 
@@ -64,15 +65,15 @@ def package_of_library(module: str) -> str:
     return "" if top in _LIBRARY or top in _NO_PACKAGES else top
 
 
-def is_made(cls: type) -> bool:
-    """Whether a class has the module of a function that makes classes, and is not of it, as by `types.new_class`."""
+def is_made_by_call(cls: type) -> bool:
+    """Whether a function such as `types.new_class` made a class, which has the name of the function's module."""
     module = sys.modules.get(cls.__module__) if cls.__module__ in _MAKERS else None
     name = str(cls.__qualname__)
     return module is not None and "." not in name and not name.startswith("_") and name not in vars(module)
 
 
 def is_extension(module: ModuleType) -> bool:
-    """Whether a module is compiled, so that there is no source of it."""
+    """Whether a module is compiled, so that it has no source."""
     return str(vars(module).get("__file__")).endswith(tuple(EXTENSION_SUFFIXES))
 
 
@@ -90,3 +91,27 @@ def _foreign_folders() -> tuple[str, ...]:
     # Not sysconfig: it reads a file that a process which has dropped its rights may not be able to read
     folders = (os.path.dirname(os.__file__), str(Path(__file__).parent.parent))
     return tuple(os.path.realpath(folder) + os.sep for folder in folders)
+
+
+def package_versions(packages: Iterable[str]) -> Mapping[str, str]:
+    """Top-level package → version, sorted, of those that are installed. Each is looked up once per process."""
+    found = {package: _version_of(package) for package in sorted(packages)}
+    return {package: version for package, version in found.items() if version}
+
+
+@functools.cache
+def _version_of(package: str) -> str:
+    from importlib import metadata  # here: 10 ms, and not needed where no library is reached
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # `yaml` is installed as PyYAML
+        names = _distributions().get(package)
+        return metadata.version(names[0]) if names else ""
+
+
+@functools.cache
+def _distributions() -> Mapping[str, list[str]]:
+    from importlib import metadata
+
+    return metadata.packages_distributions()

@@ -1,7 +1,7 @@
-"""Which names each function and class of a module takes from outside, found in one walk over its syntax.
+"""Which names each function and class of a module reads, binds and changes, found in one walk over its syntax.
 
-Not symtable and not the bytecode: both are other ones on each Python (annotations, comprehensions, dead code), and what
-counts as code must not be.
+Not by symtable or bytecode: both differ between Pythons (annotations, comprehensions, dead code), and what counts as
+code must not.
 """
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ import ast
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from taskproc.source.lookups import INSIDE, MUTATORS, THIS, Chain, Imported, Lead, Lookups, chain_of, text_in
-from taskproc.source.nodes import children
+from taskproc.source.expressions import INSIDE, MUTATORS, THIS, Imported, Lead, Lookups, import_target
+from taskproc.source.syntax import Chain, bound_name, chain_of, child_nodes, string_in
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
 class Use(NamedTuple):
-    """What a scope reads, or cannot say.
+    """Something that a scope reads, or that cannot be followed.
 
     Attributes:
-        chain: names as they are written; below `imported` if that is there.
-        tag: id of the statement, where the scope is a class or module.
-        imported: a module that is imported by an expression.
-        kind: `name`; `loose`: an attribute of something that has no name; `alert`: words for what cannot be followed.
+        chain: names as written; they begin in `imported` if that is given.
+        tag: id of the statement, if the scope is a class or module.
+        imported: a module that the expression imports.
+        kind: `name`; `loose`: an attribute of an expression without a name; `own`: one read through `super()`;
+            `alert`: the chain is one text, which says what cannot be followed.
     """
 
     scope: Scope
@@ -33,7 +34,7 @@ class Use(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What is changed: `X[...] = ` and `X.a = ` with `method` empty, `X.append()` with it."""
+    """A change: `X[...] = ` and `X.a = ` have an empty `method`, `X.append()` has `append`."""
 
     chain: Chain
     method: str
@@ -44,12 +45,12 @@ class Scope:
 
     Attributes:
         head: what its decorators and bases read; defaults: what the defaults of its parameters read; uses: its body.
-        bound: names that it binds itself; of these `imports` by an import.
-        mutated: names of its own that a function changes in place or anew after they were first bound, with the methods
-            that it calls for it; empty: by an assignment.
+        bound: names that it binds; `imports` are those that an import binds.
+        mutated: its own names that a function changes after they were first bound, with the methods by which it does
+            so; an empty method is an assignment.
         touched: names through which a function changes something.
-        annotations: what the annotations of its fields, or of its parameters, read; `noted` are scopes of these.
-        tag: id of the statement that it stands in, where that is in a class or module.
+        annotations: what the annotations of its fields or parameters read; `noted` are the scopes of these.
+        tag: id of the statement in which it stands, if that is in a class or module.
     """
 
     __slots__ = (
@@ -88,17 +89,21 @@ class Scope:
             yield scope
             todo.extend(reversed(scope.children))
 
+    def all_uses(self) -> list[Use]:
+        """What its head, the defaults of its parameters and its body read."""
+        return [*self.head, *self.defaults, *self.uses]
+
     def named(self) -> Scope:
-        """The module, class or function that it stands in, or is."""
+        """The innermost module, class or function around it, or itself."""
         scope = self
         while scope.kind in ("comprehension", "head") and scope.parent is not None:
             scope = scope.parent
         return scope
 
     def home(self, name: str) -> Scope | None:
-        """The scope that binds a name that is read here; None: the module, or nobody."""
+        """The scope that binds a name that is read here; None if it is the module or none."""
         scope: Scope | None = self
-        inner = False  # the names of a class are not seen by what stands inside it
+        inner = False  # scopes inside a class do not see its names
         while scope is not None and scope.kind != "module":
             if name in scope.globals:
                 return None
@@ -109,7 +114,7 @@ class Scope:
         return None
 
     def function(self) -> Scope | None:
-        """The function that it stands in, or is."""
+        """The innermost function around it, or itself."""
         scope: Scope | None = self
         while scope is not None and scope.kind != "function":
             scope = scope.parent
@@ -122,10 +127,10 @@ class Module:
     Attributes:
         top: that of the module itself.
         functions: those of functions and lambdas; classes: those of classes; both in the order of the text.
-        changed: what functions change, from globals on: `X[...] = `, `X.append()`, `global X`, `module.X = `.
+        changed: changes that functions make to globals: `X[...] = `, `X.append()`, `global X`, `module.X = `.
         shared: names of class attributes that methods change through `self` or `cls`.
-        stars: modules of which it imports all names.
-        late: what functions import under names of the module (`global X; import X`).
+        stars: modules from which it imports all names.
+        late: imports in functions that bind names of the module (`global X; import X`).
     """
 
     def __init__(self, tree: ast.Module):
@@ -136,7 +141,7 @@ class Module:
         self.shared: set[str] = set()
         self.stars: list[Imported] = []
         self.late: dict[str, list[Imported]] = {}
-        for scope, change in _Walk(self, Lookups(tree)).run(tree):
+        for scope, change in _ScopeWalk(self, Lookups(tree)).run(tree):
             self._note_change(scope, change)
         self.changed = sorted(set(self.changed))
 
@@ -156,25 +161,25 @@ class Module:
             self.shared.add(change.chain[1])
 
 
-class _Place(NamedTuple):
-    """Where the walk stands: the scope, the list that uses go to, and the statement."""
+class _Position(NamedTuple):
+    """The position of the walk: the scope, the list for uses, and the statement."""
 
     scope: Scope
     uses: list[Use]
     tag: int
 
 
-class _Walk:
+class _ScopeWalk:
     """One walk over a module, without recursion."""
 
     def __init__(self, module: Module, lookups: Lookups):
         self.module, self.lookups = module, lookups
-        self.todo: list[tuple[ast.AST, _Place]] = []
+        self.todo: list[tuple[ast.AST, _Position]] = []
         self.changes: list[tuple[Scope, Change]] = []
 
     def run(self, tree: ast.Module) -> list[tuple[Scope, Change]]:
         top = self.module.top
-        self.push(tree.body, _Place(top, top.uses, 0))
+        self.push(tree.body, _Position(top, top.uses, 0))
         while self.todo:
             node, place = self.todo.pop()
             if isinstance(node, ast.stmt) and place.scope.kind in ("module", "class"):
@@ -183,12 +188,12 @@ class _Walk:
             visit(self, node, place)
         return self.changes
 
-    def push(self, nodes: Any, place: _Place) -> None:
-        """Nodes to visit next, the first one first; what is no node is left out."""
+    def push(self, nodes: Any, place: _Position) -> None:
+        """Visit these nodes next, in their order; anything that is not a node is left out."""
         self.todo += [(node, place) for node in reversed(list(nodes)) if isinstance(node, ast.AST)]
 
-    def inside(self, node: ast.AST, place: _Place) -> None:
-        self.todo += [(inner, place) for inner in reversed(children(node))]
+    def inside(self, node: ast.AST, place: _Position) -> None:
+        self.todo += [(inner, place) for inner in reversed(child_nodes(node))]
 
     def bind(self, name: str | None, scope: Scope) -> None:
         if name is None:
@@ -206,7 +211,7 @@ class _Walk:
 
     # ------------------------------------------------------------ what opens a scope
 
-    def _functiondef(self, node: Any, place: _Place) -> None:
+    def _functiondef(self, node: Any, place: _Position) -> None:
         self.bind(getattr(node, "name", None), place.scope)
         scope = Scope("function", node, getattr(node, "name", "<lambda>"), place.scope, place.tag)
         self.module.functions.append(scope)
@@ -215,37 +220,37 @@ class _Walk:
         scope.parameters = tuple(arg.arg for arg in every if arg is not None)
         scope.bound.update(scope.parameters, _type_parameters(node))
         body = node.body if isinstance(node.body, list) else [node.body]
-        self.push(body, _Place(scope, scope.uses, 0))
+        self.push(body, _Position(scope, scope.uses, 0))
         self.push([*args.defaults, *args.kw_defaults], self._head(scope, scope.defaults, place))
         self.push(getattr(node, "decorator_list", ()), self._head(scope, scope.head, place))
         self._note([*(arg.annotation for arg in every if arg), getattr(node, "returns", None)], scope, place)
 
     _asyncfunctiondef = _lambda = _functiondef
 
-    def _classdef(self, node: ast.ClassDef, place: _Place) -> None:
+    def _classdef(self, node: ast.ClassDef, place: _Position) -> None:
         self.bind(node.name, place.scope)
         scope = Scope("class", node, node.name, place.scope, place.tag)
         scope.bound.update(_type_parameters(node))
         self.module.classes.append(scope)
-        self.push(node.body, _Place(scope, scope.uses, 0))
+        self.push(node.body, _Position(scope, scope.uses, 0))
         self.push([*node.decorator_list, *node.bases, *node.keywords], self._head(scope, scope.head, place))
 
-    def _head(self, owner: Scope, uses: list[Use], place: _Place) -> _Place:
-        """What stands before the body is evaluated in the scope around it, but belongs to what it stands before."""
+    def _head(self, owner: Scope, uses: list[Use], place: _Position) -> _Position:
+        """The position for a head, which is evaluated in the scope around its owner, but belongs to the owner."""
         head = Scope("head", owner.node, "<head>", place.scope, place.tag)
         owner.children.append(head)
-        return _Place(head, uses, place.tag)
+        return _Position(head, uses, place.tag)
 
-    def _note(self, annotations: Iterable[ast.AST | None], owner: Scope, place: _Place) -> None:
-        """What annotations read, which counts only where they act. They may be text."""
+    def _note(self, annotations: Iterable[ast.AST | None], owner: Scope, place: _Position) -> None:
+        """Visit annotations, which count only if they do something. They may be strings."""
         nodes = [node for node in annotations if node is not None]
         if nodes:
             head = Scope("head", owner.node, "<annotations>", place.scope, place.tag)
             owner.noted.append(head)
-            nodes += [inner for node in nodes for inner in quoted(node)]
-            self.push(nodes, _Place(head, owner.annotations, place.tag))
+            nodes += [inner for node in nodes for inner in quoted_annotations(node)]
+            self.push(nodes, _Position(head, owner.annotations, place.tag))
 
-    def _listcomp(self, node: Any, place: _Place) -> None:
+    def _listcomp(self, node: Any, place: _Position) -> None:
         scope = Scope("comprehension", node, "<comprehension>", place.scope, place.tag)
         inner = place._replace(scope=scope)
         first, *others = node.generators
@@ -259,63 +264,54 @@ class _Walk:
 
     # ------------------------------------------------------------ what binds a name
 
-    def _import(self, node: ast.Import, place: _Place) -> None:
+    def _import(self, node: ast.Import | ast.ImportFrom, place: _Position) -> None:
         for alias in node.names:
-            name = alias.asname or alias.name.partition(".")[0]
-            module = alias.name if alias.asname else name
-            self.bind_import(name, Imported(module, None, 0), place.scope)
-
-    def _importfrom(self, node: ast.ImportFrom, place: _Place) -> None:
-        for alias in node.names:
-            found = Imported(node.module or "", alias.name, node.level)
+            target = import_target(node, alias)
             if alias.name == "*":
-                self.module.stars.append(found)
-                continue
-            name = alias.asname or alias.name
-            self.bind_import(name, found, place.scope)
+                self.module.stars.append(target)
+            else:
+                self.bind_import(bound_name(alias), target, place.scope)
 
-    def _global(self, node: ast.Global, place: _Place) -> None:
+    _importfrom = _import
+
+    def _global(self, node: ast.Global, place: _Position) -> None:
         if place.scope.kind != "module":
             place.scope.globals.update(node.names)
 
-    def _nonlocal(self, node: ast.Nonlocal, place: _Place) -> None:
+    def _nonlocal(self, node: ast.Nonlocal, place: _Position) -> None:
         place.scope.nonlocals.update(node.names)
 
-    def _excepthandler(self, node: ast.ExceptHandler, place: _Place) -> None:
+    def _excepthandler(self, node: Any, place: _Position) -> None:
         self.bind(node.name, place.scope)
         self.inside(node, place)
 
-    def _matchas(self, node: Any, place: _Place) -> None:
-        self.bind(node.name, place.scope)
-        self.inside(node, place)
+    _matchas = _matchstar = _excepthandler
 
-    _matchstar = _matchas
-
-    def _matchmapping(self, node: ast.MatchMapping, place: _Place) -> None:
+    def _matchmapping(self, node: ast.MatchMapping, place: _Position) -> None:
         self.bind(node.rest, place.scope)
         self.inside(node, place)
 
-    def _typealias(self, node: Any, place: _Place) -> None:
+    def _typealias(self, node: Any, place: _Position) -> None:
         self.bind(node.name.id, place.scope)
 
-    def _annassign(self, node: ast.AnnAssign, place: _Place) -> None:
+    def _annassign(self, node: ast.AnnAssign, place: _Position) -> None:
         self.push([node.target, node.value], place)
         if place.scope.kind == "class":  # a function does not evaluate them
             self._note([node.annotation], place.scope, place)
 
-    def _namedexpr(self, node: ast.NamedExpr, place: _Place) -> None:
+    def _namedexpr(self, node: ast.NamedExpr, place: _Position) -> None:
         self.bind(node.target.id, place.scope.named())
         self.push([node.value], place)
 
     # ------------------------------------------------------------ what reads or changes
 
-    def _name(self, node: ast.Name, place: _Place) -> None:
+    def _name(self, node: ast.Name, place: _Position) -> None:
         if isinstance(node.ctx, ast.Load):
             self.use(place, (node.id,))
         else:
             self.bind(node.id, place.scope)
 
-    def _attribute(self, node: ast.Attribute, place: _Place) -> None:
+    def _attribute(self, node: ast.Attribute, place: _Position) -> None:
         lead = self.lookups.lead(node)
         if node.attr == "__subclasses__":
             self.alert("looks for subclasses", place)
@@ -329,7 +325,7 @@ class _Walk:
             self.follow(lead._replace(chain=lead.chain[:-1]), place)
             self.change(lead, "", place)
 
-    def _subscript(self, node: ast.Subscript, place: _Place) -> None:
+    def _subscript(self, node: ast.Subscript, place: _Position) -> None:
         lead = self.lookups.lead(node)
         if not isinstance(node.ctx, ast.Load):
             self.change(lead or self.lookups.lead(node.value), "", place)
@@ -339,20 +335,20 @@ class _Walk:
             self.alert(self.lookups.subscript_alert(node), place)
             self.inside(node, place)
 
-    def _augassign(self, node: ast.AugAssign, place: _Place) -> None:
+    def _augassign(self, node: ast.AugAssign, place: _Position) -> None:
         lead = self.lookups.lead(node.target)
         if lead is not None:
             self.follow(lead, place)
             if len(lead.chain) > 1:
-                # Also of self: what it adds to may be the class's
+                # Also on self: the attribute may belong to the class
                 self.changes.append((place.scope, Change(lead.chain, "+=")))
         self.inside(node, place)
 
-    def _call(self, node: ast.Call, place: _Place) -> None:
+    def _call(self, node: ast.Call, place: _Position) -> None:
         lead, func = self.lookups.lead(node), chain_of(node.func)
         if lead is not None:
             self.follow(lead, place)
-            # `getattr` itself may be bound to something else, and what `getattr(a, "b", x)` falls back to is read, too
+            # `getattr` itself may be bound to another function, and the default of `getattr(a, "b", x)` is read too
             self.push([node.func, *node.args[2:]] if func is not None else node.args[1:], place)
             return
         if isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
@@ -363,11 +359,11 @@ class _Walk:
             self.alert(self.lookups.call_alert(node), place)
         self.inside(node, place)
 
-    def use(self, place: _Place, chain: Chain, imported: Imported | None = None, kind: str = "name") -> None:
+    def use(self, place: _Position, chain: Chain, imported: Imported | None = None, kind: str = "name") -> None:
         place.uses.append(Use(place.scope, chain, place.tag, imported, kind))
 
-    def follow(self, lead: Lead, place: _Place) -> None:
-        """Read what a chain leads to. A namespace that `globals()` gives is that of the module."""
+    def follow(self, lead: Lead, place: _Position) -> None:
+        """Note that the target of an expression is read. The namespace of `globals()` is that of the module."""
         if lead.imported is not None:
             self.use(place, lead.chain, lead.imported)
         elif lead.chain:
@@ -377,26 +373,26 @@ class _Walk:
         for node in lead.inner:
             self.push([node], place)
 
-    def loose(self, node: ast.Attribute, place: _Place) -> None:
-        """`a().b`, `a[0].b`: an attribute of something that has no name. Through `super()` it is one of its own."""
+    def loose(self, node: ast.Attribute, place: _Position) -> None:
+        """Note `a().b` or `a[0].b`, an attribute of an expression without a name; through `super()` it is its own."""
         func = node.value.func if isinstance(node.value, ast.Call) else None
         kind = "own" if isinstance(func, ast.Name) and func.id == "super" else "loose"
         self.use(place, (node.attr,), kind=kind)
         self.push([node.value], place)
 
-    def set_by_name(self, node: ast.Call, place: _Place) -> None:
-        owner, name = self.lookups.lead(node.args[0]), text_in(node.args[1])
+    def set_by_name(self, node: ast.Call, place: _Position) -> None:
+        owner, name = self.lookups.lead(node.args[0]), string_in(node.args[1])
         if owner is None or not owner.chain or place.scope.home(owner.chain[0]) is not None:
             return
         if name is None:
             self.alert("sets attributes of a global by a computed name", place)
         self.change(owner._replace(chain=(*owner.chain, name)) if name else owner, "", place)
 
-    def alert(self, words: str, place: _Place) -> None:
+    def alert(self, words: str, place: _Position) -> None:
         if words:
             self.use(place, (words,), kind="alert")
 
-    def change(self, lead: Lead | None, method: str, place: _Place) -> None:
+    def change(self, lead: Lead | None, method: str, place: _Position) -> None:
         if lead is None or not lead.chain or lead.imported is not None:
             return
         chain = ("cls", *lead.chain[2:]) if lead.chain[:2] == ("self", "__class__") else lead.chain
@@ -408,29 +404,29 @@ class _Walk:
             self.changes.append((scope, Change(chain, method)))
 
 
-_visits: dict[type, Callable[[_Walk, Any, _Place], None]] = {}
+_visits: dict[type, Callable[[_ScopeWalk, Any, _Position], None]] = {}
 
 
-def _visit_of(kind: type) -> Callable[[_Walk, Any, _Place], None]:
-    """How nodes of a kind are visited; found once."""
-    found = _visits[kind] = getattr(_Walk, f"_{kind.__name__.lower()}", _Walk.inside)
+def _visit_of(kind: type) -> Callable[[_ScopeWalk, Any, _Position], None]:
+    """The method that visits nodes of a kind; looked up once."""
+    found = _visits[kind] = getattr(_ScopeWalk, f"_{kind.__name__.lower()}", _ScopeWalk.inside)
     return found
 
 
-def quoted(annotation: ast.AST) -> Iterator[ast.AST]:
-    """What stands in an annotation as text, such as `"list[Inner]"`, as syntax."""
+def quoted_annotations(annotation: ast.AST) -> Iterator[ast.AST]:
+    """The syntax of strings in an annotation, such as `"list[Inner]"`."""
     todo = [annotation]
     while todo:
         node = todo.pop()
         if isinstance(node, (ast.Name, ast.Attribute, ast.Call, ast.Lambda)) or _is_literal(node):
             continue
-        text = text_in(node)
+        text = string_in(node)
         if text is not None:
             try:
                 parsed = ast.parse(text.strip(), mode="eval").body
             except (SyntaxError, ValueError):
                 continue
-            if not any(isinstance(inner, FUNCTIONS) for inner in ast.walk(parsed)):  # no place of this file
+            if not any(isinstance(inner, FUNCTIONS) for inner in ast.walk(parsed)):  # not lines of this file
                 yield parsed
         todo += ast.iter_child_nodes(node)
 

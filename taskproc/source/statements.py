@@ -1,7 +1,8 @@
-"""What the statements at the top level of a file do to names: those that bind or change each one, and those that act.
+"""What the statements at the top level of a file do to names: which bind or change each name, and which act on it.
 
-Of a compound statement only what concerns the name counts: `if DEBUG: A = 1; B = 2` says of B `if DEBUG: B = 2`. What
-stands below `if __name__ == "__main__"` counts for a name that nothing else binds, what only type checkers see never.
+Of a compound statement only the parts that concern the name count: `if DEBUG: A = 1; B = 2` says `if DEBUG: B = 2` of
+B. Statements below `if __name__ == "__main__"` count for names that no other statement binds; those that only type
+checkers see never count.
 """
 from __future__ import annotations
 
@@ -11,21 +12,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from taskproc.frozen import frozen
-from taskproc.source.acting import acting_in
-from taskproc.source.dump import digest, dump
-from taskproc.source.files import SourceFile
-from taskproc.source.lookups import MUTATORS, Chain, Imported, chain_of, inner_statements
-from taskproc.source.pieces import Reads, reads_of
+from taskproc.source.annotations import active_annotations
+from taskproc.source.expressions import MUTATORS, Imported, import_target
+from taskproc.source.functions import Reads, reads_of
 from taskproc.source.scopes import Scope, Use
+from taskproc.source.source_files import SourceFile
+from taskproc.source.syntax import DEFINITIONS, Chain, bound_name, chain_of, digest, inner_statements, syntax_text
 
-_DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _BINDERS = frozenset({"binds", "defines", "imports"})
-# Builtin functions that change what a module defines, or run what no name leads to
+# Builtin functions that change what a module defines, or run code to which no name leads
 _DEEDS = frozenset({"globals", "locals", "vars", "setattr", "delattr", "exec", "eval", "__import__"})
-# What is printed, logged and drawn is no part of a result
+# Printing, logging and plotting do not change a result
 _HARMLESS = frozenset("logging warnings matplotlib seaborn plotly taskproc typing typing_extensions __future__".split())
-# Words in the names of decorators by which a library keeps what they decorate, whoever names it or does not
+# Words in the names of decorators by which a library registers a function, so that it runs without being named
 _KEEPERS = frozenset(
     "accessor connect handler hook hookimpl listener listens on plugin receiver register subscribe".split()
 )
@@ -39,10 +39,10 @@ class Leaf(NamedTuple):
 
     Attributes:
         path: the compound statements around it, outermost first, and the statement.
-        role: what it does with the name. It `binds`, `defines` or `imports` it, `changes` it (`X.a = `), `calls` it
+        role: what it does to the name. It `binds`, `defines` or `imports` it, `changes` it (`X.a = `), `calls` it
             (`x()`), `acts` on it (`x.a()`), or `decorates` a definition with it.
         guarded: whether it stands below `if __name__ == "__main__"`.
-        imported: what an import binds the name to.
+        imported: the target of an import that binds the name.
         chain: the names that it acts on, the name first: `np.random.seed(1)`, `settings.RATE = 2`, `setup()`.
     """
 
@@ -58,7 +58,7 @@ class Group:
     """Some statements of a file.
 
     Attributes:
-        is_plain: whether it is one assignment of a constant, so that its value can be read there.
+        is_plain: whether it is one assignment of a constant, so that its text shows its value.
     """
 
     digest: str
@@ -73,14 +73,14 @@ class Statements:
     def __init__(self, file: SourceFile):
         self.file = file
         self.names: dict[str, list[Leaf]] = {}
-        self.acts: list[Leaf] = []  # those on what the file does not define, or on what it defines as code
+        self.acts: list[Leaf] = []  # on names that the file does not define, or defines as code
         self._groups: dict[object, Group | None] = {}
         self._gather(file.tree.body)
 
     # ------------------------------------------------------------ questions
 
     def group(self, name: str) -> Group | None:
-        """All that concerns a name, in the order of the text. None: nothing does."""
+        """All statements that concern a name, in the order of the text; None if there are none."""
         if name not in self._groups:
             leaves = self.names.get(name, [])
             if any(leaf.role in _BINDERS and not leaf.guarded for leaf in leaves):
@@ -89,7 +89,7 @@ class Statements:
         return self._groups[name]
 
     def later(self, name: str, settings: frozenset[str]) -> Group | None:
-        """What changes a function or class after its definition, or makes it by a call.
+        """The statements that change a function or class after its definition, or make it by a call.
 
         Args:
             settings: names of attributes that do not count.
@@ -107,18 +107,18 @@ class Statements:
         return list({id(leaf.path[0]): leaf.path[0] for leaf in leaves}.values())
 
     def deeds(self, chosen: Sequence[Leaf]) -> Group:
-        """What some statements say together."""
+        """Several statements as one group."""
         key = tuple(map(id, chosen))
         group = self._groups[key] = self._groups.get(key) or self._group(chosen, "")
         return group
 
     def imported(self, name: str) -> Imported | None:
-        """The one import that binds a name, if nothing else does."""
+        """The one import that binds a name; None if another statement binds it too."""
         targets = {leaf.imported for leaf in self.names.get(name, ()) if leaf.role in _BINDERS}
         return targets.pop() if len(targets) == 1 else None
 
     def source(self, name: str) -> Imported | None:
-        """What a name is imported from; of several imports the first, and through `name = module.attribute`."""
+        """The first import that binds a name, also through `name = module.attribute`."""
         for _ in range(_LONGEST):
             leaves = [leaf for leaf in self.names.get(name, ()) if leaf.role in _BINDERS]
             if not leaves or leaves[0].imported is not None:
@@ -147,22 +147,22 @@ class Statements:
     # ------------------------------------------------------------ gathering
 
     def _gather(self, body: list[ast.stmt]) -> None:
-        todo: list[tuple[Any, tuple[ast.stmt, ...], bool]] = [(some, (), False) for some in reversed(body)]
+        todo: list[tuple[Any, tuple[ast.stmt, ...], bool]] = [(other, (), False) for other in reversed(body)]
         while todo:
             statement, outer, guarded = todo.pop()
             path = (*outer, statement)
-            if isinstance(statement, _DEFINITIONS):
+            if isinstance(statement, DEFINITIONS):
                 self._define(statement, path, guarded)
                 continue
             self._leaf(statement, path, guarded)
-            for inner in reversed(_run(statement)):
+            for inner in reversed(_statements_below(statement)):
                 below = guarded or (_asks_for_main(statement) and inner in statement.body)
                 todo.append((inner, path, below))
 
     def _define(self, statement: Any, path: tuple[ast.stmt, ...], guarded: bool) -> None:
         self._note(statement.name, Leaf(path, "defines", guarded))
         for decorator in statement.decorator_list:
-            chain = _root(decorator)
+            chain = _leading_chain(decorator)
             if chain is not None and len(chain) > 1 and chain[0] != statement.name:
                 self._act(Leaf(path, "decorates", guarded, None, chain))
 
@@ -170,11 +170,11 @@ class Statements:
         if isinstance(statement, (ast.Import, ast.ImportFrom)):
             for alias in statement.names:
                 if alias.name != "*":
-                    self._note(_name_of(alias), Leaf(path, "imports", guarded, _target(statement, alias)))
+                    self._note(bound_name(alias), Leaf(path, "imports", guarded, import_target(statement, alias)))
             return
         call = statement.value if isinstance(statement, ast.Expr) else None
         call = call.value if isinstance(call, ast.Await) else call
-        if isinstance(call, ast.Call) and (chain := _root(call)) and not _runs_tasks(call):
+        if isinstance(call, ast.Call) and (chain := _leading_chain(call)) and not _runs_tasks(call):
             self._act(Leaf(path, "calls" if isinstance(call.func, ast.Name) else "acts", guarded, None, chain))
         for name in dict.fromkeys(_names_bound(statement)):
             self._note(name, Leaf(path, "binds", guarded))
@@ -186,7 +186,7 @@ class Statements:
             self.acts.append(leaf)
 
     def _note(self, name: str, leaf: Leaf) -> bool:
-        """False if the same statement was noted for the name before."""
+        """Note a statement for a name; False if it was noted before."""
         leaves = self.names.setdefault(name, [])
         if leaves and leaves[-1].path == leaf.path and leaves[-1].imported == leaf.imported:
             return False
@@ -198,17 +198,17 @@ class Statements:
     def _group(self, leaves: Sequence[Leaf], name: str) -> Group:
         kept = {id(statement) for leaf in leaves for statement in leaf.path}
         outer = list({id(leaf.path[0]): leaf.path[0] for leaf in leaves}.values())
-        omitted = {id(some) for statement in outer for some in _others(statement, kept)}
+        omitted = {id(inner) for statement in outer for inner in _unrelated(statement, kept)}
         for leaf in leaves:
             last: Any = leaf.path[-1]
             if leaf.role == "imports":
-                omitted |= {id(alias) for alias in last.names if _name_of(alias) != name}
+                omitted |= {id(alias) for alias in last.names if bound_name(alias) != name}
             elif leaf.role == "decorates":
-                omitted |= {id(some) for some in last.body}
+                omitted |= {id(other) for other in last.body}
         left = frozenset(omitted)
-        annotated = frozenset[int]().union(*(acting_in(self.file, statement).nodes for statement in outer))
+        annotated = frozenset[int]().union(*(active_annotations(self.file, statement).nodes for statement in outer))
         return Group(
-            digest("".join(text for statement in outer for text in dump(statement, left, annotated))),
+            digest("".join(text for statement in outer for text in syntax_text(statement, left, annotated))),
             "".join(self.file.segment(statement, left) for statement in outer),
             self._reads(leaves),
             len(leaves) == 1 and len(leaves[0].path) == 1 and _is_constant(leaves[0].path[0]),
@@ -218,15 +218,16 @@ class Statements:
         top, by_tag = self.file.module.top, self._by_tag
         uses: list[Use] = []
         scopes: list[Scope] = []
-        for statement in {id(some): some for leaf in leaves if leaf.role != "decorates" for some in leaf.path}.values():
+        paths = [leaf.path for leaf in leaves if leaf.role != "decorates"]
+        for statement in {id(other): other for path in paths for other in path}.values():
             uses += by_tag.get(id(statement), ())
-            scopes += [inner for some in self._children.get(id(statement), ()) for inner in some.below()]
+            scopes += [inner for child in self._children.get(id(statement), ()) for inner in child.below()]
         for definition in [leaf.path[-1] for leaf in leaves if leaf.role == "decorates"]:
-            uses += [use for some in self._children.get(id(definition), ()) for use in some.head]
+            uses += [use for child in self._children.get(id(definition), ()) for use in child.head]
             uses.append(Use(top, (definition.name,), id(definition)))  # type: ignore[attr-defined]  # a function or class
         for scope in scopes:
-            uses += [*scope.head, *scope.defaults, *scope.uses]
-        for acting in [acting_in(self.file, leaf.path[-1]) for leaf in leaves if leaf.role != "decorates"]:
+            uses += scope.all_uses()
+        for acting in [active_annotations(self.file, leaf.path[-1]) for leaf in leaves if leaf.role != "decorates"]:
             scopes += acting.scopes
             uses += acting.uses
         return reads_of(scopes, uses)
@@ -247,7 +248,7 @@ class Statements:
 
 
 def statements_of(file: SourceFile) -> Statements:
-    """The statements of a file; found once for its text."""
+    """The statements of a file; computed once for its text."""
     if "statements" not in file.memo:
         file.memo["statements"] = Statements(file)
     found: Statements = file.memo["statements"]
@@ -255,15 +256,15 @@ def statements_of(file: SourceFile) -> Statements:
 
 
 def is_deed(leaf: Leaf) -> bool:
-    """Whether a statement changes what a module defines by a builtin function, or runs what no name leads to."""
+    """Whether a statement calls one of the builtin functions of `_DEEDS`."""
     return leaf.role != "decorates" and leaf.chain[0] in _DEEDS
 
 
 def is_harmless(module: str, leaf: Leaf) -> bool:
-    """Whether no result depends on what a statement does with a module of a library."""
+    """Whether no result depends on a statement that uses a module of a library."""
     if module.partition(".")[0] in _HARMLESS:
         return True
-    if leaf.role == "decorates":  # as a rule it wraps what it decorates, and the name has that; some libraries keep it
+    if leaf.role == "decorates":  # most return a wrapper, which the name has; some register the function
         return _KEEPERS.isdisjoint(leaf.chain[-1].split("_"))
     return (*module.split("."), *leaf.chain[1:])[:2] == ("sys", "path")
 
@@ -271,11 +272,11 @@ def is_harmless(module: str, leaf: Leaf) -> bool:
 def _is_later(leaf: Leaf, settings: frozenset[str]) -> bool:
     if leaf.guarded or (leaf.chain[1:2] and leaf.chain[1] in settings):
         return False
-    return leaf.role in ("changes", "acts", "decorates") or (leaf.role == "binds" and _calls(leaf.path[-1]))
+    return leaf.role in ("changes", "acts", "decorates") or (leaf.role == "binds" and _has_call(leaf.path[-1]))
 
 
 def _may_set(leaf: Leaf) -> bool:
-    """Whether it may set an attribute of a name; what a method of the name itself does is not known."""
+    """Whether it may set an attribute of a name. A call of one of its own methods is not judged."""
     call = getattr(leaf.path[-1], "value", None)
     method = isinstance(call, ast.Call) and len(chain_of(call.func) or ()) == 2
     return leaf.role == "changes" or (leaf.role == "acts" and not method)
@@ -285,42 +286,42 @@ def _runs_tasks(call: ast.Call) -> bool:
     return isinstance(call.func, ast.Attribute) and call.func.attr in _RUNS
 
 
-def _run(statement: Any) -> list[ast.stmt]:
-    """The statements right below a compound one, without what only type checkers see."""
+def _statements_below(statement: Any) -> list[ast.stmt]:
+    """The statements directly below a compound one, without those that only type checkers see."""
     test = statement.test if isinstance(statement, ast.If) else None
-    if isinstance(test, (ast.Name, ast.Attribute)) and "TYPE_CHECKING" in _words(test):
+    if isinstance(test, (ast.Name, ast.Attribute)) and "TYPE_CHECKING" in _names_in(test):
         return list(statement.orelse)
-    return [] if isinstance(statement, _DEFINITIONS) else inner_statements(statement)
+    return [] if isinstance(statement, DEFINITIONS) else inner_statements(statement)
 
 
 def _asks_for_main(statement: ast.stmt) -> bool:
-    """Whether its body runs in a script only."""
+    """Whether its body runs only in a script."""
     for node in ast.walk(statement.test) if isinstance(statement, ast.If) else ():
         if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq):
             sides = [node.left, *node.comparators]
-            if "__name__" in _words(node) and any(getattr(side, "value", None) == "__main__" for side in sides):
+            if "__name__" in _names_in(node) and any(getattr(side, "value", None) == "__main__" for side in sides):
                 return True
     return False
 
 
-def _words(node: ast.AST) -> set[str]:
-    return {str(getattr(some, "id", getattr(some, "attr", ""))) for some in ast.walk(node)}
+def _names_in(node: ast.AST) -> set[str]:
+    return {str(getattr(inner, "id", getattr(inner, "attr", ""))) for inner in ast.walk(node)}
 
 
-def _others(statement: ast.stmt, kept: set[int]) -> Iterator[ast.stmt]:
-    """The statements below one that are not kept."""
+def _unrelated(statement: ast.stmt, kept: set[int]) -> Iterator[ast.stmt]:
+    """The statements below a statement that are not in `kept`."""
     todo = [statement]
     while todo:
-        some = todo.pop()
-        for inner in [] if isinstance(some, _DEFINITIONS) else inner_statements(some):
+        current = todo.pop()
+        for inner in [] if isinstance(current, DEFINITIONS) else inner_statements(current):
             if id(inner) in kept:
                 todo.append(inner)
             else:
                 yield inner
 
 
-def _head(statement: Any) -> Iterator[ast.AST]:
-    """What a statement evaluates itself, without the statements below it and without functions."""
+def _own_nodes(statement: Any) -> Iterator[ast.AST]:
+    """The nodes that a statement evaluates itself, without the statements below it and without lambdas."""
     todo: list[ast.AST] = [statement]
     while todo:
         node = todo.pop()
@@ -330,10 +331,10 @@ def _head(statement: Any) -> Iterator[ast.AST]:
 
 def _names_bound(statement: ast.stmt) -> Iterator[str]:
     hidden: set[int] = set()
-    for node in _head(statement):
+    for node in _own_nodes(statement):
         if isinstance(node, _COMPREHENSIONS):
             for generator in node.generators:
-                hidden.update(id(some) for some in ast.walk(generator.target))
+                hidden.update(id(inner) for inner in ast.walk(generator.target))
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load) and id(node) not in hidden:
             yield node.id
         elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
@@ -343,22 +344,22 @@ def _names_bound(statement: ast.stmt) -> Iterator[str]:
 
 
 def _chains_changed(statement: ast.stmt) -> Iterator[Chain]:
-    """`X["a"] = `, `X.a = `, `del X["a"]`, `X.update()` anywhere, and `setattr(X, …)`."""
-    for node in _head(statement):
+    """The chains that a statement changes: `X["a"] = `, `X.a = `, `del X["a"]`, `X.update()`, `setattr(X, …)`."""
+    for node in _own_nodes(statement):
         chain: Chain | None = None
         if isinstance(node, (ast.Attribute, ast.Subscript)) and not isinstance(node.ctx, ast.Load):
-            chain = _root(node)
+            chain = _leading_chain(node)
         elif isinstance(node, ast.Call):
             func = node.func
             if isinstance(func, ast.Attribute) and func.attr in MUTATORS:
-                chain = _root(node)
+                chain = _leading_chain(node)
             elif isinstance(func, ast.Name) and func.id in ("setattr", "delattr") and node.args:
-                chain = _root(node.args[0])
+                chain = _leading_chain(node.args[0])
         if chain:
             yield chain
 
 
-def _root(node: ast.AST | None) -> Chain | None:
+def _leading_chain(node: ast.AST | None) -> Chain | None:
     """The names at the beginning of an expression, through calls and subscripts: `a.b` of `a.b(1)["c"].d`."""
     names: list[str] = []
     while True:
@@ -374,18 +375,8 @@ def _root(node: ast.AST | None) -> Chain | None:
             return None
 
 
-def _name_of(alias: ast.alias) -> str:
-    return alias.asname or alias.name.partition(".")[0]
-
-
-def _target(statement: ast.Import | ast.ImportFrom, alias: ast.alias) -> Imported:
-    if isinstance(statement, ast.ImportFrom):
-        return Imported(statement.module or "", alias.name, statement.level)
-    return Imported(alias.name if alias.asname else alias.name.partition(".")[0], None, 0)
-
-
-def _calls(statement: ast.stmt) -> bool:
-    return any(isinstance(node, ast.Call) for node in _head(statement))
+def _has_call(statement: ast.stmt) -> bool:
+    return any(isinstance(node, ast.Call) for node in _own_nodes(statement))
 
 
 def _is_constant(statement: ast.stmt) -> bool:

@@ -1,82 +1,60 @@
-"""The walk from things to all the code that they reach: functions here, classes, values and imports in helpers beside.
+"""The walk from classes and functions to all the code that they reach.
 
-A queue, not recursion: chains of helpers may be as long as they like. The order is that of the text, so names are given
-out alike in every process.
+A queue, not recursion: chains of calls may have any length. The order is that of the text, so names are given in the
+same order in every process.
 """
 from __future__ import annotations
 
 import sys
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from taskproc.modules import real_name
-from taskproc.source import classes
-from taskproc.source.asked import Asked
-from taskproc.source.changes import attribute_of, code_held, may_change
-from taskproc.source.constants import CHANGEABLE, Canonical, canonical, wrapped
-from taskproc.source.dump import digest
+from taskproc.source.canonical import Canonical, canonical_form, code_held, code_within
+from taskproc.source.class_statements import functions_in
+from taskproc.source.classes import registered_functions, visit_class
 from taskproc.source.effects import Effects
-from taskproc.source.files import SourceFile
-from taskproc.source.held import code_within
-from taskproc.source.loading import EDITED, unlike_any
-from taskproc.source.lookups import THIS, Chain, Imported
-from taskproc.source.names import Names
-from taskproc.source.objects import (
+from taskproc.source.expressions import THIS, Imported
+from taskproc.source.findings import Findings
+from taskproc.source.functions import (
     MISSING,
-    OPAQUE,
-    content_of,
+    Piece,
+    Reads,
+    cell_content,
     defaults_of,
-    is_code,
-    is_of,
-    is_written,
+    is_written_default,
+    piece_of,
+    warn_bytecode,
 )
-from taskproc.source.pieces import Piece, Reads, piece_of
-from taskproc.source.project import is_extension, is_users_class, is_users_code, is_users_module, package_of_library
-from taskproc.source.scopes import Change
-from taskproc.source.unloaded import Unloaded
-from taskproc.source.warn import warn_bytecode
+from taskproc.source.introspection import Introspection
+from taskproc.source.late_imports import LateImports
+from taskproc.source.module_names import ModuleNames
+from taskproc.source.project import is_extension, is_users_class, is_users_code, is_users_module
+from taskproc.source.scopes import Change, Scope
+from taskproc.source.source_files import SourceFile
+from taskproc.source.state import attribute_value, may_change
+from taskproc.source.syntax import Chain, digest
+from taskproc.source.value_look import CHANGEABLE, OPAQUE, is_code, wrapped
 
 
-class Walk:
-    """One walk. Afterwards `items`, `texts`, `untracked` and `packages` are filled.
-
-    Args:
-        ends: whether a class is not followed.
-        settings: names of class attributes that do not count.
-    """
+class Walk(Findings):
+    """One walk, which follows functions itself."""
 
     def __init__(self, ends: Callable[[object], bool], settings: frozenset[str]):
-        self.ends, self.settings = ends, settings
-        self.named: frozenset[str] = frozenset()  # classes that are followed though they end
-        self.items: dict[str, str] = {}
-        self.texts: dict[str, str] = {}
-        self.untracked: dict[str, None] = {}
-        self.packages: set[str] = set()           # top-level packages of libraries
-        self.loose: set[str] = set()              # attributes that are read of things without a name
-        self.seen: set[int] = set()               # scopes of the functions and classes that have an item
-        self.unsteady: set[str] = set()           # places that functions of the project change
-        self.last: list[Callable[[], None]] = []  # what can be said only when all is reached
-        self._todo: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
-        self._names: dict[int, str] = {}
-        self._kept: list[object] = []             # so that no id is used twice
-        self._counts: dict[str, int] = {}
-        self._values: dict[str, object] = {}
-        self._places: set[str] = set()            # all places of values, also of those done
-        self._changing: set[int] = set()
-        self._scanned: set[int] = set()
-        self._modules: dict[str, str] = {}
+        super().__init__(ends, settings)
+        self._changing: set[int] = set()          # ids of values that functions of the project change
+        self._scanned: set[int] = set()           # ids of the globals of modules that were scanned
         self._roots: set[int] = set()
-        self._ended: dict[int, type] = {}         # classes that are not followed
-        self._parts: set[tuple[int, str]] = set()
-        self._module_names = Names(self)
+        self._not_followed: dict[int, type] = {}         # classes that are not followed
+        self._parts: set[tuple[int, str]] = set()  # attributes of these that are
+        self._module_names = ModuleNames(self)
         self._effects = Effects(self, self._module_names)
-        self._unloaded = Unloaded(self)
-        self.asked = Asked(self)
+        self._late_imports = LateImports(self)
+        self._readers = Introspection(self)
 
     def run(self, things: Iterable[object]) -> None:
-        """Reach all that `things` reach; afterwards `items`, `texts` and `untracked` are complete. Once."""
+        """Reach all that these objects reach. To be called once."""
         things = list(things)
         self._roots = set(map(id, things))
         for thing in things:
@@ -85,7 +63,7 @@ class Walk:
             pass
         for tell in self.last:
             tell()
-        self._unloaded.put()
+        self._late_imports.put()
         self._module_names.put()
         self._effects.put()
         for place in self.unsteady & self._places & self.items.keys():
@@ -94,7 +72,7 @@ class Walk:
                 del self.items[place]
 
     def _step(self) -> bool:
-        """One step; False: all is reached."""
+        """Make one step; False if everything is reached."""
         if self._todo:
             visit, args = self._todo.popleft()
             visit(*args)
@@ -103,14 +81,13 @@ class Walk:
             self._value(place, self._values.pop(place))
         else:
             return (
-                self._effects.spread() or self._module_names.spread() or self._join() or self._unloaded.join()
+                self._effects.spread() or self._module_names.spread() or self._join() or self._late_imports.join()
             )
         return True
 
     # ------------------------------------------------------------ what is reached
 
     def meet(self, value: Any, place: str) -> str:
-        """Follow what `place` is bound to. The name of its item, if it is a class or function of the user's."""
         kind = type(value)
         if kind is FunctionType:
             return self._function_name(value)
@@ -123,74 +100,9 @@ class Walk:
         if kind in OPAQUE:
             return self._opaque(value, place)
         if (inner := wrapped(value)) is not None:
-            names = [self.meet(some, place) for some in inner]
+            names = [self.meet(code, place) for code in inner]
             return names[0] if len(names) == 1 else ""
         self.keep(place, value)
-        return ""
-
-    def keep(self, place: str, value: Any) -> None:
-        """Look at a value when no code is left."""
-        if place not in self._places:
-            self._places.add(place)
-            self._values[place] = value
-
-    def shown(self, thing: Any) -> str:
-        """Follow a class or function that stands inside a value; its name in that value's text."""
-        return self.meet(thing, "") or f"{real_name(str(thing.__module__))}:{thing.__qualname__}"
-
-    def later(self, visit: Callable[..., None], *args: Any) -> None:
-        """Go on there when the present step is done."""
-        self._todo.append((visit, args))
-
-    def untrack(self, words: str) -> None:
-        """List what does not count: a place, and what it is or does."""
-        self.untracked[words] = None
-
-    def package(self, module: str) -> None:
-        """Something of a library was reached in this module."""
-        package = package_of_library(module)
-        if package:
-            self.packages.add(package)
-
-    def put(
-        self, name: str, number: str, text: str, notes: Mapping[str, str] | None = None, silent: Collection[str] = ()
-    ) -> None:
-        """An item. `notes`: what names of it stand for; of these `silent` are not shown."""
-        if notes:
-            lines = {written: f"# {written} {target}\n" for written, target in sorted(notes.items())}
-            number = digest(number + "".join(lines.values()))
-            text += "".join(line for written, line in lines.items() if written not in silent) if text else ""
-        self.items[name], self.texts[name] = number, text
-
-    def edited(self, module: ModuleType) -> None:
-        """Say that it is not known what the statements of a module were; they are taken for equal to no others."""
-        called = self.module_name(vars(module))
-        self.untrack(f"{called} {EDITED}")
-        self.put(f"module {called} (as it was loaded)", unlike_any(module), "")
-
-    def module_name(self, names: Mapping[str, Any]) -> str:
-        """What the module with these globals is really called."""
-        given = str(names.get("__name__") or "__main__")
-        if given not in self._modules:
-            self._modules[given] = real_name(given)
-        return self._modules[given]
-
-    def name(self, thing: object, name: str) -> str:
-        """Give `thing` its name; `#2` behind it if another thing has it."""
-        count = self._counts[name] = self._counts.get(name, 0) + 1
-        name = name if count == 1 else f"{name}#{count}"
-        self._names[id(thing)] = name
-        self._kept.append(thing)
-        return name
-
-    def known(self, thing: object) -> str | None:
-        """The name of a thing that was met; empty: it is not followed."""
-        return self._names.get(id(thing))
-
-    def pass_by(self, thing: object) -> str:
-        """Remember not to look at a thing again."""
-        self._names[id(thing)] = ""
-        self._kept.append(thing)
         return ""
 
     # ------------------------------------------------------------ functions
@@ -211,10 +123,10 @@ class Walk:
         return name
 
     def _foreign(self, function: FunctionType) -> None:
-        """A library's function may hold the user's: wrappers of decorators, registries of singledispatch."""
-        for held in (*code_within([function]), *classes.registered(self, function)):
+        """Follow functions of the user that a library's function holds, such as a wrapper or a singledispatch."""
+        for held in (*code_within([function]), *registered_functions(self, function)):
             self.meet(held, "")
-            self.asked.of_wrapped(held, function)
+            self._readers.of_wrapped(held, function)
 
     def _function(self, function: FunctionType, name: str, piece: Piece) -> None:
         names, notes = function.__globals__, dict[str, str]()
@@ -225,18 +137,18 @@ class Walk:
         else:
             self.scan(piece.file, names)
         self.follow(piece.reads, name, names, piece.file, notes, cells)
-        self.asked.of_function(function, name, piece.file, piece.scope)
+        self._readers.of_function(function, name, piece.file, piece.scope)
         defaults = defaults_of(function)
         self._capture(defaults, name, piece, notes)
-        silent = [some for some, value in defaults.items() if is_written(value, some, piece)]
-        self._capture({var: content_of(cell) for var, cell in cells.items()}, name, piece, notes)
+        silent = [parameter for parameter, value in defaults.items() if is_written_default(value, parameter, piece)]
+        self._capture({var: cell_content(cell) for var, cell in cells.items()}, name, piece, notes)
         for attr, value in vars(function).items():
             if attr == "__wrapped__" or not attr.startswith("__"):
                 self.meet(value, f"{name}.{attr}")
         self.put(name, piece.digest, piece.text, notes, silent)
 
     def _capture(self, captured: Mapping[str, Any], name: str, piece: Piece, notes: dict[str, str]) -> None:
-        """Variables of functions around it, and defaults: what they hold now."""
+        """Count the present values of defaults, or of variables of the functions around it."""
         for variable, value in captured.items():
             if value is MISSING or (issubclass(type(value), ModuleType) and variable not in piece.written):
                 continue  # followed by the names that are read of it
@@ -253,28 +165,13 @@ class Walk:
                 notes[variable] = f"= {found.text}"
 
     def value_at(self, value: Any, place: str) -> bool:
-        """Put what can be named of a value as an item called `place`. Whether that is all of it."""
         found = self.canonical(value, place)
         if not found.is_empty:
             self.put(place, digest(found.text), found.text)
         return found.is_whole
 
-    def live(self, value: Any, place: str, chain: Chain) -> None:
-        """Follow a chain from a module that is there."""
-        self._from_module(value, place, chain[1:], None, {})
-
-    def try_text(self, value: Any, place: str) -> str | None:
-        """The canonical text of a value; None where a part of it has none, which is listed."""
-        found = self.canonical(value, place)
-        return found.text if found.is_whole else None
-
     def canonical(self, value: Any, place: str, part: str = "{}") -> Canonical:
-        """A value as text. All code in it is followed, and what has no form is listed.
-
-        Args:
-            part: what follows the place, with `{}` for the way to what has no form.
-        """
-        found = canonical(value, self.shown, self._changing)
+        found = canonical_form(value, self.shown, self._changing)
         for module in found.libraries:
             self.package(module)
         for where, cause in found.unknown:
@@ -292,18 +189,17 @@ class Walk:
         notes: dict[str, str],
         cells: Mapping[str, CellType] | None = None,
     ) -> None:
-        """Follow what a piece of code called `name` reads from outside; `names` are its globals."""
         self.loose |= reads.loose
         for chain in (*reads.free, *reads.chains):
             if cells and chain[0] in cells:
-                self._from_module(content_of(cells[chain[0]]), name, chain[1:], file, notes)
+                self._from_module(cell_content(cells[chain[0]]), name, chain[1:], file, notes)
             elif chain not in reads.free:
                 self._module_names.read(names, chain, name, file, notes)
         for imported in reads.runs:
-            self._unloaded.run(imported, names, name)
+            self._late_imports.run(imported, names, name)
         for imported, rest in reads.imports:
             if imported != THIS:
-                self._unloaded.follow(imported, rest, names, name)
+                self._late_imports.follow(imported, rest, names, name)
             elif (module := sys.modules.get(str(names.get("__name__")))) is not None:
                 self._from_module(module, name, rest, file, notes)
         for words in reads.alerts:
@@ -312,7 +208,7 @@ class Walk:
     def _from_module(
         self, value: Any, reader: str, rest: Chain, file: SourceFile | None, notes: dict[str, str]
     ) -> None:
-        """Follow what is read of a module that a variable holds; of anything else attributes."""
+        """Follow the names that are read of a module in a variable; those of any other value are loose attributes."""
         if not issubclass(type(value), ModuleType):
             self.loose.update(rest)
         elif not rest or not is_users_module(value):
@@ -323,7 +219,6 @@ class Walk:
     # ------------------------------------------------------------ classes that are not followed
 
     def part(self, cls: type, attr: str) -> None:
-        """Follow one attribute of a class that is not followed, and what it reads of the class in turn."""
         todo = [attr]
         while todo:
             attr = todo.pop()
@@ -340,18 +235,17 @@ class Walk:
         if place in self.unsteady:
             self.untrack(f"{place} is changed by the code itself")
         self.meet(value, place)
-        for function in classes.functions_in(value):
+        for function in functions_in(value):
             if is_users_code(function.__code__, function.__globals__):
                 yield from piece_of(function.__code__, function.__globals__).reads.own
 
     def end(self, cls: type) -> None:
-        """A class that is not followed was named: what is read of things without a name may be of it."""
-        self._ended[id(cls)] = cls
+        self._not_followed[id(cls)] = cls
 
     def _join(self) -> bool:
-        """Follow the attributes that are read of anything where classes that are not followed have them."""
+        """Follow attributes of classes that are not followed, if code reads attributes so named. False: none new."""
         before = len(self._parts)
-        for cls in list(self._ended.values()):
+        for cls in list(self._not_followed.values()):
             for base in cls.__mro__[:-1] if is_users_class(cls) else ():
                 for attr in sorted(vars(base).keys() & self.loose) if is_users_class(base) else ():
                     self.part(cls, attr)
@@ -360,14 +254,13 @@ class Walk:
     # ------------------------------------------------------------ what is changed
 
     def scan(self, file: SourceFile, names: Mapping[str, Any]) -> None:
-        """Note which names the functions of a module change, its own and others'."""
         if id(names) in self._scanned:
             return
         self._scanned.add(id(names))
         self._kept.append(names)
         self._module_names.note_file(names, file)
         self._effects.reach(names)
-        self.asked.of_module(names, file)
+        self._readers.of_module(names, file)
         for change in file.module.changed:
             if change.chain[0] in names:
                 self._note_change(change, names)
@@ -381,18 +274,22 @@ class Walk:
         if rest and is_code(value):
             place = f"{real_name(str(value.__module__))}:{value.__qualname__}.{rest[0]}"
             value, rest = vars(value).get(rest[0], MISSING), rest[1:]
-        if may_change(attribute_of(value, rest), change.method):
+        if may_change(attribute_value(value, rest), change.method):
             self.unsteady.add(place)
             if type(value) in CHANGEABLE:
                 self._changing.add(id(value))
 
-    def lazily(self, imported: Imported, rest: Chain, names: Mapping[str, Any], reader: str) -> None:
-        """Follow an import that is made when a function of the module with these globals runs."""
-        self._unloaded.follow(imported, rest, names, reader)
-
     def reach(self, names: Mapping[str, Any]) -> None:
-        """Something of the module with these globals counts, so what it does when it is imported does, too."""
         self._effects.reach(names)
+
+    def follow_late(self, imported: Imported, rest: Chain, names: Mapping[str, Any], reader: str) -> None:
+        self._late_imports.follow(imported, rest, names, reader)
+
+    def follow_module(self, value: Any, place: str, chain: Chain) -> None:
+        self._from_module(value, place, chain[1:], None, {})
+
+    def note_class(self, cls: type, name: str, file: SourceFile | None, scope: Scope | None) -> None:
+        self._readers.of_class(cls, name, file, scope)
 
     # ------------------------------------------------------------ classes, modules, values
 
@@ -410,7 +307,7 @@ class Walk:
             self.end(cls)
             return called
         name = self.name(cls, called)
-        self.later(classes.visit, self, cls, name)
+        self.later(visit_class, self, cls, name)
         module = sys.modules.get(cls.__module__)
         if module is not None:
             self._module_names.code(cls, name, vars(module))
@@ -427,7 +324,7 @@ class Walk:
         return called
 
     def _whole(self, module: ModuleType, called: str) -> None:
-        """All that a module defines itself."""
+        """Follow all names that a module defines itself."""
         names = vars(module)
         if is_extension(module):
             self.untrack(f"{called} is compiled")
@@ -457,3 +354,11 @@ class Walk:
         elif type(name) is str:
             self.package(name)
         return ""
+
+
+def is_of(value: Any, names: Mapping[str, Any]) -> bool:
+    if type(value) is FunctionType:
+        return value.__globals__ is names
+    if issubclass(type(value), type):
+        return bool(value.__module__ == names.get("__name__"))
+    return not issubclass(type(value), ModuleType)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskproc.kernel.model import Record, Stamp
 from taskproc.kernel.rebuild import Present, changed_items
-from taskproc.source.fingerprint import Fingerprint
-from taskproc.source.older import is_older, is_same
+from taskproc.source.fingerprint import Fingerprint, is_older, is_same
 from taskproc.store.disk import DiskStore
 from taskproc.tasks.reached_code import code_of_values
 from taskproc.tasks.settings import NOTHING_LEFT, left_on, settings_of

@@ -10,7 +10,7 @@ from typing import Any
 from taskproc.errors import LinkInCache
 from taskproc.kernel.model import Reason, Stamp
 from taskproc.kernel.rebuild import NEW, edge_reason
-from taskproc.source.difference import difference
+from taskproc.source.fingerprint import code_difference
 from taskproc.store import layout
 from taskproc.store.disk import DiskStore
 from taskproc.store.version import Version
@@ -185,7 +185,7 @@ def _changed_source(known: KnownVersions, key: str) -> str:
     now = known.conditions.code(task)
     same = {item for item, value in now.items.items() if then["items"].get(item) == value}
     old, new = ({item: text for item, text in some.items() if item not in same} for some in (texts, now.texts))
-    return difference(old, new)
+    return code_difference(old, new)
 
 
 def _nearest(known: KnownVersions, key: str) -> Iterator[str]:

@@ -36,7 +36,7 @@ class KnownVersions:
     Attributes:
         in_use: key → the version that this run uses, once it is known.
         reasons: key → why the task had to run.
-        kept: key → a version that is good, though its code was looked at in an older way; see source/older.py.
+        kept: key → a version that is good, though its code was looked at in an older way; see source/fingerprint.py.
         made: keys of what this run has made.
         unreadable: key → why its result outside the cache cannot be read.
     """

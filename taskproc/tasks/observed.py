@@ -76,7 +76,7 @@ class _Covers:
         return frozenset([object_name(type(self._task)), *(name.partition("#")[0] for name in items)])
 
     def __call__(self, started: Started) -> bool:
-        from taskproc.source.by_name import covers  # here: 3 ms, and a run that finds all does without
+        from taskproc.source.fingerprint import covers  # here: 3 ms, and a run that finds all does without
 
         if started.code.co_name == "<module>":
             return started.is_named
@@ -132,7 +132,7 @@ def _digest_of(read: Read, digests: _Digests) -> str:
 
 def _code(noted: Noted, reach: Reach, root: str, files: dict[str, str]) -> dict[str, str]:
     """Item → digest; code that is not found by its name counts by its file, which goes to `files`."""
-    from taskproc.source.by_name import items_by_name, name_of_code  # here: see above
+    from taskproc.source.fingerprint import items_by_name, name_of_code  # here: see above
 
     covers, digests = noted.known.covers, _Digests(root)
     names: dict[str, None] = {}
@@ -152,9 +152,9 @@ def _code(noted: Noted, reach: Reach, root: str, files: dict[str, str]) -> dict[
 
 
 def _is_users(module: str) -> bool:
-    from taskproc.source.unloaded import locate
+    from taskproc.source.source_files import locate_module
 
-    path, _ = locate(module)
+    path, _ = locate_module(module)
     return bool(path) and path is not None and is_users_file(path) and path.endswith(".py")
 
 
@@ -231,7 +231,7 @@ class Sight:
         return {kind: found for kind, found in ((_CODE, code), (_FILES, files)) if found}
 
     def _present_code(self, names: frozenset[str]) -> dict[str, str]:
-        from taskproc.source.by_name import items_by_name  # here: see above
+        from taskproc.source.fingerprint import items_by_name  # here: see above
 
         if names not in self._code:
             self._code[names] = items_by_name(sorted(names), ends=_is_task, settings=_settings())

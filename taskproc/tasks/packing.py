@@ -27,8 +27,7 @@ from taskproc.pickling import Reduce, dumps, plain_dumps, real_name
 from taskproc.run.kinds import Kind, KindJob
 from taskproc.run.problem import problem_of
 from taskproc.run.setup import Setup, add_scripts
-from taskproc.source.files import loaded_texts
-from taskproc.source.loading import loaded_file
+from taskproc.source.source_files import loaded_file, loaded_texts
 from taskproc.store.layout import Place
 from taskproc.store.version import Version
 from taskproc.tasks.attempt_copies import own_of_class

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from taskproc.attributes import slots_of
 from taskproc.kernel.rebuild import some_names
 from taskproc.modules import main_name, real_name
+from taskproc.source.canonical import code_within
 from taskproc.source.fingerprint import digest_of
-from taskproc.source.held import code_within
-from taskproc.source.loading import loaded_otherwise
+from taskproc.source.source_files import loaded_otherwise
 from taskproc.store.disk import DiskStore
 from taskproc.tasks.binding import FLAT, rules_of
 from taskproc.tasks.future import Const, FutureDict, FutureList, Item, Upstream

@@ -101,11 +101,11 @@ def _left_on(task: Any, arguments: Mapping[str, object]) -> Left:
 
 def _by_parts(value: object, name: str) -> tuple[str, list[str]]:
     """Digest of all that can be named of a value which no argument could be (empty: nothing), and what cannot."""
-    from taskproc.source.constants import Unnamable, canonical  # here: seldom needed
+    from taskproc.source.canonical import Unnamable, canonical_form  # here: seldom needed
 
     whole = f"attribute {name} (a {type(value).__name__})"
     try:
-        found = canonical(value, _code_name, most=MOST, keeps_all=True)
+        found = canonical_form(value, _code_name, most=MOST, keeps_all=True)
     except Unnamable:
         return "", [whole]
     if found.is_empty:
@@ -146,7 +146,7 @@ def _put_by(cls: type) -> frozenset[tuple[str, str]]:
 
 
 def _puts_in(init: FunctionType) -> Iterator[tuple[str, str]]:
-    from taskproc.source.pieces import piece_of  # here: seldom needed
+    from taskproc.source.functions import piece_of  # here: seldom needed
 
     scope = piece_of(init.__code__, init.__globals__).scope
     for node in ast.walk(scope.node) if scope is not None else ():

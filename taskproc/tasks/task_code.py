@@ -86,7 +86,7 @@ _LASTING = re.compile(r"~[0-9a-f]{32}\(([^()]*)\)")
 def _fingerprint_of(
     things: Sequence[object], ends: Callable[[object], bool] = lambda some: False, near: Sequence[type] = ()
 ) -> Fingerprint:
-    from taskproc.source.fingerprint import fingerprint as fingerprint_of  # here: 3 ms, and not needed to build tasks
+    from taskproc.source.fingerprint import fingerprint_of  # here: 3 ms, and not needed to build tasks
 
     return fingerprint_of(things, ends=ends, settings=SETTINGS, near=near)
 

@@ -1,4 +1,4 @@
-"""Cells of a notebook, run by IPython itself: their source is found, whatever stands beside it in the cell."""
+"""Cells of a notebook, run by IPython itself: their source is found, whatever else is in the cell."""
 from __future__ import annotations
 
 import json
@@ -15,7 +15,7 @@ pytest.importorskip("IPython")
 RUNNER = """
 import json, sys
 from IPython.core.interactiveshell import InteractiveShell
-from taskproc.source.fingerprint import fingerprint
+from taskproc.source.fingerprint import fingerprint_of as fingerprint
 
 shell = InteractiveShell.instance()
 for cell in json.loads(sys.stdin.read()):
@@ -53,7 +53,7 @@ BODIES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 def test_a_cell_that_begins_with_an_import_has_a_source(environ: dict[str, str], body: str) -> None:
-    """IPython compiles each statement by itself, and Python compiles a call of a module in another way then."""
+    """IPython compiles each statement by itself, so Python compiles calls of a module in another way."""
     items, untracked = fingerprint_of(environ, body)
     edited, _ = fingerprint_of(environ, body.replace("sqrt", "cbrt").replace("join", "split"))
     formatted, _ = fingerprint_of(environ, f"{body}  # a comment")
@@ -64,7 +64,7 @@ def test_a_cell_that_begins_with_an_import_has_a_source(environ: dict[str, str],
 
 @pytest.mark.slow
 def test_imports_in_a_cell_of_their_own_change_nothing(environ: dict[str, str]) -> None:
-    """Where the import stands does not count, so a cell may be split."""
+    """The position of an import does not count, so a cell may be split."""
     together, _ = fingerprint_of(environ, "import math\ndef f(x): return math.sqrt(x)")
     apart, _ = fingerprint_of(environ, "import math", "def f(x): return math.sqrt(x)")
 
@@ -73,7 +73,7 @@ def test_imports_in_a_cell_of_their_own_change_nothing(environ: dict[str, str]) 
 
 @pytest.mark.slow
 def test_the_last_cell_that_sets_something_of_a_library_counts(environ: dict[str, str]) -> None:
-    """Whatever cells were run before it, and whatever else was looked at in cells."""
+    """Neither earlier cells count, nor cells that only show something."""
     first = "import math, random\nfrom pprint import pprint\nrandom.seed(1)", "def f(): return random.random()"
     again, beside = "random.seed(2)", "pprint(math.sqrt(4))"
     one, two, three, four = [

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from taskproc.source.fingerprint import Fingerprint, fingerprint
+from taskproc.source.fingerprint import Fingerprint, fingerprint_of
 
 Load = Callable[[Mapping[str, str]], ModuleType]
 
@@ -425,7 +425,7 @@ LAZY_CASES = [
 def test_annotations_act_in_a_module_that_a_function_imports(
     load: Load, needs: str, text: str, old: str, new: str, counts: bool
 ) -> None:
-    """What acts is read from the text, as nobody may have imported it."""
+    """Which annotations do something is read from the text, because the module may not be loaded."""
     need("" if needs == "dataclass" else needs)
     assert old in text
 
@@ -443,7 +443,7 @@ EDITS = [
 
 
 def of(module: ModuleType) -> Fingerprint:
-    return fingerprint([module.run])
+    return fingerprint_of([module.run])
 
 
 def need(words: str) -> None:
@@ -459,7 +459,7 @@ def need(words: str) -> None:
 def test_an_edit_counts_when_it_changes_what_runs(
     load: Load, case: Case, edit: tuple[str, str], counts: bool
 ) -> None:
-    """What acts does, and nothing else."""
+    """Annotations that do something count, and no others."""
     need(case.needs)
     old, new = edit
     assert old in case.text
@@ -471,7 +471,7 @@ def test_an_edit_counts_when_it_changes_what_runs(
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items()])
 def test_the_same_text_gives_the_same_fingerprint(load: Load, case: Case) -> None:
-    """Wherever its lines stand; names are sorted and all have texts."""
+    """The position in the file does not matter; names are sorted, and each item has a text."""
     need(case.needs)
     first = of(load({"m": case.text}))
     module = load({"m": f"{case.text}\n"})
@@ -498,7 +498,7 @@ EDITED = [
 def test_a_class_that_was_edited_is_not_taken_for_what_the_file_says_now(
     load: Load, text: str, old: str, new: str
 ) -> None:
-    """Its text is the one that was loaded, also where nobody asked for it before the edit."""
+    """Its text is the loaded one, even if the edit came before the first fingerprint."""
     first = of(load({"m": f"{text}def run(): return A\n"}))
     module = load({"m": f"{text}def run(): return A\n"})
     path = str(module.__file__)
@@ -524,7 +524,7 @@ def test_a_class_that_was_edited_is_not_taken_for_what_the_file_says_now(
     ],
 )
 def test_a_class_that_was_not_edited_is_found(load: Load, text: str) -> None:
-    """Whatever Python, or the module, makes of what is written."""
+    """Python or the module may make something else of what is written."""
     found = of(load({"m": f"{text}def run(): return A, f\n" if "def f" in text else f"{text}def run(): return A\n"}))
 
     assert "class A" in found.texts["m:A"]
@@ -532,12 +532,12 @@ def test_a_class_that_was_not_edited_is_found(load: Load, text: str) -> None:
 
 @pytest.mark.parametrize("call", ["'a'", "str('a')"])
 def test_settings_do_not_count_in_a_dataclass_either(load: Load, call: str) -> None:
-    """Where and how a task runs is not what it computes."""
+    """They say where and how a task runs, not what it computes."""
     text = f"from dataclasses import dataclass\n@dataclass\nclass A:\n    task_label: str = {call}\n    n: int = 1\n"
     settings = frozenset({"task_label"})
 
     first, label, value = (
-        fingerprint([load({"m": written}).A], settings=settings).digest
+        fingerprint_of([load({"m": written}).A], settings=settings).digest
         for written in (text, text.replace("'a'", "'b'"), text.replace("= 1", "= 2"))
     )
 
@@ -545,7 +545,7 @@ def test_settings_do_not_count_in_a_dataclass_either(load: Load, call: str) -> N
 
 
 def test_a_class_is_the_same_when_instances_were_pickled(load: Load) -> None:
-    """Python notes in it which slots an instance has."""
+    """Pickling stores the names of its slots in the class."""
     text = "class A:\n    __slots__ = ('x',)\n    def f(self): return 1\nclass B: pass\ndef run(): return A, B"
     module = load({"m": text})
     first = of(module)

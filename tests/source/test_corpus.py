@@ -15,7 +15,7 @@ from tests.source.corpus.scenario import BadScenario, Scenario, read, scenarios
 
 EVERY = 14   # of the scenarios, one in so many is played here; all of them in the soak
 PARTS = 4
-# What each process makes anew counts by its value, and what is written in another way counts as it is written
+# What each process makes again counts by its value, and what is written in another way counts as it is written
 NEEDLESS = {
     "the number of the process", "the time of the import", "an overwritten statement",
     "the order of a frozen set in a call",
@@ -23,7 +23,7 @@ NEEDLESS = {
 
 
 def test_all_scenarios_can_be_read() -> None:
-    """There are at least 400, and their names tell them apart."""
+    """There are at least 400, with different names."""
     found = scenarios()
 
     assert 400 <= len(found)
@@ -31,7 +31,7 @@ def test_all_scenarios_can_be_read() -> None:
 
 
 def test_no_edit_is_there_twice() -> None:
-    """What was copied and given another name is no scenario of its own."""
+    """A copy under another name is not a scenario."""
     edits = Counter(json.dumps([each.old, each.new, each.how, each.needs], sort_keys=True) for each in scenarios())
 
     assert [] == [edit for edit, count in edits.items() if count > 1]
@@ -40,7 +40,7 @@ def test_no_edit_is_there_twice() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_a_sample(part: int, environ: dict[str, str]) -> None:
-    """The second run gives what a run without a cache gives, and runs nothing where nothing was to run."""
+    """The second run gives the result of a run without a cache, and runs nothing if nothing had to run."""
     words = ["--json", "--every", str(EVERY * PARTS), "--first", str(part * EVERY)]
     command = [sys.executable, "-m", "tests.source.corpus", *words]
     root = Path(__file__).parents[2]
@@ -75,7 +75,7 @@ VERDICT_OF = {
 @pytest.mark.slow
 @pytest.mark.parametrize("verdict", VERDICTS)
 def test_each_verdict(tmp_path: Path, verdict: str) -> None:
-    """The player tells apart what it is for: no verdict is given that could not be another."""
+    """The player distinguishes all verdicts: each one can be reached."""
     scenario = scenario_of(tmp_path, VERDICT_OF[verdict])
 
     played = play(scenario)
@@ -98,7 +98,7 @@ WAY_OF = {
 @pytest.mark.slow
 @pytest.mark.parametrize("how", WAY_OF)
 def test_each_way(tmp_path: Path, how: str) -> None:
-    """A constant that changes is seen, whatever process the second run is in."""
+    """A changed constant is noticed in each kind of process for the second run."""
     scenario = scenario_of(tmp_path, f"{WAY_OF[how]}\nhow: {how}\n")
     if lack := scenario.lacks():
         pytest.skip(f"needs {lack}")
@@ -114,6 +114,6 @@ def test_each_way(tmp_path: Path, how: str) -> None:
     ids=["nothing is expected", "nothing is edited", "not Python", "an unknown word"],
 )
 def test_what_is_no_scenario_is_refused(tmp_path: Path, text: str) -> None:
-    """A slip in a text is an error that says where, and not a scenario that passes."""
+    """A mistake in a text is an error that names its place, not a scenario that passes."""
     with pytest.raises(BadScenario, match=r"theme.txt:\d+"):
         scenario_of(tmp_path, text)

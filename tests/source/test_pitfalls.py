@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from taskproc.source.fingerprint import Fingerprint, fingerprint
+from taskproc.source.fingerprint import Fingerprint, fingerprint_of
 
 Load = Callable[[Mapping[str, str]], ModuleType]
 
@@ -388,14 +388,14 @@ EDITS = [
 
 
 def of(module: ModuleType) -> Fingerprint:
-    return fingerprint([module.run])
+    return fingerprint_of([module.run])
 
 
 @pytest.mark.parametrize(("files", "edit", "counts"), EDITS)
 def test_an_edit_counts_when_it_changes_what_runs(
     load: Load, files: dict[str, str], edit: tuple[str, str, str], counts: bool
 ) -> None:
-    """Code that is reached and means something else, and nothing else."""
+    """Only code that is reached, and that now does something else, counts."""
     name, old, new = edit
     assert old in files[name]
     edited = {**files, name: files[name].replace(old, new)}
@@ -407,7 +407,7 @@ def test_an_edit_counts_when_it_changes_what_runs(
 
 @pytest.mark.parametrize("files", [pytest.param(case.files, id=name) for name, case in CASES.items()])
 def test_an_edit_that_is_taken_back_gives_the_fingerprint_back(load: Load, files: dict[str, str]) -> None:
-    """It depends on the code alone, also where it was asked for before; names are sorted and all have texts."""
+    """It depends on the code only, also after earlier fingerprints; names are sorted, and each item has a text."""
     first = of(load(files))
     module = load({**files, "m": files["m"] + "\n"})
 

@@ -5,7 +5,7 @@ import ast
 
 import pytest
 
-from taskproc.source.pieces import reads_of
+from taskproc.source.functions import reads_of
 from taskproc.source.scopes import Module
 
 
@@ -40,7 +40,7 @@ from taskproc.source.scopes import Module
     ],
 )
 def test_names_from_outside(text: str, chains: str) -> None:
-    """As they are written, without what the code binds itself."""
+    """They are listed as written, without names that the code binds itself."""
     (scope, *_) = Module(ast.parse(text)).functions
     below = list(scope.below())
     uses = [*scope.head, *scope.uses, *(use for some in below[1:] for use in [*some.head, *some.defaults, *some.uses])]
@@ -49,7 +49,7 @@ def test_names_from_outside(text: str, chains: str) -> None:
 
 
 def test_imports_inside_lead_somewhere() -> None:
-    """To a module or a name of it, and on with the names that follow."""
+    """They lead to a module or a name of it, with the names that are read of this."""
     text = "def f():\n  import a.b\n  import a.c as d\n  from ..e import g as h\n  return a.b.x, d.y, h.z"
     (scope,) = Module(ast.parse(text)).functions
     found = {(tuple(imported), rest) for imported, rest in reads_of([scope], scope.uses).imports}
@@ -58,7 +58,7 @@ def test_imports_inside_lead_somewhere() -> None:
 
 
 def test_qualified_names() -> None:
-    """Those that Python gives."""
+    """They are those that Python gives."""
     text = "class A:\n  def f(self):\n    return [lambda: 1 for _ in ()]\n"
     text += "  class B:\n    @d(lambda: 2)\n    def g(self): pass"
 

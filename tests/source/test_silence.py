@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 
-from taskproc.source.fingerprint import fingerprint
+from taskproc.source.fingerprint import fingerprint_of
 
 Load = Callable[[Mapping[str, str]], ModuleType]
 
@@ -87,8 +87,8 @@ FORMS = [
 
 @pytest.mark.parametrize(("text", "telling"), FORMS)
 def test_nothing_is_dropped_in_silence(load: Load, text: str, telling: str) -> None:
-    """By the way it is come to."""
-    found = fingerprint([load({"m": text, **OTHERS}).run])
+    """One case for each way in which code reaches a name."""
+    found = fingerprint_of([load({"m": text, **OTHERS}).run])
 
     told = [*found.items, *found.packages, *found.untracked]
     assert [words for words in told if telling in words], told
@@ -96,8 +96,8 @@ def test_nothing_is_dropped_in_silence(load: Load, text: str, telling: str) -> N
 
 @pytest.mark.parametrize(("text", "telling"), FORMS)
 def test_what_is_listed_begins_with_a_place(load: Load, text: str, telling: str) -> None:
-    """`module:qualname`, or the module, and a phrase."""
-    found = fingerprint([load({"m": text, **OTHERS}).run])
+    """The place is `module:qualname` or the module; a phrase follows."""
+    found = fingerprint_of([load({"m": text, **OTHERS}).run])
 
     for words in found.untracked:
         place, _, cause = words.partition(" ")
@@ -106,7 +106,7 @@ def test_what_is_listed_begins_with_a_place(load: Load, text: str, telling: str)
 
 
 def test_packages_are_those_that_are_reached(load: Load) -> None:
-    """By the name that is imported, with the version of what is installed; not those that only the module imports."""
+    """By their import name, with the installed version; packages that only the module imports are not among them."""
     files = {
         "m": "import numpy as np, json, pytest\nfrom pandas import Series\nimport u\n"
         "def unused(): return pytest.raises\ndef run(x=Series):\n    import hypothesis\n    return np.sum, u.A",
@@ -116,7 +116,7 @@ def test_packages_are_those_that_are_reached(load: Load) -> None:
     import numpy as np
     import pandas
 
-    found = fingerprint([load(files).run]).packages
+    found = fingerprint_of([load(files).run]).packages
 
     assert found == {"hypothesis": hypothesis.__version__, "numpy": np.__version__, "pandas": pandas.__version__}
 
@@ -141,10 +141,10 @@ ENDED = {
     ],
 )  # fmt: skip
 def test_what_is_read_of_a_class_that_is_not_followed_counts(load: Load, old: str, new: str, counts: bool) -> None:
-    """However it is come to, with what that reads of the class in turn; nothing else of the class."""
+    """In each way of reading it, with the attributes that this one reads; nothing else of the class counts."""
 
     def digest(files: dict[str, str]) -> str:
         module = load(files)
-        return fingerprint([module.run], ends=lambda thing: thing is module.Raw).digest
+        return fingerprint_of([module.run], ends=lambda thing: thing is module.Raw).digest
 
     assert counts == (digest(ENDED) != digest({**ENDED, "ends": ENDED["ends"].replace(old, new)}))

@@ -1,4 +1,4 @@
-"""What cannot be followed is listed, each with its place and why; and what is listed does not count."""
+"""Names that cannot be followed are listed with place and reason, and do not count."""
 from __future__ import annotations
 
 import sys
@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from taskproc.source.fingerprint import fingerprint
+from taskproc.source.fingerprint import fingerprint_of
 
 Load = Callable[[Mapping[str, str]], ModuleType]
 
@@ -51,8 +51,8 @@ Load = Callable[[Mapping[str, str]], ModuleType]
     ],
 )  # fmt: skip
 def test_what_cannot_be_followed_is_listed(load: Load, text: str, words: str | None) -> None:
-    """By name and reason; objects that hold nothing are not worth a word."""
-    found = fingerprint([load({"m": text}).run]).untracked
+    """By name and reason; objects that hold nothing are not listed."""
+    found = fingerprint_of([load({"m": text}).run]).untracked
 
     assert found == (() if words is None else (words,))
 
@@ -73,22 +73,22 @@ def test_what_cannot_be_followed_is_listed(load: Load, text: str, words: str | N
     ],
 )
 def test_what_is_no_part_of_the_result_is_not_listed(load: Load, text: str) -> None:
-    """Else nobody would read the list."""
-    assert fingerprint([load({"m": text}).run]).untracked == ()
+    """Otherwise the list would be too long to be read."""
+    assert fingerprint_of([load({"m": text}).run]).untracked == ()
 
 
 def test_what_the_code_changes_does_not_count(load: Load) -> None:
-    """A registry or memo depends on what has run so far."""
+    """A registry or memo depends on what has run before."""
     module = load({"m": "X = {}\ndef add(k): X[k] = 1\ndef run(): return X\ndef other(): return m.X\nimport m\n"})
-    before = [fingerprint([thing]) for thing in (module.run, module.other)]
+    before = [fingerprint_of([thing]) for thing in (module.run, module.other)]
 
     module.add(1)
 
-    assert [fingerprint([thing]) for thing in (module.run, module.other)] == before
+    assert [fingerprint_of([thing]) for thing in (module.run, module.other)] == before
 
 
 def test_what_another_module_changes_does_not_count(load: Load) -> None:
-    """Through its attribute, or under a name of its own."""
+    """Through the module's attribute, or under a name that is imported from it."""
     files = {
         "m": "import a\ndef run(): return a.add, a.put, reg.X, reg.Y, reg.N\nimport reg",
         "reg": "X = []\nY = []\nN = 0",
@@ -96,26 +96,26 @@ def test_what_another_module_changes_does_not_count(load: Load) -> None:
         "def put():\n    reg.Y.append(2)\n    reg.N = 5\n",
     }
 
-    found = fingerprint([load(files).run]).untracked
+    found = fingerprint_of([load(files).run]).untracked
 
     assert found == tuple(f"{place} is changed by the code itself" for place in ("reg:N", "reg:X", "reg:Y"))
 
 
 def test_what_is_changed_by_code_that_is_met_later_does_not_count(load: Load) -> None:
-    """The value counted before; its statements still do."""
+    """Its value does not count any more; its statements still do."""
     files = {
         "m": "import a, reg\nT = {'a': a.put}\ndef run(): return reg.N, T",
         "reg": "N = 0",
         "a": "import reg\ndef put(): reg.N = 5",
     }
-    found = fingerprint([load(files).run])
+    found = fingerprint_of([load(files).run])
 
     assert list(found.items) == ["a:put", "m:T", "m:run", "reg:N"]
     assert found.untracked == ("reg:N is changed by the code itself",)
 
 
 def test_nothing_of_the_users_is_run(load: Load) -> None:
-    """No property, no __getattr__, __getattribute__, __hash__, __eq__, __class__, nor any import."""
+    """No property, no __getattr__, __getattribute__, __hash__, __eq__ or __class__, and no import."""
     text = """
 import sys
 def fail(*a): raise AssertionError(a)
@@ -141,7 +141,7 @@ run.x = X
 """
     module = load({"m": text, "never": "raise AssertionError\ndef f(): pass"})
 
-    found = fingerprint([module.run])
+    found = fingerprint_of([module.run])
 
     assert "never" not in __import__("sys").modules
     assert "m:nothing is not there, or is computed by its module" in found.untracked
@@ -149,10 +149,10 @@ run.x = X
 
 @pytest.mark.parametrize("name", ["runpy", "ntpath", "__hello__", "importlib.util", "zipimport"])
 def test_a_module_of_the_interpreter_is_not_missed(load: Load, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Frozen into it since Python 3.11, or built in: it has no file of its own, and is there."""
+    """It is frozen (since Python 3.11) or built in: it exists without a file."""
     monkeypatch.delitem(sys.modules, name, raising=False)
 
-    found = fingerprint([load({"m": f"def run():\n    import {name} as a\n    return a.f"}).run])
+    found = fingerprint_of([load({"m": f"def run():\n    import {name} as a\n    return a.f"}).run])
 
     assert found.untracked == ()
 
@@ -168,5 +168,5 @@ def test_a_module_of_the_interpreter_is_not_missed(load: Load, name: str, monkey
     ],
 )
 def test_a_field_is_not_missed(load: Load, text: str) -> None:
-    """Of a named tuple or a dataclass, on any Python."""
-    assert fingerprint([load({"m": f"{text}\ndef run(): return P, P.x"}).run]).untracked == ()
+    """This holds for named tuples and dataclasses on any Python."""
+    assert fingerprint_of([load({"m": f"{text}\ndef run(): return P, P.x"}).run]).untracked == ()

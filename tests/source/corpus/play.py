@@ -20,7 +20,7 @@ VERDICTS = ("right", "needless", "confessed", "silent", "broken")
 # What a run imports when it first needs it: once for all plays, which are forks of this process
 _WARM = (
     "taskproc.source.fingerprint taskproc.tasks.running taskproc.tasks.explaining taskproc.run.pool "
-    "taskproc.store.index taskproc.values.frames taskproc.source.unloaded"
+    "taskproc.store.index taskproc.values.frames taskproc.source.late_imports"
 ).split()
 
 

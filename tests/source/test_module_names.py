@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from taskproc.source.fingerprint import Fingerprint, fingerprint
+from taskproc.source.fingerprint import Fingerprint, fingerprint_of
 
 Load = Callable[[Mapping[str, str]], ModuleType]
 
@@ -286,14 +286,14 @@ EDITS = [
 
 
 def of(module: ModuleType) -> Fingerprint:
-    return fingerprint([module.run])
+    return fingerprint_of([module.run])
 
 
 @pytest.mark.parametrize(("files", "edit", "counts"), EDITS)
 def test_an_edit_counts_when_it_changes_what_a_name_stands_for(
     load: Load, files: dict[str, str], edit: tuple[str, str, str], counts: bool
 ) -> None:
-    """By what is written, and by value; and nothing else counts."""
+    """A name counts by its statements and by its value, and nothing else counts."""
     name, old, new = edit
     assert old in files[name]
     edited = {**files, name: files[name].replace(old, new)}
@@ -305,7 +305,7 @@ def test_an_edit_counts_when_it_changes_what_a_name_stands_for(
 
 @pytest.mark.parametrize("files", [pytest.param(case.files, id=name) for name, case in CASES.items()])
 def test_the_same_code_has_the_same_fingerprint(load: Load, files: dict[str, str]) -> None:
-    """It depends on the code alone; asked for again, and loaded again."""
+    """It depends on the code only; also when it is taken again, and when the code is loaded again."""
     first = of(load(files))
     module = load(files)
 

@@ -1,4 +1,4 @@
-"""Values count by what they are, whatever they are made of; what has no form is listed, and all around it counts."""
+"""Values count by their content. A part without a form is listed, and everything around it counts."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
@@ -7,8 +7,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from taskproc.source.constants import Unnamable, canonical, text_of
-from taskproc.source.fingerprint import fingerprint
+from taskproc.source.canonical import Unnamable, canonical_form, value_text
+from taskproc.source.fingerprint import fingerprint_of
 
 Load = Callable[[Mapping[str, str]], ModuleType]
 
@@ -103,13 +103,13 @@ READS = {
 
 
 def texts(load: Load, *parts: str) -> tuple[Mapping[str, str], tuple[str, ...]]:
-    found = fingerprint([load({"m": "\n".join([IMPORTS, CLASSES, *parts])}).run])
+    found = fingerprint_of([load({"m": "\n".join([IMPORTS, CLASSES, *parts])}).run])
     return found.items, found.untracked
 
 
 @pytest.mark.parametrize(("old", "new"), COUNTED, ids=[old for old, _ in COUNTED])
 def test_another_value_counts(load: Load, old: str, new: str) -> None:
-    """As a module's name, and through a name, so that nothing but the value can tell."""
+    """Both as a module-level name and through another name, where only the value shows it."""
     read = "X = Y\ndef run(): return X"
 
     before, after = texts(load, f"Y = {old}", read), texts(load, f"Y = {new}", read)
@@ -123,7 +123,7 @@ def test_another_value_counts(load: Load, old: str, new: str) -> None:
     ("old", "new"), [COUNTED[0], ("max", "min"), ("np.float64", "np.float32"), ("{2: 1}", "{2: 2}")]
 )
 def test_another_value_counts_wherever_it_is_read(load: Load, read: str, old: str, new: str) -> None:
-    """By a name, on a class, in a default, in a closure, inside another value."""
+    """As a name, on a class, in a default, in a closure, inside another value."""
     assert texts(load, f"V = {old}", read.format("V"))[0] != texts(load, f"V = {new}", read.format("V"))[0]
 
 
@@ -141,7 +141,7 @@ def test_another_value_counts_wherever_it_is_read(load: Load, read: str, old: st
     ],
 )  # fmt: skip
 def test_all_that_stands_in_a_value_is_followed(load: Load, value: str) -> None:
-    """Each of them, at any depth, however it is wrapped."""
+    """Each function and class, at any depth, however it is wrapped."""
     text = """
 import attrs, contextlib, pydantic
 class A:
@@ -193,14 +193,14 @@ wraps = functools.wraps(wrapped)(lambda: 0)
     ],
 )  # fmt: skip
 def test_each_part_without_a_form_is_listed_with_its_place(load: Load, value: str, words: list[str]) -> None:
-    """And only these; what is no part of what code computes is not worth a word."""
+    """No other part is listed; objects that do not belong to a result, such as loggers, are left out."""
     _, untracked = texts(load, f"X = {value}\ndef run(): return X")
 
     assert untracked == tuple(words)
 
 
 def test_many_parts_of_one_kind_are_listed_once(load: Load) -> None:
-    """Beyond the first few."""
+    """The first few are listed one by one, the others as a number."""
     _, untracked = texts(load, "X = [io.StringIO() for _ in range(1000)]\ndef run(): return X")
 
     assert len(untracked) == 9
@@ -208,7 +208,7 @@ def test_many_parts_of_one_kind_are_listed_once(load: Load) -> None:
 
 
 def test_what_methods_change_of_an_instance_does_not_count(load: Load) -> None:
-    """A memo depends on what has run so far; it is listed."""
+    """A memo depends on what has run before, so it is listed."""
     module = load({"m": """
 class Memo:
     def __init__(self):
@@ -219,14 +219,14 @@ class Memo:
 X = Memo()
 def run(): return X
 """})
-    before = fingerprint([module.run])
+    before = fingerprint_of([module.run])
     module.X.get(5)
-    after = fingerprint([module.run])
+    after = fingerprint_of([module.run])
     module.X.rate = 2
 
     assert before == after
     assert before.untracked == ("m:X.known is changed by the code itself", "m:X.last is changed by the code itself")
-    assert fingerprint([module.run]) != before
+    assert fingerprint_of([module.run]) != before
 
 
 def name(thing: object) -> str:
@@ -234,36 +234,36 @@ def name(thing: object) -> str:
 
 
 def test_what_holds_itself_is_written_once() -> None:
-    """By the place where it stands; others that hold themselves in another way differ."""
+    """The second time, its place is written; values that hold themselves in another way differ."""
     one: list[object] = [1]
     one.append(one)
     two: list[object] = [1]
     two.append([1, two])
 
-    assert text_of(one, name) == '[1,{"__again__":""}]'
-    assert text_of(two, name) == '[1,[1,{"__again__":""}]]'
+    assert value_text(one, name) == '[1,{"__again__":""}]'
+    assert value_text(two, name) == '[1,[1,{"__again__":""}]]'
 
 
 def test_what_is_shared_is_as_what_is_equal() -> None:
-    """And costs what it is: 2 ** 200 lists are written here."""
+    """It is written once, so these 2 ** 200 lists take no time."""
     many: object = [1]
     for _ in range(200):
         many = [many, many]
     part = [1, "a"]
 
-    assert text_of([part, part], name) == text_of([[1, "a"], [1, "a"]], name)
-    assert len(text_of(many, name)) <= 1 << 16
+    assert value_text([part, part], name) == value_text([[1, "a"], [1, "a"]], name)
+    assert len(value_text(many, name)) <= 1 << 16
 
 
 def test_sets_have_no_order_and_dicts_do() -> None:
-    """Of what they hold at any depth."""
-    assert text_of({"a", "b", (1, 2)}, name) == text_of({(1, 2), "b", "a"}, name)
-    assert text_of({frozenset({"x", "y"}): 1}, name) == text_of({frozenset({"y", "x"}): 1}, name)
-    assert text_of([{"a": 1, "b": 2}], name) != text_of([{"b": 2, "a": 1}], name)
+    """This holds at any depth."""
+    assert value_text({"a", "b", (1, 2)}, name) == value_text({(1, 2), "b", "a"}, name)
+    assert value_text({frozenset({"x", "y"}): 1}, name) == value_text({frozenset({"y", "x"}): 1}, name)
+    assert value_text([{"a": 1, "b": 2}], name) != value_text([{"b": 2, "a": 1}], name)
 
 
 def test_values_of_two_types_never_have_one_text() -> None:
-    """A tag tells them apart, also from a dict that looks like one."""
+    """A tag distinguishes them, also from a dict that looks like one."""
     values = [
         1, 1.0, True, "1", b"1", [1], (1,), {1}, frozenset({1}), {"a": 1}, {"__tuple__": [1]}, {"__tuple__": 1},
         [["a", 1]], np.int64(1), np.int32(1), np.float64(1), np.array(1), np.array([1]), bytearray(b"1"), range(1),
@@ -272,12 +272,12 @@ def test_values_of_two_types_never_have_one_text() -> None:
         "\ud83d\ude00", "😀",
     ]  # fmt: skip
 
-    assert len({text_of(value, name) for value in values}) == len(values)
+    assert len({value_text(value, name) for value in values}) == len(values)
 
 
 def test_a_value_that_has_no_form_is_refused_where_nobody_listens() -> None:
-    """With its first part that has none; what is too large, where there is a limit, before it is read."""
+    """The error names the first such part. A value above the limit is refused before it is read."""
     with pytest.raises(Unnamable, match=r"^\[1\] has no canonical form \(generator\)$"):
-        text_of([1, (x for x in ())], name)
+        value_text([1, (x for x in ())], name)
     with pytest.raises(Unnamable, match="is larger than 64 kB"):
-        canonical([np.zeros(1 << 16)], name, most=1 << 16)
+        canonical_form([np.zeros(1 << 16)], name, most=1 << 16)

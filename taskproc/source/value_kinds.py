@@ -1,7 +1,7 @@
-"""The look at a value of any kind: of Python's own types, the standard library, NumPy and its kin, the user's classes.
+"""The look at a value of any kind: Python's own types, the standard library, NumPy and others, the user's classes.
 
-What nobody can name as a whole is still seen in its parts, and its look says why it is not known: an instance of a
-library's class has a state that its class alone understands, so only what is the user's in it is followed.
+If a value has no form as a whole, its look shows its parts and says why. The state of an instance of a library's class
+is known to that class alone, so only the user's objects in it are followed.
 """
 from __future__ import annotations
 
@@ -38,65 +38,52 @@ from typing import Any
 
 from taskproc.errors import UnnamableValue
 from taskproc.modules import real_name
-from taskproc.source.look import (
-    Look,
-    attribute_of,
-    called,
-    hashes_by_itself,
-    is_flat,
-    leaf_text,
-    members_of,
-    own_dict,
-    quoted,
-    raw,
+from taskproc.source.library_values import (
+    FORMS,
+    function_contents,
+    is_type_form,
+    numeric_look,
+    objects_in,
+    type_form_look,
+    users_objects_in,
 )
-from taskproc.source.numeric import FORMS, numeric_look, objects_in
-from taskproc.source.opaque import held_by_function, users_things_in
 from taskproc.source.project import is_users_class, is_users_code, is_users_module
-from taskproc.source.state import NO_CHANGES, Shape, changes_of, enum_look, has_fields, is_all_seen
-from taskproc.source.typeforms import is_type_form, type_form_look
+from taskproc.source.state import NO_CHANGES, Shape, changes_by_methods, enum_look, has_fields, is_all_seen
+from taskproc.source.value_look import (
+    _WRAPPERS,
+    Look,
+    all_plain,
+    bytes_text,
+    class_attribute,
+    hashes_by_itself,
+    instance_dict,
+    json_word,
+    leaf_text,
+    qualified_name,
+    slot_members,
+)
 from taskproc.values.encode import canonical_text
 from taskproc.values.forms import REGISTRY, path_step
 
-# Values that code works with and that are no part of what it computes; not worth a word where they have no form
+# Values of these modules are tools of the code and not part of a result, so they are not listed if they have no form
 SILENT = frozenset(
     "logging _thread threading typing types typing_extensions weakref _weakref _abc abc _contextvars contextvars "
     "__future__ _collections".split()
 )
-# Of the standard library, what stands for something of this process: a file, a child, a name that was drawn
+# Instances of these modules stand for something of this process: a file, a child process, a random name
 _OF_PROCESS = frozenset(
     "asyncio concurrent http io mmap multiprocessing os queue random sched selectors shelve signal socket socketserver "
     "sqlite3 ssl subprocess tempfile urllib xmlrpc".split()
 )
 
-# Wrappers of functions → the attributes that hold what they wrap
-_WRAPPERS: dict[type, tuple[str, ...]] = {
-    staticmethod: ("__func__",),
-    classmethod: ("__func__",),
-    property: ("fget", "fset", "fdel"),
-    MethodType: ("__func__",),
-    functools.cached_property: ("func",),
-    functools.singledispatchmethod: ("func", "dispatcher"),
-    type(functools.lru_cache(len)): ("__wrapped__",),
-}
 
-
-def wrapped(value: Any) -> list[object] | None:
-    """What a wrapper of functions from the standard library wraps; None for anything else."""
-    kind = type(value)
-    names = _WRAPPERS.get(kind) if hashes_by_itself(kind) else None
-    if names is None:
-        return None
-    return [some for name in names if (some := getattr(value, name, None)) is not None]
-
-
-class Insight:
-    """Looks at values one by one, and remembers what it found out of their classes.
+class Inspector:
+    """Looks at values one by one, and remembers what it found out about their classes.
 
     Args:
-        names: whether the text of a value is wanted, and not only the code in it. Only then are the hooks asked that
-            are there to name a value: `__task_key__`, and what was registered.
-        changes: whether what methods of the user's change of an instance is to be left out.
+        names: whether the text of a value is needed, and not only the code in it. Only then the hooks run that name a
+            value: `__task_key__`, and functions that were registered.
+        changes: whether attributes are left out that methods of the user change.
     """
 
     def __init__(self, names: bool = True, changes: bool = True):
@@ -104,7 +91,7 @@ class Insight:
         self._kinds: dict[int, tuple[Shape, bool, bool, Any]] = {}
 
     def look(self, value: Any) -> Look:
-        """What is seen of a value that is not of PLAIN."""
+        """The look at a value whose type is not in PLAIN."""
         kind = type(value)
         if kind is Look:
             return value  # type: ignore[no-any-return]
@@ -123,12 +110,12 @@ class Insight:
         return self._hook(value, kind) or self._other(value, kind)
 
     def _hook(self, value: Any, kind: type) -> Look | None:
-        """By what the user has said that a value is known by."""
-        future = attribute_of(kind, "_key_form")
+        """The look at a value for which the user has defined a key."""
+        future = class_attribute(kind, "_key_form")
         registered = REGISTRY.get(kind) if hashes_by_itself(kind) else None
         if future is not None:
             tag, held = "future", [] if is_users_class(kind) else [*Shape(kind, NO_CHANGES).state(value).values()]
-        elif registered is not None or attribute_of(kind, "__task_key__") is not None:
+        elif registered is not None or class_attribute(kind, "__task_key__") is not None:
             tag, held = "key", [self._instance(value, kind)]
         else:
             return None
@@ -138,7 +125,7 @@ class Insight:
             key = _key(value, kind, tag, registered)
         except UnnamableValue:
             return Look(tag, code=kind, hidden=held, cause=_no_form(kind))
-        except Exception as error:  # noqa: BLE001  # from a hook of the user's
+        except Exception as error:  # noqa: BLE001  # raised by a hook of the user
             return Look(tag, code=kind, hidden=held, cause=f"could not be named ({type(error).__name__})")
         return Look(tag, code=kind, parts=[key], steps=[""], hidden=held)
 
@@ -152,16 +139,16 @@ class Insight:
                 return found
         if is_type_form(kind):
             return type_form_look(value, kind)
-        if (name := _found_by_name(value, kind)) is not None:
-            return Look("function", quoted(name), hidden=users_things_in(value))
+        if (name := _library_name(value, kind)) is not None:
+            return Look("function", json_word(name), hidden=users_objects_in(value))
         return self._instance(value, kind)
 
     def _instance(self, value: Any, kind: type) -> Look:
         known = self._kinds.get(id(kind))
         if known is None:
             users = is_users_class(kind)
-            shape = Shape(kind, changes_of(kind) if users and self._changes else NO_CHANGES)
-            known = self._kinds[id(kind)] = shape, users, _is_known(kind, users), _content_of(kind)
+            shape = Shape(kind, changes_by_methods(kind) if users and self._changes else NO_CHANGES)
+            known = self._kinds[id(kind)] = shape, users, _is_known(kind, users), _content_reader(kind)
         shape, users, is_whole, content_of = known
         content, skipped = content_of(value) if content_of is not None else (None, ())
         if not users and not is_whole and content is None:
@@ -173,7 +160,7 @@ class Insight:
         steps = [f".{name}" for name in names]
         if content is not None:
             return Look("instance", code=kind, parts=[content, *parts], names=["", *names], steps=["", *steps])
-        cause, hidden = ("", []) if is_whole else (_no_form(kind), users_things_in(value))
+        cause, hidden = ("", []) if is_whole else (_no_form(kind), users_objects_in(value))
         return Look("instance", code=kind, parts=parts, names=names, steps=steps, cause=cause, hidden=hidden)
 
 
@@ -183,10 +170,10 @@ def _key(value: Any, kind: Any, tag: str, registered: Any) -> object:
     return registered[0](value) if registered is not None else kind.__task_key__(value)
 
 
-def _content_of(kind: type) -> Callable[[Any], tuple[object, Collection[str]]] | None:
-    """How to read what an instance is besides its attributes, the list, number or array it inherits from, if any.
+def _content_reader(kind: type) -> Callable[[Any], tuple[object, Collection[str]]] | None:
+    """Reads what an instance is besides its attributes, if it inherits from a list, a number, an array or the like.
 
-    It comes with the names of attributes in which the same stands once more.
+    The second part of its result are the attributes that hold the same content again.
     """
     numpy: Any = sys.modules.get("numpy")
     if numpy is not None and issubclass(kind, numpy.ndarray):
@@ -196,7 +183,7 @@ def _content_of(kind: type) -> Callable[[Any], tuple[object, Collection[str]]] |
     for base in kind.__mro__:
         found = _exact(base)
         if found is not None:
-            return functools.partial(_read_as, found, members_of(base))
+            return functools.partial(_read_as, found, slot_members(base))
     return None
 
 
@@ -211,7 +198,7 @@ def _exact(kind: type) -> Callable[[Any], Look] | None:
 
 
 def _is_known(kind: type, users: bool) -> bool:
-    """Whether instances are known by their attributes: all is seen, and nothing of it stands for this process."""
+    """Whether instances are known by their attributes: all are visible, and none belongs to this process."""
     if kind is object or (kind.__module__ in SILENT and kind.__name__ != "SimpleNamespace"):
         return False
     if users or has_fields(kind):
@@ -221,9 +208,9 @@ def _is_known(kind: type, users: bool) -> bool:
 
 
 def _opaque(value: Any, kind: type) -> Look:
-    inner = users_things_in(value)
+    inner = users_objects_in(value)
     silent = kind is object or kind.__module__ in SILENT
-    if kind in (GeneratorType, CoroutineType, AsyncGeneratorType):  # which function it is of only newer Pythons know
+    if kind in (GeneratorType, CoroutineType, AsyncGeneratorType):  # only newer Pythons know its function
         return Look("unknown", code=kind, cause=_no_form(kind), hidden=inner)
     return Look(
         "unknown", code=kind, parts=inner, is_unordered=True, cause=_no_form(kind), is_silent=silent,
@@ -232,7 +219,7 @@ def _opaque(value: Any, kind: type) -> Look:
 
 
 def _no_form(kind: type) -> str:
-    return f"has no canonical form ({called(kind)})"
+    return f"has no canonical form ({qualified_name(kind)})"
 
 
 # ---------------------------------------------------------------- functions
@@ -241,7 +228,7 @@ def _no_form(kind: type) -> str:
 def _function(value: FunctionType) -> Look:
     if is_users_code(value.__code__, value.__globals__):
         return Look("code", code=value)
-    inner = users_things_in(held_by_function(value))
+    inner = users_objects_in(function_contents(value))
     if type(registry := vars(value).get("registry")) is MappingProxyType:
         inner.append(registry)  # of singledispatch: also for which types
     return Look("code", code=value, parts=inner, is_unordered=True, steps=[""] * len(inner))
@@ -253,21 +240,17 @@ def _builtin(value: Any) -> Look:
         module = str(value.__module__ or (vars(owner).get("__name__") if owner is not None else ""))
         loaded = sys.modules.get(module)
         cause = "is compiled" if loaded is not None and is_users_module(loaded) else ""
-        return Look("function", quoted(f"{module}:{name}"), cause=cause)
+        return Look("function", json_word(f"{module}:{name}"), cause=cause)
     return _bound(value)
 
 
 def _bound(value: Any) -> Look:
-    return Look("method", quoted(value.__name__), parts=[value.__self__], steps=[".__self__"])
-
-
-def _descriptor(value: Any) -> Look:
-    return Look("method", quoted(value.__name__), value.__objclass__)
+    return Look("method", json_word(value.__name__), parts=[value.__self__], steps=[".__self__"])
 
 
 def _wrapper(value: Any) -> Look:
     base = next(base for base in type(value).__mro__ if base in _WRAPPERS)
-    inner = [some for name in _WRAPPERS[base] if (some := _within(value, base, name)) is not None]
+    inner = [part for name in _WRAPPERS[base] if (part := _within(value, base, name)) is not None]
     if base is MethodType:
         return Look("method", parts=[*inner, value.__self__], steps=["", ".__self__"])
     return Look(base.__name__.strip("_"), parts=inner, steps=[""] * len(inner))
@@ -275,21 +258,21 @@ def _wrapper(value: Any) -> Look:
 
 def _within(value: object, base: type, name: str) -> object:
     descriptor = vars(base).get(name)
-    return own_dict(value).get(name) if descriptor is None else descriptor.__get__(value)
+    return instance_dict(value).get(name) if descriptor is None else descriptor.__get__(value)
 
 
-def _found_by_name(value: Any, kind: type) -> str | None:
-    """`module:qualname` of what a library's module holds under its own name: a function that was written in C."""
+def _library_name(value: Any, kind: type) -> str | None:
+    """`module:qualname` of an object that a module of a library holds under its own name: a function written in C."""
     if is_users_class(kind) or kind.__module__ in SILENT:
         return None
-    if attribute_of(kind, "__qualname__") is None and "__qualname__" not in own_dict(value):
-        return None  # not asked: what passes on all attributes may run the user's code for it
+    if class_attribute(kind, "__qualname__") is None and "__qualname__" not in instance_dict(value):
+        return None  # without getattr: an object that passes on attributes may run the user's code
     try:
         module, name = value.__module__, value.__qualname__
         found: Any = sys.modules[module]
         for part in name.split("."):
             found = getattr(found, part)
-    except Exception:  # noqa: BLE001  # whatever a library raises, and most have no such names
+    except Exception:  # noqa: BLE001  # a library may raise anything, and most objects have no such names
         return None
     return f"{real_name(module)}:{name}" if found is value else None
 
@@ -320,8 +303,8 @@ def _dict(value: Any) -> Look:
 
 
 def _items(value: Any) -> list[tuple[object, object]]:
-    ordered = issubclass(type(value), collections.OrderedDict) and is_flat(dict.keys(value))
-    # Only with plain keys: an OrderedDict asks each key for its hash while it is gone through
+    ordered = issubclass(type(value), collections.OrderedDict) and all_plain(dict.keys(value))
+    # Only with plain keys: iterating over an OrderedDict calls the hash of each key
     return [*(collections.OrderedDict if ordered else dict).items(value)]
 
 
@@ -329,7 +312,7 @@ def _pairs(tag: str, items: list[tuple[object, object]], *more: object) -> Look:
     steps = [f".keys()[{number}]" if key else "" for number in range(len(items)) for key in (True, False)]
     for number, (key, _) in enumerate(items):
         steps[2 * number + 1] = path_step(key)
-    return Look(tag, parts=[*more, *(some for pair in items for some in pair)], steps=[*([""] * len(more)), *steps])
+    return Look(tag, parts=[*more, *(part for pair in items for part in pair)], steps=[*([""] * len(more)), *steps])
 
 
 def _defaultdict(value: Any) -> Look:
@@ -337,41 +320,21 @@ def _defaultdict(value: Any) -> Look:
     return _pairs("defaultdict", _items(value), factory)
 
 
-def _proxy(value: Any) -> Look:
-    return Look("mappingproxy", parts=gc.get_referents(value), steps=[""])
-
-
-def _view(value: Any) -> Look:
-    return Look(type(value).__name__, parts=gc.get_referents(value)[:1], steps=[""])
-
-
 def _partial(value: Any) -> Look:
     kind = functools.partial
     parts = [vars(kind)[name].__get__(value) for name in ("func", "args", "keywords")]
-    more = own_dict(value)
+    more = instance_dict(value)
     parts += [more] if more else []
     return Look("partial", parts=parts, steps=["", ".args", ".keywords", ""])
-
-
-def _partialmethod(value: Any) -> Look:
-    return Look("partialmethod", parts=[value.func, value.args, value.keywords], steps=["", ".args", ".keywords"])
 
 
 # ---------------------------------------------------------------- other values of the standard library
 
 
-def _pattern(value: Any) -> Look:
-    return Look("pattern", str(value.flags), parts=[value.pattern])
-
-
-def _reduced(value: Any) -> Look:
-    return Look(type(value).__name__, parts=list(value.__reduce__()))
-
-
-def _moment(kind: Any) -> Callable[[Any], Look]:
+def _date_or_time(kind: Any) -> Callable[[Any], Look]:
     def look(value: Any) -> Look:
-        _, (state, *zone) = kind.__reduce_ex__(value, 4)  # not isoformat of the value: that asks its time zone
-        return Look(kind.__name__, quoted(kind(state).isoformat()), parts=[getattr(kind(state), "fold", 0), *zone])
+        _, (state, *zone) = kind.__reduce_ex__(value, 4)  # not isoformat of the value: that calls its time zone
+        return Look(kind.__name__, json_word(kind(state).isoformat()), parts=[getattr(kind(state), "fold", 0), *zone])
 
     return look
 
@@ -391,38 +354,42 @@ _EXACT: dict[type, Callable[[Any], Look]] = {
     collections.defaultdict: _defaultdict,
     collections.Counter: lambda value: _pairs("counter", _items(value)),
     dict: _dict,
-    MappingProxyType: _proxy,
-    type({}.keys()): _view,
-    type({}.values()): _view,
-    type({}.items()): _view,
+    MappingProxyType: lambda value: Look("mappingproxy", parts=gc.get_referents(value), steps=[""]),
+    **dict.fromkeys(
+        (type({}.keys()), type({}.values()), type({}.items())),
+        lambda value: Look(type(value).__name__, parts=gc.get_referents(value)[:1], steps=[""]),
+    ),
     str: lambda value: Look("text", leaf_text(str.__str__(value))),
     int: lambda value: Look("number", leaf_text(int.__int__(value))),
     float: lambda value: Look("number", leaf_text(float.__float__(value))),
     complex: lambda value: Look("number", leaf_text(complex.__pos__(value))),
     bytes: lambda value: Look("content", leaf_text(bytes.__getitem__(value, slice(None)))),
-    bytearray: lambda value: Look("bytearray", raw(memoryview(value))),
-    memoryview: lambda value: Look("memoryview", raw(value.tobytes())),
-    array.array: lambda value: Look("array", raw(memoryview(value).cast("B")), parts=[value.typecode]),
+    bytearray: lambda value: Look("bytearray", bytes_text(memoryview(value))),
+    memoryview: lambda value: Look("memoryview", bytes_text(value.tobytes())),
+    array.array: lambda value: Look("array", bytes_text(memoryview(value).cast("B")), parts=[value.typecode]),
     slice: lambda value: Look("slice", parts=[value.start, value.stop, value.step]),
     functools.partial: _partial,
-    functools.partialmethod: _partialmethod,
+    functools.partialmethod: lambda value: Look(
+        "partialmethod", parts=[value.func, value.args, value.keywords], steps=["", ".args", ".keywords"]
+    ),
     **dict.fromkeys(_WRAPPERS, _wrapper),
     BuiltinFunctionType: _builtin,
     MethodWrapperType: _bound,
-    ClassMethodDescriptorType: _descriptor,
-    GetSetDescriptorType: _descriptor,
-    MemberDescriptorType: _descriptor,
-    MethodDescriptorType: _descriptor,
-    WrapperDescriptorType: _descriptor,
-    operator.itemgetter: _reduced,
-    operator.attrgetter: _reduced,
-    operator.methodcaller: _reduced,
+    **dict.fromkeys(
+        (ClassMethodDescriptorType, GetSetDescriptorType, MemberDescriptorType, MethodDescriptorType,
+         WrapperDescriptorType),
+        lambda value: Look("method", json_word(value.__name__), value.__objclass__),
+    ),
+    **dict.fromkeys(
+        (operator.itemgetter, operator.attrgetter, operator.methodcaller),
+        lambda value: Look(type(value).__name__, parts=list(value.__reduce__())),
+    ),
     struct.Struct: lambda value: Look("struct", leaf_text(value.format)),
     contextvars.ContextVar: lambda value: Look("contextvar", parts=gc.get_referents(value)),
-    re.Pattern: _pattern,
-    dt.date: _moment(dt.date),
-    dt.time: _moment(dt.time),
-    dt.datetime: _moment(dt.datetime),
+    re.Pattern: lambda value: Look("pattern", str(value.flags), parts=[value.pattern]),
+    dt.date: _date_or_time(dt.date),
+    dt.time: _date_or_time(dt.time),
+    dt.datetime: _date_or_time(dt.datetime),
     dt.timedelta: lambda value: Look("timedelta", f"[{value.days},{value.seconds},{value.microseconds}]"),
     dt.timezone: lambda value: Look("timezone", parts=list(value.__getinitargs__())),
     pathlib.PurePosixPath: _path,
@@ -431,7 +398,7 @@ _EXACT: dict[type, Callable[[Any], Look]] = {
     pathlib.WindowsPath: _path,
 }  # fmt: skip
 
-# By name, so that a program which does not use them does not import them either
+# By name, so that these modules are not imported by programs that do not use them
 _NAMED: dict[tuple[str, str], Callable[[Any], Look]] = {
     ("decimal", "Decimal"): lambda value: Look("decimal", parts=list(type(value).as_tuple(value))),
     ("zoneinfo", "ZoneInfo"): lambda value: Look("zone", parts=[value.key]),

@@ -1,7 +1,7 @@
-"""What an expression leads to: a chain of names, also where it is written as a look-up by a text.
+"""Which names an expression leads to: a chain such as `a.b.c`, also if it is a look-up by a string.
 
 `getattr(m, "h")`, `vars(m)["h"]`, `m.__dict__["h"]` are `m.h`; `globals()["h"]` and `sys.modules[__name__].h` are `h`
-of the module; `import_module("a.b").h` is `h` of another one. Where the text is computed, words say so.
+of the module; `import_module("a.b").h` is `h` of another one. If the string is computed, an alert says so.
 """
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import ast
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-Chain = tuple[str, ...]   # `a.b.c` as it is written
+from taskproc.source.syntax import Chain, all_statements, bound_name, chain_of, string_in
 
-# Methods that change what they are called on, if that is a container
+# Methods that change a container
 MUTATORS = frozenset(
     "append appendleft extend extendleft insert remove pop popleft popitem clear sort reverse rotate update setdefault "
     "add discard difference_update intersection_update symmetric_difference_update move_to_end subtract "
     "__setitem__ __delitem__ __setattr__".split()
 )
-# Modules whose names may be imported under others
+# Modules whose functions are recognized even if they are imported under other names
 _KNOWN = frozenset(
     "builtins cloudpickle dill importlib inspect marshal operator os pickle pkgutil pydoc runpy subprocess sys".split()
 )
@@ -27,7 +27,7 @@ _GLOBALS = frozenset({"globals", "builtins.globals"})
 _IMPORTERS = frozenset({"importlib.import_module", "import_module", "__import__", "builtins.__import__"})
 _MODULES = frozenset({"sys.modules"})
 _FROM_NAMESPACE = frozenset({"get", "__getitem__"})
-# Functions that run or find code which no name in the text leads to
+# Functions that run or find code to which no name in the text leads
 _ALERTS = {
     "eval": "calls eval", "exec": "calls exec", "builtins.eval": "calls eval", "builtins.exec": "calls exec",
     "importlib.util.spec_from_file_location": "loads a module from a file", "runpy.run_path": "runs a file",
@@ -42,19 +42,23 @@ _ALERTS = {
        ("run", "call", "check_call", "check_output", "Popen", "getoutput", "getstatusoutput")},
     **{f"os.{name}": "starts another program" for name in ("system", "popen", "posix_spawn", "posix_spawnp")},
 }  # fmt: skip
-# Attributes that lead past the names into what a function is made of
+# Attributes that lead into the parts of a function
 INSIDE = frozenset({"__code__", "__globals__", "co_firstlineno", "f_globals"})
 
 
 class Imported(NamedTuple):
-    """What an import binds a name to: a module, or `name` of it."""
+    """The target of an import: a module, or `name` of a module. `level`: the number of leading dots."""
 
     module: str
     name: str | None
     level: int
 
+    def written(self) -> str:
+        """`module.name`, without leading dots."""
+        return ".".join(filter(None, (self.module, self.name)))
 
-THIS = Imported("", None, 0)  # the module in whose text it stands
+
+THIS = Imported("", None, 0)  # the module in which the expression stands
 
 
 class Lead(NamedTuple):
@@ -63,8 +67,8 @@ class Lead(NamedTuple):
     Attributes:
         chain: names; the first one is looked up in the scope, or in `imported`.
         imported: a module that the expression imports.
-        is_global: whether the first name is one of the module, whatever stands around the expression.
-        inner: expressions in it that are read besides.
+        is_global: whether the first name belongs to the module, whatever the scope.
+        inner: other expressions in it that are read.
     """
 
     chain: Chain
@@ -74,23 +78,19 @@ class Lead(NamedTuple):
 
 
 class Lookups:
-    """The look-ups of one module, which may have imported `import_module` and the like under other names."""
+    """The look-ups of one module, which may have imported `import_module` and similar functions under other names."""
 
     def __init__(self, tree: ast.Module):
         self._names: dict[str, str] = {}
-        for statement in statements_in(tree.body):
-            if isinstance(statement, ast.Import):
-                for alias in statement.names:
-                    if alias.name.partition(".")[0] in _KNOWN:
-                        self._names[alias.asname or alias.name.partition(".")[0]] = (
-                            alias.name if alias.asname else alias.name.partition(".")[0]
-                        )
-            elif isinstance(statement, ast.ImportFrom) and (statement.module or "").partition(".")[0] in _KNOWN:
-                for alias in statement.names:
-                    self._names[alias.asname or alias.name] = f"{statement.module}.{alias.name}"
+        imports = [other for other in all_statements(tree.body) if isinstance(other, (ast.Import, ast.ImportFrom))]
+        for statement in imports:
+            for alias in statement.names:
+                target = import_target(statement, alias)
+                if target.module.partition(".")[0] in _KNOWN:
+                    self._names[bound_name(alias)] = target.written()
 
     def called(self, node: ast.AST) -> str:
-        """What a function or object is called where it is defined; empty: it has no name."""
+        """The full name of a function or object; empty if the expression is not a chain of names."""
         chain = chain_of(node)
         return ".".join([self._names.get(chain[0], chain[0]), *chain[1:]]) if chain else ""
 
@@ -98,7 +98,7 @@ class Lookups:
         return bool(chain) and chain[0] in self._names  # type: ignore[index]
 
     def lead(self, node: ast.AST) -> Lead | None:
-        """Where an expression leads; None: to nothing that has a name."""
+        """Where an expression leads; None if it leads to nothing with a name."""
         names: list[str] = []
         while isinstance(node, ast.Attribute):
             names.append(node.attr)
@@ -111,7 +111,7 @@ class Lookups:
 
     def _start(self, node: ast.AST) -> Lead | None:
         if isinstance(node, ast.Subscript):
-            name = text_in(node.slice)
+            name = string_in(node.slice)
             if self.called(node.value) in _MODULES:
                 return _module_by(node.slice)
             return self._of_namespace(node.value, name) if name is not None else None
@@ -119,17 +119,17 @@ class Lookups:
 
     def _of_call(self, node: ast.Call) -> Lead | None:
         called = self.called(node.func)
-        if called in _GETTERS and len(node.args) > 1 and (name := text_in(node.args[1])) is not None:
+        if called in _GETTERS and len(node.args) > 1 and (name := string_in(node.args[1])) is not None:
             owner = self.lead(node.args[0])
             return owner._replace(chain=(*owner.chain, name)) if owner is not None else None
         if called in _IMPORTERS:
-            imported = imported_by(node)
+            imported = imported_by_call(node)
             return Lead((), imported) if imported is not None else None
         func = node.func
         if isinstance(func, ast.Attribute) and func.attr in _FROM_NAMESPACE and node.args:
             if self.called(func.value) in _MODULES:
                 return _module_by(node.args[0])
-            name = text_in(node.args[0])
+            name = string_in(node.args[0])
             return self._of_namespace(func.value, name) if name is not None else None
         if isinstance(func, ast.Call) and self.called(func.func) == "operator.attrgetter" and len(node.args) == 1:
             return self._by_getter(func, node.args[0])
@@ -137,7 +137,7 @@ class Lookups:
 
     def _by_getter(self, getter: ast.Call, of: ast.AST) -> Lead | None:
         """`attrgetter("h")(m)`."""
-        name, owner = text_in(getter.args[0]) if len(getter.args) == 1 else None, self.lead(of)
+        name, owner = string_in(getter.args[0]) if len(getter.args) == 1 else None, self.lead(of)
         if name is None or owner is None:
             return None
         return owner._replace(chain=(*owner.chain, *name.split(".")), inner=(*owner.inner, getter.func))
@@ -156,15 +156,15 @@ class Lookups:
     # ------------------------------------------------------------ what cannot be followed
 
     def call_alert(self, node: ast.Call) -> str:
-        """What is not seen of a call that leads nowhere; empty: it is as good as any other."""
+        """What cannot be followed in a call that leads to no name; empty if there is nothing special about it."""
         called = self.called(node.func)
-        if called in _GETTERS and len(node.args) > 1 and text_in(node.args[1]) is None:
-            owner = chain_of(node.args[0])  # of a class all methods count
+        if called in _GETTERS and len(node.args) > 1 and string_in(node.args[1]) is None:
+            owner = chain_of(node.args[0])  # all methods of a class count
             return "" if owner in (("self",), ("cls",)) else "calls getattr with a computed name"
         if called in _IMPORTERS:
             return "imports a module by a computed name"
         if called in ("operator.attrgetter", "operator.methodcaller"):
-            literal = all(text_in(some) is not None for some in node.args)
+            literal = all(string_in(argument) is not None for argument in node.args)
             return "" if literal else f"calls {called.partition('.')[2]} with a computed name"
         if called in _GLOBALS:
             return "reads globals() by a computed name"
@@ -174,7 +174,7 @@ class Lookups:
         """The same for `sys.modules[name]`, `vars(m)[name]` and `m.__dict__[name]`."""
         if self.called(node.value) in _MODULES:
             return "reads sys.modules by a computed name"
-        if text_in(node.slice) is None and self._of_namespace(node.value, "") is not None:
+        if string_in(node.slice) is None and self._of_namespace(node.value, "") is not None:
             inner = node.value
             if isinstance(inner, ast.Attribute) and (chain_of(inner) or ("",))[0] in ("self", "cls"):
                 return ""
@@ -187,32 +187,39 @@ def _module_by(name: ast.AST) -> Lead | None:
     """`sys.modules[name]`."""
     if isinstance(name, ast.Name) and name.id == "__name__":
         return Lead((), is_global=True)
-    text = text_in(name)
+    text = string_in(name)
     return Lead((), Imported(text, None, 0)) if text is not None else None
 
 
-def imported_by(node: ast.Call) -> Imported | None:
-    """The module that `import_module(…)` or `__import__(…)` imports, where it is written there."""
+def import_target(statement: ast.Import | ast.ImportFrom, alias: ast.alias) -> Imported:
+    """What one part of an import binds its name to."""
+    if isinstance(statement, ast.ImportFrom):
+        return Imported(statement.module or "", alias.name, statement.level)
+    return Imported(alias.name if alias.asname else bound_name(alias), None, 0)
+
+
+def imported_by_call(node: ast.Call) -> Imported | None:
+    """The module that `import_module(…)` or `__import__(…)` imports; None if its name is computed."""
     words = {keyword.arg: keyword.value for keyword in node.keywords}
     first = node.args[0] if node.args else words.get("name")
-    name = text_in(first)
+    name = string_in(first)
     if name is None:
         return None
     if not name.startswith("."):
         return Imported(name, None, 0)
     package = node.args[1] if len(node.args) > 1 else words.get("package")
     level = len(name) - len(name.lstrip("."))
-    given = text_in(package)
+    given = string_in(package)
     if given is not None:
-        return Imported(absolute(Imported(name[level:], None, level), given), None, 0)
+        return Imported(absolute_module(Imported(name[level:], None, level), given), None, 0)
     own = chain_of(package) if package is not None else None
     if own in (("__package__",), ("__name__",), ("__spec__", "parent")):
         return Imported(name[level:], None, level)
     return None
 
 
-def absolute(imported: Imported, package: str) -> str:
-    """The name of the module of an import that stands in a module of this package."""
+def absolute_module(imported: Imported, package: str) -> str:
+    """The full name of the module that an import in a module of this package imports."""
     if not imported.level:
         return imported.module
     parts = package.split(".")
@@ -220,7 +227,7 @@ def absolute(imported: Imported, package: str) -> str:
     return ".".join([*parts, *filter(None, [imported.module])])
 
 
-def prefixes(module: str) -> Iterator[str]:
+def module_prefixes(module: str) -> Iterator[str]:
     """The packages around a module, outermost first, and the module."""
     end = module.find(".")
     while end >= 0:
@@ -230,38 +237,8 @@ def prefixes(module: str) -> Iterator[str]:
 
 
 def package_of(names: Mapping[str, Any]) -> str:
-    """The package that relative imports of the module with these globals start from."""
+    """The package from which relative imports in the module with these globals start."""
     package = names.get("__package__")
     if package is None:
         package = str(names.get("__name__")).rpartition(".")[0] if "__path__" not in names else names["__name__"]
     return str(package)
-
-
-def chain_of(node: ast.AST | None) -> Chain | None:
-    """`a.b.c` as names; None if it begins with something else than a name."""
-    names: list[str] = []
-    while isinstance(node, ast.Attribute):
-        names.append(node.attr)
-        node = node.value
-    if not isinstance(node, ast.Name):
-        return None
-    return (node.id, *reversed(names))
-
-
-def text_in(node: ast.AST | None) -> str | None:
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
-
-
-def statements_in(body: list[Any]) -> Iterator[ast.stmt]:
-    """All statements below these, those in functions and classes, too."""
-    todo = list(body)
-    while todo:
-        statement = todo.pop()
-        yield statement
-        todo += inner_statements(statement)
-
-
-def inner_statements(statement: Any) -> list[ast.stmt]:
-    """The statements right below a compound one."""
-    parts = [statement, *getattr(statement, "handlers", ()), *getattr(statement, "cases", ())]
-    return [some for part in parts for name in ("body", "orelse", "finalbody") for some in getattr(part, name, ())]

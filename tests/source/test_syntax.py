@@ -1,11 +1,11 @@
-"""Syntax in one text: equal for what means the same, and on every Python."""
+"""Syntax as text: equal for code that means the same, on every Python."""
 from __future__ import annotations
 
 import ast
 
 import pytest
 
-from taskproc.source.dump import digest, dump
+from taskproc.source.syntax import digest, syntax_text
 
 EVERYTHING = '''
 @decorate(1, *a, k=2, **b)
@@ -45,11 +45,11 @@ GOLDEN = "501a17c7489d4c86df2d0e0f1ec9fa60"
 
 
 def of(text: str) -> str:
-    return "".join(dump(ast.parse(text)))
+    return "".join(syntax_text(ast.parse(text)))
 
 
 def test_the_text_is_the_same_on_every_python() -> None:
-    """Another one would make each stored result stale."""
+    """Another text would make each stored result stale."""
     assert digest(of(EVERYTHING)) == GOLDEN
 
 
@@ -73,7 +73,7 @@ def test_the_text_is_the_same_on_every_python() -> None:
     ],
 )
 def test_what_means_the_same_is_the_same(one: str, other: str) -> None:
-    """Formatting, docstrings, annotations, how text is cut."""
+    """Formatting, docstrings, annotations and the splitting of strings do not matter."""
     assert of(one) == of(other)
 
 
@@ -94,21 +94,21 @@ def test_what_means_the_same_is_the_same(one: str, other: str) -> None:
     ],
 )  # fmt: skip
 def test_what_means_something_else_is_not(one: str, other: str) -> None:
-    """Constants and their types, names, operators, order, nesting."""
+    """Constants and their types, names, operators, order and nesting matter."""
     assert of(one) != of(other)
 
 
 def test_what_is_omitted_leaves_no_trace() -> None:
-    """Statements of a list, and values of fields."""
+    """This holds for statements of a list and for values of fields."""
     tree = ast.parse("a = 1\nb = 2")
 
-    assert "".join(dump(tree, frozenset({id(tree.body[1])}))) == of("a = 1")
+    assert "".join(syntax_text(tree, frozenset({id(tree.body[1])}))) == of("a = 1")
 
 
 def test_trees_may_be_deep() -> None:
-    """Generated code is."""
+    """Generated code may be nested deeply."""
     node: ast.expr = ast.Name("x", ast.Load())
     for _ in range(10_000):
         node = ast.UnaryOp(ast.USub(), node)
 
-    assert len(list(dump(node))) > 10_000
+    assert len(list(syntax_text(node))) > 10_000

@@ -1,4 +1,4 @@
-"""What is imported inside a function counts the same before it is loaded and after, above all where it is a task."""
+"""An import inside a function counts the same before and after its module is loaded, above all if it is a task."""
 from __future__ import annotations
 
 import importlib
@@ -64,7 +64,7 @@ def main(body: str) -> str:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_loading_changes_nothing(load: Load, form: str) -> None:
-    """Items, texts and what is not followed are the same before a module is loaded and after."""
+    """Items, texts and untracked entries are the same before and after a module is loaded."""
     files, body = FORMS[form]
     module = load({"m": main(body), **files})
     before = fingerprint(module.Main)
@@ -80,14 +80,14 @@ def items(load: Load, files: Mapping[str, str], body: str) -> Mapping[str, str]:
 
 
 def test_another_task_does_not_count_though_it_is_imported_late(load: Load) -> None:
-    """It has code of its own, as it has where it is imported at the top."""
+    """It has its own code, as if it were imported at the top."""
     files, body = FORMS["task"]
 
     assert items(load, files, body).keys() == {"m:Main", "m:Main.run_task"}
 
 
 def test_what_is_named_of_another_task_counts(load: Load) -> None:
-    """A constant or function of its class, or of a base of it, and what that reads."""
+    """A constant or function of its class or of a base, with what this reads."""
     files, body = FORMS["named of a task"]
     text, old = files["lib"], items(load, files, body)
 
@@ -97,7 +97,7 @@ def test_what_is_named_of_another_task_counts(load: Load) -> None:
 
 
 def test_what_is_named_of_another_task_reads_its_neighbours(load: Load) -> None:
-    """Names of the same class body."""
+    """It may read names of the same class body."""
     text = f"{TASK}class Sub(Task):\n    FIRST = object()\n    SECOND = [FIRST]\n"
 
     texts = (text, text.replace("()", ""))

@@ -1,36 +1,36 @@
-"""What one function says by itself: its syntax, its text, and what it takes from outside.
+"""What one function says by itself: its syntax, its text, and the names that it takes from outside.
 
-It belongs to the immutable code object, so it is found once. Of classes see class_pieces.py.
+This depends on the immutable code object alone, so it is computed once for each. See `class_statements` for classes.
 """
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
-from types import CodeType
+from types import CellType, CodeType, FunctionType
 from typing import Any
 
 from taskproc.frozen import frozen
-from taskproc.source.acting import acting_in
-from taskproc.source.codes import ByCode, code_text, modules_read, names_read
-from taskproc.source.dump import digest, dump
-from taskproc.source.files import SourceFile, place_of
-from taskproc.source.lookups import Chain, Imported
+from taskproc.source.annotations import active_annotations
+from taskproc.source.bytecode import ByCode, code_text, modules_read, names_read
+from taskproc.source.expressions import Imported
 from taskproc.source.scopes import Scope, Use
+from taskproc.source.source_files import SourceFile, source_of
+from taskproc.source.syntax import Chain, digest, syntax_text
 
 
 @frozen
 class Reads:
-    """What is taken from outside.
+    """What a piece of code takes from outside.
 
     Attributes:
-        chains: names of the module, as they are written: `utils.clean`.
-        imports: what its own imports lead to, and the names that follow.
-        alerts: what cannot be followed, as what it does: `calls eval`.
+        chains: names of the module, as written: `utils.clean`.
+        imports: targets of its own imports, each with the names that are read of it.
+        alerts: what cannot be followed, in words: `calls eval`.
         free: names that a function around it binds.
-        loose: attributes of what has no name: `b` of `a().b`, `a[0].b`, and of local variables.
+        loose: attributes of expressions without a name, `b` of `a().b` and `a[0].b`, and of local variables.
         own: attributes that a method reads of its own class or instance.
-        runs: imports in it, whether what they bind is read or not.
+        runs: all imports in it, whether the names that they bind are read or not.
     """
 
     chains: tuple[Chain, ...]
@@ -47,10 +47,10 @@ class Piece:
     """The code of a function or lambda.
 
     Attributes:
-        file: None: its source was not found.
-        qualname: what it is called where it is written; None without source.
-        unsteady: variables of the functions around it, and parameters, that the code itself changes in place, with the
-            methods that it calls for it.
+        file: None if its source was not found.
+        qualname: its name in the source; None without source.
+        unsteady: variables of the functions around it, and parameters, that the code changes in place, with the
+            methods by which it does so.
         written: parameter → the constant that is written as its default.
     """
 
@@ -72,7 +72,7 @@ def piece_of(code: CodeType, names: Mapping[str, Any]) -> Piece:
     known = _pieces.get(code)
     if known is not None:
         return known
-    found = place_of(code, names)
+    found = source_of(code, names)
     return _pieces.put(code, _without_source(code) if found is None else _of_function(*found))
 
 
@@ -84,9 +84,10 @@ def _without_source(code: CodeType) -> Piece:
 
 def _of_function(file: SourceFile, scope: Scope) -> Piece:
     node: Any = scope.node
-    inner = acting_in(file, node, itself=False)
+    inner = active_annotations(file, node, itself=False)
     uses = [
-        *scope.head, *scope.defaults, *inner.uses, *(use for some in scope.below() for use in _body(some, scope))
+        *scope.head, *scope.defaults, *inner.uses,
+        *(use for child in scope.below() for use in (scope.uses if child is scope else child.all_uses())),
     ]  # fmt: skip
     unsteady: dict[str, frozenset[str]] = {}
     around: Scope | None = scope
@@ -98,30 +99,24 @@ def _of_function(file: SourceFile, scope: Scope) -> Piece:
         file=file,
         scope=scope,
         qualname=scope.qualname,
-        digest=digest("".join(dump(node, annotated=inner.nodes))),
+        digest=digest("".join(syntax_text(node, annotated=inner.nodes))),
         text=file.segment(node),
         reads=reads_of([*scope.below(), *inner.scopes], uses),
         unsteady=unsteady,
-        written=_written(node.args),
+        written=_constant_defaults(node.args),
     )
 
 
-def _body(scope: Scope, root: Scope) -> list[Use]:
-    if scope is root:
-        return scope.uses
-    return [*scope.head, *scope.defaults, *scope.uses]
-
-
-def _written(args: ast.arguments) -> dict[str, object]:
+def _constant_defaults(args: ast.arguments) -> dict[str, object]:
     names = [arg.arg for arg in [*args.posonlyargs, *args.args]]
     pairs = [*zip(names[len(names) - len(args.defaults) :], args.defaults)]
-    pairs += [(arg.arg, some) for arg, some in zip(args.kwonlyargs, args.kw_defaults) if some is not None]
-    return {name: some.value for name, some in pairs if isinstance(some, ast.Constant)}
+    pairs += [(arg.arg, value) for arg, value in zip(args.kwonlyargs, args.kw_defaults) if value is not None]
+    return {name: default.value for name, default in pairs if isinstance(default, ast.Constant)}
 
 
 def reads_of(scopes: Sequence[Scope], uses: Iterable[Use]) -> Reads:
-    """What `uses` take from outside of these scopes."""
-    found = _Found({id(scope) for scope in scopes})
+    """What `uses` take from outside of `scopes`."""
+    found = _ReadsOfUses({id(scope) for scope in scopes})
     for use in uses:
         found.add(use)
     runs = dict.fromkeys(target for scope in scopes for targets in scope.imports.values() for target in targets)
@@ -131,8 +126,8 @@ def reads_of(scopes: Sequence[Scope], uses: Iterable[Use]) -> Reads:
     )  # fmt: skip
 
 
-class _Found:
-    """What uses take from outside, gathered one by one."""
+class _ReadsOfUses:
+    """Gathers what uses take from outside."""
 
     def __init__(self, inside: set[int]):
         self.inside = inside
@@ -156,7 +151,7 @@ class _Found:
             self.local(home, use.chain)
 
     def local(self, home: Scope, chain: Chain) -> None:
-        """A name that one of the scopes, or a function or class around them, binds."""
+        """Add a name that one of the scopes, or a function or class around them, binds."""
         if id(home) not in self.inside and home.kind == "function":
             self.free[chain] = None
         targets = home.imports.get(chain[0], ()) if home.kind != "class" or id(home) in self.inside else ()
@@ -170,3 +165,42 @@ class _Found:
 
 def _is_method(scope: Scope) -> bool:
     return scope.kind == "function" and scope.parent is not None and scope.parent.kind == "class"
+
+MISSING = object()
+
+
+def cell_content(cell: CellType) -> object:
+    """The value of a variable of an outer function; MISSING if it has none."""
+    try:
+        return cell.cell_contents
+    except ValueError:  # the variable has no value yet
+        return MISSING
+
+
+def defaults_of(function: FunctionType) -> dict[str, object]:
+    """Parameter → default."""
+    code, values = function.__code__, function.__defaults__ or ()
+    names = code.co_varnames[code.co_argcount - len(values) : code.co_argcount]
+    return {**dict(zip(names, values)), **(function.__kwdefaults__ or {})}
+
+
+def is_written_default(value: object, parameter: str, piece: Piece) -> bool:
+    """Whether a default is the constant in the source."""
+    written = piece.written.get(parameter, MISSING)
+    return type(value) is type(written) and value == written
+
+_warned: set[str] = set()
+
+
+def warn_bytecode(name: str) -> None:
+    """Warn that the source of a function was not found; once for all functions of a class."""
+    owner = name.rpartition(".")[0] or name
+    if owner in _warned:
+        return
+    _warned.add(owner)
+    import logging  # here: 3 ms, and seldom needed
+
+    logging.getLogger("taskproc").warning(
+        "%s: its source was not found as it was loaded, so its bytecode counts, which is not the same on every Python",
+        owner,
+    )

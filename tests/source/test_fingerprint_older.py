@@ -1,19 +1,18 @@
-"""What an older way of looking has kept of code is compared with the code as it is now."""
+"""A fingerprint that is stored in an older format is compared with the present code."""
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
 
-from taskproc.source.dump import digest
-from taskproc.source.fingerprint import FORMAT, Fingerprint
-from taskproc.source.older import is_older, is_same
+from taskproc.source.fingerprint import FORMAT, Fingerprint, is_older, is_same
+from taskproc.source.syntax import digest
 
 CLEAN = "def clean(x):\n    return x\n"
 
 
 def then(**texts: str) -> dict[str, Any]:
-    """What was kept of items in the first format: of a constant, whose name is in capitals, the digest of its JSON."""
+    """A fingerprint as stored in the first format: a constant, with a name in capitals, has the digest of its JSON."""
     items = {f"m:{name}": digest(text if name.isupper() else f"then {text}") for name, text in texts.items()}
     return {"items": items, "texts": {f"m:{name}": text for name, text in texts.items()}, "untracked": []}
 
@@ -25,7 +24,7 @@ def now(**texts: str) -> Fingerprint:
 
 
 def test_the_first_way_did_not_say_its_number() -> None:
-    """Later ones do."""
+    """Later formats have a number."""
     assert [is_older(each) for each in ({}, {"format": FORMAT - 1}, {"format": FORMAT}, {"format": FORMAT + 1})] == [
         True, True, False, False
     ]  # fmt: skip
@@ -47,7 +46,7 @@ def test_the_first_way_did_not_say_its_number() -> None:
     ],
 )
 def test_the_same_text_is_the_same_code(before: dict[str, str], after: dict[str, str]) -> None:
-    """Whatever is seen beside it today; a constant is known by its value."""
+    """New items do not matter; a constant is compared by its value."""
     assert is_same(then(**before), now(**after))
 
 
@@ -73,7 +72,7 @@ def test_the_same_text_is_the_same_code(before: dict[str, str], after: dict[str,
     ],
 )  # fmt: skip
 def test_another_text_is_none(before: dict[str, str], after: dict[str, str]) -> None:
-    """Nor what is gone, what stands for something else, bytecode, and a constant that does not say its value."""
+    """Neither is a missing item, a name for another object, bytecode, or a constant without a visible value."""
     assert not is_same(then(**before), now(**after))
 
 
@@ -81,5 +80,5 @@ def test_another_text_is_none(before: dict[str, str], after: dict[str, str]) -> 
     "torn", [{}, {"items": []}, {"items": {"m:f": 1}, "texts": 5}, {"items": {"m:f": 1}, "texts": {}}]
 )
 def test_what_is_torn_is_not_the_same(torn: dict[str, Any]) -> None:
-    """It says nothing."""
+    """A damaged entry counts as changed."""
     assert not is_same(torn, now(f=CLEAN))

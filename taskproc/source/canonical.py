@@ -1,33 +1,38 @@
-"""Values that code reads, by value: one text for one value, the same in every process.
+"""Values as text: one text for one value, the same in every process; and the code that values hold.
 
-What has no form of its own stands in the text by its class, and is listed with its place; all else around it counts.
-Nothing of the user's is run for it, except the hooks that are there to name a value. There is no recursion, so a value
-may be nested as deep as it likes, and no bound: where a text gets long, its size and a digest stand in its place. So an
-object that stands in many places is written once, and one that holds itself by the place where it is written.
+A part without a form stands in the text by its class and is listed with its place; everything around it counts. No code
+of the user runs for it, except the hooks that exist to name a value. Nothing recurses, so values may be nested to any
+depth. There is no bound on size: a long text is replaced by its size and a digest. So an object that occurs in several
+places is written once, and an object that holds itself is written as the place where it occurs first.
 """
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Collection
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from taskproc.modules import real_name
-from taskproc.source.held import code_within
-from taskproc.source.insight import Insight, wrapped
-from taskproc.source.look import LARGEST, LEAVES, Look, digested, flat_text, leaf_text, quoted
-from taskproc.source.numeric import FORMS
+from taskproc.source.library_values import FORMS
 from taskproc.source.project import is_users_class, is_users_code, is_users_module
-
-__all__ = ["CHANGEABLE", "Canonical", "Meet", "Unnamable", "canonical", "text_of", "wrapped"]
-
-CHANGEABLE = frozenset(
-    {list, dict, set, bytearray}
-    | {collections.deque, collections.OrderedDict, collections.defaultdict, collections.Counter}
+from taskproc.source.value_kinds import Inspector
+from taskproc.source.value_look import (
+    CHANGEABLE,
+    LARGEST,
+    LEAVES,
+    Look,
+    all_plain,
+    flat_text,
+    is_code,
+    json_word,
+    leaf_text,
+    long_text,
 )
-# Listed at the place that the code names
+
+# Its place was listed where the code names it
 _CHANGED = Look("changed", cause="is changed by the code itself", is_silent=True)
-_ALIKE = 8  # causes of one kind that are listed one by one
+_ALIKE = 8  # places with the same cause that are listed one by one
 
 Meet = Callable[[object], str]  # follows a class, function or module, and gives the name of its item
 
@@ -36,17 +41,17 @@ _SIZED = frozenset(map(id, (str, bytes, bytearray, list, tuple, dict, set, froze
 
 
 class Unnamable(Exception):
-    """A value does not count as a whole; the text says why."""
+    """A value has no complete canonical text; the message says why."""
 
 
 class Canonical(NamedTuple):
     """A value as text.
 
     Attributes:
-        unknown: place within the value, as `.model[0]`, and cause of each part that has no form.
-        is_whole: whether all of it counts; False also for parts that are not worth a word, such as locks.
-        is_empty: whether nothing of it counts but its class.
-        libraries: modules of the classes and functions in it that are not the user's.
+        unknown: of each part without a form, its place within the value, such as `.model[0]`, and the cause.
+        is_whole: whether all of it counts. False also if only parts are missing that are never listed, such as locks.
+        is_empty: whether nothing but its class counts.
+        libraries: modules of the classes and functions of libraries in it.
     """
 
     text: str
@@ -56,39 +61,43 @@ class Canonical(NamedTuple):
     libraries: Collection[str]
 
 
-def text_of(value: object, meet: Meet) -> str:
-    """The canonical text of a value; classes and functions in it stand there by the names of their items.
+def value_text(value: object, meet: Meet) -> str:
+    """The canonical text of a value, in which classes and functions stand by the names of their items.
 
     Args:
-        meet: called for each class, function and module in it, and for the classes of what it holds.
+        meet: called for each class, function and module in it, and for the class of each instance in it.
 
     Raises:
-        Unnamable: something in it has no form.
+        Unnamable: a part has no form.
     """
-    found = canonical(value, meet)
+    found = canonical_form(value, meet)
     if not found.is_whole:
         raise Unnamable(" ".join(found.unknown[0]).strip() if found.unknown else "has no canonical form")
     return found.text
 
 
-def canonical(
+def canonical_form(
     value: object, meet: Meet, changing: Collection[int] = (), most: int | None = None, keeps_all: bool = False
 ) -> Canonical:
-    """What `text_of` gives, and what is missing in it. All that can be named is, and met, whatever else is there.
+    """The canonical text of a value, and what is missing in it.
 
     Args:
-        changing: ids of values that the code changes.
-        most: characters of text beyond which nothing is read any more, and Unnamable is raised.
-        keeps_all: whether attributes count that methods change: nobody has used them yet.
+        meet: as in `value_text`.
+        changing: ids of values that the code changes; their content does not count.
+        most: about how many elements, characters and bytes are read at most.
+        keeps_all: whether attributes count that methods change, because no method has run yet.
+
+    Raises:
+        Unnamable: the value is larger than `most`.
     """
     if id(type(value)) in LEAVES:
         _refuse_more(_size(value), most)
         return Canonical(leaf_text(value), (), True, False, ())
-    return _Writer(meet, changing, most, keeps_all).write(value)
+    return _TextWriter(meet, changing, most, keeps_all).write(value)
 
 
 class _Frame:
-    """A value whose parts are being written."""
+    """A value of which some parts are written already."""
 
     __slots__ = ("at", "is_bent", "look", "name", "texts", "value")
 
@@ -96,24 +105,24 @@ class _Frame:
         self.value, self.look, self.name = value, look, name
         self.texts: list[str] = []
         self.at = 0
-        self.is_bent = False  # whether it leads back to what is around it
+        self.is_bent = False  # whether it refers back to a value around it
 
     def step(self) -> str:
-        """How the part that is being written is reached."""
+        """The way from the value to the part that is written now."""
         return self.look.step(self.at - 1)
 
 
-class _Writer:
-    """Writes one value."""
+class _TextWriter:
+    """Writes one value, with a stack of frames instead of recursion."""
 
     def __init__(self, meet: Meet, changing: Collection[int], most: int | None, keeps_all: bool):
         self._meet, self._changing, self._most = meet, changing, most
-        self._insight = Insight(changes=not keeps_all)
+        self._insight = Inspector(changes=not keeps_all)
         self._frames: list[_Frame] = []
         self._open: dict[int, int] = {}    # id of a value → level of its frame
-        self._done: dict[int, str] = {}    # id → text, of what leads back to nothing
-        self._places: dict[int, str] = {}  # id → place, of what does
-        self._kept: list[object] = []      # so that no id is used twice
+        self._done: dict[int, str] = {}    # id → text, of values that do not refer back
+        self._places: dict[int, str] = {}  # id → place, of values that do
+        self._kept: list[object] = []      # keeps values alive, so that no id is used twice
         self._names: dict[int, str] = {}   # id of a class, function or module → its name
         self._libraries: dict[str, None] = {}
         self._unknown: list[tuple[str, str]] = []
@@ -139,7 +148,7 @@ class _Writer:
         return Canonical(text, (*self._unknown, *more), self._is_whole, is_empty, tuple(self._libraries))
 
     def _enter(self, value: Any) -> str | None:
-        """The text of a value that is written at once; else None, and it has a frame now."""
+        """The text of a value that is written at once; None if it got a frame, because its parts come first."""
         kind = type(value)
         if self._most is not None:
             self._size += _size(value)
@@ -164,15 +173,15 @@ class _Writer:
             self._libraries[look.head.strip('"').partition(":")[0]] = None
         if look.cause:
             self._miss(look)
-        for some in code_within(look.hidden):
-            self._named(some)
+        for code in code_within(look.hidden):
+            self._named(code)
         self._frames.append(_Frame(value, look, name))
         return None
 
     def _look(self, value: Any) -> Look:
         try:
             return self._insight.look(value)
-        except Exception as error:  # noqa: BLE001  # whatever a library raises that does not expect to be looked at
+        except Exception as error:  # noqa: BLE001  # a library may raise anything when its objects are inspected
             return Look("unknown", code=type(value), cause=f"could not be named ({type(error).__name__})")
 
     def _close(self) -> str:
@@ -182,7 +191,7 @@ class _Writer:
         if not frame.is_bent:
             self._done[id(frame.value)] = text
             return text
-        # In a set its place depends on an order that is another in each process
+        # Not inside a set: the place would depend on its order, which differs between processes
         if not any(outer.look.is_unordered for outer in self._frames):
             self._places[id(frame.value)] = self._place()
         if self._frames:
@@ -193,10 +202,10 @@ class _Writer:
         level = self._open.get(id(value))
         self._frames[-1].is_bent = True
         place = self._place(level) if level is not None else self._places[id(value)]
-        return f'{{"__again__":{quoted(place)}}}'
+        return f'{{"__again__":{json_word(place)}}}'
 
     def _place(self, level: int | None = None) -> str:
-        """How the present part, or the value of the frame at `level`, is reached from the whole."""
+        """The way from the whole value to the present part, or to the value of the frame at `level`."""
         return "".join(frame.step() for frame in self._frames[:level])
 
     def _miss(self, look: Look) -> None:
@@ -208,7 +217,7 @@ class _Writer:
             self._unknown.append((self._place(), look.cause))
 
     def _named(self, code: Any) -> str:
-        """The name of a class, function or module, which is followed if it is the user's."""
+        """The name of a class, function or module; it is followed if it belongs to the user."""
         if id(code) not in self._names:
             self._kept.append(code)
             self._names[id(code)] = self._met(code)
@@ -228,11 +237,11 @@ class _Writer:
 
 
 def _shortened(text: str) -> str:
-    return text if len(text) <= LARGEST else f'{{"__large__":{digested(text)}}}'
+    return text if len(text) <= LARGEST else f'{{"__large__":{long_text(text)}}}'
 
 
 def _size(value: Any) -> int:
-    """About how much there is to read of a value itself: elements, characters, bytes."""
+    """About how much there is to read of a value without its parts: elements, characters or bytes."""
     kind = type(value)
     if id(kind) in _SIZED:
         return len(value)
@@ -243,3 +252,70 @@ def _size(value: Any) -> int:
 def _refuse_more(size: int, most: int | None) -> None:
     if most is not None and size > most:
         raise Unnamable(f"is larger than {most >> 10} kB")
+
+
+def code_within(
+    values: Iterable[object], instead: Callable[[object], Iterable[object] | type | None] = lambda value: None
+) -> list[Any]:
+    """The user's functions and classes in `values`, at any depth, each once, in the order in which they occur.
+
+    The class of an instance is among them, because its methods are called without being named. No hook of the user
+    runs.
+
+    Args:
+        instead: gives the values to look at in place of a value. None: the value itself. A class: only this class, and
+            no other instance of it is looked at.
+    """
+    found: dict[int, Any] = {}
+    seen: dict[int, object] = {}
+    passed = set(LEAVES)  # of classes, by id, whose instances need no look
+    insight = Inspector(names=False, changes=False)
+    todo = [iter(values)]
+    while todo:
+        value = next(todo[-1], _NO_MORE)
+        if value is _NO_MORE:
+            todo.pop()
+        elif id(type(value)) not in passed and id(value) not in seen:
+            seen[id(value)] = value
+            others = instead(value)
+            if isinstance(others, type):
+                passed.add(id(others))
+                todo.append(iter((others,)))
+                continue
+            if others is not None:
+                todo.append(iter(others))
+                continue
+            if type(value) in (list, tuple) and all_plain(value):  # type: ignore[arg-type]
+                continue
+            look = insight.look(value)
+            if look.code is not None and _is_users_definition(look.code):
+                found.setdefault(id(look.code), look.code)
+            todo.append(iter([*look.parts, *look.hidden]))
+    return list(found.values())
+
+
+_NO_MORE = object()
+
+
+def _is_users_definition(code: Any) -> bool:
+    if type(code) is FunctionType:
+        return is_users_code(code.__code__, code.__globals__)
+    return issubclass(type(code), type) and is_users_class(code)
+_SEQUENCES = frozenset({list, tuple, set, frozenset, collections.deque})
+_MOST = 20_000  # elements of a container that are looked at
+
+
+def code_held(value: Any) -> Iterator[object]:
+    """The code in a value whose content does not count, such as a registry.
+
+    This is what `code_within` finds, and, one or two levels down, modules and the code of libraries.
+    """
+    items: list[Any] = [value]
+    if type(value) in _SEQUENCES:
+        items = list(itertools.islice(value, _MOST))
+    elif issubclass(type(value), dict):
+        items = [*itertools.islice(dict.values(value), _MOST), *itertools.islice(dict.keys(value), _MOST)]
+    for item in items:
+        for part in item if type(item) in (list, tuple) and item is not value else (item,):
+            is_met = is_code(part) or issubclass(type(part), ModuleType)
+            yield from (part,) if is_met else code_within([part])

@@ -1,6 +1,6 @@
-"""Code objects: when two of them do the same, what they read from outside, and the text of one that has no source.
+"""Code objects: whether two do the same, what they read from outside, and a text for one without source.
 
-The bytecode of one source is another on each Python, so what is kept of it holds for one version only.
+Each Python compiles the same source to other bytecode, so these texts are valid for one version only.
 """
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from types import CodeType
 from typing import Generic, TypeVar
 
-from taskproc.source.lookups import Chain
+from taskproc.source.syntax import Chain
 
 T = TypeVar("T")
 
@@ -22,10 +22,10 @@ _STEPS = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
 
 
 class ByCode(Generic[T]):
-    """Remembers something about each code object, by identity: equal ones may come from two files.
+    """A value for each code object, by identity: equal code objects may come from two files.
 
-    What is remembered goes when the memory has doubled and its code object is gone. Not by a callback of the weak
-    reference: Python drops what is raised in one, and a Ctrl-C may come there.
+    Entries of code objects that no longer exist are removed each time the table has doubled. A callback of the weak
+    reference would not do: Python swallows exceptions in it, and a Ctrl-C may arrive there.
     """
 
     def __init__(self) -> None:
@@ -45,19 +45,20 @@ class ByCode(Generic[T]):
 
 
 def code_text(code: CodeType) -> str:
-    """What a code object does, in one text; equal for equal code, wherever it stands. Docstrings are not in it."""
-    return "".join(_text(code))
+    """A text of what a code object does, without docstrings; equal for equal code, wherever it stands."""
+    return "".join(_code_parts(code))
 
 
-def _text(code: CodeType) -> Iterator[str]:
+def _code_parts(code: CodeType) -> Iterator[str]:
     todo: list[CodeType] = [code]
     while todo:
-        some = todo.pop()
-        counts = (some.co_argcount, some.co_posonlyargcount, some.co_kwonlyargcount, some.co_flags & 0x2AF)
-        names = (some.co_varnames, some.co_names, some.co_freevars, some.co_cellvars)
-        yield ascii((some.co_name, counts, names, some.co_code.hex(), getattr(some, "co_exceptiontable", b"").hex()))
-        documented = _is_documented(some)
-        for index, constant in enumerate(some.co_consts):
+        current = todo.pop()
+        counts = (current.co_argcount, current.co_posonlyargcount, current.co_kwonlyargcount, current.co_flags & 0x2AF)
+        names = (current.co_varnames, current.co_names, current.co_freevars, current.co_cellvars)
+        table = getattr(current, "co_exceptiontable", b"")
+        yield ascii((current.co_name, counts, names, current.co_code.hex(), table.hex()))
+        documented = _is_documented(current)
+        for index, constant in enumerate(current.co_consts):
             if isinstance(constant, CodeType):
                 yield f"<{len(todo)}>"
                 todo.append(constant)
@@ -66,14 +67,14 @@ def _text(code: CodeType) -> Iterator[str]:
 
 
 def _is_documented(code: CodeType) -> bool:
-    """Whether the first constant is a docstring or None: in each function, since 3.14 where a flag says so."""
+    """Whether the first constant is a docstring or None: in each function; since Python 3.14 only if a flag says so."""
     if sys.version_info >= (3, 14):
         return bool(code.co_flags & _HAS_DOCSTRING)
     return bool(code.co_flags & _OPTIMIZED) and not code.co_name.startswith("<")
 
 
 def _constant_text(constant: object) -> str:
-    """Its value and type; for sets (of `x in {"a", "b"}`) in no order, which is another in each process."""
+    """Its value and type. Sets, as in `x in {"a", "b"}`, are sorted: their order differs between processes."""
     if isinstance(constant, frozenset):
         return f"{{{', '.join(sorted(map(_constant_text, constant)))}}}"
     if isinstance(constant, tuple):
@@ -81,8 +82,8 @@ def _constant_text(constant: object) -> str:
     return f"{type(constant).__name__}:{hex(constant) if type(constant) is int else ascii(constant)}"
 
 
-def nested(code: CodeType) -> Iterator[CodeType]:
-    """All code objects inside one, outer ones first."""
+def nested_codes(code: CodeType) -> Iterator[CodeType]:
+    """All code objects inside a code object, outer ones first."""
     todo = [code]
     while todo:
         for constant in todo.pop().co_consts:
@@ -92,11 +93,11 @@ def nested(code: CodeType) -> Iterator[CodeType]:
 
 
 def names_read(code: CodeType) -> list[Chain]:
-    """The chains of names that begin outside, of a function without source."""
+    """The chains of names that a function without source reads from outside."""
     found: dict[Chain, None] = {}
-    for some in (code, *nested(code)):
+    for inner in (code, *nested_codes(code)):
         chain: Chain = ()
-        for step in dis.get_instructions(some):
+        for step in dis.get_instructions(inner):
             if chain and step.opname in _STEPS:
                 chain = (*chain, str(step.argval))
                 continue
@@ -108,5 +109,5 @@ def names_read(code: CodeType) -> list[Chain]:
 
 def modules_read(code: CodeType) -> list[str]:
     """The modules that a function without source imports."""
-    return [str(step.argval) for some in (code, *nested(code)) for step in dis.get_instructions(some)
+    return [str(step.argval) for inner in (code, *nested_codes(code)) for step in dis.get_instructions(inner)
             if step.opname == "IMPORT_NAME"]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a module says counts as it was loaded, whatever its file says by now."""
+"""The statements of a module count as they were loaded, whatever the file says now."""
 from __future__ import annotations
 
 import json
@@ -30,7 +30,7 @@ def run():
     return lib.Limits
 
 def tell():
-    from taskproc.source.fingerprint import digest_of, fingerprint
+    from taskproc.source.fingerprint import digest_of, fingerprint_of as fingerprint
     found = fingerprint([run])
     # Without what the script itself does at its top, such as a reload
     digest = digest_of(dict(item for item in found.items.items() if "(statements)" not in item[0]))
@@ -42,13 +42,13 @@ OLD, NEW = {old!r}, {new!r}
 
 
 class Project:
-    """A folder with `lib.py` and a script that is told what to do."""
+    """A folder with `lib.py` and a script that follows commands."""
 
     def __init__(self, folder: Path):
         self.folder = folder
 
     def looks(self, steps: str, text: str = OLD, old: str = OLD, new: str = NEW) -> list[list[object]]:
-        """Digest, and what is said of edits, of each `tell()` in a new process; `lib.py` has `text` at first."""
+        """Digest, and messages about edits, of each `tell()` in a new process; `lib.py` has `text` at first."""
         (self.folder / "lib.py").write_text(text)
         script = self.folder / "main.py"
         script.write_text(MAIN.format(steps=steps, old=old, new=new))
@@ -57,7 +57,7 @@ class Project:
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     def digest(self, text: str) -> object:
-        """What a process sees that loads this text."""
+        """The digest in a process that loads this text."""
         [[found, _]] = self.looks("import taskproc, lib\ntell()", text)
         return found
 
@@ -71,7 +71,7 @@ def project(tmp_path: Path) -> Project:
 @pytest.mark.parametrize("order", ["import taskproc, lib", "import lib, taskproc"])
 @pytest.mark.parametrize("more", ["", METHOD])
 def test_an_edit_after_the_import_does_not_count(project: Project, order: str, more: str) -> None:
-    """Before anybody asked, and after."""
+    """Neither before the first fingerprint nor after it."""
     old, new = OLD + more, NEW + more
     steps = f"{order}\nwrite(NEW)\ntell()\nwrite(NEW + '# more')\ntell()"
     found = project.looks(steps, old, old, new)
@@ -82,7 +82,7 @@ def test_an_edit_after_the_import_does_not_count(project: Project, order: str, m
 
 @pytest.mark.slow
 def test_a_reload_counts(project: Project) -> None:
-    """It is the text of the last one, though the file was edited again."""
+    """The text of the last reload counts, even if the file was edited again."""
     steps = "import taskproc, lib\ntell()\nwrite(NEW)\nimportlib.reload(lib)\nwrite(OLD)\ntell()"
 
     assert project.looks(steps) == [[project.digest(OLD), []], [project.digest(NEW), []]]
@@ -90,7 +90,7 @@ def test_a_reload_counts(project: Project) -> None:
 
 @pytest.mark.slow
 def test_a_reload_of_what_is_no_python_changes_nothing(project: Project) -> None:
-    """The module is what it was before."""
+    """The module stays as it was."""
     failing = "try: importlib.reload(lib)\nexcept SyntaxError: tell()"
 
     assert project.looks(f"import taskproc, lib\nwrite('class Limits(')\n{failing}") == [[project.digest(OLD), []]]
@@ -98,7 +98,7 @@ def test_a_reload_of_what_is_no_python_changes_nothing(project: Project) -> None
 
 @pytest.mark.slow
 def test_what_was_lost_is_like_nothing_else(project: Project) -> None:
-    """Edited before taskproc was there to read it: said, stable in the process and its children, and never again."""
+    """An edit before taskproc could read it is listed; the digest is valid in this process and its children only."""
     steps = "import lib\nwrite(NEW)\nimport taskproc\ntell()\nif not os.fork(): tell(); os._exit(0)\nos.wait()"
     [first, again], [other, _] = project.looks(steps), project.looks(steps)
 
@@ -109,7 +109,7 @@ def test_what_was_lost_is_like_nothing_else(project: Project) -> None:
 
 @pytest.mark.slow
 def test_what_a_script_writes_before_it_imports_it_is_known(project: Project) -> None:
-    """By Python's own compiled file, if that came before taskproc."""
+    """Python's compiled file shows the text, if the import came before taskproc."""
     before = "sys.dont_write_bytecode = False\nwrite(NEW)\nimport lib, taskproc\ntell()"
     after = "import taskproc\nwrite(NEW)\nimport lib\ntell()"
 
@@ -118,7 +118,7 @@ def test_what_a_script_writes_before_it_imports_it_is_known(project: Project) ->
 
 @pytest.mark.slow
 def test_a_file_that_was_only_touched_is_what_it_was(project: Project) -> None:
-    """Written once more as it is, given other times or other rights."""
+    """It was written again with the same text, or got other times or permissions."""
     steps = "import taskproc, lib\ntell()\nwrite(OLD)\nos.utime('{0}', ns=(1, 1))\nos.chmod('{0}', 0o600)\ntell()"
 
     assert len(set(map(str, project.looks(steps.format(project.folder / "lib.py"))))) == 1
@@ -126,7 +126,7 @@ def test_a_file_that_was_only_touched_is_what_it_was(project: Project) -> None:
 
 @pytest.mark.slow
 def test_the_script_itself_is_known_as_it_began(project: Project) -> None:
-    """Its classes have no other text than that with which it was started."""
+    """Its classes have the text with which it was started."""
     steps = "import taskproc\nclass lib:\n    class Limits:\n        number = object()\n"
     steps += "write('# gone', 'main.py')\ntell()"
     kept = steps.replace("write('# gone', 'main.py')\n", "")
@@ -137,7 +137,7 @@ def test_the_script_itself_is_known_as_it_began(project: Project) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("more", ["", METHOD])
 def test_a_class_that_a_reload_left_behind_is_not_taken_for_the_new_one(project: Project, more: str) -> None:
-    """Its text is known where only one of those that were loaded has such a class; else it is like no other."""
+    """Its text is known if only one of the loaded texts has such a class; otherwise it is equal to no other."""
     # By `exec`: what a statement reads is what stands there now
     steps = "import taskproc, lib\nlib.Limits.number\nexec('Old = lib.Limits')\ndef run(): return Old\n"
     steps += "write(NEW)\nexec('importlib.reload(lib)')\ntell()"
@@ -155,7 +155,7 @@ def test_a_class_that_a_reload_left_behind_is_not_taken_for_the_new_one(project:
 
 @pytest.mark.slow
 def test_a_file_that_is_executed_again_is_read_again(project: Project) -> None:
-    """It has no loader that tells one time from the other, so its text is that of the file."""
+    """It has no loader that could distinguish two executions, so the text of the file counts."""
     steps = "lib = sys.modules['lib'] = types.ModuleType('lib')\n"
     steps += "lib.__file__ = str(Path(__file__).with_name('lib.py'))\n"
     steps += "for text in (OLD, NEW):\n"

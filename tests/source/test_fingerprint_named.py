@@ -1,4 +1,4 @@
-"""Code that was seen to run is told by the name that it has in its module."""
+"""Code that was seen to run is identified by its name in its module."""
 from __future__ import annotations
 
 import sys
@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from taskproc.source.by_name import covers, name_of_code
+from taskproc.source.fingerprint import covers, name_of_code
 
 Load = Callable[[Mapping[str, str]], ModuleType]
 
@@ -27,7 +27,7 @@ named = pytest.mark.skipif(sys.version_info < (3, 11), reason="code has its whol
 
 @named
 def test_what_stands_in_an_item_is_covered_by_it(load: Load) -> None:
-    """Also in a class that a function makes."""
+    """This also holds in a class that a function makes."""
     module = load({"m": TEXT})
     codes = [module.make().run.__code__, module.Outer.Inner.run.__code__]
 
@@ -39,7 +39,7 @@ def test_what_stands_in_an_item_is_covered_by_it(load: Load) -> None:
 
 @named
 def test_code_has_the_name_of_the_statement_around_it(load: Load) -> None:
-    """By which it is found in the file in another process."""
+    """Another process finds it in the file by this name."""
     module = load({"m": TEXT})
     codes = [module.make().run.__code__, module.Outer.Inner.run.__code__, module.square.__code__]
 

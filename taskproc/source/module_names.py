@@ -1,7 +1,7 @@
-"""Names at the top level of modules that are loaded: where each leads, and what statements and value say of it.
+"""Names at the top level of loaded modules: where each one leads, and what its statements and its value say.
 
-A name that is imported from another module of the user's is a name of that module. One that is bound to a function or
-class of the user's is followed. Each other one is an item: all statements that bind or change it, and its value.
+A name that is imported from another module of the user is a name of that module. If it is bound to a function or class
+of the user, this is followed. Any other name is an item: all statements that bind or change it, and its value.
 """
 from __future__ import annotations
 
@@ -12,23 +12,21 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from taskproc.modules import BEHIND
-from taskproc.source.dump import digest
-from taskproc.source.files import SourceFile, file_of
-from taskproc.source.loading import loaded_file, was_edited
-from taskproc.source.look import PLAIN
-from taskproc.source.lookups import Chain, Imported, absolute, package_of
-from taskproc.source.objects import MISSING, OPAQUE, is_code
+from taskproc.source.expressions import Imported, absolute_module, package_of
+from taskproc.source.findings import Findings
+from taskproc.source.functions import MISSING
 from taskproc.source.project import is_extension, is_users_file, is_users_module
+from taskproc.source.source_files import SourceFile, loaded_file, locate_module, module_file, was_edited
 from taskproc.source.statements import Group, statements_of
-from taskproc.source.unloaded import locate
-from taskproc.source.walking import Walking
+from taskproc.source.syntax import Chain, digest
+from taskproc.source.value_look import OPAQUE, PLAIN, is_code
 
-# What each module has, and what Python sets
-_OWN = frozenset(
+# Names that Python sets in each module
+_SET_BY_PYTHON = frozenset(
     "__name__ __file__ __path__ __spec__ __loader__ __package__ __cached__ __builtins__ __dict__ __annotations__ "
     "__debug__ __class__ __annotate__ __conditional_annotations__ __warningregistry__".split()
 )
-# Whose values are not worth a word where statements tell of them
+# Values of these modules are not listed if statements show them
 _UNNAMED = frozenset({"typing", "types", "typing_extensions", "contextvars", "_contextvars"})
 _BUILTINS = frozenset(vars(builtins))
 _LONGEST = 500  # characters of a value that are shown
@@ -38,10 +36,10 @@ class Spot(NamedTuple):
     """Where a chain leads.
 
     Attributes:
-        value: what is there; MISSING: nothing.
-        names, attr: the globals of the module that has it, and its name there.
-        length: how many names of the chain lead there.
-        imported: what of a library it was imported from; None: it was not.
+        value: the object there; MISSING if there is none.
+        names, attr: the globals of its module, and its name there.
+        length: the number of names of the chain that lead there.
+        imported: its full name in a library, if it was imported from there.
     """
 
     value: Any
@@ -51,22 +49,22 @@ class Spot(NamedTuple):
     imported: str | None
 
 
-class _Entry(NamedTuple):
-    """A name that has an item."""
+class _NameItem(NamedTuple):
+    """The item of a name: its statements, and what the names in them stand for."""
 
     group: Group | None
     notes: dict[str, str]
 
 
-class Names:
+class ModuleNames:
     """The names that one walk met."""
 
-    def __init__(self, walk: Walking):
+    def __init__(self, walk: Findings):
         self._walk = walk
         self._origins: dict[tuple[int, str], tuple[Mapping[str, Any], str, str | None]] = {}
         self._files: dict[int, SourceFile | None] = {}
-        self._read: dict[tuple[int, Chain], dict[str, str]] = {}  # what was read → what it stands for
-        self._entries: dict[str, _Entry] = {}
+        self._read: dict[tuple[int, Chain], dict[str, str]] = {}  # chain that was read → notes for its readers
+        self._entries: dict[str, _NameItem] = {}
         self._texts: dict[str, str] = {}
         self._later: dict[str, list[tuple[Group, dict[str, str]]]] = {}
         self._crossing: dict[str, list[tuple[Group, Mapping[str, Any], SourceFile]]] = {}
@@ -80,7 +78,7 @@ class Names:
     def _file(self, names: Mapping[str, Any]) -> SourceFile | None:
         module = sys.modules.get(str(names.get("__name__")))
         if module is None or vars(module) is not names:
-            return file_of(names)
+            return module_file(names)
         if is_extension(module):
             return None
         file = loaded_file(module)
@@ -89,14 +87,14 @@ class Names:
         return file
 
     def note_file(self, names: Mapping[str, Any], file: SourceFile) -> None:
-        """Say which version of its file a module was loaded from."""
+        """Note the version of its file from which a module was loaded."""
         if names.get("__file__") == file.path:
             self._files.setdefault(id(names), file)
 
     # ------------------------------------------------------------ where a chain leads
 
     def resolve(self, names: Mapping[str, Any], chain: Chain) -> Spot | None:
-        """Where a chain leads, through modules of the user's and not beyond. None: into a compiled one."""
+        """Where a chain leads, through modules of the user and no further; None: into a compiled module."""
         attr, count = chain[0], 1
         value = names.get(attr, MISSING)
         while count < len(chain) and issubclass(type(value), ModuleType) and is_users_module(value):
@@ -111,27 +109,27 @@ class Names:
         return Spot(value, names, attr, count, imported)
 
     def _origin(self, names: Mapping[str, Any], attr: str) -> tuple[Mapping[str, Any], str, str | None]:
-        """The module and name that a name was imported from; or what of a library."""
+        """The module and name from which a name was imported, or its full name in a library."""
         key = (id(names), attr)
         if key not in self._origins:
-            self._origins[key] = (names, attr, None)  # for imports in a circle
+            self._origins[key] = (names, attr, None)  # for imports that form a cycle
             self._origins[key] = self._found_origin(names, attr)
         return self._origins[key]
 
     def _found_origin(self, names: Mapping[str, Any], attr: str) -> tuple[Mapping[str, Any], str, str | None]:
         file = self.file(names)
         for imported in self._imports(file, attr) if file is not None else ():
-            module = absolute(imported, package_of(names))
+            module = absolute_module(imported, package_of(names))
             loaded = sys.modules.get(module)
             if loaded is None or not is_users_module(loaded):
                 if loaded is not None or imported.name != attr or file is None or statements_of(file).is_bound(attr):
-                    return names, attr, ".".join(filter(None, (imported.module, imported.name)))
+                    return names, attr, imported.written()
             elif imported.name is not None and vars(loaded).get(imported.name, MISSING) is names.get(attr):
                 return self._origin(vars(loaded), imported.name)
         return names, attr, None
 
     def _imports(self, file: SourceFile, attr: str) -> Iterator[Imported]:
-        """The import that binds a name, or those of all names that may have."""
+        """The import that binds a name, or each `import *` that may bind it."""
         imported = statements_of(file).imported(attr)
         if imported is not None:
             yield imported
@@ -143,7 +141,7 @@ class Names:
     def read(
         self, names: Mapping[str, Any], chain: Chain, reader: str, file: SourceFile | None, notes: dict[str, str]
     ) -> None:
-        """Follow a chain that code called `reader`, of this file, reads."""
+        """Follow a chain that the code called `reader`, in this file, reads."""
         if chain[0] not in names and chain[0] in _BUILTINS and not self._is_late(names, chain, reader):
             return  # most of what is read
         known = self._read.get((id(names), chain))
@@ -157,7 +155,7 @@ class Names:
     def _follow(
         self, names: Mapping[str, Any], chain: Chain, reader: str, file: SourceFile | None, notes: dict[str, str]
     ) -> bool:
-        """False: what is said depends on the reader."""
+        """Return False if the notes depend on the reader."""
         walk = self._walk
         root = names.get(chain[0], MISSING)
         if issubclass(type(root), ModuleType) and is_users_module(root):
@@ -174,7 +172,7 @@ class Names:
             return True
         if spot.value is MISSING:
             self._missing(spot, place, reader, file)
-        elif spot.attr in _OWN and not self._is_written(spot):
+        elif spot.attr in _SET_BY_PYTHON and not self._is_written(spot):
             return True
         elif issubclass(type(spot.value), ModuleType):
             self._module(spot, place, chain, notes)
@@ -184,11 +182,11 @@ class Names:
         return spot.value is not MISSING
 
     def _is_late(self, names: Mapping[str, Any], chain: Chain, reader: str) -> bool:
-        """Whether only imports in functions bind a name. They are read from the file, loaded or not."""
+        """Whether only imports inside functions bind a name. They are followed by the file, loaded or not."""
         file = self.file(names)
         late = file.module.late.get(chain[0], ()) if file is not None else ()
         for imported in late:
-            self._walk.lazily(imported, chain[1:], names, reader)
+            self._walk.follow_late(imported, chain[1:], names, reader)
         return bool(late) and file is not None and not statements_of(file).is_bound(chain[0])
 
     def _beyond(self, value: Any, rest: Chain) -> None:
@@ -235,7 +233,7 @@ class Names:
     def _was_left_behind(
         self, spot: Spot, chain: Chain, reader: str, file: SourceFile | None, notes: dict[str, str]
     ) -> bool:
-        """Follow an import of a script that travelled without it: only class statements or decorators read its name."""
+        """Follow an import that a script sent by value left behind: only class statements or decorators read it."""
         own = self.file(spot.names) or file
         if spot.length > 1 or own is None or spot.names.get("__name__") != "__main__":
             return False
@@ -243,8 +241,8 @@ class Names:
         imported = _import_of(sent) if sent else statements_of(own).imported(spot.attr)
         if imported is None:
             return False
-        module = absolute(imported, package_of(spot.names))
-        path, loaded = locate(module)
+        module = absolute_module(imported, package_of(spot.names))
+        path, loaded = locate_module(module)
         if loaded is not None and is_users_module(loaded):
             rest = chain[1:] if imported.name is None else (imported.name, *chain[1:])
             if rest:
@@ -252,13 +250,13 @@ class Names:
             else:
                 self._walk.meet(loaded, "")
         elif loaded is None and path is not None and is_users_file(path):
-            self._walk.lazily(imported, chain[1:], spot.names, reader)
+            self._walk.follow_late(imported, chain[1:], spot.names, reader)
         else:
-            written = ".".join(filter(None, (imported.module, imported.name)))
+            written = imported.written()
             self._walk.package(written)
-            if ":" in sent:  # of a notebook nobody knows the statement, so it counts by its name
+            if ":" in sent:  # in a notebook the statement is unknown, so the name counts
                 place = f"{self._walk.module_name(spot.names)}:{spot.attr}"
-                self._entries[place], self._texts[place] = _Entry(None, {}), f'{{"__code__":"{sent}"}}'
+                self._entries[place], self._texts[place] = _NameItem(None, {}), f'{{"__code__":"{sent}"}}'
             elif sent:
                 notes[chain[0]] = f"is {sent}"
             else:
@@ -266,11 +264,11 @@ class Names:
         return True
 
     def _missing(self, spot: Spot, place: str, reader: str, file: SourceFile | None) -> None:
-        """What is not there: a builtin, a name that is made later, or one that a function of the module computes."""
+        """Record a name without a value: a builtin, a name that is made later, or one that the module computes."""
         walk, own = self._walk, self.file(spot.names)
         if spot.length == 1 and (spot.attr in _BUILTINS or file is None):
-            return  # of bytecode names of class bodies are among them
-        if spot.attr in _OWN:
+            return  # bytecode also reads names of class bodies
+        if spot.attr in _SET_BY_PYTHON:
             return
         if own is not None and any(change.chain == (spot.attr,) for change in own.module.changed):
             walk.untrack(f"{place} is changed by the code itself")
@@ -289,15 +287,15 @@ class Names:
     # ------------------------------------------------------------ items
 
     def _item(self, spot: Spot, place: str) -> None:
-        """Count a name by its statements, and by its value."""
+        """Count a name by its statements and by its value."""
         if place in self._entries:
             return
-        if type(spot.value).__module__ == "logging":  # what it logs is no part of a result, what it is called may be
-            self._entries[place], self._texts[place] = _Entry(None, {}), str(getattr(spot.value, "name", ""))
+        if type(spot.value).__module__ == "logging":  # a logger counts by its name only
+            self._entries[place], self._texts[place] = _NameItem(None, {}), str(getattr(spot.value, "name", ""))
             return
         walk, file = self._walk, self.file(spot.names)
         group = statements_of(file).group(spot.attr) if file is not None else None
-        entry = self._entries[place] = _Entry(group, {})
+        entry = self._entries[place] = _NameItem(group, {})
         if group is not None:
             walk.reach(spot.names)
             walk.later(walk.follow, group.reads, place, spot.names, file, entry.notes)
@@ -305,7 +303,7 @@ class Names:
             walk.keep(place, spot.value)
 
     def value(self, place: str, value: Any) -> bool:
-        """Look at the value of a place. False: the place is not a module-level name with an item."""
+        """Count the value of a place. False: the place is not a module-level name with an item."""
         entry = self._entries.get(place)
         if entry is None:
             return False
@@ -320,11 +318,11 @@ class Names:
         return True
 
     def code(self, thing: Any, place: str, names: Mapping[str, Any]) -> None:
-        """A function or class stands at the top level: follow what changes it after its definition."""
+        """Follow the statements that change a function or class at the top level after its definition."""
         attr = place.partition(":")[2]
         if place not in self._later and names.get(attr) is thing:
             self._later[place] = []
-            self._walk.later(self._code, place, attr, names)  # when it is known which version of the file is loaded
+            self._walk.later(self._code, place, attr, names)  # later: then the loaded version of the file is known
 
     def _code(self, place: str, attr: str, names: Mapping[str, Any]) -> None:
         file = self.file(names)
@@ -338,11 +336,11 @@ class Names:
         self._walk.later(self._walk.follow, group.reads, name, names, file, notes)
 
     def cross(self, place: str, group: Group, names: Mapping[str, Any], file: SourceFile) -> None:
-        """Another module changes what stands at a place."""
+        """Note statements of another module that change the object at a place."""
         self._crossing.setdefault(place, []).append((group, names, file))
 
     def spread(self) -> bool:
-        """Follow what other modules change of the names that were met. Whether there was anything."""
+        """Follow the changes that other modules make to names that were met. False: there are none."""
         found = False
         for place in [place for place in self._crossing if place in self._entries or place in self._later]:
             self._later.setdefault(place, [])
@@ -352,11 +350,11 @@ class Names:
         return found
 
     def has(self, place: str) -> bool:
-        """Whether a place is a name that has an item."""
+        """Whether a place is a name with an item."""
         return place in self._entries
 
     def put(self) -> None:
-        """Put all items; what functions of the project change has lost its value by now."""
+        """Record all items, without the values of names that functions of the project change."""
         for place, entry in self._entries.items():
             text = None if place in self._walk.unsteady else self._texts.get(place)
             if entry.group is not None:
@@ -377,13 +375,13 @@ class Names:
 
 
 def _import_of(name: str) -> Imported:
-    """What imports a module, or `module:qualname`."""
+    """The import of a module, or of `module:qualname`."""
     module, _, symbol = name.partition(":")
     return Imported(module, symbol.partition(".")[0] or None, 0)
 
 
 def _note_import(notes: dict[str, str], chain: Chain, spot: Spot) -> None:
-    # Of what is not the user's: as it is imported, for where a library defines it depends on its version
+    # The full name as imported: the module in which a library defines it depends on its version
     written = chain[spot.length - 1]
     if spot.imported is not None and spot.imported != written and not spot.imported.startswith("taskproc."):
         notes[".".join(chain[: spot.length])] = f"is {spot.imported}"
