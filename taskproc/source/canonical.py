@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
+from taskproc.attributes import identity
 from taskproc.modules import real_name
 from taskproc.source.library_values import FORMS
 from taskproc.source.project import is_users_class, is_users_code, is_users_module
@@ -37,7 +38,7 @@ _ALIKE = 8  # places with the same cause that are listed one by one
 Meet = Callable[[object], str]  # follows a class, function or module, and gives the name of its item
 
 
-_SIZED = frozenset(map(id, (str, bytes, bytearray, list, tuple, dict, set, frozenset)))
+_SIZED = frozenset(map(identity, (str, bytes, bytearray, list, tuple, dict, set, frozenset)))
 
 
 class Unnamable(Exception):
@@ -90,7 +91,7 @@ def canonical_form(
     Raises:
         Unnamable: the value is larger than `most`.
     """
-    if id(type(value)) in LEAVES:
+    if identity(type(value)) in LEAVES:
         _refuse_more(_size(value), most)
         return Canonical(leaf_text(value), (), True, False, ())
     return _TextWriter(meet, changing, most, keeps_all).write(value)
@@ -153,19 +154,19 @@ class _TextWriter:
         if self._most is not None:
             self._size += _size(value)
             _refuse_more(self._size, self._most)
-        if id(kind) in LEAVES:
+        if identity(kind) in LEAVES:
             return leaf_text(value)
-        known = self._done.get(id(value))
+        known = self._done.get(identity(value))
         if known is not None:
             return known
-        if id(value) in self._open or id(value) in self._places:
+        if identity(value) in self._open or identity(value) in self._places:
             return self._again(value)
-        if kind in (list, dict) and (text := flat_text(value)) is not None and id(value) not in self._changing:
+        if kind in (list, dict) and (text := flat_text(value)) is not None and identity(value) not in self._changing:
             return _shortened(text)
-        changes = id(value) in self._changing and kind in CHANGEABLE
+        changes = identity(value) in self._changing and kind in CHANGEABLE
         look = _CHANGED if changes else self._look(value)
         self._kept.append(value)
-        self._open[id(value)] = len(self._frames)
+        self._open[identity(value)] = len(self._frames)
         name = self._named(look.code) if look.code is not None else ""
         if look.tag in FORMS:
             self._libraries[look.tag] = None
@@ -186,22 +187,22 @@ class _TextWriter:
 
     def _close(self) -> str:
         frame = self._frames.pop()
-        del self._open[id(frame.value)]
+        del self._open[identity(frame.value)]
         text = _shortened(frame.look.text(frame.name, frame.texts))
         if not frame.is_bent:
-            self._done[id(frame.value)] = text
+            self._done[identity(frame.value)] = text
             return text
         # Not inside a set: the place would depend on its order, which differs between processes
         if not any(outer.look.is_unordered for outer in self._frames):
-            self._places[id(frame.value)] = self._place()
+            self._places[identity(frame.value)] = self._place()
         if self._frames:
             self._frames[-1].is_bent = True
         return text
 
     def _again(self, value: object) -> str:
-        level = self._open.get(id(value))
+        level = self._open.get(identity(value))
         self._frames[-1].is_bent = True
-        place = self._place(level) if level is not None else self._places[id(value)]
+        place = self._place(level) if level is not None else self._places[identity(value)]
         return f'{{"__again__":{json_word(place)}}}'
 
     def _place(self, level: int | None = None) -> str:
@@ -218,10 +219,10 @@ class _TextWriter:
 
     def _named(self, code: Any) -> str:
         """The name of a class, function or module; it is followed if it belongs to the user."""
-        if id(code) not in self._names:
+        if identity(code) not in self._names:
             self._kept.append(code)
-            self._names[id(code)] = self._met(code)
-        return self._names[id(code)]
+            self._names[identity(code)] = self._met(code)
+        return self._names[identity(code)]
 
     def _met(self, code: Any) -> str:
         if issubclass(type(code), ModuleType):
@@ -243,7 +244,7 @@ def _shortened(text: str) -> str:
 def _size(value: Any) -> int:
     """About how much there is to read of a value without its parts: elements, characters or bytes."""
     kind = type(value)
-    if id(kind) in _SIZED:
+    if identity(kind) in _SIZED:
         return len(value)
     size = getattr(value, "nbytes", 1) if kind.__module__ == "numpy" else 1
     return size if type(size) is int else 1
@@ -275,11 +276,11 @@ def code_within(
         value = next(todo[-1], _NO_MORE)
         if value is _NO_MORE:
             todo.pop()
-        elif id(type(value)) not in passed and id(value) not in seen:
-            seen[id(value)] = value
+        elif identity(type(value)) not in passed and identity(value) not in seen:
+            seen[identity(value)] = value
             others = instead(value)
             if isinstance(others, type):
-                passed.add(id(others))
+                passed.add(identity(others))
                 todo.append(iter((others,)))
                 continue
             if others is not None:
@@ -289,7 +290,7 @@ def code_within(
                 continue
             look = insight.look(value)
             if look.code is not None and _is_users_definition(look.code):
-                found.setdefault(id(look.code), look.code)
+                found.setdefault(identity(look.code), look.code)
             todo.append(iter([*look.parts, *look.hidden]))
     return list(found.values())
 

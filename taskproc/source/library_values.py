@@ -21,6 +21,7 @@ from types import (
 )
 from typing import Any
 
+from taskproc.attributes import identity
 from taskproc.source.project import is_users_class, is_users_code
 from taskproc.source.value_look import QUICK, Look, all_plain, bytes_text, class_attribute, instance_dict, json_word
 from taskproc.values.encode import key_form
@@ -43,7 +44,7 @@ class _Holes:
         return self.item(value, "")
 
     def item(self, value: object, step: str) -> Json:
-        if id(type(value)) in QUICK:
+        if identity(type(value)) in QUICK:
             return key_form(value, "it")
         self.parts.append(value)
         self.steps.append(step)

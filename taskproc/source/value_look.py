@@ -23,7 +23,7 @@ from types import (
 )
 from typing import Any, NamedTuple
 
-from taskproc.attributes import SCALARS
+from taskproc.attributes import SCALARS, identity
 from taskproc.values.encode import plain_text
 from taskproc.values.forms import path_step
 
@@ -31,10 +31,10 @@ LARGEST = 1 << 16  # characters of text; longer ones are written as their size a
 _SHORT = 64         # bytes that are written as they are
 
 PLAIN = SCALARS | {range, type(...), type(NotImplemented)}
-LEAVES = frozenset(map(id, PLAIN))  # by id: a metaclass may define its own hash
+LEAVES = frozenset(map(identity, PLAIN))  # by id: a metaclass may define its own hash
 _quick = json.JSONEncoder(check_circular=False, allow_nan=False, separators=(",", ":")).encode
-_WORD = frozenset({id(str)})
-QUICK = frozenset(map(id, SCALARS - {complex, bytes}))  # the types that JSON has
+_WORD = frozenset({identity(str)})
+QUICK = frozenset(map(identity, SCALARS - {complex, bytes}))  # the types that JSON has
 
 
 class Look(NamedTuple):
@@ -131,12 +131,12 @@ def json_word(text: str) -> str:
 def flat_text(value: Any) -> str | None:
     """The text of a list, or of a dict with strings as keys, if it holds only values of PLAIN; else None."""
     if type(value) is dict:
-        if not _WORD.issuperset(map(id, map(type, value))) or not all(map(_is_key, value)):
+        if not _WORD.issuperset(map(identity, map(type, value))) or not all(map(_is_key, value)):
             return None
         values: Any = value.values()
     else:
         values = value
-    kinds = set(map(id, map(type, values)))
+    kinds = set(map(identity, map(type, values)))
     if not kinds <= LEAVES:
         return None
     if kinds <= QUICK and all(_is_short(item) for item in values if type(item) is str):
@@ -160,7 +160,7 @@ def _is_short(text: str) -> bool:
 
 def all_plain(values: Iterable[object]) -> bool:
     """Whether the types of all values are in PLAIN."""
-    return LEAVES.issuperset(map(id, map(type, values)))
+    return LEAVES.issuperset(map(identity, map(type, values)))
 
 
 # ---------------------------------------------------------------- reading past the class

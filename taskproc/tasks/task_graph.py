@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-from taskproc.attributes import filled_slots, slots_of
+from taskproc.attributes import filled_slots, identity, slots_of
 from taskproc.errors import BuildError, CycleError
 from taskproc.kernel.graph import closure
 from taskproc.modules import object_name
@@ -101,7 +101,7 @@ def upstreams(value: object) -> dict[str, Any]:
     todo: list[object] = [value]
     while todo:
         some = todo.pop()
-        if type(some) in FLAT or (number := id(some)) in seen:
+        if type(some) in FLAT or (number := identity(some)) in seen:
             continue
         seen.add(number)
         if identity_of(some) is not None:
