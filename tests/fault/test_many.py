@@ -196,7 +196,7 @@ def run_and_ask(cache: Path, connection: Any) -> None:
             assert connection.recv() == "cleared"
 
     many.nobody_is_slow()
-    claims.TINY = 0  # so that the sum reads files; else it has what the pieces gave
+    claims.TINY_PAYLOAD = 0  # so that the sum reads files; else it has what the pieces gave
     many.run_round(cache, 1, 3, watcher=Told(deed))
     connection.send("")
 
