@@ -1,6 +1,7 @@
 """The results of tasks as pickles, and back: paths below the cache move with it."""
 from __future__ import annotations
 
+import io
 import os
 import pickle
 from collections.abc import Callable, Iterator
@@ -22,6 +23,13 @@ _DEEPEST = 20   # steps; beyond it the depth itself is at fault, or a value that
 _MOST = 1000    # parts that are tried one by one, each by a pickle
 _LONGEST = 40   # letters of a key that are shown
 _OWN = frozenset({"__reduce__", "__reduce_ex__", "__getstate__"})  # a class with one of these pickles in its own way
+
+# Modules whose classes results may contain, and that were renamed: old caches name them
+_RENAMED = {
+    "taskproc.commands.record": "taskproc.commands.descriptors",
+    "taskproc.maps.options": "taskproc.maps.map_options",
+    "taskproc.run.raised": "taskproc.errors",
+}
 
 _root: ContextVar[str] = ContextVar("taskproc_cache_root", default="")
 
@@ -58,6 +66,10 @@ def loads(content: bytes | memoryview, root: str = "") -> object:
     token = _root.set(root)
     try:
         return pickle.loads(content)
+    except ModuleNotFoundError as error:
+        if error.name not in _RENAMED:
+            raise
+        return _Unpickler(io.BytesIO(content)).load()
     finally:
         _root.reset(token)
 
@@ -66,7 +78,7 @@ def load(file: BinaryIO, root: str = "") -> object:
     """The value of a pickle that is read piece by piece; else as loads()."""
     token = _root.set(root)
     try:
-        return pickle.load(file)
+        return _Unpickler(file).load()
     finally:
         _root.reset(token)
 
@@ -79,6 +91,12 @@ def unstorable(value: object, root: str, error: Exception) -> UnstorableResult:
         f"its result{path} (a {kind}) cannot be pickled: {type(error).__name__}: {error}. "
         "Return plain data, or write a file into self.task_directory and return its path"
     )
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> object:
+        definition: object = super().find_class(_RENAMED.get(module, module), name)
+        return definition
 
 
 class _Nowhere:

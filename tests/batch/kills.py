@@ -1,4 +1,4 @@
-"""Batches that are killed at one point of saving, and what is found afterwards. In children of a warm process."""
+"""Batches that are killed at one point of saving, and their files afterwards. In children of a warm process."""
 from __future__ import annotations
 
 import itertools
@@ -104,7 +104,7 @@ def run(kind: str, folder: Path, points: Points, counter: mmap.mmap) -> list[str
 
 
 def judge(kind: str, folder: Path, promised: int) -> list[str]:
-    """What is wrong with what a killed batch has left, of which so many results were said to be saved."""
+    """Faults in the files of a killed batch, of which `promised` results were reported as saved."""
     wrong: list[str] = []
     seen = rows_in(kind, folder / "results")
     if seen != EXPECTED[: len(seen)]:

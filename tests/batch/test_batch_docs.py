@@ -1,4 +1,4 @@
-"""What docs/batches.md shows runs, and its tables name what there is."""
+"""The examples of docs/batches.md run, and its tables are complete."""
 from __future__ import annotations
 
 import inspect
@@ -34,6 +34,6 @@ def test_every_argument_is_in_its_table() -> None:
     assert parameters == documented
 
 
-def test_every_public_name_is_told() -> None:
+def test_every_public_name_is_reported() -> None:
     """But those that only type checkers and authors of savers ask for."""
     assert set() == {name for name in batch.__all__ if name not in TEXT} - {"FileSaver", "Saver"}

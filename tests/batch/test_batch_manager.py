@@ -1,4 +1,4 @@
-"""Batches in this process, in processes and in executors: how they end, what is given, what is refused."""
+"""Batches in this process, in processes and in executors: results, failures, and arguments that are refused."""
 from __future__ import annotations
 
 import os
@@ -66,7 +66,7 @@ def make(executor: Any) -> Make:
 
 
 def test_any_iterable_as_far_as_needed(make: Make) -> None:
-    """Also one without an end; at most four chunks of each worker are read and not given."""
+    """Even an endless one; at most four chunks per worker are read and not yet handed over."""
     numbers, given = count(), 0
 
     class Enough(Exception):
@@ -107,7 +107,7 @@ def test_a_failure_in_a_chunk_of_one_names_its_item(make: Make, tmp_path: Path) 
 
 
 def test_a_failure_is_raised_in_its_place(make: Make, tmp_path: Path) -> None:
-    """What was before it is given and saved, also what waited for the interval; and the workers are torn down."""
+    """Results before it are handed over and saved, even those that waited for the interval; workers are torn down."""
     manager = make(lambda: Diary(tmp_path, fails_at=7))
 
     with pytest.raises(ZeroDivisionError, match="item 7") as caught:
@@ -158,7 +158,7 @@ def test_a_setup_that_fails(make: Make, tmp_path: Path) -> None:
 
 
 def test_a_saver_that_fails_ends_the_batch(make: Make, tmp_path: Path) -> None:
-    """With what was saved; the workers end, torn down."""
+    """Saved results stay; the workers end, torn down."""
 
     class Full(JSONLinesSaver):
         def _append(self, rows: list[Any], before: Any, after: Any, kwargs: dict[str, Any]) -> None:
@@ -177,7 +177,7 @@ def test_a_saver_that_fails_ends_the_batch(make: Make, tmp_path: Path) -> None:
 @pytest.mark.parametrize("save_interval", [1, 3, 4, 100])
 @pytest.mark.parametrize("at_once", [False, True])
 def test_resumed_at_any_place(tmp_path: Path, save_interval: int, at_once: bool) -> None:
-    """However far a batch came, the next one gives what one alone would have given, to the handler and to the saver."""
+    """However far a batch came, the next one ends as an uninterrupted one, for the handler and for the saver."""
 
     class Once(ListResultHandler):
         def add_chunk(self, results: Sequence[Any]) -> None:
@@ -201,7 +201,7 @@ def test_resumed_at_any_place(tmp_path: Path, save_interval: int, at_once: bool)
 
 
 def test_resumed_with_other_executors(make: Make, tmp_path: Path) -> None:
-    """What was saved by one is gone on with by any other, and nothing is done twice."""
+    """Any executor continues a batch of any other, and no saved item runs twice."""
     with pytest.raises(ZeroDivisionError):
         TaskManager(lambda: Fails(at=12)).submit_tasks(range(30), 4, JSONLinesSaver(tmp_path / "x"), save_interval=4)
     manager = make(lambda: Diary(tmp_path))
@@ -213,7 +213,7 @@ def test_resumed_with_other_executors(make: Make, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_resumed(tmp_path: Path) -> None:
-    """Is told before anything is worked or written."""
+    """It is refused before anything runs or is written."""
     path = tmp_path / "x"
     TaskManager(Square).submit_tasks(range(10), 3, JSONLinesSaver(path), save_interval=4)
     before = path.read_bytes()
@@ -233,7 +233,7 @@ def test_what_cannot_be_resumed(tmp_path: Path) -> None:
 
 
 def test_another_batch_behind_the_first(tmp_path: Path) -> None:
-    """By the same saver, or by one that is told to append."""
+    """With the same saver, or with `append`."""
     saver = JSONLinesSaver(tmp_path / "x")
     manager = TaskManager(Square)
     manager.submit_tasks([1, 2], saver=saver)
@@ -245,7 +245,7 @@ def test_another_batch_behind_the_first(tmp_path: Path) -> None:
 
 
 def test_a_chunk_that_gives_less_than_it_did(tmp_path: Path) -> None:
-    """Then what is saved of it cannot be made whole."""
+    """Then its saved results cannot be completed."""
 
     class Fewer(Task[int, int]):
         def process_items(self, items: Sequence[int], *, most: int = 9, **kwargs: Any) -> list[int]:
@@ -266,7 +266,7 @@ def test_a_chunk_that_gives_less_than_it_did(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("executor", ["processes", "pool"])
 def test_a_death_costs_its_chunk(executor: str, tmp_path: Path) -> None:
-    """It is tried once more. What dies again is told, with what was before it saved; order is kept."""
+    """It is tried once more. A second death ends the batch, with the results before it saved, in order."""
     with ProcessPoolExecutor(2) as pool:
         chosen: Any = pool if executor == "pool" else "processes"
         once = TaskManager(lambda: Dies(tmp_path), executor=chosen, n_cores=2)
@@ -316,7 +316,7 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize("executor", ["", "processes"])
 def test_an_interrupt(executor: str, tmp_path: Path, environ: dict[str, str]) -> None:
-    """Ctrl-C ends it though a chunk hangs: what came before is saved and given, the workers are torn down and gone."""
+    """Ctrl-C ends it though a chunk hangs: earlier results are saved and handed over, workers torn down and gone."""
     command = [sys.executable, "-c", SCRIPT, executor]
     process = subprocess.Popen(command, cwd=tmp_path, env=environ, stdout=subprocess.PIPE, text=True)
     while not ((tmp_path / "hangs").exists() and (tmp_path / "has 12").exists()):
@@ -332,7 +332,7 @@ def test_an_interrupt(executor: str, tmp_path: Path, environ: dict[str, str]) ->
 
 
 def test_a_task_that_cannot_travel() -> None:
-    """Is told when the batch begins, with a remedy."""
+    """It is refused when the batch begins, with a remedy."""
     lock = threading.Lock()
     with ProcessPoolExecutor(1) as pool:
         executors: list[Any] = ["processes", pool]
@@ -434,8 +434,8 @@ WRONG: list[tuple[str, Callable[[], object]]] = [
 
 
 @pytest.mark.parametrize(("words", "call"), WRONG, ids=[words for words, _ in WRONG])
-def test_wrong_arguments_are_told_at_once(words: str, call: Callable[[], object]) -> None:
-    """With their names and what they may be; nothing has begun."""
+def test_wrong_arguments_are_reported_at_once(words: str, call: Callable[[], object]) -> None:
+    """By name, with the accepted values; nothing has begun."""
     with pytest.raises((OptionError, TypeError), match=words):
         call()
 

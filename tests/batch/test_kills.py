@@ -1,4 +1,4 @@
-"""Batches that are killed while they save: what was saved can be read, and is gone on with, to the same end."""
+"""Batches that are killed while they save: saved results can be read, and a resumed batch ends the same."""
 from __future__ import annotations
 
 import os

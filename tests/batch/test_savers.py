@@ -1,4 +1,4 @@
-"""Savers by themselves: what they write, what they refuse, what they find again."""
+"""Savers by themselves: what they write, refuse and load."""
 from __future__ import annotations
 
 import errno
@@ -96,7 +96,7 @@ def test_results_of_others_are_not_touched(make: Make, tmp_path: Path) -> None:
         make().saved()
 
 
-def test_a_damaged_note_is_told(make: Make) -> None:
+def test_a_damaged_note_is_reported(make: Make) -> None:
     """It is not guessed."""
     make().save(ROWS)
     make().note_path.write_text("{")
@@ -124,7 +124,7 @@ def test_results_that_were_changed_are_not_gone_on_with(kind: str, make: Make, t
 
 @pytest.mark.slow
 def test_a_failed_operation_loses_nothing_that_was_saved(kind: str, make: Make, tmp_path: Path) -> None:
-    """The disk is full at any point of a save: the same object, and another one, go on behind what was saved."""
+    """The disk is full at any point of a save: the same saver, or a new one, continues after the saved results."""
     make().save(ROWS[:1])
     probe = saver_of(kind, tmp_path)
     with hooked(Points()) as points:
@@ -146,7 +146,7 @@ def test_a_failed_operation_loses_nothing_that_was_saved(kind: str, make: Make, 
 
 
 def test_no_folder(tmp_path: Path) -> None:
-    """It is told when the saver is made, not after the first hundred results."""
+    """It is reported when the saver is created, not after the first hundred results."""
     with pytest.raises(SaveError, match="there is no folder"):
         NpySaver(tmp_path / "nowhere" / "results.npy")
 
@@ -230,7 +230,7 @@ def test_npz_of_dicts(tmp_path: Path) -> None:
 
 
 def test_hdf5_with_other_datasets(tmp_path: Path) -> None:
-    """Two savers share a file; options count, texts and groups of dicts come back, and what else is there stays."""
+    """Two savers share a file; options count, texts and groups of dicts are loaded, and other datasets stay."""
     h5py = pytest.importorskip("h5py", reason="needs h5py")
     from taskproc.batch import HDF5Saver
 
@@ -251,7 +251,7 @@ def test_hdf5_with_other_datasets(tmp_path: Path) -> None:
 
 
 def test_parquet_of_dicts(tmp_path: Path) -> None:
-    """Columns; what the first results did not have is refused, not left out."""
+    """Columns; one that the first results did not have is refused, not dropped."""
     parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow")
     from taskproc.batch import ParquetSaver
 
@@ -270,7 +270,7 @@ def test_parquet_of_dicts(tmp_path: Path) -> None:
 
 
 def test_zarr_chunks_and_options(tmp_path: Path) -> None:
-    """As many rows as the first results have, unless told else; a part of a chunk grows."""
+    """As many rows as the first results have by default; a part of a chunk grows."""
     zarr = pytest.importorskip("zarr", minversion="3", reason="needs zarr 3")
     from taskproc.batch import ZarrSaver
 
@@ -284,7 +284,7 @@ def test_zarr_chunks_and_options(tmp_path: Path) -> None:
 
 
 class CountingMerges(NpzSaver):
-    """Counts how often the file is made anew."""
+    """Counts how often the file is replaced."""
 
     merges = 0
 
@@ -294,7 +294,7 @@ class CountingMerges(NpzSaver):
 
 
 def test_the_journal_keeps_rewriting_rare(tmp_path: Path) -> None:
-    """In a batch the file is made anew as often as its results double, not with each save."""
+    """In a batch the file is replaced as often as its results double, not with each save."""
     saver = CountingMerges(tmp_path / "x.npz")
     saver.in_batch = True
     for number in range(65):
@@ -306,7 +306,7 @@ def test_the_journal_keeps_rewriting_rare(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["NpySaver", "NpzSaver", "HDF5Saver", "ZarrSaver", "ParquetSaver"])
-def test_what_is_not_installed_is_told(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_is_not_installed_is_reported(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """With its extra, when the saver is made."""
     import sys
 

@@ -64,7 +64,7 @@ def test_what_is_no_descriptor_fails_alone(caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_output_goes_where_it_is_wanted(tmp_path: Path) -> None:
-    """Into numbered files, which go on from one run to the next, and replace those of an earlier manager."""
+    """Into numbered files; the numbers continue in the next run, and files of an earlier manager are replaced."""
     for word in "ab":
         made = manager(["echo", word], output_folder=tmp_path / "out")
         made.run()
@@ -105,7 +105,7 @@ def test_a_last_command_when_all_went_well() -> None:
 
 
 class Woken(TaskManager):
-    """Has more to do when somebody says so."""
+    """Adds a descriptor when it is woken."""
 
     def __init__(self) -> None:
         super().__init__(2)
@@ -117,7 +117,7 @@ class Woken(TaskManager):
 
 
 def test_the_hook_may_be_asked_before_something_ends(tmp_path: Path) -> None:
-    """By whoever knows of more work; here what runs waits for that."""
+    """By another thread; here the running command waits for that."""
     gate, told = str(tmp_path / "gate"), str(tmp_path / "told")
     os.mkfifo(gate)
     os.mkfifo(told)
@@ -170,7 +170,7 @@ def test_a_manager_runs_once_at_a_time() -> None:
 
 @pytest.mark.parametrize("count", [0, -1, 1.5, True, "2"])
 def test_slots_are_a_number_of_at_least_one(count: Any) -> None:
-    """Refused where they are given."""
+    """The constructor refuses them."""
     with pytest.raises(OptionError, match="n_threads must be"):
         TaskManager(count)
 
@@ -204,7 +204,7 @@ finally:
 
 @pytest.fixture
 def start(tmp_path: Path, environ: dict[str, str]) -> Callable[..., subprocess.Popen[str]]:
-    """A manager with a command that does not end, when that has been told."""
+    """A manager whose command does not end, once it has started."""
 
     def started(*words: str) -> subprocess.Popen[str]:
         os.mkfifo(tmp_path / "told")
@@ -233,7 +233,7 @@ def start(tmp_path: Path, environ: dict[str, str]) -> Callable[..., subprocess.P
 def test_an_interrupt_ends_all_children(
     start: Callable[..., subprocess.Popen[str]], tmp_path: Path, words: list[str], number: int, code: int
 ) -> None:
-    """Politely, also while a hook waits; what had not ended is in the list again, and the exception passes on."""
+    """By TERM, even while a hook waits; unfinished descriptors are in the list again, and the exception is raised."""
     process = start(*words)
 
     process.send_signal(number)

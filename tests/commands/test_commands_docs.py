@@ -42,7 +42,7 @@ def test_every_argument_is_in_its_table() -> None:
     assert list(inspect.signature(TaskManager.__init__).parameters)[1:] == column("## A list of commands")
 
 
-def test_every_field_is_told() -> None:
+def test_every_field_is_reported() -> None:
     """Of results and of records."""
     for cls in (CommandResult, Finished):
         assert [field.name for field in dataclasses.fields(cls) if f"`{field.name}`" not in TEXT] == []

@@ -1,4 +1,4 @@
-"""Several managers on one folder: each descriptor is run once, the dead are outlived, and what is combined is whole."""
+"""Several managers with one folder: each descriptor runs once, also after deaths, and the final command sees all."""
 from __future__ import annotations
 
 import os
@@ -128,7 +128,7 @@ def manager(cache: Cache, *descriptors: object) -> TaskManager:
 
 
 def test_what_was_done_is_not_done_again(cache: Cache, tmp_path: Path) -> None:
-    """By a later manager on the folder; what is told of it is the same."""
+    """By a later manager with the folder, which has the same record."""
     words = ["sh", "-c", 'echo x >> "$0"; echo done', str(tmp_path / "ran")]
     first, second = manager(cache, words), manager(cache, words, words)
     first.run()
@@ -142,8 +142,8 @@ def test_what_was_done_is_not_done_again(cache: Cache, tmp_path: Path) -> None:
     assert ("done\n", words) == (other.stdout.read_text(), other.descriptor)
 
 
-def test_failures_are_told_as_without_a_folder(cache: Cache) -> None:
-    """Code, words, end of what was said; what is no descriptor fails alone; what needs a failure is not run."""
+def test_failures_are_reported_as_without_a_folder(cache: Cache) -> None:
+    """Exit code, message and output; an invalid descriptor fails alone; tasks below a failure are not run."""
     bad = Command(["sh", "-c", "echo why >&2; exit 3"])
     made = manager(cache, bad, Command(["cat", bad]), "ls -l", ["no-such-tool"], ["true"], ["a\0b"])
 
@@ -170,8 +170,8 @@ class Later(TaskManager):
             self.task_descriptors, self.parts = list(self.parts), ()
 
 
-def test_what_comes_into_the_list_late_is_told_too(cache: Cache) -> None:
-    """Though it was done before, for somebody else."""
+def test_what_comes_into_the_list_late_is_reported_too(cache: Cache) -> None:
+    """Though another manager has run it before."""
     part = Command(["echo", "part"])
     made = Later(1, shared_folder=cache)
     made.parts = [part]

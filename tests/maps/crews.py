@@ -1,4 +1,4 @@
-"""A crew in one thread whose workers go on, die and hand back as a random generator says."""
+"""A crew in one thread, whose workers proceed, die and return chunks at random."""
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A map with a bar: what is the pool's, what the bar's, and what is neither."""
+"""A map with a bar: options of the pool, options of the bar, and unknown ones."""
 from __future__ import annotations
 
 import io
@@ -46,7 +46,7 @@ def pqdm(request: pytest.FixtureRequest) -> Bars:
 
 
 def test_values_behind_a_bar(pqdm: Bars) -> None:
-    """Lazily, in order, with a length where the input has one; the block gives what it is called on."""
+    """Lazily, in order, with a length if the input has one; `with` returns the same object."""
     with pqdm([1, 2, 3], square, 2) as sized, pqdm(iter([1, 2, 3]), square, n_jobs=2) as unsized:
         assert (3, False) == (len(sized), hasattr(unsized, "__len__"))  # type: ignore[arg-type]
         assert [1, 4, 9] == list(sized) == list(unsized)
@@ -68,7 +68,7 @@ def test_arguments_find_their_way(pqdm: Bars) -> None:
 
 
 def test_exceptions_are_ignored_unless_told_otherwise(pqdm: Bars) -> None:
-    """The default is that of pqdm, not that of Pool; both spellings are heard."""
+    """The default is that of pqdm, not that of Pool; both spellings are supported."""
     assert [False, True] == [is_exception(value) for value in pqdm([0, 1], odd_fails, 2)]
     for name in ("exception_behaviour", "exception_behavior"):
         with pytest.raises(ValueError, match="odd: 1"):
@@ -95,7 +95,7 @@ def test_leaving_early_ends_the_map(pqdm: Bars) -> None:
     assert next(numbers) < 10_000
 
 
-def test_without_tqdm_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_tqdm_the_remedy_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is an extra, which is imported when it is used."""
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
 
@@ -104,7 +104,7 @@ def test_without_tqdm_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_bar_is_that_of_tqdm() -> None:
-    """Unless another one is given; what it takes is known from it."""
+    """Unless another class is passed; its options are read from its signature."""
     auto = pytest.importorskip("tqdm.auto", reason="needs tqdm")
     file = io.StringIO()
 

@@ -1,4 +1,4 @@
-"""A map over a cache: what is there is not computed again."""
+"""A map over a cache: stored values are not computed again."""
 from __future__ import annotations
 
 import itertools
@@ -55,7 +55,7 @@ def test_exceptions_as_in_other_maps(cache: Cache, kind: dict[str, Any]) -> None
 
 
 def give_into(target: list[Any], values: Any) -> None:
-    """Append one by one, so that what was given before an exception is there."""
+    """Append one by one, so that the values before an exception are there."""
     for value in values:
         target.append(value)  # noqa: PERF402
 

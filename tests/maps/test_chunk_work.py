@@ -113,7 +113,7 @@ def test_a_class_as_a_function_is_not_closed(caplog: pytest.LogCaptureFixture) -
     assert [] == caplog.records
 
 
-def test_the_loop_ends_where_it_is_told_to() -> None:
+def test_the_loop_ends_where_it_is_reported_to() -> None:
     """`begin` is asked with the place of each item, before the item."""
     values, seconds = work_off([1, 2, 3], square, repr, begin=lambda place: place < 2)
 

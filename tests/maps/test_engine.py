@@ -1,4 +1,4 @@
-"""The engine, with workers that go on, die and hand back in any way: no item is lost, none is read too early."""
+"""The engine, with workers that proceed, die and return chunks in any order: no item is lost or read too early."""
 from __future__ import annotations
 
 import itertools
@@ -75,7 +75,7 @@ def test_every_item_has_one_value(
 def test_the_input_is_read_as_far_as_needed(
     workers: int, size: int | None, ahead: int, random: Random, ordered: bool, taken: int
 ) -> None:
-    """What is read and not given is bounded, at each moment, also of an endless input whose first item is slow."""
+    """Few items are read and not yet yielded, even if the first item of an endless input is slow."""
     numbers = Numbers(None)
     crew = FakeCrew(double, workers, random)
     engine = Engine(crew, workers, iter(numbers), None, Order(IGNORE, ordered, size, ahead))
@@ -187,7 +187,7 @@ def test_immediate_gives_what_map_gives(count: int, workers: int, size: int | No
 
 @pytest.mark.parametrize("ordered", [True, False])
 def test_immediate_begins_nothing_more(ordered: bool) -> None:
-    """What a worker has ahead when an item before it fails is given back, and stays so."""
+    """When an item fails, chunks that workers have ahead are returned, and not given out again."""
     crew = FakeCrew(odd_fails, 1, Random(0))
 
     with pytest.raises(ValueError, match="1"):
@@ -199,7 +199,7 @@ def test_immediate_begins_nothing_more(ordered: bool) -> None:
 @drawn
 @given(counts, workers, sizes, randoms)
 def test_immediate_without_order(count: int, workers: int, size: int | None, random: Random) -> None:
-    """What has come is given, each value once, and then one of the exceptions is raised."""
+    """Values that have arrived are yielded once each, and then one of the exceptions is raised."""
     crew = FakeCrew(odd_fails, workers, random)
     given_values: list[object] = []
 
@@ -235,7 +235,7 @@ def test_deferred_gives_all_then_raises_all(
 
 
 def give_into(target: list[object], values: Iterator[object]) -> None:
-    """Append one by one, so that what was given before an exception is there."""
+    """Append one by one, so that the values before an exception are there."""
     for value in values:
         target.append(value)  # noqa: PERF402
 

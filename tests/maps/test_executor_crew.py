@@ -1,4 +1,4 @@
-"""Maps whose chunks are done by somebody else's executor."""
+"""Maps whose chunks run in an executor of the user."""
 from __future__ import annotations
 
 import os
@@ -100,6 +100,6 @@ def test_values_of_a_cache(executor: Executor, cache: Cache) -> None:
     ],
 )
 def test_what_does_not_go_together(text: str, worker: object, options: dict[str, object]) -> None:
-    """Told where it is given."""
+    """The pool refuses it."""
     with pytest.raises(OptionError, match=text):
         Pool(worker, **options)  # type: ignore[arg-type]

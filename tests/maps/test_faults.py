@@ -1,4 +1,4 @@
-"""Processes of maps that die, hang or are left: what is lost is one item, and nothing outlives its map."""
+"""Processes of maps that die, hang or are left: one item is lost, and nothing outlives its map."""
 from __future__ import annotations
 
 import gc
@@ -31,7 +31,7 @@ def test_the_killer_is_named_and_all_others_have_values(chunk_size: int) -> None
 
 
 def test_an_item_that_kills_once_has_its_value(tmp_path: Path) -> None:
-    """It is tried once more, in a new worker; what had ended long before is not done again."""
+    """It is tried once more, in a new worker; items that had ended long before are not repeated."""
     values = list(Pool(dies_once, 1, chunk_size=8)((x, str(tmp_path)) for x in range(8)))
 
     calls = [int(line) for line in (tmp_path / "calls").read_text().split()]
@@ -41,7 +41,7 @@ def test_an_item_that_kills_once_has_its_value(tmp_path: Path) -> None:
 
 
 def test_what_was_told_before_a_death_is_not_done_again(tmp_path: Path) -> None:
-    """After the time in which values are told, an item is begun once."""
+    """Once values have been reported, their items are not begun again."""
 
     def slow_then_dies(x: int) -> int:
         with open(tmp_path / "calls", "a") as file:
@@ -58,7 +58,7 @@ def test_what_was_told_before_a_death_is_not_done_again(tmp_path: Path) -> None:
 
 
 def test_a_new_worker_makes_its_object_again(tmp_path: Path) -> None:
-    """Its state is lost with the process, and told by its own count."""
+    """Its state is lost with the process: its own count starts again."""
     made = tmp_path / "made"
     with Pool(Counter("x", str(made)), 1)(iter(range(10**9))) as values:
         first = next(values)
@@ -194,14 +194,14 @@ while not os.path.exists("pid") or not open("pid").read(): time.sleep(0.01)
 
 
 def test_a_script_without_a_guard(script: Callable[..., str]) -> None:
-    """Its functions and classes travel by value: it is not run again; what comes back is of its own classes."""
+    """Its functions and classes travel by value, so it is not run again; values are instances of its own classes."""
     out = script(SCRIPT + "print([type(each) is Thing and each.x for each in Pool(thing, 2)(map(Thing, range(3)))])")
 
     assert "runs\n[1, 2, 3]\n" == out
 
 
 def test_an_endless_input_needs_no_more_memory() -> None:
-    """A map gives its items and values free."""
+    """A map keeps no references to its items and values."""
     import tracemalloc
 
     with Pool(square, 2)(iter(range(10**9))) as values:

@@ -106,7 +106,7 @@ def test_ignored_exceptions_stand_in_their_place(pool: Make) -> None:
 
 
 def test_an_immediate_exception_comes_in_its_place(pool: Make) -> None:
-    """What lies before it is given; the input is read no more."""
+    """Values before it are yielded; no further item is read."""
     numbers = itertools.count()
     given: list[Any] = []
 
@@ -118,7 +118,7 @@ def test_an_immediate_exception_comes_in_its_place(pool: Make) -> None:
 
 
 def give_into(target: list[Any], values: Any) -> None:
-    """Append one by one, so that what was given before an exception is there."""
+    """Append one by one, so that the values before an exception are there."""
     for value in values:
         target.append(value)  # noqa: PERF402
 
@@ -170,7 +170,7 @@ def test_in_a_with_block_of_the_pool_objects_stay(pool: Make) -> None:
 
 
 def test_a_map_that_was_left_keeps_nothing(pool: Make) -> None:
-    """In a block of the pool, too: what it was about to do is no concern of the next map."""
+    """In a block of the pool, too: its pending chunks do not reach the next map."""
     with pool(Counter("x"), 1, chunk_size=1) as made:
         with made(itertools.count()) as first:
             assert ("x", 0, 1) == next(first)
@@ -232,7 +232,7 @@ def test_a_busy_map_can_be_left(tmp_path: Path) -> None:
 
 
 def test_a_thread_leaves_the_rest_of_its_chunk() -> None:
-    """It cannot be ended, but it begins nothing after what it does when its map is left."""
+    """It cannot be killed, but it begins no further item when its map is left."""
     calls: list[int] = []
     gate = threading.Event()
 
@@ -264,7 +264,7 @@ def test_a_map_that_was_not_begun_has_no_workers(pool: Make) -> None:
 
 
 def test_closures_and_local_classes(pool: Make) -> None:
-    """Travel by value, and their instances come back as what they are."""
+    """They travel by value, and their instances come back as instances."""
 
     class Pair:
         def __init__(self, x: int):
@@ -281,7 +281,7 @@ def test_closures_and_local_classes(pool: Make) -> None:
 
 
 def test_a_buffer_that_is_used_again(pool: Make, request: pytest.FixtureRequest) -> None:
-    """In processes an item is what it was when it was read, a value what it was when it was given."""
+    """In processes an item has the state of its reading, and a value the state of its return."""
     if "threads" in request.node.name:
         pytest.skip("threads share their objects")
 
@@ -297,7 +297,7 @@ def test_a_buffer_that_is_used_again(pool: Make, request: pytest.FixtureRequest)
 
 
 def test_what_cannot_travel_costs_itself() -> None:
-    """An item, a value that cannot be pickled, and one that cannot be unpickled; the remedy is told."""
+    """An item, a value that cannot be pickled, and one that cannot be unpickled; the message has the remedy."""
     values = list(Pool(a_lock, 2, exception_behaviour="ignore")([1, threading.Lock(), 2, 3]))
     others = list(Pool(an_unloadable, 2, exception_behaviour="ignore")([1, 2, 3]))
 
@@ -309,7 +309,7 @@ def test_what_cannot_travel_costs_itself() -> None:
 
 
 def test_a_worker_that_cannot_travel_is_refused() -> None:
-    """Where it is given, with the remedy."""
+    """The pool refuses it, and names the remedy."""
     lock = threading.Lock()
 
     with pytest.raises(UnsendableItem, match="delayed_init"):
@@ -339,7 +339,7 @@ def test_what_a_worker_prints_is_seen(capfd: pytest.CaptureFixture[str]) -> None
 
 
 def test_delayed_objects_can_be_used_here() -> None:
-    """Called, one makes its object, once; it remembers what it was given."""
+    """A call creates the object once, from the stored arguments."""
     counter = Counter("here")
 
     assert [("here", 5, 1), ("here", 6, 2)] == [counter(5), counter(6)]
@@ -367,7 +367,7 @@ WRONG: dict[str, tuple[tuple[Any, ...], dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_wrong_options_are_refused(case: str) -> None:
-    """Where they are given, by name."""
+    """The pool refuses them by name."""
     args, kwargs, words = WRONG[case]
 
     with pytest.raises(OptionError, match=words):

@@ -142,7 +142,7 @@ class Fatal:
 
 @delayed_init
 class Moved:
-    """Changes its process when it is made, and tells what it sees."""
+    """Changes its process when it is created, and returns what it sees."""
 
     def __init__(self, folder: str):
         os.environ["MOVED"] = folder
