@@ -5,8 +5,8 @@ The rule is about definitions: classes, functions and their wrappers.
 - A definition that the receiver can import is pickled by its name, as pickle does.
 - A definition of the script or notebook that runs as `__main__` cannot be imported without running the script. By
   default it is pickled by value (see by_value.py). If the receiver has it under another name, the caller gives the rule
-  that names it: `real_name` for results and exceptions, which outlive the process; `name_for` for values that go back
-  to the process that sent the definition.
+  that names it: `portable_name` for results and exceptions, which outlive the process; `name_for` for values that go
+  back to the process that sent the definition.
 - A definition without a name that leads to it, such as a lambda, is pickled by value.
 
 An exception is sent as itself if a round trip gives the same class, text and attributes, and otherwise as a
@@ -83,7 +83,9 @@ def plain_dumps(value: object, reduce: Reduce) -> bytes:
         reduce: is asked about each class, function and instance of a class. It raises if plain pickle would not do.
     """
     target = io.BytesIO()
-    _PlainPickler(target, reduce).dump(value)
+    pickler: Any = _PlainPickler(target, 5)
+    pickler.reducer_override = reduce
+    pickler.dump(value)
     return target.getvalue()
 
 
@@ -98,7 +100,7 @@ def set_sender(main: str) -> None:
     _sender_main = main
 
 
-def real_name(definition: Any) -> str | None:
+def portable_name(definition: Any) -> str | None:
     """The name by which other processes find a definition of `__main__`; None if its own name does, or none does."""
     return object_name(definition) if is_renamed(definition) and is_findable(definition) else None
 
@@ -175,13 +177,7 @@ def _pickler_class() -> Any:
 
 
 class _PlainPickler(pickle.Pickler):
-    """Asks about whatever is not of a built-in type."""
-
-    reducer_override: Reduce
-
-    def __init__(self, target: io.BytesIO, reduce: Reduce):
-        super().__init__(target, 5)
-        self.reducer_override = reduce
+    """A pickler that can have attributes."""
 
 
 class _Unpickler(pickle.Unpickler):
@@ -230,7 +226,7 @@ def _chain(error: BaseException) -> Iterator[tuple[str, BaseException]]:
 def _pickled_error(error: BaseException) -> bytes | None:
     """`error` as bytes, if an exception with the same class, text and attributes can be made of them."""
     try:
-        content = dumps(error, reduce=_reduced_error, name_of=real_name)
+        content = dumps(error, reduce=_reduced_error, name_of=portable_name)
         is_faithful = len(content) <= LARGEST_ERROR and _features(load(content)) == _features(error)
     except Exception:  # noqa: BLE001  # code of the user's classes runs; the text is sent in any case
         return None

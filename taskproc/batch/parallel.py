@@ -26,7 +26,7 @@ def parallel_results(
     """The results of each chunk, in order. However this ends, the workers end too.
 
     If a chunk fails, the results before it are yielded, and all workers are torn down as after the last chunk. If the
-    caller stops early, running chunks are ended, and a teardown has as long as the grace.
+    caller stops early, running chunks are ended, and a teardown may take the grace.
 
     Args:
         executor: None for worker processes of taskproc.

@@ -45,7 +45,7 @@ def completion_command(given: Namespace) -> int:
     return DONE
 
 
-def _own() -> list[str]:
+def _special_commands() -> list[str]:
     """The commands whose options are not those of a run."""
     return [name for name, each in COMMANDS.items() if each.options != ENTRY_OPTIONS]
 
@@ -53,14 +53,14 @@ def _own() -> list[str]:
 def _cases() -> Iterator[tuple[str, Sequence[str]]]:
     options = [option for each in COMMANDS.values() for option in each.options if option.flags and option.choices]
     yield from {"|".join(f'*" {flag}"' for flag in option.flags): option.choices for option in options}.items()
-    yield from [('"1 "*', next_words([])), *((f'*" {name} "*', next_words([name])) for name in _own())]
+    yield from [('"1 "*', next_words([])), *((f'*" {name} "*', next_words([name])) for name in _special_commands())]
     yield "*", next_words(["script.py"])
 
 
 def _fish() -> Iterator[str]:
     yield from (_FISH.format("__fish_use_subcommand", f"-a {each.name}", each.summary) for each in COMMANDS.values())
-    for name in ("run", *_own()):
-        seen = f"__fish_seen_subcommand_from {name if name != 'run' else ' '.join(_own())}"
+    for name in ("run", *_special_commands()):
+        seen = f"__fish_seen_subcommand_from {name if name != 'run' else ' '.join(_special_commands())}"
         for each in (*COMMANDS[name].options, HELP):
             words = [f"-{'l' if flag.startswith('--') else 's'} {flag.lstrip('-')}" for flag in each.flags]
             words += [f"-x -a '{' '.join(each.choices)}'"] if each.choices else ["-r"] * bool(words and each.metavar)

@@ -23,7 +23,7 @@ from taskproc.machine import available_cpus
 from taskproc.run.base import Ending
 from taskproc.run.child import Child
 from taskproc.run.children import Children
-from taskproc.run.command import CommandRunner, use
+from taskproc.run.command_runner import CommandRunner, use_children
 from taskproc.run.group import Grace, has_ended
 from taskproc.run.inbox import Inbox
 from taskproc.run.pool import PoolRunner
@@ -168,7 +168,7 @@ class TaskManager:
             return
         from taskproc.commands.shared_commands import SharedCommands  # here: 20 ms, only for shared folders
 
-        with self.cache, ThreadPoolExecutor(self.n_threads, "taskproc-command", use, (children,)) as pool:
+        with self.cache, ThreadPoolExecutor(self.n_threads, "taskproc-command", use_children, (children,)) as pool:
             work = SharedCommands(feed, self.cache.store)
             try:
                 yield work, PoolRunner(pool, self._inbox)

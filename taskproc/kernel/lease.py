@@ -1,6 +1,6 @@
-"""Who holds which ticket until when: a lease is good as long as its holder is heard of. Time is an argument.
+"""Leases: which process holds which ticket. A lease is valid while its holder sends beats. Time is an argument.
 
-A holder promises to beat at a period; one that was not heard of for more than PATIENCE periods has left, and what it
+A holder promises to beat at a period; one without a beat for more than PATIENCE periods has left, and what it
 held is to be done by others (leases: Gray and Cheriton 1989). It may be alive all the same, so a lease alone keeps
 nobody from answering late: that is what the number of a ticket is for.
 """
@@ -24,7 +24,7 @@ class _Holder(Generic[K]):
     tickets: dict[Ticket[K], None] = field(default_factory=dict)
 
     def patience(self) -> float:
-        """When it will have left, if it is not heard of until then."""
+        """The time at which it will have left, without a beat until then."""
         return float("inf") if self.period is None else self.heard + PATIENCE * self.period
 
 
@@ -32,7 +32,7 @@ class Leases(Generic[K]):
     """Holders, each with a number, and the tickets that they hold. Unknown holders raise KeyError.
 
     `now` is in seconds, from any clock that does not go back. All verbs but `expire` take O(1), `expire` O(log n) for
-    each holder whose patience was over if it had not been heard of in the meantime.
+    each holder whose patience was over without a beat in the meantime.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Leases(Generic[K]):
             heappush(self._looks, (entered.patience(), holder))
 
     def beat(self, holder: int, now: float) -> None:
-        """`holder` was heard of."""
+        """Note a beat of `holder`."""
         self._holders[holder].heard = now
 
     def grant(self, holder: int, ticket: Ticket[K]) -> None:
@@ -82,7 +82,7 @@ class Leases(Generic[K]):
         return tuple(left.tickets)
 
     def expire(self, now: float) -> list[tuple[int, tuple[Ticket[K], ...]]]:
-        """Let all leave who were not heard of for more than PATIENCE periods; each with what it held."""
+        """Remove the holders without a beat for more than PATIENCE periods; each with the tickets it held."""
         gone: list[tuple[int, tuple[Ticket[K], ...]]] = []
         while self._looks and self._looks[0][0] < now:
             _, number = heappop(self._looks)

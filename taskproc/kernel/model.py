@@ -140,7 +140,7 @@ class Failed:
 
 @frozen
 class Lost(Generic[K]):
-    """The attempt could not read results that were judged fresh: `keys` must be made anew first."""
+    """The attempt could not read results that were judged fresh: `keys` must be computed again first."""
 
     keys: tuple[K, ...]
 
@@ -156,7 +156,7 @@ Outcome = Union[Done, Failed, Lost[K], Fresh, Elsewhere, Returned]
 
 @frozen
 class Event(Generic[K]):
-    """What has happened to a node: told once, one way, to whoever watches.
+    """Something that happened to a node, sent once to every watcher.
 
     Kinds: fresh, stale, started, done, failed, skipped, elsewhere, lost, returned, late, and stopped (the whole run;
     its key is None). `detail` is ready for JSON, but for `problem`.

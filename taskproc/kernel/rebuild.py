@@ -37,7 +37,7 @@ class Present:
         code: digest of the present code; None: the code does not count.
         needs: key of each need → the stamp of its present result.
         settings: as in a Record.
-        above: only records with a higher number count, the others were ordered to be made anew.
+        above: only records with a higher number count, the others were ordered to be computed again.
     """
 
     code: str | None
@@ -92,7 +92,7 @@ def judge(
 
 
 def is_good(record: Record, now: Present) -> bool:
-    """Whether there is no reason to make it anew. Asked of every result, so at once."""
+    """Whether there is no reason to compute it again. Called for every result, so it is fast."""
     return (
         record.number > now.above
         and (now.code is None or now.code == record.code or now.code in record.accepted)
@@ -115,7 +115,7 @@ def reason_of(record: Record, now: Present, name_of: Callable[[str], str], chang
 
 
 def forced_reason(record: Record, above: int) -> Reason | None:
-    """It was made before the order to make it anew."""
+    """It was made before the order to compute it again."""
     return FORCED if record.number <= above else None
 
 
@@ -176,7 +176,7 @@ def need_reason(record: Record, needs: Mapping[str, Stamp], name_of: Callable[[s
     orders = [key for key, now, then in both if now.value == then.value and now.order != then.order]
     if not values and not orders:
         return None
-    parts = [("upstream {} gave a new value", values), ("upstream {} ran anew", orders)]
+    parts = [("upstream {} gave a new value", values), ("upstream {} ran again", orders)]
     return Reason("need", _sentence(parts, name_of), (*values, *orders))
 
 

@@ -82,7 +82,7 @@ def made(worker: Callable[..., object]) -> Callable[..., object]:
     created: Any = worker.make() if isinstance(worker, Delayed) else worker
     if not callable(created):
         raise TypeError(f"{worker!r} created a {type(created).__name__}, which has no __call__")
-    return created  # type: ignore[no-any-return]  # just asked
+    return created  # type: ignore[no-any-return]  # see the test above
 
 
 def close_method(worker: object) -> Callable[[], object] | None:

@@ -139,7 +139,7 @@ class _ForeignJobs:
     def __init__(self, executor: Executor, kind: Kind):
         self.inbox: Inbox[Ending[int]] = Inbox()
         self._kind, self._main, self._grace = kind, Main.here(), Grace()
-        # A job that begins just as the map ends may still write its mark there
+        # A job that begins when the map ends may still write its mark there
         self._folder = TemporaryDirectory(prefix="taskproc-map-", ignore_cleanup_errors=True)
         own = partial(ResidentRunner[int], self.inbox, grace=self._grace)
         self._runner: ForeignRunner[int] = ForeignRunner(executor, self.inbox, own, grace=self._grace)

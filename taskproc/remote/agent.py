@@ -1,9 +1,9 @@
 """A worker: pulls tasks of a task manager, has them done in worker processes of our own, and tells what came of them.
 
 Tasks run in resident workers (run/resident.py), so one that kills its process, or holds the interpreter for an hour,
-does neither to the agent, whose pings go on. The death of a worker is told at once, and its task is given back.
+does neither to the agent, whose pings go on. The death of a worker is reported at once, and its task is returned.
 The thread that calls `run` waits in nothing but its inbox, where a signal reaches it; others talk to the manager, which
-may take as long as it likes to answer.
+may take any time to answer.
 """
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _Pulled:
 
 @frozen
 class _Answered:
-    """The manager was told how a task ended."""
+    """The end of a task was reported to the manager."""
 
 
 @frozen
@@ -192,7 +192,7 @@ class Agent:
                 self._process = self._manager.register_process(self._period, self._info)
 
     def _leave(self) -> None:
-        """What has ended is told, what is in hand is given back, for as long as the manager answers in time."""
+        """Report ended tasks and return unfinished ones, while the manager answers in time."""
         self._told.put(None)
         deadline = time.monotonic() + GOOD_BYE
         self._grace.wait(self._wait_until_left, deadline)

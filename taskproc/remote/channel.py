@@ -18,7 +18,7 @@ from taskproc.remote.proof import Proof, introduce
 from taskproc.remote.requests import TaskId
 
 VERSION = 1
-HANDSHAKE = 10.0  # seconds that a stranger has to prove that he has the key
+HANDSHAKE = 10.0  # seconds within which a stranger must prove that it has the key
 LONGEST_WAIT = 10.0  # seconds that one request may wait at the manager; who waits longer asks again
 LEAST_KEY = 16  # bytes
 _LARGEST_HEAD = 1 << 24

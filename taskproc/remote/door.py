@@ -88,7 +88,7 @@ class Door:
             if not self._make_room():
                 self._closed.wait(_PAUSE)
         ready = [key for key, _ in self._selector.select(self._seconds_left())]
-        # Those who are there come first: a flood must not send away who has just answered
+        # Those who are there come first: a flood must not send away one that has answered
         for key in ready:
             if key.data is not None:
                 self._listen(key.data)
@@ -165,7 +165,7 @@ class Door:
 
     def _make_room(self) -> bool:
         """Send away who has been there longest without showing the key. False: there is nobody."""
-        oldest = next((stranger for stranger in self._strangers if not stranger.proof.heard), None)
+        oldest = next((stranger for stranger in self._strangers if not stranger.proof.received), None)
         if oldest is not None:
             self._send_away(oldest)
         return oldest is not None

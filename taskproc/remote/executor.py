@@ -134,7 +134,7 @@ class RemoteExecutor(Executor):
                     future = self._futures.pop(found[0], None)
                 if future is not None:
                     _settle(future, *found)
-        except Exception as error:  # noqa: BLE001  # whatever it was: who waits must be told
+        except Exception as error:  # noqa: BLE001  # whatever it is, the waiting threads must learn of it
             self._break(error)
         self._over.set()
         self._leave()
@@ -153,18 +153,18 @@ class RemoteExecutor(Executor):
         self._manager.close()
 
     def _ping(self, period: float) -> None:
-        """In a thread: say that we are alive. One that fails is tried again, as long as we have not been given up."""
-        heard = time.monotonic()
+        """In a thread: send pings. A failed one is tried again until the process is given up."""
+        answered = time.monotonic()
         while not self._over.wait(period):
             asked = time.monotonic()
             try:
                 self._manager.ping(self._process)
-                heard = asked
+                answered = asked
             except UnknownToManager as error:
                 self._break(error)  # and has dropped what was asked for
                 return
             except Exception as error:  # noqa: BLE001  # the collector may have a connection, and would wait for ever
-                if time.monotonic() > heard + PATIENCE * period:
+                if time.monotonic() > answered + PATIENCE * period:
                     self._break(error)
                     return
 

@@ -30,7 +30,7 @@ class Proof:
 
     Attributes:
         opening: what to send first; nothing for who comes.
-        heard: how many messages of the other side were right. After the first one, whoever comes has shown the key.
+        received: the number of right messages of the other side. After the first one, the newcomer has shown the key.
         is_complete: whether both have proved it. What is sent after that is not part of it.
     """
 
@@ -38,7 +38,7 @@ class Proof:
         self._steps = steps
         self._received = b""
         self.opening = _framed(next(steps))
-        self.heard = 0
+        self.received = 0
         self.is_complete = False
 
     def wants(self) -> int:
@@ -59,7 +59,7 @@ class Proof:
         except StopIteration as end:
             self.is_complete = True
             answer = end.value
-        self.heard += 1
+        self.received += 1
         return _framed(answer)
 
     def _size(self) -> int:

@@ -2,7 +2,7 @@
 
 A request may come twice, when the connection broke before its answer arrived: it has an id, and what changes something
 is done once and answered again. What was given out (a task, a result) has to be acknowledged, or it is taken back: so
-whoever is killed in the middle of a call has got nothing, and nothing is lost with him.
+a process that is killed during a call has received nothing, and nothing is lost with it.
 """
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Server:
             channel.shut()
 
     def _enter(self, sock: socket.socket) -> None:
-        """Somebody has shown the key: a thread converses with it from now on, or it is told that there is none."""
+        """A process has shown the key: a thread serves it from now on, or it is refused because there is no thread."""
         channel = Channel(sock)
         with self._lock:
             self._channels[channel] = None
@@ -183,7 +183,7 @@ class Server:
             if verb in _ONCE:
                 return self._do_once(str(request["id"]), verb, arguments)
             raise TypeError(f"no such request: {verb!r}")
-        except Exception as error:  # noqa: BLE001  # who asks is told, and it is his
+        except Exception as error:  # noqa: BLE001  # the error is sent to the process that asked
             kinds = [kind for cls, kind in _ERRORS if isinstance(error, cls)]
             return _Answer({"error": (kinds or ["failed"])[0], "text": str(error) if kinds else sentence(error)})
 

@@ -13,7 +13,7 @@ from taskproc.run.setup import Setup
 _kept: list[tuple[int, Setup, Worker]] = []  # with the process that may use it, and as what it was started
 
 
-def start(workers: int | None = None) -> None:
+def start_worker(workers: int | None = None) -> None:
     """Start one of so many workers (default: as ResidentRunner). One that nobody takes ends with this process.
 
     It is taken only by a process that is as this one is now: change folder, environment or import path later, and it
@@ -33,7 +33,7 @@ def start(workers: int | None = None) -> None:
 def started(workers: int | None) -> Iterator[None]:
     """Have one started within the block, and let it go at the end if nobody has taken it."""
     had_one = bool(_kept)
-    start(workers)
+    start_worker(workers)
     try:
         yield
     finally:

@@ -35,7 +35,7 @@ class Runner(Protocol[K]):
         ...
 
     def wait(self, timeout: float | None) -> Sequence[Ending[K]]:
-        """Endings that have not been told yet, each once, at least one unless `timeout` seconds passed. Blocks."""
+        """Endings that were not reported yet, each once; at least one unless `timeout` seconds passed. Blocks."""
         ...
 
     def recall(self) -> None:

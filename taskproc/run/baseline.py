@@ -1,6 +1,6 @@
 """What a job may change in its process, as it was before: put back after the job, or the process is to be replaced.
 
-So a job gives the same whether it runs first or after others. What modules do when they are imported is no job's doing:
+So a job gives the same whether it runs first or after others. Jobs do not count for what modules do at import:
 they are imported once, and later jobs find what they have set (`adopt`). Modules that are not loaded are not looked at,
 for a job that did not load them has not changed them; nearly all is compared by identity, a few microseconds a job.
 
@@ -46,7 +46,7 @@ _low: Any = sys.modules.get("_signal", signal)
 
 _MISSING: Any = object()
 
-# Module → its variables that jobs set, with what they are when the module was just loaded: it may be loaded by a job
+# Module → its variables that jobs set, with their values right after the import, which a job may do
 # that sets them at once. _MISSING: the module is here from the beginning.
 _VARIABLES: Mapping[str, Mapping[str, Any]] = {
     "sys": dict.fromkeys(
@@ -137,7 +137,7 @@ class Baseline:
         self._random = Randomness()
 
     def adopt(self) -> None:
-        """Take what is now for what shall be, if modules were imported since: before anything of a job runs."""
+        """Take the present state as the baseline if modules were imported since; before anything of a job runs."""
         if len(sys.modules) != len(self._modules):
             self._take()
 
@@ -209,7 +209,7 @@ class Baseline:
 
     def _restore_list(self, now: list[Any], name: str, kept: list[Any]) -> None:
         if name in ("meta_path", "path_hooks"):
-            # Libraries that are loaded later bring finders, and need them for as long as they are loaded
+            # Libraries that are loaded later bring finders, and need them while they are loaded
             kept += [some for some in now if some not in kept and _module_of(some) not in self._known]
         if name == "filters":
             warnings.resetwarnings()  # which tells the interpreter, too, that they have changed
@@ -229,7 +229,7 @@ class Baseline:
 
 
 class _Variables:
-    """Variables of a module, which need not be loaded: what they are now, or when it was just loaded."""
+    """Variables of a module, which need not be loaded: their values now, or right after the import."""
 
     __slots__ = ("_defaults", "_names", "get", "kept", "module")
 
@@ -270,8 +270,8 @@ def _here() -> int | None:
 _current: Baseline | None = None
 
 
-def begin() -> Baseline:
-    """From now on what jobs change in this process is put back: its state now is what it shall be."""
+def begin_baseline() -> Baseline:
+    """From now on, changes that jobs make in this process are undone: the present state is the baseline."""
     global _current  # a fact of the process
     _current = Baseline()
     return _current
@@ -290,7 +290,7 @@ def put_back() -> Iterator[None]:
     if _current is not None or sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
         yield
         return
-    baseline = begin()
+    baseline = begin_baseline()
     try:
         yield
     finally:

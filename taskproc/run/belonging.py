@@ -17,12 +17,12 @@ _job: ContextVar[Any] = ContextVar("taskproc_job", default=None)
 _NOTE = "_taskproc_job"
 
 
-def begin(job: Any) -> Token[Any]:
-    """From now on this thread belongs to `job`; see `end`."""
+def enter_job(job: Any) -> Token[Any]:
+    """From now on this thread belongs to `job`; see `leave_job`."""
     return _job.set(job)
 
 
-def end(before: Token[Any]) -> None:
+def leave_job(before: Token[Any]) -> None:
     """It belongs again to whom it belonged before."""
     _job.reset(before)
 
@@ -64,8 +64,8 @@ def _taking_along(submit: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _call_for(job: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    before = begin(job)
+    before = enter_job(job)
     try:
         return fn(*args, **kwargs)
     finally:
-        end(before)
+        leave_job(before)

@@ -3,7 +3,7 @@
 A job that prints nothing costs no file: a file is opened by the first line, and a process of many jobs has spools (see
 spool.py).
 
-Python code is told apart by its context: `sys.stdout` and `sys.stderr` are switches that write to the files of the job
+Python code is recognized by its context: `sys.stdout` and `sys.stderr` are switches that write to the files of the job
 that runs here. Not contextlib.redirect_stdout: it swaps sys.stdout for all threads. In a process of its own the
 descriptors 1 and 2 are moved as well, so that C code and child processes are caught; there is one pair of these in a
 process, so only one job at a time can have them, and in the main process none: they belong to the user.
@@ -76,7 +76,7 @@ def expose() -> None:
 
 
 class _Capture:
-    """One job's; see captured. Not a generator: a job that prints nothing shall cost next to nothing."""
+    """The capture of one job; see captured. Not a generator: a job that prints nothing should cost next to nothing."""
 
     __slots__ = (
         "_before", "_folder", "_logs", "_main_pid", "_moved", "_moving", "_spools_in", "_streams", "has_ended",
@@ -93,7 +93,7 @@ class _Capture:
         self.spools: Spools | None = None
 
     def __enter__(self) -> None:
-        self._before = belonging.begin(self)
+        self._before = belonging.enter_job(self)
         if _descriptors.are_ours(self._main_pid):
             belonging.follow_threads()
         if not _descriptors.for_many:
@@ -114,7 +114,7 @@ class _Capture:
                 self.spools = spools
                 return
         except OSError:
-            _descriptors.drop()  # somebody has closed what is not his own
+            _descriptors.drop()  # the job has closed a descriptor that is not its own
         self._moved = _Moved(self.stream(0), self.stream(1))
 
     def __exit__(self, *_: object) -> None:
@@ -139,7 +139,7 @@ class _Capture:
                 _switches.leave()
             if self._moving:
                 _descriptors.release()
-            belonging.end(self._before)
+            belonging.leave_job(self._before)
 
     def _move_back(self) -> None:
         if self.spools is not None:
@@ -176,10 +176,10 @@ class _Capture:
 @functools.cache
 def _nowhere() -> TextIO:
     """For threads whose job has ended. Any of them may close it, which must not hurt the others."""
-    return _Nowhere(open(os.devnull, "wb"), encoding="utf-8", errors="backslashreplace")
+    return _DroppedOutput(open(os.devnull, "wb"), encoding="utf-8", errors="backslashreplace")
 
 
-class _Nowhere(io.TextIOWrapper):
+class _DroppedOutput(io.TextIOWrapper):
     def write(self, text: str) -> int:
         return len(text)
 
@@ -210,7 +210,7 @@ class _Descriptors:
         self._lock.release()
 
     def spools(self, folder: str | None) -> Spools | None:
-        """The spools in that folder; None if there shall be none here, or can be none."""
+        """The spools in that folder; None if there must be none here, or cannot be."""
         if folder is None or not self.for_many or self.owner != os.getpid():
             return None
         if self._spools is None or self._spools.folder != folder:
@@ -220,7 +220,7 @@ class _Descriptors:
             try:
                 self._spools = Spools(folder)
             except OSError:
-                pass  # no room, or no folder: each file is opened for itself, or the job is told so
+                pass  # no room, or no folder: each file is opened for itself, or the job gets the error
         return self._spools
 
     def drop(self) -> None:
@@ -282,7 +282,7 @@ class _Switch:
 
 
 class _Switches:
-    """The two switches, in place as long as anything is captured."""
+    """The two switches, in place while anything is captured."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -365,7 +365,7 @@ def _absolute(path: str | Path) -> str:
 
 
 def _calmly(action: Any) -> None:
-    """Do what may fail when the job has closed the stream, or the disk is full: the job was told so when it printed."""
+    """Do what may fail if the job has closed the stream, or the disk is full: the job got that error before."""
     try:
         action()
     except (OSError, ValueError, AttributeError):

@@ -88,7 +88,7 @@ class Parcel(Generic[K]):
 
     Attributes:
         kind: what it is a job of; None: of no kind.
-        timeout: how long it may run; None: as long as it takes.
+        timeout: how long it may run, in seconds; None: no limit.
         seconds: how long it will take, by guess; above 0, and WINDOW for one with a timeout.
         tries: how many workers died with it before they looked at it.
         alone: whether it is to be the only job of its worker.
@@ -138,7 +138,7 @@ class Burial(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class _Entry(Generic[K]):
+class _JobEntry(Generic[K]):
     """What is known of one worker.
 
     Attributes:
@@ -170,7 +170,7 @@ class Dispatch(Generic[K]):
 
     def __init__(self, count: int):
         self.count = count
-        self._entries: dict[int, _Entry[K]] = {}
+        self._entries: dict[int, _JobEntry[K]] = {}
         self._waiting: deque[Parcel[K]] = deque()
         self._pace = Pace()
         self._hired = 0
@@ -226,7 +226,7 @@ class Dispatch(Generic[K]):
     def hired(self) -> int:
         """A worker was started; its number."""
         self._hired += 1
-        self._entries[self._hired] = _Entry(self._hired)
+        self._entries[self._hired] = _JobEntry(self._hired)
         return self._hired
 
     def make_do(self) -> bool:
@@ -286,7 +286,7 @@ class Dispatch(Generic[K]):
         """It has closed its end of the channel. Whether to give it up, if it does not end soon."""
         entry = self._entries[worker]
         entry.events.append(("closed its channel",))
-        # One that expires is killed anyway; one that leaves with nothing to do is just ending
+        # One that expires is killed anyway; one that leaves with nothing to do is about to end
         if entry.state == "expiring" or (entry.state == "leaving" and not entry.jobs):
             return False
         if entry.state not in ("starting", "leaving"):
@@ -369,7 +369,7 @@ class Dispatch(Generic[K]):
         self._move(idle, "leaving")
         return Retire(idle.number)
 
-    def _give(self, entry: _Entry[K], parcel: Parcel[K]) -> Give:
+    def _give(self, entry: _JobEntry[K], parcel: Parcel[K]) -> Give:
         entry.given += 1
         parcel.number = entry.given
         entry.events.append(("given", parcel.number))
@@ -384,7 +384,7 @@ class Dispatch(Generic[K]):
             entry.kinds.add(parcel.kind.name)
         return Give(entry.number, parcel, is_new)
 
-    def _take_first(self, entry: _Entry[K]) -> Parcel[K]:
+    def _take_first(self, entry: _JobEntry[K]) -> Parcel[K]:
         parcel = entry.jobs.popleft()
         if entry.jobs:
             entry.seconds -= parcel.seconds
@@ -413,19 +413,19 @@ class Dispatch(Generic[K]):
         self._in_hand -= 1
         self._seconds = self._seconds - parcel.seconds if self._in_hand else 0.0
 
-    def _go_on(self, entry: _Entry[K]) -> None:
+    def _go_on(self, entry: _JobEntry[K]) -> None:
         """One job less. The last that was called back stands behind all others, so who has passed it is idle."""
         if not entry.jobs and not entry.awaited and entry.state in ("busy", "passing"):
             self._move(entry, "idle")
 
-    def _move(self, entry: _Entry[K], to: State) -> None:
+    def _move(self, entry: _JobEntry[K], to: State) -> None:
         """The only place where a state changes."""
         if (entry.state, to) not in MOVES:
             raise self._bug(entry, f"become {to}")
         entry.events.append((entry.state, "to", to))
         entry.state = to
 
-    def _bug(self, entry: _Entry[K], what: str) -> AssertionError:
+    def _bug(self, entry: _JobEntry[K], what: str) -> AssertionError:
         story = ", ".join(" ".join(map(str, event)) for event in entry.events) or "nothing"
         text = f"worker {entry.number} is {entry.state} with {len(entry.jobs)} jobs and cannot have {what}"
         return AssertionError(f"{text}; its last events: {story} [this is a bug]")
@@ -443,7 +443,7 @@ class Dispatch(Generic[K]):
         _hold(len(self._entries) <= self.count, f"{len(self._entries)} workers, allowed are {self.count}")
         _hold(not self._recalls or not self._waiting, "recalled, and something waits")
 
-    def _validate_entry(self, entry: _Entry[K]) -> None:
+    def _validate_entry(self, entry: _JobEntry[K]) -> None:
         jobs, state = list(entry.jobs), entry.state
         numbers = [parcel.number for parcel in jobs]
         who = f"worker {entry.number}, {state}, with {numbers}, awaited {entry.awaited}"
@@ -462,7 +462,7 @@ class Dispatch(Generic[K]):
         _hold(entry.given == 1 or not any(parcel.alone for parcel in jobs), f"{who}: not the first, and to be alone")
 
 
-def _state_by_jobs(entry: _Entry[K]) -> State:
+def _state_by_jobs(entry: _JobEntry[K]) -> State:
     """The state of a worker that is ready, hears us and was not asked to end."""
     if entry.jobs and entry.jobs[0].alone:
         return "leaving"
@@ -471,7 +471,7 @@ def _state_by_jobs(entry: _Entry[K]) -> State:
     return "busy" if entry.jobs else "idle"
 
 
-def _has_room(entry: _Entry[K], parcel: Parcel[K]) -> bool:
+def _has_room(entry: _JobEntry[K], parcel: Parcel[K]) -> bool:
     """Whether it may be given that job now: it has nothing to do, or little, and the job is quick as well."""
     state = entry.state if entry.state != "starting" else _state_by_jobs(entry)
     if state not in ("idle", "busy") or (parcel.alone and entry.given):
@@ -487,7 +487,7 @@ def _has_room(entry: _Entry[K], parcel: Parcel[K]) -> bool:
     )
 
 
-def _load(entry: _Entry[K]) -> float:
+def _load(entry: _JobEntry[K]) -> float:
     return entry.seconds if entry.jobs else -1.0
 
 

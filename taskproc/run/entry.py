@@ -23,8 +23,8 @@ from taskproc.run.lifeline import hold_on_if_given
 from taskproc.run.problem import sentence
 from taskproc.run.setup import Setup, be_far_end
 from taskproc.run.timeout import on_begin, watch_over
-from taskproc.run.wire import beside
-from taskproc.run.worker import end, run
+from taskproc.run.wire import job_file
+from taskproc.run.worker import end_process, run
 from taskproc.streams import write_error
 
 USAGE = "usage: python -m taskproc.run.entry FILE"
@@ -44,14 +44,14 @@ def main(arguments: list[str]) -> int:
         return 1
     be_subreaper()  # where the command has put us below no keeper, but on another machine
     job_of_cluster = [f"{name}={value}" for name, value in cluster.variables(os.environ).items()]
-    beside(file, "started").write_text("\n".join([f"{os.getpid()} {own_peak()}", *job_of_cluster]))
+    job_file(file, "started").write_text("\n".join([f"{os.getpid()} {own_peak()}", *job_of_cluster]))
     on_begin(partial(_begin, file, held))
     content = _set_up_and_run(setup, job)
     flush_all()
     end_children()
-    temporary = beside(file, f"outcome.{os.getpid()}.tmp")
+    temporary = job_file(file, f"outcome.{os.getpid()}.tmp")
     temporary.write_bytes(content)
-    temporary.replace(beside(file, "outcome"))
+    temporary.replace(job_file(file, "outcome"))
     return 1 if isinstance(load(content), Failed) else 0
 
 
@@ -79,4 +79,4 @@ def _set_up_and_run(setup: Setup, job: bytes) -> bytes:
 
 if __name__ == "__main__":
     be_far_end()
-    end(main(sys.argv[1:]))
+    end_process(main(sys.argv[1:]))

@@ -98,7 +98,7 @@ class Died:
 
 
 class ForeignRunner(Generic[K]):
-    """Runs each ForeignJob in the executor as long as that is whole; with a timeout, or alone, in workers of our own.
+    """Runs each ForeignJob in the executor while that is whole; with a timeout, or alone, in workers of our own.
 
     Args:
         workers: makes a runner of our own with at most so many workers, which puts its endings into `inbox`.
@@ -269,7 +269,7 @@ def _after_fork() -> None:
         try:
             _forking[0].follow()
         except RuntimeError:
-            pass  # there can be no more threads: tried again, and told, with its first job
+            pass  # there can be no more threads: tried again, and reported, with its first job
 
 
 _forking: tuple[Main, int] | None = None

@@ -112,7 +112,7 @@ class Inbox(Generic[T]):
         return self._taken
 
     def close(self) -> None:
-        """Give the descriptors back. What is put from now on is never told."""
+        """Give the descriptors back. What is put from now on is never received."""
         self._selector.close()
         self._bell.close()
         self._button.close()

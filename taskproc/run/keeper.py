@@ -5,7 +5,7 @@ gives such an orphan to the nearest process above that has asked for them, a *ch
 reaps what it is given, so no zombies gather, and no code of a user finds children that are not its own. When the kept
 process has ended, the keeper kills what is left, until there is nothing more. When its `owner`, who wanted all this, is
 dead, it ends the kept process. With a `patience`, in seconds, KILL comes so long after TERM, also to what is left: a
-wrapper may die before the `srun` in it has told its cluster. On other systems only the process group is ended.
+wrapper may die before the `srun` in it has reached its cluster. On other systems only the process group is ended.
 
 A command is kept by `main`, in an interpreter of its own, with OWNER CHANNEL PATIENCE LOCALE WORD… as its arguments. It
 imports next to nothing, this package neither: it is started before each command, and takes 10 ms. Each byte that it

@@ -43,7 +43,7 @@ class KindJob(Generic[K]):
     Attributes:
         own: what the kind is called with.
         timeout: how many seconds it may run; see run/timeout.py.
-        seconds: how long it will take, by guess; None: as long as those of its kind did.
+        seconds: a guess of how long it will take; None: like others of its kind.
         alone: whether it is to have a process of its own.
     """
 

@@ -28,7 +28,7 @@ class LateRunner(Generic[K]):
         self._runner.start(ticket, job)
 
     def wait(self, timeout: float | None) -> Sequence[Ending[K]]:
-        """What has ended; nothing as long as nothing was begun."""
+        """What has ended; nothing until something was begun."""
         return () if self._runner is None else self._runner.wait(timeout)
 
     def recall(self) -> None:

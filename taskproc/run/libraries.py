@@ -1,6 +1,6 @@
 """Settings that libraries keep for a whole process, where a job changes them: decimals, loggers, loops and the like.
 
-No library is imported for this. One that a job was the first to import is put back to what it is when it was just
+No library is imported for this. One that a job was the first to import is put back to its state right after it was
 imported, as far as that is known here.
 """
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Libraries:
-    """Settings of libraries that are no variables of theirs, as they are now, or when the library was just loaded."""
+    """Settings of libraries that are not their variables, as they are now, or right after the import."""
 
     def __init__(self) -> None:
         loaded = sys.modules.get

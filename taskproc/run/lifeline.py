@@ -25,7 +25,7 @@ VARIABLE = "TASKPROC_LIFELINE"
 def hold_on(pipe: int, parent: int | None = None) -> None:
     """From now on kill our own process group as soon as `pipe` has no writer, or `parent` is not our parent.
 
-    The caller's process group must be its own, with none in it that shall live on.
+    The caller's process group must be its own, with no process in it that must live on.
     """
     os.set_inheritable(pipe, False)
     tie(pipe, os.getpgrp())
@@ -62,7 +62,7 @@ class Main:
 
     Attributes:
         birth: when it was started, in the kernel's own count, which tells it from a later one with its number.
-        machine: where these hold; empty where that cannot be told, and then nobody follows.
+        machine: where these hold; empty where that is unknown, and then nobody follows.
     """
 
     pid: int
@@ -120,7 +120,7 @@ def can_tie() -> bool:
 def tie(pipe: int, group: int) -> None:
     """Ask the kernel to kill a process group as soon as `pipe` has no writer. It must be of our user.
 
-    It does as long as somebody holds this end of the pipe, who need not know what it is: a program that was started
+    It does while somebody holds this end of the pipe, who need not know what it is: a program that was started
     with it. Does nothing where the kernel cannot.
     """
     if not can_tie():

@@ -36,7 +36,7 @@ class Started(NamedTuple):
 
 
 class Known:
-    """Code that need not be told of; asked once about each.
+    """Code that need not be reported; asked once about each.
 
     Args:
         covers: whether it need not.
@@ -55,7 +55,7 @@ class Known:
             try:
                 if self.covers(started):
                     self.ids.add(number)
-            except Exception:  # noqa: BLE001  # whatever is wrong with it, it is told of, and what runs goes on
+            except Exception:  # noqa: BLE001  # whatever is wrong with it, it is reported, and the task goes on
                 return False
             self._asked.add(number)
         return number in self.ids
@@ -66,7 +66,7 @@ class Starts:
 
     Args:
         is_users: whether code of a file is the user's.
-        note: is told of what started, and of a module that was asked for by name.
+        note: receives what started, and a module that was asked for by name.
 
     Attributes:
         refusal: why nothing can be seen; empty if it can.

@@ -139,7 +139,7 @@ class Noted:
             os.write(number, marshal.dumps((kind, values)))
 
     def collect(self) -> None:
-        """Take what children have told, and stop listening to them."""
+        """Take what children have reported, and stop listening to them."""
         if self._channel is None or os.getpid() != self._process:
             return
         number, self._channel = self._channel[0], None
@@ -235,7 +235,7 @@ def why_no_code() -> str:
 
 
 def _note_code(number: int, started: Started) -> None:
-    # Of all: what was switched off for one would not be told to another
+    # Of all: what was switched off for one would not be reported to another
     for noted in _active:
         with suppress(Exception):
             noted.note("code", number, started)
@@ -288,7 +288,7 @@ def _opened(given: object, mode: object, flags: object) -> None:
         return
     else:
         signs = signs_at(path)
-        # os.open may start from another folder, which is not told
+        # os.open may start from another folder, which is not reported
         if signs is not None or mode is not None:
             _tell("read", path, "" if os.path.isabs(name) else os.getcwd(), signs)
 

@@ -36,7 +36,7 @@ from taskproc.run.problem import death_text, end_of_log, exit_text, memory_text,
 from taskproc.run.scarce import is_scarce, limit_problem, was_refused
 from taskproc.run.setup import Setup, interpreter, start_environ
 from taskproc.run.timeout import timed_out
-from taskproc.run.wire import beside
+from taskproc.run.wire import job_file
 
 K = TypeVar("K", bound=Hashable)
 
@@ -109,7 +109,7 @@ class PrefixRunner(Generic[K]):
         """In a thread of its own, to the end."""
         with self._places:
             try:
-                attempt = _Attempt(job, content, self._children, self._patience)
+                attempt = _PrefixAttempt(job, content, self._children, self._patience)
                 try:
                     outcome: Outcome[K] = attempt.run()
                     if self._children.stopping.is_set():
@@ -127,7 +127,7 @@ class PrefixRunner(Generic[K]):
             self._inbox.put((ticket, outcome))
 
 
-class _Attempt(Generic[K]):
+class _PrefixAttempt(Generic[K]):
     """One run of one command, and the files that its two ends share."""
 
     def __init__(self, job: PrefixedJob[K], content: bytes, children: Children, patience: float | None):
@@ -168,8 +168,8 @@ class _Attempt(Generic[K]):
         code = self._process.await_end()
         self._ended.set()
         outcome = self._outcome()
-        late = self._expired or beside(self._file, "timedout").exists()
-        if outcome is None and not late and (code == 0 or beside(self._file, "started").exists()):
+        late = self._expired or job_file(self._file, "timedout").exists()
+        if outcome is None and not late and (code == 0 or job_file(self._file, "started").exists()):
             outcome = self._look_again()
         if late and self._job.timeout is not None and not isinstance(outcome, Done):
             return timed_out(self._job.timeout, self._bury(), hint=cluster.jobs_left(self.left()))
@@ -177,19 +177,19 @@ class _Attempt(Generic[K]):
 
     def _watch_over(self, process: Child, seconds: float) -> None:
         """In a thread of its own: end the command when its job has run too long."""
-        while not beside(self._file, "began").exists():
+        while not job_file(self._file, "began").exists():
             if self._ended.wait(LOOK_FOR_BEGIN_EVERY):
                 return
         if not self._ended.wait(seconds + FAR_FIRST):
             self._expired = True
             # Where the far end has ended itself the command hears of that, and should end by itself
-            if not (beside(self._file, "timedout").exists() and self._ended.wait(GRACE + FAR_FIRST)):
+            if not (job_file(self._file, "timedout").exists() and self._ended.wait(GRACE + FAR_FIRST)):
                 end_politely(process, self._ended)
 
     def left(self) -> list[str]:
         """The commands that end what may be left on a cluster; none if there is an outcome, for then the job ends."""
         self._bury()
-        if self._process is None or beside(self._file, "outcome").exists():
+        if self._process is None or job_file(self._file, "outcome").exists():
             return []
         was_killed = self._process.was_killed
         here = self._end_of_far_end() if was_killed else []
@@ -204,7 +204,7 @@ class _Attempt(Generic[K]):
     def _started(self) -> list[str]:
         """The lines of the far end; none: it did not come so far."""
         try:
-            return beside(self._file, "started").read_text().splitlines()
+            return job_file(self._file, "started").read_text().splitlines()
         except OSError:
             return []
 
@@ -234,7 +234,7 @@ class _Attempt(Generic[K]):
 
     def _outcome(self) -> Outcome[K] | None:
         try:
-            content = beside(self._file, "outcome").read_bytes()
+            content = job_file(self._file, "outcome").read_bytes()
         except FileNotFoundError:
             return None
         try:
@@ -247,7 +247,7 @@ class _Attempt(Generic[K]):
         network = LATE if is_network(self._job.folder) else 0.0
         deadline = time.monotonic() + (network if self._patience is None else self._patience)
         while (left := deadline - time.monotonic()) > 0 and not self._children.stopping.wait(min(left, LOOK_EVERY)):
-            os.listdir(self._file.parent)  # makes NFS ask its server anew
+            os.listdir(self._file.parent)  # makes NFS ask its server again
             if (outcome := self._outcome()) is not None:
                 return outcome
         return None
@@ -255,7 +255,7 @@ class _Attempt(Generic[K]):
     def _no_outcome(self, code: int) -> Failed:
         name = shlex.join(self._job.command)
         kind, subject = ("prefix", f"prefix command {name!r}") if name else ("died", "its interpreter")
-        if beside(self._file, "started").exists():
+        if job_file(self._file, "started").exists():
             end = self._bury() or Exit(code)
             text = f"its process {death_text(end)}"
             if name and code:

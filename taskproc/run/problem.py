@@ -77,7 +77,7 @@ def traceback_text(error: BaseException) -> str:
         _leave_out_own_frames(story)
         text = "".join(story.format())
     except Exception as failure:  # noqa: BLE001  # the user's exception classes take part in this
-        text = f"{sentence(error)}\n<its traceback could not be told: {sentence(failure)}>\n"
+        text = f"{sentence(error)}\n<its traceback could not be formatted: {sentence(failure)}>\n"
     return printable_lines(shortened(text, LONGEST_TRACEBACK))
 
 
@@ -117,7 +117,7 @@ def end_of_log(path: Path, start: int = 0) -> str:
             file.seek(max(start, os.path.getsize(path) - _TAIL))
             return last_lines(file.read())
     except OSError:
-        return ""  # removed meanwhile: what is told with it is known all the same
+        return ""  # removed meanwhile: the rest of the message is known
 
 
 def _leave_out_own_frames(story: traceback.TracebackException) -> None:

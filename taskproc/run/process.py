@@ -38,7 +38,7 @@ from taskproc.run.wire import (
 )
 from taskproc.streams import fill_gaps
 
-LAST = 20.0  # seconds after which a keeper that was told to end all is killed
+LAST = 20.0  # seconds after which a keeper that was asked to end everything is killed
 
 
 class Worker:
@@ -155,7 +155,7 @@ class Worker:
         try:
             self.channel.sendall(content)
         except (BrokenPipeError, ConnectionResetError):
-            pass  # its exit will be told, with all there is to say
+            pass  # its exit will be reported, with all details
         except BaseException:
             self.signal(signal.SIGKILL)  # half a message leaves it of no use
             raise
@@ -182,7 +182,7 @@ def _file_of_marks() -> BinaryIO:
     if hasattr(os, "memfd_create"):
         file = os.fdopen(os.memfd_create("taskproc-marks"), "w+b", buffering=0)
     else:
-        file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # it lives as long as the process
+        file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # open until the process ends
     file.write(MARK.pack(0) * 2 + UNBOUND + MARK.pack(0) * 2)
     return file
 

@@ -21,7 +21,7 @@ class Randomness:
         self._torch = _of_torch()
 
     def begin_afresh(self) -> None:
-        """Seed anew what a job has seeded; what was loaded by a job may have been."""
+        """Seed again what a job has seeded; what was loaded by a job may have been."""
         if (module := sys.modules.get("random")) is not None and (self._watched is None or self._watched.seeded):
             module.seed()
             self._watched = _watched(module)

@@ -102,9 +102,9 @@ class RayExecutor(Executor):
         if error is None:
             future.set_result(done.result())
         else:
-            future.set_exception(self._own(error))
+            future.set_exception(self._user_error(error))
 
-    def _own(self, error: BaseException) -> BaseException:
+    def _user_error(self, error: BaseException) -> BaseException:
         """What the call raised, not what Ray makes of it; a death as one of ours."""
         known = self._ray.exceptions
         if isinstance(error, (known.WorkerCrashedError, known.NodeDiedError, known.OutOfMemoryError)):

@@ -55,7 +55,7 @@ class ResidentRunner(Generic[K]):
     Args:
         grace: how long what is to end may take.
         keeps: nothing is put back, children may stay, and what is printed goes where this process prints: for
-            workers that belong to one kind for as long as they live.
+            workers that belong to one kind until they end.
         beside: how many workers of others compute beside these, and get a share of the threads of BLAS.
     """
 
@@ -249,7 +249,7 @@ class ResidentRunner(Generic[K]):
         self._call_off(number)
         outcome: Outcome[K] = _outcome(memoryview(message)[1 + SECONDS.size :], unpickle)
         if is_late:
-            self._workers[number].signal(signal.SIGKILL)  # what was to end with it may have heard TERM and gone on
+            self._workers[number].signal(signal.SIGKILL)  # what was to end with it may have ignored TERM
             if isinstance(outcome, Failed) and parcel.timeout is not None:
                 outcome = timed_out(parcel.timeout)
         self._inbox.put((parcel.ticket, outcome))

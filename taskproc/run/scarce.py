@@ -1,4 +1,4 @@
-"""What a system refuses when a limit is reached: threads, processes, open files. Told with what can be done about it.
+"""What a system refuses when a limit is reached: threads, processes, open files. With the remedy.
 
 Whoever has begun something goes on with what it has: fewer workers do the same work. Only where nothing could be begun
 at all is it an error.
@@ -74,7 +74,7 @@ def start_thread(thread: threading.Thread) -> None:
 
 
 def tries() -> Iterator[bool]:
-    """Some tries within a second, with whether it is the last: what has just ended counts for a moment still."""
+    """Some tries within a second, with whether it is the last: what has ended still counts for a moment."""
     for number in range(TRIES):
         if number:
             time.sleep(PAUSE)

@@ -50,13 +50,13 @@ class Setup:
 
     @classmethod
     def here(cls, *, environ: Mapping[str, str] | None = None) -> Setup:
-        """That of this process. `environ` as it shall be at the far end; None leaves the far end its own."""
+        """That of this process. `environ`: for the far end; None leaves the far end its own."""
         folder = working_folder() or ""
         if warning := warning_of_removed():
             import logging  # here: a worker needs none to begin
 
             logging.getLogger("taskproc").warning(warning)
-        # import passes over what is no string, so a Path that a user put there counts for nothing
+        # import ignores entries that are not strings, so a Path that a user put there counts for nothing
         entries: list[object] = list(sys.path)
         path = tuple(os.path.join(folder, entry) for entry in entries if isinstance(entry, str))
         name, file = main_name(), getattr(sys.modules.get("__main__"), "__file__", None)

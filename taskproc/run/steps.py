@@ -1,7 +1,7 @@
 """Jobs of many steps: how far one has come is known also when its process has died, and it may be asked to end early.
 
 Before a step begins its number is written into the file of marks, together with that of the job, in one word: half of
-it is never seen. What the steps gave may be told before the job has ended.
+it is never seen. The values of the steps may be reported before the job has ended.
 """
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Steps:
         return True
 
 
-def use(marks: int, number: Callable[[], int], tell: Callable[[bytes], None]) -> None:
+def use_marks(marks: int, number: Callable[[], int], tell: Callable[[bytes], None]) -> None:
     """From now on jobs in this process may have steps: the file of marks, the number of the job that runs."""
     global _place  # a fact of the process
     import mmap  # here: the main process needs none
@@ -58,7 +58,7 @@ def use(marks: int, number: Callable[[], int], tell: Callable[[bytes], None]) ->
 def of_this_job() -> Steps:
     """The steps of the job that runs here, in a worker process of our own."""
     if _place is None:
-        raise AssertionError("steps are told only from worker processes of our own [this is a bug]")
+        raise AssertionError("steps are reported only from worker processes of our own [this is a bug]")
     marks, number, tell = _place
     return Steps(marks, number(), tell)
 

@@ -15,13 +15,13 @@ from pathlib import Path
 
 from taskproc.kernel.model import Failed, Problem
 from taskproc.run.group import GRACE, Exit
-from taskproc.run.wire import beside
+from taskproc.run.wire import job_file
 
 _tell: Callable[[float], None] | None = None
 
 
 def timeout_of(job: object) -> float | None:
-    """How many seconds `job` may run; None: as long as it takes."""
+    """How many seconds `job` may run; None: no limit."""
     seconds: float | None = getattr(job, "timeout", None)
     return seconds
 
@@ -38,7 +38,7 @@ def on_begin(tell: Callable[[float], None]) -> None:
     _tell = tell
 
 
-def begin(seconds: float) -> None:
+def begin_timeout(seconds: float) -> None:
     """The job that runs here begins now, and may run so long."""
     if _tell is not None:
         _tell(seconds)
@@ -57,7 +57,7 @@ def watch_over(file: Path, seconds: float) -> None:
 
     The near end does the same, but the command may not pass its signals on.
     """
-    beside(file, "began").touch()
+    job_file(file, "began").touch()
     threading.Thread(target=_end_later, args=(file, seconds), name="taskproc-timeout", daemon=True).start()
     # That thread cannot run while C code holds the interpreter; this one is none of the interpreter's
     faulthandler.dump_traceback_later(seconds + 2 * GRACE, exit=True, file=2)
@@ -65,7 +65,7 @@ def watch_over(file: Path, seconds: float) -> None:
 
 def _end_later(file: Path, seconds: float) -> None:
     time.sleep(seconds)
-    beside(file, "timedout").touch()
+    job_file(file, "timedout").touch()
     os.killpg(os.getpgrp(), signal.SIGTERM)
     time.sleep(GRACE)
     os.killpg(os.getpgrp(), signal.SIGKILL)

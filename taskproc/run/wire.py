@@ -26,7 +26,7 @@ PLAIN = b"p"    # the same, and no name in the pickle is the user's
 SECONDS = struct.Struct("<d")
 
 # In the file of marks, each 8 bytes: the number of the last job that began, the peak memory of the worker when it
-# started, the number of the last job that may begin; which step of a job began, and the number of a job that shall end
+# started, the number of the last job that may begin; which step of a job began, and the number of a job that must end
 # before its next step, these two as the machine orders bytes. The worker writes the first, second and fourth.
 MARK = struct.Struct("<Q")
 BEGUN, PEAK, BOUND, STEP, HALT, MARKS = 0, 8, 16, 24, 32, 40
@@ -58,7 +58,7 @@ class Messages:
         self.closed = False
         self._channel = channel
         self._heard = bytearray()
-        self._at = 0  # where the next message begins; what lies before it was told
+        self._at = 0  # where the next message begins; what lies before it was reported
 
     def next(self) -> bytes | None:
         """The next message, for which it waits; None if the other side has closed."""
@@ -85,7 +85,7 @@ class Messages:
             if len(self._heard) >= end:
                 self._at = end
                 return bytes(memoryview(self._heard)[start:end])
-        del self._heard[: self._at]  # once for all that was told since the last time
+        del self._heard[: self._at]  # once for all that was reported since the last time
         self._at = 0
         return None
 
@@ -123,6 +123,6 @@ class Messages:
         return bytes(content)
 
 
-def beside(file: Path, ending: str) -> Path:
+def job_file(file: Path, ending: str) -> Path:
     """`FILE.ending`: where the two ends of a prefix command leave each other word."""
     return file.with_name(f"{file.name}.{ending}")

@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 from taskproc.kernel.model import Failed, Problem
 from taskproc.pickling import load
 from taskproc.run import steps
-from taskproc.run.baseline import Baseline, adopt_imports, begin
+from taskproc.run.baseline import Baseline, adopt_imports, begin_baseline
 from taskproc.run.capture import flush_all, own_descriptors
 from taskproc.run.group import has_children, own_peak
 from taskproc.run.keeper import end_children, keep_me
@@ -108,12 +108,12 @@ class Marks:
 
 
 class Orphans:
-    """What jobs have left behind that is no child of theirs any more: the other children of our keeper."""
+    """Processes that jobs have left behind and whose parents have ended: the other children of our keeper."""
 
     def __init__(self) -> None:
         keeper, self._own = os.getppid(), b"%d " % os.getpid()
         try:
-            # A file that is read anew each time: one call a job, 2 µs
+            # A file that is read again each time: one call a job, 2 µs
             self._children = os.open(f"/proc/{keeper}/task/{keeper}/children", os.O_RDONLY)
         except OSError:
             self._children = -1  # not Linux, or a kernel that does not tell: they end with the worker
@@ -131,7 +131,7 @@ class Orphans:
 
 def serve(channel: socket.socket, messages: Messages, marks: Marks, *, keeps: bool = False) -> None:
     """Run the jobs that come in, one after another, until the other side closes. `keeps`: nothing is put back."""
-    baseline, orphans = begin(), Orphans()
+    baseline, orphans = begin_baseline(), Orphans()
     kinds = Kinds()
     while (message := messages.next()) is not None:
         tag, name = message[:1], message[1 : 1 + NAMED]
@@ -176,7 +176,7 @@ def _say(channel: socket.socket, content: bytes) -> bool:
 def main(arguments: list[str]) -> None:
     """Args: descriptors of the socket, the lifeline and the file of marks; the process id of the parent.
 
-    With a fifth, to which standard error shall lead, the process is kept as the jobs leave it.
+    With a fifth, to which standard error leads, the process is kept as the jobs leave it.
     """
     socket_number, lifeline, marks_number, parent, *kept = map(int, arguments)
     os.pwrite(marks_number, MARK.pack(own_peak()), PEAK)  # of our keeper, which is what the main process waits for
@@ -200,7 +200,7 @@ def main(arguments: list[str]) -> None:
     faulthandler.enable(2)  # a crash in C code then tells its place in the log of the job
     on_begin(lambda seconds: send(channel, BEGAN))
     marks = Marks(marks_number)
-    steps.use(marks_number, lambda: marks.count, lambda part: send(channel, PART + part))
+    steps.use_marks(marks_number, lambda: marks.count, lambda part: send(channel, PART + part))
     send(channel, READY)
     errors = kept[0] if kept else os.open(os.devnull, os.O_WRONLY)
     os.dup2(errors, 2)
@@ -212,7 +212,7 @@ def _nothing(*_: object) -> None:
     """The handler of a signal that means nothing here."""
 
 
-def end(code: int) -> NoReturn:
+def end_process(code: int) -> NoReturn:
     """End this process without waiting for threads that a job has left behind: nobody needs what they would do."""
     if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
         atexit._run_exitfuncs()
@@ -224,4 +224,4 @@ def end(code: int) -> NoReturn:
 if __name__ == "__main__":
     be_far_end()
     main(sys.argv[1:])
-    end(0)
+    end_process(0)

@@ -28,7 +28,7 @@ from taskproc.modules import object_name, real_name
 from taskproc.source.canonical import Unnamable, value_text
 from taskproc.source.expressions import Imported
 from taskproc.source.functions import Reads
-from taskproc.source.project import package_versions
+from taskproc.source.project import project_package_versions
 from taskproc.source.source_files import SourceFile, loaded_file, locate_module, present_file, text_lines
 from taskproc.source.statements import statements_of
 from taskproc.source.syntax import digest, first_line
@@ -55,7 +55,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    """Disable the garbage collector, which would take as long as the walk: there are 100,000 nodes of syntax.
+    """Disable the garbage collector, which would double the time of the walk: there are 100,000 nodes of syntax.
 
     To freeze and unfreeze the objects moves them to the oldest generation, so they are not searched at once afterwards.
     """
@@ -139,7 +139,7 @@ def fingerprint_of(
         texts={name: walk.texts[name] for name in items},
         untracked=tuple(sorted(walk.untracked)),
         digest=digest_of(items),
-        packages=package_versions(walk.packages),
+        packages=project_package_versions(walk.packages),
     )
 
 

@@ -73,7 +73,7 @@ class LateImports:
 
     def _module(self, module: str, chain: Chain, reader: str) -> None:
         """Follow a chain that begins in a module: into submodules, to a name that it defines, or to all its names."""
-        file, path, loaded = _text_of(module)
+        file, path, loaded = _module_text(module)
         if file is None:
             self._without_source(module, path, loaded, chain, reader)
             return
@@ -118,7 +118,7 @@ class LateImports:
             return
         package = _package_name(file, module)
         for star in reversed(file.module.stars):
-            other, _, loaded = _text_of(absolute_module(star, package))
+            other, _, loaded = _module_text(absolute_module(star, package))
             if other is None or other.module.stars or chain[0] in other.module.top.bound or loaded is None:
                 self._import(star._replace(name=chain[0]), chain[1:], package, reader)
                 return
@@ -145,7 +145,7 @@ class LateImports:
         """Visit an imported module and the packages around it. `reader`: the code that imports it; empty: a module."""
         name = absolute_module(imported, package)
         for inner in module_prefixes(name if imported.name is None else f"{name}.{imported.name}"):
-            file, path, loaded = _text_of(inner)
+            file, path, loaded = _module_text(inner)
             if file is not None and file.path not in self._visited:
                 self._todo.append((self._visit, (file, inner)))
             elif inner == name and reader and file is None and not _is_folder(path, loaded):
@@ -238,7 +238,7 @@ def _reads_in(scope: Scope, tags: set[int]) -> Reads:
     return reads_of(scopes, [*uses, *(use for inner in scopes for use in inner.all_uses())])
 
 
-def _text_of(module: str) -> tuple[SourceFile | None, str | None, ModuleType | None]:
+def _module_text(module: str) -> tuple[SourceFile | None, str | None, ModuleType | None]:
     """The text of a module of the user, its path, and the module if it is loaded."""
     path, loaded = locate_module(module)
     if not path or not path.endswith(".py") or not is_users_file(path):
@@ -247,7 +247,7 @@ def _text_of(module: str) -> tuple[SourceFile | None, str | None, ModuleType | N
 
 
 def _text_and_module(module: str) -> tuple[SourceFile | None, ModuleType | None]:
-    file, _, loaded = _text_of(module)
+    file, _, loaded = _module_text(module)
     return file, loaded
 
 

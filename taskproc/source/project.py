@@ -93,7 +93,7 @@ def _foreign_folders() -> tuple[str, ...]:
     return tuple(os.path.realpath(folder) + os.sep for folder in folders)
 
 
-def package_versions(packages: Iterable[str]) -> Mapping[str, str]:
+def project_package_versions(packages: Iterable[str]) -> Mapping[str, str]:
     """Top-level package → version, sorted, of those that are installed. Each is looked up once per process."""
     found = {package: _version_of(package) for package in sorted(packages)}
     return {package: version for package, version in found.items() if version}

@@ -421,7 +421,7 @@ def reopen(store: CacheFolder, place: Place, number: int) -> DiskAttempt | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
-        handle = files.own(folder, layout.claim_file(number))
+        handle = files.open_to_append(folder, layout.claim_file(number))
     except OSError:
         files.close_folder(folder)
         return None

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from taskproc import pickling
 from taskproc.errors import UnstorableResult
 from taskproc.modules import is_findable
-from taskproc.pickling import Target, real_name
+from taskproc.pickling import Target, portable_name
 
 _NUMBERS = (type(None), bool, int, float)
 _LARGE = 1 << 12  # letters or bytes
@@ -34,7 +34,7 @@ _RENAMED = {
 _root: ContextVar[str] = ContextVar("taskproc_cache_root", default="")
 
 
-def dump(value: object, target: Target, root: str = "", met: list[object] | None = None) -> None:
+def dump_result(value: object, target: Target, root: str = "", met: list[object] | None = None) -> None:
     """Write a pickle of `value` to `target`, which every process can load that can import its classes.
 
     Paths below `root` are stored relative to it. Equal code of two notebook sessions gives equal pickles.
@@ -46,13 +46,13 @@ def dump(value: object, target: Target, root: str = "", met: list[object] | None
     if content is not None:
         target.write(content)
         return
-    name_of = real_name if met is None else partial(_noted_name, met)
+    name_of = portable_name if met is None else partial(_noted_name, met)
     reduce = partial(_reduced_path, root) if root else None
     pickling.dump(value, target, reduce=reduce, name_of=name_of, with_cells=False)
 
 
 def plain_pickle(value: object) -> bytes | None:
-    """The pickle that `dump` writes for a small value of a built-in type, made without cloudpickle; else None.
+    """The pickle that `dump_result` writes for a small value of a built-in type, made without cloudpickle; else None.
 
     A large one is written in pieces.
     """
@@ -69,16 +69,16 @@ def loads(content: bytes | memoryview, root: str = "") -> object:
     except ModuleNotFoundError as error:
         if error.name not in _RENAMED:
             raise
-        return _Unpickler(io.BytesIO(content)).load()
+        return _ResultUnpickler(io.BytesIO(content)).load()
     finally:
         _root.reset(token)
 
 
-def load(file: BinaryIO, root: str = "") -> object:
+def load_result(file: BinaryIO, root: str = "") -> object:
     """The value of a pickle that is read piece by piece; else as loads()."""
     token = _root.set(root)
     try:
-        return _Unpickler(file).load()
+        return _ResultUnpickler(file).load()
     finally:
         _root.reset(token)
 
@@ -93,20 +93,20 @@ def unstorable(value: object, root: str, error: Exception) -> UnstorableResult:
     )
 
 
-class _Unpickler(pickle.Unpickler):
+class _ResultUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> object:
         definition: object = super().find_class(_RENAMED.get(module, module), name)
         return definition
 
 
-class _Nowhere:
+class _Discard:
     def write(self, piece: Any, /) -> None:
         """Ignore the piece."""
 
 
 def _pickles(value: object, root: str) -> bool:
     try:
-        dump(value, _Nowhere(), root)
+        dump_result(value, _Discard(), root)
     except Exception:  # noqa: BLE001  # the user's classes may raise anything
         return False
     return True
@@ -120,7 +120,7 @@ def path_in_cache(*parts: str) -> Path:
 def _noted_name(met: list[object], definition: object) -> str | None:
     if isinstance(definition, (type, FunctionType)) and is_findable(definition):
         met.append(definition)
-    return real_name(definition)
+    return portable_name(definition)
 
 
 def _reduced_path(root: str, value: object) -> Any:

@@ -130,7 +130,7 @@ class Files:
         """Whether a name exists now, even if the cache of a network folder says otherwise."""
         return exists_now(*_at(folder, name))
 
-    def own(self, folder: Folder, name: str) -> int:
+    def open_to_append(self, folder: Folder, name: str) -> int:
         """Open an existing regular file for reading, and for writing at its end; never follows a link."""
         handle = _regular(_open(folder, name, _OWN), name)
         os.lseek(handle, 0, os.SEEK_END)

@@ -22,7 +22,7 @@ from pickle import PickleBuffer
 from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from taskproc.errors import CorruptedResult, MissingResult
-from taskproc.store.codec import dump, load, loads, plain_pickle, unstorable
+from taskproc.store.codec import dump_result, load_result, loads, plain_pickle, unstorable
 from taskproc.store.files import Files
 from taskproc.store.version import Version
 
@@ -89,7 +89,7 @@ def write_value(
     writer = _Writer(append, level)
     try:
         try:
-            dump(value, writer, root, met=met)
+            dump_result(value, writer, root, met=met)
         except Exception as error:  # whatever a class's own __reduce__ raises
             if error is writer.error:
                 raise
@@ -118,7 +118,7 @@ def stored_value(payload: Bytes, root: str, what: str, about: Mapping[str, objec
         first, second = next(pieces, b""), next(pieces, None)
         if second is None:
             return loads(first, root)
-        return load(io.BufferedReader(_Pieces(chain((first, second), pieces))), root)
+        return load_result(io.BufferedReader(_Pieces(chain((first, second), pieces))), root)
     except NotGzip as error:
         raise CorruptedResult(f"{what} is not gzip: {error}") from error
     except Exception as error:  # whatever a class's own __setstate__ raises

@@ -62,7 +62,7 @@ def log(identity: Identity, stream: str, in_use: InUse) -> Path:
 
 
 def _read_version(identity: Identity) -> Version | None:
-    """What the job that asks reads of this task; None if it is no input, or no job asks."""
+    """What the job that asks reads of this task; None if it is not an input, or no job asks."""
     job = running_job()
     return (job.inputs.get(identity.place.key) or identity.version) if job is not None else None
 

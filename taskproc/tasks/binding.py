@@ -1,4 +1,4 @@
-"""Arguments of a task: bound to the parameters of its class, and held apart from what the caller does to his own."""
+"""Arguments of a task: bound to the parameters of its class, and separate from the caller's own objects."""
 from __future__ import annotations
 
 import dataclasses
@@ -48,7 +48,7 @@ class Binder:
     def bind(self, cls: type, args: tuple[object, ...], kwargs: Mapping[str, object]) -> dict[str, Any]:
         """Arguments by parameter, in that order, with defaults: `A(1)`, `A(x=1)` and `A()` are one task.
 
-        Those that `**kwargs` takes are sorted by name: how a call is written is no argument, so no task may see it.
+        Those that `**kwargs` takes are sorted by name: the way a call is written does not count, so no task may see it.
         """
         found = self._matched(args, kwargs)
         if found is None:
@@ -65,7 +65,7 @@ class Binder:
                 found[name] = cls.__dataclass_fields__[name].default_factory()  # type: ignore[attr-defined]
         return found
 
-    def given(self, arguments: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def call_arguments(self, arguments: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Positional and named arguments for `__init__`, of what `bind` gave."""
         if self._names is None:
             bound = inspect.BoundArguments(self.signature, arguments)
@@ -134,17 +134,17 @@ def inspected(init: Any) -> inspect.Signature:
 
 
 def copies(arguments: Mapping[str, Any], but: Collection[str] = ()) -> dict[str, Any]:
-    """Each argument as `own` gives it, except those named in `but`."""
-    return {name: value if name in but else own(value) for name, value in arguments.items()}
+    """Each argument as `copied` gives it, except those named in `but`."""
+    return {name: value if name in but else copied(value) for name, value in arguments.items()}
 
 
-def own(value: Any) -> Any:
-    """`value` with plain containers copied at every level: the caller may go on to fill his own for the next task."""
+def copied(value: Any) -> Any:
+    """`value` with plain containers copied at every level: the caller may change its own for the next task."""
     kind = type(value)
     if kind in _ROWS:
-        return kind(value) if is_flat(value) else kind(map(own, value))
+        return kind(value) if is_flat(value) else kind(map(copied, value))
     if kind in _TABLES:
-        return kind((name, own(some)) for name, some in value.items())
+        return kind((name, copied(some)) for name, some in value.items())
     return bytearray(value) if kind is bytearray else value
 
 
@@ -199,7 +199,7 @@ _known: WeakKeyDictionary[type, KeyRules] = WeakKeyDictionary()
 
 
 def rules_of(cls: type) -> KeyRules:
-    """What the class says, and its bases. BuildError where it names what is no parameter of its `__init__`.
+    """The rules of the class and its bases. BuildError if they name something that is not a parameter of `__init__`.
 
     Asked first when the first instance is built: before that, `@dataclass` may not have written `__init__`.
     """
@@ -253,7 +253,7 @@ def _check_names(cls: type, parameters: Collection[str]) -> None:
     for attribute, name in _own_names(cls):
         if name not in parameters:
             hint = did_you_mean(name, parameters) or f". It has {', '.join(parameters) or 'none'}"
-            raise BuildError(f"{attribute} of {cls.__qualname__}: {name!r} is no parameter of its __init__{hint}")
+            raise BuildError(f"{attribute} of {cls.__qualname__}: {name!r} is not a parameter of its __init__{hint}")
 
 
 def _own_names(cls: type) -> Iterator[tuple[str, str]]:

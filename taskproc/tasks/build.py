@@ -98,7 +98,7 @@ def _build_in(site: _Site, cls: type[T], args: tuple[object, ...], kwargs: dict[
     object.__setattr__(task, "_taskproc", identity)
     _enter(site, level, task)
     try:
-        _call_init(site, cls, task, *binds.given(arguments))
+        _call_init(site, cls, task, *binds.call_arguments(arguments))
     except Exception as error:
         _tell(error, site, brief(task), len(site.levels) - 1)
         raise

@@ -15,7 +15,7 @@ from taskproc.tasks.naming import brief, cut, nested
 from taskproc.tasks.task import Task, TaskType
 
 LONGEST_TEXT = 1 << 16   # bytes of stdout that `CommandResult.text` gives
-_VERSION_AFTER = 60.0    # seconds within which a tool must have told its version
+_VERSION_AFTER = 60.0    # seconds within which a tool must report its version
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Command(Task, metaclass=_CommandType):
             too.
 
     Raises (when it is built):
-        BuildError: a word or a name is none, or the version could not be told.
+        BuildError: a word or a name is wrong, or the version is unknown.
     """
 
     task_pinned_name = "taskproc.Command"
@@ -169,7 +169,7 @@ class Command(Task, metaclass=_CommandType):
         self.stdin, self.cwd, self.env = _alike("stdin", stdin), _alike("cwd", cwd), _alike("env", env) or {}
         self.exit_codes, self.timeout = _alike("exit_codes", exit_codes), timeout
         if version is not None:
-            self.tool_version = _Version(tuple(version)).text  # what is no argument counts as a condition of the run
+            self.tool_version = _Version(tuple(version)).text  # not an argument, so it counts as a setting
 
     def output(self, name: str) -> Future[Path]:
         """A future of the file `name` in its data directory, which it writes."""
@@ -179,7 +179,7 @@ class Command(Task, metaclass=_CommandType):
 
     def run_task(self) -> CommandResult:
         """Run it here."""
-        from taskproc.run.command import CommandJob, Exited  # here: 3 ms, and not needed to build tasks
+        from taskproc.run.command_runner import CommandJob, Exited  # here: 3 ms, and not needed to build tasks
         from taskproc.run.problem import rebuild
 
         directory, stderr = self.task_directory, self.task_stderr
@@ -224,15 +224,15 @@ class Command(Task, metaclass=_CommandType):
         if isinstance(word, DataDirectory):
             return [str(word.task.task_directory)]
         if not isinstance(word, Upstream):
-            return [_given(word)]
+            return [_word_text(word)]
         value: Any = word.get_result()  # type: ignore[attr-defined]  # every subclass has it
         try:
-            return [_given(each) for each in value] if isinstance(value, (list, tuple)) else [_given(value)]
+            return [_word_text(each) for each in value] if isinstance(value, (list, tuple)) else [_word_text(value)]
         except TypeError as error:
             raise TypeError(f"the result of {brief(word)} is {error}") from None
 
     def _check_outputs(self, words: Sequence[str]) -> None:
-        from taskproc.run.command import shown
+        from taskproc.run.command_runner import shown
 
         named = [each.name for word in (*self.argv, *self.env.values()) for each in _outputs_in(word)]
         missing = [name for name in (*named, *self.outputs) if not (self.task_directory / name).exists()]
@@ -254,7 +254,7 @@ class _Version(Task):
                 timeout=_VERSION_AFTER, check=True,
             )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
-            raise BuildError(f"the version of a tool could not be told: {error}") from error
+            raise BuildError(f"the version of a tool could not be found out: {error}") from error
         self.text = done.stdout.decode("utf-8", "replace")
 
     def run_task(self) -> str:
@@ -294,7 +294,7 @@ def _word(given: Any, where: str) -> Any:
     if isinstance(given, tuple):
         return tuple(_word(each, where) for each in given)
     try:
-        return _given(given)
+        return _word_text(given)
     except TypeError as error:
         raise BuildError(f"{where} of Command is {error}") from None
 
@@ -305,14 +305,14 @@ def _shown_word(word: object) -> str:
     return shlex.quote(word) if isinstance(word, str) else nested(word)
 
 
-def _given(value: object) -> str:
+def _word_text(value: object) -> str:
     """A plain word as text. TypeError says what it is instead."""
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         value = repr(value)
     if not isinstance(value, str):
-        raise TypeError(f"{brief(value)} ({type(value).__name__}), which is no string, path or number")
+        raise TypeError(f"{brief(value)} ({type(value).__name__}), which is not a string, path or number")
     if "\0" in value:
         raise TypeError(f"{value!r}, which has a NUL in it: no command can be given that")
     return value

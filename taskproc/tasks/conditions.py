@@ -68,7 +68,7 @@ class Conditions:
 
     def present(self, task: Task, needs: Mapping[str, Stamp], above: int) -> Present:
         """What a result of `task` would be made from now."""
-        # Most tasks of a large graph need nothing, and have nothing but their class to be told by
+        # Most tasks of a large graph need nothing, and differ by their class only
         is_alone = not needs and not above and not code_of_values(task) and left_on(task) is NOTHING_LEFT
         found = self._alone.get(type(task)) if is_alone else None
         if found is None:
@@ -115,7 +115,7 @@ class Conditions:
             known = self._same[name, code, now.digest] = then is not None and is_older(then) and is_same(then, now)
         return known
 
-    def kept(self, task: Task, store: DiskStore) -> Fingerprint:
+    def stored_code(self, task: Task, store: DiskStore) -> Fingerprint:
         """Its code, of which the cache knows from now on what the digest stands for: a later run can name a change."""
         name, code = task._taskproc.place.name, self.code(task)
         if (name, code.digest) not in self._kept:
@@ -197,7 +197,7 @@ class Unwatched:
         return {**found, **{cls: found.get(cls, {}) for cls in self._patterns}}
 
     def _idle(self) -> dict[type[Task], list[str]]:
-        """Class → patterns that match nothing; what several classes inherit is told of one, if it matches in none."""
+        """Class → patterns that match nothing; a pattern that several classes inherit is reported for one of them."""
         words: dict[type, list[str]] = {}
         for cls, found in self._by_class().items():
             words.setdefault(_owner(cls), []).extend(found)

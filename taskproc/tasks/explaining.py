@@ -28,7 +28,7 @@ from taskproc.watch.tally import duration
 
 Task = Any  # tasks.task stands above this module
 
-_SHOWN = 5            # tasks upstream that are told with their reasons
+_SHOWN = 5            # tasks upstream that are shown with their reasons
 _RELATIVES = 1000     # other tasks of the class that are looked at for the nearest
 
 
@@ -109,7 +109,7 @@ def _accept_one(known: KnownVersions, key: str, counts: dict[str, int]) -> None:
     if version is None:
         return
     task = known.graph.tasks[key]
-    known.conditions.kept(task, known.store)
+    known.conditions.stored_code(task, known.store)
     known.store.accept(version.place, version, known.conditions.code(task).digest)
     if version.record.observed:
         known.store.accept(version.place, version, accepted_as(known.sight.present(task, version.record)))
@@ -216,7 +216,7 @@ def _arguments(store: DiskStore, *levels: str) -> dict[str, Any] | None:
         with store.held(*levels) as folder:
             found = (store.arguments(folder) or {}).get("args")
     except (OSError, LinkInCache):
-        return None  # cleared just now, or not ours
+        return None  # cleared in the meantime, or not ours
     return found if isinstance(found, dict) else None
 
 

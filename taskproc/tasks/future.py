@@ -59,7 +59,7 @@ class Future(Protocol[T_co]):
         ...
 
     # The first elements of a tuple, and the last one, have types of their own. Sequences come before mappings: in the
-    # other order mypy finds that a plain `Task` is no future
+    # other order mypy finds that a plain `Task` is not a future
     @overload
     def __getitem__(self: HasResult[First[V]], key: Literal[0], /) -> Future[V]: ...
     @overload
@@ -295,7 +295,7 @@ def _element_form(future: Any, index: int) -> object:
 
 def _result(future: Any, where: str) -> Any:
     if not isinstance(future, Upstream):
-        raise TypeError(f"{where} is no future but a {type(future).__name__}: wrap it in Const(...)")
+        raise TypeError(f"{where} is not a future (got {type(future).__name__}): wrap it in Const(...)")
     return future.get_result()  # type: ignore[attr-defined]  # every subclass has it
 
 

@@ -252,7 +252,7 @@ class Jobs:
             placement.captures or key in placement.commands,
             slots or {},
         )
-        cls, code = type(task), known.conditions.kept(task, self.run.store)
+        cls, code = type(task), known.conditions.stored_code(task, self.run.store)
         kind = self._kinds.get((cls, code.digest))
         if kind is None:
             settings = known.conditions.of_class(cls)

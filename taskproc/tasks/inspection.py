@@ -85,7 +85,8 @@ def stored_result(task: Task) -> Any:
     if is_input:
         return value
     if identity.cache is None:
-        raise MissingResult(f"{brief(task)} is no input of the task that runs here: make it an attribute of that task")
+        name = brief(task)
+        raise MissingResult(f"{name} is not an input of the task that runs here: make it an attribute of that task")
     known, reason = _look(task)
     if reason is not None and is_building():
         raise MissingResult(

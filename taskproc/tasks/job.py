@@ -25,7 +25,7 @@ from taskproc.run.observing import Noted, is_hindered
 from taskproc.run.problem import problem_of, sentence, traceback_text
 from taskproc.run.scarce import is_scarce, limit_text
 from taskproc.run.signals import is_interrupt
-from taskproc.run.timeout import begin
+from taskproc.run.timeout import begin_timeout
 from taskproc.store.cache import ActiveCache, Cache
 from taskproc.store.claims import Claimed, DiskAttempt
 from taskproc.store.disk import DiskStore
@@ -139,7 +139,7 @@ class TaskJob:
         store, number = self.run.store, self.attempt.number
         try:
             claimed = store.resume(self.task._taskproc.place, number) if number else self.claim()
-        except Exception as error:  # noqa: BLE001  # the claim may fail in any way; it is told as the task's failure
+        except Exception as error:  # noqa: BLE001  # the claim may fail in any way; it is reported as the task's failure
             if is_scarce(error):
                 text = limit_text("its attempt could not be begun", error)
                 return Failed(replace(problem_of(error), kind="limit", text=text))
@@ -234,7 +234,7 @@ class TaskJob:
             return self._surrounded(task, attempt, away, watched)
 
     def _surrounded(self, task: Any, attempt: DiskAttempt, away: bool, watched: Watched) -> object:
-        """What `run_task` gives: its slots are told to libraries, its clock runs, and what it prints is kept."""
+        """The value of `run_task`, with its slots in the environment, its clock running, and its output captured."""
         if not self.attempt.captures:
             return _called(task, watched)
         run, slots = self.run, self.attempt.slots
@@ -243,7 +243,7 @@ class TaskJob:
         with slot_variables(slots) if away and slots else nullcontext(), kept:
             say_that_none_debugs_here()
             if type(task).task_timeout is not None:
-                begin(type(task).task_timeout)
+                begin_timeout(type(task).task_timeout)
             try:
                 return _called(task, watched)
             except CommandFailed:
@@ -311,7 +311,7 @@ def _level(cls: type[Any]) -> int | None:
     for base in cls.__mro__:
         if "task_compress_level" in base.__dict__:
             return None if base.__module__ == _TASK else int(cls.task_compress_level)
-    raise AssertionError(f"{cls!r} is no task [this is a bug]")
+    raise AssertionError(f"{cls!r} is not a task [this is a bug]")
 
 
 def _signs_now(path: str) -> str:

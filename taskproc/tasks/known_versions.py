@@ -79,7 +79,7 @@ class KnownVersions:
             return Fresh(identity.version.record.stamp)
         if task._taskproc_version is not None:
             return self._judge_outside(key)
-        # Only who comes the first time is told by the listing: after a claim that was lost, a death or a result that
+        # The listing answers the first question only: after a claim that was lost, a death or a result that
         # turned out unreadable there may be one by now
         if key not in self.reasons and self._listing.lacks(identity.place):
             self.reasons[key] = NEW
@@ -130,13 +130,13 @@ class KnownVersions:
         if self._is_run and (version is not None or stale.reason.text == LOOKED_AT):
             self._tell_of_older_look()
         if self._is_run and version is not None:
-            conditions.kept(task, self.store)
+            conditions.stored_code(task, self.store)
             try:
                 self.store.accept(version.place, version, conditions.code(task).digest, flush=False)
             except CacheError:
                 pass  # a read-only cache: then the next run finds out as this one did
             except MissingResult:
-                return stale  # cleared just now
+                return stale  # cleared in the meantime
         return stale if version is None else version
 
     def _of_same(self, task: Task) -> Iterator[Version]:

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 RateLimits = Mapping[str, Union[int, Sequence[str]]]
 Prefixes = Mapping[str, "str | Sequence[str]"]
 
-# Labels whose slot is told to libraries by an environment variable, too
+# Labels whose slot is also in an environment variable, for libraries
 _VARIABLES = {"gpu": "CUDA_VISIBLE_DEVICES"}
 
 
 def labels_of(cls: type) -> tuple[str, ...]:
-    """The task name first, then the labels of the class, each once. BuildError for a label that is no string."""
+    """The task name first, then the labels of the class, each once. BuildError for a label that is not a string."""
     given = getattr(cls, "task_label", ())
     labels = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, Iterable) else (given,)
     if wrong := [label for label in labels if not isinstance(label, str)]:
@@ -65,7 +65,7 @@ class Slots:
                 self._free[label] = _names(label, limit)
                 self.counts[label] = len(limit)
             else:
-                self.counts[label] = limit  # type: ignore[assignment]  # Limits refuses what is no int
+                self.counts[label] = limit  # type: ignore[assignment]  # Limits refuses anything but an int
         self.are_named = bool(self._free)
 
     def take(self, key: str, labels: Iterable[str]) -> dict[str, str]:

@@ -111,7 +111,7 @@ def _may_be_none(future: object) -> bool:
     except Exception:  # noqa: BLE001  # annotations are the user's code, and may name what is not there
         return True
     names = {*getattr(task, "__dict__", ()), *parameters, *(name for each in declared for name in each)}
-    for name in [name for name in names if _own(task, name) is future]:
+    for name in [name for name in names if _own_attribute(task, name) is future]:
         parameter = parameters.get(name)
         said = [each.get(name, "") for each in declared] + ([parameter.annotation] if parameter is not None else [])
         if (parameter is not None and parameter.default is None) or any(map(_OPTIONAL.search, map(str, said))):
@@ -119,7 +119,7 @@ def _may_be_none(future: object) -> bool:
     return False
 
 
-def _own(task: object, name: str) -> object:
+def _own_attribute(task: object, name: str) -> object:
     try:
         return object.__getattribute__(task, name)
     except AttributeError:

@@ -46,7 +46,7 @@ class Identity:
         loose: name and digest of each argument that counts and that can be changed; see `loose_arguments`.
         used: number of the version that the last run in this process has used; 0: none has.
         copied: of a copy for an attempt: the task, and the copier of this attempt; see tasks/attempt_copies.py.
-        aside: what `run_task` put on such a copy that was no attribute of the task before; to look at, and no more.
+        aside: what `run_task` put on such a copy that was not an attribute of the task before; to look at, and no more.
     """
 
     cache: Cache | None

@@ -171,7 +171,7 @@ def _settings() -> frozenset[str]:
 
 
 class _Digests:
-    """Digests of files, each looked at once as long as it stays as it is."""
+    """Digests of files, each looked at once until it changes."""
 
     def __init__(self, root: str):
         self._root = root
@@ -185,7 +185,7 @@ class _Digests:
         known = self._known.get(path)
         if known is None or known[0] != signs:
             digest = _names_in(path) if path.endswith(os.sep) else self._read(path, signs[0], signs[1])
-            # What changed just now may change once more without a sign of it: it is looked at again
+            # A file that has changed very recently may change once more without a sign of it: it is looked at again
             if max(signs[1:3]) > time.time_ns() - _SETTLED:
                 return digest
             known = self._known[path] = signs, digest

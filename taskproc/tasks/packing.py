@@ -23,7 +23,7 @@ from taskproc.by_value import DEFINITIONS, remember_text
 from taskproc.frozen import frozen, replace
 from taskproc.kernel.model import Failed, Outcome
 from taskproc.modules import BEHIND, FILE, is_findable, main_name, object_name, runs_as_main
-from taskproc.pickling import Reduce, dumps, plain_dumps, real_name
+from taskproc.pickling import Reduce, dumps, plain_dumps, portable_name
 from taskproc.run.kinds import Kind, KindJob
 from taskproc.run.problem import problem_of
 from taskproc.run.setup import Setup, add_scripts
@@ -122,7 +122,7 @@ class Packer:
         cls = type(job.task)
         kind = self._kinds.get((cls, job.kind.code))
         if kind is None:
-            content = pickle.dumps(TaskKind(job.run, job.kind, dumps(cls, name_of=real_name), self._origin), 5)
+            content = pickle.dumps(TaskKind(job.run, job.kind, dumps(cls, name_of=portable_name), self._origin), 5)
             kind = self._kinds[cls, job.kind.code] = Kind(content)
         state = _flat_state(job.task)
         own = state, b"" if state is not None else self._pickled(job), job.attempt
@@ -134,10 +134,10 @@ class Packer:
         except Exception:  # noqa: BLE001  # the user's classes may raise anything
             pass  # a part of it must be pickled by value, or cannot be pickled
         try:
-            return dumps(job.task, reduce=_reducer(job, _is_free), name_of=real_name)
+            return dumps(job.task, reduce=_reducer(job, _is_free), name_of=portable_name)
         except Exception as error:  # the user's classes may raise anything
             try:
-                return dumps(job.task, reduce=_reducer(job, _travels), name_of=real_name)
+                return dumps(job.task, reduce=_reducer(job, _travels), name_of=portable_name)
             except Exception:  # noqa: BLE001  # the user's classes may raise anything
                 pass  # it is not only an attribute of an input, which the task can do without
             raise TypeError(_culprit(job) or f"it cannot be sent to a worker: {error}") from error
@@ -172,7 +172,7 @@ def _flat_state(task: Any) -> tuple[Any, ...] | None:
 def _culprit(job: TaskJob) -> str | None:
     for name, value in attributes(job.task):
         try:
-            dumps(value, reduce=_reducer(job, _travels), name_of=real_name)
+            dumps(value, reduce=_reducer(job, _travels), name_of=portable_name)
         except Exception as error:  # noqa: BLE001  # the user's classes may raise anything
             kind = type(value).__name__
             return (
@@ -191,7 +191,7 @@ def _travels(value: object) -> bool:
     if not _is_free(value):
         return False
     try:
-        dumps(value, name_of=real_name)
+        dumps(value, name_of=portable_name)
     except Exception:  # noqa: BLE001  # the user's classes may raise anything
         return False
     return True

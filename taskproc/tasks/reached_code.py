@@ -127,7 +127,7 @@ def code_of_values(task: Any) -> tuple[Any, ...]:
             for name, some in attributes(task)
             if name not in ignored and type(some) not in FLAT and id(some) not in left_out
         ]
-        identity.given = _given(values) if values else ()
+        identity.given = _sorted_code(values) if values else ()
     found: tuple[Any, ...] = identity.given
     return found
 
@@ -143,7 +143,7 @@ def _is_plain(task: Any, arguments: Mapping[str, object]) -> bool:
     return True
 
 
-def _given(values: Iterable[object]) -> tuple[Any, ...]:
+def _sorted_code(values: Iterable[object]) -> tuple[Any, ...]:
     return tuple(sorted(code_within(values, _instead), key=lambda code: (str(code.__module__), code.__qualname__)))
 
 

@@ -119,7 +119,7 @@ def plan_work(
         name, root = graph.name_of(key), graph.name_of(graph.root)
         raise CycleError(f"{name} needs itself: {root} is run inside its run_task, and waits for it")
     if force and task._taskproc.version is not None:
-        raise BuildError(f"{graph.name_of(graph.root)} is an input of the task that runs here and cannot be run anew")
+        raise BuildError(f"{graph.name_of(graph.root)} is an input of the task that runs here and cannot be run again")
     forced = frozenset([graph.root]) if force else frozenset()
     store = store_of(task._taskproc)
     return KnownVersions(graph, store, checks_code=detect_source_change, forced=forced, is_run=is_run)
@@ -366,7 +366,7 @@ class Interrupts:
         But commands that they wait for can.
         """
         if count := len(self._in_threads()):
-            from taskproc.run.command import all_ended  # here: 3 ms, and most runs are not interrupted
+            from taskproc.run.command_runner import all_ended  # here: 3 ms, and most runs are not interrupted
 
             tasks = "a running task" if count == 1 else f"{count} running tasks"
             why = f"waiting for {tasks}, which cannot be ended in threads"

@@ -147,7 +147,7 @@ class Task(Indexable, metaclass=TaskType):
         task_unwatched_ok: patterns, as for file names, of what `explain()` lists as not watched and runs are not to
             mention: ('lib:CACHE', 'lib:f calls getattr*'), for its place or its text. Inherited as task_ignored_args.
         task_timeout: seconds after which `run_task` is ended, with the processes it started; in processes of our own
-            and behind prefix commands. Default: None, as long as it takes.
+            and behind prefix commands. Default: None, no limit.
         task_own_process: True gives each task of the class a fresh worker process, for what it changes there cannot be
             put back; in processes of our own and behind prefix commands.
         task_observes: False: what `run_task` reads and runs, and its source does not tell, is not noted, and does not
@@ -239,7 +239,7 @@ class Task(Indexable, metaclass=TaskType):
     def get_result(self: HasRun[R]) -> R:
         """The result. Inside `run_task` of another task: of this run. Outside: the newest that is fresh.
 
-        Loaded anew at each call, never shared. Raises MissingResult, which says why there is none, or CorruptedResult.
+        Loaded at each call, never shared. Raises MissingResult, which says why there is none, or CorruptedResult.
         """
         value: R = inspection.stored_result(self)
         return value
@@ -304,11 +304,11 @@ class Task(Indexable, metaclass=TaskType):
                 {task_name}, {task_id}, {task_directory}, {stdout}, {stderr}. Empty: a fresh interpreter, no command.
             prefix: the same under its other name.
             detect_source_change: run a task again when code has changed that it reaches.
-            show_progress: show a bar per task class on standard error, or plain lines where it is no terminal.
+            show_progress: show a bar per task class on standard error, or plain lines if it is not a terminal.
             on_error: 'stop': after a failure nothing new starts, what runs may finish. 'continue': whatever does not
                 need a failed task is still run.
             force: run this task even if its result is fresh.
-            watchers: told what happens, beside the progress display; see taskproc.watch.stream.
+            watchers: receive the events, beside the progress display; see taskproc.watch.stream.
             dry_run: run nothing, and tell in the statistics what would be run (at most); the result is None.
 
         Returns:
@@ -364,7 +364,7 @@ class Task(Indexable, metaclass=TaskType):
             args: the words of the command line; default: those of the process.
             defaults: a DefaultArguments; default: the one that was populated, if any.
         """
-        from taskproc.cli.main import run_class  # the one way up: the seed gives Task this method
+        from taskproc.cli.main import run_class  # the one way up: this method is public
 
         raise SystemExit(run_class(cls, args, defaults))
 

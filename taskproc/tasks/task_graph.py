@@ -26,7 +26,7 @@ class Graph:
         root: key of the task that was asked for; empty where it grows.
         tasks: by key.
         needs: key → keys, in an order in which needs come first.
-        ids: what short ids were given; all of the graph are told apart from the first on.
+        ids: the short ids that were given; they are unique within the whole graph from the first on.
     """
 
     def __init__(self, root: str, tasks: dict[str, Task], needs: dict[str, tuple[str, ...]]):
@@ -135,7 +135,7 @@ def meet(found: dict[str, Any], task: Any) -> None:
     """Put `task` among those that were `found`, by its key.
 
     Raises BuildError if a task of another class is there under the same name, whose result would be taken for this
-    one's: a class that a function makes may depend on that function's variables, one that was defined anew does other
+    one's: a class that a function makes may depend on that function's variables, one that was defined again does other
     work.
     """
     place = task._taskproc.place
@@ -145,14 +145,14 @@ def meet(found: dict[str, Any], task: Any) -> None:
         if "<locals>" in kind.__qualname__ or fingerprint(kind).digest != fingerprint(other).digest:
             raise BuildError(
                 f"two task classes of one graph are called {place.name!r}: give them different names, "
-                "or build the whole graph anew after a class was defined anew"
+                "or build the whole graph again after a class was defined again"
             )
 
 
 def refuse_namesakes(classes: Iterable[type]) -> None:
     """Raise BuildError if two of these are called alike and are not by their own names: one was pinned to the other's.
 
-    They would share a folder, and be told apart by their code only, where that counts.
+    They would share a folder, and differ by their code only, where that counts.
     """
     found: dict[str, type] = {}
     for cls in classes:

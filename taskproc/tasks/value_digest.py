@@ -1,8 +1,8 @@
 """One digest for all values that are the same to whoever loads them, however they were made.
 
 A pickle tells more: in which order a set lies in memory, whether two equal texts are one object, at which line a lambda
-stood. Here a value is told by the forms that keys are made of, but by what a pickle keeps of it, so that no two values
-have one digest that can be told apart when they were loaded:
+stood. Here a value is described by the forms that keys are made of, but by what a pickle keeps of it, so that two
+values that differ after they were loaded have two digests:
 
 - an instance counts by what it is pickled by, and not by a hook that names it for keys;
 - what can be changed and stands at two places counts by its first place at the second one;
@@ -34,7 +34,7 @@ from taskproc.values.frames import pandas_form, polars_form
 from taskproc.values.instances import class_name, enum_form
 
 MOST = 4_000  # parts that are looked at one by one, 1 to 3 µs each
-_SHARE = 8    # plain parts that take as long as another one
+_SHARE = 8    # plain parts that take the time of another one
 
 _SORTABLE = frozenset({int, str, bytes})
 _CONTAINERS = frozenset({list, tuple, dict, set, frozenset})
@@ -224,12 +224,12 @@ def _function_parts(function: Any, walk: _Valued) -> list[Json]:
     parts = [
         function.__name__, function.__qualname__, real_name(function.__module__ or "__main__"), function.__doc__, code,
         function.__defaults__, function.__kwdefaults__, function.__dict__, function.__annotations__, used,
-        tuple(map(_content_of, function.__closure__ or ())),
+        tuple(map(_cell_content, function.__closure__ or ())),
     ]  # fmt: skip
     return [walk.form(part) for part in parts]
 
 
-def _content_of(cell: Any) -> object:
+def _cell_content(cell: Any) -> object:
     try:
         return (cell.cell_contents,)
     except ValueError:

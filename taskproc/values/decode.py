@@ -63,10 +63,10 @@ class _Decoder:
         return {key: self.value(item) for key, item in form.items()}
 
     def raw(self, form: Json) -> bytes:
-        return base64.b64decode(_kept(form, str), validate=True)
+        return base64.b64decode(_undigested(form, str), validate=True)
 
     def bulk(self, form: Json) -> list[Any]:
-        return [self.value(item) for item in _kept(form, list)]
+        return [self.value(item) for item in _undigested(form, list)]
 
     def _tagged(self, tag: str, form: dict[str, Json]) -> object:
         if tag in FUTURE_TAGS:
@@ -87,7 +87,7 @@ class _Decoder:
 _BROKEN = (ArithmeticError, AttributeError, ImportError, LookupError, NotImplementedError, TypeError, ValueError)
 
 
-def _kept(form: Json, kind: type) -> Any:
+def _undigested(form: Json, kind: type) -> Any:
     if isinstance(form, kind):
         return form
     size = form.get("size") if isinstance(form, dict) else "?"

@@ -31,7 +31,7 @@ DRAW_AFTER = 0.5   # seconds
 _NAME = 12         # columns that the name of a class has before there are a bar and times
 _SHORTEST = 5      # that it has in any case
 _BAR, _LONGEST_BAR = 10, 30
-FAILURES = 20      # told one by one; the end of the run has them all
+FAILURES = 20      # shown one by one; the end of the run has them all
 
 
 class Bars:
@@ -76,7 +76,7 @@ class Bars:
         self._waits = outline.waits
 
     def tell(self, event: Event[Any], name: str, text: Callable[[], str]) -> None:
-        """Count it; a failure is told above the bars at once."""
+        """Count it; a failure is shown above the bars at once."""
         now = self._clock()
         with self._lock:
             if self._standing.note(event, name, text, now):

@@ -17,8 +17,8 @@ from taskproc.watch.stream import Outline
 from taskproc.watch.tally import closing_line, closing_table, failed_line
 
 FIRST, SHARE, LONGEST = 5.0, 0.1, 60.0  # seconds between two lines: at least, as a share of those passed, at most
-LOOK_EVERY = 1.0                        # seconds; what happens is told at once if a line is due
-FAILURES = 100                          # told one by one; the end of the run has them all
+LOOK_EVERY = 1.0                        # seconds; an event is shown at once if a line is due
+FAILURES = 100                          # shown one by one; the end of the run has them all
 
 
 class Lines:

@@ -12,10 +12,10 @@ from taskproc.watch.tally import Tally, duration, tallies
 
 _CLASSES = 3  # that are named in a line
 _UNTOLD = ("new", "forced")  # reasons that go without saying
-_REASONS = 3  # that are told of a class
+_REASONS = 3  # that are shown for a class
 
 
-class Running(NamedTuple):
+class RunningTasks(NamedTuple):
     """A task that runs: its class, since when, and how it is written."""
 
     name: str
@@ -36,7 +36,7 @@ class Standing:
 
     def __init__(self, totals: Mapping[str, int]):
         self.all, self.classes = tallies(totals)
-        self.running: dict[Any, Running] = {}
+        self.running: dict[Any, RunningTasks] = {}
         self.ready: set[Any] = set()
         self.elsewhere: set[Any] = set()
         self.reasons: dict[str, Counter[str]] = {}
@@ -50,7 +50,7 @@ class Standing:
         self.ready.discard(key)
         self.elsewhere.discard(key)
         if kind == "started":
-            self.running[key] = Running(name, now, text)
+            self.running[key] = RunningTasks(name, now, text)
         elif kind in ("stale", "returned"):
             self.ready.add(key)
             self._note_reason(event, name)

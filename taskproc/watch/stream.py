@@ -1,4 +1,4 @@
-"""What happens in a run, told to all who watch; one who raises is dropped, and the run goes on."""
+"""The events of a run, sent to all watchers; a watcher that raises is dropped, and the run goes on."""
 from __future__ import annotations
 
 import logging
@@ -20,7 +20,7 @@ class Outline:
 
     Attributes:
         totals: task class → how many tasks of it there are.
-        waits: asked at any time and in any thread: label → how many tasks are ready, and wait for a slot of it just
+        waits: asked at any time and in any thread: label → how many tasks are ready, and wait for a slot of it right
             now. `(workers)` and `(commands)` are the places of the run itself; empty: those that start at once.
     """
 
@@ -44,7 +44,7 @@ class Watcher(Protocol):
         ...
 
     def close(self) -> None:
-        """The run is over, however it ended; nothing is told any more."""
+        """The run is over, however it ended; no more events come."""
         ...
 
 
@@ -52,7 +52,7 @@ class Stream:
     """Several watchers as one, and none that can hurt the run.
 
     Attributes:
-        is_watched: whether anybody is told: else nothing need be put into words.
+        is_watched: whether there is a watcher; else nothing need be put into words.
     """
 
     def __init__(self, watchers: Iterable[Watcher]):
@@ -61,13 +61,13 @@ class Stream:
 
     def begin(self, outline: Outline) -> None:
         """Give the outline of the run to those who want it."""
-        self._each(lambda watcher: getattr(watcher, "begin", _nothing)(outline))
+        self._call_all(lambda watcher: getattr(watcher, "begin", _nothing)(outline))
 
     def tell(self, event: Event[Any], name: str, text: Callable[[], str]) -> None:
         """Tell each watcher, in the order in which they were given."""
-        self._each(lambda watcher: watcher.tell(event, name, text))
+        self._call_all(lambda watcher: watcher.tell(event, name, text))
 
-    def _each(self, call: Callable[[Watcher], object]) -> None:
+    def _call_all(self, call: Callable[[Watcher], object]) -> None:
         for watcher in self._watchers[:]:
             try:
                 call(watcher)
@@ -84,7 +84,10 @@ class Stream:
         self._watchers.remove(watcher)
         self.is_watched = bool(self._watchers)
         logger.warning(
-            "%s raised %s: %s; it is told no more, the run goes on", type(watcher).__name__, type(error).__name__, error
+            "%s raised %s: %s; it gets no more events, the run goes on",
+            type(watcher).__name__,
+            type(error).__name__,
+            error,
         )
         _close(watcher, again=True)
 

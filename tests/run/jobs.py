@@ -19,7 +19,7 @@ from typing import Any
 from taskproc.kernel.model import Done, Failed, Outcome, Stamp, Ticket
 from taskproc.run.base import Runner
 from taskproc.run.kinds import Kind, KindJob
-from taskproc.run.timeout import begin
+from taskproc.run.timeout import begin_timeout
 
 # Seconds after which a test has hung, as in tests/pace.py, which a worker cannot import
 LIMIT = 60.0 * float(os.environ.get("TASKPROC_TESTS_PACE", "1"))
@@ -45,7 +45,7 @@ class Timed(Call):
 
     def __call__(self) -> Outcome[str]:
         time.sleep(self.before)
-        begin(self.timeout)
+        begin_timeout(self.timeout)
         return super().__call__()
 
 

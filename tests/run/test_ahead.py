@@ -26,7 +26,7 @@ def none_left() -> Iterator[None]:
 
 def start() -> int:
     """Start one for a runner with two; the process id of its keeper."""
-    ahead.start(2)  # not in a fixture: pytest keeps the phase of a test in an environment variable
+    ahead.start_worker(2)  # not in a fixture: pytest keeps the phase of a test in an environment variable
     pid: int = ahead._kept[0][2]._process.pid
     return pid
 
@@ -61,7 +61,7 @@ def test_it_is_not_taken_by_what_has_changed(monkeypatch: pytest.MonkeyPatch, tm
 MAIN = """
 from taskproc.run import ahead
 if __name__ == "__main__":
-    ahead.start()
+    ahead.start_worker()
     print(ahead._kept[0][2]._process.pid)
 """
 

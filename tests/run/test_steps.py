@@ -33,7 +33,7 @@ def test_a_step_is_of_its_job() -> None:
     with tempfile.TemporaryFile() as file:
         file.write(bytes(MARKS))
         file.flush()
-        steps.use(file.fileno(), lambda: 7, lambda part: None)
+        steps.use_marks(file.fileno(), lambda: 7, lambda part: None)
         here = steps.of_this_job()
 
         assert steps.step_of(os.pread(file.fileno(), 8, STEP), 7) is None
@@ -48,7 +48,7 @@ def test_only_the_job_that_is_meant_is_halted() -> None:
         file.write(bytes(MARKS))
         file.flush()
         numbers = iter([1, 2])
-        steps.use(file.fileno(), lambda: next(numbers), lambda part: None)
+        steps.use_marks(file.fileno(), lambda: next(numbers), lambda part: None)
         first, second = steps.of_this_job(), steps.of_this_job()
         first.begin(5)
         os.pwrite(file.fileno(), (1).to_bytes(8, sys.byteorder), HALT)

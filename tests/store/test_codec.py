@@ -14,7 +14,7 @@ from faults import few
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskproc.store.codec import load, loads
+from taskproc.store.codec import load_result, loads
 from tests.store.pickles import dumps
 
 SAME = """
@@ -88,7 +88,7 @@ def test_plain_values_take_a_shorter_way(value: object) -> None:
 
 SCALARS = """
 import sys
-from taskproc.store.codec import load, loads
+from taskproc.store.codec import load_result as load, loads
 from tests.store.pickles import dumps
 
 assert [loads(dumps(value)) for value in (1, 2.5, None, True, "text", b"bytes")]
@@ -108,6 +108,6 @@ def test_old_names_of_modules_live_on(name: str) -> None:
     module, _, cls = name.partition(" ")
     old = b"c" + f"{module}\n{cls}\n.".encode()
 
-    assert cls == loads(old).__name__ == load(io.BytesIO(old)).__name__  # type: ignore[attr-defined]
+    assert cls == loads(old).__name__ == load_result(io.BytesIO(old)).__name__  # type: ignore[attr-defined]
     with pytest.raises(ModuleNotFoundError):
         loads(b"ctaskproc.never\nA\n.")

@@ -91,7 +91,7 @@ def test_files_obey_the_umask(tmp_path: Path) -> None:
     assert [0o640, 0o640] == [stat.S_IMODE(os.stat(tmp_path / name).st_mode) for name in ("one", "two")]
 
 
-@pytest.mark.parametrize("operation", ["read_only", "own"])
+@pytest.mark.parametrize("operation", ["read_only", "open_to_append"])
 @pytest.mark.parametrize("kind", ["link", "directory", "fifo"])
 def test_only_regular_files_are_opened(tmp_path: Path, operation: str, kind: str) -> None:
     """A link is not followed, and a fifo does not make us wait for its other end."""
@@ -113,7 +113,7 @@ def test_append_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_pr
     FILES.read(handle, 2, 0)
     FILES.append(handle, memoryview(b"wo"))
     FILES.close(handle)
-    handle = FILES.own(str(tmp_path), "one")
+    handle = FILES.open_to_append(str(tmp_path), "one")
     FILES.read(handle, 3, 1)
     FILES.append(handle, b"rld")
     FILES.sync(handle)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from taskproc.run.pool import LocalExecutor
 from taskproc.tasks import binding
-from taskproc.tasks.binding import binder, own, signature
+from taskproc.tasks.binding import binder, copied, signature
 from taskproc.tasks.future import Const, FutureDict, FutureList, Upstream
 from taskproc.tasks.task import Task
 
@@ -161,7 +161,7 @@ def test_a_class_is_inspected_once(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_own_gives_an_equal_value(value: Any) -> None:
     """Of the same types, at every level."""
-    assert (own(value), repr(own(value))) == (value, repr(value))
+    assert (copied(value), repr(copied(value))) == (value, repr(value))
 
 
 def test_own_shares_nothing_that_can_be_filled() -> None:
@@ -170,7 +170,7 @@ def test_own_shares_nothing_that_can_be_filled() -> None:
     thing, task = object(), Echo()
     value = {"list": inner, "tuple": (inner,), "future": FutureList(), "dict": FutureDict(), "rest": [thing, task]}
 
-    copy = own(value)
+    copy = copied(value)
 
     assert copy["list"] is not inner
     assert copy["tuple"][0] is not inner

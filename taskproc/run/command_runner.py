@@ -100,7 +100,7 @@ class CommandRunner(Generic[K]):
     def start(self, ticket: Ticket[K], job: Job[K]) -> None:
         """Start the process of `job`, which must be a CommandJob."""
         if not isinstance(job, CommandJob):
-            raise AssertionError(f"{job!r} is no command [this is a bug]")
+            raise AssertionError(f"{job!r} is not a command [this is a bug]")
         attempt = _Attempt(job, self._children)
         failed = attempt.start()
         if failed is None:
@@ -281,7 +281,7 @@ def _problem(job: CommandJob, error: OSError | ValueError) -> Problem:
 _children: ContextVar[Children | None] = ContextVar("taskproc_children", default=None)
 
 
-def use(children: Children) -> None:
+def use_children(children: Children) -> None:
     """From now on the commands that jobs run in this thread are among `children`."""
     _children.set(children)
 
