@@ -20,8 +20,6 @@ from taskproc.text import counted
 if TYPE_CHECKING:
     from taskproc.tasks.known_versions import KnownVersions
     from taskproc.tasks.task_graph import Graph
-if TYPE_CHECKING:
-    from taskproc.tasks.known_versions import KnownVersions
 
 Task = Any  # tasks.task stands above this module
 _SHOWN = 3  # versions of a package that are named

@@ -143,11 +143,11 @@ def test_code_that_is_not_asked_for():
             "upstream Choose(5, 3) is needed now; upstream gone is not needed any more",
         ),
         ({**NEEDS, "left": Stamp("o1", "old")}, "upstream Choose(5, 2) gave a new value"),
-        ({**NEEDS, "left": Stamp("old", "v1")}, "upstream Choose(5, 2) ran anew"),
+        ({**NEEDS, "left": Stamp("old", "v1")}, "upstream Choose(5, 2) ran again"),
         ({**NEEDS, "left": Stamp("old", "old")}, "upstream Choose(5, 2) gave a new value"),
         (
             {"left": Stamp("old", "v1"), "right": Stamp("o2", "old")},
-            "upstream Choose(5, 3) gave a new value; upstream Choose(5, 2) ran anew",
+            "upstream Choose(5, 3) gave a new value; upstream Choose(5, 2) ran again",
         ),
     ],
 )

@@ -81,9 +81,9 @@ def test_what_follows_is_not_touched():
 
     assert manager.wants() == 4
     assert manager.feed(answer[:4]) == b""
-    assert (manager.wants(), manager.heard) == (len(answer) - 4, 0)
+    assert (manager.wants(), manager.received) == (len(answer) - 4, 0)
     assert manager.feed(answer[4:]) == framed(b"#WELCOME#")
-    assert manager.heard == 1
+    assert manager.received == 1
 
 
 def md5_of(challenge):

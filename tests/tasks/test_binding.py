@@ -136,7 +136,7 @@ def test_the_short_way_to_bind_is_that_of_inspect(cls: Any, args: list[int], kwa
     found = bind(cls, tuple(args), kwargs)
 
     assert list(expected.arguments.items()) == list(found.items())
-    assert (expected.args, expected.kwargs) == binder(cls).given(found)
+    assert (expected.args, expected.kwargs) == binder(cls).call_arguments(found)
 
 
 def test_a_class_is_inspected_once(monkeypatch: pytest.MonkeyPatch) -> None:

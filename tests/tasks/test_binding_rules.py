@@ -311,13 +311,13 @@ def made(**attributes: Any) -> Any:
 
 
 REFUSED = [
-    ({"task_ignored_args": ("n_job",)}, r"^task_ignored_args of Made: 'n_job' is no .* Did you mean 'n_jobs'\?$"),
-    ({"task_ignored_args": "verbose"}, r"'verbose' is no parameter of its __init__. It has rate, n_jobs$"),
+    ({"task_ignored_args": ("n_job",)}, r"^task_ignored_args of Made: 'n_job' is not .* Did you mean 'n_jobs'\?$"),
+    ({"task_ignored_args": "verbose"}, r"'verbose' is not a parameter of its __init__. It has rate, n_jobs$"),
     ({"task_ignored_args": ["rate", 3]}, r"^task_ignored_args of Made must be a list of parameter names, got \['rate'"),
     ({"task_ignored_args": None}, "must be a list of parameter names, got None"),
     ({"task_ignored_args": {"rate": 1}}, "must be a list of parameter names, got"),
-    ({"task_default_since": {"rates": 1}}, r"^task_default_since of Made: 'rates' is no .* Did you mean 'rate'\?$"),
-    ({"task_default_since": {"self": 1}}, "'self' is no parameter"),
+    ({"task_default_since": {"rates": 1}}, r"^task_default_since of Made: 'rates' is not .* Did you mean 'rate'\?$"),
+    ({"task_default_since": {"self": 1}}, "'self' is not a parameter"),
     ({"task_default_since": [("rate", 1)]}, r"^task_default_since of Made must map parameter names to values, got \["),
     ({"task_default_since": {1: 1}}, r"must map parameter names to values, got \{1: 1\}"),
     ({"task_default_since": {"rate": object()}}, "^task_default_since 'rate' of Made has no canonical form"),
@@ -368,7 +368,7 @@ def test_where_no_init_is_written_yet_the_first_instance_tells(slip: Callable[[]
     """`@dataclass` writes it after the class is made."""
     build = slip()
 
-    with pytest.raises(BuildError, match="'n_job' is no parameter of its __init__"):
+    with pytest.raises(BuildError, match="'n_job' is not a parameter of its __init__"):
         build()
 
 

@@ -282,7 +282,7 @@ def test_outputs_stay_in_their_folder(cache: Cache, name: Any) -> None:
 
 def test_a_future_that_is_no_word_is_a_failure(cache: Cache) -> None:
     """Told with what it was."""
-    assert "is {'a': 1} (dict), which is no string, path or number" in str(failure(echo(Give({"a": 1}))).error)
+    assert "is {'a': 1} (dict), which is not a string, path or number" in str(failure(echo(Give({"a": 1}))).error)
     assert "gave 2 words where one is needed" in str(failure(echo(("a", Give(["b", "c"])))).error)
 
 
@@ -318,7 +318,7 @@ def test_the_version_of_the_tool_counts(tmp_path: Path) -> None:
 
     assert [1, 1, 0, 0, 1, 1] == ran
     assert 3 == len((tmp_path / "asked").read_text().split())
-    with Cache(tmp_path / "cache"), pytest.raises(BuildError, match="the version of a tool could not be told.*no-such"):
+    with Cache(tmp_path / "cache"), pytest.raises(BuildError, match="the version of a tool could not be found out.*no-such"):
         Command(["a"], version=["no-such-tool"])
 
 

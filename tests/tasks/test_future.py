@@ -172,7 +172,7 @@ def test_an_empty_container_is_a_future_too() -> None:
 )
 def test_a_container_of_something_else_says_where(make: Any, where: str) -> None:
     """When its result is asked for; with the remedy."""
-    with pytest.raises(TypeError, match=rf"{where} is no future but a int: wrap it in Const"):
+    with pytest.raises(TypeError, match=rf"{where} is not a future \(got int\): wrap it in Const"):
         make().get_result()
 
 

@@ -227,5 +227,5 @@ def test_a_class_that_was_defined_anew_is_another_class() -> None:
     one, same, other = define(1), define(1), define(2)
 
     assert list(upstreams([one, same]).values()) == [one]
-    with pytest.raises(BuildError, match="build the whole graph anew"):
+    with pytest.raises(BuildError, match="build the whole graph again"):
         upstreams([one, other])

@@ -72,7 +72,7 @@ def test_a_watcher_that_raises_is_dropped(caplog: pytest.LogCaptureFixture) -> N
 
     assert ["done m.A A(1)", "close"] == broken.heard
     assert ["done m.A A(1)", "done m.A A(2)", "close"] == other.heard
-    assert ["Listener raised ValueError: no ears; it is told no more, the run goes on"] == caplog.messages
+    assert ["Listener raised ValueError: no ears; it gets no more events, the run goes on"] == caplog.messages
 
 
 def test_all_are_closed_though_one_raises(caplog: pytest.LogCaptureFixture) -> None:
@@ -127,7 +127,7 @@ def test_who_raises_at_the_beginning_is_dropped(caplog: pytest.LogCaptureFixture
         stream.begin(Outline({}, dict))
 
     assert not stream.is_watched
-    assert ["Broken raised ValueError: no; it is told no more, the run goes on"] == caplog.messages
+    assert ["Broken raised ValueError: no; it gets no more events, the run goes on"] == caplog.messages
 
 
 def test_the_examples_of_the_document_run(tmp_path: Path) -> None:
