@@ -337,7 +337,8 @@ class Protocol:
         entry = world.at(self.here(state, actor), "claim", actor.number)
         mine = entry is not None and entry.file == File(me, actor.serial, HEAD)
         after = actor._replace(step="seal") if mine else fresh_start(actor, "look")
-        yield self.tell(state, me, f"open_to_append claim.{actor.number}{', listdir' if mine else ' (not mine)'}", after)
+        then = ", listdir" if mine else " (not mine)"
+        yield self.tell(state, me, f"open_to_append claim.{actor.number}{then}", after)
 
     def seal(self, state: State, me: int, actor: Actor) -> Moves:
         after = world.write(state, me, actor.serial, SEALED)
