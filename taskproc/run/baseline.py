@@ -1,8 +1,9 @@
 """What a job may change in its process, as it was before: put back after the job, or the process is to be replaced.
 
-So a job gives the same whether it runs first or after others. Jobs do not count for what modules do at import:
-they are imported once, and later jobs find what they have set (`adopt`). Modules that are not loaded are not looked at,
-for a job that did not load them has not changed them; nearly all is compared by identity, a few microseconds a job.
+So a job gives the same whether it runs first or after others. Changes that modules make when they are imported are
+kept: they are imported once, and later jobs find what they have set (`adopt`). Modules that are not loaded are not
+looked at, because a job that did not load them has not changed them; nearly all is compared by identity, a few
+microseconds a job.
 
 Random generators (run/randomness.py) are not put back, or two jobs would draw the same: they begin afresh. What depends
 on the context (decimals, NumPy's errors, variables of the context) needs no look: see run/context.py.

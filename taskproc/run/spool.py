@@ -8,8 +8,8 @@ a child process prints can be followed), and when it ends. Whose output it is st
 the spools of a worker that has died.
 
 What a job leaves behind goes on printing where it did. So a job that had child processes keeps its spools, written to
-or not. A thread that outlives its job looks like the next job. While C code keeps the interpreter to itself
-nobody looks how long the job has run; what it prints meanwhile is in the log when it lets go.
+or not. Output of a thread that outlives its job cannot be separated from that of the next job. While C code keeps the
+interpreter to itself, nobody looks how long the job has run; what it prints meanwhile is in the log when it lets go.
 """
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ from taskproc.store.version import Version, package_versions
 
 LEAST = 64               # weight in a run from which on an index pays, and of new rows that are worth a new file
 _MOST = 4096             # bytes of an index that are read for each unit of weight: a larger one is about other tasks
-_SHARE = 8               # an index is written again when one in so many rows would be new
+_SHARE = 8               # an index is written again when one row in this many would be new
 _SECONDS = 1.0           # that checking the folders may take; or, if that is longer,
 _PART = 4                # this part of the time of the run: on some network folders each look takes a millisecond
 _TICK = 30_000_000       # nanoseconds; the clocks of file systems tick every 10 ms or faster, or in whole milliseconds:
