@@ -45,7 +45,7 @@ class Work(Protocol[K]):
         """Is it ours to do? None: yes, or the job itself asks. Else how it ended without being started."""
         ...
 
-    def job(self, ticket: Ticket[K]) -> Job[K]:
+    def job(self, ticket: Ticket[K]) -> Job[Outcome[K]]:
         """How is it done?"""
         ...
 
@@ -57,7 +57,7 @@ class Work(Protocol[K]):
 def drive(
     plan: Plan[K],
     work: Work[K],
-    runner: Runner[K],
+    runner: Runner[K, Outcome[K]],
     *,
     stop_on_failure: bool = True,
     clock: Callable[[], float] = time.monotonic,
@@ -109,7 +109,7 @@ def _judge_all(
 def _start_all(
     plan: Plan[K],
     work: Work[K],
-    runner: Runner[K],
+    runner: Runner[K, Outcome[K]],
     clock: Callable[[], float],
     stop_on_failure: bool,
     check: Callable[[], None],
@@ -127,7 +127,11 @@ def _start_all(
 
 
 def settle_some(
-    plan: Plan[K], work: Work[K], runner: Runner[K], clock: Callable[[], float], timeout: float | None = None
+    plan: Plan[K],
+    work: Work[K],
+    runner: Runner[K, Outcome[K]],
+    clock: Callable[[], float],
+    timeout: float | None = None,
 ) -> Iterator[Event[K]]:
     """Wait until something ended, and tell it; starts nothing."""
     for ticket, said in runner.wait(timeout):

@@ -22,7 +22,7 @@ from taskproc.maps.options import ArgumentPassing
 from taskproc.maps.pack import Raised, receive_values, send_item
 from taskproc.maps.processes import ProcessCrew, kinds_of
 from taskproc.modules import main_name
-from taskproc.run.base import Ending, Job, Runner
+from taskproc.run.base import Ending
 from taskproc.run.inbox import Inbox
 from taskproc.run.kinds import Kind
 from taskproc.run.pool import PoolRunner, is_in_process
@@ -106,8 +106,9 @@ class ExecutorCrew:
         self._processes: set[str] = set()  # those that have done chunks
         self._threads = ThreadWorkers(worker) if is_in_process(executor) else None
         if self._threads is not None:
-            self._inbox: Inbox[Ending[int]] = Inbox()
-            self._runner: Runner[int] = PoolRunner(executor, self._inbox)
+            answers: Inbox[Ending[int, object]] = Inbox()
+            self._inbox: Inbox[Ending[int, object]] | Inbox[Ending[int, bytes]] = answers
+            self._runner: PoolRunner[int, object] = PoolRunner(executor, answers)
         else:
             self._foreign = Foreign(executor, _kind(worker))
             self._inbox = self._foreign.inbox
@@ -123,7 +124,7 @@ class ExecutorCrew:
         (item,) = chunk.items
         ticket = Ticket(chunk.first, number)
         if self._threads is not None:
-            self._runner.start(ticket, cast("Job[int]", partial(_direct, self._threads, item)))
+            self._runner.start(ticket, partial(_direct, self._threads, item))
         else:
             self._foreign.start(ticket, pickle.dumps(item, 5))
 
@@ -143,7 +144,8 @@ class ExecutorCrew:
             return Raised(rebuild(outcome.problem))
         if self._threads is not None:
             return outcome
-        sent, process, leaves = cast("tuple[Any, str, bool]", load(cast("bytes", outcome)))
+        assert isinstance(outcome, bytes), "an answer of a process is pickled [this is a bug]"
+        sent, process, leaves = cast("tuple[Any, str, bool]", load(outcome))
         (value,), _ = receive_values([sent])
         if leaves:
             self._processes.discard(process)

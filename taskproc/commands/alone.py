@@ -49,7 +49,7 @@ class Alone:
         wrong = wrong_with(self._feed.taken[ticket.key][1])
         return Failed(Problem("command", wrong)) if wrong else None
 
-    def job(self, ticket: Ticket[int]) -> Job[int]:
+    def job(self, ticket: Ticket[int]) -> Job[Outcome[int]]:
         """The command."""
         number, descriptor = self._feed.taken[ticket.key]
         assert isinstance(descriptor, Sequence), "it was looked at in `claim` [this is a bug]"

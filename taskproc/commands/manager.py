@@ -19,6 +19,7 @@ from taskproc.drive import drive
 from taskproc.errors import OptionError
 from taskproc.folders import absolute
 from taskproc.kernel.limits import Limits
+from taskproc.kernel.model import Outcome
 from taskproc.kernel.plan import Plan
 from taskproc.machine import available_cpus
 from taskproc.run.base import Ending
@@ -91,7 +92,7 @@ class TaskManager:
         self.finished: list[Finished] = []
         self.output_folder = None if output_folder is None else Path(absolute(output_folder))
         self.cache = None if shared_folder is None else _cache(shared_folder)
-        self._inbox: Inbox[Ending[Any]] | None = None
+        self._inbox: Inbox[Ending[Any, Outcome[Any]]] | None = None
         self._count = 0
 
     def update_task_descriptors(self) -> None:
@@ -196,7 +197,7 @@ class TaskManager:
             if record.problem:
                 logger.warning("task descriptor %d: %s", record.number, record.problem)
 
-    def _close(self, inbox: Inbox[Ending[Any]]) -> None:
+    def _close(self, inbox: Inbox[Ending[Any, Outcome[Any]]]) -> None:
         self._inbox = None
         inbox.close()
 

@@ -67,7 +67,7 @@ class Shared:
         wrong = self._wrong.get(ticket.key)
         return self._work.claim(ticket) if wrong is None else Failed(Problem("command", wrong))
 
-    def job(self, ticket: Ticket[str]) -> Job[str]:
+    def job(self, ticket: Ticket[str]) -> Job[Outcome[str]]:
         """See GraphWork."""
         return self._work.job(ticket)
 

@@ -37,15 +37,15 @@ class Foreign:
     """
 
     def __init__(self, executor: Executor, kind: Kind):
-        self.inbox: Inbox[Ending[int]] = Inbox()
+        self.inbox: Inbox[Ending[int, bytes]] = Inbox()
         self._kind, self._main, self._grace = kind, Main.here(), Grace()
         self._folder = TemporaryDirectory(prefix="taskproc-map-")
-        own = partial(ResidentRunner[int], self.inbox, grace=self._grace)
-        self._runner: ForeignRunner[int] = ForeignRunner(executor, self.inbox, own, grace=self._grace)
+        own = partial(ResidentRunner[int, bytes], self.inbox, grace=self._grace)
+        self._runner: ForeignRunner[int, bytes] = ForeignRunner(executor, self.inbox, own, grace=self._grace)
 
     def start(self, ticket: Ticket[int], own: bytes) -> None:
         """Begin the job of a ticket; two with one key are the same work, tried again."""
-        job: KindJob[int] = KindJob(self._kind, own)
+        job: KindJob[bytes] = KindJob(self._kind, own)
         self._runner.start(ticket, ForeignJob(job, Path(self._folder.name, "begun"), ticket.number, self._main))
 
     def stop(self) -> None:
@@ -85,7 +85,7 @@ class ExecutorCrew:
         told = [self._told(ticket.number, outcome) for ticket, outcome in self._foreign.inbox.wait(timeout)]
         return [each for each in told if each is not None]
 
-    def _told(self, number: int, outcome: object) -> Told | None:
+    def _told(self, number: int, outcome: bytes | Failed | Returned) -> Told | None:
         worker, chunk, place = self._jobs.pop(number)
         size = self._sizes.pop(number)
         if isinstance(outcome, Returned):  # its pool has broken
@@ -105,10 +105,10 @@ class ExecutorCrew:
             return None
         return Told(worker, chunk, values, Raised in set(map(type, values)), True, seconds, size)
 
-    def _values(self, outcome: object) -> tuple[list[object], float]:
+    def _values(self, outcome: bytes | Failed) -> tuple[list[object], float]:
         if isinstance(outcome, Failed):
             return [Raised(rebuild(outcome.problem))], 0.0
-        sent, seconds = cast("tuple[list[Sent], float]", load(cast("bytes", outcome)))
+        sent, seconds = cast("tuple[list[Sent], float]", load(outcome))
         return receive_values(sent)[0], seconds
 
     def _gathered(self, worker: int, chunk: Chunk, place: int, value: object) -> Told | None:

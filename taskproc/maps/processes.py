@@ -14,7 +14,7 @@ from typing import cast
 from taskproc.by_value import dumps
 from taskproc.errors import UnsendableItem
 from taskproc.frozen import replace
-from taskproc.kernel.model import Failed, Ticket
+from taskproc.kernel.model import Failed, Returned, Ticket
 from taskproc.maps.chunks import Chunk
 from taskproc.maps.crew import Told
 from taskproc.maps.far import Work, clock_every
@@ -40,10 +40,11 @@ class ProcessCrew:
     def __init__(self, kinds: Sequence[Kind], *, timeout: float | None = None):
         self._kinds, self._timeout = kinds, timeout
         self._jobs_timeout = None if timeout is None else timeout + clock_every(timeout)
-        self._inbox: Inbox[Ending[int]] = Inbox()
+        self._inbox: Inbox[Ending[int, bytes | Part]] = Inbox()
         self._grace = Grace()
-        self._lanes: list[ResidentRunner[int]] = [
-            ResidentRunner(self._inbox, 1, grace=self._grace, keeps=True, beside=len(kinds) - 1) for _ in kinds
+        self._lanes: list[ResidentRunner[int, bytes | Part]] = [
+            ResidentRunner(self._inbox, 1, grace=self._grace, keeps=True, beside=len(kinds) - 1, part=Part)
+            for _ in kinds
         ]
         self._numbers = count(1)
         self._chunks: dict[int, Chunk] = {}
@@ -58,14 +59,14 @@ class ProcessCrew:
         own = pickle.dumps(chunk.items, 5)
         self._sizes[number] = len(own)
         # Little by guess, so that the next chunk always lies there already: who has nothing to do is the engine's care
-        job: KindJob[int] = KindJob(self._kinds[worker], own, self._jobs_timeout, AHEAD)
+        job: KindJob[bytes | Part] = KindJob(self._kinds[worker], own, self._jobs_timeout, AHEAD)
         self._lanes[worker].start(Ticket(worker, number), job)
 
     def wait(self, timeout: float | None) -> list[Told]:
         """See Crew."""
         return [self._told(ticket, outcome) for ticket, outcome in self._inbox.wait(timeout)]
 
-    def _told(self, ticket: Ticket[int], outcome: object) -> Told:
+    def _told(self, ticket: Ticket[int], outcome: bytes | Part | Failed | Returned) -> Told:
         ended = not isinstance(outcome, Part)
         chunk = self._chunks.pop(ticket.number) if ended else self._chunks[ticket.number]
         size = self._sizes.pop(ticket.number, 0)  # counts once
@@ -79,9 +80,9 @@ class ProcessCrew:
             if problem.kind in {"died", "timeout"}:
                 return Told(ticket.key, chunk, [], death=error, begun=problem.step)
             return Told(ticket.key, chunk, [], broken=error)
+        if isinstance(outcome, Returned):  # it had not begun
+            return Told(ticket.key, chunk, [])
         content = outcome.content if isinstance(outcome, Part) else outcome
-        if not isinstance(content, bytes):
-            return Told(ticket.key, chunk, [])  # Returned: it had not begun
         sent, seconds = cast("tuple[list[Sent], float]", load(content))
         values, raised = receive_values(sent)
         return Told(ticket.key, chunk, values, raised, ended, seconds, size + len(content))

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from taskproc.errors import CacheError
+from taskproc.kernel.model import Outcome
 from taskproc.kernel.plan import Plan
 from taskproc.run.cluster import jobs_left
 from taskproc.run.group import Grace
@@ -24,7 +25,7 @@ class Interrupts:
         signals: to be entered for the time of the run. Of a run inside a task none: they are for the outer one.
     """
 
-    def __init__(self, work: GraphWork, plan: Plan[str], runner: Lanes[str], grace: Grace):
+    def __init__(self, work: GraphWork, plan: Plan[str], runner: Lanes[str, Outcome[str]], grace: Grace):
         self._work, self._plan, self._runner, self._grace = work, plan, runner, grace
         inside = running_job() is not None
         self.signals = Signals(

@@ -113,7 +113,7 @@ class Packer:
         self._kinds: dict[tuple[type, str], Kind] = {}
         self._by_name: dict[object, bool] = {}
 
-    def pack(self, job: TaskJob) -> KindJob[str]:
+    def pack(self, job: TaskJob) -> KindJob[Outcome[str]]:
         """`job` made ready to travel. Raises TypeError that names the attribute which cannot be pickled."""
         cls = type(job.task)
         kind = self._kinds.get((cls, job.kind.code))

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from taskproc.drive import drive, settle_some
 from taskproc.errors import BuildError, CycleError, FailedTaskError, MissingResult, OptionError
 from taskproc.kernel.limits import Limits
-from taskproc.kernel.model import Event
+from taskproc.kernel.model import Event, Outcome
 from taskproc.kernel.plan import Plan
 from taskproc.run.group import Grace
 from taskproc.run.lanes import Lanes
@@ -132,7 +132,7 @@ class _Run:
     def __init__(
         self,
         work: GraphWork,
-        runner: Lanes[str],
+        runner: Lanes[str, Outcome[str]],
         counter: Counter,
         stream: Stream,
         limits: Limits,

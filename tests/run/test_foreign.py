@@ -75,16 +75,16 @@ class Desk:
 
     def __init__(self, folder: Path, pool: Pool | None = None) -> None:
         self.folder = folder
-        self.inbox: Inbox[Ending[str]] = Inbox()
+        self.inbox: Inbox[Ending[str, Outcome[str]]] = Inbox()
         self.pool = pool or Pool()
         self.hired: list[int] = []
-        self.runner: ForeignRunner[str] = ForeignRunner(self.pool, self.inbox, self.workers)
+        self.runner: ForeignRunner[str, Outcome[str]] = ForeignRunner(self.pool, self.inbox, self.workers)
 
-    def workers(self, count: int) -> ResidentRunner[str]:
+    def workers(self, count: int) -> ResidentRunner[str, Outcome[str]]:
         self.hired.append(count)
         return ResidentRunner(self.inbox, count)
 
-    def start(self, number: int, job: Job[str]) -> None:
+    def start(self, number: int, job: Job[Outcome[str]]) -> None:
         self.runner.start(ticket(number), ForeignJob(job, self.folder / "begun", number, Main.here()))
 
     def endings(self, count: int) -> dict[int, Outcome[str]]:
@@ -194,7 +194,7 @@ def test_an_executor_that_refuses_is_an_ending(desk: Desk) -> None:
 def test_a_foreign_job_leads_a_group_and_leaves_a_mark(tmp_path: Path) -> None:
     """While it runs; then the process is back in the group of its pool."""
     marks = tmp_path / "begun"
-    job: ForeignJob[str] = ForeignJob(call(groups), marks, 7, Main.here())
+    job: ForeignJob[Outcome[str]] = ForeignJob(call(groups), marks, 7, Main.here())
     before = os.getpgrp()
 
     child = os.fork()
@@ -218,7 +218,7 @@ def test_a_job_of_a_dead_run_does_not_begin(tmp_path: Path, other: dict[str, str
     """It dies if its main process is not there any more; on another machine nobody can tell."""
     here = Main.here()
     main = Main(here.pid, other.get("birth", here.birth), other.get("machine", here.machine))
-    job: ForeignJob[str] = ForeignJob(call(same, 1), tmp_path / "begun", 1, main)
+    job: ForeignJob[Outcome[str]] = ForeignJob(call(same, 1), tmp_path / "begun", 1, main)
 
     child = os.fork()
     if child == 0:
