@@ -60,8 +60,13 @@ class Pool(Executor):
 
     def begin(self, index: int) -> None:
         """As far as a process of it would come before it dies."""
-        job, _ = self.given[index]
+        job = self.job(index)
         Begun(job.marks).begin(job.number)
+
+    def job(self, index: int) -> ForeignJob[Outcome[str]]:
+        run_marked, _ = self.given[index]
+        found: ForeignJob[Outcome[str]] = run_marked.__self__
+        return found
 
     def collapse(self) -> None:
         self.broken = True
@@ -199,7 +204,7 @@ def test_a_foreign_job_leads_a_group_and_leaves_a_mark(tmp_path: Path) -> None:
 
     child = os.fork()
     if child == 0:
-        seen = value(job())
+        seen = value(job.run_marked())
         os._exit(0 if seen == f"{os.getpid()}" and os.getpgrp() == before else 1)
     _, status = os.waitpid(child, 0)
 
@@ -222,7 +227,7 @@ def test_a_job_of_a_dead_run_does_not_begin(tmp_path: Path, other: dict[str, str
 
     child = os.fork()
     if child == 0:
-        job()
+        job.run_marked()
         os._exit(3)
     _, status = os.waitpid(child, 0)
 
@@ -332,11 +337,11 @@ def test_of_those_that_died_together_each_is_tried_alone(desk: Desk, monkeypatch
 def test_what_had_ended_may_be_done_again(desk: Desk) -> None:
     """Its process died later, with the answer; and where the user has asked for it, what died as well."""
     desk.start(1, call(same, 1))
-    job, _ = desk.pool.given[0]
+    job = desk.pool.job(0)
 
-    assert ["1", "1"] == [value(job()), value(job())]
+    assert ["1", "1"] == [value(job.run_marked()), value(job.run_marked())]
     Begun(job.marks).begin(1)
-    assert "1" == value(replace(job, repeats=True)())
+    assert "1" == value(replace(job, repeats=True).run_marked())
 
 
 @pytest.mark.parametrize(("begun", "expected"), [
