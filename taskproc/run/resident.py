@@ -246,7 +246,7 @@ class ResidentRunner(Generic[K, Answer]):
         is_late = self._dispatch.state(number) == "expiring"
         parcel = self._dispatch.answered(number, SECONDS.unpack_from(message, 1)[0])
         self._call_off(number)
-        outcome: Answer | Failed = _outcome(memoryview(message)[1 + SECONDS.size :], unpickle)
+        outcome = cast("Answer | Failed", _outcome(memoryview(message)[1 + SECONDS.size :], unpickle))
         if is_late:
             self._workers[number].signal(signal.SIGKILL)  # what was to end with it may have heard TERM and gone on
             if isinstance(outcome, Failed) and parcel.timeout is not None:
@@ -339,8 +339,8 @@ def _await_all(workers: dict[int, Worker], grace: Grace) -> None:
             workers.popitem()[1].close()
 
 
-def _outcome(content: memoryview, unpickle: Callable[[memoryview], object]) -> Answer | Failed:
+def _outcome(content: memoryview, unpickle: Callable[[memoryview], object]) -> object:
     try:
-        return cast("Answer", unpickle(content))
+        return unpickle(content)
     except Exception as error:  # noqa: BLE001  # the user's classes take part
         return Failed(Problem("exception", f"the outcome of the job could not be unpickled: {sentence(error)}"))

@@ -44,13 +44,13 @@ def choose(executor: object, max_workers: object) -> Executor | None:
 def _workers(inbox: Inbox[Ending[str, Outcome[str]]], grace: Grace, count: int | None) -> Runner[str, Outcome[str]]:
     from taskproc.run.resident import ResidentRunner  # here: 10 ms, and many runs find all they need
 
-    return ResidentRunner(inbox, count, grace=grace)
+    return ResidentRunner[str, Outcome[str]](inbox, count, grace=grace)
 
 
 def _commands(inbox: Inbox[Ending[str, Outcome[str]]], grace: Grace, left: list[str]) -> Runner[str, Outcome[str]]:
     from taskproc.run.prefix import PrefixRunner  # here: 5 ms, and most runs have no prefix
 
-    return PrefixRunner(inbox, BEHIND_COMMANDS, grace=grace, left=left)
+    return PrefixRunner[str, Outcome[str]](inbox, BEHIND_COMMANDS, grace=grace, left=left)
 
 
 @contextmanager
@@ -67,14 +67,15 @@ def runner_for(
     if executor is None:
         ordinary = LateRunner(max_workers or available_cpus(), partial(_workers, inbox, grace, max_workers))
     elif is_in_process(executor) or sys.platform == "win32":
-        ordinary = PoolRunner(executor, inbox)
+        ordinary = PoolRunner[str, Outcome[str]](executor, inbox)
     else:
         from taskproc.run.foreign import ForeignRunner  # here: 1 ms, and most runs have workers of their own
 
-        ordinary = ForeignRunner(executor, inbox, partial(_workers, inbox, grace), grace=grace)
+        workers = partial(_workers, inbox, grace)
+        ordinary = ForeignRunner[str, Outcome[str]](executor, inbox, workers, grace=grace)
     left: list[str] = []
     prefixed: Runner[str, Outcome[str]] = LateRunner(BEHIND_COMMANDS, partial(_commands, inbox, grace, left))
-    lanes = Lanes(inbox, ordinary, prefixed, left)
+    lanes = Lanes[str, Outcome[str]](inbox, ordinary, prefixed, left)
     try:
         yield lanes
     finally:
