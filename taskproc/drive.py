@@ -45,7 +45,7 @@ class Work(Protocol[K]):
         """Is it ours to do? None: yes, or the job asks that itself. Else the outcome of a node that is not started."""
         ...
 
-    def job(self, ticket: Ticket[K]) -> Job[K]:
+    def job(self, ticket: Ticket[K]) -> Job[Outcome[K]]:
         """How is it done?"""
         ...
 
@@ -57,7 +57,7 @@ class Work(Protocol[K]):
 def drive(
     plan: Plan[K],
     work: Work[K],
-    runner: Runner[K],
+    runner: Runner[K, Outcome[K]],
     *,
     stop_on_failure: bool = True,
     clock: Callable[[], float] = time.monotonic,
@@ -111,7 +111,7 @@ def _judge_all(
 def _start_all(
     plan: Plan[K],
     work: Work[K],
-    runner: Runner[K],
+    runner: Runner[K, Outcome[K]],
     clock: Callable[[], float],
     stop_on_failure: bool,
     check: Callable[[], None],
@@ -129,7 +129,11 @@ def _start_all(
 
 
 def settle_some(
-    plan: Plan[K], work: Work[K], runner: Runner[K], clock: Callable[[], float], timeout: float | None = None
+    plan: Plan[K],
+    work: Work[K],
+    runner: Runner[K, Outcome[K]],
+    clock: Callable[[], float],
+    timeout: float | None = None,
 ) -> Iterator[Event[K]]:
     """Wait until a job has ended, and yield its events; start nothing."""
     for ticket, outcome in runner.wait(timeout):

@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from taskproc.kernel.limits import Limits
-from taskproc.kernel.model import Failed, Fresh, Node, Problem, Returned, Stamp, Ticket
+from taskproc.kernel.model import Failed, Fresh, Node, Outcome, Problem, Returned, Stamp, Ticket
 from taskproc.kernel.plan import Plan
 from taskproc.run.base import Runner
 from taskproc.testing import DONE, STALE, FakeRunner, FakeWork, grow, nodes, settle, states
@@ -50,7 +50,7 @@ def test_settle_refuses_what_cannot_run(key: str, state: str) -> None:
 
 def test_fake_runner_is_a_runner() -> None:
     """It has the shape that the loop asks for."""
-    runner: Runner[str] = FakeRunner(3)
+    runner: Runner[str, Outcome[str]] = FakeRunner(3)
 
     assert runner.capacity() == 3
 

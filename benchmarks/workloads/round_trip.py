@@ -12,7 +12,7 @@ from taskproc.run.resident import ResidentRunner
 def main(count: int) -> dict[str, float]:
     """Seconds for all, and how many were done; the worker has started before."""
     inbox: Inbox[tuple[Ticket[int], Outcome[int]]] = Inbox()
-    runner = ResidentRunner(inbox, 1)
+    runner: ResidentRunner[int, Outcome[int]] = ResidentRunner(inbox, 1)
     job = partial(Done, Stamp("order", "value"))
     done, start = 0, 0.0
     for number in range(count + 1):

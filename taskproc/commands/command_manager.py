@@ -18,6 +18,7 @@ from taskproc.drive import drive
 from taskproc.errors import OptionError
 from taskproc.folders import absolute_path
 from taskproc.kernel.limits import Limits
+from taskproc.kernel.model import Outcome
 from taskproc.kernel.plan import Plan
 from taskproc.machine import available_cpus
 from taskproc.run.base import Ending
@@ -88,7 +89,7 @@ class TaskManager:
         self.finished: list[Finished] = []
         self.output_folder = None if output_folder is None else Path(absolute_path(output_folder))
         self.cache = None if shared_folder is None else _as_cache(shared_folder)
-        self._inbox: Inbox[Ending[Any]] | None = None
+        self._inbox: Inbox[Ending[Any, Outcome[Any]]] | None = None
         self._count = 0
 
     def update_task_descriptors(self) -> None:
@@ -197,7 +198,7 @@ class TaskManager:
             if record.problem:
                 logger.warning("task descriptor %d: %s", record.number, record.problem)
 
-    def _close(self, inbox: Inbox[Ending[Any]]) -> None:
+    def _close(self, inbox: Inbox[Ending[Any, Outcome[Any]]]) -> None:
         self._inbox = None
         inbox.close()
 

@@ -49,7 +49,7 @@ class LocalCommands:
         fault = descriptor_fault(self._feed.taken[ticket.key][1])
         return Failed(Problem("command", fault)) if fault else None
 
-    def job(self, ticket: Ticket[int]) -> Job[int]:
+    def job(self, ticket: Ticket[int]) -> Job[Outcome[int]]:
         """Its command."""
         number, descriptor = self._feed.taken[ticket.key]
         assert isinstance(descriptor, Sequence), "it was checked in `claim` [this is a bug]"

@@ -25,7 +25,7 @@ from taskproc.maps.map_options import ArgumentPassing, Call, calls
 from taskproc.maps.process_crew import worker_kind
 from taskproc.maps.transfer import Raised, Sent, receive_values, send_item
 from taskproc.pickling import load
-from taskproc.run.base import Ending, Job
+from taskproc.run.base import Ending
 from taskproc.run.foreign import ForeignJob, ForeignRunner
 from taskproc.run.group import Grace
 from taskproc.run.inbox import Inbox
@@ -34,6 +34,8 @@ from taskproc.run.lifeline import Main
 from taskproc.run.pool import PoolRunner, is_in_process
 from taskproc.run.problem import rebuild
 from taskproc.run.resident import ResidentRunner
+
+Worked = tuple["list[object]", float]  # the values of a job, and the seconds that they took
 
 
 def executor_kind(executor: Executor, worker: Callable[..., object], passing: ArgumentPassing) -> Kind | None:
@@ -79,20 +81,20 @@ class ExecutorCrew:
 
     def wait(self, timeout: float | None) -> list[Progress]:
         """See Crew."""
-        news = [self._progress(ticket.number, outcome) for ticket, outcome in self._jobs.inbox.wait(timeout)]
+        news = [self._progress(number, answer) for number, answer in self._jobs.wait(timeout)]
         return [progress for progress in news if progress is not None]
 
-    def _progress(self, number: int, outcome: object) -> Progress | None:
+    def _progress(self, number: int, answer: Worked | Failed | Returned) -> Progress | None:
         worker, chunk, place = self._on.pop(number)
         size = self._sizes.pop(number)
-        if isinstance(outcome, Returned):  # its pool has broken
+        if isinstance(answer, Returned):  # its pool has broken
             if place is None:
                 return Progress(worker, chunk, [])
             self._start(worker, chunk, place)
             return None
-        if isinstance(outcome, Failed):
-            return self._failure(worker, chunk, place, Raised(rebuild(outcome.problem)))
-        values, seconds = self._jobs.values(outcome)
+        if isinstance(answer, Failed):
+            return self._failure(worker, chunk, place, Raised(rebuild(answer.problem)))
+        values, seconds = answer
         if place is not None:
             return self._gathered(worker, chunk, place, values[0])
         return Progress(worker, chunk, values, Raised in set(map(type, values)), True, seconds, size)
@@ -132,29 +134,29 @@ class ExecutorCrew:
 
 
 class _ForeignJobs:
-    """Jobs in an executor's processes, and in our own when these break. Their outcomes arrive in `inbox`."""
+    """Jobs in an executor's processes, and in our own when these break."""
 
     send = staticmethod(send_item)
 
     def __init__(self, executor: Executor, kind: Kind):
-        self.inbox: Inbox[Ending[int]] = Inbox()
+        self._inbox: Inbox[Ending[int, bytes]] = Inbox()
         self._kind, self._main, self._grace = kind, Main.here(), Grace()
         # A job that begins when the map ends may still write its mark there
         self._folder = TemporaryDirectory(prefix="taskproc-map-", ignore_cleanup_errors=True)
-        own = partial(ResidentRunner[int], self.inbox, grace=self._grace)
-        self._runner: ForeignRunner[int] = ForeignRunner(executor, self.inbox, own, grace=self._grace)
+        own = partial(ResidentRunner[int, bytes], self._inbox, grace=self._grace)
+        self._runner: ForeignRunner[int, bytes] = ForeignRunner(executor, self._inbox, own, grace=self._grace)
 
     def start(self, ticket: Ticket[int], items: list[object]) -> int:
         """Begin a job and return the bytes that were sent. Two tickets with one key are the same work, tried again."""
         own = pickle.dumps(items, 5)
-        job: KindJob[int] = KindJob(self._kind, own)
+        job: KindJob[bytes] = KindJob(self._kind, own)
         self._runner.start(ticket, ForeignJob(job, Path(self._folder.name, "begun"), ticket.number, self._main))
         return len(own)
 
-    def values(self, outcome: object) -> tuple[list[object], float]:
-        """The values of a job that has not failed, and the seconds that they took."""
-        sent, seconds = cast("tuple[list[Sent], float]", load(cast("bytes", outcome)))
-        return receive_values(sent)[0], seconds
+    def wait(self, timeout: float | None) -> list[tuple[int, Worked | Failed | Returned]]:
+        """The numbers of tickets whose jobs have ended, and how."""
+        endings = self._inbox.wait(timeout)
+        return [(ticket.number, _received(end) if isinstance(end, bytes) else end) for ticket, end in endings]
 
     def retire(self) -> list[Exception]:
         return []
@@ -163,16 +165,21 @@ class _ForeignJobs:
         try:
             self._runner.stop()
         finally:
-            self.inbox.close()
+            self._inbox.close()
             self._folder.cleanup()
+
+
+def _received(content: bytes) -> Worked:
+    sent, seconds = cast("tuple[list[Sent], float]", load(content))
+    return receive_values(sent)[0], seconds
 
 
 class _ThreadJobs:
     """The same in an executor's threads, in this process. Each thread that takes a chunk has an object of its own."""
 
     def __init__(self, executor: Executor, worker: Callable[..., object], passing: ArgumentPassing):
-        self.inbox: Inbox[Ending[int]] = Inbox()
-        self._runner: PoolRunner[int] = PoolRunner(executor, self.inbox)
+        self._inbox: Inbox[Ending[int, Worked]] = Inbox()
+        self._runner: PoolRunner[int, Worked] = PoolRunner(executor, self._inbox)
         self._worker, self._passing = worker, passing
         self._lock = threading.Lock()
         self._mine = threading.local()
@@ -183,13 +190,13 @@ class _ThreadJobs:
         return item
 
     def start(self, ticket: Ticket[int], items: list[object]) -> int:
-        self._runner.start(ticket, cast("Job[int]", partial(self._work, items)))
+        self._runner.start(ticket, partial(self._work, items))
         return 0
 
-    def values(self, outcome: object) -> tuple[list[object], float]:
-        return cast("tuple[list[object], float]", outcome)
+    def wait(self, timeout: float | None) -> list[tuple[int, Worked | Failed | Returned]]:
+        return [(ticket.number, end) for ticket, end in self._inbox.wait(timeout)]
 
-    def _work(self, items: list[object]) -> tuple[list[object], float]:
+    def _work(self, items: list[object]) -> Worked:
         if not hasattr(self._mine, "object"):
             self._mine.object = made(self._worker)
             self._mine.call = calls(self._mine.object, self._passing)
@@ -225,7 +232,7 @@ class _ThreadJobs:
             self.retire()
             self._runner.stop()
         finally:
-            self.inbox.close()
+            self._inbox.close()
 
 
 def _close_object(worker: object) -> None:

@@ -14,7 +14,7 @@ from typing import cast
 
 from taskproc.errors import UnsendableItem
 from taskproc.frozen import replace
-from taskproc.kernel.model import Failed, Ticket
+from taskproc.kernel.model import Failed, Returned, Ticket
 from taskproc.maps.chunk_work import CLOSE, ChunkWork, clock_every
 from taskproc.maps.chunks import Chunk, Progress
 from taskproc.maps.map_options import ArgumentPassing
@@ -44,10 +44,11 @@ class ProcessCrew:
     def __init__(self, kinds: Sequence[Kind], *, timeout: float | None = None, closes: bool = False):
         self._kinds, self._timeout, self._closes = kinds, timeout, closes
         self._jobs_timeout = None if timeout is None else timeout + clock_every(timeout)
-        self._inbox: Inbox[Ending[int]] = Inbox()
+        self._inbox: Inbox[Ending[int, bytes | Part]] = Inbox()
         self._grace = Grace()
-        self._lanes: list[ResidentRunner[int]] = [
-            ResidentRunner(self._inbox, 1, grace=self._grace, keeps=True, beside=len(kinds) - 1) for _ in kinds
+        self._lanes: list[ResidentRunner[int, bytes | Part]] = [
+            ResidentRunner(self._inbox, 1, grace=self._grace, keeps=True, beside=len(kinds) - 1, part=Part)
+            for _ in kinds
         ]
         self._numbers = count(1)
         self._chunks: dict[int, Chunk] = {}
@@ -65,22 +66,22 @@ class ProcessCrew:
         self._chunks[number] = chunk
         self._sizes[number] = len(own)
         # A small guess, so that the next chunk is always sent at once: the engine cares for workers that are idle
-        job: KindJob[int] = KindJob(self._kinds[worker], own, self._jobs_timeout, AHEAD)
+        job: KindJob[bytes | Part] = KindJob(self._kinds[worker], own, self._jobs_timeout, AHEAD)
         self._lanes[worker].start(Ticket(worker, number), job)
 
     def wait(self, timeout: float | None) -> list[Progress]:
         """See Crew."""
         return [self._progress(ticket, outcome) for ticket, outcome in self._inbox.wait(timeout)]
 
-    def _progress(self, ticket: Ticket[int], outcome: object) -> Progress:
+    def _progress(self, ticket: Ticket[int], outcome: bytes | Part | Failed | Returned) -> Progress:
         ended = not isinstance(outcome, Part)
         chunk = self._chunks.pop(ticket.number) if ended else self._chunks[ticket.number]
         size = self._sizes.pop(ticket.number, 0)  # counts once
         if isinstance(outcome, Failed):
             return self._failure(ticket.key, chunk, outcome)
+        if isinstance(outcome, Returned):  # it had not begun
+            return Progress(ticket.key, chunk, [])
         content = outcome.content if isinstance(outcome, Part) else outcome
-        if not isinstance(content, bytes):
-            return Progress(ticket.key, chunk, [])  # Returned: it had not begun
         self._alive.add(ticket.key)
         sent, seconds = cast("tuple[list[Sent], float]", load(content))
         values, raised = receive_values(sent)

@@ -15,14 +15,15 @@ import time
 from collections.abc import Callable, Collection
 from itertools import count
 from queue import SimpleQueue
-from typing import Any
+from typing import Union
 
 from taskproc.errors import TaskManagerTermination, UnknownToManager
 from taskproc.frozen import frozen
-from taskproc.kernel.model import Failed, Ticket
+from taskproc.kernel.model import Failed, Returned, Ticket
 from taskproc.remote.calls import TaskFunctions
 from taskproc.remote.client import RemoteTaskManager
 from taskproc.remote.content import pack_raised
+from taskproc.run.base import Ending
 from taskproc.run.group import Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.kinds import Kind, KindJob
@@ -53,6 +54,10 @@ class _Over:
     error: Exception
 
 
+_Done = tuple[str, bytes, str]  # how a task ended: see TaskFunctions
+_News = Union[_Done, _Pulled, _Answered, _Over]
+
+
 class Agent:
     """Does tasks of `tags` by the functions of a module, `jobs` at a time, until the manager is terminated or gone.
 
@@ -72,19 +77,19 @@ class Agent:
         *,
         jobs: int = 1,
         period: float = PERIOD,
-        inbox: Inbox[Any] | None = None,
+        inbox: Inbox[Ending[str, _News]] | None = None,
         grace: Grace | None = None,
     ):
         self._manager, self._tags, self._period = manager, tags, period
         self._kind = Kind(pickle.dumps(TaskFunctions(module), 5))
-        self._inbox: Inbox[Any] = inbox or Inbox()
+        self._inbox: Inbox[Ending[str, _News]] = inbox or Inbox()
         self._grace = grace or Grace()
         # What a module keeps from task to task stays: as in a worker that was written by hand
-        self._runner: ResidentRunner[str] = ResidentRunner(self._inbox, jobs, grace=self._grace, keeps=True)
+        self._runner: ResidentRunner[str, _News] = ResidentRunner(self._inbox, jobs, grace=self._grace, keeps=True)
         self._free = threading.Semaphore(jobs)
         self._numbers = count(1)
         self._in_hand: set[int] = set()
-        self._told: SimpleQueue[tuple[Ticket[str], Any] | None] = SimpleQueue()
+        self._told: SimpleQueue[tuple[Ticket[str], _Done | Failed] | None] = SimpleQueue()
         self._stopped = threading.Event()
         self._has_left = False
         self._identity = threading.Lock()
@@ -117,7 +122,7 @@ class Agent:
                 elif isinstance(told, _Answered):
                     self._in_hand.discard(ticket.number)
                     self._free.release()
-                else:
+                elif not isinstance(told, Returned):  # nothing is ever recalled
                     self._told.put((ticket, told))
             if last is not None and not isinstance(last, TaskManagerTermination):
                 raise last
@@ -141,7 +146,7 @@ class Agent:
             self._has_left = True
             self._inbox.ring()
 
-    def _answer(self, ticket: Ticket[str], told: Any) -> None:
+    def _answer(self, ticket: Ticket[str], told: _Done | Failed) -> None:
         """How a task ended. An answer that comes too late is refused, and nothing is lost by that."""
         if not isinstance(told, Failed):
             what, content, traceback = told

@@ -11,8 +11,10 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from taskproc.run.group import Exit, await_exit, in_bytes, reap, signal_group
+from taskproc.run.group import GRACE, Exit, await_exit, in_bytes, reap, signal_group
 from taskproc.run.keeper import RELEASE
+from taskproc.run.problem import sentence
+from taskproc.run.scarce import is_scarce, limit_text
 
 # Not as a script, which would be compiled each time: 4 ms. The folder stands behind the standard library
 _KEEP = f"import sys; sys.path.append({os.path.dirname(os.path.abspath(__file__))!r}); import keeper; keeper.main()"
@@ -149,3 +151,46 @@ class KeptChild(Child):
             return None
         self._said = rest
         return int(number)
+
+
+class Deadline:
+    """Ends a process that runs for more than `seconds`: TERM, and KILL after the grace or its patience. Takes a thread.
+
+    Attributes:
+        passed: whether the process has run that long.
+    """
+
+    def __init__(self, child: Child, seconds: float):
+        self.seconds, self.passed = seconds, False
+        self.ended = threading.Event()
+        self._child = child
+        self._thread = threading.Thread(target=self.watch, name="taskproc-deadline", daemon=True)
+        self._thread.start()
+
+    def watch(self) -> None:
+        """In the thread: wait, and end the process if it is still running."""
+        if not self.ended.wait(self.seconds):
+            self.passed = True
+            self.end_politely()
+
+    def end_politely(self) -> None:
+        """TERM, and KILL if it has not ended within the grace, or its patience."""
+        self._child.tell(signal.SIGTERM)
+        if not self.ended.wait(max(GRACE, self._child.patience)):
+            self._child.tell(signal.SIGKILL)
+
+    def call_off(self) -> None:
+        """The process has ended and must not be signalled any more. Call this before it is buried. Idempotent."""
+        self.ended.set()
+        self._thread.join()
+
+
+def not_started(what: str, error: OSError) -> str:
+    """Why a command could not be started; `what` is it in words, `prefix command 'srun'`."""
+    if isinstance(error, FileNotFoundError):
+        return f"{what} was not found; is it installed on this host, and its folder in PATH?"
+    if isinstance(error, PermissionError):
+        return f"{what} is not executable"
+    if is_scarce(error):
+        return limit_text(f"{what} could not be run", error)
+    return f"{what} could not be run: {sentence(error)}"

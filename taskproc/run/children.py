@@ -1,4 +1,9 @@
-"""Child processes that are not ours inside: started in groups of their own, followed by threads, and ended together."""
+"""Child processes that run other programs: started in groups of their own, followed by threads, and ended together.
+
+`Children` are the processes and their threads. An `Attempt` is one run of one command. A `ChildRunner` is a runner of
+jobs that are commands: those of command.py, which end with an exit code, and those of prefix.py, which end with an
+outcome in a file.
+"""
 from __future__ import annotations
 
 import os
@@ -6,15 +11,24 @@ import signal
 import subprocess
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
-from typing import IO, Any, Concatenate, ParamSpec, TypeVar
+from pathlib import Path
+from typing import IO, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
-from taskproc.run.child import Child, KeptChild
+from taskproc.checks import at_least
+from taskproc.frozen import frozen
+from taskproc.kernel.model import Failed, K, Ticket
+from taskproc.run.base import Answer, Ending
+from taskproc.run.child import Child, Deadline, KeptChild
 from taskproc.run.group import GRACE, Exit, Grace
-from taskproc.run.problem import sentence
-from taskproc.run.scarce import is_scarce, limit_text, start_thread, tries
+from taskproc.run.inbox import Inbox
+from taskproc.run.lifeline import VARIABLE, can_tie, describe, tie
+from taskproc.run.scarce import start_thread, tries, was_refused
+from taskproc.run.setup import is_far_end
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -228,44 +242,223 @@ class Children:
                 child.tell(number)
 
 
-class Deadline:
-    """Ends a process that runs for more than some seconds, as `end_politely` does. Takes a thread.
+@frozen
+class Launch:
+    """What is started for a job.
 
     Attributes:
-        passed: whether that came to be.
+        words: the program and its arguments. Nothing splits or expands them.
+        stdout, stderr: files to which its output is appended.
+        stdin: a file; None: there is nothing to read.
+        folder: its working directory; None: that of this process.
+        environ: all its environment variables; None: those of this process.
+        patience: see Child.
+        leads_to_us: whether it ends in a far end of ours, which holds the lifeline and writes into logs of ours, so
+            that these are never links.
     """
 
-    def __init__(self, child: Child, seconds: float):
-        self.seconds, self.passed = seconds, False
-        self._child = child
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="taskproc-deadline", daemon=True)
-        self._thread.start()
-
-    def _watch(self) -> None:
-        if not self._ended.wait(self.seconds):
-            self.passed = True
-            end_politely(self._child, self._ended)
-
-    def call_off(self) -> None:
-        """The process has ended, and is not to be signalled any more. Before it is buried."""
-        self._ended.set()
-        self._thread.join()
+    words: Sequence[str]
+    stdout: Path
+    stderr: Path
+    stdin: Path | None = None
+    folder: Path | None = None
+    environ: Mapping[str, str] | None = None
+    patience: float = 0.0
+    leads_to_us: bool = False
 
 
-def end_politely(child: Child, ended: threading.Event) -> None:
-    """TERM, and KILL if it has not `ended` within the grace, or its patience."""
-    child.tell(signal.SIGTERM)
-    if not ended.wait(max(GRACE, child.patience)):
-        child.tell(signal.SIGKILL)
+class ChildJob(Protocol[Answer]):
+    """A job that is done by a command."""
+
+    def launch(self) -> Launch:
+        """What to start."""
+        ...
+
+    def unstarted(self, error: OSError | ValueError | None) -> Failed:
+        """Why it could not be started; None: all was to end."""
+        ...
+
+    def deadline(self, child: Child) -> Deadline | None:
+        """What ends `child` once it has started, if it runs too long."""
+        ...
+
+    def answer(self, attempt: Attempt[Answer]) -> Answer | Failed:
+        """How it ended. The command has ended, and what it left may still run until `attempt.bury` is called."""
+        ...
 
 
-def not_started(what: str, error: OSError) -> str:
-    """Why a command could not be started; `what` is it in words, `prefix command 'srun'`."""
-    if isinstance(error, FileNotFoundError):
-        return f"{what} was not found; is it installed on this host, and its folder in PATH?"
-    if isinstance(error, PermissionError):
-        return f"{what} is not executable"
-    if is_scarce(error):
-        return limit_text(f"{what} could not be run", error)
-    return f"{what} could not be run: {sentence(error)}"
+class Attempt(Generic[Answer]):
+    """One run of one command, from its start to its burial.
+
+    Attributes:
+        child: its process, once it is started.
+        code: its exit code, or minus the signal, once it has ended.
+        before: how many bytes its logs had when it was started: stdout, stderr.
+        is_late: whether it ran longer than the deadline of its job.
+    """
+
+    _lifeline: int
+
+    def __init__(self, job: ChildJob[Answer], children: Children):
+        self.child: Child | None = None
+        self.code = 0
+        self.before = 0, 0
+        self.is_late = False
+        self._job, self._children = job, children
+        self._began = time.perf_counter()
+        self._lock = threading.Lock()
+        self._is_called_off = self._has_ended = False
+        self._calls_off: list[Deadline] = []
+        self._exit: Exit | None = None
+
+    def run(self) -> Answer | Failed:
+        """From its start to its end."""
+        return self.start() or self.follow()
+
+    def run_aside(self) -> Answer | Failed:
+        """As `run`, for the main thread, which may be interrupted at any instruction: another thread does the work."""
+        answers: list[Answer | Failed] = []
+        ended = threading.Event()  # not `join`: before Python 3.13 one that was interrupted takes the thread for ended
+
+        def run() -> None:
+            try:
+                answers.append(self.run())
+            finally:
+                ended.set()
+
+        thread = threading.Thread(target=run, name="taskproc-command", daemon=True)
+        try:
+            thread.start()
+            ended.wait()
+        except BaseException:
+            self._call_off()
+            if thread.ident is not None:  # else it has nothing to start any more
+                ended.wait()
+            raise
+        return answers[0]
+
+    def start(self) -> Failed | None:
+        """Start it. Why that failed, else None."""
+        problem: OSError | ValueError | None = None
+        try:
+            reading, self._lifeline = os.pipe()
+        except OSError as error:  # too many files are open
+            return self._job.unstarted(error)
+        try:
+            with self._lock:
+                if not self._is_called_off:
+                    self.child = self._start(self._job.launch(), reading)
+        except (OSError, ValueError) as error:
+            problem = error
+        finally:
+            os.close(reading)
+        if self.child is not None:
+            return None
+        os.close(self._lifeline)
+        return self._job.unstarted(problem)
+
+    def _start(self, launch: Launch, lifeline: int) -> Child | None:
+        environ, is_ours = launch.environ, launch.leads_to_us
+        if is_ours:
+            environ = {**(environ or {}), VARIABLE: describe(lifeline)}
+        with ExitStack() as files:
+            opener = _no_link if is_ours else None
+            stdout, stderr = (
+                files.enter_context(open(path, "ab", opener=opener)) for path in (launch.stdout, launch.stderr)
+            )
+            stdin = subprocess.DEVNULL if launch.stdin is None else files.enter_context(open(launch.stdin, "rb"))
+            self.before = stdout.tell(), stderr.tell()
+            # A far end of ours has a keeper already
+            is_kept = is_ours or not is_far_end()
+            child = self._children.start(
+                launch.words, stdout=stdout, stderr=stderr, stdin=stdin, environ=environ, folder=launch.folder,
+                passed=[lifeline], patience=launch.patience, is_kept=is_kept, leads=is_kept or can_tie(),
+            )
+            if child is not None and child.leads and not is_ours:
+                # Without a keeper it lives on if we are killed right before this: there is no group to be tied until
+                # the process exists. With a keeper this is for the keeper's own death
+                tie(lifeline, child.command_pid)
+            return child
+
+    def follow(self) -> Answer | Failed:
+        """Wait for its end, and bury it: how it ended. Call this once, after `start`."""
+        child = self._started()
+        deadline = self._job.deadline(child)
+        try:
+            self.code = child.await_end()
+            with self._lock:  # from now on nobody signals it
+                self._has_ended = True
+                for end in (*self._calls_off, *([] if deadline is None else [deadline])):
+                    end.call_off()
+            self.is_late = deadline is not None and deadline.passed
+            return self._job.answer(self)
+        finally:
+            self.bury()
+
+    def kill(self) -> None:
+        """End it at once, and wait for that."""
+        self._started().tell(signal.SIGKILL)
+        self.follow()
+
+    def bury(self, inherited: int | None = None) -> Exit:
+        """Kill what is left of it: how it ended. Idempotent. `inherited`: see reap."""
+        if self._exit is None:
+            self._exit = self._children.bury(self._started(), inherited)
+            os.close(self._lifeline)
+        return self._exit
+
+    def seconds(self) -> float:
+        """The time since it was made."""
+        return time.perf_counter() - self._began
+
+    def _started(self) -> Child:
+        if self.child is None:
+            raise AssertionError("the command was not started [this is a bug]")
+        return self.child
+
+    def _call_off(self) -> None:
+        """End it, or never start it."""
+        with self._lock:
+            self._is_called_off = True
+            if self.child is not None and not self._has_ended:
+                self._calls_off.append(Deadline(self.child, 0))
+
+
+class ChildRunner(Generic[K, Answer]):
+    """Runs jobs that are commands; threads wait for their ends. Subclasses start them."""
+
+    def __init__(self, inbox: Inbox[Ending[K, Answer]], capacity: int, children: Children):
+        self._inbox = inbox
+        self._capacity = at_least(capacity, 1, "number of commands at once")
+        self._children = children
+        self._at_exit = weakref.finalize(self, children.end, os.getpid())
+
+    def capacity(self) -> int:
+        """How many commands run at once."""
+        return self._capacity
+
+    def wait(self, timeout: float | None) -> Sequence[Ending[K, Answer]]:
+        """What has come into the inbox."""
+        return self._inbox.wait(timeout)
+
+    def recall(self) -> None:
+        """Nothing: each has been started."""
+
+    def stop(self) -> None:
+        """TERM to all commands and their children, KILL after the grace or their patience."""
+        self._at_exit()
+
+    def _run(self, ticket: Ticket[K], run: Callable[[], Answer | Failed]) -> None:
+        """In a thread: call `run`, and report how that ended."""
+        answer = run()
+        if not (self._puts_off(ticket, answer, run) or self._children.stopping.is_set()):
+            self._inbox.put((ticket, answer))
+
+    def _puts_off(self, ticket: Ticket[K], answer: Answer | Failed, run: Callable[[], Answer | Failed]) -> bool:
+        """Whether the system did not let it begin, so that it will be run when another command has ended."""
+        refused = isinstance(answer, Failed) and was_refused(answer.problem)
+        return refused and self._children.put_off(self._run, ticket, run)
+
+
+def _no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)

@@ -16,17 +16,17 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic
 
 from taskproc.frozen import frozen, replace
-from taskproc.kernel.model import Failed, Outcome, Problem, Returned, Ticket
+from taskproc.kernel.model import Failed, K, Problem, Returned, Ticket
 from taskproc.machine import birth_of
-from taskproc.run.base import Ending, Job, Runner
+from taskproc.run.base import Answer, Ending, Job, Runner
 from taskproc.run.baseline import put_back
 from taskproc.run.begun import Begun
 from taskproc.run.group import GRACE, Grace
@@ -38,7 +38,6 @@ from taskproc.run.problem import problem_of, sentence
 from taskproc.run.scarce import is_scarce
 from taskproc.run.timeout import is_alone, timeout_of
 
-K = TypeVar("K", bound=Hashable)
 logger = logging.getLogger("taskproc")
 
 LOOK_AFTER = 1.0  # seconds
@@ -48,7 +47,7 @@ _DEATHS = frozenset({"KilledWorker"})
 
 
 @frozen
-class ForeignJob(Generic[K]):
+class ForeignJob(Generic[Answer]):
     """A job for a process of somebody else's.
 
     Attributes:
@@ -59,7 +58,7 @@ class ForeignJob(Generic[K]):
         repeats: whether it may be run again after a death, since the user has asked the executor for that.
     """
 
-    job: Job[K]
+    job: Job[Answer]
     marks: Path
     number: int
     main: Main
@@ -75,11 +74,15 @@ class ForeignJob(Generic[K]):
         """Whether the job is to have a process of its own."""
         return is_alone(self.job)
 
-    def __call__(self) -> Outcome[K]:
-        """Run it, as the leader of a process group, so that what it does to its group, and we to it, hits no other."""
+    def __call__(self) -> Answer:
+        """Run the job here, without a mark."""
+        return self.job()
+
+    def run_marked(self) -> Answer | Died:
+        """In the executor: run it as the leader of a process group, so that a signal to its group hits nothing else."""
         begun = Begun(self.marks)
         if not self.repeats and (where := begun.running(self.number)) is not None:
-            return cast("Outcome[K]", Died(where.pid, begun.alone(self.number)))  # of interest to the runner alone
+            return Died(where.pid, begun.alone(self.number))
         with _own_group(), put_back(), _no_daemons():
             self.main.follow()
             begun.begin(self.number)
@@ -97,7 +100,7 @@ class Died:
     alone: bool
 
 
-class ForeignRunner(Generic[K]):
+class ForeignRunner(Generic[K, Answer]):
     """Runs each ForeignJob in the executor while that is whole; with a timeout, or alone, in workers of our own.
 
     Args:
@@ -107,18 +110,18 @@ class ForeignRunner(Generic[K]):
     def __init__(
         self,
         executor: Executor,
-        inbox: Inbox[Ending[K]],
-        workers: Callable[[int], Runner[K]],
+        inbox: Inbox[Ending[K, Answer]],
+        workers: Callable[[int], Runner[K, Answer]],
         *,
         grace: Grace | None = None,
     ):
         self._executor = executor
         self._inbox = inbox
-        self._pool: PoolRunner[K] = PoolRunner(executor, inbox)
+        self._pool: PoolRunner[K, Answer] = PoolRunner(executor, inbox)
         self._workers = workers
         self._grace = grace or Grace()
-        self._lanes: dict[int, Runner[K]] = {}
-        self._running: dict[int, tuple[ForeignJob[K], Future[Outcome[K]]]] = {}
+        self._lanes: dict[int, Runner[K, Answer]] = {}
+        self._running: dict[int, tuple[ForeignJob[Answer], Future[Answer | Died]]] = {}
         self._suspects: set[K] = set()
         self._broken = self._looks = False
         self._repeats = bool(getattr(executor, "repeats", False))
@@ -127,7 +130,7 @@ class ForeignRunner(Generic[K]):
         """That of the executor."""
         return self._pool.capacity()
 
-    def start(self, ticket: Ticket[K], job: Job[K]) -> None:
+    def start(self, ticket: Ticket[K], job: Job[Answer]) -> None:
         """Begin `job`: in the executor, or where its like is run now."""
         if not isinstance(job, ForeignJob):
             self._pool.start(ticket, job)  # it stands for a job that cannot travel
@@ -138,7 +141,7 @@ class ForeignRunner(Generic[K]):
         else:
             self._submit(ticket, replace(job, repeats=True) if self._repeats else job)
 
-    def wait(self, timeout: float | None) -> Sequence[Ending[K]]:
+    def wait(self, timeout: float | None) -> Sequence[Ending[K, Answer]]:
         """What has come into the inbox."""
         return self._inbox.wait(timeout)
 
@@ -159,15 +162,15 @@ class ForeignRunner(Generic[K]):
             for lane in self._lanes.values():
                 lane.stop()
 
-    def _lane(self, workers: int) -> Runner[K]:
+    def _lane(self, workers: int) -> Runner[K, Answer]:
         if workers not in self._lanes:
             self._lanes[workers] = self._workers(workers)
         return self._lanes[workers]
 
-    def _submit(self, ticket: Ticket[K], job: ForeignJob[K]) -> None:
+    def _submit(self, ticket: Ticket[K], job: ForeignJob[Answer]) -> None:
         try:
             with _followed(job.main):
-                future = self._executor.submit(job)
+                future = self._executor.submit(job.run_marked)
         except BrokenExecutor as error:
             self._break(error)
             self.start(ticket, job)
@@ -199,7 +202,7 @@ class ForeignRunner(Generic[K]):
         elif self._running:
             self._look_later()
 
-    def _ended(self, ticket: Ticket[K], future: Future[Outcome[K]]) -> None:
+    def _ended(self, ticket: Ticket[K], future: Future[Answer | Died]) -> None:
         """In a thread of the executor."""
         job, _ = self._running.pop(ticket.number)
         begun = Begun(job.marks)
@@ -209,18 +212,16 @@ class ForeignRunner(Generic[K]):
             if job.number in begun:
                 self._suspects.add(ticket.key)
             self._inbox.put((ticket, Returned()))
-        elif error is None:
-            outcome: Any = outcome_of(future)
-            self._inbox.put((ticket, self._of_death(ticket, outcome) if isinstance(outcome, Died) else outcome))
-        elif (where := begun.running(job.number)) is not None:
+        elif error is not None and (where := begun.running(job.number)) is not None:
             self._inbox.put((ticket, self._of_death(ticket, Died(where.pid, begun.alone(job.number)), error)))
         elif type(error).__name__ in _DEATHS:
             # Of a machine that does not have our folders nobody knows whether it had begun
             self._inbox.put((ticket, self._of_death(ticket, Died(0, not begun.is_used()), error)))
         else:
-            self._inbox.put((ticket, outcome_of(future)))
+            outcome = outcome_of(future)
+            self._inbox.put((ticket, self._of_death(ticket, outcome) if isinstance(outcome, Died) else outcome))
 
-    def _of_death(self, ticket: Ticket[K], died: Died, error: BaseException | None = None) -> Outcome[K]:
+    def _of_death(self, ticket: Ticket[K], died: Died, error: BaseException | None = None) -> Failed | Returned:
         """The process of a job has died: blame it, or have it run in a worker of our own, where that is sure."""
         if not died.alone:
             self._suspects.add(ticket.key)
@@ -316,7 +317,7 @@ def _no_daemons() -> Iterator[None]:
         be_subreaper(False)
 
 
-def _end_groups(jobs: list[ForeignJob[K]], grace: Grace) -> None:
+def _end_groups(jobs: list[ForeignJob[Answer]], grace: Grace) -> None:
     """End the processes in which `jobs` run, with their children: TERM, and KILL after the grace."""
     places = (Begun(job.marks).running(job.number) for job in jobs)
     groups = [where for where in places if where is not None]

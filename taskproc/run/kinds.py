@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic
 
-from taskproc.kernel.model import K, Outcome
 from taskproc.pickling import load
+from taskproc.run.base import Answer
 from taskproc.run.wire import NAMED
 
 _KEPT = 64  # kinds that a process of somebody else's keeps, which may see many runs
@@ -37,7 +37,7 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True)
-class KindJob(Generic[K]):
+class KindJob(Generic[Answer]):
     """One job of a kind; runs anywhere, and pickles with plain `pickle`.
 
     Attributes:
@@ -53,10 +53,10 @@ class KindJob(Generic[K]):
     seconds: float | None = None
     alone: bool = False
 
-    def __call__(self) -> Outcome[K]:
+    def __call__(self) -> Answer:
         """Run it; raises what unpickling its kind raises."""
-        outcome: Outcome[K] = _loaded(self.kind)(self.own)
-        return outcome
+        answer: Answer = _loaded(self.kind)(self.own)
+        return answer
 
 
 _kinds: OrderedDict[bytes, Callable[[bytes], Any]] = OrderedDict()

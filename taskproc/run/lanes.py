@@ -2,19 +2,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Sequence
+from typing import Generic
 
-from taskproc.kernel.model import Ticket
-from taskproc.run.base import Ending, Job, Runner
+from taskproc.kernel.model import K, Ticket
+from taskproc.run.base import Answer, Ending, Job, Runner
 from taskproc.run.inbox import Inbox
 from taskproc.run.prefixed import PrefixedJob
 from taskproc.run.scarce import start_thread
 
-K = TypeVar("K", bound=Hashable)
 
-
-class Lanes(Generic[K]):
+class Lanes(Generic[K, Answer]):
     """All its runners put their endings into the one inbox, so waiting there is waiting for each of them.
 
     Attributes:
@@ -24,7 +22,11 @@ class Lanes(Generic[K]):
     """
 
     def __init__(
-        self, inbox: Inbox[Ending[K]], ordinary: Runner[K], prefixed: Runner[K], left: Sequence[str] = ()
+        self,
+        inbox: Inbox[Ending[K, Answer]],
+        ordinary: Runner[K, Answer],
+        prefixed: Runner[K, Answer],
+        left: Sequence[str] = (),
     ):
         self._inbox = inbox
         self.left = left
@@ -35,12 +37,12 @@ class Lanes(Generic[K]):
         """Of both lanes together. The bound of each is its own `capacity()`; one that gets more keeps it waiting."""
         return self.ordinary.capacity() + self.prefixed.capacity()
 
-    def start(self, ticket: Ticket[K], job: Job[K]) -> None:
+    def start(self, ticket: Ticket[K], job: Job[Answer]) -> None:
         """Begin `job` in its lane."""
-        lane: Runner[K] = self.prefixed if isinstance(job, PrefixedJob) else self.ordinary
+        lane: Runner[K, Answer] = self.prefixed if isinstance(job, PrefixedJob) else self.ordinary
         lane.start(ticket, job)
 
-    def wait(self, timeout: float | None) -> Sequence[Ending[K]]:
+    def wait(self, timeout: float | None) -> Sequence[Ending[K, Answer]]:
         """Endings of both lanes, in the order in which they came."""
         return self._inbox.wait(timeout)
 

@@ -3,18 +3,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar
 
-from taskproc.kernel.model import Failed, Outcome, Problem, Returned, Ticket
-from taskproc.run.base import Ending, Job
+from taskproc.kernel.model import Failed, K, Problem, Returned, Ticket
+from taskproc.run.base import Answer, Ending, Job
 from taskproc.run.inbox import Inbox
 from taskproc.run.problem import problem_of, sentence
 from taskproc.run.scarce import is_scarce, limit_problem
 
-K = TypeVar("K", bound=Hashable)
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -43,33 +42,33 @@ class FarFuture(Future[R]):
         return True
 
 
-class PoolRunner(Generic[K]):
+class PoolRunner(Generic[K, Answer]):
     """Runs jobs in an executor that somebody else made, and closes.
 
     Attributes:
         is_inline: whether they run in the thread that starts them.
     """
 
-    def __init__(self, executor: Executor, inbox: Inbox[Ending[K]]):
+    def __init__(self, executor: Executor, inbox: Inbox[Ending[K, Answer]]):
         self._executor = executor
         self._inbox = inbox
         self.is_inline = isinstance(executor, LocalExecutor)
         self._in_threads = isinstance(executor, ThreadPoolExecutor)
-        self._futures: set[Future[Outcome[K]]] = set()
+        self._futures: set[Future[Answer | Returned]] = set()
         self._capacity: int = workers_of(executor) or os.cpu_count() or 1
 
     def capacity(self) -> int:
         """As many as the executor has workers; where it does not tell, as many as there are processors."""
         return self._capacity
 
-    def start(self, ticket: Ticket[K], job: Job[K]) -> None:
+    def start(self, ticket: Ticket[K], job: Job[Answer]) -> None:
         """Submit `job`. An executor that is broken, or was shut down, is an ending."""
         if type(self._executor) is LocalExecutor and not self._executor.is_closed:
             self._inbox.put((ticket, _run(job)))  # what a future costs is paid by those who wait for it
             return
         kept = _Kept(job) if self._in_threads else None
         try:
-            future = self._executor.submit(kept or job)
+            future: Future[Answer | Returned] = self._executor.submit(kept or job)
         except Exception as error:  # noqa: BLE001  # a foreign executor refuses as it likes
             if kept is None or not is_scarce(error) or not getattr(self._executor, "_threads", None):
                 self._inbox.put((ticket, _failed(error)))
@@ -80,7 +79,7 @@ class PoolRunner(Generic[K]):
         self._futures.add(future)
         future.add_done_callback(partial(self._ended, ticket))
 
-    def wait(self, timeout: float | None) -> Sequence[Ending[K]]:
+    def wait(self, timeout: float | None) -> Sequence[Ending[K, Answer]]:
         """What has come into the inbox."""
         return self._inbox.wait(timeout)
 
@@ -92,12 +91,13 @@ class PoolRunner(Generic[K]):
         for future in list(self._futures):
             future.cancel()
 
-    def _ended(self, ticket: Ticket[K], future: Future[Outcome[K]]) -> None:
+    def _ended(self, ticket: Ticket[K], future: Future[Answer | Returned]) -> None:
         self._futures.discard(future)
-        self._inbox.put((ticket, outcome_of(future)))
+        answer = outcome_of(future)
+        self._inbox.put((ticket, answer))
 
 
-class _Kept(Generic[K]):
+class _Kept(Generic[Answer]):
     """A job that says itself how it has ended.
 
     A ThreadPoolExecutor that can have no more threads raises when it is given a job, and keeps it for those it has.
@@ -106,11 +106,11 @@ class _Kept(Generic[K]):
         future: of its outcome. Cancel it, and it does not begin.
     """
 
-    def __init__(self, job: Job[K]):
+    def __init__(self, job: Job[Answer]):
         self._job = job
-        self.future: Future[Outcome[K]] = Future()
+        self.future: Future[Answer | Returned] = Future()
 
-    def __call__(self) -> Outcome[K]:
+    def __call__(self) -> Answer | Returned:
         if not self.future.set_running_or_notify_cancel():
             return Returned()
         try:
@@ -168,7 +168,7 @@ def is_in_process(executor: Executor | None) -> bool:
     return threads or isinstance(executor, LocalExecutor)
 
 
-def _run(job: Job[K]) -> Outcome[K]:
+def _run(job: Job[Answer]) -> Answer | Failed:
     """As LocalExecutor does."""
     try:
         return job()
@@ -178,7 +178,7 @@ def _run(job: Job[K]) -> Outcome[K]:
         return _failed(error)
 
 
-def outcome_of(future: Future[Outcome[K]]) -> Outcome[K]:
+def outcome_of(future: Future[R]) -> R | Failed:
     """How the job of a future that is done has ended."""
     if future.cancelled():
         return Failed(Problem("exception", "it was called off before it began"))

@@ -1,17 +1,14 @@
 """A job behind a command, and the words of that. What runs it is run/prefix.py."""
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic
 
 from taskproc.errors import OptionError
 from taskproc.frozen import frozen
-from taskproc.kernel.model import Outcome
-from taskproc.run.base import Job
+from taskproc.run.base import Answer, Job
 from taskproc.run.timeout import timeout_of
-
-K = TypeVar("K", bound=Hashable)
 
 PLACES = ("task_name", "task_id", "task_directory", "stdout", "stderr")
 
@@ -47,7 +44,7 @@ def fill(command: Sequence[str], values: Mapping[str, str]) -> tuple[str, ...]:
 
 
 @frozen
-class PrefixedJob(Generic[K]):
+class PrefixedJob(Generic[Answer]):
     """A job and the command that carries it.
 
     Attributes:
@@ -58,7 +55,7 @@ class PrefixedJob(Generic[K]):
     """
 
     command: tuple[str, ...]
-    job: Job[K]
+    job: Job[Answer]
     folder: Path
     stdout: Path
     stderr: Path
@@ -68,6 +65,6 @@ class PrefixedJob(Generic[K]):
         """How many seconds the job itself may run."""
         return timeout_of(self.job)
 
-    def __call__(self) -> Outcome[K]:
+    def __call__(self) -> Answer:
         """Run the job here, without its command."""
         return self.job()

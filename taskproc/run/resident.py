@@ -13,16 +13,16 @@ import pickle
 import signal
 import time
 import weakref
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Generic, TypeVar, cast
+from typing import Generic, cast
 
 from taskproc.errors import OptionError
-from taskproc.kernel.model import Failed, Outcome, Problem, Returned, Ticket
+from taskproc.kernel.model import Failed, K, Problem, Returned, Ticket
 from taskproc.machine import available_cpus, share_of_threads
 from taskproc.pickling import load
 from taskproc.run import ahead
-from taskproc.run.base import Ending, Job
+from taskproc.run.base import Answer, Ending, Job
 from taskproc.run.dispatch import Burial, Dispatch, Give, Hire, Parcel
 from taskproc.run.group import GRACE, Exit, Grace
 from taskproc.run.inbox import Alarm, Inbox
@@ -32,17 +32,15 @@ from taskproc.run.problem import death_text, exit_text, problem_of, sentence
 from taskproc.run.process import Worker, framed
 from taskproc.run.scarce import is_scarce, limit_problem, limit_text, tells_scarcity
 from taskproc.run.setup import Setup
-from taskproc.run.steps import Part
 from taskproc.run.timeout import is_alone, timed_out, timeout_of
 from taskproc.run.wire import ANSWER, BEGAN, LEAVING, MARK, PART, PLAIN, READY, REFUSED, SECONDS
 
-K = TypeVar("K", bound=Hashable)
 logger = logging.getLogger("taskproc")
 
 DEAF_FOR = 0.5  # seconds after which a worker that has closed its end of the channel is taken for lost
 
 
-class ResidentRunner(Generic[K]):
+class ResidentRunner(Generic[K, Answer]):
     """At most `workers` processes, each with one job at a time; by default as many as there are processors for us.
 
     Jobs of a kind (KindJob) that take very little are sent many at a time, and called back from a worker that is held
@@ -57,23 +55,25 @@ class ResidentRunner(Generic[K]):
         keeps: nothing is put back, children may stay, and what is printed goes where this process prints: for
             workers that belong to one kind until they end.
         beside: how many workers of others compute beside these, and get a share of the threads of BLAS.
+        part: makes an answer of what a job reports before it has ended (see run/steps.py); None: jobs report nothing.
     """
 
     def __init__(
         self,
-        inbox: Inbox[Ending[K]],
+        inbox: Inbox[Ending[K, Answer]],
         workers: int | None = None,
         *,
         grace: Grace | None = None,
         keeps: bool = False,
         beside: int = 0,
+        part: Callable[[bytes], Answer] | None = None,
     ):
         if os.name != "posix":
             raise OptionError("worker processes of our own need POSIX. Pass an executor, such as ThreadPoolExecutor()")
         if workers is not None and workers < 1:
             raise OptionError(f"number of workers must be at least 1, got {workers!r}")
         self._inbox = inbox
-        self._keeps, self._beside = keeps, beside
+        self._keeps, self._beside, self._part = keeps, beside, part
         self._dispatch: Dispatch[K] = Dispatch(workers or available_cpus())
         self._workers: dict[int, Worker] = {}
         self._alarms: dict[int, Alarm] = {}
@@ -86,7 +86,7 @@ class ResidentRunner(Generic[K]):
         """The number of workers, started or not; more while what they have in hand is done in no time."""
         return self._dispatch.capacity()
 
-    def start(self, ticket: Ticket[K], job: Job[K]) -> None:
+    def start(self, ticket: Ticket[K], job: Job[Answer]) -> None:
         """Give `job` to a worker that has room for it, or to a new one, or let it wait for one."""
         if self._stopped:
             self._inbox.put((ticket, Failed(Problem("died", "the runner has been stopped"))))
@@ -102,7 +102,7 @@ class ResidentRunner(Generic[K]):
             self._feeds_later = True
             self._inbox.call_at(0.0, self._feed)
 
-    def _parcel(self, ticket: Ticket[K], job: Job[K]) -> Parcel[K] | None:
+    def _parcel(self, ticket: Ticket[K], job: Job[Answer]) -> Parcel[K] | None:
         timeout, alone = timeout_of(job), is_alone(job)
         if isinstance(job, KindJob):
             guess = self._dispatch.guess(job.kind) if job.seconds is None else job.seconds
@@ -116,7 +116,7 @@ class ResidentRunner(Generic[K]):
             self._inbox.put((ticket, Failed(Problem("exception", text, problem.traceback, error))))
             return None
 
-    def wait(self, timeout: float | None) -> Sequence[Ending[K]]:
+    def wait(self, timeout: float | None) -> Sequence[Ending[K, Answer]]:
         """What has come into the inbox; the workers are listened to meanwhile."""
         return self._inbox.wait(timeout)
 
@@ -238,8 +238,8 @@ class ResidentRunner(Generic[K]):
                 self._give_back(dispatch.refused(number, MARK.unpack_from(message, 1)[0]))
             elif (parcel := dispatch.first(number)) is None:
                 continue  # something in the process has forged it
-            elif tag == PART:
-                self._inbox.put((parcel.ticket, cast("Outcome[K]", Part(message[1:]))))  # of interest to few
+            elif tag == PART and self._part is not None:
+                self._inbox.put((parcel.ticket, self._part(message[1:])))
             elif tag == BEGAN:
                 self._set_alarm(number, parcel.timeout or 0.0, partial(self._expire, number))
 
@@ -247,7 +247,7 @@ class ResidentRunner(Generic[K]):
         is_late = self._dispatch.state(number) == "expiring"
         parcel = self._dispatch.answered(number, SECONDS.unpack_from(message, 1)[0])
         self._call_off(number)
-        outcome: Outcome[K] = _outcome(memoryview(message)[1 + SECONDS.size :], unpickle)
+        outcome = cast("Answer | Failed", _outcome(memoryview(message)[1 + SECONDS.size :], unpickle))
         if is_late:
             self._workers[number].signal(signal.SIGKILL)  # what was to end with it may have ignored TERM
             if isinstance(outcome, Failed) and parcel.timeout is not None:
@@ -340,8 +340,8 @@ def _await_all(workers: dict[int, Worker], grace: Grace) -> None:
             workers.popitem()[1].close()
 
 
-def _outcome(content: memoryview, unpickle: Callable[[memoryview], object]) -> Outcome[K]:
+def _outcome(content: memoryview, unpickle: Callable[[memoryview], object]) -> object:
     try:
-        return cast("Outcome[K]", unpickle(content))
+        return unpickle(content)
     except Exception as error:  # noqa: BLE001  # the user's classes take part
         return Failed(Problem("exception", f"the outcome of the job could not be unpickled: {sentence(error)}"))

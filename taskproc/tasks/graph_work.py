@@ -285,7 +285,9 @@ class Jobs:
     def _packer(self) -> Packer:
         return Packer(record_origin(self.mark.folder))
 
-    def _behind_command(self, key: str, packed: KindJob[str], attempt: DiskAttempt) -> PrefixedJob[str]:
+    def _behind_command(
+        self, key: str, packed: KindJob[Outcome[str]], attempt: DiskAttempt
+    ) -> PrefixedJob[Outcome[str]]:
         command = self._placement.commands[key].filled(self._known.graph.tasks[key], attempt)
         stdout, stderr = attempt.log("stdout_caller"), attempt.log("stderr_caller")
         attempt.release()

@@ -117,7 +117,7 @@ class Packer:
         self._kinds: dict[tuple[type, str], Kind] = {}
         self._by_name: dict[object, bool] = {}
 
-    def pack(self, job: TaskJob) -> KindJob[str]:
+    def pack(self, job: TaskJob) -> KindJob[Outcome[str]]:
         """`job` as bytes. Raises TypeError, which names the attribute that cannot be pickled."""
         cls = type(job.task)
         kind = self._kinds.get((cls, job.kind.code))

@@ -9,6 +9,7 @@ from functools import partial
 
 from taskproc.checks import at_least
 from taskproc.errors import BuildError, OptionError
+from taskproc.kernel.model import Outcome
 from taskproc.machine import available_cpus
 from taskproc.run.base import Ending, Runner
 from taskproc.run.group import Grace
@@ -40,37 +41,41 @@ def choose(executor: object, max_workers: object) -> Executor | None:
     return executor
 
 
-def _workers(inbox: Inbox[Ending[str]], grace: Grace, count: int | None) -> Runner[str]:
+def _workers(inbox: Inbox[Ending[str, Outcome[str]]], grace: Grace, count: int | None) -> Runner[str, Outcome[str]]:
     from taskproc.run.resident import ResidentRunner  # here: 10 ms, and many runs find all they need
 
-    return ResidentRunner(inbox, count, grace=grace)
+    return ResidentRunner[str, Outcome[str]](inbox, count, grace=grace)
 
 
-def _commands(inbox: Inbox[Ending[str]], grace: Grace, left: list[str]) -> Runner[str]:
+def _commands(inbox: Inbox[Ending[str, Outcome[str]]], grace: Grace, left: list[str]) -> Runner[str, Outcome[str]]:
     from taskproc.run.prefix import PrefixRunner  # here: 5 ms, and most runs have no prefix
 
-    return PrefixRunner(inbox, BEHIND_COMMANDS, grace=grace, left=left)
+    return PrefixRunner[str, Outcome[str]](inbox, BEHIND_COMMANDS, grace=grace, left=left)
 
 
 @contextmanager
-def runner_for(executor: Executor | None, max_workers: int | None, grace: Grace | None = None) -> Iterator[Lanes[str]]:
+def runner_for(
+    executor: Executor | None, max_workers: int | None, grace: Grace | None = None
+) -> Iterator[Lanes[str, Outcome[str]]]:
     """The runner of a run. What it started is ended with the block; an executor of the caller's is left open."""
-    inbox: Inbox[Ending[str]] = Inbox()
+    inbox: Inbox[Ending[str, Outcome[str]]] = Inbox()
     grace = grace or Grace()
     own: Executor | None = None
-    ordinary: Runner[str]
+    ordinary: Runner[str, Outcome[str]]
     if executor is None and sys.platform == "win32":
         own = executor = ThreadPoolExecutor(max_workers)  # there are no resident workers there
     if executor is None:
         ordinary = LateRunner(max_workers or available_cpus(), partial(_workers, inbox, grace, max_workers))
     elif is_in_process(executor) or sys.platform == "win32":
-        ordinary = PoolRunner(executor, inbox)
+        ordinary = PoolRunner[str, Outcome[str]](executor, inbox)
     else:
         from taskproc.run.foreign import ForeignRunner  # here: 1 ms, and most runs have workers of their own
 
-        ordinary = ForeignRunner(executor, inbox, partial(_workers, inbox, grace), grace=grace)
+        workers = partial(_workers, inbox, grace)
+        ordinary = ForeignRunner[str, Outcome[str]](executor, inbox, workers, grace=grace)
     left: list[str] = []
-    lanes = Lanes(inbox, ordinary, LateRunner(BEHIND_COMMANDS, partial(_commands, inbox, grace, left)), left)
+    prefixed: Runner[str, Outcome[str]] = LateRunner(BEHIND_COMMANDS, partial(_commands, inbox, grace, left))
+    lanes = Lanes[str, Outcome[str]](inbox, ordinary, prefixed, left)
     try:
         yield lanes
     finally:

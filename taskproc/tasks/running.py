@@ -24,7 +24,7 @@ from taskproc.errors import (
     TaskFailure,
 )
 from taskproc.kernel.limits import Limits
-from taskproc.kernel.model import Event, Problem
+from taskproc.kernel.model import Event, Outcome, Problem
 from taskproc.kernel.plan import Plan
 from taskproc.pickling import pack_error, unpack_error
 from taskproc.run.cluster import jobs_left
@@ -147,7 +147,7 @@ class _Run:
     def __init__(
         self,
         work: GraphWork,
-        runner: Lanes[str],
+        runner: Lanes[str, Outcome[str]],
         counter: Counter,
         stream: Stream,
         limits: Limits,
@@ -353,7 +353,7 @@ class Interrupts:
         signals: to be entered for the time of the run. Of a run inside a task none: they are for the outer one.
     """
 
-    def __init__(self, work: GraphWork, plan: Plan[str], runner: Lanes[str], grace: Grace):
+    def __init__(self, work: GraphWork, plan: Plan[str], runner: Lanes[str, Outcome[str]], grace: Grace):
         self._work, self._plan, self._runner, self._grace = work, plan, runner, grace
         inside = running_job() is not None
         self.signals = Signals(

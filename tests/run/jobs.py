@@ -62,7 +62,7 @@ class Does:
     def __call__(self, own: bytes) -> Outcome[str]:
         return call(self.function, *pickle.loads(own))()
 
-    def job(self, *arguments: Any) -> KindJob[str]:
+    def job(self, *arguments: Any) -> KindJob[Outcome[str]]:
         return KindJob(_kind(self), pickle.dumps(arguments))
 
 
@@ -240,7 +240,7 @@ def ticket(number: int) -> Ticket[str]:
     return Ticket(f"key {number}", number)
 
 
-def endings(runner: Runner[str], count: int) -> dict[int, Outcome[str]]:
+def endings(runner: Runner[str, Outcome[str]], count: int) -> dict[int, Outcome[str]]:
     """The next `count` endings by the number of their ticket; each number comes once."""
     found: dict[int, Outcome[str]] = {}
     while len(found) < count:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from jobs import Does, Unloadable, call, endings, fifo, note_and_perhaps_exit, problem, read_fifo, same, ticket, value
 
-from taskproc.kernel.model import Returned
+from taskproc.kernel.model import Outcome, Returned
 from taskproc.run.base import Ending
 from taskproc.run.inbox import Inbox
 from taskproc.run.kinds import Kind, KindJob
@@ -40,24 +40,24 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.fixture
-def inbox() -> Iterator[Inbox[Ending[str]]]:
-    made: Inbox[Ending[str]] = Inbox()
+def inbox() -> Iterator[Inbox[Ending[str, Outcome[str]]]]:
+    made: Inbox[Ending[str, Outcome[str]]] = Inbox()
     yield made
     made.close()
 
 
 @pytest.fixture
-def runner(inbox: Inbox[Ending[str]], sent: list[int]) -> Iterator[ResidentRunner[str]]:
+def runner(inbox: Inbox[Ending[str, Outcome[str]]], sent: list[int]) -> Iterator[ResidentRunner[str, Outcome[str]]]:
     """With one worker."""
-    made: ResidentRunner[str] = ResidentRunner(inbox, 1)
+    made: ResidentRunner[str, Outcome[str]] = ResidentRunner(inbox, 1)
     yield made
     made.stop()
 
 
 @pytest.fixture
-def pair(inbox: Inbox[Ending[str]], sent: list[int]) -> Iterator[ResidentRunner[str]]:
+def pair(inbox: Inbox[Ending[str, Outcome[str]]], sent: list[int]) -> Iterator[ResidentRunner[str, Outcome[str]]]:
     """With two workers, both of which have begun."""
-    made: ResidentRunner[str] = ResidentRunner(inbox, 2)
+    made: ResidentRunner[str, Outcome[str]] = ResidentRunner(inbox, 2)
     for number in (1000, 1001):
         made.start(ticket(number), SAME.job(0))
     endings(made, 2)
@@ -66,7 +66,7 @@ def pair(inbox: Inbox[Ending[str]], sent: list[int]) -> Iterator[ResidentRunner[
     made.stop()
 
 
-def test_many_jobs_are_one_message(runner: ResidentRunner[str], sent: list[int]) -> None:
+def test_many_jobs_are_one_message(runner: ResidentRunner[str, Outcome[str]], sent: list[int]) -> None:
     """The first goes at once, the others together; each has its own answer."""
     for number in range(MOST):
         runner.start(ticket(number), SAME.job(number))
@@ -77,7 +77,7 @@ def test_many_jobs_are_one_message(runner: ResidentRunner[str], sent: list[int])
     assert len(sent) == 2
 
 
-def test_a_kind_is_sent_once(runner: ResidentRunner[str], sent: list[int]) -> None:
+def test_a_kind_is_sent_once(runner: ResidentRunner[str, Outcome[str]], sent: list[int]) -> None:
     """A job is only what is its own."""
     for number in range(3):
         runner.start(ticket(number), SAME.job(number))
@@ -86,7 +86,7 @@ def test_a_kind_is_sent_once(runner: ResidentRunner[str], sent: list[int]) -> No
     assert sent[1] == sent[2] < len(SAME.job(0).kind.content) < sent[0]
 
 
-def test_a_kind_that_cannot_be_unpickled_fails_its_jobs_only(runner: ResidentRunner[str]) -> None:
+def test_a_kind_that_cannot_be_unpickled_fails_its_jobs_only(runner: ResidentRunner[str, Outcome[str]]) -> None:
     """Each of them, with the reason."""
     kind = Kind(pickle.dumps(Unloadable()))
     for number, job in enumerate([SAME.job(0), KindJob(kind, b""), KindJob(kind, b""), SAME.job(3)]):
@@ -98,7 +98,7 @@ def test_a_kind_that_cannot_be_unpickled_fails_its_jobs_only(runner: ResidentRun
     assert all("could not be unpickled" in problem(found[number]).text for number in (1, 2))
 
 
-def test_of_many_the_one_that_dies_is_blamed(runner: ResidentRunner[str], tmp_path: Path) -> None:
+def test_of_many_the_one_that_dies_is_blamed(runner: ResidentRunner[str, Outcome[str]], tmp_path: Path) -> None:
     """Those before it are done, those behind it run in another process, and each ran once."""
     notes = Does(note_and_perhaps_exit)
     for number in range(10):
@@ -111,7 +111,9 @@ def test_of_many_the_one_that_dies_is_blamed(runner: ResidentRunner[str], tmp_pa
     assert (tmp_path / "notes").read_text().split() == [str(number) for number in range(10)]
 
 
-def test_what_waits_behind_a_long_job_is_done_by_another(pair: ResidentRunner[str], tmp_path: Path) -> None:
+def test_what_waits_behind_a_long_job_is_done_by_another(
+    pair: ResidentRunner[str, Outcome[str]], tmp_path: Path
+) -> None:
     """The job was thought to be quick; what was sent behind it is called back when somebody has nothing to do."""
     pipe = fifo(tmp_path / "pipe")
     pair.start(ticket(0), READ.job(pipe))
@@ -128,7 +130,7 @@ def test_what_waits_behind_a_long_job_is_done_by_another(pair: ResidentRunner[st
     assert set(endings(pair, 2)) == {20, 21}
 
 
-def test_what_has_not_begun_is_given_back(runner: ResidentRunner[str], tmp_path: Path) -> None:
+def test_what_has_not_begun_is_given_back(runner: ResidentRunner[str, Outcome[str]], tmp_path: Path) -> None:
     """The job that runs is not touched, and afterwards all goes on."""
     pipe = fifo(tmp_path / "pipe")
     runner.start(ticket(0), READ.job(pipe))
@@ -148,7 +150,7 @@ def test_what_has_not_begun_is_given_back(runner: ResidentRunner[str], tmp_path:
     assert ("read", "10") == (value(found[0]), value(found[10]))
 
 
-def test_a_worker_may_refuse_the_job_that_it_was_about_to_begin(runner: ResidentRunner[str]) -> None:
+def test_a_worker_may_refuse_the_job_that_it_was_about_to_begin(runner: ResidentRunner[str, Outcome[str]]) -> None:
     """It had not begun when it was called back, but nobody could know."""
     runner.start(ticket(0), Does(os.getpid).job())
     pid = int(value(endings(runner, 1)[0]))
@@ -176,7 +178,9 @@ def test_a_job_begins_unless_it_was_called_back() -> None:
         assert marks.number == MARK.pack(4) == os.pread(file.fileno(), MARK.size, 0)
 
 
-def test_what_does_not_fit_into_the_channel_is_not_sent_ahead(pair: ResidentRunner[str], tmp_path: Path) -> None:
+def test_what_does_not_fit_into_the_channel_is_not_sent_ahead(
+    pair: ResidentRunner[str, Outcome[str]], tmp_path: Path
+) -> None:
     """The main process would wait for a worker that does not read."""
     pipes = [fifo(tmp_path / f"pipe {number}") for number in range(2)]
     for number, pipe in enumerate(pipes):

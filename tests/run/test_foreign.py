@@ -60,8 +60,13 @@ class Pool(Executor):
 
     def begin(self, index: int) -> None:
         """As far as a process of it would come before it dies."""
-        job, _ = self.given[index]
+        job = self.job(index)
         Begun(job.marks).begin(job.number)
+
+    def job(self, index: int) -> ForeignJob[Outcome[str]]:
+        run_marked, _ = self.given[index]
+        found: ForeignJob[Outcome[str]] = run_marked.__self__
+        return found
 
     def collapse(self) -> None:
         self.broken = True
@@ -75,16 +80,16 @@ class Desk:
 
     def __init__(self, folder: Path, pool: Pool | None = None) -> None:
         self.folder = folder
-        self.inbox: Inbox[Ending[str]] = Inbox()
+        self.inbox: Inbox[Ending[str, Outcome[str]]] = Inbox()
         self.pool = pool or Pool()
         self.hired: list[int] = []
-        self.runner: ForeignRunner[str] = ForeignRunner(self.pool, self.inbox, self.workers)
+        self.runner: ForeignRunner[str, Outcome[str]] = ForeignRunner(self.pool, self.inbox, self.workers)
 
-    def workers(self, count: int) -> ResidentRunner[str]:
+    def workers(self, count: int) -> ResidentRunner[str, Outcome[str]]:
         self.hired.append(count)
         return ResidentRunner(self.inbox, count)
 
-    def start(self, number: int, job: Job[str]) -> None:
+    def start(self, number: int, job: Job[Outcome[str]]) -> None:
         self.runner.start(ticket(number), ForeignJob(job, self.folder / "begun", number, Main.here()))
 
     def endings(self, count: int) -> dict[int, Outcome[str]]:
@@ -194,12 +199,12 @@ def test_an_executor_that_refuses_is_an_ending(desk: Desk) -> None:
 def test_a_foreign_job_leads_a_group_and_leaves_a_mark(tmp_path: Path) -> None:
     """While it runs; then the process is back in the group of its pool."""
     marks = tmp_path / "begun"
-    job: ForeignJob[str] = ForeignJob(call(groups), marks, 7, Main.here())
+    job: ForeignJob[Outcome[str]] = ForeignJob(call(groups), marks, 7, Main.here())
     before = os.getpgrp()
 
     child = os.fork()
     if child == 0:
-        seen = value(job())
+        seen = value(job.run_marked())
         os._exit(0 if seen == f"{os.getpid()}" and os.getpgrp() == before else 1)
     _, status = os.waitpid(child, 0)
 
@@ -218,11 +223,11 @@ def test_a_job_of_a_dead_run_does_not_begin(tmp_path: Path, other: dict[str, str
     """It dies if its main process is not there any more; on another machine nobody can tell."""
     here = Main.here()
     main = Main(here.pid, other.get("birth", here.birth), other.get("machine", here.machine))
-    job: ForeignJob[str] = ForeignJob(call(same, 1), tmp_path / "begun", 1, main)
+    job: ForeignJob[Outcome[str]] = ForeignJob(call(same, 1), tmp_path / "begun", 1, main)
 
     child = os.fork()
     if child == 0:
-        job()
+        job.run_marked()
         os._exit(3)
     _, status = os.waitpid(child, 0)
 
@@ -332,11 +337,11 @@ def test_of_those_that_died_together_each_is_tried_alone(desk: Desk, monkeypatch
 def test_what_had_ended_may_be_done_again(desk: Desk) -> None:
     """Its process died later, with the answer; and where the user has asked for it, what died as well."""
     desk.start(1, call(same, 1))
-    job, _ = desk.pool.given[0]
+    job = desk.pool.job(0)
 
-    assert ["1", "1"] == [value(job()), value(job())]
+    assert ["1", "1"] == [value(job.run_marked()), value(job.run_marked())]
     Begun(job.marks).begin(1)
-    assert "1" == value(replace(job, repeats=True)())
+    assert "1" == value(replace(job, repeats=True).run_marked())
 
 
 @pytest.mark.parametrize(("begun", "expected"), [

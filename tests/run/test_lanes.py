@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from jobs import call, endings, ticket, value
 
+from taskproc.kernel.model import Outcome
 from taskproc.run.base import Ending
 from taskproc.run.inbox import Inbox
 from taskproc.run.lanes import Lanes
@@ -18,7 +19,7 @@ from taskproc.run.prefixed import PrefixedJob
 
 def test_a_prefixed_job_takes_its_own_lane(tmp_path: Path) -> None:
     """What has a command runs behind it, all else in the other runner; both endings come out of one wait."""
-    inbox: Inbox[Ending[str]] = Inbox()
+    inbox: Inbox[Ending[str, Outcome[str]]] = Inbox()
     lanes = Lanes(inbox, PoolRunner(LocalExecutor(), inbox), PrefixRunner(inbox, 5))
     job = call(os.getpid)
 
@@ -33,7 +34,7 @@ def test_a_prefixed_job_takes_its_own_lane(tmp_path: Path) -> None:
     assert 6 == lanes.capacity()
 
 
-class Stops(PoolRunner[str]):
+class Stops(PoolRunner[str, Outcome[str]]):
     """Tells whether it was stopped."""
 
     is_stopped = False
@@ -44,7 +45,7 @@ class Stops(PoolRunner[str]):
 
 def test_both_lanes_stop_where_there_can_be_no_thread_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """One after the other: what stopped the run is not hidden by the end of it."""
-    inbox: Inbox[Ending[str]] = Inbox()
+    inbox: Inbox[Ending[str, Outcome[str]]] = Inbox()
     ordinary, prefixed = Stops(LocalExecutor(), inbox), Stops(LocalExecutor(), inbox)
     lanes = Lanes(inbox, ordinary, prefixed)
     monkeypatch.setattr(threading.Thread, "start", refuse)

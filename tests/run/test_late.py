@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from jobs import call, same, ticket
 
+from taskproc.kernel.model import Outcome
 from taskproc.run.base import Ending, Job
 from taskproc.run.late import LateRunner
 
@@ -18,10 +19,10 @@ class Fake:
     def capacity(self) -> int:
         return 5
 
-    def start(self, ticket: object, job: Job[str]) -> None:
+    def start(self, ticket: object, job: Job[Outcome[str]]) -> None:
         self.told.append("start")
 
-    def wait(self, timeout: float | None) -> Sequence[Ending[str]]:
+    def wait(self, timeout: float | None) -> Sequence[Ending[str, Outcome[str]]]:
         return ()
 
     def recall(self) -> None:
@@ -33,7 +34,7 @@ class Fake:
 
 def test_nothing_is_made_without_a_job() -> None:
     """It has room, and can be stopped."""
-    runner: LateRunner[str] = LateRunner(3, _never)
+    runner: LateRunner[str, Outcome[str]] = LateRunner(3, _never)
 
     runner.recall()
     runner.stop()
@@ -49,7 +50,7 @@ def test_it_is_the_other_from_the_first_job_on() -> None:
     """Made once; capacity and all else are its own."""
     told: list[str] = []
     make: Callable[[], Fake] = lambda: (told.append("made"), Fake(told))[1]  # noqa: E731
-    runner: LateRunner[str] = LateRunner(3, make)
+    runner: LateRunner[str, Outcome[str]] = LateRunner(3, make)
 
     for number in range(2):
         runner.start(ticket(number), call(same, "x"))

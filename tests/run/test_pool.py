@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 from jobs import Call, boom, call, endings, problem, same, ticket, value
 
+from taskproc.kernel.model import Outcome
 from taskproc.run.base import Ending
 from taskproc.run.inbox import Inbox
 from taskproc.run.pool import LocalExecutor, PoolRunner
 
 
 @pytest.fixture
-def inbox() -> Iterator[Inbox[Ending[str]]]:
-    inbox: Inbox[Ending[str]] = Inbox()
+def inbox() -> Iterator[Inbox[Ending[str, Outcome[str]]]]:
+    inbox: Inbox[Ending[str, Outcome[str]]] = Inbox()
     yield inbox
     inbox.close()
 
@@ -29,7 +30,7 @@ class Silent(Executor):
         raise ValueError("not today")
 
 
-def test_capacity_is_that_of_the_executor(inbox: Inbox[Ending[str]]) -> None:
+def test_capacity_is_that_of_the_executor(inbox: Inbox[Ending[str, Outcome[str]]]) -> None:
     """As many as it has workers, or processors where it does not tell."""
     with ThreadPoolExecutor(3) as threads, ProcessPoolExecutor(2) as processes:
         executors = [threads, processes, LocalExecutor(), Silent()]
@@ -38,7 +39,7 @@ def test_capacity_is_that_of_the_executor(inbox: Inbox[Ending[str]]) -> None:
 
 
 @pytest.mark.parametrize("executor", [ThreadPoolExecutor(1), LocalExecutor()])
-def test_a_closed_executor_is_an_ending(inbox: Inbox[Ending[str]], executor: Executor) -> None:
+def test_a_closed_executor_is_an_ending(inbox: Inbox[Ending[str, Outcome[str]]], executor: Executor) -> None:
     """Whoever closed it too early learns so from the task's failure."""
     executor.shutdown()
     runner = PoolRunner(executor, inbox)
@@ -47,7 +48,7 @@ def test_a_closed_executor_is_an_ending(inbox: Inbox[Ending[str]], executor: Exe
     assert "RuntimeError: cannot schedule new futures after shutdown" == problem(endings(runner, 1)[1]).text
 
 
-def test_an_executor_that_refuses_is_an_ending(inbox: Inbox[Ending[str]]) -> None:
+def test_an_executor_that_refuses_is_an_ending(inbox: Inbox[Ending[str, Outcome[str]]]) -> None:
     """Any exception of `submit` is."""
     runner = PoolRunner(Silent(), inbox)
     runner.start(ticket(1), call(same, 1))
@@ -55,7 +56,7 @@ def test_an_executor_that_refuses_is_an_ending(inbox: Inbox[Ending[str]]) -> Non
     assert "ValueError: not today" == problem(endings(runner, 1)[1]).text
 
 
-def test_stop_calls_off_what_has_not_begun(inbox: Inbox[Ending[str]]) -> None:
+def test_stop_calls_off_what_has_not_begun(inbox: Inbox[Ending[str, Outcome[str]]]) -> None:
     """What runs in a thread goes on; what waits behind it fails."""
     begun, go = threading.Event(), threading.Event()
 
@@ -77,7 +78,7 @@ def test_stop_calls_off_what_has_not_begun(inbox: Inbox[Ending[str]]) -> None:
     assert "None" == value(ended[1])
 
 
-def test_in_threads_the_exception_itself_is_kept(inbox: Inbox[Ending[str]]) -> None:
+def test_in_threads_the_exception_itself_is_kept(inbox: Inbox[Ending[str, Outcome[str]]]) -> None:
     """With its traceback, its attributes and all."""
     error = ValueError("x")
 

@@ -46,16 +46,16 @@ from taskproc.run.problem import rebuild
 class Desk:
     """A runner, where its jobs lie, and what it may have left on a cluster."""
 
-    runner: PrefixRunner[str]
+    runner: PrefixRunner[str, Outcome[str]]
     folder: Path
     on_cluster: list[str] = field(default_factory=list)
     grace: Grace = field(default_factory=Grace)
 
-    def start(self, number: int, job: Job[str], *command: str) -> None:
+    def start(self, number: int, job: Job[Outcome[str]], *command: str) -> None:
         stdout, stderr = self.folder / "out.txt", self.folder / "err.txt"
         self.runner.start(ticket(number), PrefixedJob(command, job, self.folder / "jobs", stdout, stderr))
 
-    def run(self, job: Job[str], *command: str) -> Outcome[str]:
+    def run(self, job: Job[Outcome[str]], *command: str) -> Outcome[str]:
         self.start(1, job, *command)
         return endings(self.runner, 1)[1]
 
@@ -65,10 +65,10 @@ class Desk:
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    inbox: Inbox[Ending[str]] = Inbox()
+    inbox: Inbox[Ending[str, Outcome[str]]] = Inbox()
     left: list[str] = []
     grace = Grace()
-    runner: PrefixRunner[str] = PrefixRunner(inbox, grace=grace, left=left)
+    runner: PrefixRunner[str, Outcome[str]] = PrefixRunner(inbox, grace=grace, left=left)
     yield Desk(runner, tmp_path, left, grace)
     runner.stop()
     inbox.close()
@@ -155,7 +155,7 @@ def test_what_is_wrong_with_the_command_is_told(
     ],
 )
 def test_the_death_of_the_task_is_no_fault_of_the_command(
-    desk: Desk, job: Job[str], command: tuple[str, ...], code: int, text: str
+    desk: Desk, job: Job[Outcome[str]], command: tuple[str, ...], code: int, text: str
 ) -> None:
     """It had been started, so it died."""
     found = problem(desk.run(job, *command))
@@ -166,8 +166,8 @@ def test_the_death_of_the_task_is_no_fault_of_the_command(
 
 def test_an_outcome_that_shows_late_is_waited_for(tmp_path: Path) -> None:
     """On a network folder, for as long as the patience lasts; whatever the command did with it."""
-    inbox: Inbox[Ending[str]] = Inbox()
-    runner: PrefixRunner[str] = PrefixRunner(inbox, patience=30)
+    inbox: Inbox[Ending[str, Outcome[str]]] = Inbox()
+    runner: PrefixRunner[str, Outcome[str]] = PrefixRunner(inbox, patience=30)
     desk = Desk(runner, tmp_path)
     pipe = fifo(tmp_path / "pipe")
     slow = 'read go < "$0"; "$@"'
@@ -182,8 +182,8 @@ def test_an_outcome_that_shows_late_is_waited_for(tmp_path: Path) -> None:
 
 def test_stop_ends_the_waiting_for_a_late_outcome(tmp_path: Path) -> None:
     """Patience is not paid by who calls off."""
-    inbox: Inbox[Ending[str]] = Inbox()
-    runner: PrefixRunner[str] = PrefixRunner(inbox, patience=1000)
+    inbox: Inbox[Ending[str, Outcome[str]]] = Inbox()
+    runner: PrefixRunner[str, Outcome[str]] = PrefixRunner(inbox, patience=1000)
     Desk(runner, tmp_path).start(1, call(same, 7), "true")
 
     runner.stop()

@@ -156,7 +156,7 @@ def test_no_descriptor_is_left_open(bench: Bench) -> None:
 def test_what_it_leaves_behind_is_killed(bench: Bench, monkeypatch: pytest.MonkeyPatch, tied: bool) -> None:
     """When it has ended nothing of its group is at work any more, also where the kernel cannot see to that."""
     if not tied:
-        monkeypatch.setattr("taskproc.run.command_runner.tie", lambda pipe, group: None)
+        monkeypatch.setattr("taskproc.run.children.tie", lambda pipe, group: None)
     bench.run(*SHELL, "sleep 1000 & echo $!")
 
     assert is_gone(int(bench.printed()[0]))
@@ -308,8 +308,8 @@ def test_where_the_kernel_ties_nothing_a_worker_has_it_in_its_group(
     bench: Bench, runner: CommandRunner[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And ends it alone: its group is that of the worker."""
-    monkeypatch.setattr("taskproc.run.command_runner.can_tie", lambda: False)
-    monkeypatch.setattr("taskproc.run.command_runner.is_far_end", lambda: True)
+    monkeypatch.setattr("taskproc.run.children.can_tie", lambda: False)
+    monkeypatch.setattr("taskproc.run.children.is_far_end", lambda: True)
     told = fifo(bench.folder / "told")
     words = *SHELL, f"ps -o pgid= -p $$; echo $$ > '{told}'; exec sleep 1000"
     runner.start(ticket(1), bench.job(*words, timeout=0.2))

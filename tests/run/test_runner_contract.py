@@ -34,7 +34,7 @@ from jobs import (
     value,
 )
 
-from taskproc.kernel.model import Failed
+from taskproc.kernel.model import Failed, Outcome
 from taskproc.run.base import Ending, Job, Runner
 from taskproc.run.group import own_peak
 from taskproc.run.inbox import Inbox
@@ -55,20 +55,20 @@ ALL = [*PROCESSES, "late", "threads", "local"]
 class Case:
     """A runner with room for two (but for the local one), and what makes a job one for it."""
 
-    runner: Runner[str]
-    wrap: Callable[[Job[str]], Job[str]]
+    runner: Runner[str, Outcome[str]]
+    wrap: Callable[[Job[Outcome[str]]], Job[Outcome[str]]]
 
-    def start(self, number: int, job: Job[str]) -> None:
+    def start(self, number: int, job: Job[Outcome[str]]) -> None:
         self.runner.start(ticket(number), self.wrap(job))
 
 
-def plain(job: Job[str]) -> Job[str]:
+def plain(job: Job[Outcome[str]]) -> Job[Outcome[str]]:
     return job
 
 
 @pytest.fixture
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
-    inbox: Inbox[Ending[str]] = Inbox()
+    inbox: Inbox[Ending[str, Outcome[str]]] = Inbox()
     executors: dict[str, Callable[[], Executor]] = {
         "processes": lambda: ProcessPoolExecutor(2, get_context("spawn")),
         "threads": lambda: ThreadPoolExecutor(2),
@@ -76,7 +76,7 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
     }
     executor: Executor | None = None
 
-    def prefixed(job: Job[str]) -> Job[str]:
+    def prefixed(job: Job[Outcome[str]]) -> Job[Outcome[str]]:
         return PrefixedJob((), job, tmp_path / "jobs", tmp_path / "out", tmp_path / "err")
 
     if request.param in executors:

@@ -79,15 +79,15 @@ class Steps:
 
 
 @pytest.fixture
-def runner() -> Iterator[ResidentRunner[str]]:
-    inbox: Inbox[Ending[str]] = Inbox()
-    runner: ResidentRunner[str] = ResidentRunner(inbox, 1, keeps=True)
+def runner() -> Iterator[ResidentRunner[str, Any]]:
+    inbox: Inbox[Ending[str, Any]] = Inbox()
+    runner: ResidentRunner[str, Any] = ResidentRunner(inbox, 1, keeps=True, part=Part)
     yield runner
     runner.stop()
     inbox.close()
 
 
-def outcomes(runner: ResidentRunner[str], count: int) -> list[Any]:
+def outcomes(runner: ResidentRunner[str, Any], count: int) -> list[Any]:
     """So many, parts as their content."""
     found: list[Any] = []
     while len(found) < count:
@@ -97,11 +97,11 @@ def outcomes(runner: ResidentRunner[str], count: int) -> list[Any]:
     return found
 
 
-def job(kind: Steps, count: int, pipe: str = "") -> KindJob[str]:
+def job(kind: Steps, count: int, pipe: str = "") -> KindJob[Any]:
     return KindJob(Kind(pickle.dumps(kind)), pickle.dumps((count, pipe)))
 
 
-def test_parts_are_told_before_the_outcome(runner: ResidentRunner[str]) -> None:
+def test_parts_are_told_before_the_outcome(runner: ResidentRunner[str, Any]) -> None:
     """In order, with the ticket of their job."""
     runner.start(ticket(1), job(Steps(), 3))
 
@@ -109,7 +109,7 @@ def test_parts_are_told_before_the_outcome(runner: ResidentRunner[str]) -> None:
 
 
 @pytest.mark.slow
-def test_a_death_names_its_step(runner: ResidentRunner[str]) -> None:
+def test_a_death_names_its_step(runner: ResidentRunner[str, Any]) -> None:
     """What was told before it has come as well; a job that died before its first step has none."""
     runner.start(ticket(1), job(Steps(), 2))
     outcomes(runner, 3)
@@ -122,7 +122,7 @@ def test_a_death_names_its_step(runner: ResidentRunner[str]) -> None:
 
 
 @pytest.mark.slow
-def test_a_halted_job_ends_before_its_next_step(runner: ResidentRunner[str], tmp_path: Any) -> None:
+def test_a_halted_job_ends_before_its_next_step(runner: ResidentRunner[str, Any], tmp_path: Any) -> None:
     """And the jobs after it are not begun."""
     pipe = str(tmp_path / "pipe")
     os.mkfifo(pipe)
@@ -137,7 +137,7 @@ def test_a_halted_job_ends_before_its_next_step(runner: ResidentRunner[str], tmp
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_kept_keeps_its_children(runner: ResidentRunner[str]) -> None:
+def test_a_worker_that_is_kept_keeps_its_children(runner: ResidentRunner[str, Any]) -> None:
     """It is the same process as before, though its job has left a child and changed the environment."""
     runner.start(ticket(1), KindJob(Kind(pickle.dumps(leave_child)), b""))
     [(first, _)] = outcomes(runner, 1)

@@ -13,7 +13,7 @@ import pytest
 from attempts import Acts, Leaf, Tens, job_of, version_of
 
 from taskproc.frozen import replace
-from taskproc.kernel.model import Failed
+from taskproc.kernel.model import Failed, Outcome
 from taskproc.run.kinds import KindJob
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
@@ -28,7 +28,7 @@ from tests.plain import plain
 HERE = Origin("", "", os.getpid(), {})
 
 
-def pack(job: TaskJob, origin: Origin) -> KindJob[str]:
+def pack(job: TaskJob, origin: Origin) -> KindJob[Outcome[str]]:
     return Packer(origin).pack(job)
 
 
