@@ -17,6 +17,8 @@ from taskproc.kernel.limits import Limits, Line
 from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, K, Node, Outcome, Returned, Stamp, Ticket, Verdict
 from taskproc.kernel.moves import MOVES, STATES, State
 
+_MOVES_TOLD = 4096  # the last moves of all nodes, from which an error reports those of one
+
 
 @dataclass(slots=True, eq=False)
 class _Entry(Generic[K]):
@@ -64,6 +66,7 @@ class Plan(Generic[K]):
         self._ready: Line[K] = Line(self._limits)
         self._issued = 0
         self._looks = 0
+        self._moved: deque[tuple[K, State]] = deque(maxlen=_MOVES_TOLD)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -253,7 +256,10 @@ class Plan(Generic[K]):
         """The only place where a state changes: leaves the old one clean."""
         state = entry.state
         if (state, to) not in MOVES:
-            raise AssertionError(f"{entry.node.key!r} is {state} and cannot become {to} [this is a bug]")
+            story = ", ".join(state for key, state in self._moved if key == entry.node.key) or "nothing"
+            raise AssertionError(
+                f"{entry.node.key!r} is {state} and cannot become {to}; it became: {story} [this is a bug]"
+            )
         if state == "due":
             self._due.pop(entry.node.key, None)
         elif state == "ready":
@@ -264,6 +270,7 @@ class Plan(Generic[K]):
         self._counts[state] -= 1
         self._counts[to] += 1
         entry.state = to
+        self._moved.append((entry.node.key, to))
 
     def _become_due(self, entry: _Entry[K]) -> None:
         self._move(entry, "due")

@@ -221,18 +221,13 @@ def check_class(cls: type) -> None:
 
 def pinned_name(cls: type) -> str | None:
     """What the class is to be called. Its own only: an heir is another task, with results of its own."""
-    name = vars(cls).get("task_pinned_name")
-    if name is None or (type(name) is str and name):
-        return name
-    raise BuildError(f"task_pinned_name of {cls.__qualname__} must be a string that is not empty, got {name!r}")
+    name: str | None = vars(cls).get("task_pinned_name")
+    return name
 
 
 def _ignored(cls: type) -> Collection[str]:
-    given = getattr(cls, "task_ignored_args", ())
-    names = (given,) if isinstance(given, str) else given
-    if not isinstance(names, (tuple, list, set, frozenset)) or not all(isinstance(name, str) for name in names):
-        raise BuildError(f"task_ignored_args of {cls.__qualname__} must be a list of parameter names, got {given!r}")
-    return names
+    names: str | Collection[str] = getattr(cls, "task_ignored_args", ())
+    return (names,) if isinstance(names, str) else names
 
 
 def _since(cls: type) -> dict[str, str]:
@@ -240,10 +235,6 @@ def _since(cls: type) -> dict[str, str]:
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         given = vars(base).get("task_default_since", {})
-        if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
-            raise BuildError(
-                f"task_default_since of {base.__qualname__} must map parameter names to values, got {given!r}"
-            )
         for name, value in given.items():
             found[name] = canonical_text(key_form(value, f"task_default_since {name!r} of {base.__qualname__}"))
     return found

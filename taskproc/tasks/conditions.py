@@ -12,7 +12,7 @@ from taskproc.source.fingerprint import Fingerprint, is_older, is_same
 from taskproc.store.disk import DiskStore
 from taskproc.tasks.reached_code import code_of_values
 from taskproc.tasks.settings import NOTHING_LEFT, left_on, settings_of
-from taskproc.tasks.task_code import check_unwatched_ok, fingerprint
+from taskproc.tasks.task_code import fingerprint
 from taskproc.text import counted
 
 if TYPE_CHECKING:
@@ -214,7 +214,6 @@ def _owner(cls: type) -> type:
 
 
 def _patterns_of(cls: type[Task]) -> Sequence[str]:
-    check_unwatched_ok(cls)  # it may have been set later
     patterns: Sequence[str] = cls.task_unwatched_ok
     return patterns
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Union
 
-from taskproc.errors import BuildError, OptionError
+from taskproc.errors import OptionError
 from taskproc.frozen import frozen
 from taskproc.tasks.naming import task_name
 from taskproc.text import did_you_mean
@@ -26,12 +26,9 @@ _VARIABLES = {"gpu": "CUDA_VISIBLE_DEVICES"}
 
 
 def labels_of(cls: type) -> tuple[str, ...]:
-    """The task name first, then the labels of the class, each once. BuildError for a label that is not a string."""
+    """The task name first, then the labels of the class, each once."""
     given = getattr(cls, "task_label", ())
-    labels = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, Iterable) else (given,)
-    if wrong := [label for label in labels if not isinstance(label, str)]:
-        raise BuildError(f"task_label of {cls.__qualname__} must be a string or a list of strings, got {wrong[0]!r}")
-    return tuple(dict.fromkeys((task_name(cls), *labels)))
+    return tuple(dict.fromkeys((task_name(cls), *((given,) if isinstance(given, str) else given))))
 
 
 def warn_of_unknown(classes: Iterable[type], what: str, labels: Mapping[str, object]) -> None:

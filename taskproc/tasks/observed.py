@@ -20,6 +20,7 @@ from taskproc.modules import FILE, site_of
 from taskproc.run.monitoring import NO_MONITORING, Known, Started
 from taskproc.run.observing import Noted, Read, is_hindered, observing, signs_at, why_no_code
 from taskproc.source.project import is_users_file
+from taskproc.tasks.task_attributes import ATTRIBUTE_NAMES
 
 if TYPE_CHECKING:
     from taskproc.store.disk import DiskStore
@@ -147,7 +148,7 @@ def _code(noted: Noted, reach: Reach, root: str, files: dict[str, str]) -> dict[
     items: frozenset[str] = getattr(covers, "items", frozenset())
     reached = {item.partition(":")[0] for item in items}
     names.update({module: None for module in noted.modules if module not in reached and _is_users(module)})
-    found = items_by_name(names, ends=_is_task, settings=_settings())
+    found = items_by_name(names, ends=_is_task, settings=ATTRIBUTE_NAMES)
     return {name: digest for name, digest in sorted(found.items()) if name not in items}
 
 
@@ -162,12 +163,6 @@ def _is_task(thing: object) -> bool:
     from taskproc.tasks.future import Upstream
 
     return isinstance(thing, type) and issubclass(thing, Upstream)
-
-
-def _settings() -> frozenset[str]:
-    from taskproc.tasks.task_code import SETTINGS
-
-    return SETTINGS
 
 
 class _Digests:
@@ -234,7 +229,7 @@ class Sight:
         from taskproc.source.fingerprint import items_by_name  # here: see above
 
         if names not in self._code:
-            self._code[names] = items_by_name(sorted(names), ends=_is_task, settings=_settings())
+            self._code[names] = items_by_name(sorted(names), ends=_is_task, settings=ATTRIBUTE_NAMES)
         return {name: self._code[names].get(name, GONE) for name in sorted(names)}
 
     def reason(self, task: Task, record: Record) -> Reason | None:

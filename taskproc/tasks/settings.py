@@ -13,7 +13,7 @@ from types import FunctionType
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from taskproc.errors import BuildError, UnnamableValue
+from taskproc.errors import UnnamableValue
 from taskproc.modules import object_name
 from taskproc.tasks.binding import FLAT, rules_of
 from taskproc.tasks.naming import identity_of
@@ -40,17 +40,6 @@ _MISSING = object()
 _NOT_INSTALLED = "not installed"
 _warned: set[tuple[str, str]] = set()  # class and package, of which each process speaks once
 _LOOSE = frozenset({list, dict, set, bytearray})  # no two of these are one object by chance
-
-
-def check_settings(cls: type) -> None:
-    """Raise BuildError for a task_version, task_packages or task_environment that is not what it must be."""
-    version = getattr(cls, "task_version", None)
-    if version is not None and not isinstance(version, str):
-        raise BuildError(f"task_version of {cls.__qualname__} must be a string, got {version!r}")
-    for name in ("task_packages", "task_environment"):
-        given = getattr(cls, name, ())
-        if isinstance(given, str) or not isinstance(given, Sequence) or not all(isinstance(one, str) for one in given):
-            raise BuildError(f"{name} of {cls.__qualname__} must be a list of strings, got {given!r}")
 
 
 def settings_of(cls: Any) -> dict[str, str]:

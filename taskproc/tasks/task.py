@@ -1,7 +1,6 @@
 """Task: what a user subclasses. Its attributes say what it needs, `run_task` what it does."""
 from __future__ import annotations
 
-import math
 import os
 from abc import ABCMeta
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -21,8 +20,7 @@ from taskproc.tasks.labels import labels_of
 from taskproc.tasks.misuse import refuse_comparison
 from taskproc.tasks.naming import Identity, arguments_forms, brief, task_name
 from taskproc.tasks.running_job import running_job
-from taskproc.tasks.settings import check_settings
-from taskproc.tasks.task_code import check_includes, check_unwatched_ok
+from taskproc.tasks.task_attributes import ATTRIBUTES, attribute_lines, check_attribute, check_attributes
 from taskproc.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -72,27 +70,9 @@ class TaskType(ABCMeta):
         if not str(namespace.get("__module__")).startswith(_TASKS) and (taken := sorted(_FINAL & namespace.keys())):
             raise BuildError(f"{cls.__qualname__} overrides {', '.join(taken)}: these names are taskproc's own")
         _warn_of_slips(cls, namespace)
-        if "task_label" in namespace:
-            labels_of(cls)
-        if namespace.keys() & {"task_version", "task_packages", "task_environment"}:
-            check_settings(cls)
+        check_attributes(cls, TaskType)
         if namespace.keys() & NAMES:
             check_class(cls)
-        if "task_includes" in namespace:
-            check_includes(cls)
-        check_unwatched_ok(cls)
-        level = namespace.get("task_compress_level", 9)
-        if type(level) is not int or not 0 <= level <= 9:
-            raise BuildError(f"task_compress_level of {cls.__qualname__} must be an int from 0 to 9, got {level!r}")
-        if type(observes := namespace.get("task_observes", True)) is not bool:
-            raise BuildError(f"task_observes of {cls.__qualname__} must be True or False, got {observes!r}")
-        if type(own := namespace.get("task_own_process", False)) is not bool:
-            raise BuildError(f"task_own_process of {cls.__qualname__} must be True or False, got {own!r}")
-        timeout = namespace.get("task_timeout")
-        if timeout is not None and not (type(timeout) in (int, float) and 0 < timeout < math.inf):
-            raise BuildError(
-                f"task_timeout of {cls.__qualname__} must be a positive number of seconds or None, got {timeout!r}"
-            )
 
     if not TYPE_CHECKING:  # type checkers are to see the signature of __init__
 
@@ -107,6 +87,8 @@ class TaskType(ABCMeta):
 
         def __setattr__(cls, name: str, value: object) -> None:
             # A dataclass would compare by fields, lose its hash, and show all tasks below it; a task is its key
+            if name in ATTRIBUTES:
+                check_attribute(cls, name, value)
             if name not in ("__eq__", "__hash__", "__repr__"):
                 super().__setattr__(name, value)
 
@@ -132,41 +114,22 @@ class Task(Indexable, metaclass=TaskType):
     `.get_result()` and return a value that cloudpickle can pickle. Two tasks of one class with equal arguments are one.
 
     Attributes to set on the class, all optional:
-        task_label: a label or several, for rate limits and prefix commands.
-        task_compress_level: gzip level of stored results, 0 (stored) to 9 (small, the default). Unless it is set, large
-            results take level 6, and what does not shrink is stored.
-        task_version: a string that stands for the source of the class, which is not looked at then.
-        task_includes: functions, classes and modules whose source counts, where it cannot be seen that they are used.
-        task_packages: names of packages whose version counts.
-        task_environment: names of environment variables whose value counts.
-        task_ignored_args: names of parameters that do not count: `A(n_jobs=1)` and `A(n_jobs=8)` are one task, and the
-            instance that a Cache built first is the one that is run. Inherited, unless the subclass sets its own.
-        task_default_since: {'dropout': 0.0}: a task without a `dropout` meant 0.0. At that value (and type) it is left
-            out of the key, so old results stay. Inherited; what a subclass sets is added to it.
-        task_pinned_name: what the class is to be called, 'old.module.Train', wherever it is now. Not inherited.
-        task_unwatched_ok: patterns, as for file names, of what `explain()` lists as not watched and runs are not to
-            mention: ('lib:CACHE', 'lib:f calls getattr*'), for its place or its text. Inherited as task_ignored_args.
-        task_timeout: seconds after which `run_task` is ended, with the processes it started; in processes of our own
-            and behind prefix commands. Default: None, no limit.
-        task_own_process: True gives each task of the class a fresh worker process, for what it changes there cannot be
-            put back; in processes of our own and behind prefix commands.
-        task_observes: False: what `run_task` reads and runs, and its source does not tell, is not noted, and does not
-            count. Default: True.
     """
 
-    task_label: ClassVar[str | Sequence[str]] = ()
-    task_compress_level: ClassVar[int] = 9
-    task_version: ClassVar[str | None] = None
-    task_includes: ClassVar[Sequence[object]] = ()
-    task_packages: ClassVar[Sequence[str]] = ()
-    task_environment: ClassVar[Sequence[str]] = ()
-    task_ignored_args: ClassVar[str | Collection[str]] = ()
-    task_default_since: ClassVar[Mapping[str, object]] = {}
-    task_pinned_name: ClassVar[str | None] = None
-    task_unwatched_ok: ClassVar[Sequence[str]] = ()
-    task_timeout: ClassVar[float | None] = None
-    task_own_process: ClassVar[bool] = False
-    task_observes: ClassVar[bool] = True
+    # The defaults are in tasks/task_attributes.py
+    task_label: ClassVar[str | Sequence[str]]
+    task_compress_level: ClassVar[int]
+    task_timeout: ClassVar[float | None]
+    task_own_process: ClassVar[bool]
+    task_observes: ClassVar[bool]
+    task_version: ClassVar[str | None]
+    task_includes: ClassVar[Sequence[object]]
+    task_unwatched_ok: ClassVar[Sequence[str]]
+    task_packages: ClassVar[Sequence[str]]
+    task_environment: ClassVar[Sequence[str]]
+    task_ignored_args: ClassVar[str | Collection[str]]
+    task_default_since: ClassVar[Mapping[str, object]]
+    task_pinned_name: ClassVar[str | None]
 
     task_name: ClassVar = _TaskName()       #: module and qualified name, or the pinned one. There without a cache, too
     task_labels: ClassVar = _TaskLabels()   #: the name first, then the class's labels
@@ -403,6 +366,11 @@ class Task(Indexable, metaclass=TaskType):
         if self is not other:
             refuse_comparison(self, other)
         return self is other
+
+
+Task.__doc__ = f"{(Task.__doc__ or '').rstrip()}\n{attribute_lines()}\n    "
+for _attribute in ATTRIBUTES.values():
+    setattr(Task, _attribute.name, _attribute.default)
 
 
 def first_worker(task: Task, dry_run: bool, options: Mapping[str, object]) -> AbstractContextManager[None]:

@@ -3,26 +3,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from taskproc.errors import BuildError
 from taskproc.kernel.model import Stamp
 from taskproc.modules import find_object, object_name
 from taskproc.source.project import is_users_class, is_users_code
 from taskproc.tasks.binding import pinned_name
 from taskproc.tasks.future import Upstream
+from taskproc.tasks.task_attributes import ATTRIBUTE_NAMES
 
 if TYPE_CHECKING:
     from taskproc.source.fingerprint import Fingerprint
-
-# Where and how a task runs, not what it computes
-SETTINGS = frozenset(
-    "task_label task_compress_level task_timeout task_own_process task_version task_includes task_packages "
-    "task_environment task_ignored_args task_default_since task_pinned_name "
-    "task_unwatched_ok task_observes".split()
-)
-
 
 def fingerprint(cls: type, given: Iterable[object] = ()) -> Fingerprint:
     """The code that a task class reaches: its own, that of its bases below Task and of mixins, `task_includes`.
@@ -32,9 +23,9 @@ def fingerprint(cls: type, given: Iterable[object] = ()) -> Fingerprint:
     Args:
         given: functions and classes among its arguments. Of task classes what is read of anything counts.
     """
-    version = _attribute(cls, "task_version")
+    version = getattr(cls, "task_version", None)
     bases = [base for base in cls.__mro__ if is_users_class(base)] if version is None else []
-    includes = _attribute(cls, "task_includes") or () if version is None else ()
+    includes = getattr(cls, "task_includes", ()) if version is None else ()
     upstream = [some for some in given if isinstance(some, type) and _is_task(some)]
     things = [*bases, *includes, *(some for some in given if not _is_task(some))]
     if not things:
@@ -88,37 +79,11 @@ def _fingerprint_of(
 ) -> Fingerprint:
     from taskproc.source.fingerprint import fingerprint_of  # here: 3 ms, and not needed to build tasks
 
-    return fingerprint_of(things, ends=ends, settings=SETTINGS, near=near)
+    return fingerprint_of(things, ends=ends, settings=ATTRIBUTE_NAMES, near=near)
 
 
 def _is_users(thing: Any) -> bool:
     return is_users_class(thing) if isinstance(thing, type) else is_users_code(thing.__code__, thing.__globals__)
-
-
-def check_includes(cls: type) -> None:
-    """Raise BuildError unless `task_includes` of a class is a list of functions, classes and modules."""
-    includes: Any = _attribute(cls, "task_includes", ())
-    listed = includes if type(includes) in (list, tuple) else [includes]
-    wrong = [some for some in listed if not isinstance(some, (FunctionType, type, ModuleType))]
-    wrong += [includes] if listed is not includes else []
-    if wrong:
-        raise BuildError(
-            f"task_includes of {cls.__qualname__} must be a list of functions, classes or modules, got {wrong[0]!r}"
-        )
-
-
-def check_unwatched_ok(cls: type) -> None:
-    """Raise BuildError unless `task_unwatched_ok` of a class is a list of strings."""
-    patterns: Any = getattr(cls, "task_unwatched_ok", ())
-    if type(patterns) not in (list, tuple) or not all(isinstance(pattern, str) for pattern in patterns):
-        raise BuildError(
-            f"task_unwatched_ok of {cls.__qualname__} must be a list of strings, each a pattern for what `why` lists "
-            f"as not watched, got {patterns!r}"
-        )
-
-
-def _attribute(cls: type, name: str, default: object = None) -> Any:
-    return next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), default)
 
 
 def _is_task(thing: object) -> bool:

@@ -80,6 +80,16 @@ def test_a_node_is_kept_as_it_was_added(plan):
     assert plan.node("b") == Node("b", ("a", "a"), ("gpu", "Train"))
 
 
+def test_an_illegal_move_tells_the_story_of_the_node(plan):
+    """What became of it before, and nothing of other nodes."""
+    grow(plan, "a; b; c<a")
+    plan.settle(start(plan, "a"), DONE, 0.0)
+
+    story = r"^'a' is done and cannot become ready; it became: due, ready, running, done \["
+    with pytest.raises(AssertionError, match=story):
+        plan._become_ready(plan._entries["a"])
+
+
 def test_unknown_keys(plan):
     """Who asks for a key that was never added gets a KeyError; a ticket for one is not in force."""
     for question in (plan.state, plan.node, plan.stamp, plan.ticket, plan.lose):

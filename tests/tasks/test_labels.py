@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from taskproc import Task
 from taskproc.errors import BuildError
 from taskproc.tasks.labels import labels_of, warn_of_unknown
 
@@ -39,9 +40,9 @@ def test_a_class_has_the_labels_of_its_base() -> None:
 
 @pytest.mark.parametrize("label", [None, 3, ["gpu", 3], [["gpu"]]])
 def test_a_label_that_is_no_string_is_refused(label: Any) -> None:
-    """With the name of the class."""
+    """When the class is defined."""
     with pytest.raises(BuildError, match=r"task_label of Train must be a string or a list of strings, got "):
-        labels_of(labelled(label))
+        type("Train", (Task,), {"task_label": label, "run_task": lambda self: None, "__qualname__": "Train"})
 
 
 def test_a_label_that_no_task_has_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
