@@ -70,7 +70,7 @@ KERNEL_MAY_IMPORT = frozenset(
 # Everything else that is neither ours nor the standard library's is imported inside the function that needs it.
 EAGER = frozenset({"typing_extensions"})
 # tasks.packing: what a run wrote, or sent, for its own workers
-UNPICKLERS = ("pickling", "store.codec", "run.", "tasks.packing")
+UNPICKLERS = ("pickling", "store.payload", "run.", "tasks.packing")
 # What a task manager passes on is unpickled by those whom it is for, at the two ends, and never by the manager
 LOADERS = {"remote": ("remote.content", "remote.calls")}
 # frozen: compiles the function that makes instances from the names of a class's fields, as dataclasses does
@@ -338,7 +338,7 @@ def test_what_is_allowed_passes(tmp_path: Path) -> None:
     """The doors that are left open on purpose do not count as breaches."""
     build(tmp_path, {
         "kernel/a.py": "import hashlib\nfrom taskproc.errors import X",
-        "store/codec.py": "import pickle\npickle.loads(b'')",
+        "store/payload.py": "import pickle\npickle.loads(b'')",
         "run/a.py": "from taskproc.kernel import a\ndef f():\n    import ray",
         "tasks/task.py": "class Task:\n    def cli(cls):\n        from taskproc.cli.main import main",
         "cli/main.py": "from taskproc.tasks import task",

@@ -51,3 +51,53 @@ def test_in_the_workers() -> None:
     assert files <= WORKERS[0], text
     assert functions <= WORKERS[1], text
     assert re.search(r"^worker tasks/job.py +(?:\. )+", text, re.MULTILINE), text
+
+
+def test_reading_an_input() -> None:
+    """A task gets the result of an upstream task through four files; to open that of a large one takes five more."""
+    done = subprocess.run([sys.executable, "-c", READING], cwd=ROOT, capture_output=True, text=True, timeout=limit(100),
+                          check=False)  # fmt: skip
+    assert not done.returncode, done.stderr
+    tiny, large = (line.split() for line in done.stdout.splitlines())
+
+    assert sorted(tiny) == ["store/disk.py", "store/payload.py", "tasks/running_job.py", "tasks/task.py"]
+    assert set(large) - set(tiny) == {f"store/{name}.py" for name in ("files", "folder", "layout", "removal", "rules")}
+
+
+READING = """
+import os, sys, tempfile
+import taskproc
+from taskproc import Cache, LocalExecutor, Task
+
+PACKAGE = os.path.dirname(taskproc.__file__) + os.sep
+
+class Load(Task):
+    def __init__(self, size):
+        self.size = size
+
+    def run_task(self):
+        return os.urandom(self.size)
+
+class Main(Task):
+    def __init__(self):
+        self.warm, self.tiny, self.large = Load(5000), Load(3), Load(5001)
+
+    def run_task(self):
+        self.warm.get_result()
+        return [read(self.tiny), read(self.large)]
+
+def read(task):
+    files = {}
+    def note(frame, event, argument):
+        path = frame.f_code.co_filename
+        if event == "call" and path.startswith(PACKAGE):
+            files[path[len(PACKAGE):].replace(os.sep, "/")] = None
+    sys.setprofile(note)
+    task.get_result()
+    sys.setprofile(None)
+    return list(files)
+
+with tempfile.TemporaryDirectory() as folder, Cache(folder):
+    for files in Main().run_graph(executor=LocalExecutor())[0]:
+        print(*files)
+"""

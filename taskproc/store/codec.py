@@ -1,7 +1,6 @@
 """The results of tasks as pickles, and back: paths below the cache move with it."""
 from __future__ import annotations
 
-import io
 import os
 import pickle
 from collections.abc import Callable, Iterator
@@ -9,7 +8,7 @@ from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from types import FunctionType
-from typing import Any, BinaryIO
+from typing import Any
 
 from taskproc import pickling
 from taskproc.errors import UnstorableResult
@@ -24,14 +23,8 @@ _MOST = 1000    # parts that are tried one by one, each by a pickle
 _LONGEST = 40   # letters of a key that are shown
 _OWN = frozenset({"__reduce__", "__reduce_ex__", "__getstate__"})  # a class with one of these pickles in its own way
 
-# Modules whose classes results may contain, and that were renamed: old caches name them
-_RENAMED = {
-    "taskproc.commands.record": "taskproc.commands.descriptors",
-    "taskproc.maps.options": "taskproc.maps.map_options",
-    "taskproc.run.raised": "taskproc.errors",
-}
 
-_root: ContextVar[str] = ContextVar("taskproc_cache_root", default="")
+cache_root: ContextVar[str] = ContextVar("taskproc_cache_root", default="")
 
 
 def dump_result(value: object, target: Target, root: str = "", met: list[object] | None = None) -> None:
@@ -61,28 +54,6 @@ def plain_pickle(value: object) -> bytes | None:
     return None
 
 
-def loads(content: bytes | memoryview, root: str = "") -> object:
-    """The value of a pickle; paths that were below the cache are now below `root`."""
-    token = _root.set(root)
-    try:
-        return pickle.loads(content)
-    except ModuleNotFoundError as error:
-        if error.name not in _RENAMED:
-            raise
-        return _ResultUnpickler(io.BytesIO(content)).load()
-    finally:
-        _root.reset(token)
-
-
-def load_result(file: BinaryIO, root: str = "") -> object:
-    """The value of a pickle that is read piece by piece; else as loads()."""
-    token = _root.set(root)
-    try:
-        return _ResultUnpickler(file).load()
-    finally:
-        _root.reset(token)
-
-
 def unstorable(value: object, root: str, error: Exception) -> UnstorableResult:
     """The error that says which part of a result cannot be pickled, and why."""
     path, part = unpicklable_part(value, lambda part: _pickles(part, root))
@@ -91,12 +62,6 @@ def unstorable(value: object, root: str, error: Exception) -> UnstorableResult:
         f"its result{path} (a {kind}) cannot be pickled: {type(error).__name__}: {error}. "
         "Return plain data, or write a file into self.task_directory and return its path"
     )
-
-
-class _ResultUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> object:
-        definition: object = super().find_class(_RENAMED.get(module, module), name)
-        return definition
 
 
 class _Discard:
@@ -114,7 +79,7 @@ def _pickles(value: object, root: str) -> bool:
 
 def path_in_cache(*parts: str) -> Path:
     """A path below the cache, in whose pickles this function stands; relative for a plain `pickle.load`."""
-    return Path(_root.get(), *parts)
+    return Path(cache_root.get(), *parts)
 
 
 def _noted_name(met: list[object], definition: object) -> str | None:

@@ -12,17 +12,17 @@ from __future__ import annotations
 import errno
 import io
 import os
+import pickle
 import struct
 import zlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from hashlib import sha256
 from itertools import chain
-from pickle import PickleBuffer
-from typing import TYPE_CHECKING, Any, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Union
 
 from taskproc.errors import CorruptedResult, MissingResult
-from taskproc.store.codec import dump_result, load_result, loads, plain_pickle, unstorable
+from taskproc.store.codec import cache_root, dump_result, plain_pickle, unstorable
 from taskproc.store.files import Files
 from taskproc.store.version import Version
 
@@ -47,6 +47,13 @@ _FULL = _STORED.pack(0, _LONGEST, 0)                 # before one that is full, 
 _READ = 1 << 16                                      # bytes that are inflated at once
 
 Bytes = Union[bytes, memoryview]
+
+# Modules whose classes results may contain, and that were renamed: old caches name them
+_RENAMED = {
+    "taskproc.commands.record": "taskproc.commands.descriptors",
+    "taskproc.maps.options": "taskproc.maps.map_options",
+    "taskproc.run.raised": "taskproc.errors",
+}
 
 
 class NotGzip(Exception):
@@ -129,6 +136,34 @@ def stored_value(payload: Bytes, root: str, what: str, about: Mapping[str, objec
         ) from error
 
 
+def loads(content: bytes | memoryview, root: str = "") -> object:
+    """The value of a pickle; paths that were below the cache are now below `root`."""
+    token = cache_root.set(root)
+    try:
+        return pickle.loads(content)
+    except ModuleNotFoundError as error:
+        if error.name not in _RENAMED:
+            raise
+        return _ResultUnpickler(io.BytesIO(content)).load()
+    finally:
+        cache_root.reset(token)
+
+
+def load_result(file: BinaryIO, root: str = "") -> object:
+    """The value of a pickle that is read piece by piece; else as loads()."""
+    token = cache_root.set(root)
+    try:
+        return _ResultUnpickler(file).load()
+    finally:
+        cache_root.reset(token)
+
+
+class _ResultUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> object:
+        definition: object = super().find_class(_RENAMED.get(module, module), name)
+        return definition
+
+
 class _Pieces(io.RawIOBase):
     """A file to read pieces from. Each byte is copied once, to its final place."""
 
@@ -163,7 +198,7 @@ class _Writer:
 
     def write(self, piece: Any, /) -> None:
         """Take a piece of the pickle. The part that is not used at once is copied."""
-        view, start = PickleBuffer(piece).raw(), 0
+        view, start = pickle.PickleBuffer(piece).raw(), 0
         # A full block waits until there is more: if it is the only one, no thread is needed
         while self._held + len(view) - start > BLOCK:
             end = start + BLOCK - self._held

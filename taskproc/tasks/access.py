@@ -9,25 +9,12 @@ import os
 from pathlib import Path
 from typing import Any, NoReturn
 
-from taskproc.errors import MissingResult, NoCacheError
+from taskproc.errors import NoCacheError
 from taskproc.run.capture import expose
 from taskproc.store import layout
 from taskproc.store.disk import DiskStore, InUse
-from taskproc.store.version import Version
 from taskproc.tasks.naming import Identity
 from taskproc.tasks.running_job import running_job
-
-
-def input_value(identity: Identity) -> tuple[bool, object]:
-    """Whether this is an input of the job that asks, and then its value."""
-    job, version = running_job(), _read_version(identity)
-    if version is None or job is None:
-        return False, None
-    try:
-        return True, job.store.value(version)
-    except MissingResult:
-        job.lost.add(identity.place.key)
-        raise
 
 
 def store_of(identity: Identity) -> DiskStore:
@@ -44,7 +31,7 @@ def directory(identity: Identity, in_use: InUse) -> Path:
     job = running_job()
     if job is not None and job.key == identity.place.key:
         return job.attempt.directory
-    if (version := _read_version(identity)) is not None:
+    if job is not None and (version := job.read_version(identity)) is not None:
         return Path(os.path.dirname(version.path), layout.data_folder(version.record.number))
     return store_of(identity).directory(identity.place, in_use)
 
@@ -55,16 +42,10 @@ def log(identity: Identity, stream: str, in_use: InUse) -> Path:
     if job is not None and job.key == identity.place.key:
         expose()
         return job.attempt.log(stream)
-    if (version := _read_version(identity)) is not None:
+    if job is not None and (version := job.read_version(identity)) is not None:
         number = version.record.number
         return store_of(identity).log(identity.place, stream, lambda versions: number)
     return store_of(identity).log(identity.place, stream, in_use)
-
-
-def _read_version(identity: Identity) -> Version | None:
-    """What the job that asks reads of this task; None if it is not an input, or no job asks."""
-    job = running_job()
-    return (job.inputs.get(identity.place.key) or identity.version) if job is not None else None
 
 
 def slots(identity: Identity) -> dict[str, str]:

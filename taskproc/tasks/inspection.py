@@ -77,12 +77,8 @@ def summary(graph: Graph, reason: Reason) -> str:
 
 
 def stored_result(task: Task) -> Any:
-    """The result of `task`: of the run that asks, else the newest fresh one; see Task.get_result."""
-    identity = task._taskproc
-    is_input, value = access.input_value(identity)
-    if is_input:
-        return value
-    if identity.cache is None:
+    """The newest fresh result of `task`, which is not an input of the job that asks; see Task.get_result."""
+    if task._taskproc.cache is None:
         name = brief(task)
         raise MissingResult(f"{name} is not an input of the task that runs here: make it an attribute of that task")
     known, reason = _look(task)

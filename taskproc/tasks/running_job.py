@@ -1,4 +1,4 @@
-"""What happens here now: which job runs in this context, and whether a task is being built.
+"""What happens here now: which job runs in this context and what it reads, and whether a task is being built.
 
 A thread that a task itself started in a worker process is taken for the job's, if there is only one.
 """
@@ -9,9 +9,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from taskproc.errors import MissingResult
 from taskproc.store.claims import DiskAttempt
 from taskproc.store.disk import DiskStore
 from taskproc.store.version import Version
+
+Identity = Any  # tasks.naming stands above this module
 
 
 @dataclass(slots=True)
@@ -38,6 +41,10 @@ class Running:
     captured: bool = False
     task: Any = None
     digits: int = 0
+
+    def read_version(self, identity: Identity) -> Version | None:
+        """What this job reads of a task; None if that is not an input."""
+        return self.inputs.get(identity.place.key) or identity.version
 
 
 _running: ContextVar[Running | None] = ContextVar("taskproc_running", default=None)
@@ -72,6 +79,19 @@ class active:
 def running_job() -> Running | None:
     """The job that asks, if a job asks."""
     return _running.get() or (of_process[0] if len(of_process) == 1 else None)
+
+
+def input_value(identity: Identity) -> tuple[bool, object]:
+    """Whether a task is an input of the job that asks, and then its value."""
+    job = running_job()
+    version = None if job is None else job.read_version(identity)
+    if job is None or version is None:
+        return False, None
+    try:
+        return True, job.store.value(version)
+    except MissingResult:
+        job.lost.add(identity.place.key)
+        raise
 
 
 def running_keys() -> frozenset[str]:

@@ -19,7 +19,7 @@ from taskproc.tasks.future import Indexable
 from taskproc.tasks.labels import labels_of
 from taskproc.tasks.misuse import refuse_comparison
 from taskproc.tasks.naming import Identity, arguments_forms, brief, task_name
-from taskproc.tasks.running_job import running_job
+from taskproc.tasks.running_job import input_value, running_job
 from taskproc.tasks.task_attributes import ATTRIBUTES, attribute_lines, check_attribute, check_attributes
 from taskproc.text import did_you_mean
 
@@ -204,8 +204,10 @@ class Task(Indexable, metaclass=TaskType):
 
         Loaded at each call, never shared. Raises MissingResult, which says why there is none, or CorruptedResult.
         """
-        value: R = inspection.stored_result(self)
-        return value
+        identity: Identity = self._taskproc  # type: ignore[attr-defined]  # HasRun is for the type of the value
+        is_input, value = input_value(identity)
+        result: R = value if is_input else inspection.stored_result(self)  # type: ignore[assignment]  # as was stored
+        return result
 
     @overload
     def run_graph(

@@ -14,7 +14,7 @@ from faults import few
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskproc.store.codec import load_result, loads
+from taskproc.store.payload import load_result, loads
 from tests.store.pickles import dumps
 
 SAME = """
@@ -88,7 +88,7 @@ def test_plain_values_take_a_shorter_way(value: object) -> None:
 
 SCALARS = """
 import sys
-from taskproc.store.codec import load_result as load, loads
+from taskproc.store.payload import load_result as load, loads
 from tests.store.pickles import dumps
 
 assert [loads(dumps(value)) for value in (1, 2.5, None, True, "text", b"bytes")]

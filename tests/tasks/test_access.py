@@ -22,7 +22,7 @@ from taskproc.store.version import Version
 from taskproc.tasks import access, running_job
 from taskproc.tasks.command import Command
 from taskproc.tasks.naming import Identity
-from taskproc.tasks.running_job import Running, active
+from taskproc.tasks.running_job import Running, active, input_value
 from taskproc.tasks.task import Task
 
 
@@ -255,8 +255,8 @@ def test_an_input_knows_its_version_where_the_job_does_not(begin: Begin) -> None
     version = version_of(Leaf(3))
     begin(Reads(Leaf(1)))
 
-    assert access.input_value(far(Leaf(3), version)) == (True, 3)
-    assert access.input_value(far(Leaf(3))) == (False, None)
+    assert input_value(far(Leaf(3), version)) == (True, 3)
+    assert input_value(far(Leaf(3))) == (False, None)
 
 
 def test_an_attribute_that_did_not_travel_is_told_apart_from_a_misspelled_one(cache: Cache) -> None:

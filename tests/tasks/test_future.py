@@ -10,7 +10,7 @@ import pytest
 
 from taskproc.errors import UnnamableValue
 from taskproc.run.pool import LocalExecutor
-from taskproc.store.codec import loads
+from taskproc.store.payload import loads
 from taskproc.tasks.future import Const, FutureDict, FutureList, Item
 from taskproc.tasks.task import Task
 from taskproc.values.encode import form_digest, key_form
