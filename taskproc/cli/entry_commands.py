@@ -133,10 +133,7 @@ def _run(task: Task, options: Options, log: JsonLines | None) -> int:
                     if is_entry and failure.stdout is not None:
                         repeat(failure.stdout, sys.stdout)
             finally:
-                if log:
-                    write_failures(log, error)
-                else:
-                    say(failures_text(error))
+                report_failures(error, options, log)
             return FAILED
         except KeyboardInterrupt:
             return INTERRUPTED  # the run has reported how far it got
@@ -160,8 +157,13 @@ def _json_log(options: Options) -> JsonLines | None:
     return log
 
 
-def write_failures(log: JsonLines, error: FailedTaskError) -> None:
-    """Write an event for each failed task, with all details of its error."""
+def report_failures(error: FailedTaskError, options: Options, log: JsonLines | None) -> None:
+    """Show all failures on standard error, or write them to the log, each with the command that reruns it."""
+    from taskproc.cli.rerun_command import shown_command  # here: only failed runs need it
+
+    if log is None:
+        say(failures_text(error, partial(shown_command, options)))
+        return
     for failure in error.failures:
         fields = {
             name: None if value is None else str(value)
@@ -170,7 +172,7 @@ def write_failures(log: JsonLines, error: FailedTaskError) -> None:
         }
         kind, text = type(failure.error).__name__, exception_text(failure.error)
         head = {"class": failure.task_name, "id": str(failure.task_id), "error": kind, "text": text}
-        log.write("failure", {**head, **fields})
+        log.write("failure", {**head, **fields, "rerun": shown_command(options, failure) or None})
 
 
 def _run_options(options: Options, executor: Executor | None) -> dict[str, Any]:

@@ -29,6 +29,7 @@ class Options:
     Attributes:
         force: create the cache even in a folder that contains other files.
         more: values of the options that only some commands have.
+        program, script: how the program was called, and with which script or module; empty if it is not known.
     """
 
     arguments: Mapping[str, Any]
@@ -46,6 +47,8 @@ class Options:
     log_format: str = "text"
     force: bool = False
     more: Mapping[str, Any] = field(default_factory=dict)
+    program: str = ""
+    script: str = ""
 
 
 def parse_options(

@@ -153,6 +153,11 @@ ENTRY_OPTIONS = (
 
 _RUNS_NOTHING = "\nRuns nothing, so options that say how to run have no effect."
 _ENTRY, _CACHE, _REMOTE = (f"taskproc.cli.{name}_commands" for name in ("entry", "cache", "remote"))
+_SCRIPT = Option("script", (), "the script or module that defines the task, or imports its module", "SCRIPT|MODULE",
+                 required="script")  # fmt: skip
+_TASK = Option("what", (), "the id of the task or its first digits, and before it the class if several match",
+               "[CLASS] ID", several=True, required="id")  # fmt: skip
+_PDB = Option("pdb", ("--pdb",), "stop in the debugger where the task fails", sets=True, default=False)
 _SHELL = Option("shell", (), f"the shell: {', '.join(SHELLS)}", "SHELL", choices=SHELLS, required="shell")
 
 COMMANDS: Mapping[str, CommandEntry] = {command.name: command for command in (
@@ -162,6 +167,9 @@ COMMANDS: Mapping[str, CommandEntry] = {command.name: command for command in (
                  f"{_ENTRY}:explain_entry", ENTRY_OPTIONS, takes_task=True, more=_RUNS_NOTHING),
     CommandEntry("accept", "declare stored results of Main, and of all tasks it needs, to be of the present source",
                  f"{_ENTRY}:accept_entry", ENTRY_OPTIONS, takes_task=True, more=_RUNS_NOTHING),
+    CommandEntry("rerun", "run one task of a cache alone, in this process, with its recorded arguments and inputs",
+                 "taskproc.cli.rerun_command:rerun_command", (_SCRIPT, _TASK, _OUTPUT._replace(required=""), _PDB),
+                 more="\nWhat it prints goes to the terminal. Nothing is written to the cache."),
     CommandEntry("list", "show the content of a cache, or the tasks of a class with their ids and arguments",
                  f"{_CACHE}:list_command", (_OUTPUT, _WHAT), more="\nWith ids, it shows the details of these tasks."),
     CommandEntry("check", "read all files of a cache, and report damaged, dead, foreign and left-over ones",
