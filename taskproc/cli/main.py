@@ -147,6 +147,10 @@ def _with_entry(
 
 def run_entry(cls: type[Task], options: Options) -> int:
     """Run the entry task, or report what would run. Returns the exit code."""
+    if options.more.get("sweep"):
+        from taskproc.cli.sweep import sweep_entry
+
+        return sweep_entry(cls, options)
     early: AbstractContextManager[None] = nullcontext()
     if options.force_entrypoint and options.exec_type == "process" and not (options.dry_run or options.prefixes):
         from taskproc.run import ahead
