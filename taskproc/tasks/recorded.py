@@ -72,6 +72,7 @@ class _Builder:
         self.tasks: dict[Place, Task] = {}
         self._cache, self._wanted = cache, wanted
         self._forms: dict[Place, Mapping[str, Any] | None] = {}
+        self._classes: dict[str, type[Task]] = {}
 
     def above(self, place: Place) -> list[Place]:
         """The tasks among the recorded arguments of one."""
@@ -96,7 +97,7 @@ class _Builder:
             self.tasks[place] = self._outline(place)
 
     def _built(self, place: Place) -> Task:
-        forms, cls = self._forms[place], task_class(place.name)
+        forms, cls = self._forms[place], self._class_of(place)
         if forms is None:
             raise MissingResult(f"the arguments of {place.name}#{place.key[:8]} are not recorded")
         parameters = signature(cls).parameters
@@ -106,6 +107,11 @@ class _Builder:
         bound = inspect.BoundArguments(signature(cls), arguments)
         task: Task = cls(*bound.args, **bound.kwargs)
         return task
+
+    def _class_of(self, place: Place) -> type[Task]:
+        # Once for each name: it looks at all task classes that are loaded
+        cls = self._classes[place.name] = self._classes.get(place.name) or task_class(place.name)
+        return cls
 
     def _value(self, cls: type[Task], name: str, form: Any) -> object:
         try:
@@ -126,7 +132,7 @@ class _Builder:
 
     def _outline(self, place: Place) -> Task:
         """A task without arguments and attributes: its key, and so its stored result, is what is needed of it."""
-        task: Task = object.__new__(task_class(place.name))
+        task: Task = object.__new__(self._class_of(place))
         object.__setattr__(task, "_taskproc", Identity(self._cache, place, {}))
         return task
 
