@@ -13,7 +13,7 @@ from taskproc.cli.defaults import populated
 from taskproc.cli.entry_class import load_target
 from taskproc.cli.options import Options
 from taskproc.cli.usage import DONE, FAILED, UsageError, UserError, output, say, tell
-from taskproc.errors import BuildError, MissingResult, TaskFailure, TaskprocError, UnnamableValue
+from taskproc.errors import CacheError, MissingResult, TaskFailure, TaskprocError, UnnamableValue
 from taskproc.folders import absolute_path
 from taskproc.store import layout
 from taskproc.store.cache import Cache
@@ -42,8 +42,12 @@ def shown_command(options: Options, failure: TaskFailure) -> str:
 
     There is none without a script, and for a task that failed before it was begun, which is not in the cache.
     """
-    place = os.path.join(layout.results_path(absolute_path(options.output), failure.task_name), str(failure.task_id))
-    if not options.script or not os.path.exists(os.path.join(place, layout.ARGUMENTS)):
+    try:
+        results = layout.results_path(absolute_path(options.output, CacheError), failure.task_name)
+    except CacheError:
+        return ""  # the working directory was removed
+    is_recorded = os.path.exists(os.path.join(results, str(failure.task_id), layout.ARGUMENTS))
+    if not options.script or not is_recorded:
         return ""
     words = ["rerun", options.script, key_digits(failure.task_id)[:_DIGITS], "-o", options.output]
     return f"{options.program} {shlex.join(words)}"
@@ -106,7 +110,7 @@ def _recorded_place(store: DiskStore, folder: str, number: int) -> Place:
 
 def _prepared(cache: Cache, place: Place, script: str, folder: str) -> tuple[Task, Mapping[str, Version]]:
     """The task and its inputs. UsageError says what is missing, and how to make it."""
-    run = f"`{shlex.join(['taskproc', script, '-o', folder])}`"
+    run = f"`{shlex.join(['taskproc', 'run', script, '-o', folder])}`"
     try:
         task = recorded_task(cache, place)
         inputs = stored_inputs(task, cache.store)
@@ -116,14 +120,12 @@ def _prepared(cache: Cache, place: Place, script: str, folder: str) -> tuple[Tas
         raise UsageError(
             str(error), f"run the whole graph in this process instead, where a debugger works: {run[:-1]} -t local`"
         ) from error
-    except BuildError as error:
-        raise UsageError(str(error), f"let {script} define the task, or import the module that defines it") from error
     except TaskprocError:
         raise
     except Exception as error:
         raise UserError from error
     if task._taskproc.place != place:
-        say(f"note: {brief(task)} has another key than its record: the parameters of its class were changed since")
+        say(f"note: {brief(task)} was recorded without the parameters that its class has now; they get their defaults")
     return task, inputs
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,7 @@ def sweep_entry(cls: type[Task], options: Options) -> int:
     options = replace(options, force_entrypoint=False)
     with cache_of_run(cls, options) as log:
         combinations = list(_built_combinations(cls, options))
-        tasks = tuple(each.task for each in combinations if each.task is not None)
+        tasks = tuple(combination.task for combination in combinations if combination.task is not None)
         if options.dry_run:
             return show_preview(tasks, options) if tasks else FAILED
         with executor_of(options) as executor:
@@ -46,8 +47,8 @@ def sweep_entry(cls: type[Task], options: Options) -> int:
         if tasks:
             _fill(combinations, tasks, failures, options)
     show_sweep(combinations, options)
-    counts = {state: sum(each.state == state for each in combinations) for state in ("done", "failed", "skipped")}
-    parts = ", ".join(f"{count:,} {state}" for state, count in counts.items() if count)
+    counts = Counter(combination.state for combination in combinations)
+    parts = ", ".join(f"{counts[state]:,} {state}" for state in ("done", "failed", "skipped") if counts[state])
     say(f"{counted(len(combinations), 'combination')}: {parts}")
     return DONE if counts["done"] == len(combinations) else FAILED
 
@@ -93,14 +94,14 @@ def _fill(
     """Note what became of each combination. The graph is judged once more, all of it once."""
     known = plan_work(tasks, options.detect_source_change)
     stale = {key for key, _ in preview(known)}
-    for each in combinations:
-        if each.task is None:
+    for combination in combinations:
+        if combination.task is None:
             continue
-        place = each.task._taskproc.place
+        place = combination.task._taskproc.place
         if (error := failures.get((place.name, place.id))) is not None:
-            each.state, each.error = "failed", error
+            combination.state, combination.error = "failed", error
         elif place.key not in stale:
             try:
-                each.state, each.value = "done", known.value(place.key)
+                combination.state, combination.value = "done", known.value(place.key)
             except MissingResult as missing:
-                each.state, each.error = "failed", sentence(missing)
+                combination.state, combination.error = "failed", sentence(missing)

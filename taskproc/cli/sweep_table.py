@@ -46,9 +46,9 @@ def show_sweep(combinations: Sequence[Combination], options: Options) -> None:
         _report_unknown(combinations, shown)
     fields = shown or _scalar_fields(combinations)
     if options.more.get("json"):
-        for each in combinations:
+        for combination in combinations:
             with output():
-                print(json.dumps(_json_row(each, shown), ensure_ascii=False))
+                print(json.dumps(_json_row(combination, shown), ensure_ascii=False))
     else:
         _print_table(combinations, fields)
     if (path := options.more.get("csv")) is not None:
@@ -58,8 +58,8 @@ def show_sweep(combinations: Sequence[Combination], options: Options) -> None:
 def _scalar_fields(combinations: Sequence[Combination]) -> list[str]:
     """Names of the fields whose values are scalars, in the order in which they are met."""
     names: dict[str, None] = {}
-    for each in combinations:
-        own = fields_of(each.value)
+    for combination in combinations:
+        own = fields_of(combination.value)
         names.update(dict.fromkeys(name for name, value in own.items() if isinstance(_scalar(value), _SCALARS)))
     return list(names)
 
@@ -71,7 +71,7 @@ def fields_of(value: object) -> Mapping[str, object]:
     if isinstance(value, tuple):
         return dict(zip(getattr(value, "_fields", ()), value))
     if is_dataclass(value) and not isinstance(value, type):
-        return {each.name: getattr(value, each.name, None) for each in fields(value)}
+        return {entry.name: getattr(value, entry.name, None) for entry in fields(value)}
     return {"value": value} if isinstance(_scalar(value), _SCALARS) else {}
 
 
@@ -90,7 +90,7 @@ def _scalar(value: object) -> object:
 
 
 def _report_unknown(combinations: Sequence[Combination], fields: Sequence[str]) -> None:
-    values = [each.value for each in combinations if each.state == "done"]
+    values = [combination.value for combination in combinations if combination.state == "done"]
     for name in fields:
         if values and all(field_of(value, name) is _MISSING for value in values):
             known = dict.fromkeys(field for value in values for field in fields_of(value))
@@ -101,7 +101,7 @@ def _report_unknown(combinations: Sequence[Combination], fields: Sequence[str]) 
 def _print_table(combinations: Sequence[Combination], fields: Sequence[str]) -> None:
     """Print aligned columns, numbers to the right. Lines are cut to the width of a terminal, but not in a pipe."""
     head = _head(combinations, fields)
-    table = [[_cell(value) for value in _row(each, fields)] for each in combinations]
+    table = [[_cell(value) for value in _row(combination, fields)] for combination in combinations]
     columns = list(zip(head, *table))
     widths = [max(map(width_of, column)) for column in columns]
     numeric = [all(_is_number(cell) for cell in column[1:]) and any(column[1:]) for column in columns]
@@ -119,10 +119,10 @@ def _head(combinations: Sequence[Combination], fields: Sequence[str]) -> list[st
     return [*names, *(f"result.{name}" if name in names else name for name in fields)]
 
 
-def _row(each: Combination, fields: Sequence[str]) -> Iterator[object]:
-    yield from each.arguments.values()
-    yield each.state
-    yield from (field_of(each.value, name) if each.state == "done" else _MISSING for name in fields)
+def _row(combination: Combination, fields: Sequence[str]) -> Iterator[object]:
+    yield from combination.arguments.values()
+    yield combination.state
+    yield from (field_of(combination.value, name) if combination.state == "done" else _MISSING for name in fields)
 
 
 def _cell(value: object) -> str:
@@ -150,8 +150,8 @@ def _write_csv(path: str, combinations: Sequence[Combination], fields: Sequence[
         with open(path, "w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(_head(combinations, fields))
-            for each in combinations:
-                writer.writerow([_full_text(value) for value in _row(each, fields)])
+            for combination in combinations:
+                writer.writerow([_full_text(value) for value in _row(combination, fields)])
     except OSError as error:
         raise UsageError(f"--csv {path}: it cannot be written: {error.strerror or error}", "") from error
 
@@ -163,19 +163,19 @@ def _full_text(value: object) -> object:
     return value if isinstance(value, _SCALARS) else brief(value)
 
 
-def _json_row(each: Combination, shown: Sequence[str] | None) -> dict[str, object]:
+def _json_row(combination: Combination, shown: Sequence[str] | None) -> dict[str, object]:
     """An object for a program. `shown`: the fields that it has; None: all."""
-    place = each.task._taskproc.place if each.task is not None else None
-    fields = (fields_of(each.value) if shown is None else shown) if each.state == "done" else ()
-    found = {name: field_of(each.value, name) for name in fields}
+    place = combination.task._taskproc.place if combination.task is not None else None
+    fields = (fields_of(combination.value) if shown is None else shown) if combination.state == "done" else ()
+    found = {name: field_of(combination.value, name) for name in fields}
     return {
         "v": 1,
         "id": place.key[:_DIGITS] if place else None,
         "key": place.key if place else None,
         "task": place.name if place else None,
-        "arguments": {name: _json_value(value) for name, value in each.arguments.items()},
-        "state": each.state,
-        "error": each.error or None,
+        "arguments": {name: _json_value(value) for name, value in combination.arguments.items()},
+        "state": combination.state,
+        "error": combination.error or None,
         "fields": {name: _json_value(value) for name, value in found.items() if value is not _MISSING},
     }
 

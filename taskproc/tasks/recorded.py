@@ -12,6 +12,7 @@ import functools
 import inspect
 import sys
 import tempfile
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -28,16 +29,17 @@ from taskproc.store.disk import DiskStore
 from taskproc.store.layout import Place
 from taskproc.store.version import Version
 from taskproc.tasks.attempt_copies import own_defaults
-from taskproc.tasks.binding import signature
+from taskproc.tasks.binding import rules_of, signature
 from taskproc.tasks.future import Const, FutureDict, FutureList, Item
 from taskproc.tasks.misuse import advise
-from taskproc.tasks.naming import Identity, arguments_text, brief
+from taskproc.tasks.naming import Identity, arguments_text, brief, place_of, texts_of
 from taskproc.tasks.running_job import Running, active
 from taskproc.tasks.task import Task
 from taskproc.tasks.task_graph import needs
 from taskproc.text import did_you_mean
 from taskproc.values.decode import value_of_form
 
+_MORE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _REFUSAL = "a task that is rerun alone writes nothing to the cache"
 
 
@@ -52,7 +54,8 @@ def recorded_task(cache: Cache, place: Place) -> Task:
     Raises:
         MissingResult: its arguments are not recorded.
         UnnamableValue: a recorded argument cannot be decoded; the message names it.
-        BuildError: its class, or that of a task among its arguments, is not loaded, or has no such parameter any more.
+        BuildError: its class, or that of a task among its arguments, is not loaded, or has other parameters now; or
+            what is recorded was changed.
     """
     with ActiveCache(cache):
         builder = _Builder(cache, place)
@@ -91,7 +94,7 @@ class _Builder:
         """Build one. Of one that is above, and cannot be built, there is what names it."""
         try:
             self.tasks[place] = self._built(place)
-        except (MissingResult, UnnamableValue):
+        except (MissingResult, UnnamableValue, BuildError):
             if place == self._wanted:
                 raise
             self.tasks[place] = self._outline(place)
@@ -100,13 +103,27 @@ class _Builder:
         forms, cls = self._forms[place], self._class_of(place)
         if forms is None:
             raise MissingResult(f"the arguments of {place.name}#{place.key[:8]} are not recorded")
-        parameters = signature(cls).parameters
-        if unknown := [name for name in forms if name not in parameters]:
-            raise BuildError(f"{place.name} was recorded with the argument {unknown[0]!r}, which it has no more")
-        arguments = {name: self._value(cls, name, forms[name]) for name in parameters if name in forms}
+        arguments = self._arguments(cls, forms)
+        if place_of(cls, texts_of(cls, rules_of(cls), arguments)) != place:
+            # Nobody signs this file, but the key is a digest of what it says
+            raise BuildError(
+                f"the recorded arguments of {place.name}#{place.key[:8]} are not those of its key: its args.json was "
+                "changed, or which of its parameters count (task_ignored_args, task_default_since)"
+            )
         bound = inspect.BoundArguments(signature(cls), arguments)
         task: Task = cls(*bound.args, **bound.kwargs)
         return task
+
+    def _arguments(self, cls: type[Task], forms: Mapping[str, Any]) -> OrderedDict[str, Any]:
+        """The recorded arguments, in the order of the parameters."""
+        parameters = signature(cls).parameters
+        if unknown := [name for name in forms if name not in parameters]:
+            raise BuildError(f"{cls.task_name} was recorded with an argument {unknown[0]!r}, which it no longer has")
+        for name, entry in parameters.items():
+            if name not in forms and entry.default is entry.empty and entry.kind not in _MORE:
+                where = f"argument {name!r} of {cls.__qualname__}"
+                raise UnnamableValue(f"{where} is not recorded, as it has no JSON form")
+        return OrderedDict((name, self._value(cls, name, forms[name])) for name in parameters if name in forms)
 
     def _class_of(self, place: Place) -> type[Task]:
         # Once for each name: it looks at all task classes that are loaded
@@ -189,7 +206,8 @@ def task_class(name: str) -> type[Task]:
                 classes.setdefault(cls.task_name, []).append(cls)
             todo.append(cls)
     if name not in classes:
-        raise BuildError(f"no task class is called {name!r}{did_you_mean(name, classes)}")
+        near = did_you_mean(name, classes)
+        raise BuildError(f"no task class {name!r} is loaded: define it in the script, or import its module there{near}")
     return classes[name][-1]
 
 

@@ -234,7 +234,7 @@ def test_a_missing_input_is_named(made: Path, capsys: Capture) -> None:
 
     err = capsys.readouterr().err
     assert f"no result is stored of Load#{f'{number << 1:016x}'[:4]}" in err
-    assert "hint: run the script first, which makes it if it is in its graph: `taskproc study.py -o cache`" in err
+    assert "hint: run the script first, which makes it if it is in its graph: `taskproc run study.py -o cache`" in err
 
 
 def test_an_argument_that_cannot_be_decoded_is_named(script: Write, capsys: Capture) -> None:
@@ -254,7 +254,7 @@ def test_an_argument_that_cannot_be_decoded_is_named(script: Write, capsys: Capt
 
     err = capsys.readouterr().err
     assert "error: argument 'odd' of Use cannot be decoded: an instance of 'job:Odd' has only the form of" in err
-    assert "hint: run the whole graph in this process instead, where a debugger works: `taskproc job.py" in err
+    assert "hint: run the whole graph in this process instead, where a debugger works: `taskproc run job.py" in err
 
 
 def test_a_class_that_is_gone_is_named(made: Path, capsys: Capture) -> None:
@@ -265,8 +265,33 @@ def test_a_class_that_is_gone_is_named(made: Path, capsys: Capture) -> None:
     assert 2 == main(["rerun", "study.py", "Fit", str(ids_of(made, "study.Fit")[0]), "-o", "cache"])
 
     err = capsys.readouterr().err
-    assert "no task class is called 'study.Fit'. Did you mean 'study.Fits'?" in err
-    assert "hint: let study.py define the task, or import the module that defines it" in err
+    assert "error: no task class 'study.Fit' is loaded: define it in the script, or import its module there" in err
+    assert "Did you mean 'study.Fits'?" in err
+
+
+def test_a_new_parameter_gets_its_default(made: Path, capsys: Capture) -> None:
+    """And that is said, since it is another task by its key."""
+    (made / "study.py").write_text(STUDY.replace("**more):", "power=1, **more):"))
+    number = ids_of(made, "study.Fit")[0]
+    capsys.readouterr()
+
+    assert 0 == main(["rerun", "study.py", str(number), "-o", "cache"])
+
+    assert "was recorded without the parameters that its class has now" in capsys.readouterr().err
+
+
+def test_changed_arguments_are_refused(made: Path, capsys: Capture) -> None:
+    """The key is a digest of them, so whoever may write to the folder cannot choose with what a task is called."""
+    number = ids_of(made, "study.Fit")[0]
+    path = made / "cache" / "study.Fit" / "results" / str(number) / "args.json"
+    path.write_text(path.read_text().replace('"__const__": 7', '"__const__": 8'))
+    capsys.readouterr()
+
+    assert 2 == main(["rerun", "study.py", str(number), "-o", "cache"])
+
+    out, err = capsys.readouterr()
+    assert "" == out
+    assert re.search(r"the recorded arguments of study.Fit#\w+ are not those of its key: its args.json was", err)
 
 
 def test_the_defaults_of_the_script_say_where_the_cache_is(made: Path, capsys: Capture) -> None:

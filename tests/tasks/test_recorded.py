@@ -1,12 +1,13 @@
 """Laws of recorded tasks: what a cache has of a task is enough to build it again, and to run it alone."""
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from taskproc.errors import BuildError, CacheError, MissingResult
+from taskproc.errors import BuildError, CacheError, MissingResult, UnnamableValue
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
 from taskproc.tasks.future import Const, Future, FutureDict, FutureList
@@ -137,6 +138,25 @@ def test_a_missing_record_is_named(cache: Cache) -> None:
         stored_inputs(chain, cache.store)
 
 
+def test_an_argument_that_was_not_recorded_is_named(cache: Cache) -> None:
+    """It does not count for the key, and need not have a form."""
+
+    class Client(Task):
+        task_ignored_args = "lock"
+
+        def __init__(self, lock: object):
+            self.lock = lock
+
+        def run_task(self) -> int:
+            return 1
+
+    task = Client(threading.Lock())
+    task.run_graph(executor=LocalExecutor())
+
+    with pytest.raises(UnnamableValue, match="argument 'lock' of .*Client is not recorded, as it has no JSON form"):
+        recorded_task(reading_only(cache.store), task._taskproc.place)
+
+
 def test_a_parameter_that_is_gone_is_named(cache: Cache) -> None:
     """An argument is not dropped in silence."""
 
@@ -162,5 +182,5 @@ def test_a_parameter_that_is_gone_is_named(cache: Cache) -> None:
             return self.new
 
     assert Newer is task_class(task.task_name)
-    with pytest.raises(BuildError, match="was recorded with the argument 'old', which it has no more"):
+    with pytest.raises(BuildError, match="was recorded with an argument 'old', which it no longer has"):
         recorded_task(reading_only(cache.store), task._taskproc.place)

@@ -1,6 +1,7 @@
 """Laws of stubs: a value stands where a task would, for all that reads it, and no real cache learns of it."""
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import subprocess
@@ -87,7 +88,8 @@ def run(task: Task) -> object:
 
 
 @pytest.mark.parametrize("make", [
-    lambda: None, LocalExecutor, lambda: ThreadPoolExecutor(2), lambda: ProcessPoolExecutor(1),
+    lambda: None, LocalExecutor, lambda: ThreadPoolExecutor(2),
+    lambda: ProcessPoolExecutor(1, multiprocessing.get_context("spawn")),
 ], ids=["workers", "inline", "threads", "pool"])  # fmt: skip
 def test_who_reads_it_gets_the_value(make: Callable[[], Executor | None]) -> None:
     """Wherever it runs; the task, and what it needs, does not run. Each reader has its own copy."""
