@@ -1,6 +1,13 @@
-"""Helpers for tests of code that builds on taskproc: graphs in one line, plans driven by hand, and fakes.
+"""Helpers for tests of code that builds on taskproc: stubs, asserted plans, graphs in one line, and fakes.
 
-A fake gives prepared answers and records the questions; it has no clock, no thread and no file:
+For tests of tasks there are `stub` and `assert_plan`:
+
+    with stub(Load, value=[1, 2, 3]):
+        assert_plan(Main(), runs=["Train", "Main"])
+        value, _ = Main().run_graph()
+
+All else is for tests of runners and the like. A fake gives prepared answers and records the questions; it has no clock,
+no thread and no file:
 
     work, runner = FakeWork("a; b<a", ends={"b": [Lost(("a",)), DONE]}), FakeRunner()
     events = list(drive(Plan(), work, runner, clock=runner.clock))
@@ -13,6 +20,8 @@ from typing import Generic, TypeVar
 from taskproc.kernel.model import Done, K, Node, Outcome, Reason, Returned, Stale, Stamp, Ticket, Verdict
 from taskproc.kernel.moves import State
 from taskproc.kernel.plan import Plan
+from taskproc.tasks.stubs import assert_plan as assert_plan
+from taskproc.tasks.stubs import stub as stub
 
 A = TypeVar("A")
 

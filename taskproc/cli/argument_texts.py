@@ -69,7 +69,7 @@ def _tasks_in(form: Any) -> Iterator[tuple[str, str]]:
 
 
 def _is_task(body: Any) -> bool:
-    return isinstance(body, list) and len(body) == 2 and all(isinstance(part, str) for part in body)
+    return isinstance(body, list) and len(body) >= 2 and all(isinstance(part, str) for part in body[:2])
 
 
 def _text(form: Any, ids: ShortIds) -> str:
@@ -100,8 +100,9 @@ def _pairs(body: Any, ids: ShortIds) -> str:
 
 
 def _task(body: Any, ids: ShortIds) -> str:
-    name, key = body
-    return f"{_last(name)}#{ids.of(key[:KNOWN_DIGITS])}"
+    name, key, *arguments = body  # the arguments of a task whose result is outside the cache
+    text = ", ".join(f"{name}={_text(form, ids)}" for name, form in arguments[0].items()) if arguments else ""
+    return f"{_last(name)}#{ids.of(key[:KNOWN_DIGITS])}" + (f"({text})" if text else "")
 
 
 def _last(name: str) -> str:

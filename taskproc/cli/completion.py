@@ -4,7 +4,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 
-from taskproc.cli.table import COMMANDS, ENTRY_OPTIONS, HELP
+from taskproc.cli.table import COMMANDS, HELP
 from taskproc.cli.usage import DONE, tell
 
 # If nothing is typed yet and only flags could follow, file names are completed
@@ -47,7 +47,7 @@ def completion_command(given: Namespace) -> int:
 
 def _special_commands() -> list[str]:
     """The commands whose options are not those of a run."""
-    return [name for name, each in COMMANDS.items() if each.options != ENTRY_OPTIONS]
+    return [name for name, each in COMMANDS.items() if each.options != COMMANDS["run"].options]
 
 
 def _cases() -> Iterator[tuple[str, Sequence[str]]]:

@@ -38,13 +38,18 @@ def load_entry(target: str) -> type[Task]:
 
     Raises UsageError if there is none; UserError if the module raises while it is loaded.
     """
+    return entry_of(*load_target(target))
+
+
+def load_target(target: str) -> tuple[ModuleType, str, str]:
+    """Load the script or module of a target; the module, the place as it was given, and the name of the class."""
     place, name = split(target)
     is_plain_folder = os.path.isdir(place) and not {"__init__.py", "__main__.py"} & set(os.listdir(place))
     if not (is_script(place) or is_plain_folder):
         add_current_folder(first=True)
         place, name = _with_class(place) if place == target else (place, name)
-        return entry_of(_load_module(place, name), place, name)
-    return entry_of(load_script(place), place, name)
+        return _load_module(place, name), place, name
+    return load_script(place), place, name
 
 
 def load_script(path: str) -> ModuleType:

@@ -49,12 +49,21 @@ logger = logging.getLogger("taskproc")
 
 def execute(cls: type[Task], options: Options) -> int:
     """Build the entry task in the cache and run it, or report what would run. Returns the exit code."""
+    with cache_of_run(cls, options) as log:
+        task = _built(cls, options)
+        return show_preview(task, options) if options.dry_run else _run(task, options, log)
+
+
+@contextmanager
+def cache_of_run(cls: type[Task], options: Options) -> Iterator[JsonLines | None]:
+    """A block in which the cache of a run is in use; gives the log in JSON lines, if that is the format."""
     _set_loglevel(options.loglevel)
     if options.dry_run:
         cache = Cache(options.output)
         # A missing folder is not created; it is treated as an empty cache
         with cache if is_cache(options.output) else ActiveCache(cache):
-            return _preview(_built(cls, options), options)
+            yield None
+        return
     if not options.force and (other := other_files(options.output)) is not None:
         raise UsageError(
             f"the folder {options.output!r} is not a cache and not empty: it contains {other!r}",
@@ -63,7 +72,7 @@ def execute(cls: type[Task], options: Options) -> int:
     log = _json_log(options)
     with Cache(options.output) as cache:
         _report_old_name(cls, cache)
-        return _run(_built(cls, options), options, log)
+        yield log
 
 
 def _report_old_name(cls: type[Task], cache: Cache) -> None:
@@ -120,12 +129,9 @@ def _built(cls: Callable[..., Task], options: Options) -> Task:
 
 
 def _run(task: Task, options: Options, log: JsonLines | None) -> int:
-    with _executor(options) as executor:
-        shows, watchers = options.show_progress and log is None, [log] if log else []
+    with executor_of(options) as executor:
         try:
-            value, stats = run_graph(
-                task, **_run_options(options, executor), show_progress=shows, watchers=watchers
-            )
+            value, stats = run_graph(task, **run_options(options, executor, log))
         except FailedTaskError as error:
             try:
                 for failure in error.failures:
@@ -133,10 +139,7 @@ def _run(task: Task, options: Options, log: JsonLines | None) -> int:
                     if is_entry and failure.stdout is not None:
                         repeat(failure.stdout, sys.stdout)
             finally:
-                if log:
-                    write_failures(log, error)
-                else:
-                    say(failures_text(error))
+                report_failures(error, options, log)
             return FAILED
         except KeyboardInterrupt:
             return INTERRUPTED  # the run has reported how far it got
@@ -160,8 +163,13 @@ def _json_log(options: Options) -> JsonLines | None:
     return log
 
 
-def write_failures(log: JsonLines, error: FailedTaskError) -> None:
-    """Write an event for each failed task, with all details of its error."""
+def report_failures(error: FailedTaskError, options: Options, log: JsonLines | None) -> None:
+    """Show all failures on standard error, or write them to the log, each with the command that reruns it."""
+    from taskproc.cli.rerun_command import shown_command  # here: only failed runs need it
+
+    if log is None:
+        say(failures_text(error, partial(shown_command, options)))
+        return
     for failure in error.failures:
         fields = {
             name: None if value is None else str(value)
@@ -170,10 +178,11 @@ def write_failures(log: JsonLines, error: FailedTaskError) -> None:
         }
         kind, text = type(failure.error).__name__, exception_text(failure.error)
         head = {"class": failure.task_name, "id": str(failure.task_id), "error": kind, "text": text}
-        log.write("failure", {**head, **fields})
+        log.write("failure", {**head, **fields, "rerun": shown_command(options, failure) or None})
 
 
-def _run_options(options: Options, executor: Executor | None) -> dict[str, Any]:
+def run_options(options: Options, executor: Executor | None, log: JsonLines | None = None) -> dict[str, Any]:
+    """The keyword arguments of `run_graph`."""
     return {
         "executor": executor,
         "max_workers": options.num_workers if executor is None else None,
@@ -182,11 +191,14 @@ def _run_options(options: Options, executor: Executor | None) -> dict[str, Any]:
         "detect_source_change": options.detect_source_change,
         "on_error": options.on_error,
         "force": options.force_entrypoint,
+        "show_progress": options.show_progress and log is None and not options.dry_run,
+        "watchers": [log] if log else [],
     }
 
 
 @contextmanager
-def _executor(options: Options) -> Iterator[Executor | None]:
+def executor_of(options: Options) -> Iterator[Executor | None]:
+    """A block with the executor for `run_graph`; None: worker processes."""
     if options.exec_type == "local":
         yield LocalExecutor()
     elif options.exec_type == "thread":
@@ -253,8 +265,9 @@ def repeat(path: Path, stream: TextIO) -> bool:
         return log.tell() > 0
 
 
-def _preview(task: Task, options: Options) -> int:
-    _, stats = run_graph(task, **_run_options(options, None), dry_run=True)  # it refuses the same options as a run
+def show_preview(task: Task | tuple[Task, ...], options: Options) -> int:
+    """Show how many tasks would run, and why. Returns the exit code."""
+    _, stats = run_graph(task, **run_options(options, None), dry_run=True)  # it refuses the same options as a run
     work = plan_work(task, options.detect_source_change, options.force_entrypoint)
     counts = stats["stats"]
     count, total = sum(counts.values()), len(work.graph.needs)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from taskproc.cli.table import COMMANDS, CommandEntry, command_lines
 from taskproc.cli.target import is_script, split
 from taskproc.cli.usage import DONE, UsageError, guarded
+from taskproc.frozen import replace
+from taskproc.modules import runs_as_main
 from taskproc.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -72,7 +74,8 @@ def run_class(cls: type[Task], args: Sequence[str] | None = None, defaults: Defa
     """
     words = list(sys.argv[1:] if args is None else args)
     prog = _prog_of_main()
-    return guarded(lambda: _with_entry(COMMANDS["run"], prog, cls, words, defaults), f"see `{prog} --help`")
+    start = ("python -m taskproc", _script_of_main() if runs_as_main(cls) else "")
+    return guarded(lambda: _with_entry(COMMANDS["run"], prog, cls, words, start, defaults), f"see `{prog} --help`")
 
 
 def _dispatch(prog: str, words: list[str]) -> int:
@@ -121,22 +124,33 @@ def _start(command: CommandEntry, prog: str, words: list[str]) -> int:
     from taskproc.cli.entry_class import load_entry
 
     target, rest = words[0], words[1:]
-    return _with_entry(command, f"{prog} {target}", load_entry(target), rest)
+    return _with_entry(command, f"{prog} {target}", load_entry(target), rest, (_prog(), target))
 
 
 def _with_entry(
-    command: CommandEntry, prog: str, cls: type[Task], words: list[str], defaults: DefaultArguments | None = None
+    command: CommandEntry,
+    prog: str,
+    cls: type[Task],
+    words: list[str],
+    start: tuple[str, str],
+    defaults: DefaultArguments | None = None,
 ) -> int:
+    """Parse the options and call the command. `start`: the program and the script, as they were called."""
     from taskproc.cli.defaults import populated
     from taskproc.cli.options import parse_options
 
     options = parse_options(prog, cls, words, populated() if defaults is None else defaults, command)
+    options = replace(options, program=start[0], script=start[1])
     # Modules that run a graph are imported only now: `--help` and wrong usage take half the time without them
     return command.load()(cls, options)
 
 
 def run_entry(cls: type[Task], options: Options) -> int:
     """Run the entry task, or report what would run. Returns the exit code."""
+    if options.more.get("sweep"):
+        from taskproc.cli.sweep import sweep_entry
+
+        return sweep_entry(cls, options)
     early: AbstractContextManager[None] = nullcontext()
     if options.force_entrypoint and options.exec_type == "process" and not (options.dry_run or options.prefixes):
         from taskproc.run import ahead
@@ -154,8 +168,14 @@ def _prog() -> str:
 
 
 def _prog_of_main() -> str:
+    is_module = getattr(sys.modules.get("__main__"), "__spec__", None) is not None
+    return f"python {'-m ' * is_module}{_script_of_main()}"
+
+
+def _script_of_main() -> str:
+    """The script or module that is run, as it is written on a command line."""
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-    return f"python -m {spec.name.removesuffix('.__main__')}" if spec is not None else f"python {sys.argv[0]}"
+    return sys.argv[0] if spec is None else str(spec.name.removesuffix(".__main__"))
 
 
 def _version() -> str:

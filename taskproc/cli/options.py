@@ -12,6 +12,7 @@ from typing import Any
 from taskproc.cli.defaults import DefaultArguments
 from taskproc.cli.parameters import Parameter, convert, parameters_of, read_flags, takes_more
 from taskproc.cli.parsing import Parser, require
+from taskproc.cli.sweep_options import read_sweep
 from taskproc.cli.table import COMMANDS, HELP, CommandEntry
 from taskproc.cli.task_help import description
 from taskproc.cli.typed_values import REQUIRED
@@ -28,7 +29,8 @@ class Options:
 
     Attributes:
         force: create the cache even in a folder that contains other files.
-        more: values of the options that only some commands have.
+        more: values of the options that only some commands have; of `sweep`, the values by parameter.
+        program, script: how the program was called, and with which script or module; empty if it is not known.
     """
 
     arguments: Mapping[str, Any]
@@ -46,6 +48,8 @@ class Options:
     log_format: str = "text"
     force: bool = False
     more: Mapping[str, Any] = field(default_factory=dict)
+    program: str = ""
+    script: str = ""
 
 
 def parse_options(
@@ -59,11 +63,16 @@ def parse_options(
     parser = Parser(behind_script, prog, about=text, name=name, defaults=start, parameters=parameters)
     given, rest = parser.parse_known_args(list(words))
     flags = read_flags(cls, parameters, rest, [flag for flag, _ in _flags(command)])
+    swept = read_sweep(cls, parameters, vars(given), flags)
     values = {**start, **vars(given), "output": given.output or start["output"]}
     kwargs = _converted(values.pop("kwargs") or {}, parameters)
     require(command, values)
     more = {key: values.pop(key) for key in vars(given).keys() - start.keys()}
-    return Options(arguments=_arguments(cls, parameters, {**kwargs, **flags}), **values, more=more)
+    if swept and not any(word.partition("=")[0] == "--on-error" for word in words):
+        values["on_error"] = "continue"
+    first = {key: column[0] for key, column in swept.items()}
+    arguments = _arguments(cls, parameters, {**kwargs, **flags, **first})
+    return Options(arguments=arguments, **values, more={**more, "sweep": swept} if "sweep" in more else more)
 
 
 def built_in(command: CommandEntry) -> frozenset[str]:

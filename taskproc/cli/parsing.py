@@ -65,6 +65,7 @@ class Parser(argparse.ArgumentParser):
             how |= {"metavar": option.metavar or None, "choices": option.choices or None}
             how["type"] = partial(_value, option.kind)
         if option.flags:
+            how |= {"action": "append"} if option.several else {}
             self.add_argument(*option.flags, dest=option.name, **how)
         else:
             self.add_argument(option.name, nargs="*" if option.several else "?", **how)

@@ -47,7 +47,7 @@ class Option(NamedTuple):
         help: its meaning. The entry task is called Main.
         sets: the value that a flag without a value sets.
         required: the name of the missing thing in the error if the option is not given; `hint` says how to get it.
-        several: whether any number of values may be given.
+        several: whether any number of values may be given; with flags, each time one of them is given.
         unset: the effect of the default None; `{here}` is replaced by its value on this machine.
         yields: whether a parameter of the entry task may take its flag, because the option is newer than such scripts.
     """
@@ -151,17 +151,36 @@ ENTRY_OPTIONS = (
            "LEVEL", LOWER, LOG_LEVELS, "warning"),
 )  # fmt: skip
 
+# For `run` alone
+SWEEP_OPTIONS = (
+    Option("sweep", ("--sweep",), "run all combinations of values of Main's parameters: lr=0.1,0.01 or seed=0:5",
+           "NAME=VALUES", several=True, yields=True),
+    Option("table", ("--table",), "fields of the results that the table of a sweep shows: acc,loss", "FIELDS",
+           yields=True),
+    Option("csv", ("--csv",), "write the table of a sweep to a file", "FILE", yields=True),
+    Option("json", ("--json",), "print a JSON object per combination of a sweep instead of a table", sets=True,
+           default=False, yields=True),
+)  # fmt: skip
+
 _RUNS_NOTHING = "\nRuns nothing, so options that say how to run have no effect."
 _ENTRY, _CACHE, _REMOTE = (f"taskproc.cli.{name}_commands" for name in ("entry", "cache", "remote"))
+_SCRIPT = Option("script", (), "the script or module that defines the task, or imports its module", "SCRIPT|MODULE",
+                 required="script")  # fmt: skip
+_TASK = Option("what", (), "the id of the task or its first digits, and before it the class if several match",
+               "[CLASS] ID", several=True, required="id")  # fmt: skip
+_PDB = Option("pdb", ("--pdb",), "stop in the debugger where the task fails", sets=True, default=False)
 _SHELL = Option("shell", (), f"the shell: {', '.join(SHELLS)}", "SHELL", choices=SHELLS, required="shell")
 
 COMMANDS: Mapping[str, CommandEntry] = {command.name: command for command in (
     CommandEntry("run", "run Main, and all tasks it needs whose results are not in the cache",
-                 "taskproc.cli.main:run_entry", ENTRY_OPTIONS, takes_task=True),
+                 "taskproc.cli.main:run_entry", (*ENTRY_OPTIONS, *SWEEP_OPTIONS), takes_task=True),
     CommandEntry("why", "show why Main is fresh or would run, and what changed",
                  f"{_ENTRY}:explain_entry", ENTRY_OPTIONS, takes_task=True, more=_RUNS_NOTHING),
     CommandEntry("accept", "declare stored results of Main, and of all tasks it needs, to be of the present source",
                  f"{_ENTRY}:accept_entry", ENTRY_OPTIONS, takes_task=True, more=_RUNS_NOTHING),
+    CommandEntry("rerun", "run one task of a cache alone, in this process, with its recorded arguments and inputs",
+                 "taskproc.cli.rerun_command:rerun_command", (_SCRIPT, _TASK, _OUTPUT._replace(required=""), _PDB),
+                 more="\nWhat it prints goes to the terminal. Nothing is written to the cache."),
     CommandEntry("list", "show the content of a cache, or the tasks of a class with their ids and arguments",
                  f"{_CACHE}:list_command", (_OUTPUT, _WHAT), more="\nWith ids, it shows the details of these tasks."),
     CommandEntry("check", "read all files of a cache, and report damaged, dead, foreign and left-over ones",

@@ -17,6 +17,7 @@ from taskproc.errors import (
     FailedTaskError,
     NoCacheError,
     OptionError,
+    TaskFailure,
     TaskprocError,
     UnnamableValue,
 )
@@ -127,14 +128,20 @@ def output() -> Iterator[None]:
         raise UnwrittenError(error) from error
 
 
-def failures_text(error: FailedTaskError) -> str:
-    """The failed tasks, with relative paths of their logs, and with the traceback of those without a log."""
+def failures_text(error: FailedTaskError, command: Callable[[TaskFailure], str] = lambda failure: "") -> str:
+    """The failed tasks, with relative paths of their logs, and with the traceback of those without a log.
+
+    Args:
+        command: gives the command that reruns a failed task; empty if there is none.
+    """
     shown = [dataclasses.replace(failure, stdout=None, stderr=_near(failure.stderr)) for failure in error.failures]
     parts = []
     for failure in shown[:_MOST_FAILURES]:
         parts.append(str(failure))
         if not failure.log and failure.traceback:
             parts += [f"  | {line}" for line in failure.traceback.rstrip().splitlines()]
+        if words := command(failure):
+            parts.append(f"  rerun: {words}")
     if len(shown) > 1:
         parts.insert(0, f"{len(shown):,} tasks failed")
     if len(shown) > _MOST_FAILURES:

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 from taskproc.errors import CacheError, NoCacheError
 from taskproc.folders import absolute_path
@@ -96,6 +96,9 @@ class Cache:
         self._counted = count
         return self._ids.of(key)
 
+    # Whether a block of another cache, inside a block of this one, uses this one; for tests, see tasks/stubs.py
+    replaces_others: ClassVar[bool] = False
+
     @functools.cached_property
     def path(self) -> Path:
         """The folder, absolute."""
@@ -105,6 +108,9 @@ class Cache:
         return f"Cache({str(self.path)!r})"
 
     def __enter__(self) -> Cache:
+        if self._is_replaced():
+            _in_force.set((*_in_force.get(), _in_force.get()[-1]))
+            return _in_force.get()[-1]
         rules = self.store.rules
         refuse_links(self.path)
         refusal = prepare_cache(self.path, shared=rules.shared)
@@ -123,8 +129,13 @@ class Cache:
     ) -> None:
         # The last block of this cache: a generator that is closed late exits after others were entered
         caches = _in_force.get()
-        last = max((at for at, cache in enumerate(caches) if cache is self), default=len(caches))
+        left = caches[-1] if self._is_replaced() else self
+        last = max((at for at, cache in enumerate(caches) if cache is left), default=len(caches))
         _in_force.set(caches[:last] + caches[last + 1 :])
+
+    def _is_replaced(self) -> bool:
+        caches = _in_force.get()
+        return bool(caches) and caches[-1].replaces_others and not self.replaces_others
 
     def __call__(self, function: F) -> F:
         """Decorate `function`, or a coroutine function, so that it runs inside this cache."""

@@ -79,7 +79,10 @@ def run_graph(
     watchers: Sequence[Watcher] = (),
     dry_run: bool = False,
 ) -> tuple[Any, RunStats]:
-    """The result of `task` and the statistics of the run; see Task.run_graph."""
+    """The result of `task` and the statistics of the run; see Task.run_graph.
+
+    A tuple of tasks is run as one graph; its result is None.
+    """
     started = time.monotonic()
     if on_error not in ("stop", "continue"):
         raise OptionError(f"on_error must be 'stop' or 'continue', got {on_error!r}")
@@ -113,15 +116,16 @@ def run_graph(
 def plan_work(
     task: Task, detect_source_change: bool = True, force: bool = False, *, is_run: bool = False
 ) -> KnownVersions:
-    """The graph of `task`, gathered and ready to be judged, or run if it is for that."""
-    graph = graph_of(task)
+    """The graph of `task`, or of a tuple of tasks, gathered and ready to be judged, or run if it is for that."""
+    roots = task if type(task) is tuple else (task,)
+    graph = graph_of(*roots)
     for key in running_keys().intersection(graph.needs):  # it would wait for ever
         name, root = graph.name_of(key), graph.name_of(graph.root)
         raise CycleError(f"{name} needs itself: {root} is run inside its run_task, and waits for it")
-    if force and task._taskproc.version is not None:
+    if force and roots[0]._taskproc.version is not None:
         raise BuildError(f"{graph.name_of(graph.root)} is an input of the task that runs here and cannot be run again")
     forced = frozenset([graph.root]) if force else frozenset()
-    store = store_of(task._taskproc)
+    store = store_of(roots[0]._taskproc)
     return KnownVersions(graph, store, checks_code=detect_source_change, forced=forced, is_run=is_run)
 
 
@@ -202,6 +206,8 @@ class _Run:
                 self._note(event)
             if self._failed:
                 raise self._error()
+            if not root:
+                return None
             try:
                 return self._known.value(root)
             except MissingResult as error:

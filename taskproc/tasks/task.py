@@ -338,8 +338,11 @@ class Task(Indexable, metaclass=TaskType):
         return {"__task__": [place.name, place.key]}
 
     def _json_form(self) -> object:
-        # Nested tasks by key: their own arguments would double with each level of a graph that shares
-        return self._key_form()
+        # Nested tasks by key: their own arguments would double with each level of a graph that shares. One whose result
+        # is outside the cache has no record there that its key could lead to
+        place = self._taskproc.place
+        more = [] if type(self)._taskproc_version is None else [self.task_args]
+        return {"__task__": [place.name, place.key, *more]}
 
     def to_json(self) -> dict[str, Any]:
         """Itself as a JSON dictionary: class, id, key and arguments; tasks among these by name and key."""

@@ -23,7 +23,7 @@ class Graph:
     """A task and all that it needs; or several of these, where it grows.
 
     Attributes:
-        root: key of the task that was asked for; empty where it grows.
+        root: key of the task that was asked for; empty where it grows, and where several were asked for.
         tasks: by key.
         needs: key → keys, in an order in which needs come first.
         ids: the short ids that were given; they are unique within the whole graph from the first on.
@@ -52,13 +52,13 @@ class Graph:
         return name
 
 
-def graph_of(task: Task) -> Graph:
-    """Gather what `task` needs. CycleError with the path; BuildError if two caches are mixed. No file is touched.
+def graph_of(*roots: Task) -> Graph:
+    """Gather what tasks need. CycleError with the path; BuildError if two caches are mixed. No file is touched.
 
     An input of the job that asks, in a worker, is an end of it: what lies above is not there, and its result is known.
     """
-    cache, root = task._taskproc.cache, store_of(task._taskproc).root
-    tasks = {task._taskproc.place.key: task}
+    cache, root = roots[0]._taskproc.cache, store_of(roots[0]._taskproc).root
+    tasks = {task._taskproc.place.key: task for task in roots}
 
     def needs_of(key: str) -> Iterable[str]:
         found = {} if tasks[key]._taskproc.version is not None else needs(tasks[key])
@@ -73,10 +73,10 @@ def graph_of(task: Task) -> Graph:
             meet(tasks, some)
         return found
 
-    key = task._taskproc.place.key
-    order = closure([key], needs_of, lambda some: brief(tasks[some]))
+    keys = list(tasks)
+    order = closure(keys, needs_of, lambda some: brief(tasks[some]))
     refuse_namesakes({type(some) for some in tasks.values()})
-    return Graph(key, tasks, order)
+    return Graph(keys[0] if len(roots) == 1 else "", tasks, order)
 
 
 def attributes(task: object) -> list[tuple[str, object]]:

@@ -80,7 +80,7 @@ class _Decoder:
         except TaskprocError:
             raise
         except _BROKEN as error:
-            raise UnnamableValue(f"form {tag!r} cannot be read decoder ({type(error).__name__}: {error})") from error
+            raise UnnamableValue(f"form {tag!r} cannot be read back ({type(error).__name__}: {error})") from error
 
 
 # What names, texts and constructors raise on a form that was edited or has aged.
@@ -91,7 +91,7 @@ def _undigested(form: Json, kind: type) -> Any:
     if isinstance(form, kind):
         return form
     size = form.get("size") if isinstance(form, dict) else "?"
-    raise UnnamableValue(f"only a digest of this content was kept ({size} bytes), so it cannot be read decoder")
+    raise UnnamableValue(f"only a digest of this content was kept ({size} bytes), so it cannot be read back")
 
 
 def _pairs(body: Any, decoder: _Decoder) -> dict[Any, Any]:

@@ -53,7 +53,7 @@ def test_what_is_not_on_the_line_is_the_default() -> None:
     assert Options(
         arguments={}, output="cache", loglevel="warning", num_workers=None, prefixes=None, rate_limits=None,
         exec_type="process", on_error="stop", detect_source_change=True, force_entrypoint=True, show_progress=True,
-        dry_run=False,
+        dry_run=False, more={"sweep": {}, "table": None, "csv": None, "json": False},
     ) == options()  # fmt: skip
 
 
