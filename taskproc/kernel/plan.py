@@ -17,6 +17,9 @@ from taskproc.kernel.limits import Limits, Line
 from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, K, Node, Outcome, Returned, Stamp, Ticket, Verdict
 from taskproc.kernel.moves import MOVES, STATES, State
 
+_MOVES = 1000  # how many of the last moves of all nodes an error can report
+_AFTER = {state: frozenset(to for start, to in MOVES if start == state) for state in STATES}
+
 
 @dataclass(slots=True, eq=False)
 class _Entry(Generic[K]):
@@ -64,6 +67,8 @@ class Plan(Generic[K]):
         self._ready: Line[K] = Line(self._limits)
         self._issued = 0
         self._looks = 0
+        # The last moves of all nodes: entry, new state, entry, … One deque for all, since one for each node costs more
+        self._moves: deque[_Entry[K] | State] = deque(maxlen=2 * _MOVES)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -252,8 +257,11 @@ class Plan(Generic[K]):
     def _move(self, entry: _Entry[K], to: State) -> None:
         """The only place where a state changes: leaves the old one clean."""
         state = entry.state
-        if (state, to) not in MOVES:
-            raise AssertionError(f"{entry.node.key!r} is {state} and cannot become {to} [this is a bug]")
+        if to not in _AFTER[state]:
+            raise self._bug(entry, to)
+        # Two appends and no tuple, which would cost more than the move itself
+        self._moves.append(entry)
+        self._moves.append(to)
         if state == "due":
             self._due.pop(entry.node.key, None)
         elif state == "ready":
@@ -261,9 +269,18 @@ class Plan(Generic[K]):
         elif state == "running":
             self._limits.release(entry.labels)
             entry.number = 0
-        self._counts[state] -= 1
-        self._counts[to] += 1
+        counts = self._counts
+        counts[state] -= 1
+        counts[to] += 1
         entry.state = to
+
+    def _bug(self, entry: _Entry[K], to: State) -> AssertionError:
+        moves = list(self._moves)
+        states = [state for moved, state in zip(moves[::2], moves[1::2]) if moved is entry]
+        story = " → ".join(map(str, states)) or "none"
+        text = f"{entry.node.key!r} is {entry.state} and cannot become {to}"
+        facts = f"{entry.undone} of its needs are not done, its result was lost {entry.losses} times"
+        return AssertionError(f"{text}; {facts}; its last moves: {story} [this is a bug]")
 
     def _become_due(self, entry: _Entry[K]) -> None:
         self._move(entry, "due")

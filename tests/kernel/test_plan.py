@@ -346,6 +346,36 @@ def test_the_table_of_moves_is_a_table_of_states():
     assert {before for before, _ in MOVES} == set(STATES) - {"failed", "skipped"}
 
 
+def test_an_illegal_move_reports_the_last_moves_of_its_node(plan):
+    """The error names the node, its state and its own moves in order; no move of another node, and nothing changes."""
+    grow(plan, "a; b")
+    settle(plan, "a", DONE)
+    settle(plan, "b", BOOM)
+    plan.lose("a")
+
+    with pytest.raises(AssertionError) as raised:
+        plan._move(plan._entries["a"], "running")
+
+    assert str(raised.value) == (
+        "'a' is due and cannot become running; 0 of its needs are not done, its result was lost 1 times; "
+        "its last moves: due → ready → running → done → due [this is a bug]"
+    )
+    assert plan.state("a") == "due"
+
+
+def test_the_plan_remembers_a_bounded_number_of_moves(plan):
+    """However many moves are made, a fixed number of them is stored; a node without one among them is reported too."""
+    grow(plan, "a; b")
+    settle(plan, "a", DONE)
+    for _ in range(1500):
+        plan.give_back(start(plan, "b"))
+
+    with pytest.raises(AssertionError, match="'a' is done and cannot become ready; .* its last moves: none"):
+        plan._move(plan._entries["a"], "ready")
+
+    assert len(plan._moves) == 2000
+
+
 def test_taking_looks_once_for_each_kind_of_labels():
     """What a take costs grows with the kinds of limited labels, not with the nodes that are ready."""
     asked = []
