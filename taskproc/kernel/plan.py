@@ -8,15 +8,35 @@ judged when its needs are done, for only then are their stamps known. The number
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import Generic
+from typing import Generic, Literal, get_args
 
 from taskproc.kernel.limits import Limits, Line
 from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, K, Node, Outcome, Returned, Stamp, Ticket, Verdict
-from taskproc.kernel.moves import MOVES, STATES, State
 
+State = Literal["waiting", "due", "ready", "running", "done", "failed", "skipped"]
+STATES: tuple[State, ...] = get_args(State)
+
+# From, to: when. A node is born waiting. Nothing leaves failed and skipped.
+MOVES: Mapping[tuple[State, State], str] = {
+    ("waiting", "due"): "the last of its needs is done",
+    ("waiting", "skipped"): "a need failed or was skipped",
+    ("due", "done"): "judged fresh",
+    ("due", "ready"): "judged stale",
+    ("due", "waiting"): "a need was lost",
+    ("ready", "running"): "taken",
+    ("ready", "waiting"): "a need was lost",
+    ("running", "done"): "settled as done, or as published elsewhere meanwhile",
+    ("running", "failed"): "settled as failed, or what it lost is lost too often",
+    ("running", "ready"): "given back",
+    ("running", "due"): "another host has it, or what it lost is there again",
+    ("running", "waiting"): "it lost a need, or stopped without an end after a need was lost",
+    ("running", "skipped"): "it stopped without an end, and a lost need had failed meanwhile",
+    ("done", "due"): "lost",
+    ("done", "waiting"): "lost, and so is a need of it",
+}
 _MOVES = 1000  # how many of the last moves of all nodes an error can report
 _AFTER = {state: frozenset(to for start, to in MOVES if start == state) for state in STATES}
 

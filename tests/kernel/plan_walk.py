@@ -8,8 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, Lost, Node, Problem, Stale, Stamp
-from taskproc.kernel.moves import STATES
-from taskproc.kernel.plan import Plan
+from taskproc.kernel.plan import STATES, Plan
 from taskproc.testing import STALE, states
 
 SLOTS = {"gpu": 1, "disk": 2}

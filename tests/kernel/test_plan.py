@@ -5,8 +5,7 @@ import pytest
 
 from taskproc.kernel.limits import Limits, Tags
 from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, Node, Problem, Returned, Stamp, Ticket
-from taskproc.kernel.moves import MOVES, STATES
-from taskproc.kernel.plan import Plan
+from taskproc.kernel.plan import MOVES, STATES, Plan
 from taskproc.testing import STALE, grow, settle, start, states
 
 STAMP = Stamp("order", "value")

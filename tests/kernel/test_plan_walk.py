@@ -15,8 +15,7 @@ from taskproc.kernel import limits as limits_module
 from taskproc.kernel import plan as plan_module
 from taskproc.kernel.limits import Limits
 from taskproc.kernel.model import Done, Failed, Node, Problem, Stamp
-from taskproc.kernel.moves import MOVES
-from taskproc.kernel.plan import Plan
+from taskproc.kernel.plan import MOVES, Plan
 from taskproc.testing import STALE
 
 BOOM = Failed(Problem("exception", "boom"))
