@@ -15,9 +15,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 from taskproc.kernel.model import Event
 from taskproc.streams import is_terminal
 from taskproc.text import cut_in_middle, cut_to, terminal_width, width_of
-from taskproc.watch.standing import Standing, ready_text, reason_lines, short_names
+from taskproc.watch.standing import (
+    Standing,
+    Tally,
+    closing_line,
+    duration,
+    failed_line,
+    ready_text,
+    reason_lines,
+    short_names,
+)
 from taskproc.watch.stream import Outline
-from taskproc.watch.tally import Tally, closing_line, duration, failed_line
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

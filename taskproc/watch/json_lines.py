@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 from taskproc.kernel.model import Event, Problem
-from taskproc.watch.lines import pause
+from taskproc.watch.progress import pause
 from taskproc.watch.standing import Standing
 from taskproc.watch.stream import Outline
 

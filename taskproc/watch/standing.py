@@ -3,16 +3,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from taskproc.kernel.model import Event
-from taskproc.text import printable
+from taskproc.kernel.model import Event, Problem
+from taskproc.text import cut_in_middle, padded, printable, width_of
 from taskproc.watch.stream import COMMANDS, WORKERS
-from taskproc.watch.tally import Tally, duration, tallies
 
-_CLASSES = 3  # that are named in a line
-_UNTOLD = ("new", "forced")  # reasons that go without saying
-_REASONS = 3  # that are shown for a class
+_CLASSES = 3   # shown in a line
+_OBVIOUS = ("new", "forced")  # reasons that are not shown
+_REASONS = 3   # shown for a class
+_ROWS = 40     # of the closing table
+_NAME = 16     # columns of the name of a class; with fewer, the seconds are left out
+_SHORTEST = 5  # columns that the name has in any case
 
 
 class RunningTasks(NamedTuple):
@@ -66,7 +69,7 @@ class Standing:
 
     def _note_reason(self, event: Event[Any], name: str) -> None:
         words = event.detail.get("summary")
-        if isinstance(words, str) and event.detail.get("reason") not in _UNTOLD:
+        if isinstance(words, str) and event.detail.get("reason") not in _OBVIOUS:
             self.reasons.setdefault(name, Counter())[words] += 1
 
     def line(self, elapsed: float, now: float, waits: Mapping[str, int]) -> str:
@@ -121,3 +124,111 @@ def short_names(totals: Mapping[str, object]) -> dict[str, str]:
     short = {name: name.rpartition(".")[2] for name in totals}
     seen = Counter(short.values())
     return {name: printable(each if seen[each] == 1 else name) for name, each in short.items()}
+
+
+@dataclass
+class Tally:
+    """How many tasks, of one class or of all, ended in which way, and the sum of the seconds that they ran."""
+
+    total: int = 0
+    done: int = 0
+    fresh: int = 0
+    failed: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+
+    def ended(self) -> int:
+        """How many need no more work."""
+        return self.done + self.fresh + self.failed + self.skipped
+
+    def left(self) -> int:
+        """How many have not ended."""
+        return max(0, self.total - self.ended())
+
+    def note(self, kind: str, seconds: float = 0.0) -> bool:
+        """Count an event; whether a task ended with it. A result may be lost and made again: it is counted once."""
+        if kind not in ("done", "fresh", "failed", "skipped"):
+            return False
+        self.seconds += seconds
+        if self.ended() < self.total:
+            setattr(self, kind, getattr(self, kind) + 1)
+        return True
+
+
+def tallies(totals: Mapping[str, int]) -> tuple[Tally, dict[str, Tally]]:
+    """One for the run, and one for each class."""
+    return Tally(sum(totals.values())), {name: Tally(total) for name, total in totals.items()}
+
+
+def closing_line(tally: Tally, elapsed: float) -> str:
+    """`2 done, 11 fresh, 1 failed, 1 skipped in 58 s`; what does not occur is left out, except how many were done."""
+    parts = [f"{tally.done:,} done"]
+    counts = {"fresh": tally.fresh, "failed": tally.failed, "skipped": tally.skipped, "not run": tally.left()}
+    for word, count in counts.items():
+        if count > 0:
+            parts.append(f"{count:,} {word}")
+    return f"{', '.join(parts)} in {duration(elapsed)}"
+
+
+def closing_table(tallies: Mapping[str, Tally], columns: int | None = None) -> list[str]:
+    """A line for each class by its name, and a head; the many classes of which nothing ran are counted in one.
+
+    Args:
+        columns: if the table is wider, names lose their middle, and before they are too short the seconds are left out:
+            how many failed is always there.
+    """
+    head = ["ran", "fresh", "failed", "skipped", "seconds"]
+    more = ["not run"] if any(tally.left() for tally in tallies.values()) else []
+    rows = [["task", *head[:-1], *more, head[-1]]]
+    shown = {name: tally for name, tally in tallies.items() if tally.ended() > tally.fresh or tally.left()}
+    for name, tally in (tallies if len(tallies) <= _ROWS else dict(list(shown.items())[:_ROWS])).items():
+        left = [f"{tally.left():,}"] if more else []
+        counts = [f"{count:,}" for count in (tally.done, tally.fresh, tally.failed, tally.skipped)]
+        rows.append([name, *counts, *left, f"{tally.seconds:,.1f}"])
+    if columns is not None:
+        rows = _narrowed(rows, columns - 2)
+    widths = [max(width_of(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join([padded(row[0], widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    hidden = len(tallies) + 1 - len(rows)
+    return [f"  {line}" for line in lines] + ([f"  … and {hidden:,} more classes"] if hidden else [])
+
+
+def _narrowed(rows: list[list[str]], columns: int) -> list[list[str]]:
+    for shown in (rows, [row[:-1] for row in rows]):
+        room = columns - sum(2 + max(width_of(row[column]) for row in shown) for column in range(1, len(shown[0])))
+        if max(width_of(row[0]) for row in shown) <= room or room >= _NAME:
+            break
+    return [[cut_in_middle(name, max(room, _SHORTEST)), *cells] for name, *cells in shown]
+
+
+def duration(seconds: float) -> str:
+    """`0.4 s`, `58 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, seconds_left = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds_left} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,} h {minutes} min"
+
+
+def failed_line(event: Event[Any], text: str, columns: int | None = None) -> str:
+    """`failed  Train#3fa1(lr=0.1)  exit 137 after 41 s`; a timeout says itself after how long.
+
+    Args:
+        columns: if the line does not fit into so many, the arguments are left out rather than the error cut off.
+    """
+    problem = event.detail.get("problem")
+    why = problem.text if isinstance(problem, Problem) else "its inputs were lost again and again"
+    why = next(iter(why.splitlines()), "")
+    seconds = event.detail.get("seconds")
+    timed_out = isinstance(problem, Problem) and problem.kind == "timeout"
+    after = f" after {duration(seconds)}" if isinstance(seconds, float) and seconds >= 0.05 and not timed_out else ""
+    line = printable(f"failed  {text}  {why[:200]}{after}")
+    name, bracket, _ = text.partition("(")
+    if columns is None or not bracket or width_of(line) <= columns:
+        return line
+    return printable(f"failed  {name}(…)  {why[:200]}{after}")
