@@ -20,9 +20,8 @@ from typing import Any
 from taskproc.errors import TaskManagerTermination, UnknownToManager
 from taskproc.frozen import frozen
 from taskproc.kernel.model import Failed, Ticket
-from taskproc.remote.calls import TaskFunctions
+from taskproc.remote.calls import TaskFunctions, pack_raised
 from taskproc.remote.client import RemoteTaskManager
-from taskproc.remote.content import pack_raised
 from taskproc.run.group import Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.kinds import Kind, KindJob

@@ -16,9 +16,9 @@ from typing import Any, ParamSpec, TypeVar
 from taskproc.checks import at_least
 from taskproc.errors import TaskManagerTermination, TaskprocError, UnknownToManager
 from taskproc.kernel.lease import PATIENCE
+from taskproc.remote.calls import pack, unpack, unpack_raised
 from taskproc.remote.channel import Address
 from taskproc.remote.client import connect
-from taskproc.remote.content import pack, unpack, unpack_raised
 from taskproc.remote.requests import CALL
 from taskproc.run.pool import FarFuture
 from taskproc.run.problem import sentence

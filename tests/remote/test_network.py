@@ -15,7 +15,7 @@ from taskproc.errors import (
     UnknownToManager,
     UnsendableItem,
 )
-from taskproc.remote import link as link_module
+from taskproc.remote import client as client_module
 from taskproc.remote import server as server_module
 from taskproc.remote.channel import Channel, secret_of
 from taskproc.remote.client import connect
@@ -163,7 +163,7 @@ def test_a_late_answer_is_refused_over_a_network(server, client):
 
 def test_close_ends_calls_that_wait(server, client, monkeypatch):
     """Under another thread, at once."""
-    for module in (link_module, server_module):
+    for module in (client_module, server_module):
         monkeypatch.setattr(module, "LONGEST_WAIT", 1000.0)
     told = []
 

@@ -13,7 +13,8 @@ import pytest
 from remote_processes import KEY, Limited, descriptors_of, threads_of
 
 from taskproc.errors import ManagerUnreachable, OptionError
-from taskproc.remote import channel, door
+from taskproc.remote import channel
+from taskproc.remote import server as server_module
 from taskproc.remote.client import connect
 from taskproc.remote.executor import RemoteExecutor
 from taskproc.remote.server import Server
@@ -157,7 +158,7 @@ def test_one_who_says_nothing_holds_up_nobody(server, client, monkeypatch):
         silent.sendall(b"\0")
         with connect(server.address, KEY) as other:
             other.add_task_request("a", 1)
-    monkeypatch.setattr(channel, "HANDSHAKE", 0.05)
+    monkeypatch.setattr(server_module, "HANDSHAKE", 0.05)
 
     with socket.create_connection(server.address) as silent:
         silent.settimeout(30)
@@ -170,7 +171,7 @@ def test_one_who_says_nothing_holds_up_nobody(server, client, monkeypatch):
 
 def test_many_who_say_nothing_push_each_other_out(server, client, monkeypatch):
     """The one who has been there longest goes first; those who have the key are not among them."""
-    monkeypatch.setattr(door, "MOST_STRANGERS", 2)
+    monkeypatch.setattr(server_module, "MOST_STRANGERS", 2)
     silent = []
     for _ in range(3):
         silent.append(socket.create_connection(server.address))
@@ -235,7 +236,7 @@ def test_a_flood_of_strangers_holds_up_nobody(remote, kind):
         with connect(address, remote.key) as other:
             other.store_data(a=1)
         assert threads_of(server.pid) <= threads + 1
-        assert descriptors_of(server.pid) <= descriptors + door.MOST_STRANGERS + 2
+        assert descriptors_of(server.pid) <= descriptors + server_module.MOST_STRANGERS + 2
         strangers.close()
         with connect(address, remote.key) as other:
             assert other.retrieve_data("a") == 1
