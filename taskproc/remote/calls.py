@@ -21,21 +21,20 @@ Answer = tuple[str, bytes, str]  # "result" | "raised", content, traceback
 
 
 class TaskFunctions:
-    """Runs a task by calling the function `do_<tag>` of a module; or, for the tag of calls, the function it was sent.
+    """Runs a task by calling the function `do_<tag>` of a module or, for the tag of calls, the function in the task.
 
-    A tuple of parameters is passed as the arguments of the function, anything else as its only one.
+    A tuple of parameters is passed as the arguments of the function, any other value as its only argument.
     """
 
     def __init__(self, module: str):
         self._module = module
 
-    def __call__(self, own: bytes) -> Answer:
-        """The answer to a pickled (task id, tag, content of the parameters). Raises nothing."""
-        from taskproc.run.context import (
-            in_own_context,  # here, and below: masters import this file, and need none of it
-        )
+    def __call__(self, task: bytes) -> Answer:
+        """Run a pickled (task id, tag, content of the parameters) and return the answer. Raises nothing."""
+        # here, and below: masters import this file and do not run tasks
+        from taskproc.run.context import in_own_context
 
-        task_id, tag, content = cast("tuple[str, str, bytes]", load(own))
+        task_id, tag, content = cast("tuple[str, str, bytes]", load(task))
         try:
             parameters: Any = unpack(content, f"parameters of task {task_id!r}")
             value = in_own_context(partial(self._run, tag, parameters))
@@ -50,7 +49,7 @@ class TaskFunctions:
 
         if tag == CALL:
             if is_far_end():
-                serve_many()  # if the main process of a run ends, the next calls in this process must not end with it
+                serve_many()  # when the main process of a run ends, later calls in this process must go on
             function, args, kwargs = parameters
             adopt_imports()
             return function(*args, **kwargs)

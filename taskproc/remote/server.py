@@ -1,8 +1,13 @@
-"""A task manager on a network: a thread for each who has shown the key, and nothing of what it passes on is unpickled.
+"""A task manager on a network: one thread per connection that has proved to have the key, and nothing is unpickled.
 
-A request may come twice, when the connection broke before its answer arrived: it has an id, and what changes something
-is done once and answered again. What was given out (a task, a result) has to be acknowledged, or it is taken back: so
-a process that is killed during a call has received nothing, and nothing is lost with it.
+A request may come twice, if the connection broke before its answer arrived. It has an id, and a request that changes
+something is executed once and answered again. The receipt of a task or a result must be acknowledged, or it is taken
+back. So a process that is killed during a call has received nothing, and nothing is lost with it.
+
+The door: one thread listens to all connections that have not proved to have the key. So a stranger costs a descriptor
+and some hundred bytes, but no thread, and only for HANDSHAKE seconds. If there are more than MOST_STRANGERS, and when
+descriptors or memory run out, the oldest one is closed. An error of one connection does not end the thread: without it
+the manager could not be reached any more.
 """
 from __future__ import annotations
 
@@ -64,23 +69,26 @@ _ERRORS: tuple[tuple[type[Exception], str], ...] = (
 
 
 class _Answer(NamedTuple):
-    """What is said to a request; `undo` if it is not acknowledged."""
+    """The answer to a request; `undo` is called if its receipt is not acknowledged."""
 
     message: Message
     undo: Callable[[], object] | None = None
 
 
 class Server:
-    """Serves `manager` to whoever has the key, from now on; a context manager that closes it.
+    """Serves `manager` to all processes that have the key; a context manager that closes it.
 
-    What is passed on are bytes, so whoever shares a served manager connects to it, also in the same process.
+    A served manager passes on bytes. So use it through `connect`, also in the same process.
 
     Args:
-        address: where; port 0 is any that is free, see the attribute `address`.
+        address: `HOST:PORT`, or a pair. Port 0 is any free port.
         key: at least 16 bytes, or the path of a key file.
 
+    Attributes:
+        address: host and port that it listens on.
+
     Raises:
-        OptionError: no key, or one that others can read.
+        OptionError: there is no key, or other users can read it.
         ManagerUnreachable: the address cannot be used.
     """
 
@@ -96,7 +104,7 @@ class Server:
         host, port = parse_address(address)
         self._listener = _listener(host, port)
         self.address: Address = self._listener.getsockname()[:2]
-        self._epoch = os.urandom(8).hex()  # who comes back after a restart must know that all is forgotten
+        self._epoch = os.urandom(8).hex()  # shows to users of the manager that it was restarted and has lost everything
         self._lock = threading.Lock()
         self._once = threading.Lock()
         self._answers: OrderedDict[str, _Answer] = OrderedDict()
@@ -115,7 +123,7 @@ class Server:
         self.close()
 
     def close(self) -> None:
-        """Let nobody in any more, and end all connections. The manager stays as it is."""
+        """Stop listening, and end all connections. The manager itself is not changed."""
         self._door.close()
         with self._lock:
             channels = list(self._channels)
@@ -123,7 +131,7 @@ class Server:
             channel.shut()
 
     def _enter(self, sock: socket.socket) -> None:
-        """A process has shown the key: a thread serves it from now on, or it is refused because there is no thread."""
+        """Start a thread for a process that has proved to have the key, or refuse it if no thread can be started."""
         channel = Channel(sock)
         with self._lock:
             self._channels[channel] = None
@@ -139,14 +147,14 @@ class Server:
             channel.send(self._hello())
             self._converse(channel)
         except (OSError, EOFError):
-            pass  # it is over: what was not acknowledged was taken back
+            pass  # the connection has ended; whatever was not acknowledged was taken back
         finally:
             self._end(channel)
 
     def _turn_away(self, channel: Channel, error: BaseException) -> None:
         text = f"no thread can be started for one more connection ({sentence(error)})"
         if not self._is_full:
-            self._is_full = True  # who was turned away tries again and again
+            self._is_full = True  # so that it is logged once: a refused process tries again and again
             logger.warning(
                 "connections are refused: %s. %d are open\n\n"
                 "hint: raise the limit on processes (ulimit -u) or on memory, or start fewer workers",
@@ -155,7 +163,7 @@ class Server:
         try:
             channel.send({**self._hello(), "refused": text})
         except OSError:
-            pass  # it has left
+            pass  # it has closed the connection
         finally:
             self._end(channel)
 
@@ -243,7 +251,7 @@ def _listener(host: str, port: int) -> socket.socket:
 
 
 class _Stranger:
-    """Somebody who proves, or not, to have the key."""
+    """A connection that has not proved to have the key yet."""
 
     __slots__ = ("deadline", "proof", "sock")
 
@@ -254,19 +262,19 @@ class _Stranger:
 
 
 class Door:
-    """Serves `listener` from now on, and closes it in the end.
+    """Accepts connections of `listener` in a thread, and closes it in the end.
 
     Args:
-        enter: called in the door's thread with the socket of each who has proved to have the key, which is its own
-            from then on. OSError: it cannot be taken now, and nothing was done with it.
+        enter: called in the thread of the door with the socket of each connection that has proved to have the key; it
+            owns the socket from then on. If it raises OSError, it has not taken the socket.
 
     Raises:
-        RuntimeError, MemoryError: its thread cannot be started.
+        RuntimeError, MemoryError: the thread cannot be started.
     """
 
     def __init__(self, listener: socket.socket, secret: bytes, enter: Callable[[socket.socket], None]):
         self._listener, self._secret, self._enter = listener, secret, enter
-        self._strangers: dict[_Stranger, None] = {}  # in the order in which they came
+        self._strangers: dict[_Stranger, None] = {}  # oldest first
         self._closed = threading.Event()
         self._lacks_room = False
         self._bell, self._button = socket.socketpair()
@@ -281,9 +289,9 @@ class Door:
             raise
 
     def close(self) -> None:
-        """Let nobody in any more, and send away those who have not shown the key. Idempotent."""
+        """Stop listening, and close connections that have not proved to have the key. Idempotent."""
         self._closed.set()
-        with suppress(OSError):  # it has ended before
+        with suppress(OSError):  # the thread has ended
             self._button.send(b"!")
         self._thread.join()
 
@@ -291,7 +299,7 @@ class Door:
         while not self._closed.is_set():
             try:
                 self._turn()
-            except Exception:  # noqa: BLE001  # out of memory, for one: it must not be the end for all others
+            except Exception:  # noqa: BLE001  # such as out of memory: without this thread nobody can connect
                 self._lacks_room = True
         self._close_all()
 
@@ -301,7 +309,7 @@ class Door:
             if not self._make_room():
                 self._closed.wait(_PAUSE)
         ready = [key for key, _ in self._selector.select(self._seconds_left())]
-        # Those who are there come first: a flood must not send away one that has answered
+        # Open connections come first: a flood of new ones must not push out one that has answered
         for key in ready:
             if key.data is not None:
                 self._listen(key.data)
@@ -320,7 +328,7 @@ class Door:
             except BlockingIOError:
                 return
             except OSError as error:
-                # Any other than these is of the connection, which broke before it was taken
+                # Any other error belongs to the connection, which broke before it was accepted
                 self._lacks_room = error.errno in _NO_ROOM
                 return
             self._meet(sock)
@@ -332,7 +340,7 @@ class Door:
             _say(stranger, stranger.proof.opening)
             self._selector.register(sock, selectors.EVENT_READ, stranger)
         except OSError:
-            sock.close()  # it has left
+            sock.close()  # the other side has closed it
             return
         except BaseException:
             sock.close()
@@ -349,7 +357,7 @@ class Door:
             _say(stranger, stranger.proof.feed(received))
         except BlockingIOError:
             return
-        except Exception as error:  # noqa: BLE001  # it costs who was listened to, and nobody else
+        except Exception as error:  # noqa: BLE001  # it concerns only this connection
             self._refuse(stranger, error)
             return
         if stranger.proof.is_complete:
@@ -377,7 +385,7 @@ class Door:
             self._send_away(first)
 
     def _make_room(self) -> bool:
-        """Send away who has been there longest without showing the key. False: there is nobody."""
+        """Close the oldest connection that has sent no part of a proof. False if there is none."""
         oldest = next((stranger for stranger in self._strangers if not stranger.proof.received), None)
         if oldest is not None:
             self._send_away(oldest)
@@ -401,7 +409,7 @@ class Door:
 
 
 def _say(stranger: _Stranger, content: bytes) -> None:
-    """Some dozens of bytes, for which each new connection has room. ConnectionError if it has not, or is broken."""
+    """Send some dozens of bytes, for which a new connection has room; ConnectionError if it has none or broke."""
     try:
         sent = stranger.sock.send(content) if content else 0
     except BlockingIOError:

@@ -24,9 +24,9 @@ T = TypeVar("T")
 logger = logging.getLogger("taskproc")
 
 REPORT_AFTER = 3.0  # seconds within which a worker may come, before its absence is reported
-LONGEST = 60.0  # seconds after which it looks whether the manager still exists
-AGAIN = 1.0     # seconds until the next look after one that failed
-_IN_TIME = 1.0  # seconds
+LONGEST = 60.0      # seconds after which the watchdog checks whether the manager still exists
+AGAIN = 1.0         # seconds until the next check after one that failed
+_IN_TIME = 1.0      # seconds in which a new thread must begin
 
 
 class _Waiter(Generic[T]):
