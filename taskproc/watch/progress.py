@@ -18,8 +18,8 @@ from taskproc.watch.standing import Standing, closing_line, closing_table, faile
 from taskproc.watch.stream import Outline, Watcher
 
 FIRST, SHARE, LONGEST = 5.0, 0.1, 60.0  # seconds between two lines: at least, as a share of those passed, at most
-LOOK_EVERY = 1.0                        # seconds; an event is shown at once if a line is due
-FAILURES = 100                          # shown one by one; the end of the run has them all
+LOOK_EVERY = 1.0                        # seconds between checks without an event
+FAILURES = 100                          # shown one by one; the end of the run lists all
 
 
 def progress(
@@ -33,11 +33,11 @@ def progress(
     """A watcher that shows how far the run is.
 
     Args:
-        totals: task class → how many tasks of it there are.
-        file: where to show it; default: standard error as it is now.
+        totals: task class → the number of its tasks.
+        file: default: standard error as it is now.
         bars: bars or lines; default: bars on a terminal that can move its cursor. Lines are for runs whose tasks write
             to the terminal themselves, or stop there in a debugger.
-        beats: let plain lines come when nothing happens, too; see Lines.
+        beats: write plain lines also when nothing happens; see Lines.
         clock: seconds, from any clock that does not go back.
     """
     shown = file or sys.stderr or nowhere()
@@ -49,7 +49,7 @@ def progress(
 
 
 def has_cursor(file: TextIO) -> bool:
-    """Whether `file` is a terminal on which what stands there can be overwritten."""
+    """Whether `file` is a terminal that can move its cursor, so that text on it can be overwritten."""
     return is_terminal(file) and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
 
 
@@ -61,8 +61,8 @@ class Lines:
     seventy, and no run is silent for long.
 
     Args:
-        beats: have a thread write when nothing happens. Not where tasks run in this thread: a debugger may have stopped
-            one, or it writes lines of its own.
+        beats: write in a thread also when nothing happens. Not for runs whose tasks run in the driving thread: a
+            debugger may have stopped the task, or the task writes lines itself.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Lines:
     ):
         self._file = file
         self._clock = clock
-        self._started = self._told = clock()
+        self._started = self._written = clock()
         self._lock = threading.Lock()
         self._standing = Standing(totals)
         self._names = short_names(totals)
@@ -85,11 +85,11 @@ class Lines:
         self._closed = False
 
     def begin(self, outline: Outline) -> None:
-        """Know what tasks wait for."""
+        """Store the function that reports what tasks wait for."""
         self._waits = outline.waits
 
     def tell(self, event: Event[Any], name: str, text: Callable[[], str]) -> None:
-        """Count it; write a line for a failure, and if one is due."""
+        """Count the event; write a line for a failure, and the progress if it is due."""
         now = self._clock()
         with self._lock:
             self._standing.note(event, name, text, now)
@@ -100,13 +100,13 @@ class Lines:
             self._thread.start()
 
     def look(self) -> None:
-        """Write how far the run is, if a line is due. In any thread."""
+        """Write the progress of the run if a line is due. Any thread may call it."""
         with self._lock:
             self._look(self._clock())
 
     def _look(self, now: float) -> None:
-        if now - self._told >= pause(now - self._started):
-            self._told = now
+        if now - self._written >= pause(now - self._started):
+            self._written = now
             self._write(f"  {self._standing.line(now - self._started, now, self._waits())}")
 
     def close(self) -> None:
@@ -119,7 +119,7 @@ class Lines:
             self._thread.join()
         standing, table = self._standing, list[str]()
         if len(standing.classes) > 1 and standing.all.ended() > standing.all.fresh:
-            tallies = {self._names.get(name, name): each for name, each in standing.classes.items()}
+            tallies = {self._names.get(name, name): tally for name, tally in standing.classes.items()}
             table = closing_table(tallies, terminal_width(self._file))
         last = closing_line(standing.all, self._clock() - self._started)
         self._write(*table, *reason_lines(standing.reasons), last)
@@ -140,12 +140,12 @@ class Lines:
             self._write("  failed  … more are only counted from here on")
 
     def _write(self, *lines: str) -> None:
-        """At once: other processes may write to the same file, and a notebook makes an output of each piece."""
+        """In one piece: other processes may write to the same file, and a notebook shows each piece as an output."""
         columns = terminal_width(self._file)
         self._file.write("".join(f"{cut_to(printable(line), columns)}\n" for line in lines))
         self._file.flush()
 
 
 def pause(elapsed: float) -> float:
-    """Seconds between two lines of a run that has been going on for so long."""
+    """Seconds between two lines of a run that began `elapsed` seconds ago."""
     return min(LONGEST, max(FIRST, SHARE * elapsed))
