@@ -1,4 +1,4 @@
-"""Laws of plain lines: as many as the time allows, however many tasks there are; failures at once, a table last."""
+"""Laws of progress: bars where a cursor can move, else plain lines, whose number depends only on the time."""
 from __future__ import annotations
 
 import io
@@ -26,7 +26,7 @@ def unread() -> str:
 
 
 class Clock:
-    """Time that passes when told."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -41,7 +41,7 @@ Told = tuple[float, str, Event[Any]]
 def told(
     totals: dict[str, int], events: Sequence[Told], *, ends: float | None = None, waits: dict[str, int] | None = None
 ) -> list[str]:
-    """The lines on a run of these events, each given with its time and class."""
+    """The lines written in a run of these events, each given with its time and class."""
     clock, file = Clock(), io.StringIO()
     lines = Lines(totals, file, clock=clock, beats=False)
     lines.begin(Outline(totals, lambda: waits or {}))
@@ -55,7 +55,7 @@ def told(
 
 
 def run_of(count: int, seconds: float) -> list[Told]:
-    """So many tasks that end one after the other, within so many seconds."""
+    """The events of `count` tasks that end one after the other within `seconds`."""
     kinds = ("stale", "started", "done")
     return [
         (seconds * (key + at / 3) / count, f"m.{'AB'[key % 2]}", Event(kind, key, {"text": "new", "reason": "new"}))
@@ -65,7 +65,7 @@ def run_of(count: int, seconds: float) -> list[Told]:
 
 
 def test_a_short_run_is_a_table() -> None:
-    """With a line for each class, and one for all."""
+    """A short run writes a line for each class and a closing line."""
     assert [
         "  task  ran  fresh  failed  skipped  seconds",
         "  A       1      1       0        0      2.0",
@@ -89,13 +89,13 @@ def test_a_short_run_is_a_table() -> None:
     ],
 )
 def test_one_line_where_there_is_no_more_to_say(totals: dict[str, int], events: list[Told]) -> None:
-    """A single class, and a run that found all its results."""
+    """A run of one class, and a run that finds all its results, write only the closing line."""
     assert 1 == len(told(totals, events))
 
 
 @pytest.mark.parametrize(("count", "seconds"), [(57, 8), (57, 57), (1000, 57), (100_000, 20), (50, 3600)])
 def test_the_time_makes_the_lines_and_not_the_tasks(count: int, seconds: float) -> None:
-    """Never two within five seconds, never none for a minute (while something happens), and short ones."""
+    """There are never two lines within five seconds, and never none for a minute in which events come."""
     lines = told({"m.A": count // 2, "m.B": count // 2}, run_of(count, seconds))
 
     at = [float(found[1]) for line in lines if (found := re.match(r"  after ([\d.]+) s:", line))]
@@ -106,12 +106,12 @@ def test_the_time_makes_the_lines_and_not_the_tasks(count: int, seconds: float) 
 
 
 def test_pauses_grow_to_a_minute() -> None:
-    """So that a log of days is readable, and a robot that waits for a line gets one."""
+    """The time between lines grows with the run, to at most a minute."""
     assert [FIRST, FIRST, 10.0, LONGEST, LONGEST] == [pause(elapsed) for elapsed in (0, 50, 100, 600, 1e6)]
 
 
 def test_a_line_says_how_far_it_is() -> None:
-    """What ended how, what runs, which of them the longest, and what the others wait for."""
+    """A line counts the tasks that ended and run, and shows the oldest one and what the others wait for."""
     events = [(0.0, "m.A", Event("fresh", 0)), (1.0, "m.A", Event("failed", 1, {"problem": BOOM}))]
     events += [(1.0, name, Event("started", name)) for name in ("m.A", "m.B", "x.C")]
     events += [(2.0, "m.A", Event("started", 9)), (3.0, "x.D", Event("elsewhere", 3)), (9.0, "m.A", Event("late", 7))]
@@ -125,7 +125,7 @@ def test_a_line_says_how_far_it_is() -> None:
 
 
 def test_each_failure_is_a_line_at_once() -> None:
-    """But not thousands of them."""
+    """Each failure is written at once, up to a bound."""
     events = [(0.0, "m.A", Event("failed", key, {"problem": BOOM})) for key in range(500)]
 
     lines = told({"m.A": 500}, events)
@@ -137,7 +137,7 @@ def test_each_failure_is_a_line_at_once() -> None:
 
 
 def test_reasons_are_told_at_the_end() -> None:
-    """As many as are different, but not that a task was new."""
+    """Each different reason is written at the end, except that a task was new."""
     reasons = [("new", "no result"), ("code", "source changed"), ("code", "source changed")]
     stale = [
         Event("stale", key, {"reason": reason, "text": "?", "summary": words})
@@ -150,7 +150,7 @@ def test_reasons_are_told_at_the_end() -> None:
 
 
 def test_what_is_not_told_is_not_put_into_words() -> None:
-    """The text of a task costs time, so nobody asks for it in vain."""
+    """The text of a task is only asked for if it is shown, because it costs time."""
     lines = Lines({"m.A": 1}, io.StringIO(), beats=False)
 
     for kind in ("stale", "started", "done"):
@@ -158,7 +158,7 @@ def test_what_is_not_told_is_not_put_into_words() -> None:
 
 
 def test_a_line_is_one_line_and_harmless() -> None:
-    """Names, reasons and messages come from anywhere."""
+    """Names, reasons and messages cannot break lines or control the terminal."""
     clock, file = Clock(), io.StringIO()
     lines = Lines({"m.\x1b[2J": 2, "m.B": 1}, file, clock=clock, beats=False)
     problem = Problem("result", "it\x1b[2J \u202ecannot")
@@ -174,14 +174,14 @@ def test_a_line_is_one_line_and_harmless() -> None:
 
 
 class Terminal(io.StringIO):
-    """A file that says it is a terminal."""
+    """A file that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
 
 
 def test_a_terminal_gets_lines_of_its_width(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pipe gets them whole."""
+    """Lines are cut to the width of a terminal; a pipe gets them whole."""
     monkeypatch.setenv("COLUMNS", "30")
     terminal, pipe = Terminal(), io.StringIO()
     for file in (terminal, pipe):
@@ -194,7 +194,7 @@ def test_a_terminal_gets_lines_of_its_width(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 class Signalling(io.StringIO):
-    """A file that tells when something was written to it."""
+    """A file that signals each write to it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -207,7 +207,7 @@ class Signalling(io.StringIO):
 
 
 def test_a_line_comes_though_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While one task runs for long; and none any more after the end."""
+    """Lines are written while one task runs for long, and none after the end."""
     monkeypatch.setattr(module, "LOOK_EVERY", 0.001)
     clock, file = Clock(), Signalling()
     lines = Lines({"m.A": 1}, file, clock=clock)
@@ -223,7 +223,7 @@ def test_a_line_comes_though_nothing_happens(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_no_thread_where_tasks_run_in_this_one() -> None:
-    """A debugger may have stopped one of them."""
+    """Without `beats` there is no thread."""
     lines = Lines({"m.A": 1}, io.StringIO(), beats=False)
 
     lines.tell(Event("started", 1), "m.A", unread)
@@ -232,7 +232,7 @@ def test_no_thread_where_tasks_run_in_this_one() -> None:
 
 
 def test_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A terminal gets bars, whatever it is told about colours."""
+    """A terminal gets bars, also with NO_COLOR."""
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("NO_COLOR", "1")
 
@@ -251,21 +251,21 @@ def test_lines_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_terminal_of_an_unknown_kind_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """rich would move no cursor there."""
+    """A terminal of an unknown kind gets lines, because rich would not move its cursor."""
     monkeypatch.setenv("TERM", "unknown")
 
     assert isinstance(progress({"m.A": 1}, Terminal()), Lines)
 
 
 def test_bars_can_be_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run whose tasks write to the terminal themselves asks for lines."""
+    """A terminal gets lines if the caller asks for them."""
     monkeypatch.setenv("TERM", "xterm")
 
     assert isinstance(progress({"m.A": 1}, Terminal(), bars=False), Lines)
 
 
 def test_the_default_is_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
-    """Talk goes to standard error, as it is at that moment."""
+    """The default file is standard error as it is at that moment."""
     progress({"m.A": 1}).close()
 
     captured = capsys.readouterr()
@@ -274,7 +274,7 @@ def test_the_default_is_standard_error(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_lines_cost_no_import_of_rich() -> None:
-    """Who sees no bars does not wait for them."""
+    """Plain lines do not import rich."""
     code = "import sys, taskproc.watch.progress as p; p.progress({}).close(); print('rich' in sys.modules)"
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

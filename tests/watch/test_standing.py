@@ -1,4 +1,4 @@
-"""Laws of where a run stands: what runs, what is ready, and why tasks ran."""
+"""Laws of the state of a run: which tasks run and wait, how many ended, and the words for it."""
 from __future__ import annotations
 
 from typing import Any
@@ -25,7 +25,7 @@ from taskproc.watch.stream import COMMANDS, WORKERS
 
 
 def standing(*kinds: str, **detail: Any) -> Standing:
-    """After these events of one task."""
+    """The state after these events of one task."""
     found = Standing({"m.A": 1})
     for kind in kinds:
         found.note(Event(kind, 1, detail), "m.A", lambda: "A(1)", 0.0)
@@ -47,28 +47,28 @@ def standing(*kinds: str, **detail: Any) -> Standing:
     ],
 )
 def test_a_task_is_in_one_place(kinds: list[str], where: tuple[int, int, int]) -> None:
-    """Ready, running, in another run, or none of these."""
+    """A task is ready, running, in another run, or none of these, and never two."""
     found = standing(*kinds)
 
     assert where == (len(found.ready), len(found.running), len(found.elsewhere))
 
 
 def test_seconds_are_those_of_all_attempts() -> None:
-    """A failure took time, too."""
+    """The seconds of failed attempts count too."""
     found = standing("failed", seconds=2.5)
 
     assert (2.5, 2.5) == (found.all.seconds, found.classes["m.A"].seconds)
 
 
 def test_what_is_ready_says_for_what_it_waits() -> None:
-    """A label of the user's is in quotes, a place of the run is not."""
+    """A label of the user is quoted; a place of the run itself is not."""
     assert "ready: 1 wait for a worker, 2 for '(workers )'" == ready_text({WORKERS: 1, "(workers )": 2})
     assert "ready: 3 wait for a place among the commands, 1 about to start" == ready_text({"": 1, COMMANDS: 3})
     assert "ready: 1 about to start" == ready_text({"": 1})
 
 
 def test_few_reasons_are_told() -> None:
-    """And how many there are beside."""
+    """The first reasons are shown, and the number of the others."""
     many = {f"reason {number}": 1 for number in range(9)}
 
     assert ["  m.A ran because reason 0 (1); reason 1 (1); reason 2 (1); 6 more reasons"] == reason_lines({"m.A": many})
@@ -76,14 +76,14 @@ def test_few_reasons_are_told() -> None:
 
 
 def test_names_are_short_where_they_stay_apart() -> None:
-    """The module is shown only of classes that share their name."""
+    """The module is shown only for classes that share their name."""
     assert {"a.Load": "a.Load", "b.Load": "b.Load", "b.Train": "Train"} == short_names(
         {"a.Load": 1, "b.Load": 1, "b.Train": 1}
     )
 
 
 def test_names_are_harmless() -> None:
-    """A class may be called anything."""
+    """Control characters in names are escaped."""
     assert {"a.\x1b[2J": r"\x1b[2J"} == short_names({"a.\x1b[2J": 1})
 
 
@@ -101,19 +101,19 @@ def test_names_are_harmless() -> None:
     ],
 )
 def test_durations_are_short(seconds: float, text: str) -> None:
-    """Two units at most, and no unit is ever full."""
+    """A duration has at most two units, and no unit is ever full."""
     assert text == duration(seconds)
 
 
 def test_the_closing_line_leaves_out_what_does_not_occur() -> None:
-    """How many were done is always told, the rest where there is something to tell."""
+    """The number of tasks done is always shown, the other counts only if they are not 0."""
     assert "0 done in 0.1 s" == closing_line(Tally(), 0.1)
     assert "2 done, 1 failed, 1 skipped in 58 s" == closing_line(Tally(4, done=2, failed=1, skipped=1), 58)
     assert "1,000 done, 11 fresh, 5 not run in 3.0 s" == closing_line(Tally(1016, done=1000, fresh=11), 3)
 
 
 def test_only_ends_are_counted_and_each_once() -> None:
-    """A result that is lost and made again does not make more tasks than there are."""
+    """A result that is lost and made again is counted once."""
     tally = Tally(2)
 
     counted = [tally.note(kind) for kind in ("stale", "started", "done", "lost", "done", "done", "failed")]
@@ -131,7 +131,7 @@ def test_totals_are_those_of_the_classes() -> None:
 
 
 def test_a_failure_is_told_in_one_line() -> None:
-    """Name, first line of what went wrong, and how long it took where that can be seen."""
+    """A failure is one line: name, first line of the error, and its time if it was noticeable."""
     problem = Problem("exception", "ValueError: too\nlong")
     lost = Event("failed", "a", {"keys": ["b"]})
 
@@ -147,14 +147,14 @@ def test_a_failure_is_told_in_one_line() -> None:
 
 
 def test_a_line_on_a_failure_is_harmless() -> None:
-    """Bars show it above themselves."""
+    """Control characters in a failure are escaped."""
     event = Event("failed", "a", {"problem": Problem("died", "\x1b[2J")})
 
     assert r"failed  A(\x07)  \x1b[2J" == failed_line(event, "A(\x07)")
 
 
 def test_the_table_has_a_line_for_each_class() -> None:
-    """Right under each other, whatever the names are; a column of what was not run where there is any."""
+    """The table has aligned columns, and one for tasks that were not run if there are any."""
     assert [
         "  task   ran  fresh  failed  skipped  seconds",
         "  漢字     1      0       0        0      0.5",
@@ -167,7 +167,7 @@ def test_the_table_has_a_line_for_each_class() -> None:
 
 
 def test_a_large_table_leaves_out_what_was_fresh() -> None:
-    """And says how many classes that are."""
+    """A large table counts the classes of which all tasks were fresh."""
     tallies = {f"A{number}": Tally(1, fresh=1) for number in range(300)}
     tallies["B"] = Tally(1, done=1)
 
@@ -178,7 +178,7 @@ def test_a_large_table_leaves_out_what_was_fresh() -> None:
 
 
 def test_a_failure_leaves_out_arguments_rather_than_the_error() -> None:
-    """Where a terminal is too narrow for both."""
+    """A terminal too narrow for both gets the error without the arguments."""
     event = Event("failed", "a", {"problem": Problem("exception", "ValueError: boom")})
 
     assert "failed  A#3fa1(…)  ValueError: boom" == failed_line(event, f"A#3fa1({'x' * 99})", 60)
@@ -187,7 +187,7 @@ def test_a_failure_leaves_out_arguments_rather_than_the_error() -> None:
 
 @given(st.integers(38, 100), st.lists(st.text("abc.漢", min_size=1, max_size=60), min_size=1, max_size=3, unique=True))
 def test_a_narrow_table_still_tells_what_failed(columns: int, names: list[str]) -> None:
-    """Names lose their middle, then the seconds are left out; every line fits."""
+    """In a narrow table the middle of names, then the seconds are left out; every line fits."""
     lines = closing_table({name: Tally(9, 1, 2, 3, 3, seconds=4.0) for name in names}, columns)
 
     assert max(map(width_of, lines)) <= columns
@@ -195,7 +195,7 @@ def test_a_narrow_table_still_tells_what_failed(columns: int, names: list[str]) 
 
 
 def test_names_lose_their_middle_before_the_seconds_go() -> None:
-    """As long as enough of them is left."""
+    """The seconds are shown until the names would get too short."""
     tallies = {"AVeryLongNameOfATaskClass": Tally(1, 1, seconds=0.5)}
 
     assert closing_table(tallies, 58)[1].startswith("  AVeryLong…askClass")
