@@ -406,8 +406,8 @@ class Plan(Generic[K]):
         counted = Counter(entry.state for entry in entries.values())
         _hold(counted == Counter(self._counts), f"{self._counts} counted, there are {counted}")
         moving = counted["due"] + counted["ready"] + counted["running"]
-        _hold(self.open() == moving + counted["waiting"], f"{self.open()} said to be open, there are {counted}")
-        _hold(moving > 0 or not counted["waiting"], "all that is open waits")
+        _hold(self.open() == moving + counted["waiting"], f"{self.open()} counted as open, there are {counted}")
+        _hold(moving > 0 or not counted["waiting"], "all open nodes wait")
         lined_up = [*self._due, *(key for _, look, key in self._later if self._is_to_come(look, key))]
         due = [key for key, entry in entries.items() if entry.state == "due"]
         _hold(Counter(lined_up) == Counter(due), f"{lined_up} lined up, due are {due}")
@@ -428,7 +428,7 @@ class Plan(Generic[K]):
         _hold(state not in ("due", "ready") or not undone, f"{key!r} is {state} before {undone}")
         doomed = self._is_doomed(entry)
         _hold(state != "waiting" or (bool(undone) and not doomed), f"{key!r} waits for nothing, or in vain")
-        _hold(state != "skipped" or doomed, f"{key!r} is skipped for no reason")
+        _hold(state != "skipped" or doomed, f"{key!r} is skipped without a reason")
         _hold((entry.stamp is not None) == (state == "done"), f"{key!r} is {state} with stamp {entry.stamp}")
         _hold((entry.number > 0) == (state == "running"), f"{key!r} is {state} with ticket {entry.number}")
         _hold(entry.losses <= self.MAX_LOSSES, f"{key!r} was lost {entry.losses} times")

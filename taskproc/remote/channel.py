@@ -101,13 +101,13 @@ class Channel:
     def receive(self, timeout: float | None = None) -> Message:
         """The next message. EOFError if the other end was closed, OSError if it is broken or nothing came in time."""
         if not self._connection.poll(timeout):
-            raise OSError(f"no answer within {timeout} s")
+            raise OSError(f"no message within {timeout} s")
         try:
             count, body = json.loads(self._connection.recv_bytes(_LARGEST_HEAD))
             blobs = [self._connection.recv_bytes() for _ in range(count)]
             return cast("Message", _decode(body, blobs))
         except (ValueError, TypeError, KeyError, IndexError) as error:
-            raise OSError(f"not a message of ours: {error}") from error
+            raise OSError(f"not a message of taskproc: {error}") from error
 
     def shut(self) -> None:
         """End the connection, also while a thread waits for a message."""

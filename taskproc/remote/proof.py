@@ -120,7 +120,7 @@ def _verify(secret: bytes, challenge: bytes, answer: bytes) -> None:
     else:
         raise AuthenticationError("it sent no answer to the challenge")
     if not hmac.compare_digest(digest, _digest(secret, challenge, name)):
-        raise AuthenticationError("it has another key")
+        raise AuthenticationError("it has a different key")
 
 
 def _digest(secret: bytes, challenge: bytes, name: bytes) -> bytes:

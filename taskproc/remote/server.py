@@ -152,7 +152,7 @@ class Server:
             self._end(channel)
 
     def _turn_away(self, channel: Channel, error: BaseException) -> None:
-        text = f"no thread can be started for one more connection ({sentence(error)})"
+        text = f"no thread can be started for another connection ({sentence(error)})"
         if not self._is_full:
             self._is_full = True  # so that it is logged once: a refused process tries again and again
             logger.warning(
@@ -236,10 +236,10 @@ def _send(channel: Channel, answer: _Answer) -> None:
     try:
         channel.send(answer.message)
     except TypeError as error:
-        text = f"the answer is not made of bytes and plain data ({error}): who shares a served manager connects to it"
+        text = f"the answer is not made of bytes and plain data ({error}). Use a served manager only through connect()"
         channel.send({"error": "failed", "text": text})
         if answer.undo is not None:
-            raise OSError("nothing was given out") from error
+            raise OSError("the answer could not be sent") from error
 
 
 def _listener(host: str, port: int) -> socket.socket:
@@ -353,7 +353,7 @@ class Door:
         try:
             received = stranger.sock.recv(stranger.proof.wants())
             if not received:
-                raise EOFError("it has left")
+                raise EOFError("it has closed the connection")
             _say(stranger, stranger.proof.feed(received))
         except BlockingIOError:
             return
@@ -364,7 +364,7 @@ class Door:
             self._let_in(stranger)
 
     def _refuse(self, stranger: _Stranger, error: Exception) -> None:
-        logger.debug("somebody who has not shown the key was sent away (%s)", sentence(error))
+        logger.debug("a connection without the key was closed (%s)", sentence(error))
         if isinstance(error, AuthenticationError):
             with suppress(OSError):
                 _say(stranger, refusal())
@@ -415,4 +415,4 @@ def _say(stranger: _Stranger, content: bytes) -> None:
     except BlockingIOError:
         sent = 0
     if sent < len(content):
-        raise ConnectionError("it does not read what it is sent")
+        raise ConnectionError("it does not read its messages")

@@ -266,7 +266,7 @@ def test_plain_objects_in_a_served_manager_are_not_sent(manager, client):
     """An object added without `connect` is refused over a network, and the task is not lost."""
     manager.add_task_request("a", object())
 
-    with pytest.raises(RuntimeError, match="who shares a served manager connects to it"):
+    with pytest.raises(RuntimeError, match="Use a served manager only through connect"):
         client.get_any_task()
 
     while manager.number_of_tasks() != ({"a": 1}, {}, {}):

@@ -47,13 +47,13 @@ def test_both_sides_prove_it_to_each_other():
 
 def test_another_key_is_no_key():
     """A client or a manager with a different key is refused, and learns nothing else."""
-    with pytest.raises(AuthenticationError, match="it has another key"):
+    with pytest.raises(AuthenticationError, match="it has a different key"):
         talk(Proof(welcome(SECRET)), Proof(introduce(b"another")))
 
     client = Proof(introduce(SECRET))
     client.feed(framed(b"#CHALLENGE#{sha256}" + bytes(40)))
     client.feed(framed(b"#WELCOME#"))
-    with pytest.raises(AuthenticationError, match="it has another key"):
+    with pytest.raises(AuthenticationError, match="it has a different key"):
         client.feed(framed(b"{sha256}" + bytes(32)))
 
 
