@@ -18,8 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from taskproc.kernel.model import Done, K, Node, Outcome, Reason, Returned, Stale, Stamp, Ticket, Verdict
-from taskproc.kernel.moves import State
-from taskproc.kernel.plan import Plan
+from taskproc.kernel.plan import Plan, State
 from taskproc.tasks.stubs import assert_plan as assert_plan
 from taskproc.tasks.stubs import stub as stub
 

@@ -73,7 +73,7 @@ EAGER = frozenset({"typing_extensions"})
 # tasks.packing: what a run wrote, or sent, for its own workers
 UNPICKLERS = ("pickling", "store.payload", "run.", "tasks.packing")
 # What a task manager passes on is unpickled by those whom it is for, at the two ends, and never by the manager
-LOADERS = {"remote": ("remote.content", "remote.calls")}
+LOADERS = {"remote": ("remote.calls",)}
 # frozen: compiles the function that makes instances from the names of a class's fields, as dataclasses does
 COMPILERS = frozenset({("frozen", "exec")})
 MOST_LINES = 500

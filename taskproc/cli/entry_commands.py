@@ -35,8 +35,7 @@ from taskproc.tasks.running import plan_work, run_graph
 from taskproc.tasks.stats import RunStats
 from taskproc.tasks.task import Task
 from taskproc.text import counted, exception_text, printable
-from taskproc.watch.standing import reason_lines
-from taskproc.watch.tally import Tally, closing_line
+from taskproc.watch.standing import Tally, closing_line, reason_lines
 
 if TYPE_CHECKING:
     from taskproc.watch.json_lines import JsonLines

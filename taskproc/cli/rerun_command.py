@@ -32,7 +32,7 @@ from taskproc.tasks.recorded import (
 )
 from taskproc.tasks.task import Task
 from taskproc.text import printable
-from taskproc.watch.tally import duration
+from taskproc.watch.standing import duration
 
 _DIGITS = 12  # of a key, in the command that a message shows: a cache would need millions of tasks to have two alike
 

@@ -1,6 +1,6 @@
-"""What the roots need, all the way up, in an order in which needs come first; a cycle is found with its path.
+"""Everything that the roots need, directly and indirectly, needs first; a cycle is reported with its path.
 
-Depth-first, with a stack of our own: a chain of a million links is walked under the default recursion limit.
+Depth-first, with an explicit stack, so that a chain of a million nodes is walked under the default recursion limit.
 """
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ def closure(
 ) -> dict[K, tuple[K, ...]]:
     """Everything that `roots` need, themselves included: key → its needs, each once, in the order of `needs_of`.
 
-    A key comes after all its needs, and otherwise in the order in which it was met. `needs_of` is asked once for each
-    key. O(keys + edges).
+    A key comes after all its needs, and otherwise in the order of its first use. O(keys + edges).
+
+    Args:
+        needs_of: the needs of a key; called once for each key.
+        name_of: the name of a key in messages.
 
     Raises:
-        CycleError: a key needs itself; the message has the path, in the words of `name_of`.
+        CycleError: a key needs itself; the message shows the path.
     """
     ended: dict[K, tuple[K, ...]] = {}
     path: dict[K, tuple[tuple[K, ...], Iterator[K]]] = {}
@@ -30,8 +33,8 @@ def closure(
         path[root] = needs, iter(needs)
         while path:
             key = next(reversed(path))
-            needs, untold = path[key]
-            for need in untold:
+            needs, remaining = path[key]
+            for need in remaining:
                 if need in ended:
                     continue
                 if need in path:
@@ -43,7 +46,7 @@ def closure(
                 ended[need] = ()
             else:
                 ended[key] = needs
-                path.popitem()  # not `del`: a dict looks for its last key among all that were there
+                path.popitem()  # not `del`, after which the dict searches for its last key through all deleted entries
     return ended
 
 

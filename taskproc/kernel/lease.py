@@ -1,8 +1,8 @@
 """Leases: which process holds which ticket. A lease is valid while its holder sends beats. Time is an argument.
 
-A holder promises to beat at a period; one without a beat for more than PATIENCE periods has left, and what it
-held is to be done by others (leases: Gray and Cheriton 1989). It may be alive all the same, so a lease alone keeps
-nobody from answering late: that is what the number of a ticket is for.
+A holder promises a beat in each period. After more than PATIENCE periods without one it has left, and other processes
+take over its tickets (leases: Gray and Cheriton 1989). It may still be alive, so a lease alone does not prevent late
+answers. They are recognized by the number of the ticket.
 """
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ PATIENCE = 4
 
 @dataclass(slots=True, eq=False)
 class _Holder(Generic[K]):
-    """One of them. `heard` is when it last beat; `tickets` are in the order in which they were granted."""
+    """A holder. `beaten` is the time of its last beat; `tickets` are in the order in which they were granted."""
 
     period: float | None
-    heard: float
+    beaten: float
     tickets: dict[Ticket[K], None] = field(default_factory=dict)
 
     def patience(self) -> float:
-        """The time at which it will have left, without a beat until then."""
-        return float("inf") if self.period is None else self.heard + PATIENCE * self.period
+        """The time after which it has left, unless a beat comes before."""
+        return float("inf") if self.period is None else self.beaten + PATIENCE * self.period
 
 
 class Leases(Generic[K]):
     """Holders, each with a number, and the tickets that they hold. Unknown holders raise KeyError.
 
-    `now` is in seconds, from any clock that does not go back. All verbs but `expire` take O(1), `expire` O(log n) for
-    each holder whose patience was over without a beat in the meantime.
+    `now` is in seconds, from any clock that does not go back. All methods are O(1), except that `enter` and `expire`
+    are O(log n) for each holder that enters, or whose patience must be checked.
     """
 
     def __init__(self) -> None:
         self._holders: dict[int, _Holder[K]] = {}
         self._held: dict[Ticket[K], int] = {}
-        # (when, holder), one for each holder that promised to beat: not later than its patience ends
+        # (time, holder), one for each holder that promised beats: at the latest when its patience ends
         self._looks: list[tuple[float, int]] = []
 
     def __contains__(self, holder: object) -> bool:
@@ -48,9 +48,13 @@ class Leases(Generic[K]):
         return len(self._holders)
 
     def enter(self, holder: int, period: float | None, now: float) -> None:
-        """Take up a holder that promises to beat every `period` seconds; None: it promises nothing, and never expires.
+        """Add a holder.
 
-        ValueError if it is there already: its number is for one holder only, also after it has left.
+        Args:
+            period: it promises a beat every `period` seconds; None: it promises none, and never expires.
+
+        Raises:
+            ValueError: it is a holder already. A number is for one holder only, also after it has left.
         """
         if holder in self._holders:
             raise ValueError(f"holder {holder} has entered before")
@@ -60,29 +64,29 @@ class Leases(Generic[K]):
             heappush(self._looks, (entered.patience(), holder))
 
     def beat(self, holder: int, now: float) -> None:
-        """Note a beat of `holder`."""
-        self._holders[holder].heard = now
+        """Record a beat of `holder`."""
+        self._holders[holder].beaten = now
 
     def grant(self, holder: int, ticket: Ticket[K]) -> None:
-        """From now on `holder` holds `ticket`, which nobody did."""
+        """Give `ticket`, which nobody holds, to `holder`."""
         self._holders[holder].tickets[ticket] = None
         self._held[ticket] = holder
 
     def release(self, ticket: Ticket[K]) -> None:
-        """Nobody holds `ticket` any more, if somebody did."""
+        """Take `ticket` from its holder, if it has one."""
         holder = self._held.pop(ticket, None)
         if holder is not None:
             del self._holders[holder].tickets[ticket]
 
     def leave(self, holder: int) -> tuple[Ticket[K], ...]:
-        """Forget `holder`; what it held, in the order in which it was granted."""
+        """Remove `holder` and return its tickets in the order in which they were granted."""
         left = self._holders.pop(holder)
         for ticket in left.tickets:
             del self._held[ticket]
         return tuple(left.tickets)
 
     def expire(self, now: float) -> list[tuple[int, tuple[Ticket[K], ...]]]:
-        """Remove the holders without a beat for more than PATIENCE periods; each with the tickets it held."""
+        """Remove the holders without a beat for more than PATIENCE periods, and return each with its tickets."""
         gone: list[tuple[int, tuple[Ticket[K], ...]]] = []
         while self._looks and self._looks[0][0] < now:
             _, number = heappop(self._looks)
@@ -96,7 +100,7 @@ class Leases(Generic[K]):
         return gone
 
     def next_look(self) -> float | None:
-        """After which time `expire` may find somebody; None: never, as it is now."""
+        """The time after which `expire` may remove a holder; None: never, unless one enters."""
         return self._looks[0][0] if self._looks else None
 
     def validate(self) -> None:

@@ -1,6 +1,6 @@
-"""Slots by label, all labels or none, and who is next where slots are free.
+"""Slots by label, taken for all labels of a node or for none, and the line of nodes that wait for them.
 
-Taking all at once is what keeps two nodes from each holding the slot that the other waits for.
+Because all are taken at once, no two nodes can each hold the slot that the other waits for.
 """
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from taskproc.kernel.model import K
 class Limits:
     """How many nodes with a label may run at once, and how many do.
 
-    What `relevant` gives is what the other verbs take: it is asked once for each node, they are asked at each run.
+    The other methods take labels as `relevant` returns them. It is called once for each node, they at each run.
 
     Args:
-        limits: label → slots, at least 1. A label that is not there is not limited.
+        limits: label → slots, at least 1. Other labels are not limited.
 
     Raises:
         OptionError: a limit is not an int, or is below 1.
@@ -39,7 +39,7 @@ class Limits:
         known = self._known.get(labels)
         if known is None:
             known = tuple(sorted(self._slots.keys() & labels))
-            # the same object for all labels that mean the same: a million nodes hold a handful of tuples
+            # one object for all equal sets: a million nodes hold a handful of tuples
             known = self._known.setdefault(known, known)
             self._known[labels] = known
         return known
@@ -49,11 +49,11 @@ class Limits:
         return self._full.isdisjoint(labels)
 
     def full(self, labels: tuple[str, ...]) -> tuple[str, ...]:
-        """Those of `labels` without a free slot now."""
+        """The labels among `labels` without a free slot now."""
         return tuple(label for label in labels if label in self._full)
 
     def take(self, labels: tuple[str, ...]) -> None:
-        """Take one slot of each of `labels`; ValueError, and none is taken, unless all are free."""
+        """Take one slot of each of `labels`. Raises ValueError, and takes none, unless all are free."""
         if not self._full.isdisjoint(labels):
             raise ValueError(f"not all of {labels!r} have a free slot")
         used, slots = self._used, self._slots
@@ -63,7 +63,7 @@ class Limits:
                 self._full.add(label)
 
     def release(self, labels: tuple[str, ...]) -> None:
-        """Give back what `take` took; ValueError, and nothing is given back, if some slot was not taken."""
+        """Undo `take`. Raises ValueError, and changes nothing, if a slot was not taken."""
         used = self._used
         for label in labels:
             if not used[label]:
@@ -73,7 +73,7 @@ class Limits:
             self._full.discard(label)
 
     def resize(self, label: str, slots: int) -> int:
-        """Give a limited label so many slots from now on, but no fewer than are taken. How many it has now."""
+        """Set the slots of a limited label, but to no fewer than are taken. Returns how many it has now."""
         used = self._used[label]
         self._slots[label] = slots = max(slots, used)
         if used < slots:
@@ -92,7 +92,7 @@ class Limits:
 
 
 class Tags(Limits):
-    """Labels that only tell nodes apart, so that they can be taken by them: each counts, and none has a limit."""
+    """Labels without limits, by which nodes can be selected: all are relevant."""
 
     __slots__ = ()
 
@@ -100,20 +100,20 @@ class Tags(Limits):
         super().__init__({})
 
     def relevant(self, labels: tuple[str, ...]) -> tuple[str, ...]:
-        """All of them. Nothing is kept of a label whose nodes are gone."""
+        """All labels, each once, sorted. Nothing is stored, so a label whose nodes are gone costs nothing."""
         return tuple(sorted(set(labels)))
 
     def take(self, labels: tuple[str, ...]) -> None:
-        """Nothing: there are slots for all."""
+        """Do nothing: labels have no limits."""
 
     def release(self, labels: tuple[str, ...]) -> None:
-        """Nothing, see `take`."""
+        """Do nothing, like `take`."""
 
 
 class Line(Generic[K]):
-    """Keys that stand in line for slots: first come, first served, but whose slots are taken lets the others pass.
+    """Keys in line for slots: first come, first served, but a key without free slots lets later keys pass.
 
-    Keys with the same limited labels share a bucket: all of them may start or none may, so its head speaks for it.
+    Keys with the same limited labels share a bucket: either all of them may start or none, so only its head is checked.
     """
 
     __slots__ = ("_buckets", "_first", "_last", "_limits")
@@ -126,7 +126,7 @@ class Line(Generic[K]):
         self._last = 0
 
     def join(self, key: K, labels: tuple[str, ...], *, first: bool = False) -> None:
-        """Put `key` at the end of the line, or before all others. `labels` as `Limits.relevant` gives them."""
+        """Put `key` at the end of the line, or at its head if `first`. `labels` as `Limits.relevant` returns them."""
         bucket = self._buckets.get(labels)
         if bucket is None:
             bucket = self._buckets[labels] = OrderedDict()
@@ -139,16 +139,16 @@ class Line(Generic[K]):
             bucket[key] = self._last
 
     def leave(self, key: K, labels: tuple[str, ...]) -> None:
-        """Take `key` out of the line, wherever it stands."""
+        """Remove `key` from the line, at any position."""
         bucket = self._buckets[labels]
         del bucket[key]
         if not bucket:
             del self._buckets[labels]
 
     def next(self, among: Container[str] | None = None) -> K | None:
-        """The first in line for whom all slots are free; None: nobody. O(kinds of limited labels in line).
+        """The first key in line whose slots are all free; None if there is none. O(kinds of limited labels in line).
 
-        `among`: only those whose labels are all in it.
+        `among`: only keys whose labels are all in it.
         """
         best: K | None = None
         best_turn = 0
@@ -160,12 +160,12 @@ class Line(Generic[K]):
         return best
 
     def held_up(self) -> list[tuple[tuple[str, ...], int]]:
-        """Which labels without a free slot hold up how many in line. O(kinds of limited labels in line).
+        """Labels without a free slot, and how many keys in line they hold up. O(kinds of limited labels in line).
 
-        The only verb that any thread may use: it is the line of some moment.
+        The only method that any thread may call: it shows the line at some moment.
         """
         return [(self._limits.full(labels), len(bucket)) for labels, bucket in list(self._buckets.items())]
 
     def __iter__(self) -> Iterator[tuple[K, tuple[str, ...]]]:
-        """All in line, in no particular order, with their labels."""
+        """All keys in line with their labels, in no particular order."""
         return ((key, labels) for labels, bucket in self._buckets.items() for key in bucket)

@@ -1,4 +1,4 @@
-"""The nouns, frozen: what is to run, what was run, what may run now, how it ended.
+"""The nouns, as frozen data: what must run, what ran, what may run now, how it ended.
 
 Nothing here knows what a key stands for, what a job does or where a result lies. A *node* is to run, a *ticket* may
 run, a *record* was run, an *attempt* ran once, a *result* is published.
@@ -15,9 +15,9 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Stamp(NamedTuple):
-    """What a result is known by: `order` says at whose command it was made, `value` what came out.
+    """The identity of a version: `order` identifies the command that made it, `value` the content of the result.
 
-    A changed order reruns all that lies below, a changed value what reads it.
+    If the order changes, all nodes below run again; if the value changes, the nodes that read it.
     """
 
     order: str
@@ -26,7 +26,7 @@ class Stamp(NamedTuple):
 
 @frozen
 class Node(Generic[K]):
-    """What is to run: `needs` must be done before, `labels` are slots that it takes while it runs."""
+    """A node to run: `needs` must be done before, and it takes a slot of each of `labels` while it runs."""
 
     key: K
     needs: tuple[K, ...] = ()
@@ -35,16 +35,16 @@ class Node(Generic[K]):
 
 @frozen
 class Record:
-    """What was run: lives beside the result, and decides whether the result is still good.
+    """What was run: stored with the result, and used to decide whether the result is still good.
 
     Attributes:
         number: of the attempt, counted from 1 within its key.
-        nonce: random when the attempt was ordered, inherited when it was only doubted; the source of `stamp.order`.
+        nonce: random if the attempt was ordered, inherited if it was only doubted; the source of `stamp.order`.
         code: digest of the code that ran.
         needs: key of each need → the stamp of the result that was read.
-        settings: what else it was made from, `kind name` → text or digest; the kinds are in rebuild.py.
-        accepted: digests of code that was declared to give the same.
-        observed: what it touched besides: kind → item → digest; see tasks/observed.py.
+        settings: other conditions of the run, `kind name` → text or digest; the kinds are in rebuild.py.
+        accepted: digests of code that was declared to give the same result.
+        observed: what else it used: kind → item → digest; see tasks/observed.py.
     """
 
     number: int
@@ -59,7 +59,7 @@ class Record:
 
 @frozen
 class Ticket(Generic[K]):
-    """May run, once. `number` only grows within a plan, so a late answer is known by its ticket."""
+    """The permission to run once. `number` only grows within a plan, so a late answer is recognized by its ticket."""
 
     key: K
     number: int
@@ -67,7 +67,7 @@ class Ticket(Generic[K]):
 
 @frozen
 class Reason:
-    """Why a node must run: `kind` for programs, `text` for people, `needs` the keys of the needs that it is about.
+    """Why a node must run: `kind` for programs, `text` for people, `needs` the keys of the needs concerned.
 
     Kinds: new, forced, code, need, observed, unreadable, missing, and those of settings: version, package,
     environment, attribute.
@@ -87,14 +87,14 @@ class Fresh:
 
 @frozen
 class Stale:
-    """The node must run, because."""
+    """The node must run, because of `reason`."""
 
     reason: Reason
 
 
 @frozen
 class Elsewhere:
-    """Somebody else is computing it now; look again `after` seconds."""
+    """Another run is computing it now; look again after `after` seconds."""
 
     after: float = 0.2
 
@@ -104,13 +104,13 @@ Verdict = Union[Fresh, Stale, Elsewhere]
 
 @frozen
 class Problem:
-    """Why an attempt failed, in a form that crosses processes: always text, and the exception where it can be rebuilt.
+    """Why an attempt failed, in a form that can be sent between processes.
 
     Kinds: exception (the task raised), died (its process ended), limit (the system did not let it begin), timeout (it
-    ran too long, and was ended), prefix (the command before it went wrong), command (it is one, and did not end well),
+    ran too long and was ended), prefix (the command before it failed), command (the command that it runs failed),
     result (its value could not be stored).
-    `error` is the exception itself where it was raised in this process, its pickle where it was raised in another.
-    `memory` is the peak of the process that died, in bytes, and `step` the last one that began of a job of many.
+    `error` is the exception itself if it was raised in this process, its pickle if it was raised in another.
+    `memory` is the peak of the process that died, in bytes. `step` is the last step that began, of a job with several.
     """
 
     kind: str
@@ -140,17 +140,17 @@ class Failed:
 
 @frozen
 class Lost(Generic[K]):
-    """The attempt could not read results that were judged fresh: `keys` must be computed again first."""
+    """The attempt could not read results that were judged fresh: `keys` must be computed again before it."""
 
     keys: tuple[K, ...]
 
 
 @frozen
 class Returned:
-    """Where the attempt was to run broke down, and not known to be by its doing: the ticket is given back."""
+    """The worker of the attempt was lost, not provably because of the attempt: the ticket is given back."""
 
 
-# Fresh: somebody published it between our look and our claim. Elsewhere: somebody holds the claim.
+# Fresh: another run published it between our look and our claim. Elsewhere: another run holds the claim.
 Outcome = Union[Done, Failed, Lost[K], Fresh, Elsewhere, Returned]
 
 
@@ -159,7 +159,7 @@ class Event(Generic[K]):
     """Something that happened to a node, sent once to every watcher.
 
     Kinds: fresh, stale, started, done, failed, skipped, elsewhere, lost, returned, late, and stopped (the whole run;
-    its key is None). `detail` is ready for JSON, but for `problem`.
+    its key is None). `detail` can be written as JSON, except `problem`.
     """
 
     kind: str

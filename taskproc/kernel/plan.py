@@ -1,23 +1,44 @@
-"""What is to be done and what may start now: one state for each node, and one table of legal moves between them.
+"""What must be done and what may start now: one state for each node, and one table of legal moves between states.
 
-The plan is asked, never asks: whoever drives it looks (`due`), tells what was seen (`judge`), starts what may start
-(`take`) and tells how it ended (`settle`). Nodes are added after their needs, so a cycle cannot be built. A node is
-judged when its needs are done, for only then are their stamps known. The number of a ticket is a fencing token
-(Kleppmann 2016): the late answer of a run that was called off is known by it.
+The plan calls nobody. Its driver asks which node to look at (`due`), reports the verdict (`judge`), starts a node that
+may run (`take`) and reports how it ended (`settle`). Nodes are added after their needs, so a cycle cannot be built. A
+node is judged when its needs are done, because only then are their stamps known. The number of a ticket is a fencing
+token (Kleppmann 2016): it identifies the late answer of a run that was called off.
 """
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import Generic
+from typing import Generic, Literal, get_args
 
 from taskproc.kernel.limits import Limits, Line
 from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, K, Node, Outcome, Returned, Stamp, Ticket, Verdict
-from taskproc.kernel.moves import MOVES, STATES, State
 
-_MOVES_TOLD = 4096  # the last moves of all nodes, from which an error reports those of one
+State = Literal["waiting", "due", "ready", "running", "done", "failed", "skipped"]
+STATES: tuple[State, ...] = get_args(State)
+
+# From, to: when. A node begins as waiting. failed and skipped are final.
+MOVES: Mapping[tuple[State, State], str] = {
+    ("waiting", "due"): "the last of its needs is done",
+    ("waiting", "skipped"): "a need failed or was skipped",
+    ("due", "done"): "judged fresh",
+    ("due", "ready"): "judged stale",
+    ("due", "waiting"): "a need was lost",
+    ("ready", "running"): "taken",
+    ("ready", "waiting"): "a need was lost",
+    ("running", "done"): "settled as done, or as published elsewhere meanwhile",
+    ("running", "failed"): "settled as failed, or it lost a need that was lost too often",
+    ("running", "ready"): "given back",
+    ("running", "due"): "another run has it, or the needs that it lost are done again",
+    ("running", "waiting"): "it lost a need, or stopped without an end after a need was lost",
+    ("running", "skipped"): "it stopped without an end, and a lost need had failed meanwhile",
+    ("done", "due"): "lost",
+    ("done", "waiting"): "lost, and so is a need of it",
+}
+_MOVES = 1000  # how many of the last moves of all nodes an error can report
+_AFTER = {state: frozenset(to for start, to in MOVES if start == state) for state in STATES}
 
 
 @dataclass(slots=True, eq=False)
@@ -25,13 +46,13 @@ class _Entry(Generic[K]):
     """What the plan knows of one node.
 
     Attributes:
-        needs, labels: each once, and of the labels only the limited ones.
-        below: those that need it, in the order in which they were added.
-        undone: how many of its needs are not done.
-        number: of its ticket while it runs, else 0.
-        look: the number of its later look, while it is due; 0 if none was put off since it became due.
+        needs, labels: each once; only the limited labels.
+        below: the nodes that need it, in the order in which they were added.
+        undone: the number of its needs that are not done.
+        number: the number of its ticket while it runs, else 0.
+        look: the number of its postponed look while it is due; 0 if none was postponed since it became due.
         losses: how often its result was lost.
-        issued: how many tickets there were when it became done.
+        issued: the number of tickets that were issued when it became done.
     """
 
     node: Node[K]
@@ -48,10 +69,10 @@ class _Entry(Generic[K]):
 
 
 class Plan(Generic[K]):
-    """Nodes on their way from waiting to done, failed or skipped. Every verb is O(log n) per node that moves.
+    """Nodes on their way from waiting to done, failed or skipped. Every method is O(log n) per node that moves.
 
     Unknown keys raise KeyError. `now` is in seconds, from any clock that does not go back. A result may be lost
-    MAX_LOSSES times; then it is not made again, and who asks for it fails.
+    MAX_LOSSES times; then it is not made again, and a node that needs it fails.
     """
 
     MAX_LOSSES = 3
@@ -61,18 +82,19 @@ class Plan(Generic[K]):
         self._entries: dict[K, _Entry[K]] = {}
         self._counts: dict[State, int] = dict.fromkeys(STATES, 0)
         self._due: OrderedDict[K, None] = OrderedDict()
-        # (when, look, key); an item whose look is not that of the entry any more is void
+        # (time, look, key); an item is void if its look is not that of the entry
         self._later: list[tuple[float, int, K]] = []
         self._ready: Line[K] = Line(self._limits)
         self._issued = 0
         self._looks = 0
-        self._moved: deque[tuple[K, State]] = deque(maxlen=_MOVES_TOLD)
+        # The last moves of all nodes: entry, new state, entry, … One deque for all, since one for each node costs more
+        self._moves: deque[_Entry[K] | State] = deque(maxlen=2 * _MOVES)
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def state(self, key: K) -> State:
-        """Where `key` stands."""
+        """The state of `key`."""
         return self._entries[key].state
 
     def node(self, key: K) -> Node[K]:
@@ -80,7 +102,7 @@ class Plan(Generic[K]):
         return self._entries[key].node
 
     def stamp(self, key: K) -> Stamp:
-        """Stamp of the result of `key`; ValueError unless it is done."""
+        """The stamp of the result of `key`. Raises ValueError unless it is done."""
         entry = self._entries[key]
         if entry.stamp is None:
             raise ValueError(f"{key!r} is {entry.state}, only what is done has a stamp")
@@ -92,7 +114,7 @@ class Plan(Generic[K]):
         return Ticket(key, entry.number) if entry.number else None
 
     def holds(self, ticket: Ticket[K]) -> bool:
-        """Whether `ticket` is in force. One that is not can only be reported as late."""
+        """Whether `ticket` is in force. If not, its answer can only be reported as late."""
         entry = self._entries.get(ticket.key)
         return entry is not None and 0 < entry.number == ticket.number
 
@@ -110,9 +132,9 @@ class Plan(Generic[K]):
         return self._counts["running"]
 
     def add(self, node: Node[K]) -> None:
-        """Take up `node`: due if all its needs are done, skipped if one failed or was skipped, else waiting.
+        """Add `node`: due if all its needs are done, skipped if one failed or was skipped, else waiting.
 
-        ValueError, and nothing changes, if its key was added before or one of its needs was not.
+        Raises ValueError, and changes nothing, if its key was added before or one of its needs was not.
         """
         if node.key in self._entries:
             raise ValueError(f"{node.key!r} was added before")
@@ -133,9 +155,9 @@ class Plan(Generic[K]):
             self._move(entry, "skipped")
 
     def due(self, now: float) -> K | None:
-        """The node to be judged next, in the order of becoming due; None: none now.
+        """The node to be judged next, in the order in which they became due; None if there is none now.
 
-        It stays the answer until it is judged, or has to wait again. A later look joins the end of the line when its
+        It stays the answer until it is judged or must wait again. A postponed look joins the end of the line when its
         time has come.
         """
         while self._later and self._later[0][0] <= now:
@@ -145,7 +167,7 @@ class Plan(Generic[K]):
         return next(iter(self._due), None)
 
     def next_due(self) -> float | None:
-        """When `due` will have an answer: 0.0 if it has one now, None if only another move can give it one."""
+        """The time when `due` has an answer: 0.0 if it has one now, None if it first needs another move."""
         if self._due:
             return 0.0
         while self._later and not self._is_to_come(*self._later[0][1:]):
@@ -153,10 +175,10 @@ class Plan(Generic[K]):
         return self._later[0][0] if self._later else None
 
     def judge(self, key: K, verdict: Verdict, now: float) -> bool:
-        """Tell what was seen of `key`: Fresh: done. Stale: ready. Elsewhere: due again `after` seconds from now.
+        """Report the verdict on `key`: Fresh: done. Stale: ready. Elsewhere: due again `after` seconds from now.
 
         False, and nothing changes, if `key` is not due (any more): looking at it may have shown that a need is lost,
-        and then the verdict is void. So the loop need not ask before it tells.
+        and then the verdict is void. So the loop need not check before it reports.
         """
         entry = self._entries[key]
         if entry.state != "due":
@@ -170,9 +192,10 @@ class Plan(Generic[K]):
         return True
 
     def take(self, among: Container[str] | None = None) -> Ticket[K] | None:
-        """The longest ready node for which each of its labels has a free slot begins to run; None: there is none.
+        """Start the node that has been ready longest, of those whose labels all have a free slot; None: there is none.
 
-        O(kinds of limited labels), however many are ready. `among`: only nodes whose limited labels are all in it.
+        O(kinds of limited labels), independent of the number of ready nodes.
+        `among`: only nodes whose limited labels are all in it.
         """
         key = self._ready.next(among)
         if key is None:
@@ -185,14 +208,14 @@ class Plan(Generic[K]):
         return Ticket(key, entry.number)
 
     def held_up(self) -> list[tuple[tuple[str, ...], int]]:
-        """For what is ready: which labels without a free slot hold up how many nodes; see `Line.held_up`."""
+        """Labels without a free slot, and how many ready nodes they hold up; see `Line.held_up`."""
         return self._ready.held_up()
 
     def give_back(self, ticket: Ticket[K]) -> tuple[K, ...]:
-        """Undo a `take`: ready again, before all others. ValueError if `ticket` is not in force.
+        """Undo a `take`: ready again, before all others. Raises ValueError if `ticket` is not in force.
 
-        If a need was lost meanwhile the node waits for it instead; if that need has failed since, it is skipped, with
-        all below it, and these keys are returned.
+        If a need was lost meanwhile, the node waits for it instead. If that need has failed since, the node is skipped,
+        with all nodes below it, and their keys are returned.
         """
         entry = self._in_force(ticket)
         if entry.undone:
@@ -201,14 +224,17 @@ class Plan(Generic[K]):
         return ()
 
     def settle(self, ticket: Ticket[K], outcome: Outcome[K], now: float) -> tuple[K, ...]:
-        """Tell how the run of `ticket` ended; its slots are free again. Returns the keys that it skips, in order.
+        """Report how the run of `ticket` ended; its slots are free again. Returns the keys that it skips, in order.
 
-        Done, Fresh: done. Failed: failed, and all that waits below is skipped. Elsewhere: due again after a while.
-        Lost: each key that is still done is to be made again, and the node waits for it. If one of them cannot be made
-        again (see `lose`) none is touched, and the node fails. A key that became done after `ticket` was given out is
-        not lost by it, for what was read may be the result before; if not, the next run will find it bad.
-        Returned: as `give_back`. ValueError, and nothing changes, if `ticket` is not in force (ask `holds`), or if Lost
-        names no key, or one that the node does not need.
+        Done, Fresh: done. Failed: failed, and all nodes that wait below are skipped. Elsewhere: due again later.
+        Lost: each key that is still done must be made again, and the node waits for it. If one of them cannot be made
+        again (see `lose`), none is changed, and the node fails. A key that became done after `ticket` was issued is not
+        lost, because the node may have read the result before; if it did not, its next run will lose it again.
+        Returned: like `give_back`.
+
+        Raises:
+            ValueError: `ticket` is not in force (see `holds`), or Lost names no key, or one that the node does not
+                need. Nothing changes.
         """
         entry = self._in_force(ticket)
         if isinstance(outcome, (Done, Fresh)):
@@ -223,11 +249,11 @@ class Plan(Generic[K]):
         return self._lost(entry, outcome.keys)
 
     def lose(self, key: K) -> bool:
-        """Tell that the result of `key` is not what it was judged to be: it is to be judged again.
+        """Report that the result of `key` is bad or missing, although it was judged fresh: it is judged again.
 
-        What is due or ready below it waits again; what runs runs on; what is done stays done. Nothing changes if `key`
-        is not done, for then it is being made already. False, and nothing changes, if it cannot be made again: it was
-        lost MAX_LOSSES times before, or a need of it was lost too and then failed.
+        Nodes below it that are due or ready wait again; those that run or are done do not change. Nothing changes if
+        `key` is not done, because then it is being made already. False, and nothing changes, if it cannot be made
+        again: it was lost MAX_LOSSES times before, or one of its needs was lost too and then failed.
         """
         entry = self._entries[key]
         if entry.state != "done":
@@ -238,9 +264,9 @@ class Plan(Generic[K]):
         return True
 
     def forget(self, key: K) -> None:
-        """Drop a node that is ready or has ended, and that no other needs, as if it had never been added.
+        """Drop a node that is ready or has ended and that no other node needs, as if it had never been added.
 
-        ValueError, and nothing changes, otherwise. O(1), and O(what else needs them) for each of its needs.
+        Raises ValueError otherwise, and changes nothing. O(1), and for each of its needs O(nodes that need it).
         """
         entry = self._entries[key]
         if entry.below or entry.state in ("waiting", "due", "running"):
@@ -253,13 +279,13 @@ class Plan(Generic[K]):
         del self._entries[key]
 
     def _move(self, entry: _Entry[K], to: State) -> None:
-        """The only place where a state changes: leaves the old one clean."""
+        """The only place where a state changes; cleans up after the old state."""
         state = entry.state
-        if (state, to) not in MOVES:
-            story = ", ".join(state for key, state in self._moved if key == entry.node.key) or "nothing"
-            raise AssertionError(
-                f"{entry.node.key!r} is {state} and cannot become {to}; it became: {story} [this is a bug]"
-            )
+        if to not in _AFTER[state]:
+            raise self._bug(entry, to)
+        # Two appends and no tuple, which would cost more than the move itself
+        self._moves.append(entry)
+        self._moves.append(to)
         if state == "due":
             self._due.pop(entry.node.key, None)
         elif state == "ready":
@@ -267,10 +293,18 @@ class Plan(Generic[K]):
         elif state == "running":
             self._limits.release(entry.labels)
             entry.number = 0
-        self._counts[state] -= 1
-        self._counts[to] += 1
+        counts = self._counts
+        counts[state] -= 1
+        counts[to] += 1
         entry.state = to
-        self._moved.append((entry.node.key, to))
+
+    def _bug(self, entry: _Entry[K], to: State) -> AssertionError:
+        moves = list(self._moves)
+        states = [state for moved, state in zip(moves[::2], moves[1::2]) if moved is entry]
+        story = " → ".join(map(str, states)) or "none"
+        text = f"{entry.node.key!r} is {entry.state} and cannot become {to}"
+        facts = f"{entry.undone} of its needs are not done, its result was lost {entry.losses} times"
+        return AssertionError(f"{text}; {facts}; its last moves: {story} [this is a bug]")
 
     def _become_due(self, entry: _Entry[K]) -> None:
         self._move(entry, "due")
@@ -301,7 +335,7 @@ class Plan(Generic[K]):
         return self._skip_below(entry)
 
     def _skip_below(self, entry: _Entry[K]) -> tuple[K, ...]:
-        """All that waits for `entry`, nearest first. What runs or is done got what it needed in time."""
+        """Skip all nodes that wait for `entry`, nearest first. Nodes that run or are done had their needs in time."""
         skipped: list[K] = []
         pending = deque([entry])
         while pending:
@@ -313,7 +347,7 @@ class Plan(Generic[K]):
         return tuple(skipped)
 
     def _rest(self, entry: _Entry[K], when: float | None = None) -> tuple[K, ...]:
-        """`entry` runs no more and has not ended: due, now or at `when`, unless a need was lost meanwhile."""
+        """`entry` stopped without an end: due, now or at `when`, unless a need was lost meanwhile."""
         if not entry.undone:
             self._become_due(entry)
             if when is not None:
@@ -326,7 +360,7 @@ class Plan(Generic[K]):
         return ()
 
     def _lost(self, entry: _Entry[K], keys: tuple[K, ...]) -> tuple[K, ...]:
-        # To lose nothing would be to run again for nothing, and again
+        # A node that lost nothing would run again without end
         if not keys or not set(entry.needs).issuperset(keys):
             raise ValueError(f"{entry.node.key!r} can only lose what it needs, got {keys!r}")
         asked = [self._entries[key] for key in dict.fromkeys(keys)]
@@ -372,8 +406,8 @@ class Plan(Generic[K]):
         counted = Counter(entry.state for entry in entries.values())
         _hold(counted == Counter(self._counts), f"{self._counts} counted, there are {counted}")
         moving = counted["due"] + counted["ready"] + counted["running"]
-        _hold(self.open() == moving + counted["waiting"], f"{self.open()} said to be open, there are {counted}")
-        _hold(moving > 0 or not counted["waiting"], "all that is open waits")
+        _hold(self.open() == moving + counted["waiting"], f"{self.open()} counted as open, there are {counted}")
+        _hold(moving > 0 or not counted["waiting"], "all open nodes wait")
         lined_up = [*self._due, *(key for _, look, key in self._later if self._is_to_come(look, key))]
         due = [key for key, entry in entries.items() if entry.state == "due"]
         _hold(Counter(lined_up) == Counter(due), f"{lined_up} lined up, due are {due}")
@@ -394,7 +428,7 @@ class Plan(Generic[K]):
         _hold(state not in ("due", "ready") or not undone, f"{key!r} is {state} before {undone}")
         doomed = self._is_doomed(entry)
         _hold(state != "waiting" or (bool(undone) and not doomed), f"{key!r} waits for nothing, or in vain")
-        _hold(state != "skipped" or doomed, f"{key!r} is skipped for no reason")
+        _hold(state != "skipped" or doomed, f"{key!r} is skipped without a reason")
         _hold((entry.stamp is not None) == (state == "done"), f"{key!r} is {state} with stamp {entry.stamp}")
         _hold((entry.number > 0) == (state == "running"), f"{key!r} is {state} with ticket {entry.number}")
         _hold(entry.losses <= self.MAX_LOSSES, f"{key!r} was lost {entry.losses} times")

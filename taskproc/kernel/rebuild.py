@@ -1,7 +1,7 @@
-"""Is a stored result still good, and if not, why not: one predicate per reason.
+"""Whether a stored result is still good, and if not, why: one function per reason.
 
-A result is good when the code that made it is the present code, and the stamps of its needs are those it was made from
-(verifying traces: Mokhov, Mitchell, Peyton Jones, "Build systems à la carte", 2018). No times are compared.
+A result is good if it was made by the present code, and from the present stamps of its needs (verifying traces: Mokhov,
+Mitchell, Peyton Jones, "Build systems à la carte", 2018). Times are not compared.
 """
 from __future__ import annotations
 
@@ -16,11 +16,9 @@ from taskproc.kernel.model import Reason, Record, Stale, Stamp
 NEW = Reason("new", "no result is stored")
 FORCED = Reason("forced", "it was cleared or forced")
 
-# More names than these only say that there are many.
-_NAMES = 3
+_NAMES = 3  # names in a message; the others are counted
 
-
-# Kind of a setting → what it is called, and whether its text says something to people
+# Kind of a setting → its name in messages, and whether its text is shown
 SETTINGS = {
     "version": ("task_version", True),
     "package": ("package", True),
@@ -31,13 +29,13 @@ SETTINGS = {
 
 @frozen
 class Present:
-    """What a result would be made from now.
+    """The code, needs and settings from which a result would be made now.
 
     Attributes:
         code: digest of the present code; None: the code does not count.
         needs: key of each need → the stamp of its present result.
         settings: as in a Record.
-        above: only records with a higher number count, the others were ordered to be computed again.
+        above: only records with a higher number count; a user has ordered the others to be computed again.
     """
 
     code: str | None
@@ -47,11 +45,11 @@ class Present:
 
 
 class Recorded(Protocol):
-    """What has a record: a version that is stored."""
+    """A stored version, which has a record."""
 
     @property
     def record(self) -> Record:
-        """What was run."""
+        """The record of the run."""
         ...
 
 
@@ -69,10 +67,10 @@ def judge(
     """The newest version whose record is good now, or why the newest of all is not.
 
     Args:
-        versions: newest first; read no further than to the first good one.
-        name_of: key of a need → what people call it. Also asked for keys that only a record knows.
+        versions: newest first; read only to the first good one.
+        name_of: key of a need → its name in messages. Also called with keys that only a record contains.
         change_of: code digest of a record → how it differs from the present code, in words.
-        sight_of: why a record is not good for what was observed when it was made, if it is not; asked last.
+        sight_of: the reason why observed items of a record make it stale, or None; called last.
     """
     seen: Reason | None = None
     newest: Record | None = None
@@ -92,7 +90,7 @@ def judge(
 
 
 def is_good(record: Record, now: Present) -> bool:
-    """Whether there is no reason to compute it again. Called for every result, so it is fast."""
+    """Whether there is no reason to compute it again. Called for every result, so it must be fast."""
     return (
         record.number > now.above
         and (now.code is None or now.code == record.code or now.code in record.accepted)
@@ -102,7 +100,7 @@ def is_good(record: Record, now: Present) -> bool:
 
 
 def reason_of(record: Record, now: Present, name_of: Callable[[str], str], change_of: Callable[[str], str]) -> Reason:
-    """Why a record that is not good is not; see `judge`."""
+    """Why a record is not good; see `judge`."""
     reason = (
         forced_reason(record, now.above)
         or code_reason(record, now.code, change_of)
@@ -115,19 +113,19 @@ def reason_of(record: Record, now: Present, name_of: Callable[[str], str], chang
 
 
 def forced_reason(record: Record, above: int) -> Reason | None:
-    """It was made before the order to compute it again."""
+    """The result was made before the order to compute it again."""
     return FORCED if record.number <= above else None
 
 
 def code_reason(record: Record, code: str | None, change_of: Callable[[str], str]) -> Reason | None:
-    """It was made by other code, and nobody said that this one gives the same."""
+    """The result was made by different code, and the present code was not accepted for it."""
     if code is None or code == record.code or code in record.accepted:
         return None
     return Reason("code", change_of(record.code))
 
 
 def setting_reason(record: Record, settings: Mapping[str, str]) -> Reason | None:
-    """It was made in other surroundings: another version of a package, another value of a variable."""
+    """The result was made with different settings: another version of a package, another value of a variable."""
     if settings == record.settings:
         return None
     names = [name for name in {**record.settings, **settings} if settings.get(name) != record.settings.get(name)]
@@ -147,7 +145,7 @@ def _setting(name: str, then: str | None, now: str | None) -> str:
 
 
 def changed_items(then: Mapping[str, str], now: Mapping[str, str]) -> str:
-    """How the items of code, name → digest, differ, in words; empty if they do not."""
+    """How two sets of code items, name → digest, differ, in words; empty if they do not."""
     parts = [
         ("source of {} changed", [item for item in now if item in then and now[item] != then[item]]),
         ("source of {} is used now", [item for item in now if item not in then]),
@@ -157,7 +155,7 @@ def changed_items(then: Mapping[str, str], now: Mapping[str, str]) -> str:
 
 
 def edge_reason(record: Record, needs: Mapping[str, Stamp], name_of: Callable[[str], str] = str) -> Reason | None:
-    """It was made from other needs."""
+    """The result was made from other needs."""
     if needs.keys() == record.needs.keys():
         return None
     parts = [
@@ -168,7 +166,7 @@ def edge_reason(record: Record, needs: Mapping[str, Stamp], name_of: Callable[[s
 
 
 def need_reason(record: Record, needs: Mapping[str, Stamp], name_of: Callable[[str], str] = str) -> Reason | None:
-    """It was made from another result of a need: of another value, or of the same value made by another order."""
+    """The result was made from another version of a need: with another value, or the same value by another order."""
     if needs == record.needs:
         return None
     both = [(key, stamp, record.needs[key]) for key, stamp in needs.items() if key in record.needs]
@@ -183,7 +181,7 @@ def need_reason(record: Record, needs: Mapping[str, Stamp], name_of: Callable[[s
 def order_of(nonce: str, needs: Mapping[str, Stamp]) -> str:
     """The order half of a stamp: 32 hex digits from `nonce` and the orders of the needs, sorted by key."""
     parts = [part.encode() for part in (nonce, *[needs[key].order for key in sorted(needs)])]
-    # the length tells ("ab", "c") from ("a", "bc")
+    # the lengths distinguish ("ab", "c") from ("a", "bc")
     return hashlib.blake2b(b"".join([b"%d:%b" % (len(part), part) for part in parts]), digest_size=16).hexdigest()
 
 
@@ -192,7 +190,7 @@ def _sentence(parts: Iterable[tuple[str, list[str]]], name_of: Callable[[str], s
 
 
 def some_names(keys: list[str], name_of: Callable[[str], str] = str) -> str:
-    """The first names, and how many more there are."""
+    """The first names, and the number of the others."""
     more = len(keys) - _NAMES
     # "and 1 more" would be longer than the name
     if more < 2:

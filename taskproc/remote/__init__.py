@@ -1,6 +1,6 @@
-"""A front end that is pulled: a task manager to which processes anywhere come for tasks.
+"""A task manager from which processes on any machine pull tasks.
 
-A name is imported when it is first asked for, as in the package root: a worker needs few of them.
+A name is imported at its first use, as in the package root, because a worker needs few of them.
 """
 from __future__ import annotations
 

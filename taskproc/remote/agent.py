@@ -1,8 +1,8 @@
-"""A worker: pulls tasks of a task manager, has them done in worker processes of our own, and tells what came of them.
+"""A remote worker: pulls tasks from a task manager, runs them in worker processes, and reports how they ended.
 
-Tasks run in resident workers (run/resident.py), so one that kills its process, or holds the interpreter for an hour,
-does neither to the agent, whose pings go on. The death of a worker is reported at once, and its task is returned.
-The thread that calls `run` waits in nothing but its inbox, where a signal reaches it; others talk to the manager, which
+Tasks run in resident workers (run/resident.py). So a task that kills its process, or holds the interpreter for an hour,
+does not affect the agent, whose pings go on. The death of a worker process is reported at once, and its task returned.
+The thread that calls `run` waits only in its inbox, where a signal reaches it. Other threads talk to the manager, which
 may take any time to answer.
 """
 from __future__ import annotations
@@ -20,9 +20,8 @@ from typing import Union
 from taskproc.errors import TaskManagerTermination, UnknownToManager
 from taskproc.frozen import frozen
 from taskproc.kernel.model import Failed, Returned, Ticket
-from taskproc.remote.calls import TaskFunctions
+from taskproc.remote.calls import TaskFunctions, pack_raised
 from taskproc.remote.client import RemoteTaskManager
-from taskproc.remote.content import pack_raised
 from taskproc.run.base import Ending
 from taskproc.run.group import Grace
 from taskproc.run.inbox import Inbox
@@ -31,12 +30,12 @@ from taskproc.run.problem import rebuild
 from taskproc.run.resident import ResidentRunner
 
 PERIOD = 5.0   # seconds between two pings
-GOOD_BYE = 3.0  # seconds for what is still to be said to the manager in the end
+GOOD_BYE = 3.0  # seconds for the last reports to the manager
 
 
 @frozen
 class _Pulled:
-    """A task that has come."""
+    """A task was pulled from the manager."""
 
     tag: str
     content: bytes
@@ -49,7 +48,7 @@ class _Answered:
 
 @frozen
 class _Over:
-    """No more will come, and why."""
+    """No more tasks will come, because of `error`."""
 
     error: Exception
 
@@ -59,14 +58,20 @@ _News = Union[_Done, _Pulled, _Answered, _Over]
 
 
 class Agent:
-    """Does tasks of `tags` by the functions of a module, `jobs` at a time, until the manager is terminated or gone.
+    """Runs tasks of `tags` with the functions of a module until the manager is terminated or cannot be reached.
 
     Args:
-        inbox: what `run` waits in; whoever rings it has `run` ask whether it is to end.
-        grace: how long processes of tasks may take to end, and how long is waited for an answer to the good-bye.
+        module: the name of the module with a function `do_TAG` for each tag.
+        jobs: the number of tasks that run at the same time.
+        period: seconds between two pings.
+        inbox: where `run` waits; when it is rung, `run` checks whether it is to end.
+        grace: how long the processes of tasks may take to end, and how long the last reports may take.
 
     Attributes:
-        done: how many tasks were answered.
+        done: the number of tasks whose result or exception was reported.
+
+    Raises:
+        ManagerUnreachable: the manager does not answer.
     """
 
     def __init__(
@@ -84,12 +89,12 @@ class Agent:
         self._kind = Kind(pickle.dumps(TaskFunctions(module), 5))
         self._inbox: Inbox[Ending[str, _News]] = inbox or Inbox()
         self._grace = grace or Grace()
-        # What a module keeps from task to task stays: as in a worker that was written by hand
+        # The state of modules stays from task to task, as in a worker that was written by hand
         self._runner: ResidentRunner[str, _News] = ResidentRunner(self._inbox, jobs, grace=self._grace, keeps=True)
         self._free = threading.Semaphore(jobs)
         self._numbers = count(1)
         self._in_hand: set[int] = set()
-        self._told: SimpleQueue[tuple[Ticket[str], _Done | Failed] | None] = SimpleQueue()
+        self._endings: SimpleQueue[tuple[Ticket[str], _Done | Failed] | None] = SimpleQueue()
         self._stopped = threading.Event()
         self._has_left = False
         self._identity = threading.Lock()
@@ -98,12 +103,18 @@ class Agent:
         self.done = 0
 
     def run(self, is_to_end: Callable[[], bool] = lambda: False) -> None:
-        """Work. After a `terminate` of the manager what is in hand is still done; if `is_to_end` it is given back.
+        """Pull and run tasks until the manager is terminated or `is_to_end()`.
 
-        Raises ManagerUnreachable when the manager is gone.
+        After `terminate` of the manager, tasks that were pulled are finished. If `is_to_end()`, they are returned.
+
+        Args:
+            is_to_end: called after each event and whenever the inbox is rung.
+
+        Raises:
+            ManagerUnreachable: the manager cannot be reached any more.
         """
         try:
-            for work in (self._tell, self._pull, self._ping):
+            for work in (self._report, self._pull, self._ping):
                 threading.Thread(target=work, name="taskproc-agent", daemon=True).start()
             self._work(is_to_end)
         finally:
@@ -114,29 +125,29 @@ class Agent:
     def _work(self, is_to_end: Callable[[], bool]) -> None:
         last: Exception | None = None
         while not is_to_end() and (last is None or self._in_hand):
-            for ticket, told in self._runner.wait(None):
-                if isinstance(told, _Over):
-                    last = last or told.error
-                elif isinstance(told, _Pulled):
-                    self._begin(ticket, told)
-                elif isinstance(told, _Answered):
+            for ticket, report in self._runner.wait(None):
+                if isinstance(report, _Over):
+                    last = last or report.error
+                elif isinstance(report, _Pulled):
+                    self._begin(ticket, report)
+                elif isinstance(report, _Answered):
                     self._in_hand.discard(ticket.number)
                     self._free.release()
-                elif not isinstance(told, Returned):  # nothing is ever recalled
-                    self._told.put((ticket, told))
+                elif not isinstance(report, Returned):  # nothing is ever recalled
+                    self._endings.put((ticket, report))
             if last is not None and not isinstance(last, TaskManagerTermination):
                 raise last
 
     def _begin(self, ticket: Ticket[str], pulled: _Pulled) -> None:
         self._in_hand.add(ticket.number)
-        own = pickle.dumps((str(ticket.key), pulled.tag, pulled.content), 5)
-        self._runner.start(ticket, KindJob(self._kind, own))
+        task = pickle.dumps((str(ticket.key), pulled.tag, pulled.content), 5)
+        self._runner.start(ticket, KindJob(self._kind, task))
 
-    def _tell(self) -> None:
-        """In a thread: tell how tasks ended, and say good-bye after the last one; if that cannot be said, the missing
-        pings say it."""
+    def _report(self) -> None:
+        """In a thread: report how tasks ended, and unregister after the last one. If that fails, the missing pings tell
+        the manager."""
         try:
-            while (ending := self._told.get()) is not None:
+            while (ending := self._endings.get()) is not None:
                 self._answer(*ending)
                 self._inbox.put((ending[0], _Answered()))
             self._manager.unregister_process(self._process)
@@ -146,20 +157,20 @@ class Agent:
             self._has_left = True
             self._inbox.ring()
 
-    def _answer(self, ticket: Ticket[str], told: _Done | Failed) -> None:
-        """How a task ended. An answer that comes too late is refused, and nothing is lost by that."""
-        if not isinstance(told, Failed):
-            what, content, traceback = told
-            if what == "result":
+    def _answer(self, ticket: Ticket[str], ending: _Done | Failed) -> None:
+        """Report how a task ended. A late answer is refused by the manager, which loses nothing."""
+        if not isinstance(ending, Failed):
+            kind, content, traceback = ending
+            if kind == "result":
                 self._manager.link.store_result(ticket.key, content)
             else:
                 self._manager.link.store_exception(ticket.key, content, traceback)
             self.done += 1
-        elif told.problem.kind in {"died", "limit"}:
-            self._manager.return_task(ticket.key, died=told.problem.text)
+        elif ending.problem.kind in {"died", "limit"}:
+            self._manager.return_task(ticket.key, died=ending.problem.text)
         else:
-            content = pack_raised(rebuild(told.problem))
-            self._manager.link.store_exception(ticket.key, content, told.problem.traceback)
+            content = pack_raised(rebuild(ending.problem))
+            self._manager.link.store_exception(ticket.key, content, ending.problem.traceback)
 
     def _pull(self) -> None:
         """In a thread: fetch a task whenever there is room for one."""
@@ -170,7 +181,7 @@ class Agent:
                 try:
                     task_id, tag, content = self._manager.link.take_task(process, tags=self._tags)
                 except UnknownToManager:
-                    self._register_anew(process)
+                    self._register_again(process)
                     self._free.release()
                     continue
                 assert isinstance(content, bytes), "parameters travel as bytes [this is a bug]"
@@ -179,30 +190,30 @@ class Agent:
             self._inbox.put((Ticket("", 0), _Over(error)))
 
     def _ping(self) -> None:
-        """In a thread: say that we are alive, and come back if we were given up."""
+        """In a thread: send pings, and register again if the manager has given this process up."""
         try:
             while not self._stopped.wait(self._period):
                 process = self._process
                 try:
                     self._manager.ping(process)
                 except UnknownToManager:
-                    self._register_anew(process)
+                    self._register_again(process)
         except Exception as error:  # noqa: BLE001  # as above
             self._inbox.put((Ticket("", 0), _Over(error)))
 
-    def _register_anew(self, process: int) -> None:
-        """Whatever we still have in hand is others' now."""
+    def _register_again(self, process: int) -> None:
+        """The tasks that this process still runs belong to other processes now."""
         with self._identity:
             if self._process == process and not self._stopped.is_set():
                 self._process = self._manager.register_process(self._period, self._info)
 
     def _leave(self) -> None:
-        """Report ended tasks and return unfinished ones, while the manager answers in time."""
-        self._told.put(None)
+        """Report ended tasks and return unfinished ones, until GOOD_BYE has passed."""
+        self._endings.put(None)
         deadline = time.monotonic() + GOOD_BYE
         self._grace.wait(self._wait_until_left, deadline)
         self._manager.close()
-        # The inbox stays open: a thread that is still on its way may ring it
+        # The inbox stays open, because a thread that has not ended may still ring it
 
     def _wait_until_left(self, seconds: float) -> bool:
         if not self._has_left:

@@ -1,7 +1,7 @@
-"""Messages between a task manager and those who use it, over sockets, framed as by multiprocessing.connection.
+"""Messages between a task manager and its users, over sockets, framed as by multiprocessing.connection.
 
 Both sides prove that they have the key before anything else is read (proof.py). Nothing is unpickled after that either:
-a message is JSON, and the bytes in it, which are for somebody else, follow as they are.
+a message is JSON, and bytes in it, which are for another process, follow it unchanged.
 """
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from taskproc.remote.proof import Proof, introduce
 from taskproc.remote.requests import TaskId
 
 VERSION = 1
-HANDSHAKE = 10.0  # seconds within which a stranger must prove that it has the key
-LONGEST_WAIT = 10.0  # seconds that one request may wait at the manager; who waits longer asks again
+HANDSHAKE = 10.0  # seconds within which a new connection must prove that it has the key
+LONGEST_WAIT = 10.0  # seconds that one request may wait at the manager; to wait longer, a process asks again
 LEAST_KEY = 16  # bytes
 _LARGEST_HEAD = 1 << 24
 
@@ -28,7 +28,7 @@ Message = dict[str, Any]
 
 
 def parse_address(address: str | Address) -> Address:
-    """Host and port of `HOST:PORT`, `[HOST]:PORT` or a pair. OptionError."""
+    """Host and port of `HOST:PORT`, `[HOST]:PORT` or a pair. Raises OptionError."""
     if not isinstance(address, str):
         return address
     host, colon, port = address.rpartition(":")
@@ -38,21 +38,21 @@ def parse_address(address: str | Address) -> Address:
 
 
 def address_text(address: Address) -> str:
-    """As one writes it."""
+    """`HOST:PORT`, or `[HOST]:PORT` for IPv6."""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def secret_of(key: bytes | str | os.PathLike[str] | None) -> bytes:
-    """What both sides prove that they have: derived from a key, or from the content of a key file. OptionError."""
+    """The secret that both sides prove to have, derived from a key or a key file. Raises OptionError."""
     if not key:
         raise OptionError("a task manager needs a key: give a key file (python -m taskproc.remote key FILE makes one)")
-    purpose = b"taskproc.remote 1"  # so that nobody can make a signature for a cache of it, nor the other way round
+    purpose = b"taskproc.remote 1"  # so that it cannot be used to sign for a cache, nor the other way round
     if isinstance(key, bytes):
         if len(key) < LEAST_KEY:
             raise OptionError(f"a key must have at least {LEAST_KEY} bytes, got {len(key)}")
         return hmac.digest(key, purpose, "sha256")
-    from taskproc.store.rules import Key  # here: who has the bytes needs no file
+    from taskproc.store.rules import Key  # here: not needed for a key of bytes
 
     try:
         return Key(os.fspath(key)).sign(purpose)
@@ -61,20 +61,22 @@ def secret_of(key: bytes | str | os.PathLike[str] | None) -> bytes:
 
 
 class Channel:
-    """A connection whose other end has proved that it has the key. One thread at a time; `shut` any thread."""
+    """A connection to a process that has proved to have the key. One thread at a time; `shut`: any thread."""
 
     def __init__(self, sock: socket.socket):
         sock.settimeout(None)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a machine that vanished says nothing
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a machine that has vanished does not close it
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._sock = sock
         self._connection = Connection(sock.dup().detach())
 
     def introduce(self, secret: bytes) -> None:
-        """Prove to a task manager that we have the key, and have it do the same.
+        """Prove to a task manager that this process has the key, and check that the manager has it.
 
-        AuthenticationError: it has not; OSError or EOFError: it is not there, or says too little in HANDSHAKE seconds.
+        Raises:
+            AuthenticationError: it has a different key, or refused ours.
+            OSError, EOFError: the connection broke, or the proof took more than HANDSHAKE seconds.
         """
         proof, deadline = Proof(introduce(secret)), time.monotonic() + HANDSHAKE
         while not proof.is_complete:
@@ -86,7 +88,7 @@ class Channel:
         self._sock.settimeout(None)
 
     def send(self, message: Message) -> None:
-        """Send what JSON can say, and bytes in it. TypeError, and nothing is sent, for anything else. OSError."""
+        """Send plain data and bytes. For anything else raises TypeError, and nothing is sent. Raises OSError."""
         blobs: list[bytes] = []
         body = _encode(message, blobs)
         head = json.dumps([len(blobs), body]).encode()
@@ -97,25 +99,25 @@ class Channel:
             self._connection.send_bytes(blob)
 
     def receive(self, timeout: float | None = None) -> Message:
-        """The next message. EOFError: the other end is closed; OSError: it is broken, or said nothing in time."""
+        """The next message. EOFError if the other end was closed, OSError if it is broken or nothing came in time."""
         if not self._connection.poll(timeout):
-            raise OSError(f"no answer within {timeout} s")
+            raise OSError(f"no message within {timeout} s")
         try:
             count, body = json.loads(self._connection.recv_bytes(_LARGEST_HEAD))
             blobs = [self._connection.recv_bytes() for _ in range(count)]
             return cast("Message", _decode(body, blobs))
         except (ValueError, TypeError, KeyError, IndexError) as error:
-            raise OSError(f"not a message of ours: {error}") from error
+            raise OSError(f"not a message of taskproc: {error}") from error
 
     def shut(self) -> None:
-        """End it, also under a thread that waits for it."""
+        """End the connection, also while a thread waits for a message."""
         try:
             self._sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass  # it was ended by the other side
 
     def close(self) -> None:
-        """Give the descriptors back."""
+        """Close the descriptors."""
         self._connection.close()
         self._sock.close()
 
@@ -127,19 +129,19 @@ def _encode(value: Any, blobs: list[bytes]) -> Any:
     if isinstance(value, TaskId):
         return {"task": str(value), "number": value.number}
     if isinstance(value, (list, tuple)):
-        return [_encode(each, blobs) for each in value]
+        return [_encode(item, blobs) for item in value]
     if isinstance(value, dict):
-        return {"dict": {name: _encode(each, blobs) for name, each in value.items()}}
+        return {"dict": {name: _encode(item, blobs) for name, item in value.items()}}
     return value
 
 
 def _decode(value: Any, blobs: list[bytes]) -> Any:
     if isinstance(value, list):
-        return tuple(_decode(each, blobs) for each in value)
+        return tuple(_decode(item, blobs) for item in value)
     if not isinstance(value, dict):
         return value
     if "blob" in value:
         return blobs[value["blob"]]
     if "task" in value:
         return TaskId(value["task"], value["number"])
-    return {name: _decode(each, blobs) for name, each in value["dict"].items()}
+    return {name: _decode(item, blobs) for name, item in value["dict"].items()}

@@ -1,8 +1,8 @@
-"""The task manager as an executor of concurrent.futures: what is submitted is run by whoever serves the manager.
+"""The task manager as an executor of concurrent.futures: submitted calls are run by the workers of the manager.
 
-Calls are tasks of a private tag, which every worker of `python -m taskproc.remote work` knows; their results bear a tag
-of this executor's own, so nobody else gets them. It is a process of the manager like a worker: if it dies, what it has
-asked for is dropped.
+Calls are tasks with a private tag that every `python -m taskproc.remote work` takes. Their results have a tag that only
+this executor uses, so no other process gets them. The executor is registered like a worker: if it dies, its requests
+are dropped.
 """
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from typing import Any, ParamSpec, TypeVar
 from taskproc.checks import at_least
 from taskproc.errors import TaskManagerTermination, TaskprocError, UnknownToManager
 from taskproc.kernel.lease import PATIENCE
+from taskproc.remote.calls import pack, unpack, unpack_raised
 from taskproc.remote.channel import Address
 from taskproc.remote.client import connect
-from taskproc.remote.content import pack, unpack, unpack_raised
 from taskproc.remote.requests import CALL
 from taskproc.run.pool import FarFuture
 from taskproc.run.problem import sentence
@@ -27,26 +27,31 @@ P = ParamSpec("P")
 R = TypeVar("R")
 PERIOD = 15.0  # seconds: the main thread may hold the interpreter for a while
 IN_HAND = 64
-LOOK_EVERY = 1.0  # seconds, after which it sees that nothing is left to wait for
+LOOK_EVERY = 1.0  # seconds, after which it notices that there is nothing left to wait for
 
 
 class RemoteExecutor(Executor):
-    """Runs calls on the workers of the task manager at `address`, wherever they are.
+    """Runs calls on the workers of the task manager at `address`, on any machine.
 
-    A worker that dies with a call costs nothing: the call is run again by another one. When several have died with it
-    (see TaskManager) its future fails with WorkerDied. What is called travels with cloudpickle: functions of the main
-    script by value, those of modules by name, so the workers must be able to import these.
-    If the manager is gone all futures fail with a BrokenExecutor, and nothing more is taken.
+    If a worker dies during a call, another one runs the call again. After several deaths (see TaskManager) the future
+    fails with WorkerDied. Functions are sent with cloudpickle: those of the main script by value, those of modules by
+    name, so the workers must be able to import these modules.
+    If the manager cannot be reached any more, all futures fail with BrokenExecutor, and no more calls are accepted.
 
     Args:
+        address: `HOST:PORT`, or a pair.
         key: the bytes, or the path of a key file.
-        max_workers: how many calls those who ask (a run of a graph) should have in hand at once; how many workers
-            there are changes, and is not asked.
-        period: of its pings, in seconds.
+        max_workers: the number of calls that a run of a graph should submit at once. The number of workers is not
+            asked for, because it changes.
+        period: seconds between two pings.
         retry: see `connect`.
+
+    Raises:
+        OptionError: `max_workers` is below 1, there is no key, or other users can read it.
+        ManagerUnreachable: no task manager answers, or it has a different key.
     """
 
-    repeats = True  # a call with which a worker has died is run by another one, and the manager counts how often
+    repeats = True  # the manager runs a call again when its worker has died, and counts the deaths
 
     def __init__(
         self,
@@ -71,7 +76,18 @@ class RemoteExecutor(Executor):
         threading.Thread(target=self._ping, args=(period,), name="taskproc-pings", daemon=True).start()
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-        """Ask for a call. One that cannot be pickled is a future that has failed."""
+        """Request a call.
+
+        Args:
+            fn: called by a worker with `args` and `kwargs`.
+
+        Returns:
+            The future of the call; it has failed already if the call cannot be pickled.
+
+        Raises:
+            BrokenExecutor: the manager cannot be reached, or has given this executor up.
+            RuntimeError: after `shutdown`.
+        """
         future: FarFuture[R] = FarFuture(self._call_off)
         try:
             content = pack((fn, args, kwargs), f"the call of {getattr(fn, '__qualname__', fn)!s}")
@@ -83,14 +99,19 @@ class RemoteExecutor(Executor):
                 raise BrokenExecutor(str(self._broken)) from self._broken
             if self._closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")
-            # Within the lock, for the result may be there before we know its id
+            # With the lock held, because the result may come before the id is known
             future.reference = self._asked(content)
             self._futures[future.reference] = future
             self._lock.notify_all()
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take nothing more; with `cancel_futures` call off what no worker has begun. The manager goes on."""
+        """Accept no more calls. The manager goes on.
+
+        Args:
+            wait: return only when all calls have ended.
+            cancel_futures: cancel the calls that no worker has begun.
+        """
         with self._lock:
             self._closed = True
             futures = list(self._futures.values())
@@ -108,13 +129,13 @@ class RemoteExecutor(Executor):
             raise BrokenExecutor(sentence(error)) from error
 
     def _call_off(self, future: FarFuture[Any]) -> bool:
-        """Whether no worker had begun it, and now none will."""
+        """Cancel the call at the manager; False if a worker has begun it."""
         if future.done():
             return future.cancelled()
         try:
             called_off = self._manager.cancel_task(future.reference)
         except (TaskprocError, OSError):
-            called_off = False  # the collector will see why
+            called_off = False  # the collector will find out why
         if called_off:
             with self._lock:
                 self._futures.pop(future.reference, None)
@@ -123,7 +144,7 @@ class RemoteExecutor(Executor):
         return future.cancelled()
 
     def _collect(self) -> None:
-        """In a thread: results come in until all have, and no more are asked for."""
+        """In a thread: collect results until the executor is shut down and all have come."""
         try:
             while self._has_open():
                 try:
@@ -134,13 +155,13 @@ class RemoteExecutor(Executor):
                     future = self._futures.pop(found[0], None)
                 if future is not None:
                     _settle(future, *found)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the waiting threads must learn of it
+        except Exception as error:  # noqa: BLE001  # all waiting threads must get the error
             self._break(error)
         self._over.set()
         self._leave()
 
     def _has_open(self) -> bool:
-        """Wait until there is something to wait for. False: there never will be."""
+        """Wait until a call is open. False: there will never be one again."""
         with self._lock:
             self._lock.wait_for(lambda: self._futures or self._closed or self._broken)
             return bool(self._futures) and self._broken is None
@@ -149,7 +170,7 @@ class RemoteExecutor(Executor):
         try:
             self._manager.unregister_process(self._process)
         except (TaskprocError, OSError, RuntimeError):
-            pass  # it does not know us any more, or is gone
+            pass  # it has given this process up, or cannot be reached
         self._manager.close()
 
     def _ping(self, period: float) -> None:
@@ -161,9 +182,9 @@ class RemoteExecutor(Executor):
                 self._manager.ping(self._process)
                 answered = asked
             except UnknownToManager as error:
-                self._break(error)  # and has dropped what was asked for
+                self._break(error)  # the manager has dropped its requests
                 return
-            except Exception as error:  # noqa: BLE001  # the collector may have a connection, and would wait for ever
+            except Exception as error:  # noqa: BLE001  # the collector may have a connection and would wait for ever
                 if time.monotonic() > answered + PATIENCE * period:
                     self._break(error)
                     return

@@ -1,10 +1,10 @@
-"""The proof that both sides have the key: bytes in, bytes out, so that one thread can listen to hundreds of strangers.
+"""The proof that both sides have the key: bytes in, bytes out, so that one thread can serve hundreds of connections.
 
-Each side sends a random challenge, and the other one answers with its HMAC under the key, which never travels. Whoever
-comes has to answer first, so a stranger gets no answer out of the manager that could be used elsewhere. The messages
-are those of multiprocessing.connection in the standard library, which can only wait for them: from Python 3.12 on a
-challenge names its digest (`{sha256}` and 40 bytes), and so do ours; before, it was 20 bytes and HMAC-MD5, with which
-those versions answer a named challenge too.
+Each side sends a random challenge, and the other side answers with its HMAC under the key; the key is never sent. The
+client has to answer first, so a stranger gets no answer from the manager that it could use elsewhere. The messages are
+those of multiprocessing.connection in the standard library, whose functions block. Since Python 3.12 a challenge names
+its digest (`{sha256}` and 40 bytes), and so do ours. Before, a challenge was 20 bytes, answered with HMAC-MD5; those
+versions answer a named challenge with HMAC-MD5 too.
 """
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from multiprocessing import AuthenticationError
 LONGEST = 256  # bytes of a message
 _HEAD = struct.Struct("!i")
 _CHALLENGE, _WELCOME, _FAILURE = b"#CHALLENGE#", b"#WELCOME#", b"#FAILURE#"
-_OLD_CHALLENGE, _OLD_ANSWER = 20, 16  # bytes, of HMAC-MD5 that does not name itself
+_OLD_CHALLENGE, _OLD_ANSWER = 20, 16  # bytes, of HMAC-MD5 without its name
 _NAMED = re.compile(rb"\{(md5|sha256|sha384|sha3_256|sha3_384)\}", re.ASCII)
 
-# Yields what to send before the next message is read, and is sent that; returns what to send in the end
+# Yields bytes to send, and is sent the next message; returns the last bytes to send
 Steps = Generator[bytes, bytes, bytes]
 
 
 class Proof:
-    """One side's part in a proof that goes on.
+    """The state of one side in a proof.
 
     Attributes:
-        opening: what to send first; nothing for who comes.
-        received: the number of right messages of the other side. After the first one, the newcomer has shown the key.
-        is_complete: whether both have proved it. What is sent after that is not part of it.
+        opening: the bytes to send first; empty for the client.
+        received: the number of correct messages from the other side. After the first one, the client has proved it.
+        is_complete: whether both sides have proved it. Bytes that follow are not part of the proof.
     """
 
     def __init__(self, steps: Steps):
@@ -42,14 +42,13 @@ class Proof:
         self.is_complete = False
 
     def wants(self) -> int:
-        """How many bytes to read next, at most: what follows the proof is for others."""
+        """The most bytes to read next, so that nothing behind the proof is read."""
         if len(self._received) < _HEAD.size:
             return _HEAD.size - len(self._received)
         return _HEAD.size + self._size() - len(self._received)
 
     def feed(self, received: bytes) -> bytes:
-        """Take some bytes; what to send now. AuthenticationError: the other side does not have the key.
-        """
+        """Process received bytes and return the bytes to send. Raises AuthenticationError if the key is different."""
         self._received += received
         if len(self._received) < _HEAD.size or self.wants():
             return b""
@@ -70,7 +69,7 @@ class Proof:
 
 
 def welcome(secret: bytes) -> Steps:
-    """The part of the manager, who sees the other's proof first."""
+    """The steps of the manager, which checks the proof of the client first."""
     challenge = _new_challenge()
     _verify(secret, challenge, (yield _CHALLENGE + challenge))
     _check_verdict((yield _answer(secret, (yield _WELCOME))))
@@ -78,7 +77,7 @@ def welcome(secret: bytes) -> Steps:
 
 
 def introduce(secret: bytes) -> Steps:
-    """The part of who comes."""
+    """The steps of the client."""
     _check_verdict((yield _answer(secret, (yield b""))))
     challenge = _new_challenge()
     _verify(secret, challenge, (yield _CHALLENGE + challenge))
@@ -86,7 +85,7 @@ def introduce(secret: bytes) -> Steps:
 
 
 def refusal() -> bytes:
-    """What is sent to who has not the key."""
+    """The message to a client that does not have the key."""
     return _framed(_FAILURE)
 
 
@@ -99,7 +98,7 @@ def _new_challenge() -> bytes:
 
 
 def _answer(secret: bytes, message: bytes) -> bytes:
-    """To the challenge of the other side."""
+    """The answer to the challenge of the other side."""
     challenge = message.removeprefix(_CHALLENGE)
     if challenge == message:
         raise AuthenticationError("it sent no challenge")
@@ -112,7 +111,7 @@ def _answer(secret: bytes, message: bytes) -> bytes:
 
 
 def _verify(secret: bytes, challenge: bytes, answer: bytes) -> None:
-    """AuthenticationError unless it is the answer to our challenge, whose name of a digest is digested, too."""
+    """Raise AuthenticationError unless it answers our challenge. The name of the digest is digested too."""
     named = _NAMED.match(answer)
     if len(answer) == _OLD_ANSWER:
         digest, name = answer, b"md5"
@@ -121,7 +120,7 @@ def _verify(secret: bytes, challenge: bytes, answer: bytes) -> None:
     else:
         raise AuthenticationError("it sent no answer to the challenge")
     if not hmac.compare_digest(digest, _digest(secret, challenge, name)):
-        raise AuthenticationError("it has another key")
+        raise AuthenticationError("it has a different key")
 
 
 def _digest(secret: bytes, challenge: bytes, name: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Ids, requests and results of a task manager, and its errors. Imports little: each worker process imports it."""
+"""Ids, requests and results of a task manager, and its errors. Imports little, because workers import it."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ CALL = "_call"  # the tag of calls: parameters are function, arguments and keywo
 
 
 class TaskId(str):
-    """The id of a pulled task: a text that also has the number of its ticket (0: without one)."""
+    """The id of a pulled task: a str with the number of its ticket (0: none)."""
 
     __slots__ = ("number",)
     number: int

@@ -27,8 +27,7 @@ from taskproc.remote.requests import (
     termination,
     unknown_process,
 )
-from taskproc.remote.waiting import Desk, Takers
-from taskproc.remote.watchdog import StartedThread, start_watchdog
+from taskproc.remote.waiting import Desk, StartedThread, Takers, start_watchdog
 
 MOST_DEATHS = 3
 _REQUESTED = Stale(Reason("requested", "it was requested"))

@@ -24,7 +24,7 @@ from taskproc.tasks.observed import observation_lines as observed_by
 from taskproc.tasks.settings import left_on
 from taskproc.tasks.task_graph import graph_of
 from taskproc.text import printable
-from taskproc.watch.tally import duration
+from taskproc.watch.standing import duration
 
 Task = Any  # tasks.task stands above this module
 

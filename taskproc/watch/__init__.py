@@ -1,1 +1,1 @@
-"""Tells: consumes events; a watcher that raises is dropped, the run goes on."""
+"""Reports: consumes the events of a run. A watcher that raises is dropped, and the run goes on."""

@@ -1,7 +1,7 @@
-"""A bar per task class on a terminal, drawn a few times a second however many events there are.
+"""A bar per task class on a terminal, drawn a few times a second, independent of the number of events.
 
 A thread draws, so that the clock goes on during a long task; the thread that drives the run only counts. Nothing is
-drawn before a task has really started and run for a moment: a run that finds all its results leaves one line.
+drawn until a task has started and run for a moment, so a run that finds all its results writes one line.
 """
 from __future__ import annotations
 
@@ -15,9 +15,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 from taskproc.kernel.model import Event
 from taskproc.streams import is_terminal
 from taskproc.text import cut_in_middle, cut_to, terminal_width, width_of
-from taskproc.watch.standing import Standing, ready_text, reason_lines, short_names
+from taskproc.watch.standing import (
+    Standing,
+    Tally,
+    closing_line,
+    duration,
+    failed_line,
+    ready_text,
+    reason_lines,
+    short_names,
+)
 from taskproc.watch.stream import Outline
-from taskproc.watch.tally import Tally, closing_line, duration, failed_line
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -25,21 +33,24 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 DRAW_EVERY = 0.25  # seconds
-# An executor of the user's forks its processes when it gets its first job. Until then the thread only waits: what is
-# forked while it writes would inherit the lock of standard error as taken.
+# An executor of the user forks its processes when it gets its first job. The thread only waits until then, because a
+# process that is forked while it writes would inherit the lock of standard error in the locked state.
 DRAW_AFTER = 0.5   # seconds
-_NAME = 12         # columns that the name of a class has before there are a bar and times
-_SHORTEST = 5      # that it has in any case
+_NAME = 12         # columns that the name of a class gets before the bar and the times
+_SHORTEST = 5      # columns that it gets in any case
 _BAR, _LONGEST_BAR = 10, 30
-FAILURES = 20      # shown one by one; the end of the run has them all
+FAILURES = 20      # shown one by one; the end of the run lists all
 
 
 class Bars:
     """Bars that move.
 
     Args:
-        guards: let what this process prints meanwhile, to standard output or standard error, appear above the bars.
-        draws: have a thread draw; without one only the final state is drawn.
+        totals: task class → the number of its tasks.
+        file: the terminal.
+        clock: seconds, from any clock that does not go back.
+        guards: show text that this process prints to standard output or standard error above the bars.
+        draws: draw in a thread; without it, only the final state is drawn.
     """
 
     def __init__(
@@ -72,11 +83,11 @@ class Bars:
         self._closed = False
 
     def begin(self, outline: Outline) -> None:
-        """Know what tasks wait for."""
+        """Store the function that reports what tasks wait for."""
         self._waits = outline.waits
 
     def tell(self, event: Event[Any], name: str, text: Callable[[], str]) -> None:
-        """Count it; a failure is shown above the bars at once."""
+        """Count the event; a failure is shown above the bars at once."""
         now = self._clock()
         with self._lock:
             if self._standing.note(event, name, text, now):
@@ -92,7 +103,7 @@ class Bars:
                 self._print(f"  {failed_line(event, text(), None if columns is None else columns - 2)}")
 
     def close(self) -> None:
-        """Leave the final state and the closing line on the terminal. Idempotent."""
+        """Write the final state and the closing line. Idempotent."""
         if self._closed:
             return
         self._closed = True
@@ -122,10 +133,10 @@ class Bars:
             while not self._over.wait(DRAW_EVERY):
                 self.draw()
         except (OSError, ValueError):
-            pass  # the terminal is gone; the run is not
+            pass  # the terminal was closed; the run goes on
 
     def draw(self) -> None:
-        """Bring the bars to where the run is. One thread at a time."""
+        """Draw the present state of the run. One thread at a time."""
         progress = self._progress
         if progress is None:
             progress = self._progress = _bars(self._console)
@@ -137,7 +148,7 @@ class Bars:
         progress.refresh()
 
     def _draw_rows(self, progress: Any) -> None:
-        columns, running = self._console.width, Counter(each.name for each in self._standing.running.values())
+        columns, running = self._console.width, Counter(task.name for task in self._standing.running.values())
         classes = self._standing.classes
         counts = {name: self._counts(tally, running[name]) for name, tally in classes.items()}
         if max((text.cell_len for text in counts.values()), default=0) > columns - _NAME:
@@ -154,19 +165,19 @@ class Bars:
                             completed=_filled(tally), counts=counts[name], times=times[name])
 
     def _counts(self, tally: Tally, running: int, *, whole: bool = True) -> Text:
-        """How many ended how; not `whole`: of these only what went wrong."""
+        """How many tasks ended how; if not `whole`, only those that went wrong."""
         from rich.text import Text
 
-        found = {"fresh": (tally.fresh * whole, "dim"), "running": (running, "cyan"), "failed": (tally.failed, "red"),
+        words = {"fresh": (tally.fresh * whole, "dim"), "running": (running, "cyan"), "failed": (tally.failed, "red"),
                  "skipped": (tally.skipped, "yellow")}  # fmt: skip
         counts = Text(f"{_filled(tally):,}/{tally.total:,}")
-        for word, (count, style) in found.items():
+        for word, (count, style) in words.items():
             if count:
                 counts.append(" · ").append(f"{count:,} {word}", style=style)
         return counts
 
     def _times(self, name: str, tally: Tally) -> str:
-        """Elapsed since the first of the class started, and what is left at the pace of those that ran."""
+        """The time since the first task of the class started, and the time left at the pace of those that ran."""
         since = self._since.get(name)
         if since is None:
             return ""
@@ -180,7 +191,7 @@ class Bars:
 
 
 class Layout(NamedTuple):
-    """How many columns of the terminal the name of a class and its bar have, 0 for no bar; and if times are shown."""
+    """Columns of the name of a class and of its bar (0: no bar), and whether times are shown."""
 
     name: int
     bar: int
@@ -188,7 +199,7 @@ class Layout(NamedTuple):
 
     @classmethod
     def of(cls, columns: int, counts: int, name: int, times: int) -> Layout:
-        """Of so many columns the counts have theirs, then come the name, a short bar, the times, and what is left."""
+        """Divide the columns of a terminal: first the counts, then the name, a short bar and the times."""
         room, least = columns - counts - 1, min(name, _NAME)
         has_bar = room - least > _BAR
         room -= (_BAR + 1) * has_bar
@@ -199,7 +210,7 @@ class Layout(NamedTuple):
 
 
 def _filled(tally: Tally) -> int:
-    """How many fill the bar: what is skipped was not done."""
+    """How many tasks fill the bar: skipped tasks do not, because they were not done."""
     return tally.ended() - tally.skipped
 
 
@@ -225,14 +236,14 @@ def _bars(console: Console) -> Any:
                 yield Text(self.below, style="dim", no_wrap=True, overflow="ellipsis")
 
     class Counts(ProgressColumn):
-        """What `_counts` made."""
+        """The text of `_counts`."""
 
         def render(self, task: Any) -> Text:
-            found: Text = task.fields["counts"]
-            return found
+            counts: Text = task.fields["counts"]
+            return counts
 
-    # rich's own redirection would send what tasks print to standard output to the bars' terminal, also out of a thread
-    # whose output is captured; see _Guards
+    # The redirection of rich would send text that tasks print to standard output to the terminal of the bars, also from
+    # a thread whose output is captured; see _Guards
     every: tuple[Any, ...] = (
         TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
         BarColumn(bar_width=_LONGEST_BAR),
@@ -249,27 +260,27 @@ def _bars(console: Console) -> Any:
 
 
 class _Guards:
-    """Standard output and standard error, as far as they are terminals, write above the bars.
+    """Makes standard output and standard error, if they are terminals, write above the bars.
 
-    In place before the first job runs, so that whatever captures the output of a job stands on top of them and is left
-    alone. If something still does when the run is over, they stay below it and pass on what they get.
+    Installed before the first job runs, so that code which captures the output of a job replaces them and is not
+    affected. If such a replacement is still there when the run is over, they stay below it and pass text on.
     """
 
     def __init__(self, console: Console):
         from rich.file_proxy import FileProxy
 
-        self._kept: dict[str, tuple[Any, Any]] = {}
+        self._guarded: dict[str, tuple[Any, Any]] = {}
         for name in ("stdout", "stderr"):
             stream = getattr(sys, name)
             if is_terminal(stream):
                 guard = FileProxy(console, stream)
-                self._kept[name] = (guard, stream)
+                self._guarded[name] = (guard, stream)
                 setattr(sys, name, guard)
 
     def release(self) -> None:
-        """Put back what was there."""
-        for name, (guard, stream) in self._kept.items():
+        """Restore the streams."""
+        for name, (guard, stream) in self._guarded.items():
             if getattr(sys, name) is guard:
                 setattr(sys, name, stream)
-        for guard, _ in self._kept.values():
+        for guard, _ in self._guarded.values():
             guard.flush()

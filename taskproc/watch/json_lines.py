@@ -1,4 +1,4 @@
-"""What happens in a run, for programs: one JSON object in a line for each event."""
+"""The events of a run for programs: one line with a JSON object for each."""
 from __future__ import annotations
 
 import json
@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 from taskproc.kernel.model import Event, Problem
-from taskproc.watch.lines import pause
+from taskproc.watch.progress import pause
 from taskproc.watch.standing import Standing
 from taskproc.watch.stream import Outline
 
-VERSION = 1  # of the fields: new ones may come, what is there stays
+VERSION = 1  # of the fields: fields may be added, and none is changed or removed
 
 
 class JsonLines:
@@ -20,8 +20,8 @@ class JsonLines:
 
     Args:
         file: default: standard error as it is now.
-        events: write a line for each event; without, only the last one.
-        clock, wall: seconds, of a clock that does not go back and of the time of day.
+        events: write a line for each event; if not, only the last line.
+        clock, wall: seconds, from a clock that does not go back and from the clock of the day.
     """
 
     def __init__(
@@ -34,37 +34,37 @@ class JsonLines:
     ):
         self._file: TextIO | None = sys.stderr if file is None else file
         self._events, self._clock, self._wall = events, clock, wall
-        self._started = self._told = clock()
+        self._started = self._written = clock()
         self._standing = Standing({})
         self._waits: Callable[[], Mapping[str, int]] = dict
         self._closed = False
 
     def begin(self, outline: Outline) -> None:
-        """Write how many tasks of each class there are."""
+        """Write the number of tasks of each class."""
         self._standing, self._waits = Standing(outline.totals), outline.waits
         if self._events:
             self.write("begin", {"total": sum(outline.totals.values()), "classes": dict(outline.totals)})
 
     def tell(self, event: Event[Any], name: str, text: Callable[[], str]) -> None:
-        """Write the event, and now and then where the run stands."""
+        """Write the event, and at intervals the progress of the run."""
         now = self._clock()
         self._standing.note(event, name, text, now)
         if not self._events:
             return
         self.write(event.kind, {"task": text(), "class": name, "key": str(event.key), **_details(event.detail)})
-        if now - self._told >= pause(now - self._started):
-            self._told = now
+        if now - self._written >= pause(now - self._started):
+            self._written = now
             self._write_progress()
 
     def _write_progress(self) -> None:
         standing = self._standing
         running: dict[str, int] = {}
-        for each in standing.running.values():
-            running[each.name] = running.get(each.name, 0) + 1
+        for task in standing.running.values():
+            running[task.name] = running.get(task.name, 0) + 1
         self.write("progress", {**_counts(standing.all), "running": running, "waits": dict(self._waits())})
 
     def close(self) -> None:
-        """Write how many tasks of each class ended how, and why they ran. Idempotent."""
+        """Write how many tasks of each class ended in which way, and why they ran. Idempotent."""
         if self._closed:
             return
         self._closed = True
@@ -76,7 +76,7 @@ class JsonLines:
         self.write("end", {**_counts(self._standing.all), "classes": classes, "reasons": reasons})
 
     def write(self, kind: str, fields: Mapping[str, object]) -> None:
-        """Write one line, at once; if nobody reads any more, that changes nothing."""
+        """Write one line, without buffering. An error in writing is ignored: perhaps nobody reads any more."""
         if self._file is None:
             return  # standard error was closed before the process began
         head = {
@@ -85,7 +85,7 @@ class JsonLines:
             "elapsed": round(self._clock() - self._started, 6),
             "event": kind,
         }
-        # What has no JSON is written as text: a line that is missing would be worse. ASCII, for any encoding takes it
+        # Values without a JSON form are written as text, since a missing line is worse. ASCII fits any encoding
         line = json.dumps({**head, **fields}, default=str)
         try:
             self._file.write(line + "\n")
@@ -99,13 +99,13 @@ def _counts(tally: Any) -> dict[str, int]:
 
 
 def _details(detail: Mapping[str, object]) -> dict[str, object]:
-    """The details of an event; a problem as an object."""
-    found = dict(detail)
-    if "reason" in found:  # its kind; what belongs to it is put together
-        parts = {"kind": found.pop("reason"), "text": found.pop("text", ""), "needs": found.pop("needs", [])}
-        found["reason"] = {**parts, "summary": found.pop("summary", parts["text"])}
-    problem = found.get("problem")
+    """The details of an event for JSON: the parts of a reason, and of a problem, as one object each."""
+    fields = dict(detail)
+    if "reason" in fields:
+        parts = {"kind": fields.pop("reason"), "text": fields.pop("text", ""), "needs": fields.pop("needs", [])}
+        fields["reason"] = {**parts, "summary": fields.pop("summary", parts["text"])}
+    problem = fields.get("problem")
     if isinstance(problem, Problem):
         names = ("kind", "text", "traceback", "exit_code", "memory")
-        found["problem"] = {name: getattr(problem, name) for name in names}
-    return found
+        fields["problem"] = {name: getattr(problem, name) for name in names}
+    return fields

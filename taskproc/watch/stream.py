@@ -10,18 +10,18 @@ from taskproc.kernel.model import Event
 
 logger = logging.getLogger("taskproc")
 
-# Labels of places in a run that is watched; what no user writes as a label
+# Labels of places in a run; no user writes such a label
 WORKERS, COMMANDS = "(workers)", "(commands)"
 
 
 @frozen
 class Outline:
-    """What is known of a run when it begins.
+    """The facts about a run that are known when it begins.
 
     Attributes:
-        totals: task class → how many tasks of it there are.
-        waits: asked at any time and in any thread: label → how many tasks are ready, and wait for a slot of it right
-            now. `(workers)` and `(commands)` are the places of the run itself; empty: those that start at once.
+        totals: task class → the number of its tasks.
+        waits: may be called at any time and in any thread: label → the number of ready tasks that wait for a slot of
+            it now. `(workers)` and `(commands)` are the places of the run itself; "": tasks that start at once.
     """
 
     totals: Mapping[str, int]
@@ -29,30 +29,30 @@ class Outline:
 
 
 class Watcher(Protocol):
-    """Consumes the events of one run, all of them in the thread that drives it. Slow watchers slow the run.
+    """Consumes the events of one run. All methods are called in the thread that drives it: slow watchers slow the run.
 
     A watcher may also have a method `begin(outline)`, which gets an `Outline` before the first event.
     """
 
     def tell(self, event: Event[Any], name: str, text: Callable[[], str]) -> None:
-        """Take note of `event`.
+        """Consume `event`.
 
         Args:
-            name: of the task's class.
-            text: gives the task as people write it; costs some microseconds, so it is asked only where it is shown.
+            name: the name of the task class.
+            text: gives the task as people write it. It costs some microseconds, so call it only to show the text.
         """
         ...
 
     def close(self) -> None:
-        """The run is over, however it ended; no more events come."""
+        """The run is over, in whatever way; no more events come."""
         ...
 
 
 class Stream:
-    """Several watchers as one, and none that can hurt the run.
+    """Several watchers as one; an error of a watcher does not affect the run.
 
     Attributes:
-        is_watched: whether there is a watcher; else nothing need be put into words.
+        is_watched: whether there is a watcher; if not, no text needs to be made.
     """
 
     def __init__(self, watchers: Iterable[Watcher]):
@@ -60,22 +60,22 @@ class Stream:
         self.is_watched = bool(self._watchers)
 
     def begin(self, outline: Outline) -> None:
-        """Give the outline of the run to those who want it."""
+        """Give the outline of the run to the watchers that have a `begin`."""
         self._call_all(lambda watcher: getattr(watcher, "begin", _nothing)(outline))
 
     def tell(self, event: Event[Any], name: str, text: Callable[[], str]) -> None:
-        """Tell each watcher, in the order in which they were given."""
+        """Give the event to each watcher, in their order."""
         self._call_all(lambda watcher: watcher.tell(event, name, text))
 
     def _call_all(self, call: Callable[[Watcher], object]) -> None:
         for watcher in self._watchers[:]:
             try:
                 call(watcher)
-            except Exception as error:  # noqa: BLE001  # whoever watches must not decide how a run ends
+            except Exception as error:  # noqa: BLE001  # a watcher must not decide how a run ends
                 self._drop(watcher, error)
 
     def close(self) -> None:
-        """Close each watcher, also after one that raised. Idempotent."""
+        """Close all watchers, also if one raises. Idempotent."""
         watchers, self._watchers, self.is_watched = self._watchers, [], False
         for watcher in watchers:
             _close(watcher)
@@ -93,11 +93,11 @@ class Stream:
 
 
 def _nothing(outline: Outline) -> None:
-    """What a watcher without a `begin` does."""
+    """The `begin` of a watcher without one."""
 
 
 def _close(watcher: Watcher, *, again: bool = False) -> None:
-    """Close it in any case: it may hold the terminal. `again`: it was complained of already."""
+    """Close the watcher in any case: it may hold the terminal. `again`: a warning of it was logged already."""
     try:
         watcher.close()
     except Exception as error:  # noqa: BLE001  # see above

@@ -1,4 +1,4 @@
-"""What the tests of the command line share: a folder to stand in, and a process that is as it was before."""
+"""Fixtures of the tests of the command line: a working folder, and a process that is restored after each test."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -33,12 +33,12 @@ class Main(Task):
 
 @pytest.fixture(autouse=True)
 def _restored(restored: None) -> None:
-    """Each test leaves this process as it was."""
+    """Restore the state of this process after each test."""
 
 
 @pytest.fixture
 def script(tmp_path: Path) -> Callable[..., str]:
-    """Write a script; its path."""
+    """Write a script; returns its path."""
 
     def write(source: str = SCRIPT, name: str = "job.py") -> str:
         path = tmp_path / name

@@ -20,7 +20,7 @@ SCRIPT is a file, MODULE what an import would find, and CLASS the entry task, by
 
 
 def page() -> str:
-    """The whole page."""
+    """The text of the whole page."""
     return "\n".join([_HEAD, *_program("taskproc", COMMANDS), *_program(REMOTE, REMOTE_COMMANDS)])
 
 

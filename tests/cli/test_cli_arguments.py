@@ -1,4 +1,4 @@
-"""Laws of arguments in a listing: a stored task is shown as one would write it, and nothing of it is loaded."""
+"""Laws of arguments in a listing: a stored task is shown as one would write it, and nothing is loaded."""
 from __future__ import annotations
 
 import collections
@@ -32,27 +32,27 @@ class Echo(Task):
 
 
 class Color(enum.Enum):
-    """An argument that has no literal."""
+    """An argument without a literal."""
 
     RED = 1
 
 
 @dataclasses.dataclass
 class Point:
-    """One with fields."""
+    """An argument with fields."""
 
     x: int
     y: object = None
 
 
 class Pair(NamedTuple):
-    """One that is a tuple."""
+    """An argument that is a tuple."""
 
     a: int
 
 
 def read(folder: Path) -> Arguments:
-    """Those of the task that has this folder."""
+    """The arguments of the task in this folder."""
     return Arguments(DiskStore(str(folder)).arguments(str(folder)))
 
 
@@ -95,7 +95,7 @@ def read(folder: Path) -> Arguments:
     ],
 )
 def test_an_argument_is_written_as_a_literal(cache: Cache, tmp_path: Path, value: Callable[[], Any], text: str) -> None:
-    """What has none, by its kind."""
+    """An argument is shown as a literal, or by its kind if it has none."""
     (tmp_path / "args.json").write_text(arguments_text(Echo(value())._taskproc), "utf-8")
     key = Echo(2)._taskproc.place.key
 
@@ -126,7 +126,7 @@ def test_an_argument_is_written_as_a_literal(cache: Cache, tmp_path: Path, value
 def test_an_array_is_told_by_its_type_and_shape(
     cache: Cache, tmp_path: Path, value: Callable[[Any], Any], text: str
 ) -> None:
-    """A scalar by its value; NumPy is not asked."""
+    """An array is shown by its type and shape, a scalar by its value, without importing NumPy."""
     value_of = value(pytest.importorskip("numpy"))
     (tmp_path / "args.json").write_text(arguments_text(Echo(value_of)._taskproc), "utf-8")
 
@@ -134,7 +134,7 @@ def test_an_array_is_told_by_its_type_and_shape(
 
 
 def test_a_frame_is_told_by_its_kind(cache: Cache, tmp_path: Path) -> None:
-    """And a time of pandas as such."""
+    """A frame is shown by its kind, and a time of pandas as a time."""
     pandas = pytest.importorskip("pandas")
     values = [pandas.DataFrame({"a": [1]}), pandas.Series([1]), pandas.Timestamp("2024-02-29")]
     (tmp_path / "args.json").write_text(arguments_text(Echo(values)._taskproc), "utf-8")
@@ -152,7 +152,7 @@ def test_a_frame_is_told_by_its_kind(cache: Cache, tmp_path: Path) -> None:
     ids=range(11),
 )  # fmt: skip
 def test_a_file_of_anything_is_shown_somehow(tmp_path: Path, content: str) -> None:
-    """A cache may come from anywhere, and be torn."""
+    """Any content of the file is shown, also if it is damaged."""
     (tmp_path / "args.json").write_text(content, "utf-8")
 
     arguments = read(tmp_path)
@@ -161,7 +161,7 @@ def test_a_file_of_anything_is_shown_somehow(tmp_path: Path, content: str) -> No
 
 
 def test_plain_arguments_come_first(cache: Cache, tmp_path: Path) -> None:
-    """However deep a task lies in another one."""
+    """Plain arguments come before tasks, at any depth."""
     forms = {"t": [{"a": Echo()._key_form()}], "z": 1, "a": "x"}
     (tmp_path / "args.json").write_text(json.dumps({"args": forms}), "utf-8")
 

@@ -1,4 +1,4 @@
-"""Laws of DefaultArguments: checked where they are given, and in force once populated."""
+"""Laws of DefaultArguments: checked when they are created, and in force when populated."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from taskproc.errors import OptionError
 
 
 def test_the_defaults_of_the_defaults() -> None:
-    """What nobody sets is what the documentation says."""
+    """Fields that are not set have the documented defaults."""
     found = populated()
 
     assert ("warning", None, "process", "stop") == (found.loglevel, found.num_workers, found.exec_type, found.on_error)
@@ -22,7 +22,7 @@ def test_the_defaults_of_the_defaults() -> None:
 
 
 def test_the_order_of_the_fields() -> None:
-    """The fields that were always there keep their places."""
+    """The first fields keep their positions."""
     found = DefaultArguments("info", 2, {"x": 1}, {"gpu": "srun"}, {"gpu": 1}, "thread")
 
     assert ("info", 2, {"x": 1}, {"gpu": "srun"}, {"gpu": 1}, "thread") == (
@@ -41,7 +41,7 @@ def test_the_last_populated_is_in_force() -> None:
 
 
 def test_a_path_may_be_the_output() -> None:
-    """As its text."""
+    """A Path as output is stored as text."""
     assert DefaultArguments(output=Path("a") / "b").output == str(Path("a/b"))  # type: ignore[arg-type]
 
 
@@ -64,6 +64,6 @@ def test_a_path_may_be_the_output() -> None:
     ],
 )
 def test_a_wrong_value_is_refused_where_it_is_given(wrong: dict[str, Any]) -> None:
-    """The message names the field."""
+    """A wrong value is refused with the name of its field."""
     with pytest.raises(OptionError, match=next(iter(wrong))):
         DefaultArguments(**wrong)

@@ -1,4 +1,4 @@
-"""Laws of finding the entry task: a script is a module of its own name, and never stands in for another."""
+"""Laws of finding the entry task: a script is a module of its own name and never replaces another one."""
 from __future__ import annotations
 
 import os
@@ -18,7 +18,7 @@ MAIN = "from taskproc import Task\nclass Main(Task):\n    def run_task(self):\n 
 
 
 def test_a_script_goes_by_its_stem(script: Write, tmp_path: Path) -> None:
-    """Its tasks have the names that an import would give them, and far ends are told where it lies."""
+    """The tasks of a script have the names that an import would give them, and workers get its path."""
     module = load_script(script(MAIN, "folder/job.py"))
 
     assert "job.Main" == entry_of(module, "job.py").task_name
@@ -27,12 +27,12 @@ def test_a_script_goes_by_its_stem(script: Write, tmp_path: Path) -> None:
 
 
 def test_a_script_is_not_main(script: Write) -> None:
-    """What stands below the guard is not run."""
+    """Code below the `__main__` guard is not run."""
     load_script(script(f"{MAIN}\nif __name__ == '__main__':\n    raise SystemExit(5)\n"))
 
 
 def test_neighbours_can_be_imported(script: Write, tmp_path: Path) -> None:
-    """The folder of a script comes first on the import path, as for Python; that of a link is where it leads."""
+    """The folder of the script is first on the import path, as in Python; for a link it is that of its target."""
     script("VALUE = 1\n", "folder/neighbour_of_job.py")
     script("from neighbour_of_job import VALUE\n" + MAIN, "folder/job.py")
     (tmp_path / "linked.py").symlink_to(tmp_path / "folder" / "job.py")
@@ -42,7 +42,7 @@ def test_neighbours_can_be_imported(script: Write, tmp_path: Path) -> None:
 
 
 def test_a_script_named_like_a_library_module(script: Write) -> None:
-    """It is loaded under another, and neither it nor its folder stands in for the library; its tasks keep its name."""
+    """A script named like a library module is loaded under another name; its tasks keep the name."""
     module = load_script(script("import random\n" + MAIN, "folder/random.py"))
 
     assert "random_" == module.__name__
@@ -53,7 +53,7 @@ def test_a_script_named_like_a_library_module(script: Write) -> None:
 
 
 def test_names_are_free_or_made_so(script: Write) -> None:
-    """Standard library, loaded modules and dots are avoided; a script that was loaded before is none of these."""
+    """Names of the standard library, of loaded modules, and with dots are avoided; an earlier load is not."""
     load_script(script(MAIN, "job.py"))
 
     assert ["job", "json_", "pytest_", "a_b"] == [
@@ -62,7 +62,7 @@ def test_names_are_free_or_made_so(script: Write) -> None:
 
 
 def test_a_script_may_be_loaded_again(script: Write) -> None:
-    """Each load runs the file as it is now."""
+    """Each load runs the present content of the file."""
     first = load_script(script(MAIN, "one/job.py"))
     second = load_script(script(MAIN, "two/job.py"))
 
@@ -71,13 +71,13 @@ def test_a_script_may_be_loaded_again(script: Write) -> None:
 
 
 def test_a_script_need_not_end_in_py(script: Write) -> None:
-    """Whatever was named as a script is read as one."""
+    """A file of any name is loaded as a script."""
     assert "job.Main" == entry_of(load_script(script(MAIN, "job")), "job").task_name
 
 
 @pytest.mark.parametrize("source", ["1 / 0", "def f(:", "import no_such_module_of_this_name"])
 def test_a_script_that_raises(script: Write, source: str) -> None:
-    """Its exception is kept, and no half of a module is left."""
+    """The exception of a script is passed on, and no partial module stays."""
     path = script(source)
 
     with pytest.raises(UserError) as caught:
@@ -98,7 +98,7 @@ def test_a_script_that_raises(script: Write, source: str) -> None:
     ],
 )
 def test_a_script_without_an_entry(script: Write, source: str, message: str) -> None:
-    """The message says what is there instead."""
+    """The message names the tasks that the script has instead."""
     module = load_script(script(source))
 
     with pytest.raises(UsageError, match=message):
@@ -106,7 +106,7 @@ def test_a_script_without_an_entry(script: Write, source: str, message: str) -> 
 
 
 def test_no_script(tmp_path: Path) -> None:
-    """A file that is not there, and a folder, are told apart."""
+    """The messages for a missing file and for a folder differ."""
     with pytest.raises(UsageError, match=r"no such file: 'nowhere\.py'"):
         load_script("nowhere.py")
     with pytest.raises(UsageError, match="is a folder"):
@@ -119,7 +119,7 @@ def in_package(script: Write, source: str = MAIN, name: str = "pkg/mod.py") -> s
 
 
 def test_a_script_in_a_package_is_loaded_as_a_part_of_it(script: Write, tmp_path: Path) -> None:
-    """Its package is there, what it imports relatively is found, and far ends are told where all of it lies."""
+    """A script in a package has its package, relative imports work, and workers get the path."""
     script("VALUE = 1\n", "pkg/other.py")
 
     entry = load_entry(in_package(script, "from .other import VALUE\n" + MAIN))
@@ -132,7 +132,7 @@ def test_a_script_in_a_package_is_loaded_as_a_part_of_it(script: Write, tmp_path
 
 
 def test_the_folder_of_a_script_in_a_package_hides_nothing(script: Write, tmp_path: Path) -> None:
-    """What lies beside it can still be imported, after all else."""
+    """Files beside such a script can be imported, after everything else."""
     script("raise RuntimeError('hidden')\n", "pkg/random.py")
     script("VALUE = 1\n", "pkg/neighbour_of_mod.py")
 
@@ -142,7 +142,7 @@ def test_the_folder_of_a_script_in_a_package_hides_nothing(script: Write, tmp_pa
 
 
 def test_a_package_whose_name_is_taken(script: Write) -> None:
-    """The file is loaded alone then; its tasks have the name that it has in its package."""
+    """If the name of the package is taken, the file is loaded alone; its tasks have the package in their names."""
     entry = load_entry(in_package(script, name="email/mod.py"))
 
     assert ("mod_", "email.mod.Main") == (entry.__module__, entry.task_name)
@@ -150,7 +150,7 @@ def test_a_package_whose_name_is_taken(script: Write) -> None:
 
 
 def test_a_package_may_be_loaded_again(script: Write) -> None:
-    """Each load runs the files as they are now, wherever they lie."""
+    """Each load of a package runs the present files, at whatever path."""
     first = load_entry(in_package(script, name="one/pkg/mod.py"))
     second = load_entry(in_package(script, name="two/pkg/mod.py"))
 
@@ -179,7 +179,7 @@ TWO = MAIN + "class Train(Main):\n    class Inner(Main):\n        pass\n"
     ],
 )
 def test_a_module_and_a_class_may_be_named(script: Write, target: str, name: str) -> None:
-    """A file or what an import would find from here, and behind a colon another task than Main."""
+    """The entry may be a file or a module, with another task than Main behind a colon."""
     script(TWO)
     in_package(script, TWO)
     script("from pkg.mod import Train as Base\nclass Train(Base):\n    pass\n", "pkg/__init__.py")
@@ -208,7 +208,7 @@ def test_a_module_and_a_class_may_be_named(script: Write, target: str, name: str
     ],
 )
 def test_a_target_that_is_not_there(script: Write, tmp_path: Path, target: str, message: str) -> None:
-    """The message says what is, where that is close."""
+    """The message suggests a name that is close, if there is one."""
     script("import os\n" + TWO)
     in_package(script)
     (tmp_path / "folder").mkdir()
@@ -218,7 +218,7 @@ def test_a_target_that_is_not_there(script: Write, tmp_path: Path, target: str, 
 
 
 def test_a_package_names_the_tasks_that_it_passes_on(script: Write) -> None:
-    """What it imports from its own modules is its own."""
+    """Tasks that a package imports from its own modules belong to it."""
     in_package(script, TWO)
     script("from pkg.mod import Train\nfrom taskproc import Command\n", "pkg/__init__.py")
 
@@ -227,7 +227,7 @@ def test_a_package_names_the_tasks_that_it_passes_on(script: Write) -> None:
 
 
 def test_what_a_module_raises_is_the_users(script: Write) -> None:
-    """Also where it lacks a module itself, which is not the one that was named."""
+    """An exception of a module is the user's, also ImportError for another module than the one named."""
     in_package(script, "import no_such_module_of_this_name\n")
 
     with pytest.raises(UserError) as caught:

@@ -1,4 +1,4 @@
-"""Laws of the command line as a whole: which command is meant, what it prints where, and how it ends."""
+"""Laws of the command line as a whole: which command runs, what it prints where, and its exit code."""
 from __future__ import annotations
 
 import json
@@ -25,7 +25,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 def run(*words: str) -> int:
-    """A command whose tasks run right here, which is quickest."""
+    """Run a command with its tasks in this process."""
     return main([*words, "-o", "cache", "-t", "local"])
 
 
@@ -40,7 +40,7 @@ class Entry(Task):
 
 
 def test_the_entry_task_is_run(script: Write, capsys: Capture) -> None:
-    """What it prints goes to stdout, talk to stderr, and all went well."""
+    """The output of the entry task goes to stdout, messages to stderr, and the exit code is 0."""
     assert 0 == run(script(), "--x", "4")
 
     out, err = capsys.readouterr()
@@ -51,7 +51,7 @@ def test_the_entry_task_is_run(script: Write, capsys: Capture) -> None:
 
 @pytest.mark.parametrize("where", ["thread", "process"])
 def test_what_was_captured_is_repeated(script: Write, capfdbinary: pytest.CaptureFixture[bytes], where: str) -> None:
-    """Wherever the entry task ran, its output appears byte for byte after the run, on the stream it chose."""
+    """The output of the entry task is repeated after the run, byte for byte, on the same stream."""
     source = (
         "from taskproc import Task\nimport sys\nclass Main(Task):\n    def run_task(self):\n"
         "        print('ünï')\n        sys.stdout.flush()\n        print('aside', file=sys.stderr)\n        return 5\n"
@@ -66,7 +66,7 @@ def test_what_was_captured_is_repeated(script: Write, capfdbinary: pytest.Captur
 
 
 def test_a_result_is_shown_where_nothing_was_printed(script: Write, capsys: Capture) -> None:
-    """An entry task that only returns something has an answer too; None is none."""
+    """The result of an entry task that prints nothing is shown, except None."""
     source = "from taskproc import Task\nclass Main(Task):\n    def __init__(self, x: int = 0):\n        self.x = x\n"
     source += "    def run_task(self):\n        return [self.x] if self.x else None\n"
     path = script(source)
@@ -78,7 +78,7 @@ def test_a_result_is_shown_where_nothing_was_printed(script: Write, capsys: Capt
 
 
 def test_the_entry_task_runs_each_time(script: Write, capsys: Capture) -> None:
-    """What it needs is taken from the cache; with --dont-force-entrypoint so is itself, and its output is repeated."""
+    """The entry task runs each time; with --dont-force-entrypoint it is cached, and its output repeated."""
     words = [script(), "-o", "cache", "-t", "thread"]
     main(words)
     main(words)
@@ -92,7 +92,7 @@ def test_the_entry_task_runs_each_time(script: Write, capsys: Capture) -> None:
 
 
 def test_source_changes_are_seen_unless_refused(script: Write, capsys: Capture) -> None:
-    """An edited class is run again, but with -D its result is kept."""
+    """An edited class runs again; with -D its result is used."""
     source = (
         "from taskproc import Task\nclass Part(Task):\n    def run_task(self):\n        return 1\n"
         "class Main(Task):\n    def __init__(self):\n        self.part = Part()\n"
@@ -110,7 +110,7 @@ def test_source_changes_are_seen_unless_refused(script: Write, capsys: Capture) 
 
 
 def test_a_failed_task_is_told(script: Write, capsys: Capture) -> None:
-    """Exit code 1, what it printed, its error with the end of its log, and no frame of ours."""
+    """A failure has exit code 1, the output, the error with the end of its log, and no frame of taskproc."""
     assert 1 == main([script(), "-o", "cache", "-t", "thread", "--fails"])
 
     out, err = capsys.readouterr()
@@ -122,7 +122,7 @@ def test_a_failed_task_is_told(script: Write, capsys: Capture) -> None:
 
 
 def test_an_entry_that_fails_after_it_was_done(script: Write, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is repeated is what it printed when it failed, though its result of before stays in use."""
+    """The output of the failed attempt is repeated, though the earlier result stays in use."""
     path, text = Path(script()), Path(script()).read_text()
     text = text.replace('"the square is"', "os.environ.get('SAYS')").replace("self.fails:", "'SAYS' in os.environ:")
     path.write_text(f"import os\n{text}")
@@ -136,7 +136,7 @@ def test_an_entry_that_fails_after_it_was_done(script: Write, capsys: Capture, m
 
 
 def test_an_error_while_building_is_the_users(script: Write, capsys: Capture) -> None:
-    """Exit code 1 and the traceback of what `__init__` raised."""
+    """An exception of `__init__` has exit code 1 and its traceback."""
     source = "from taskproc import Task\nclass Main(Task):\n    def __init__(self):\n        raise TypeError('mine')\n"
     source += "    def run_task(self): pass\n"
 
@@ -149,7 +149,7 @@ def test_an_error_while_building_is_the_users(script: Write, capsys: Capture) ->
 
 
 def test_a_script_that_raises_is_told(script: Write, capsys: Capture) -> None:
-    """Exit code 1 and its own traceback."""
+    """An exception of a script has exit code 1 and its traceback."""
     assert 1 == run(script("x = 1\n1 / 0\n"))
 
     err = capsys.readouterr().err
@@ -188,7 +188,7 @@ def test_a_script_that_raises_is_told(script: Write, capsys: Capture) -> None:
     ids=str,
 )
 def test_wrong_usage(script: Write, capsys: Capture, words: list[str], message: str) -> None:
-    """Exit code 2, one sentence on stderr, nothing on stdout, no traceback."""
+    """Wrong usage has exit code 2 and one sentence on stderr, without stdout and traceback."""
     script()
 
     assert 2 == main(words)
@@ -217,7 +217,7 @@ def test_wrong_usage(script: Write, capsys: Capture, words: list[str], message: 
 def test_a_hint_can_be_followed(
     script: Write, capsys: Capture, monkeypatch: pytest.MonkeyPatch, words: list[str], hint: str | None
 ) -> None:
-    """It names help that is there, or what to write; none is better than one that leads here again."""
+    """A hint names existing help or what to write, and never leads back to itself."""
     Path(script()).with_name("empty.py").write_text("")
     monkeypatch.setattr(sys, "argv", ["taskproc"])
 
@@ -228,7 +228,7 @@ def test_a_hint_can_be_followed(
 
 
 def test_help_is_told_on_stdout(script: Write, capsys: Capture) -> None:
-    """Of the program, of a script, and of each command."""
+    """The help of the program, of a script and of each command goes to stdout."""
     assert 0 == main(["--help"]) == main(["run", "--help"])
     assert "taskproc SCRIPT -o DIR" in capsys.readouterr().out
     assert 0 == main([script(), "--help"])
@@ -259,7 +259,7 @@ COMMANDS = {
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_each_command_has_its_own_help(capsys: Capture, command: str, flag: str) -> None:
-    """How it is called, what it does, and its options, on stdout; not the help of the program."""
+    """Each command has its own help on stdout: usage, purpose and options."""
     assert 0 == main([command, flag])
 
     shown = " ".join(capsys.readouterr().out.split())
@@ -269,7 +269,7 @@ def test_each_command_has_its_own_help(capsys: Capture, command: str, flag: str)
 
 
 def test_help_shows_the_defaults_that_a_script_has_set(script: Write, capsys: Capture) -> None:
-    """What its DefaultArguments say is what holds when the line is silent."""
+    """The help shows the defaults that the script sets by DefaultArguments."""
     path = script(
         "from taskproc import DefaultArguments\n"
         "DefaultArguments(output='there', num_workers=3, exec_type='thread', on_error='continue', loglevel='error',\n"
@@ -286,7 +286,7 @@ def test_help_shows_the_defaults_that_a_script_has_set(script: Write, capsys: Ca
 
 
 def test_a_cache_is_not_made_among_other_files(script: Write, tmp_path: Path, capsys: Capture) -> None:
-    """It is asked whether that folder was meant; a cache, an empty folder and hidden files are no such question."""
+    """A folder with other files is refused without --force; a cache, an empty folder and hidden files are not."""
     path = script()
     script("", "src/module.py")
     script("", "hidden/.gitkeep")
@@ -306,7 +306,7 @@ def test_a_cache_is_not_made_among_other_files(script: Write, tmp_path: Path, ca
 
 
 def test_a_parameter_called_force_stays_one(script: Write, capsys: Capture) -> None:
-    """Scripts had it before the option."""
+    """A parameter of a script called `force` is not taken for the option."""
     source = "from taskproc import Task\nclass Main(Task):\n    def __init__(self, force: bool = False):\n"
     source += "        self.force = force\n    def run_task(self):\n        print(self.force)\n"
 
@@ -315,7 +315,7 @@ def test_a_parameter_called_force_stays_one(script: Write, capsys: Capture) -> N
 
 
 def test_results_under_an_old_name_are_told_of(script: Write, capsys: Capture) -> None:
-    """A script in a package had its stem for a name: it is said, until there are results under the new one."""
+    """Results under the old name of a script in a package are reported until there are some under the new one."""
     script("", "pkg/__init__.py")
     path = script(name="pkg/job.py")
     pinned = "    task_pinned_name = 'job.{}'\n"
@@ -335,13 +335,13 @@ def test_results_under_an_old_name_are_told_of(script: Write, capsys: Capture) -
 
 
 def test_the_version_is_told(capsys: Capture) -> None:
-    """One line that begins with the name."""
+    """The version is one line that begins with the name."""
     assert 0 == main(["--version"])
     assert capsys.readouterr().out.startswith("taskproc ")
 
 
 def test_a_command_wins_over_a_file_of_its_name(script: Write, capsys: Capture) -> None:
-    """A file called `run` is reached by a path; a file of any other name is a script."""
+    """A file called `run` needs a path; a file of any other name is a script."""
     script(name="run")
     script(name="job")
 
@@ -354,7 +354,7 @@ def test_a_command_wins_over_a_file_of_its_name(script: Write, capsys: Capture) 
 
 
 def test_a_dry_run_runs_nothing(script: Write, capsys: Capture) -> None:
-    """It tells on stdout what would run and why."""
+    """A dry run prints on stdout what would run and why, and runs nothing."""
     path = script()
     run(path, "--x", "2")
     capsys.readouterr()
@@ -369,7 +369,7 @@ def test_a_dry_run_runs_nothing(script: Write, capsys: Capture) -> None:
 
 
 def test_a_long_dry_run_is_cut(script: Write, capsys: Capture) -> None:
-    """Some tasks are shown, all are counted."""
+    """A long dry run shows some tasks and counts all."""
     source = (
         "from taskproc import Task\nclass Part(Task):\n    def __init__(self, n):\n        self.n = n\n"
         "    def run_task(self): pass\n"
@@ -385,7 +385,7 @@ def test_a_long_dry_run_is_cut(script: Write, capsys: Capture) -> None:
 
 
 def test_defaults_of_a_script_are_in_force(script: Write, capsys: Capture) -> None:
-    """What it populates is what an option would have said."""
+    """Defaults that a script populates act like options."""
     path = script(
         "from taskproc.cli.defaults import DefaultArguments\n"
         "DefaultArguments(output='there', exec_type='local', kwargs={'x': 5}, show_progress=False).populate()\n"
@@ -402,7 +402,7 @@ def test_defaults_of_a_script_are_in_force(script: Write, capsys: Capture) -> No
 
 
 def test_a_task_runs_as_a_command(capsys: Capture) -> None:
-    """Task.cli ends the process with the exit code; words and defaults may be given."""
+    """Task.cli ends the process with the exit code, and takes arguments and defaults."""
     with pytest.raises(SystemExit) as caught:
         Entry.cli(["-t", "local", "--word", "you"], DefaultArguments(output="cache"))
 
@@ -413,7 +413,7 @@ def test_a_task_runs_as_a_command(capsys: Capture) -> None:
 
 
 def test_the_loglevel_is_that_of_taskprocs_logger(script: Write, caplog: pytest.LogCaptureFixture) -> None:
-    """A label that no task has is worth a warning, unless only errors are asked for."""
+    """The log level applies to the logger of taskproc: with `error`, the warning of an unknown label is not shown."""
     words = ["--rate-limits", '{"gpu": 1}']
 
     run(script(), *words, "-l", "error")
@@ -424,7 +424,7 @@ def test_the_loglevel_is_that_of_taskprocs_logger(script: Write, caplog: pytest.
 
 
 def child(*words: str) -> subprocess.Popen[str]:
-    """A command in a process of its own."""
+    """A command in its own process."""
     paths = [str(Path(__file__).resolve().parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.Popen(
         [sys.executable, *words], env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
@@ -435,7 +435,7 @@ def child(*words: str) -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 def test_an_interrupted_run_says_how_far_it_came(script: Write) -> None:
-    """Ctrl-C ends the run with exit code 130 and one line, and what was done is kept."""
+    """Ctrl-C ends the run with exit code 130 and one line, and finished results stay."""
     source = (
         "from taskproc import Task\nimport sys, time\n"
         "class Quick(Task):\n    def run_task(self): pass\n"
@@ -456,7 +456,7 @@ def test_an_interrupted_run_says_how_far_it_came(script: Write) -> None:
 
 @pytest.mark.slow
 def test_a_reader_that_has_enough_ends_nothing(script: Write) -> None:
-    """`| head -1`: no traceback, and the run was done."""
+    """A closed stdout ends neither the run nor in a traceback."""
     source = "from taskproc import Task\nclass Main(Task):\n    def run_task(self):\n        print('x\\n' * 200_000)\n"
     process = child("-m", "taskproc", script(source), "-o", "cache", "--dont-show-progress")
     assert process.stdout is not None
@@ -473,7 +473,7 @@ def test_a_reader_that_has_enough_ends_nothing(script: Write) -> None:
 
 @pytest.mark.slow
 def test_the_ways_to_start_share_one_cache(script: Write) -> None:
-    """By script, by module and as the script itself: the second and third find what the first has made."""
+    """Starts by script, by module and as the script itself share their results."""
     path = script(Path(script()).read_text("utf-8") + "\nif __name__ == '__main__':\n    Main.cli()\n")
     ways = [["-m", "taskproc", path], ["-m", "job"], [path]]
 
@@ -485,12 +485,12 @@ def test_the_ways_to_start_share_one_cache(script: Write) -> None:
 
 
 def objects(text: str) -> list[dict[str, Any]]:
-    """What stands in the lines of a log for programs; every line is an object."""
+    """The JSON objects of a log for programs; each line is one."""
     return [json.loads(line) for line in text.splitlines()]
 
 
 def test_a_log_for_programs(script: Write, environ: dict[str, str], tmp_path: Path) -> None:
-    """Standard error has objects and nothing else: warnings, events, the end, what the entry task printed there."""
+    """Standard error has only JSON objects: warnings, events, the end, and the output of the entry task."""
     source = (
         "import logging, sys\nfrom taskproc import Task\nclass Main(Task):\n    def __init__(self):\n"
         "        logging.getLogger('taskproc').warning('it is late')\n    def run_task(self):\n"
@@ -510,7 +510,7 @@ def test_a_log_for_programs(script: Write, environ: dict[str, str], tmp_path: Pa
 
 
 def test_failures_in_a_log_for_programs(script: Write, capsys: Capture) -> None:
-    """With all that is known of them; exit code 1."""
+    """A failure is logged with all its details; the exit code is 1."""
     words = [script(), "-o", "cache", "-t", "thread", "--fails", "--log-format", "json"]
 
     assert 1 == main([*words, "--dont-show-progress"])

@@ -1,4 +1,4 @@
-"""Laws of options: the line wins over DefaultArguments, these over the task; what is wrong names its flag."""
+"""Laws of options: the line comes before DefaultArguments, these before the task; an error names its flag."""
 from __future__ import annotations
 
 import json
@@ -49,7 +49,7 @@ def arguments(*words: str, cls: type = Entry, **defaults: Any) -> dict[str, Any]
 
 
 def test_what_is_not_on_the_line_is_the_default() -> None:
-    """An empty line gives the defaults that are documented."""
+    """An empty line gives the documented defaults."""
     assert Options(
         arguments={}, output="cache", loglevel="warning", num_workers=None, prefixes=None, rate_limits=None,
         exec_type="process", on_error="stop", detect_source_change=True, force_entrypoint=True, show_progress=True,
@@ -91,7 +91,7 @@ def test_long_and_short_names_are_one() -> None:
 
 @pytest.mark.parametrize("name", sorted(set(SETTINGS) - {"dry_run"}))
 def test_defaults_are_taken_where_the_line_is_silent(name: str) -> None:
-    """What DefaultArguments says is what the option would have said."""
+    """A value of DefaultArguments acts like the option."""
     words, value = SETTINGS[name]
 
     assert options(*words) == options(**{name: value})
@@ -99,7 +99,7 @@ def test_defaults_are_taken_where_the_line_is_silent(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["detect_source_change", "force_entrypoint", "show_progress"])
 def test_what_a_script_has_off_can_be_turned_on(name: str) -> None:
-    """The last word on the line wins."""
+    """An option that a script turns off can be turned on; the last flag on the line counts."""
     flag, off = f"--{name.replace('_', '-')}", SETTINGS[name][0]
 
     assert options() == options(flag, **{name: False}) == options(*off, flag) == options(flag)
@@ -107,7 +107,7 @@ def test_what_a_script_has_off_can_be_turned_on(name: str) -> None:
 
 
 def test_a_parameter_keeps_the_name_of_a_younger_option() -> None:
-    """Scripts had it before."""
+    """A parameter that has the name of a newer option stays a parameter."""
 
     class Older(Task):
         def __init__(self, show_progress: int, force: str = ""):
@@ -121,7 +121,7 @@ def test_a_parameter_keeps_the_name_of_a_younger_option() -> None:
 
 
 def test_the_line_wins_and_replaces() -> None:
-    """A JSON option on the line leaves nothing of its default."""
+    """A JSON option on the line replaces its default as a whole."""
     found = options("--rate-limits", '{"a": 1}', "--prefixes", "{}", "-n", "3",
                     rate_limits={"b": 2}, prefix={"b": "srun"}, num_workers=5)  # fmt: skip
 
@@ -129,14 +129,14 @@ def test_the_line_wins_and_replaces() -> None:
 
 
 def test_the_output_may_have_a_default() -> None:
-    """With a default for it, the cache need not be on the line."""
+    """With a default output, the line needs none."""
     assert "there" == parse_options("prog", Plain, [], DefaultArguments(output="there")).output
     with pytest.raises(UsageError, match="no cache folder is given: -o DIR"):
         parse_options("prog", Plain, [], DefaultArguments())
 
 
 def test_arguments_flag_over_kwargs_over_defaults() -> None:
-    """The more particular wins, and --kwargs replaces the default kwargs as a whole."""
+    """A flag comes before --kwargs, and --kwargs replaces the default kwargs as a whole."""
     defaults = {"rate": 0.1, "layers": 1}
 
     assert {"rate": 0.1, "layers": 1} == arguments(kwargs=defaults)
@@ -146,7 +146,7 @@ def test_arguments_flag_over_kwargs_over_defaults() -> None:
 
 
 def test_kwargs_say_what_flags_cannot() -> None:
-    """A parameter with the name of an option is reached by --kwargs, and so is what `**` takes."""
+    """--kwargs reaches parameters with the name of an option, and `**` parameters."""
     found = options("--kwargs", '{"rate": 1, "output": "x"}', cls=Entry)
 
     assert {"rate": 1, "output": "x"} == dict(found.arguments)
@@ -175,13 +175,13 @@ def test_kwargs_say_what_flags_cannot() -> None:
     ids=str,
 )
 def test_wrong_usage_names_the_flag(words: list[str], message: str) -> None:
-    """No abbreviations, no unknown names, no wrong values."""
+    """Abbreviations, unknown names and wrong values are refused with the flag."""
     with pytest.raises(UsageError, match=message):
         options(*words, cls=Entry)
 
 
 def test_a_task_without_parameters_says_so() -> None:
-    """Neither flags nor --kwargs have anything to give to it."""
+    """Flags and --kwargs are refused for a task without parameters."""
     with pytest.raises(UsageError, match="unrecognized argument: --x .flags of Plain: none"):
         options("--x", "1")
     with pytest.raises(UsageError, match="unknown parameter 'x' .Plain has no parameters"):
@@ -189,7 +189,7 @@ def test_a_task_without_parameters_says_so() -> None:
 
 
 def test_help_shows_the_task_and_every_option(capsys: pytest.CaptureFixture[str]) -> None:
-    """Docstring, parameters with their types and defaults, and all that is built in."""
+    """The help has the docstring, the parameters with types and defaults, and all options."""
     with pytest.raises(SystemExit) as caught:
         options("--help", cls=Entry, kwargs={"layers": 7}, output="there")
 
@@ -205,7 +205,7 @@ def test_help_shows_the_task_and_every_option(capsys: pytest.CaptureFixture[str]
 
 
 def test_json_may_be_given_in_one_word() -> None:
-    """`--kwargs=…` and `--kwargs …` are the same."""
+    """`--kwargs=…` and `--kwargs …` mean the same."""
     text = json.dumps({"rate": 2.0})
 
     assert arguments("--kwargs", text) == arguments(f"--kwargs={text}")

@@ -121,14 +121,14 @@ def read(*words: str) -> dict[str, Any]:
     ids=str,
 )
 def test_words_become_values_of_the_hint(words: list[str], value: object) -> None:
-    """The type is that of the hint, exactly: 1 and 1.0 would be two tasks."""
+    """A value has exactly the type of the hint, because 1 and 1.0 would be two tasks."""
     (found,) = read(*words).values()
 
     assert (value, type(value)) == (found, type(found))
 
 
 def test_only_what_is_on_the_line_is_read() -> None:
-    """Defaults are the task's own affair."""
+    """Defaults are left to the task."""
     assert {"flag": True, "count": 2} == read("--flag", "--count", "2")
 
 
@@ -156,18 +156,18 @@ def test_only_what_is_on_the_line_is_read() -> None:
     ids=str,
 )
 def test_wrong_words_name_their_flag(words: list[str], message: str) -> None:
-    """What is wrong is told with what would be right."""
+    """A wrong value is refused with its flag and a correct example."""
     with pytest.raises(UsageError, match=message):
         read(*words)
 
 
 def test_parameters_that_are_no_flags() -> None:
-    """Futures, unknown types, and names that an option of the command line has."""
+    """Futures, unknown types and names of options have no flags."""
     assert ["output", "upstream", "unknown"] == [each.name for each in PARAMETERS.values() if not each.is_flag]
 
 
 def test_a_signature_is_read_as_it_stands() -> None:
-    """Names in order, without `self` and `**more`; what has no default is required."""
+    """Parameters are read in order, without `self` and `**more`; those without a default are required."""
 
     class Small(Task):
         def __init__(self, a: int, *, b: str = "x"):
@@ -182,7 +182,7 @@ def test_a_signature_is_read_as_it_stands() -> None:
 
 
 def test_a_task_without_init_has_no_parameters() -> None:
-    """A class whose `__init__` is nobody's takes nothing."""
+    """A class without its own `__init__` has no parameters."""
 
     class Bare(Task):
         def run_task(self) -> None:
@@ -193,7 +193,7 @@ def test_a_task_without_init_has_no_parameters() -> None:
 
 
 def test_fields_of_a_dataclass_task_are_parameters() -> None:
-    """A dataclass writes its `__init__` itself."""
+    """The fields of a dataclass task are parameters."""
 
     @dataclasses.dataclass(eq=False)
     class Fields(Task):
@@ -212,7 +212,7 @@ def test_fields_of_a_dataclass_task_are_parameters() -> None:
     "hint", [int, None | int, list, dict[str, list[Settings]], Annotated[int, "m"], Meter, Any, Named, tuple[int, ...]]
 )
 def test_what_can_be_written_in_words(hint: object) -> None:
-    """Numbers, texts, and containers and classes of such."""
+    """Numbers, texts, and containers and classes of these can be written as flags."""
     assert is_plain(hint)
 
 
@@ -221,7 +221,7 @@ def test_what_can_be_written_in_words(hint: object) -> None:
     [Future, Future[int], FutureList, Entry, Holder, list[Future[int]], Callable[[], int], type[int], bytes, "x"],
 )
 def test_what_cannot(hint: object) -> None:
-    """Futures, however deep inside, and what would have to be imported or run."""
+    """Futures at any depth, and types that would have to be imported or run, cannot be written as flags."""
     assert not is_plain(hint)
 
 
@@ -238,5 +238,5 @@ def test_what_cannot(hint: object) -> None:
     ],
 )
 def test_hints_are_shown_as_written(hint: object, text: str) -> None:
-    """Short, and without modules."""
+    """Type hints are shown in short form, without modules."""
     assert text == hint_text(hint)

@@ -1,4 +1,4 @@
-"""The words of `python -m taskproc.remote`: what is understood, what is refused, and what is said then."""
+"""Laws of the arguments of `python -m taskproc.remote`: which are accepted and refused, and the messages."""
 from __future__ import annotations
 
 import re
@@ -17,14 +17,14 @@ from taskproc.store.rules import make_key_file
 
 @pytest.fixture
 def key(tmp_path, monkeypatch):
-    """A key file of that name, right here."""
+    """A key file of that name in the working folder."""
     monkeypatch.chdir(tmp_path)
     make_key_file("key")
     return "key"
 
 
 def test_help_tells_every_command(capsys):
-    """And each command has its own."""
+    """The help lists every command, and each command has its own."""
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
     for command in REMOTE_COMMANDS:
@@ -34,7 +34,7 @@ def test_help_tells_every_command(capsys):
 
 
 def test_signals_are_given_back(key, capsys):
-    """Whoever calls it goes on with his own handlers, also when it has failed."""
+    """The signal handlers of the caller are restored, also after a failure."""
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 
     assert main(["serve", "--key-file", key, "--address", "nowhere"]) != 0
@@ -64,7 +64,7 @@ def test_signals_are_given_back(key, capsys):
     ],
 )
 def test_wrong_usage_is_told(key, tmp_path, capsys, words, message):
-    """In words, with exit code 2."""
+    """Wrong usage has a message and exit code 2."""
     make_key_file(tmp_path / "open")
     (tmp_path / "open").chmod(0o640)
 
@@ -82,14 +82,14 @@ def test_wrong_usage_is_told(key, tmp_path, capsys, words, message):
     ],
 )
 def test_a_slip_is_guessed(capsys, words, message):
-    """Of a command and of an option."""
+    """A misspelt command or option gets a suggestion."""
     assert main(words) == 2
 
     assert message in capsys.readouterr().err
 
 
 def test_nobody_there(key, capsys):
-    """Exit code 1, and the address."""
+    """Without a manager the exit code is 1, and the message has the address."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
 
@@ -99,7 +99,7 @@ def test_nobody_there(key, capsys):
 
 
 def test_a_module_that_raises_is_the_users(key, tmp_path, monkeypatch, capsys):
-    """Its traceback is shown, without frames of ours."""
+    """The traceback of a module is shown, without frames of taskproc."""
     (tmp_path / "broken_module.py").write_text("1 / 0\n")
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -111,7 +111,7 @@ def test_a_module_that_raises_is_the_users(key, tmp_path, monkeypatch, capsys):
 
 
 def test_an_address_for_others_is_warned_of(key, capsys):
-    """With the remedy; the loopback is not."""
+    """An address that other machines can reach gets a warning with the remedy; the loopback does not."""
     for address, warned in (("127.0.0.1:0", False), ("0.0.0.0:0", True)):
         with Server(TaskManager(), address, key=key) as server:
             remote_commands._warn_if_open(server)

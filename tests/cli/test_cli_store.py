@@ -1,4 +1,4 @@
-"""Laws of the commands that look at a cache: they read names, and clear what they are told to, or nothing."""
+"""Laws of the commands on a cache: they read names, and clear exactly what they are told to, or nothing."""
 from __future__ import annotations
 
 import io
@@ -26,7 +26,7 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def cache(script: Write, capsys: Capture) -> str:
-    """A cache with two tasks of one class and two of another, each made a minute after the last."""
+    """A cache with two tasks of each of two classes, made a minute apart."""
     for number, x in enumerate((3, 4)):
         assert 0 == main([script(), "-o", "cache", "-t", "local", "--x", str(x)])
         for path in Path("cache").glob("job.*/results/*/result.*"):
@@ -38,7 +38,7 @@ def cache(script: Write, capsys: Capture) -> str:
 
 
 def test_list_tells_what_there_is(cache: str, capsys: Capture) -> None:
-    """A line per class: how many tasks have a result, the size of their files, the time of the newest."""
+    """`list` has a line per class: tasks with a result, size of their files, time of the newest."""
     assert 0 == main(["list", "-o", cache])
 
     head, *rows = capsys.readouterr().out.splitlines()
@@ -52,7 +52,7 @@ def test_list_tells_what_there_is(cache: str, capsys: Capture) -> None:
 
 
 def test_list_unpickles_nothing(cache: str, capsys: Capture) -> None:
-    """A result that cannot be read is listed like any other."""
+    """An unreadable result is listed like any other."""
     for path in Path(cache).glob("job.Main/results/*/result.*"):
         path.write_bytes(b"no pickle")
 
@@ -62,7 +62,7 @@ def test_list_unpickles_nothing(cache: str, capsys: Capture) -> None:
 
 
 def test_an_attempt_is_no_result(cache: str) -> None:
-    """A task that left only logs is not counted, though its files are."""
+    """A task that left only logs is not counted, but its files are."""
     for path in Path(cache).glob("job.Main/results/*/result.*"):
         path.unlink()
 
@@ -73,7 +73,7 @@ def test_an_attempt_is_no_result(cache: str) -> None:
 
 
 def test_clear_a_class(cache: str, capsys: Capture) -> None:
-    """All results of the class are gone, of others none."""
+    """All results of the class are removed, and none of other classes."""
     assert 0 == main(["clear", "-o", cache, "job.Main"])
 
     assert "cleared job.Main: 2 tasks\n" == capsys.readouterr().out
@@ -81,7 +81,7 @@ def test_clear_a_class(cache: str, capsys: Capture) -> None:
 
 
 def test_clear_tells_what_becomes_of_the_trash(cache: str, capsys: Capture) -> None:
-    """On standard error: that it was emptied, or that a run may read what lies there; then a later clear does it."""
+    """`clear` reports that the trash was emptied, or that a run may still read it and a later `clear` will."""
     mark = Mark(cache)
     assert 0 == main(["clear", "-o", cache, "job.Main"])
     assert "a run may still read" in capsys.readouterr().err
@@ -96,7 +96,7 @@ def test_clear_tells_what_becomes_of_the_trash(cache: str, capsys: Capture) -> N
 
 
 def test_clear_on_a_terminal_shows_how_far_it_is(cache: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line that is written over, above the closing one; what was asked for is not in it."""
+    """`clear` shows its progress on standard error in a line that is overwritten, and its result on stdout."""
     out, err = io.StringIO(), Terminal()
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", err)
@@ -111,7 +111,7 @@ def test_clear_on_a_terminal_shows_how_far_it_is(cache: str, monkeypatch: pytest
 
 
 def test_check_on_a_terminal_shows_how_far_it_is(cache: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tasks out of all; a finding stands on a line of its own."""
+    """`check` shows the tasks checked out of all, and each finding on its own line."""
     err = Terminal()
     monkeypatch.setattr(sys, "stdout", err)
     monkeypatch.setattr(sys, "stderr", err)
@@ -129,7 +129,7 @@ def test_check_on_a_terminal_shows_how_far_it_is(cache: str, monkeypatch: pytest
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, command: list[str]) -> Counter[str]:
-    """What a command asks of the file system, by name."""
+    """The number of calls to the file system of a command, by name."""
     counts: Counter[str] = Counter()
 
     def counting(name: str, true: Callable[..., Any]) -> Callable[..., Any]:
@@ -156,7 +156,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, command: list[str]) -> Counter[str]
 def test_what_a_task_costs(
     cache: str, command: str, expected: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A task more costs this and no more, so that a hundred thousand take seconds: each file is opened once at most."""
+    """One more task costs a bounded number of calls: each file is opened at most once."""
     before = counted(monkeypatch, [command, "-o", cache])
     number, place = max((int(path.name), path) for path in Path(cache, "job.Square", "results").iterdir())
     shutil.copytree(place, Path(cache, "job.Square", "results", str(number)[:-1]))
@@ -167,7 +167,7 @@ def test_what_a_task_costs(
 
 
 def test_a_class_that_is_a_link_is_not_looked_into(cache: str, tmp_path: Path, capsys: Capture) -> None:
-    """`list` says so and leaves it out, `check` calls it damaged, `clear` refuses it."""
+    """A class folder that is a link is left out by `list`, damaged for `check`, and refused by `clear`."""
     Path(cache, "job.Main").rename(tmp_path / "elsewhere")
     Path(cache, "job.Main").symlink_to(tmp_path / "elsewhere")
     files = sorted((tmp_path / "elsewhere").rglob("*"))
@@ -185,7 +185,7 @@ def test_a_class_that_is_a_link_is_not_looked_into(cache: str, tmp_path: Path, c
 
 
 def test_a_class_whose_name_was_cut_is_cleared(script: Write, capsys: Capture) -> None:
-    """By what `list` shows of it."""
+    """A class with a cut name is cleared by the name that `list` shows."""
     odd = "class Main(Task):\n    task_pinned_name = 'a' * 150\n    def run_task(self): return 1\n"
     assert 0 == main([script(f"from taskproc import Task\n{odd}"), "-o", "cache", "-t", "local"])
     (name,) = holdings(opened("cache"))
@@ -196,7 +196,7 @@ def test_a_class_whose_name_was_cut_is_cleared(script: Write, capsys: Capture) -
 
 
 def test_clear_some_tasks(cache: str, capsys: Capture) -> None:
-    """By id only these are gone; options may stand anywhere."""
+    """Only the tasks with these ids are removed; options may stand anywhere."""
     one, other = ids(cache, "job.Square")
 
     assert 0 == main(["clear", "job.Square", "-o", cache, str(one)])
@@ -220,7 +220,7 @@ def ids(cache: str, name: str) -> list[int]:
     ids=str,
 )
 def test_a_wrong_word_clears_nothing(cache: str, capsys: Capture, words: list[str], message: str) -> None:
-    """Not even what else was named rightly."""
+    """If one name is wrong, nothing is cleared."""
     before = ids(cache, "job.Square")
     also = [str(before[0])] if len(words) == 2 else []
 
@@ -232,7 +232,7 @@ def test_a_wrong_word_clears_nothing(cache: str, capsys: Capture, words: list[st
 
 @pytest.mark.parametrize("words", [["list"], ["clear", "job.Main"]], ids=str)
 def test_a_cache_that_is_not_there_is_not_made(words: list[str], tmp_path: Path, capsys: Capture) -> None:
-    """Looking at nothing is wrong usage, and leaves nothing behind."""
+    """A missing cache is wrong usage, and is not created."""
     assert 2 == main([*words, "-o", "nowhere"])
 
     assert "error: no cache at 'nowhere'" in capsys.readouterr().err
@@ -240,7 +240,7 @@ def test_a_cache_that_is_not_there_is_not_made(words: list[str], tmp_path: Path,
 
 
 def test_a_newer_cache_is_refused(cache: str, capsys: Capture) -> None:
-    """What a later version wrote is not touched."""
+    """A cache of a newer version is refused and not changed."""
     Path(cache, "taskproc.json").write_text(json.dumps({"format": 99}), "utf-8")
 
     assert 2 == main(["clear", "-o", cache, "job.Main"])
@@ -250,7 +250,7 @@ def test_a_newer_cache_is_refused(cache: str, capsys: Capture) -> None:
 
 
 def test_an_empty_cache_says_so(cache: str, capsys: Capture) -> None:
-    """There is a cache, but nothing in it."""
+    """An empty cache is reported as such."""
     for name in ("job.Main", "job.Square"):
         main(["clear", "-o", cache, name])
     capsys.readouterr()
@@ -261,12 +261,12 @@ def test_an_empty_cache_says_so(cache: str, capsys: Capture) -> None:
 
 
 def test_never_is_a_dash() -> None:
-    """A class without a result has no newest one."""
+    """The newest time of a class without a result is a dash."""
     assert "-" == time_text(0.0)
 
 
 def test_odd_names_are_shown_harmless_and_found_by_what_is_shown(script: Write, capsys: Capture) -> None:
-    """A class may be called anything; the folder of another may be given to us."""
+    """Any class name is shown escaped, and the shown name is accepted."""
     odd = "class Main(Task):\n    task_pinned_name = 'a\\x1b[2J\\nb/../c'\n    def run_task(self): return 1\n"
     assert 0 == main([script(f"from taskproc import Task\n{odd}"), "-o", "cache", "-t", "local"])
     capsys.readouterr()
@@ -280,7 +280,7 @@ def test_odd_names_are_shown_harmless_and_found_by_what_is_shown(script: Write, 
 
 
 def test_check_finds_what_is_damaged(cache: str, capsys: Capture) -> None:
-    """A line a finding, on stdout, and the sum; the exit code tells whether a result is damaged."""
+    """`check` prints each finding and the sum on stdout; its exit code says whether a result is damaged."""
     assert 0 == main(["check", "-o", cache])
     assert ("", "4 tasks with a result; nothing wrong\n") == capsys.readouterr()
 
@@ -296,7 +296,7 @@ def test_check_finds_what_is_damaged(cache: str, capsys: Capture) -> None:
 
 
 def test_list_tells_the_tasks_of_a_class(cache: str, capsys: Capture) -> None:
-    """With the ids that `clear` takes and their arguments, newest first."""
+    """`list` of a class shows ids as `clear` takes them, and arguments, newest first."""
     assert 0 == main(["list", "-o", cache, "job.Square"])
 
     head, *rows = capsys.readouterr().out.splitlines()
@@ -310,7 +310,7 @@ def test_list_tells_the_tasks_of_a_class(cache: str, capsys: Capture) -> None:
 
 
 def test_list_shows_all_of_a_task(cache: str, capsys: Capture) -> None:
-    """By its id or by the first digits of its key: where it lies, and each argument in a line."""
+    """`list` of an id, or of the first digits of a key, shows its path and each argument on a line."""
     number = ids(cache, "job.Main")[0]
     for word in (str(number), key_digits(number)[:4]):
         assert 0 == main(["list", "-o", cache, "job.Main", word])
@@ -339,7 +339,7 @@ class Main(Task):
 
 
 def test_list_shows_the_parameters_that_matter(script: Write, capsys: Capture) -> None:
-    """Plain arguments first, tasks by their short ids, what a terminal would obey as escapes; and whole."""
+    """Plain arguments come first, tasks by short ids, control characters escaped; nothing is cut in a pipe."""
     assert 0 == main([script(STUDY), "-o", "cache", "-t", "local"])
     capsys.readouterr()
     load = key_digits(ids("cache", "job.Load")[0])[:4]
@@ -365,7 +365,7 @@ class Main(Task):
 
 
 def test_list_shows_first_what_differs(script: Write, capsys: Capture) -> None:
-    """Where a line is cut, it still tells the tasks apart."""
+    """A line that is cut still distinguishes its task from the others."""
     assert 0 == main([script(SWEEP), "-o", "cache", "-t", "local"])
     capsys.readouterr()
 
@@ -377,7 +377,7 @@ def test_list_shows_first_what_differs(script: Write, capsys: Capture) -> None:
 
 
 def test_an_id_that_is_too_short_says_so(cache: str, capsys: Capture) -> None:
-    """With one that is long enough; one rule for all commands."""
+    """An ambiguous id is refused with longer ones, by one rule for all commands."""
     digits = key_digits(ids(cache, "job.Square")[0])
 
     for command in ("list", "clear"):
@@ -390,7 +390,7 @@ def test_an_id_that_is_too_short_says_so(cache: str, capsys: Capture) -> None:
 def test_a_terminal_gets_lines_of_its_width(
     script: Write, capsys: Capture, monkeypatch: pytest.MonkeyPatch, columns: str
 ) -> None:
-    """Cut at their end, where the terminal says how wide it is or the user does."""
+    """Lines are cut to the width of the terminal, or to the width that the user sets."""
     assert 0 == main([script(STUDY), "-o", "cache", "-t", "local"])
     capsys.readouterr()
     monkeypatch.setenv("COLUMNS", columns)
@@ -404,14 +404,14 @@ def test_a_terminal_gets_lines_of_its_width(
 
 
 class Terminal(io.StringIO):
-    """A file that says it is a terminal."""
+    """A file that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
 
 
 def test_a_short_id_that_may_be_several_clears_none(cache: str, capsys: Capture) -> None:
-    """The error names them, each so that it can be told apart."""
+    """An ambiguous id clears nothing, and the error names the tasks so that they differ."""
     parent = Path(cache, "job.Square", "results")
     one, other = (int(digits.ljust(16, "0"), 16) >> 1 for digits in ("3fa17", "3fa18"))
     for number in (one, other):

@@ -1,4 +1,4 @@
-"""Laws of the table: what is declared once there is all that the command line knows of commands and options."""
+"""Laws of the table: everything that the command line knows of commands and options is declared there once."""
 from __future__ import annotations
 
 import ast
@@ -38,7 +38,7 @@ def describe_task(cls: type[Task], options: Options) -> int:
 
 @pytest.fixture
 def added(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two more commands, by one entry each."""
+    """Two more commands, each added by one entry."""
     output = ENTRY_OPTIONS[0]
     least = Option("least", ("-m", "--least"), "how many at least", "N", COUNT, default=2)
     fast = Option("fast", ("--fast",), "look at less", sets=True, default=False)
@@ -55,7 +55,7 @@ def added(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("added")
 def test_a_command_is_one_entry_and_one_function(capsys: Capture) -> None:
-    """Its words, its help, its errors, its line in the help of all, completion and reference are there at once."""
+    """One entry gives a command its arguments, help, errors, line in the overview, completion and reference."""
     assert 5 == main(["count", "-o", "cache", "rows", "-m", "3", "--fast"])
     assert 5 == main(["count", "rows", "--output=cache"])
     assert "cache 3 rows True\ncache 2 rows False\n" == capsys.readouterr().out
@@ -82,7 +82,7 @@ def test_a_command_is_one_entry_and_one_function(capsys: Capture) -> None:
 
 @pytest.mark.usefixtures("added")
 def test_a_command_on_a_task_may_have_options_of_its_own(tmp_path: Path, capsys: Capture) -> None:
-    """It has those of a run besides, with the defaults of the script."""
+    """It has them in addition to those of a run, with the defaults of the script."""
     (tmp_path / "job.py").write_text(
         "from taskproc import DefaultArguments, Task\nDefaultArguments(output='there').populate()\n"
         "class Main(Task):\n    def __init__(self, x: int, level: str = ''):\n        pass\n"
@@ -99,7 +99,7 @@ def test_a_command_on_a_task_may_have_options_of_its_own(tmp_path: Path, capsys:
 
 @pytest.mark.parametrize("command", EVERY, ids=lambda each: each.function)
 def test_a_command_has_its_function(command: CommandEntry) -> None:
-    """It is there, and takes what the table says."""
+    """The function of each command exists and takes the arguments of the table."""
     takes = ["cls", "options"] if command.takes_task else ["given"]
 
     found = list(inspect.signature(command.load()).parameters)
@@ -109,7 +109,7 @@ def test_a_command_has_its_function(command: CommandEntry) -> None:
 
 @pytest.mark.parametrize("command", EVERY, ids=lambda each: each.function)
 def test_the_options_of_a_command_agree(command: CommandEntry) -> None:
-    """No flag twice, and options that set one attribute have one default."""
+    """A command has no flag twice, and options that set one attribute have the same default."""
     flags = [flag for option in command.options for flag in option.flags]
     defaults = {(option.name, option.default) for option in command.options}
 
@@ -118,7 +118,7 @@ def test_the_options_of_a_command_agree(command: CommandEntry) -> None:
 
 
 def test_the_defaults_of_a_script_are_those_of_the_table() -> None:
-    """DefaultArguments has a field for each option of a run but those that are given for one run, and no other."""
+    """DefaultArguments has exactly the options of a run that are not for one run only."""
     table = {option.name: option.default for option in ENTRY_OPTIONS if option.name not in ("force", "dry_run")}
 
     fields = {each.name: each.default for each in dataclasses.fields(DefaultArguments)}
@@ -128,12 +128,12 @@ def test_the_defaults_of_a_script_are_those_of_the_table() -> None:
 
 
 def test_the_reference_is_what_the_table_makes() -> None:
-    """`python tests/cli/reference.py` writes docs/cli.md after a change."""
+    """docs/cli.md is the page that `python tests/cli/reference.py` writes."""
     assert reference.page() == reference.PAGE.read_text("utf-8")
 
 
 def test_options_are_declared_nowhere_else() -> None:
-    """One module makes parsers, and nobody else adds options to them."""
+    """Only one module makes parsers and adds options."""
     root = Path(taskproc.__file__).parent
     adding = {path.name for path in root.rglob("*.py") for call in _calls(path) if call.endswith("add_argument")}
 

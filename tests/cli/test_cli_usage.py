@@ -1,4 +1,4 @@
-"""Laws of how a command ends: every exception has its words and its exit code."""
+"""Laws of how a command ends: every exception has its message and its exit code."""
 from __future__ import annotations
 
 import io
@@ -39,19 +39,19 @@ def raising(error: BaseException) -> Callable[[], int]:
 def test_each_end_has_its_code(
     error: BaseException, code: int, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """0 done, 1 failed, 2 wrong usage, 130 interrupted; the words go to standard error."""
+    """0 done, 1 failed, 2 wrong usage, 130 interrupted; messages go to standard error."""
     assert code == guarded(raising(error), "ask")
 
     assert ("", text) == capsys.readouterr()
 
 
 def test_what_is_returned_is_the_code() -> None:
-    """Without an exception the command says itself how it ended."""
+    """Without an exception, the returned number is the exit code."""
     assert 3 == guarded(lambda: 3)
 
 
 def test_notes_are_told(capsys: pytest.CaptureFixture[str]) -> None:
-    """For whom a task was being built stands below the message."""
+    """Notes on an exception, such as the task that was being built, are shown below its message."""
     error = CycleError("A -> A")
     setattr(error, "__notes__", ["while building A()"])  # noqa: B010  # Python 3.10 knows no add_note
 
@@ -61,13 +61,13 @@ def test_notes_are_told(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_bug_is_not_hidden() -> None:
-    """What nobody foresaw keeps its traceback."""
+    """An unexpected exception keeps its traceback."""
     with pytest.raises(AssertionError):
         guarded(raising(AssertionError("[this is a bug]")))
 
 
 def test_the_users_traceback_has_no_frames_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
-    """The user's code raised, and that is what is shown; causes too."""
+    """A traceback of the user's code has no frames of taskproc, nor have its causes."""
     try:
         try:
             current_cache("a test")
@@ -87,7 +87,7 @@ def test_the_users_traceback_has_no_frames_of_ours(capsys: pytest.CaptureFixture
 
 
 def test_a_traceback_that_leads_to_itself_ends(capsys: pytest.CaptureFixture[str]) -> None:
-    """Exceptions may have each other as context."""
+    """Exceptions that are the context of each other are shown and do not loop."""
     first, second = ValueError("first"), ValueError("second")
     first.__context__, second.__context__ = second, first
     wrapped = UserError()
@@ -99,7 +99,7 @@ def test_a_traceback_that_leads_to_itself_ends(capsys: pytest.CaptureFixture[str
 
 
 def test_a_closed_stdout_is_no_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """`| head` has read enough: no traceback, neither now nor when Python flushes at its end."""
+    """A closed stdout gives no traceback, neither now nor when Python flushes at its end."""
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "w") as pipe:
@@ -116,7 +116,7 @@ def test_a_closed_stdout_is_no_error(monkeypatch: pytest.MonkeyPatch, capsys: py
 
 
 def test_a_closed_stderr_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Talk that nobody hears does not end a run."""
+    """A message to a closed stderr raises nothing."""
 
     class Deaf(io.StringIO):
         def write(self, text: str) -> int:
@@ -134,7 +134,7 @@ def failure(number: int, log: str = "", traceback: str = "") -> TaskFailure:
 
 
 def test_a_failure_is_told_with_its_log() -> None:
-    """What failed and how, the end of its log, and where that lies as seen from here."""
+    """A failure is shown with its error, the end of its log, and the path of the log from here."""
     text = failures_text(FailedTaskError([failure(1, log="a\nb", traceback="Traceback")]))
 
     assert [
@@ -147,12 +147,12 @@ def test_a_failure_is_told_with_its_log() -> None:
 
 
 def test_a_failure_without_a_log_is_told_with_its_traceback() -> None:
-    """A task that ran right here has no log."""
+    """A failure in this process has no log and is shown with its traceback."""
     assert "  | Traceback" in failures_text(FailedTaskError([failure(1, traceback="Traceback\n")])).splitlines()
 
 
 def test_many_failures_are_counted() -> None:
-    """Some are shown, all are counted."""
+    """Some failures are shown, all are counted."""
     lines = failures_text(FailedTaskError([failure(number) for number in range(1000)])).splitlines()
 
     assert "1,000 tasks failed" == lines[0]
@@ -161,7 +161,7 @@ def test_many_failures_are_counted() -> None:
 
 
 def test_what_is_said_is_harmless(capsys: pytest.CaptureFixture[str]) -> None:
-    """Names and messages come from anywhere; lines stay lines."""
+    """Names and messages cannot break lines or control the terminal."""
     say("a\x1b[2J\nb")
     tell("c\u202e\nd")
 

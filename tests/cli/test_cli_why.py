@@ -1,4 +1,4 @@
-"""The commands `why` and `accept`, and what is said of reasons after a run."""
+"""Laws of the commands `why` and `accept`, and of the reasons shown after a run."""
 from __future__ import annotations
 
 import re
@@ -15,7 +15,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 def edited(script: Write) -> str:
-    """Write the script of the other tests with one method edited; its path."""
+    """Write the script of the other tests with one method edited; returns its path."""
     path = script()
     text = Path(path).read_text("utf-8")
     assert "self.x ** 2" in text
@@ -23,12 +23,12 @@ def edited(script: Write) -> str:
 
 
 def run(*words: str) -> int:
-    """A command whose tasks run right here, which is quickest."""
+    """Run a command with its tasks in this process."""
     return main([*words, "-o", "cache", "-t", "local"])
 
 
 def test_reasons_are_told_after_the_run(script: Write, capsys: Capture) -> None:
-    """A line per class; nothing of what is new, or ordered."""
+    """Reasons are shown after the run, a line per class, except for new and forced tasks."""
     run(script())
     cold = capsys.readouterr().err
     run(edited(script))
@@ -38,7 +38,7 @@ def test_reasons_are_told_after_the_run(script: Write, capsys: Capture) -> None:
 
 
 def test_why_tells_what_would_run(script: Write, capsys: Capture) -> None:
-    """And runs nothing."""
+    """`why` shows what would run, and runs nothing."""
     run(script())
     capsys.readouterr()
 
@@ -51,7 +51,7 @@ def test_why_tells_what_would_run(script: Write, capsys: Capture) -> None:
 
 
 def test_why_tells_how_long_a_short_task_took(script: Write, capsys: Capture) -> None:
-    """In milliseconds, at least one."""
+    """The time of a short task is shown in milliseconds, at least one."""
     run(script())
     capsys.readouterr()
 
@@ -61,7 +61,7 @@ def test_why_tells_how_long_a_short_task_took(script: Write, capsys: Capture) ->
 
 
 def test_one_task_is_no_tasks(script: Write, capsys: Capture) -> None:
-    """Counts are in the singular or plural, as they must be."""
+    """Counts are in the singular or plural as needed."""
     alone = script("from taskproc import Task\nclass Main(Task):\n    def run_task(self):\n        pass\n", "alone.py")
 
     assert 0 == main([alone, "-o", "cache", "--dry-run"])
@@ -70,7 +70,7 @@ def test_one_task_is_no_tasks(script: Write, capsys: Capture) -> None:
 
 
 def test_why_takes_the_parameters_of_the_entry_task(script: Write, capsys: Capture) -> None:
-    """As a run does."""
+    """`why` takes the parameters of the entry task, like `run`."""
     run(script())
     capsys.readouterr()
 
@@ -80,7 +80,7 @@ def test_why_takes_the_parameters_of_the_entry_task(script: Write, capsys: Captu
 
 
 def test_accept_takes_results_for_those_of_the_present_source(script: Write, capsys: Capture) -> None:
-    """Then nothing is run but the entry task, and there is nothing more to accept."""
+    """After `accept` only the entry task runs, and there is nothing more to accept."""
     run(script())
     capsys.readouterr()
 
@@ -94,7 +94,7 @@ def test_accept_takes_results_for_those_of_the_present_source(script: Write, cap
 
 @pytest.mark.parametrize("command", ["why", "accept"])
 def test_they_need_a_script(command: str, capsys: Capture) -> None:
-    """And say so."""
+    """Without a script both commands are refused."""
     assert 2 == main([command, "-o", "cache"])
 
     assert "which script?" in capsys.readouterr().err
@@ -102,7 +102,7 @@ def test_they_need_a_script(command: str, capsys: Capture) -> None:
 
 @pytest.mark.parametrize("command", ["why", "accept"])
 def test_they_make_no_cache(script: Write, command: str, capsys: Capture) -> None:
-    """A slip of the pen in its name is told."""
+    """A misspelt name of a cache is reported, and no cache is created."""
     assert 2 == main([command, script(), "-o", "cahce"])
 
     assert "no cache at 'cahce'" in capsys.readouterr().err
@@ -110,7 +110,7 @@ def test_they_make_no_cache(script: Write, command: str, capsys: Capture) -> Non
 
 
 def test_a_dry_run_makes_no_cache(script: Write, capsys: Capture) -> None:
-    """All would run, and no folder is there afterwards."""
+    """A dry run without a cache lists all tasks and creates no folder."""
     assert 0 == main([script(), "-o", "cache", "--dry-run"])
 
     assert "2 of 2 tasks would run" in capsys.readouterr().out

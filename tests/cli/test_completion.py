@@ -1,4 +1,4 @@
-"""Laws of completion: the words of the table, in shells that complete with the script that is printed."""
+"""Laws of completion: the words of the table, offered in shells by the printed script."""
 from __future__ import annotations
 
 import shutil
@@ -28,7 +28,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 
 
 def test_words_of_the_table_come_next() -> None:
-    """Commands; the values of an option; what the command takes; and what a script takes."""
+    """Completion offers commands, values of options, and the arguments of commands and scripts."""
     assert [*COMMANDS, "-h", "--help", "--version"] == next_words([])
     assert ["stop", "continue"] == next_words(["job.py", "-o", "cache", "--on-error"])
     assert ["-o", "--output", "-h", "--help"] == next_words(["list"])

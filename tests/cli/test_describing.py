@@ -1,4 +1,4 @@
-"""Laws of the help on a task: its parameters stand there with types, defaults and the words of its docstrings."""
+"""Laws of the help on a task: its parameters with types, defaults and the text of its docstrings."""
 from __future__ import annotations
 
 import dataclasses
@@ -93,7 +93,7 @@ def shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_words_stand_beside_the_flags(shown: Any) -> None:
-    """Those of the class and of its `__init__`, however many names share them."""
+    """Flags have the text of the docstrings of the class and of `__init__`, also if several names share it."""
     text = shown(Train)
 
     for line in (
@@ -108,7 +108,7 @@ def test_words_stand_beside_the_flags(shown: Any) -> None:
 
 
 def test_fields_of_a_dataclass_are_flags_with_dots(shown: Any) -> None:
-    """At any depth, with the words of its docstring and the defaults in force; also where None is allowed."""
+    """Fields at any depth are flags with dots, with their docstrings and defaults, also if None is allowed."""
     text = shown(Train, kwargs={"other": Step(0.7)})
 
     for line in (
@@ -123,7 +123,7 @@ def test_fields_of_a_dataclass_are_flags_with_dots(shown: Any) -> None:
 
 
 def test_what_stands_beside_the_flags_is_not_said_twice(shown: Any) -> None:
-    """The section goes where all of it does; what a base says is of its heirs."""
+    """A section that is shown at the flags is left out of the description, inherited ones too."""
     assert "Args:" in shown(Train)  # of it one entry has no flag
     text = shown(Told, kwargs={"word": "y"})
     assert "Args:" not in text
@@ -133,7 +133,7 @@ def test_what_stands_beside_the_flags_is_not_said_twice(shown: Any) -> None:
 
 
 def test_long_words_are_wrapped(shown: Any) -> None:
-    """Below each other, within the terminal."""
+    """Long texts are wrapped within the terminal."""
     long = type("Long", (Told,), {"__doc__": f"A task.\n\nArgs:\n    word: {'many words ' * 20}\n"})
 
     lines = shown(long).splitlines()
@@ -144,7 +144,7 @@ def test_long_words_are_wrapped(shown: Any) -> None:
 
 
 def test_json_for_a_dataclass_is_one(shown: Any) -> None:
-    """In --kwargs as behind its flag, and a wrong field is named."""
+    """JSON gives a dataclass in --kwargs and behind its flag, and a wrong field is named."""
     given = parse_options("prog", Train, ["-o", "x", "--kwargs", '{"model": {"layers": 2}}'], DefaultArguments())
 
     assert {"model": Model(2)} == given.arguments
@@ -171,7 +171,7 @@ class Typed(Task):
 
 
 def test_defaults_are_shown_as_they_would_be_written(shown: Any) -> None:
-    """Names of an Enum and paths as behind the flag, not as Python shows them."""
+    """Defaults of an Enum and of paths are shown as a flag takes them."""
     text = shown(Typed)
 
     assert re.search(r"--speed FAST +default: FAST\n", text)

@@ -1,4 +1,4 @@
-"""How far long work is: one line on a terminal, a line now and then elsewhere, nothing for short work."""
+"""Laws of the progress of long work: one line on a terminal, lines at intervals elsewhere, none for short work."""
 from __future__ import annotations
 
 import io
@@ -21,7 +21,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_terminal_has_one_line() -> None:
-    """Written over the last one, however long that was, and taken away in the end."""
+    """On a terminal a line overwrites the last one, however long, and is removed in the end."""
     file, clock = Terminal(), itertools.count(0.0, cache_commands.DRAW_EVERY)
     shown = Meter(file, clock.__next__)
 
@@ -34,7 +34,7 @@ def test_a_terminal_has_one_line() -> None:
 
 
 def test_it_is_drawn_now_and_then() -> None:
-    """Words are made only for what is shown."""
+    """A text is made only when it is shown."""
     file, clock = Terminal(), itertools.count(0.0, cache_commands.DRAW_EVERY / 10)
     shown, asked = Meter(file, clock.__next__), []
 
@@ -45,7 +45,7 @@ def test_it_is_drawn_now_and_then() -> None:
 
 
 def test_elsewhere_there_is_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without control characters; of short work nothing."""
+    """Elsewhere a line without control characters comes at intervals, and none for short work."""
     clock = itertools.count(0.0, cache_commands.TELL_EVERY / 2)
     shown = Meter(clock=clock.__next__)
 
@@ -57,7 +57,7 @@ def test_elsewhere_there_is_a_line_now_and_then(capsys: pytest.CaptureFixture[st
 
 
 def test_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A terminal that is gone changes nothing."""
+    """A closed terminal raises nothing."""
 
     class Gone(Terminal):
         def write(self, text: str) -> int:

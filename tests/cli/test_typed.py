@@ -1,4 +1,4 @@
-"""Laws of values that words and JSON give to parameters: one reading for both, and nothing is dropped."""
+"""Laws of values that flags and JSON give to parameters: one reading for both, and nothing is dropped."""
 from __future__ import annotations
 
 import dataclasses
@@ -65,7 +65,7 @@ class Table(TypedDict):
 
 
 class Refused(NamedTuple):
-    """In place of a value."""
+    """Stands for a value that is refused."""
 
 
 def task_of(hint: object, default: object = ...) -> type[Task]:
@@ -83,7 +83,7 @@ def task_of(hint: object, default: object = ...) -> type[Task]:
 
 
 def read(cls: type[Task], *words: str, **defaults: Any) -> Any:
-    """The value of `p`, with its type."""
+    """The arguments of the task in this folder."""
     try:
         value = parse_options("prog", cls, ["-o", "x", *words], DefaultArguments(**defaults)).arguments["p"]
     except UsageError:
@@ -96,7 +96,7 @@ def by_kwargs(value: object) -> list[str]:
 
 
 def by_flag(value: object) -> str:
-    """A text stands behind a flag as it is, anything else in JSON."""
+    """A text is given to a flag as it is, any other value as JSON."""
     return f"--p={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
 
 
@@ -117,7 +117,7 @@ _json = st.recursive(
 @pytest.mark.slow
 @given(st.sampled_from(HINTS), _json)
 def test_kwargs_are_read_like_flags(hint: Any, value: object) -> None:
-    """The same value of the same type, or both are refused."""
+    """--kwargs and flags give the same value of the same type, or both refuse it."""
     cls = task_of(hint)
     flag = read(cls, by_flag(value))
 
@@ -152,7 +152,7 @@ def test_kwargs_are_read_like_flags(hint: Any, value: object) -> None:
     ids=str,
 )
 def test_json_becomes_a_value_of_the_hint(hint: Any, value: object, found: object) -> None:
-    """Exactly of its type; a text that may be one stays one."""
+    """JSON becomes a value of exactly the hinted type; a text stays a text if it may."""
     assert (repr(found), type(found)) == read(task_of(hint), *by_kwargs(value))
 
 
@@ -167,12 +167,12 @@ def test_json_becomes_a_value_of_the_hint(hint: Any, value: object, found: objec
     ids=str,
 )  # fmt: skip
 def test_json_that_does_not_fit_is_refused(hint: Any, value: object) -> None:
-    """Null fits what may be None only."""
+    """JSON that does not fit the hint is refused; null fits only where None is allowed."""
     assert Refused() == read(task_of(hint), *by_kwargs(value))
 
 
 def test_a_name_of_an_option_is_converted_too() -> None:
-    """Such a parameter has no flag, but a type."""
+    """A parameter without a flag is converted to its type too."""
 
     class Entry(Task):
         def __init__(self, output: Path):
@@ -187,7 +187,7 @@ def test_a_name_of_an_option_is_converted_too() -> None:
 
 
 def test_none_may_be_given_where_it_is_the_default() -> None:
-    """`n: int = None` is written by many."""
+    """None may be given if it is the default, as in `n: int = None`."""
     assert ("None", type(None)) == read(task_of(int, None), *by_kwargs(None))
     assert ("None", type(None)) == read(task_of(int, None), "--p", "null")
 
@@ -207,14 +207,14 @@ def test_none_may_be_given_where_it_is_the_default() -> None:
     ids=str,
 )
 def test_defaults_are_read_as_far_as_they_are_json(hint: Any, value: object, found: object) -> None:
-    """What a script gives as Python values stays as it is."""
+    """Default kwargs of a script are converted as far as they are JSON; other Python values stay as they are."""
     assert (repr(found), type(found)) == read(task_of(hint), kwargs={"p": value})
 
 
 @pytest.mark.parametrize("model", [Model, AttrsModel, PydanticModel])
 @pytest.mark.parametrize("value", [{"layers": 7, "optt": {}}, {"optt": {"a": {}}}, {"optt": None}, {"optt": []}])
 def test_an_unknown_field_is_refused_whatever_its_value(model: type, value: object) -> None:
-    """By a flag and by --kwargs."""
+    """An unknown field is refused, by a flag and by --kwargs."""
     for words in ([by_flag(value)], by_kwargs(value)):
         with pytest.raises(UsageError, match=r"Model has no field 'optt'\. Did you mean 'opt'\?"):
             parse_options("prog", task_of(model), ["-o", "x", *words], DefaultArguments())
@@ -239,7 +239,7 @@ def test_an_unknown_field_is_refused_whatever_its_value(model: type, value: obje
     ids=str,
 )
 def test_an_unknown_field_is_refused_at_any_depth(hint: Any, value: object, name: str) -> None:
-    """The field is named."""
+    """An unknown field at any depth is refused by name."""
     for words in ([by_flag(value)], by_kwargs(value)):
         with pytest.raises(UsageError, match=f"has no field {name!r}"):
             parse_options("prog", task_of(hint), ["-o", "x", *words], DefaultArguments())
@@ -262,7 +262,7 @@ def test_an_unknown_field_is_refused_at_any_depth(hint: Any, value: object, name
     ids=str,
 )
 def test_fields_are_written_out(words: list[str], message: str) -> None:
-    """No abbreviations, and messages know nothing of the parser."""
+    """Abbreviated fields are refused, and messages do not mention the parser."""
     with pytest.raises(UsageError) as caught:
         parse_options("prog", task_of(Model), ["-o", "x", *words], DefaultArguments())
 
@@ -272,7 +272,7 @@ def test_fields_are_written_out(words: list[str], message: str) -> None:
 
 
 def test_no_file_is_read_for_fields(tmp_path: Path) -> None:
-    """A path is no object."""
+    """A path is not read as the content of an object."""
     path = tmp_path / "model.json"
     path.write_text('{"layers": 7, "optt": {}}')
 
@@ -280,5 +280,5 @@ def test_no_file_is_read_for_fields(tmp_path: Path) -> None:
 
 
 def test_a_text_field_is_a_text() -> None:
-    """Behind its own flag, whatever it looks like."""
+    """A text field takes any text behind its own flag."""
     assert (repr(Model(opt=Opt(name="null"))), Model) == read(task_of(Model), "--p.opt.name", "null")

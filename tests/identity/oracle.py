@@ -31,7 +31,7 @@ Any = typing.Any
 
 
 def same(left: Any, right: Any) -> bool:
-    """Whether two values are equal, and nothing in them differs in its type, sign or order either."""
+    """Whether two values are equal and nothing in them differs in type, sign or order."""
     kind = type(left)
     if kind is not type(right):
         return False
@@ -44,7 +44,7 @@ def same(left: Any, right: Any) -> bool:
 
 
 def compare(left: Any, right: Any) -> bool:
-    """Of what a value is made of, piece by piece; a set of pieces has no order."""
+    """The parts of a value that are compared; a set of parts has no order."""
     if isinstance(left, Unordered):
         return matching(left, right)
     if isinstance(left, tuple):
@@ -53,11 +53,11 @@ def compare(left: Any, right: Any) -> bool:
 
 
 class Unordered(list[Any]):
-    """Pieces in any order."""
+    """Parts in any order."""
 
 
 def matching(left: list[Any], right: list[Any]) -> bool:
-    """Whether each finds a partner of its own."""
+    """Whether the parts can be matched one to one."""
     rest = list(right)
     for item in left:
         partner = next((at for at, other in enumerate(rest) if same(item, other)), None)
@@ -68,17 +68,17 @@ def matching(left: list[Any], right: list[Any]) -> bool:
 
 
 def bits(number: float) -> bytes:
-    """Tells zeros apart, and takes all that is not a number for one."""
+    """The bits of a float, so that zeros of both signs differ; all NaNs are equal."""
     return b"nan" if math.isnan(number) else struct.pack("d", number)
 
 
 def moment(value: Any) -> tuple[Any, ...]:
-    """Wall time, fold and zone: two moments may be one and be written apart."""
+    """Wall time, fold and zone, because equal moments may be written differently."""
     return value.replace(tzinfo=None, fold=0).isoformat(), value.fold, value.tzinfo
 
 
 def array(value: Any) -> tuple[Any, ...]:
-    """Whatever lies between the elements does not count."""
+    """The array in a form without the bytes between its elements."""
     return str(value.dtype.descr), value.shape, value.tolist()
 
 
@@ -154,7 +154,7 @@ KINDS = [list, tuple, collections.deque, dict, collections.OrderedDict, set, fro
 
 
 def grown(draw: random.Random, depth: int) -> Any:
-    """A random value; of few, so that two are equal now and then."""
+    """A random value, of few possible ones, so that two are equal at times."""
     if depth == 0 or draw.random() < 0.2:
         return draw.choice([*ATOMS, *ARRAYS, *MUTABLE])
     items = [grown(draw, depth - 1) for _ in range(draw.randrange(4))]
@@ -170,7 +170,7 @@ def grown(draw: random.Random, depth: int) -> Any:
 
 
 def rebuilt(value: Any) -> Any:
-    """The same value made anew, in another order where order is no part of it."""
+    """The same value made again, in another order where the order is not part of it."""
     kind = type(value)
     if kind in (list, tuple):
         return kind(map(rebuilt, value))
@@ -184,7 +184,7 @@ def rebuilt(value: Any) -> Any:
 
 
 def near(value: Any, draw: random.Random) -> Any:
-    """A value that differs in one place, and often only in a type."""
+    """A value that differs in one place, often only in a type."""
     kind = type(value)
     if kind in (list, tuple) and value and draw.random() < 0.8:
         at = draw.randrange(len(value))
@@ -207,7 +207,7 @@ SWAPS: dict[type, Callable[[Any], Any]] = {
 
 
 def faults(seed: int, count: int) -> Iterator[str]:
-    """What is wrong with the keys of so many random values, their neighbours, and themselves made anew."""
+    """The errors in the keys of `count` random values, their neighbours, and their rebuilt forms."""
     draw = random.Random(seed)
     found: dict[str, Any] = {}
     alike: dict[object, list[Any]] = collections.defaultdict(list)
@@ -229,13 +229,13 @@ def faults(seed: int, count: int) -> Iterator[str]:
 
 
 def _shape(value: Any) -> object:
-    """What two equal values have in common, to compare no more than must be."""
+    """A property that equal values share, so that fewer pairs are compared."""
     parts = value if isinstance(value, (list, tuple, set, frozenset, dict, collections.deque)) else ()
     return type(value), tuple(sorted(type(part).__name__ for part in parts))
 
 
 def keys_of(seed: int, count: int) -> list[str]:
-    """The keys of so many values of this seed."""
+    """The keys of `count` random values of this seed."""
     draw = random.Random(seed)
     return [key(grown(draw, 3)) for _ in range(count)]
 

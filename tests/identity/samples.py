@@ -1,4 +1,4 @@
-"""What the tests of identity share: classes whose instances have a form, and how a value is encoded there."""
+"""Helpers of the tests of identity: classes whose instances have a form, and how a value is encoded there."""
 from __future__ import annotations
 
 import dataclasses
@@ -14,17 +14,17 @@ WHERE = "argument 'x' of Train"
 
 
 def key(value: object) -> str:
-    """The digest of a value, as it would stand in a key."""
+    """The digest of a value, as in a key."""
     return form_digest(key_form(value, WHERE))
 
 
 def full_text(value: object) -> str:
-    """The JSON of a value, from which it comes back; dicts in their order."""
+    """The JSON of a value from which it can be decoded; dicts in their order."""
     return json.dumps(json_form(value, WHERE))
 
 
 def there_and_back(value: object, future: typing.Callable[[Json], object] | None = None) -> typing.Any:
-    """A value through JSON text and back."""
+    """A value encoded to JSON text and decoded."""
     return value_of_form(json.loads(full_text(value)), future)
 
 
@@ -77,14 +77,14 @@ class Spot:
 
 @dataclasses.dataclass
 class Box:
-    """May be changed, so it has no hash."""
+    """A mutable class, so without a hash."""
 
     x: object
     y: object = 0
 
 
 class Keyed:
-    """Says by itself what it counts for."""
+    """A class that defines its own key."""
 
     def __init__(self, key: object = 1):
         self.key = key
@@ -94,7 +94,7 @@ class Keyed:
 
 
 class Model:
-    """Has no form."""
+    """A class without a form."""
 
 
 def function() -> None:

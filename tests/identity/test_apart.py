@@ -1,4 +1,4 @@
-"""Pairs of values that a task can tell apart, each with two keys; and pairs that nobody can, each with one."""
+"""Laws of pairs: values that a task can distinguish have two keys, and values that it cannot have one."""
 from __future__ import annotations
 
 import collections
@@ -147,7 +147,7 @@ APART: list[tuple[Any, Any]] = [
 
 @pytest.mark.parametrize(("left", "right"), APART, ids=lambda value: type(value).__name__)
 def test_what_a_task_can_tell_apart_has_two_keys(left: Any, right: Any) -> None:
-    """Alone and inside of something, and the same again however often it is asked, or copied."""
+    """Distinct values have two keys, alone and in a container, also when encoded again or copied."""
     numbers = [pandas.Series(value) if isinstance(value, pandas.Categorical) else value for value in (left, right)]
     keys = [key(value) for value in numbers]
 
@@ -185,12 +185,12 @@ ALIKE: list[tuple[Any, Any]] = [
 
 @pytest.mark.parametrize(("left", "right"), ALIKE, ids=lambda value: type(value).__name__)
 def test_what_nobody_can_tell_apart_has_one_key(left: Any, right: Any) -> None:
-    """Whatever happened to the values before."""
+    """Equal values have one key, whatever happened to them before."""
     assert key(left) == key(right)
 
 
 def test_a_property_is_asked_on_a_copy_and_once() -> None:
-    """It may take long, and what it does to its instance would be seen; equal instances are one."""
+    """A property is read once and on a copy, because it may be slow or change its instance."""
     Computing.calls.clear()
     values = [used(Computing(7), lambda value: value.double) for _ in range(3)]
 
@@ -201,7 +201,7 @@ def test_a_property_is_asked_on_a_copy_and_once() -> None:
 
 
 def test_what_was_computed_and_changed_since_counts() -> None:
-    """A list that a property gave, and that was appended to, is not what it would give."""
+    """A list that a cached property gave and that was changed since is part of the key."""
     value = used(Computing(8), lambda value: value.double)
     before = key(value)
     value.double.append(1)
@@ -210,6 +210,6 @@ def test_what_was_computed_and_changed_since_counts() -> None:
 
 
 def test_a_number_with_fields_is_refused() -> None:
-    """What a base keeps that is written in C is in no field, so two amounts would have one key."""
+    """A subclass with fields of a number is refused, because its value is in no field."""
     with pytest.raises(UnnamableValue, match=r"Amount, a subclass of decimal\.Decimal"):
         key_form(Amount(1), WHERE)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Every form reads back as the value and the type that it was made of, or says why it cannot."""
+"""Laws of decoding: every form gives back the value and type that it was made of, or an error that says why not."""
 from __future__ import annotations
 
 import collections
@@ -75,7 +75,7 @@ class Closed(Handle):
     ids=lambda value: f"{type(value).__name__}",
 )  # fmt: skip
 def test_round_trip(value: object) -> None:
-    """Through JSON text and back: equal, of the same type, and of the same form."""
+    """A value through JSON text and back is equal, of the same type, and has the same form."""
     back = there_and_back(value)
 
     assert value == back
@@ -92,7 +92,7 @@ def test_round_trip(value: object) -> None:
     ids=lambda value: f"{type(value).__name__}",
 )  # fmt: skip
 def test_round_trip_of_what_is_not_equal_to_itself(value: object) -> None:
-    """NaN, signs of zero and partial functions come back too."""
+    """NaN, signed zeros and partial functions are decoded too."""
     back = there_and_back(value)
 
     assert type(value) is type(back)
@@ -100,12 +100,12 @@ def test_round_trip_of_what_is_not_equal_to_itself(value: object) -> None:
 
 
 def test_instances_are_not_built_again() -> None:
-    """Neither __init__ nor __post_init__ runs: the instance has the attributes that it had."""
+    """Neither __init__ nor __post_init__ runs: the instance gets its attributes."""
     assert Counted(1) == there_and_back(Counted(1))
 
 
 def test_futures_are_given_to_the_caller() -> None:
-    """Each form with a tag of a future goes to the function that knows futures, wherever it stands."""
+    """Each form with the tag of a future, at any place, is given to the function for futures."""
     seen: list[Json] = []
     form: Json = {"a": [{tag: 1} for tag in sorted(FUTURE_TAGS)]}
 
@@ -117,26 +117,26 @@ def test_futures_are_given_to_the_caller() -> None:
 
 @pytest.mark.parametrize("tag", sorted(FUTURE_TAGS))
 def test_futures_are_refused_without_a_graph(tag: str) -> None:
-    """Nobody else can say what a task's key stands for."""
+    """Without that function the form of a future is refused."""
     with pytest.raises(UnnamableValue, match=f"'{tag}' stands for a task or another future"):
         value_of_form([{tag: []}])
 
 
 def test_digests_are_refused() -> None:
-    """What was too long to be kept cannot be invented."""
+    """A digest in place of long content is refused."""
     for form in (json_form(bytes(1 + (1 << 16)), WHERE), key_form(bytes(65), WHERE)):
         with pytest.raises(UnnamableValue, match=r"only a digest of this content was kept \(\d+ bytes\)"):
             value_of_form(form)
 
 
 def test_own_keys_are_refused() -> None:
-    """A __task_key__ has no way back."""
+    """The form of a __task_key__ is refused."""
     with pytest.raises(UnnamableValue, match="Keyed' has only the form of its __task_key__"):
         there_and_back(Keyed())
 
 
 def test_registered_types() -> None:
-    """A registered type reads back by its function; without one, or unregistered, it is refused."""
+    """A registered type is decoded by its function; without one, or unregistered, it is refused."""
     register(Handle, lambda handle: (handle.name,), lambda form: Handle(*form))
     register(Closed, lambda handle: handle.name)
 
@@ -166,13 +166,13 @@ def test_registered_types() -> None:
     ids=str,
 )  # fmt: skip
 def test_damaged_forms_are_refused(form: typing.Any) -> None:
-    """A form that was edited, or has outlived its class, ends in a message and not in some other exception."""
+    """A form that was edited, or whose class is gone, gives a message and no other exception."""
     with pytest.raises(UnnamableValue):
         value_of_form(form)
 
 
 def test_deep_forms_are_refused() -> None:
-    """No form ends in a RecursionError."""
+    """A deep form is refused without a RecursionError."""
     form: Json = []
     for _ in range(100_000):
         form = [form]

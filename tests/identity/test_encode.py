@@ -1,4 +1,4 @@
-"""What has one form, what has two, and what is refused with its place."""
+"""Laws of encoding: which values share a form, which differ, and which are refused with their place."""
 from __future__ import annotations
 
 import collections
@@ -147,7 +147,7 @@ DIFFERENT = [
 
 @pytest.mark.parametrize(("left", "right"), DIFFERENT, ids=lambda value: f"{type(value).__name__}")
 def test_different_values_have_different_keys(left: object, right: object) -> None:
-    """Another type or another value is another key, alone and inside a container."""
+    """Another type or another value gives another key, alone and in a container."""
     assert key(left) != key(right)
     assert key([left]) != key([right])
     assert key({"a": left}) != key({"a": right})
@@ -169,30 +169,30 @@ def test_different_values_have_different_keys(left: object, right: object) -> No
     ids=lambda value: f"{type(value).__name__}",
 )
 def test_equal_values_have_one_key(left: object, right: object) -> None:
-    """Spelling, identity and the order of a set are no part of a value."""
+    """Spelling, identity and the order of a set are not part of a key."""
     assert key(left) == key(right)
 
 
 def test_plain_json_is_its_own_form() -> None:
-    """What JSON can say needs no tag."""
+    """A value that JSON can express has no tag."""
     value = {"a": [1, 2.5, None, True, "text"], "b": {"c": []}}
 
     assert value == key_form(value, WHERE) == json_form(value, WHERE)
 
 
 def test_futures_are_taken_as_they_say() -> None:
-    """A form may hold the forms of futures, which are not looked into."""
+    """The form of a future is used as it is, without looking into it."""
     assert {"a": {"__const__": {"__tuple__": [1]}}} == key_form({"a": Const((1,))}, WHERE)
 
 
 def test_text_is_canonical() -> None:
-    """Sorted, compact, ASCII; the digest is of 128 bits."""
+    """The text is sorted, compact ASCII; the digest has 128 bits."""
     assert '{"a":"\\u00e9","b":[1,2.0]}' == canonical_text({"b": [1, 2.0], "a": "é"})
     assert re.fullmatch("[0-9a-f]{32}", form_digest({}))
 
 
 def test_decimal_context_does_not_count() -> None:
-    """No setting of the process is part of a key."""
+    """No setting of the process changes a key."""
     value = decimal.Decimal("1e50")
     with decimal.localcontext() as context:
         context.capitals = 0
@@ -203,12 +203,12 @@ def test_decimal_context_does_not_count() -> None:
 
 
 def test_integers_beyond_the_digit_limit() -> None:
-    """Integers longer than what Python will write in decimals have a form."""
+    """Integers beyond the limit of Python for decimal digits have a form."""
     assert {"__int__": hex(-(10**5000))} == key_form(-(10**5000), WHERE)
 
 
 def test_long_content_is_small_in_a_key() -> None:
-    """Bytes over 64 count by size and digest in a key; people and `decode` get up to 64 KiB."""
+    """In a key, bytes over 64 are a size and a digest; for people and `decode` the limit is 64 KiB."""
     value = bytes(1000)
 
     assert len(canonical_text(key_form(value, WHERE))) < 150
@@ -222,13 +222,13 @@ def test_long_content_is_small_in_a_key() -> None:
 
 
 def test_hook_stands_for_the_value() -> None:
-    """What __task_key__ returns is the value, under the name of its class."""
+    """The return value of __task_key__ replaces the value, under the name of its class."""
     assert {"__key__": [f"{Keyed.__module__}:Keyed", {"__tuple__": [1]}]} == key_form(Keyed((1,)), WHERE)
     assert {"__key__": [f"{__name__}:KeyedInt", 1]} == key_form(KeyedInt(1), WHERE)
 
 
 def test_errors_of_a_hook_are_the_users_own() -> None:
-    """An exception in __task_key__ arrives as it was raised."""
+    """An exception in __task_key__ is raised unchanged."""
 
     class Broken:
         def __task_key__(self) -> object:
@@ -239,7 +239,7 @@ def test_errors_of_a_hook_are_the_users_own() -> None:
 
 
 def test_registered_type_has_a_form() -> None:
-    """A registered type is encoded by its function, exactly that type, under its name."""
+    """Exactly the registered type is encoded by its function, under its name."""
 
     class Sub(Handle):
         pass
@@ -252,7 +252,7 @@ def test_registered_type_has_a_form() -> None:
 
 
 def test_second_registration_replaces_the_first() -> None:
-    """A class defined anew (in a notebook, say) takes the place of the one whose name it bears."""
+    """A class defined again, as in a notebook, replaces the one with its name."""
 
     def made() -> type[Handle]:
         class Again(Handle):
@@ -270,7 +270,7 @@ def test_second_registration_replaces_the_first() -> None:
 
 
 def test_registration_is_checked() -> None:
-    """What has a form of its own keeps it."""
+    """A type that has a form already cannot be registered."""
     with pytest.raises(ValueError, match=r"builtins.int has a canonical form of its own"):
         register(int, str)
     with pytest.raises(ValueError, match=r"decimal.Decimal has"):
@@ -283,7 +283,7 @@ def test_registration_is_checked() -> None:
 
 
 def test_libraries_are_not_imported() -> None:
-    """Whoever uses no NumPy, pandas or polars does not wait for them."""
+    """Encoding does not import NumPy, pandas or polars."""
     code = (
         "import sys, fractions; from taskproc.values.encode import key_form\n"
         "key_form([fractions.Fraction(1, 2)], 'x')\n"

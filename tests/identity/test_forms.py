@@ -1,4 +1,4 @@
-"""NumPy values: told apart by dtype, shape and content, and back again."""
+"""Laws of NumPy values: they differ by dtype, shape and content, and are decoded."""
 from __future__ import annotations
 
 import typing
@@ -11,7 +11,7 @@ from tests.identity.samples import WHERE, Model, full_text, key, there_and_back
 
 
 def test_numpy_values_are_told_apart() -> None:
-    """dtype, shape, bytes and being an array at all count; memory order does not."""
+    """dtype, shape, bytes and being an array count; memory order does not."""
     numpy = pytest.importorskip("numpy")
     one = numpy.float64(1)
     grid = numpy.arange(6).reshape(2, 3)
@@ -31,7 +31,7 @@ def test_numpy_values_are_told_apart() -> None:
 
 
 def test_padding_is_no_part_of_an_array() -> None:
-    """Bytes between fields, and those of a long double that do not count, are whatever was in memory."""
+    """Padding between fields, and in a long double, is not part of a key."""
     numpy = pytest.importorskip("numpy")
     dtype = numpy.dtype([("a", "i1"), ("b", "f8")], align=True)
     long = numpy.array([1, 2], "g")
@@ -49,7 +49,7 @@ def test_padding_is_no_part_of_an_array() -> None:
 
 
 def test_other_arrays_are_refused() -> None:
-    """A subclass of arrays may carry more than its bytes."""
+    """A subclass of ndarray is refused, because it may have more than its bytes."""
     numpy = pytest.importorskip("numpy")
     for value in (numpy.ma.masked_array([1, 2], [0, 1]), numpy.zeros(2, [("a", "i4")]).view(numpy.recarray)):
         with pytest.raises(UnnamableValue, match=r"a subclass of numpy\.ndarray"):
@@ -62,7 +62,7 @@ def test_other_arrays_are_refused() -> None:
 
 
 def test_numpy() -> None:
-    """Arrays of any plain dtype come back with it, writable; so do scalars and dtypes."""
+    """Arrays of any plain dtype are decoded with it, writable; so are scalars and dtypes."""
     numpy = pytest.importorskip("numpy")
     record = numpy.dtype([("a", "i1"), ("b", "f8", (2,)), ("c", "O"), ("d", [("e", "U3")])], align=True)
     arrays = [numpy.arange(6).reshape(2, 3).T, numpy.array(1.5), numpy.zeros((0, 3), "f4"), numpy.array(["a", "bcd"])]

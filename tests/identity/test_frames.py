@@ -1,4 +1,4 @@
-"""Frames of pandas and polars: told apart by values, dtypes, labels and names, and back again."""
+"""Laws of frames of pandas and polars: they differ by values, dtypes, labels and names, and are decoded."""
 from __future__ import annotations
 
 import datetime as dt
@@ -55,7 +55,7 @@ def test_polars_frames_are_told_apart() -> None:
 
 
 def test_pandas() -> None:
-    """Frames, series, indexes and scalars come back with dtypes, index and names."""
+    """Frames, series, indexes and scalars are decoded with dtypes, index and names."""
     pandas = pytest.importorskip("pandas")
     hours = pandas.date_range("2020-10-25", periods=3, freq="h", tz="Europe/Berlin", name="when")
     frame = pandas.DataFrame(
@@ -95,7 +95,7 @@ def test_pandas() -> None:
 
 
 def test_polars() -> None:
-    """Frames and series come back with their dtypes and names."""
+    """Frames and series are decoded with their dtypes and names."""
     polars = pytest.importorskip("polars")
     frame = polars.DataFrame(
         {
@@ -118,7 +118,7 @@ def test_polars() -> None:
 
 
 def test_long_columns_are_digests() -> None:
-    """A column that is too long for JSON is refused on the way back."""
+    """A column that is too long for JSON is refused by `decode`."""
     pandas = pytest.importorskip("pandas")
     value = pandas.DataFrame({"a": ["text"] * 20_000})
 

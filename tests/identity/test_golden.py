@@ -232,7 +232,7 @@ runpy.run_path(sys.argv[2], run_name="__main__")
 
 
 def elsewhere(python: str, seed: str) -> dict[str, str]:
-    """The digests that another process finds."""
+    """The digests that another process computes."""
     package = pathlib.Path(__file__).parents[2] / "taskproc"
     environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONDONTWRITEBYTECODE": "1"}
     argv = [python, "-c", START, str(package), __file__]
@@ -242,7 +242,7 @@ def elsewhere(python: str, seed: str) -> dict[str, str]:
 
 
 def other_pythons() -> list[str]:
-    """One interpreter of each other version, of those on the path and where pyenv keeps its own."""
+    """One interpreter of each other version, from the path and from pyenv."""
     names = [f"python3.{minor}" for minor in range(10, 15) if minor != sys.version_info[1]]
     kept = os.path.expanduser(os.environ.get("PYENV_ROOT", "~/.pyenv"))
     found = []
@@ -257,19 +257,19 @@ def runs(python: str) -> bool:
 
 
 def test_digests_are_golden() -> None:
-    """A digest that was given once is given for ever."""
+    """The digest of a value never changes."""
     assert digests() == GOLDEN
 
 
 def test_numpy_digests_are_golden() -> None:
-    """Those of NumPy's values too, whatever its version."""
+    """The digests of NumPy values never change, whatever its version."""
     pytest.importorskip("numpy")
 
     assert numpy_digests() == NUMPY_GOLDEN
 
 
 def test_digests_under_any_hash_seed() -> None:
-    """No order of a set is in a key."""
+    """The order of a set is not part of a key."""
     for seed in ("0", "1", "4294967295"):
         assert elsewhere(sys.executable, seed) == GOLDEN
 

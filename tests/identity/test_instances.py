@@ -1,4 +1,4 @@
-"""Instances of the user's classes: by class and fields, and nothing is left out."""
+"""Laws of instances of the user's classes: the key has their class and all their fields."""
 from __future__ import annotations
 
 import dataclasses
@@ -22,7 +22,7 @@ class Sized:
 
 
 def test_local_classes_are_refused() -> None:
-    """Two classes made by one function share a name, so their instances would share a key."""
+    """Instances of local classes are refused, because two such classes may share a name."""
 
     @dataclasses.dataclass
     class Local:
@@ -37,13 +37,13 @@ def test_local_classes_are_refused() -> None:
 
 
 def test_missing_field_is_refused() -> None:
-    """An instance that was never finished has no form."""
+    """An instance with a missing field is refused."""
     with pytest.raises(UnnamableValue, match=r"Point without a value for field 'x'"):
         key_form(Point.__new__(Point), WHERE)
 
 
 def test_cached_property_does_not_change_a_key() -> None:
-    """What an instance remembers of its own computations is no part of it."""
+    """A value that a cached property computes is not part of the key."""
     box = Sized(1)
     before = key(box)
 
@@ -52,7 +52,7 @@ def test_cached_property_does_not_change_a_key() -> None:
 
 
 def test_attrs() -> None:
-    """Classes of attrs come back, slotted, frozen or not."""
+    """Instances of attrs classes are decoded, slotted, frozen or not."""
     attrs = pytest.importorskip("attrs")
     for kind in (Fruit, Frozen):
         assert attrs.has(kind)
@@ -61,7 +61,7 @@ def test_attrs() -> None:
 
 
 def test_attrs_with_remembered_hash() -> None:
-    """What attrs remembers of an instance is no part of it."""
+    """A hash that attrs stores in an instance is not part of the key."""
     pytest.importorskip("attrs")
     value = Frozen(1, 2)
     before = full_text(value)
@@ -71,7 +71,7 @@ def test_attrs_with_remembered_hash() -> None:
 
 
 def test_pydantic() -> None:
-    """Models come back with extra and private attributes; what was given and what defaulted does not count."""
+    """Models are decoded with extra and private attributes; which fields were given does not count."""
     pytest.importorskip("pydantic")
     value = Config(rate=2, other=(1,))
     value._seen = [1]

@@ -1,4 +1,4 @@
-"""One key if and only if equal with types, and the same value back: over random nested values."""
+"""Laws over random nested values: one key exactly for equal values of equal types, and the same value back."""
 from __future__ import annotations
 
 import collections
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_oracle_tells_types_apart() -> None:
-    """The oracle is not plain equality."""
+    """The oracle distinguishes types, which plain equality does not."""
     assert same({1: [0.0, (1,)]}, {1: [0.0, (1,)]})
     numbers = [(1, True), (1, 1.0), (0.0, -0.0), (Number.ONE, 1)]
     for left, right in (*numbers, ((1,), [1]), ({1}, {1.0}), ({1: 2}, {True: 2})):
@@ -92,12 +92,12 @@ few = settings(max_examples=60, derandomize=True, database=None, deadline=None)
 @example("\ud800")
 @example("é\x00\"\\")
 def test_the_short_way_to_a_plain_text_is_the_long_one(value: object) -> None:
-    """Byte for byte, or there would be two keys for one value."""
+    """The fast path for plain values gives the same bytes as the general one."""
     assert plain_text(value) == canonical_text(key_form(value, WHERE))
 
 
 def test_only_plain_values_have_a_short_way() -> None:
-    """What is of a subclass, or holds others, may have no form, or another one."""
+    """Subclasses and containers do not take the fast path."""
     for value in (Number.ONE, (), [1], b"", 1j, type("Text", (str,), {})("a")):
         assert plain_text(value) is None
 
@@ -106,7 +106,7 @@ def test_only_plain_values_have_a_short_way() -> None:
 @few
 @given(values, values)
 def test_one_key_if_and_only_if_equal(left: object, right: object) -> None:
-    """Two values have one key exactly if they are equal with types."""
+    """Two values have one key exactly if they and their types are equal."""
     assert same(left, right) == (key(left) == key(right))
 
 
@@ -114,7 +114,7 @@ def test_one_key_if_and_only_if_equal(left: object, right: object) -> None:
 @few
 @given(values, st.integers())
 def test_neighbours_have_other_keys(value: object, seed: int) -> None:
-    """A value that differs in one place, if only in a type, has another key."""
+    """A value that differs in one place, even if only in a type, has another key."""
     other = near(value, random.Random(seed))
 
     assert same(value, other) == (key(value) == key(other))
@@ -124,7 +124,7 @@ def test_neighbours_have_other_keys(value: object, seed: int) -> None:
 @few
 @given(values)
 def test_order_of_making_does_not_count(value: object) -> None:
-    """A value made anew in another order has the same key, and the same JSON."""
+    """A value made again in another order has the same key and the same JSON."""
     again = rebuilt(value)
 
     assert key(value) == key(again)
@@ -135,7 +135,7 @@ def test_order_of_making_does_not_count(value: object) -> None:
 @few
 @given(values)
 def test_there_and_back(value: object) -> None:
-    """Through JSON text and back is the same value, of the same types, with the same key."""
+    """Through JSON text and back, a value is the same, with the same types and key."""
     back = there_and_back(value)
 
     assert same(value, back)
@@ -146,7 +146,7 @@ def test_there_and_back(value: object) -> None:
 @few
 @given(values)
 def test_a_form_is_not_what_it_stands_for(value: object) -> None:
-    """A form passed as a value has the key of that value only if it is that value, plain JSON."""
+    """A form passed as a value has the key of its value only if it is that value, plain JSON."""
     form = json_form(value, "x")
 
     assert same(value, form) == (key(value) == key(form))
@@ -154,14 +154,14 @@ def test_a_form_is_not_what_it_stands_for(value: object) -> None:
 
 @pytest.mark.slow
 def test_no_collision_among_many() -> None:
-    """Any two with one key are equal with types, and any two equal have one key; the soak tries more of them."""
+    """Among many values, one key means equal with types, and equal means one key."""
     assert [] == list(faults(20, 1500))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", ["0", "1", "4294967295"])
 def test_keys_under_any_hash_seed(seed: str, environ: dict[str, str]) -> None:
-    """Another process, in which sets have another order, gives random values the same keys."""
+    """A process in which sets have another order gives random values the same keys."""
     command = [sys.executable, "-m", "tests.identity.oracle", "7", "300"]
     done = subprocess.run(
         command, env={**environ, "PYTHONHASHSEED": seed}, cwd=ROOT, capture_output=True, text=True, check=True

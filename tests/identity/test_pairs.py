@@ -1,4 +1,4 @@
-"""Values that other systems took for one, or refused: here each is a task of its own, with a result of its own."""
+"""Laws of values that other systems confuse or refuse: each is a task of its own, with its own result."""
 from __future__ import annotations
 
 import copy
@@ -67,7 +67,7 @@ PAIRS: list[tuple[Any, Any]] = [
 
 @pytest.mark.parametrize(("left", "right"), PAIRS, ids=lambda value: type(value).__name__)
 def test_what_was_taken_for_one_is_two(left: Any, right: Any) -> None:
-    """Each gets its own value back, of its own type, first and when it is stored."""
+    """Each value of a pair gives its own result, of its own type, computed and stored."""
     tasks = [Echo(left), Echo(right)]
     values = [value.get_result() if hasattr(value, "get_result") else value for value in (left, right)]
 
@@ -85,7 +85,7 @@ ACCEPTED = [
 
 @pytest.mark.parametrize("value", ACCEPTED, ids=lambda value: type(value).__name__)
 def test_what_was_refused_is_accepted(value: Any) -> None:
-    """However it is written and however often it is made; the result is what was given."""
+    """A value that others refuse is accepted, and the result is the value."""
     task = Echo(value)
 
     assert task is Echo(copy.deepcopy(value)) is Echo(value=value) is Echo(value, 2) is Echo(value, other=2)
@@ -94,13 +94,13 @@ def test_what_was_refused_is_accepted(value: Any) -> None:
 
 @pytest.mark.parametrize("value", [OwnInt(1), OwnDict(a=1), [OwnInt(1)]], ids=lambda value: type(value).__name__)
 def test_a_subclass_is_no_guess(value: Any) -> None:
-    """What it adds to its base nobody knows, so it is refused, with what to do."""
+    """A subclass is refused with the remedy, because nobody knows what it adds to its base."""
     with pytest.raises(UnnamableValue, match=r"argument 'value.*' of Echo .* a subclass of (int|dict)\); convert"):
         Echo(value)
 
 
 def test_a_future_dict_may_have_any_keys() -> None:
-    """Such as meet in JSON, too."""
+    """A FutureDict may have any keys, also some that are equal in JSON."""
     keys = [1, "1", None, "null", (1, "1"), "a/b", "../../x", "/abs", "x" * 300, "\0", "\ud800"]
 
     assert {key: key for key in keys} == run(Echo(FutureDict({key: Const(key) for key in keys})))

@@ -1,4 +1,4 @@
-"""What has no form is refused: with the place of the culprit, the reason and the remedy."""
+"""Laws of refusals: a value without a form is refused with its place, the reason and the remedy."""
 from __future__ import annotations
 
 import collections
@@ -72,7 +72,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("value", "message"), REFUSED, ids=lambda value: f"{type(value).__name__}")
 def test_refusal_names_the_place_and_the_remedy(value: object, message: str) -> None:
-    """What cannot be encoded is refused with the path of the culprit, in keys as in JSON."""
+    """A value that cannot be encoded is refused with its path, in keys as in JSON."""
     for form in (key_form, json_form):
         with pytest.raises(UnnamableValue) as caught:
             form(value, WHERE)
@@ -86,7 +86,7 @@ def test_refusal_names_the_place_and_the_remedy(value: object, message: str) -> 
     ids=lambda value: type(value).__name__,
 )
 def test_what_is_built_in_is_not_advised_to_have_methods(value: object) -> None:
-    """Nobody can give it one."""
+    """The remedy for a built-in type does not suggest a method."""
     with pytest.raises(UnnamableValue) as caught:
         key_form(value, WHERE)
 
@@ -94,7 +94,7 @@ def test_what_is_built_in_is_not_advised_to_have_methods(value: object) -> None:
 
 
 def test_place_without_quotes() -> None:
-    """The path grows behind the name of the argument, however the caller writes it."""
+    """The path begins with the name of the argument as the caller writes it."""
     with pytest.raises(UnnamableValue, match=r"^argument model\[0\] of Train has no canonical form"):
         key_form([Model()], "argument model of Train")
     with pytest.raises(UnnamableValue, match=r"^a FutureDict\['a'\] has no canonical form"):
@@ -102,7 +102,7 @@ def test_place_without_quotes() -> None:
 
 
 def test_partial_with_attributes_is_refused() -> None:
-    """What somebody hung on a partial would be left out."""
+    """A partial with extra attributes is refused, because they would be left out."""
     value = functools.partial(function)
     value.note = 1  # type: ignore[attr-defined]
 
@@ -111,7 +111,7 @@ def test_partial_with_attributes_is_refused() -> None:
 
 
 def test_self_reference_is_refused() -> None:
-    """A value that contains itself is told apart from one that is deep."""
+    """A value that contains itself is refused with another message than a deep one."""
     loop: list[object] = [1]
     loop.append({"a": loop})
 
@@ -120,7 +120,7 @@ def test_self_reference_is_refused() -> None:
 
 
 def test_own_key_that_is_itself_is_refused() -> None:
-    """A hook that gives back its own value ends in a message."""
+    """A hook that returns its own value is refused with a message."""
     value = Keyed(None)
     value.key = value
 
@@ -137,7 +137,7 @@ def nest(depth: int) -> object:
 
 @pytest.mark.parametrize("wrap", [nest, lambda depth: Point(nest(depth)), lambda depth: {1: nest(depth)}])
 def test_deep_nesting_is_refused(wrap: typing.Callable[[int], object]) -> None:
-    """However deep, it is an UnnamableValue and no RecursionError; the path in it is short."""
+    """A deep value raises UnnamableValue with a short path, and no RecursionError."""
     with pytest.raises(UnnamableValue, match="more than 100 levels deep") as caught:
         key_form(wrap(5000), WHERE)
 
@@ -145,13 +145,13 @@ def test_deep_nesting_is_refused(wrap: typing.Callable[[int], object]) -> None:
 
 
 def test_hundred_levels_work() -> None:
-    """What is below the limit is encoded and written."""
+    """A value below the limit of depth is encoded and written."""
     assert "[" * 91 + "]" * 91 == canonical_text(key_form(nest(90), WHERE))
     assert 500 * [[[]]] == key_form(500 * [[[]]], WHERE)
 
 
 def test_no_room_on_the_stack() -> None:
-    """A caller who is deep himself gets an UnnamableValue too."""
+    """A caller near the recursion limit gets UnnamableValue too."""
     value = nest(90)
 
     def below(levels: int) -> object:
@@ -169,7 +169,7 @@ def test_no_room_on_the_stack() -> None:
 
 
 def test_a_class_of_a_library_is_advised_to_be_registered() -> None:
-    """Nobody can give it a method; the line to copy names it. A class of the user's is advised to have one."""
+    """The remedy for a library class is a line that registers it; for a class of the user, a method."""
     import ipaddress
     import types
 

@@ -1,4 +1,4 @@
-"""A random walk over the verbs of a plan, with what must come of each."""
+"""A random walk over the methods of a plan, with the expected effect of each."""
 from __future__ import annotations
 
 import random
@@ -8,8 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, Lost, Node, Problem, Stale, Stamp
-from taskproc.kernel.moves import STATES
-from taskproc.kernel.plan import Plan
+from taskproc.kernel.plan import STATES, Plan
 from taskproc.testing import STALE, states
 
 SLOTS = {"gpu": 1, "disk": 2}
@@ -18,7 +17,7 @@ STEPS = 120
 
 
 class Walk:
-    """A plan driven at random, with as much memory of its own as is needed to know what must come of each verb."""
+    """Drives a plan at random, and remembers as much as is needed to know the effect of each method."""
 
     def __init__(self, plan, seed):
         self.plan = plan
@@ -77,7 +76,7 @@ class Walk:
         return states(self.plan, self.keys)
 
     def check(self, before, after):
-        """What holds after every step, whatever it was."""
+        """Assert the invariants that hold after every step."""
         self.plan.validate()
         assert len(self.plan) == len(self.keys)
         for key, old in before.items():
@@ -110,7 +109,7 @@ class Walk:
         self.born += 1
 
     def forget(self):
-        """Some node, and mostly one that may be forgotten."""
+        """Forget a node, mostly one that may be forgotten."""
         before = self.states()
         needed = {need for key in self.keys for need in self.plan.node(key).needs}
         may_go = [key for key in self.keys if key not in needed and before[key] not in ("waiting", "due", "running")]
@@ -199,7 +198,7 @@ class Walk:
         self.check_outcome(ticket.key, outcome, before, after)
 
     def pick(self):
-        """The ticket of a run that is to end."""
+        """Return the ticket of a run that is to end."""
         quick = [key for key in self.running if key not in self.slow]
         keys = quick if quick and self.random.random() < 0.9 else list(self.running)
         return self.running.pop(self.random.choice(keys))
@@ -243,7 +242,7 @@ class Walk:
         return any(states[need] in ("failed", "skipped") for need in self.plan.node(key).needs)
 
     def is_stuck(self, key, states):
-        """Whether it cannot be made again."""
+        """Whether the node cannot be made again."""
         return self.losses[key] == self.plan.MAX_LOSSES or self.is_doomed(key, states)
 
     def check_skipped(self, skipped, before, after):
@@ -295,7 +294,7 @@ class Walk:
         return Stamp("order", str(self.random.random()))
 
     def finish(self):
-        """From wherever the walk has led, an obedient loop comes to the end."""
+        """Check that from any state of the walk an obedient loop reaches the end."""
         for _ in range(20 * len(self.plan) + 20):
             self.now += 5.0
             while (key := self.plan.due(self.now)) is not None:

@@ -14,25 +14,25 @@ DIAMOND = {"d": ("b", "c"), "b": ("a",), "c": ("a",), "a": ()}
 
 
 def test_needs_come_first():
-    """Every key comes after all its needs, and otherwise in the order in which it was met."""
+    """Every key comes after all its needs, and otherwise in the order of its first use."""
     assert list(closure(["d"], DIAMOND.__getitem__)) == ["a", "b", "c", "d"]
 
 
 def test_needs_are_kept_in_order_and_once():
-    """A need named twice is one need, at its first place."""
+    """A need named twice is one need, at its first position."""
     graph = {"c": ("b", "a", "b"), "b": (), "a": ()}
 
     assert closure(["c"], graph.__getitem__)["c"] == ("b", "a")
 
 
 def test_only_what_the_roots_need():
-    """What no root needs is not there; a root given twice, or needed by another root, is there once."""
+    """Keys that no root needs are left out; a root given twice, or needed by another root, appears once."""
     assert list(closure(["b", "a", "b"], DIAMOND.__getitem__)) == ["a", "b"]
     assert closure([], DIAMOND.__getitem__) == {}
 
 
 def test_each_key_is_asked_once():
-    """`needs_of` is asked once for each key, however many need it, and may answer with a generator."""
+    """`needs_of` is called once for each key, however many nodes need it, and may be a generator."""
     asked: Counter[str] = Counter()
 
     def needs_of(key):
@@ -54,7 +54,7 @@ def test_a_long_chain_needs_no_recursion():
 
 
 def test_many_needs_cost_no_more_than_few():
-    """The cost grows with the edges: keys are hashed a few times for each, however many needs one key has."""
+    """The cost grows with the edges: each key is hashed a few times, however many needs one key has."""
     hashed = 0
 
     class Key(int):
@@ -79,7 +79,7 @@ def test_many_needs_cost_no_more_than_few():
     ],
 )
 def test_a_cycle_is_told_with_its_path(graph, path):
-    """The message has the cycle, all of it and nothing else, in the words of `name_of`."""
+    """The message contains exactly the cycle, with the names of `name_of`."""
     with pytest.raises(CycleError) as caught:
         closure(["a"], graph.__getitem__, "<{}>".format)
 
@@ -87,7 +87,7 @@ def test_a_cycle_is_told_with_its_path(graph, path):
 
 
 def test_names_are_reprs_by_default():
-    """Without `name_of` a key is shown by its repr."""
+    """Without `name_of`, the message shows the repr of a key."""
     with pytest.raises(CycleError, match=r"^'a' needs itself: 'a' -> 'a'$"):
         closure(["a"], {"a": "a"}.__getitem__)
 
@@ -98,7 +98,7 @@ GRAPHS = st.integers(1, 8).flatmap(lambda n: st.lists(st.lists(st.integers(0, n 
 @settings(derandomize=True, deadline=None, max_examples=50)
 @given(GRAPHS)
 def test_an_order_or_a_cycle(graph):
-    """Any graph has an order in which needs come first, with all that can be reached; or a cycle made of its edges."""
+    """Any graph gives an order of all reachable keys with needs first, or a cycle made of its edges."""
     try:
         order = closure([0], graph.__getitem__)
     except CycleError as error:

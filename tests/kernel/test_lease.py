@@ -1,4 +1,4 @@
-"""Laws of leases: who is heard of keeps what it holds, who is not loses it, and nobody holds what another does."""
+"""Laws of leases: a holder that beats keeps its tickets, a silent one loses them, and no ticket has two holders."""
 from __future__ import annotations
 
 import random
@@ -20,7 +20,7 @@ def leases():
 
 
 def test_who_is_not_heard_of_loses_what_it_holds(leases):
-    """After more than four periods, not after four; all that it held is told, in order."""
+    """A holder expires after more than four periods, not after four, and its tickets are returned in order."""
     leases.enter(1, 10.0, 0.0)
     leases.grant(1, A)
     leases.grant(1, B)
@@ -32,7 +32,7 @@ def test_who_is_not_heard_of_loses_what_it_holds(leases):
 
 
 def test_a_beat_counts_from_when_it_was_heard(leases):
-    """Who beats stays."""
+    """A holder that beats does not expire."""
     leases.enter(1, 10.0, 0.0)
     leases.beat(1, 30.0)
 
@@ -42,7 +42,7 @@ def test_a_beat_counts_from_when_it_was_heard(leases):
 
 
 def test_who_promises_nothing_never_expires(leases):
-    """No period, no end."""
+    """A holder without a period never expires."""
     leases.enter(1, None, 0.0)
 
     assert leases.next_look() is None
@@ -50,7 +50,7 @@ def test_who_promises_nothing_never_expires(leases):
 
 
 def test_what_was_released_is_nobodys(leases):
-    """A ticket that was answered is not lost with its holder; one that nobody holds can be released, too."""
+    """A released ticket is not lost with its holder; a ticket without a holder can be released too."""
     leases.enter(1, 1.0, 0.0)
     leases.grant(1, A)
     leases.grant(1, B)
@@ -64,7 +64,7 @@ def test_what_was_released_is_nobodys(leases):
 
 
 def test_a_number_is_for_one_holder(leases):
-    """It cannot enter twice."""
+    """A holder cannot enter twice."""
     leases.enter(1, None, 0.0)
 
     with pytest.raises(ValueError, match="entered before"):
@@ -72,7 +72,7 @@ def test_a_number_is_for_one_holder(leases):
 
 
 def test_a_thousand_beats_leave_one_look(leases):
-    """Beating costs nothing that stays."""
+    """Beats leave nothing behind: one look per holder is stored."""
     leases.enter(1, 1.0, 0.0)
     for second in range(1000):
         leases.beat(1, float(second))
@@ -83,7 +83,7 @@ def test_a_thousand_beats_leave_one_look(leases):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_every_walk_keeps_the_laws(seed):
-    """Whatever happens in whatever order: exactly who was silent for too long is gone, with exactly what it held."""
+    """In any order of calls, exactly the holders that were silent for too long expire, with exactly their tickets."""
     chance, leases, now, number = random.Random(seed), Leases(), 0.0, 0
     heard, held = {}, {}
     for step in range(400):

@@ -1,4 +1,4 @@
-"""Laws of slots by label, and of the line before them."""
+"""Laws of slots by label, and of the line that waits for them."""
 from __future__ import annotations
 
 import pytest
@@ -8,7 +8,7 @@ from taskproc.kernel.limits import Limits, Line
 
 
 def test_a_label_without_a_limit_is_free():
-    """What is not limited is always free, and nothing of it is used."""
+    """A label without a limit is always free, and none of its slots are used."""
     limits = Limits({"gpu": 1})
 
     limits.take(limits.relevant(("cpu",)))
@@ -18,7 +18,7 @@ def test_a_label_without_a_limit_is_free():
 
 
 def test_take_stops_at_the_limit():
-    """There are as many slots as the limit says, and a released one is free again."""
+    """A label has as many slots as its limit, and a released slot is free again."""
     limits = Limits({"gpu": 2})
 
     limits.take(("gpu",))
@@ -43,7 +43,7 @@ def test_take_is_all_or_none():
 
 
 def test_release_is_all_or_none():
-    """What was not taken cannot be released, nor anything together with it."""
+    """Releasing a slot that was not taken is refused, and releases no other slot."""
     limits = Limits({"gpu": 1, "disk": 3})
     limits.take(("disk",))
 
@@ -54,7 +54,7 @@ def test_release_is_all_or_none():
 
 
 def test_a_limit_may_change():
-    """Both ways; what is taken stays taken, and is no more than there is."""
+    """A limit can grow and shrink; slots that are taken stay taken and count as existing."""
     limits = Limits({"gpu": 1, "disk": 1})
     limits.take(("gpu", "disk"))
 
@@ -71,7 +71,7 @@ def test_a_limit_may_change():
 
 
 def test_a_label_named_twice_takes_one_slot():
-    """Labels are a set: naming one twice does not count twice, neither when taken nor when released."""
+    """Labels are a set: a label named twice takes and releases one slot."""
     limits = Limits({"gpu": 2})
 
     limits.take(limits.relevant(("gpu", "gpu")))
@@ -82,7 +82,7 @@ def test_a_label_named_twice_takes_one_slot():
 
 
 def test_relevant_is_one_tuple_for_equal_sets():
-    """Only the limited labels, each once, the same tuple in whatever order they were named."""
+    """Equal sets of limited labels give the same tuple, in whatever order they are named."""
     limits = Limits({"gpu": 1, "disk": 1})
 
     first = limits.relevant(("gpu", "Train", "disk", "gpu"))
@@ -93,7 +93,7 @@ def test_relevant_is_one_tuple_for_equal_sets():
 
 
 def test_limits_are_copied():
-    """What is done to the mapping afterwards does not change the limits, nor does what is done to `slots()`."""
+    """Changes to the mapping, or to the result of `slots()`, do not change the limits."""
     given = {"gpu": 1}
     limits = Limits(given)
 
@@ -115,7 +115,7 @@ def test_limits_are_copied():
     ],
 )
 def test_a_wrong_limit_is_refused(slots, message):
-    """A limit that is no int, or below 1, is refused where it is given, by name."""
+    """A limit that is not an int, or is below 1, is refused by name when it is given."""
     with pytest.raises(OptionError, match=f"^{message}$"):
         Limits({"cpu": 1, "gpu": slots})
 
@@ -131,7 +131,7 @@ def line(limits: Limits) -> Line[str]:
 
 
 def test_first_come_first_served(line):
-    """Across all buckets, who joined first is next."""
+    """The key that joined first is next, across all buckets."""
     line.join("a", ("gpu",))
     line.join("b", ())
     line.join("c", ("gpu",))
@@ -140,7 +140,7 @@ def test_first_come_first_served(line):
 
 
 def test_who_finds_no_slot_lets_others_pass(line, limits):
-    """A key whose slots are taken does not hold up those behind it, and is next when they are free again."""
+    """A key without free slots does not hold up the keys behind it, and is next when its slots are free."""
     line.join("a", ("gpu",))
     line.join("b", ("disk", "gpu"))
     line.join("c", ("disk",))
@@ -153,7 +153,7 @@ def test_who_finds_no_slot_lets_others_pass(line, limits):
 
 
 def test_nobody_is_next_when_all_slots_are_taken(line, limits):
-    """`next` is None when nobody stands in line, and when nobody there may start."""
+    """`next` is None if the line is empty, and if no key in it may start."""
     assert line.next() is None
 
     line.join("a", ("gpu",))
@@ -163,7 +163,7 @@ def test_nobody_is_next_when_all_slots_are_taken(line, limits):
 
 
 def test_joining_first_goes_before_all_others(line):
-    """The last to join first is first, in whatever bucket."""
+    """The last key to join first is next, in whatever bucket."""
     line.join("a", ("gpu",))
     line.join("b", ("gpu",), first=True)
     line.join("c", (), first=True)
@@ -172,7 +172,7 @@ def test_joining_first_goes_before_all_others(line):
 
 
 def test_leaving_from_the_middle(line):
-    """Any key can leave, and the order of the others stays."""
+    """Any key can leave, and the others stay in their order."""
     for key in "abc":
         line.join(key, ())
 

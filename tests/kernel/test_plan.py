@@ -5,8 +5,7 @@ import pytest
 
 from taskproc.kernel.limits import Limits, Tags
 from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, Node, Problem, Returned, Stamp, Ticket
-from taskproc.kernel.moves import MOVES, STATES
-from taskproc.kernel.plan import Plan
+from taskproc.kernel.plan import MOVES, STATES, Plan
 from taskproc.testing import STALE, grow, settle, start, states
 
 STAMP = Stamp("order", "value")
@@ -31,14 +30,14 @@ def judge_all(plan, verdict=STALE, now=0.0):
 
 
 def test_a_node_without_needs_is_due_at_once(plan):
-    """What needs nothing is due, what needs something waits."""
+    """A node without needs is due; a node with needs waits."""
     grow(plan, "a; b<a")
 
     assert states(plan, "ab") == {"a": "due", "b": "waiting"}
 
 
 def test_a_node_added_late_finds_its_needs_done(plan):
-    """A node whose needs have ended before it was added is due, or skipped, at once."""
+    """A node added after its needs have ended is due, or skipped, at once."""
     grow(plan, "a; b")
     settle(plan, "a", DONE)
     settle(plan, "b", BOOM)
@@ -57,7 +56,7 @@ def test_a_node_added_late_finds_its_needs_done(plan):
     ],
 )
 def test_nodes_are_added_once_and_after_their_needs(plan, text, message):
-    """A key is added once, and needs must be there: so no cycle can be built. What was refused is not there."""
+    """A key is added once and after its needs, so no cycle can be built; a refused node is not in the plan."""
     with pytest.raises(ValueError, match=f"^{message}$"):
         grow(plan, text)
 
@@ -74,24 +73,14 @@ def test_a_need_named_twice_is_one_need(plan):
 
 
 def test_a_node_is_kept_as_it_was_added(plan):
-    """`node` gives back what was added."""
+    """`node` returns the node as it was added."""
     grow(plan, "a; b<a,a @gpu,Train")
 
     assert plan.node("b") == Node("b", ("a", "a"), ("gpu", "Train"))
 
 
-def test_an_illegal_move_tells_the_story_of_the_node(plan):
-    """What became of it before, and nothing of other nodes."""
-    grow(plan, "a; b; c<a")
-    plan.settle(start(plan, "a"), DONE, 0.0)
-
-    story = r"^'a' is done and cannot become ready; it became: due, ready, running, done \["
-    with pytest.raises(AssertionError, match=story):
-        plan._become_ready(plan._entries["a"])
-
-
 def test_unknown_keys(plan):
-    """Who asks for a key that was never added gets a KeyError; a ticket for one is not in force."""
+    """An unknown key raises KeyError, and a ticket for it is not in force."""
     for question in (plan.state, plan.node, plan.stamp, plan.ticket, plan.lose):
         with pytest.raises(KeyError):
             question("x")
@@ -99,14 +88,14 @@ def test_unknown_keys(plan):
 
 
 def test_due_in_the_order_of_becoming_due(plan):
-    """Nodes are judged in the order in which they became due, not in that of their keys."""
+    """Nodes are judged in the order in which they became due, not in the order of their keys."""
     grow(plan, "c; a; z<c; b")
 
     assert judge_all(plan, Fresh(STAMP)) == ["c", "a", "b", "z"]
 
 
 def test_due_is_the_same_until_it_is_judged(plan):
-    """Asking changes nothing: nothing is lost when who asked does not come to judge."""
+    """Calling `due` changes nothing: no node is lost if it is not judged after that."""
     grow(plan, "a; b")
 
     assert [plan.due(0.0), plan.due(0.0)] == ["a", "a"]
@@ -134,7 +123,7 @@ def test_stale_is_ready(plan):
 
 
 def test_elsewhere_is_looked_at_later(plan):
-    """What another computes is due again after its time, not before; `next_due` says when."""
+    """A node that another run computes is due again after its time, not before; `next_due` gives the time."""
     grow(plan, "a; b")
     plan.judge("a", Elsewhere(5.0), 10.0)
     assert plan.next_due() == 0.0
@@ -149,7 +138,7 @@ def test_elsewhere_is_looked_at_later(plan):
 
 
 def test_a_later_look_stands_at_the_end_of_the_line(plan):
-    """Who is looked at again and again does not keep the others from being looked at."""
+    """A node that is looked at again and again does not delay the others."""
     grow(plan, "a; b; c")
     plan.judge("a", Elsewhere(0.0), 0.0)
 
@@ -157,7 +146,7 @@ def test_a_later_look_stands_at_the_end_of_the_line(plan):
 
 
 def test_nothing_is_next_due_when_nothing_is_due(plan):
-    """None: only a move of something else can make anything due."""
+    """`next_due` is None if only another move can make a node due."""
     assert plan.next_due() is None
     grow(plan, "a; b<a")
 
@@ -167,7 +156,7 @@ def test_nothing_is_next_due_when_nothing_is_due(plan):
 
 
 def test_a_later_look_is_void_when_the_node_waits_again(plan):
-    """A look that was put off does not come back when the node had to wait, and was judged, in the meantime."""
+    """A postponed look is dropped if the node had to wait, and was judged, in the meantime."""
     grow(plan, "a; b<a")
     plan.judge("a", Fresh(STAMP), 0.0)
     plan.judge("b", Elsewhere(1.0), 0.0)
@@ -182,7 +171,7 @@ def test_a_later_look_is_void_when_the_node_waits_again(plan):
 
 
 def test_a_verdict_on_what_is_not_due_is_void(plan):
-    """Looking may show that a need is lost: then the node waits, and the verdict changes nothing."""
+    """Looking may show that a need is lost: then the node waits, and its verdict changes nothing."""
     grow(plan, "a; b<a")
     plan.judge("a", Fresh(STAMP), 0.0)
     assert plan.due(0.0) == "b"
@@ -209,7 +198,7 @@ def test_take_the_longest_ready(plan):
 
 
 def test_take_within_limits(plan):
-    """A node runs only when all its labels have a free slot; who does not need them is not held up."""
+    """A node runs only if all its labels have a free slot; nodes that do not need them are not held up."""
     grow(plan, "a @gpu; b @gpu; c")
     judge_all(plan)
 
@@ -220,7 +209,7 @@ def test_take_within_limits(plan):
 
 @pytest.mark.parametrize("outcome", [DONE, Fresh(STAMP), BOOM, Elsewhere(1.0)])
 def test_slots_come_back_whatever_the_end(plan, outcome):
-    """However a run ends, its slots are free again."""
+    """In whatever way a run ends, its slots are free again."""
     grow(plan, "a @gpu; b @gpu")
 
     settle(plan, "a", outcome)
@@ -241,7 +230,7 @@ def test_done_makes_what_is_below_due(plan):
 
 
 def test_only_what_is_done_has_a_stamp(plan):
-    """Asking for the stamp of what is not done is an error that says where it stands."""
+    """Asking for the stamp of a node that is not done is an error that names its state."""
     grow(plan, "a")
 
     with pytest.raises(ValueError, match="^'a' is due, only what is done has a stamp$"):
@@ -249,7 +238,7 @@ def test_only_what_is_done_has_a_stamp(plan):
 
 
 def test_failure_skips_only_what_lies_below(plan):
-    """A failed node skips its dependents, and nobody else."""
+    """A failed node skips its dependents and no other node."""
     grow(plan, "a; b<a; c<b; d")
 
     skipped = settle(plan, "a", BOOM)
@@ -259,14 +248,14 @@ def test_failure_skips_only_what_lies_below(plan):
 
 
 def test_what_is_below_two_failures_is_skipped_once(plan):
-    """A node is told as skipped by the first failure above it, and not again."""
+    """A node is reported as skipped by the first failure above it, and not again."""
     grow(plan, "a; b; c<a,b; d<c,a")
 
     assert [settle(plan, "a", BOOM), settle(plan, "b", BOOM)] == [("c", "d"), ()]
 
 
 def test_a_claim_lost_to_another_is_looked_at_later(plan):
-    """Who finds at the start that another computes the node lets it go, and looks again after a while."""
+    """A node that another run is computing at its start is given up, and looked at again later."""
     grow(plan, "a")
     ticket = start(plan, "a")
 
@@ -289,7 +278,7 @@ def test_given_back_is_first_in_line(plan):
 
 
 def test_returned_is_given_back(plan):
-    """Where a run broke down through no known fault of its node, it is the first to run again."""
+    """A node whose run broke down without its fault is the first to run again."""
     grow(plan, "a; b; c")
     judge_all(plan)
 
@@ -299,7 +288,7 @@ def test_returned_is_given_back(plan):
 
 
 def test_a_ticket_is_in_force_once(plan):
-    """A ticket that was settled or given back is in force no more, also when its node runs again."""
+    """A ticket that was settled or given back is not in force any more, also when its node runs again."""
     grow(plan, "a")
     old = start(plan, "a")
     assert plan.holds(old)
@@ -356,8 +345,38 @@ def test_the_table_of_moves_is_a_table_of_states():
     assert {before for before, _ in MOVES} == set(STATES) - {"failed", "skipped"}
 
 
+def test_an_illegal_move_reports_the_last_moves_of_its_node(plan):
+    """The error names the node, its state and its own moves in order; no move of another node, and nothing changes."""
+    grow(plan, "a; b")
+    settle(plan, "a", DONE)
+    settle(plan, "b", BOOM)
+    plan.lose("a")
+
+    with pytest.raises(AssertionError) as raised:
+        plan._move(plan._entries["a"], "running")
+
+    assert str(raised.value) == (
+        "'a' is due and cannot become running; 0 of its needs are not done, its result was lost 1 times; "
+        "its last moves: due → ready → running → done → due [this is a bug]"
+    )
+    assert plan.state("a") == "due"
+
+
+def test_the_plan_remembers_a_bounded_number_of_moves(plan):
+    """However many moves are made, a fixed number of them is stored; a node without one among them is reported too."""
+    grow(plan, "a; b")
+    settle(plan, "a", DONE)
+    for _ in range(1500):
+        plan.give_back(start(plan, "b"))
+
+    with pytest.raises(AssertionError, match="'a' is done and cannot become ready; .* its last moves: none"):
+        plan._move(plan._entries["a"], "ready")
+
+    assert len(plan._moves) == 2000
+
+
 def test_taking_looks_once_for_each_kind_of_labels():
-    """What a take costs grows with the kinds of limited labels, not with the nodes that are ready."""
+    """The cost of a take grows with the kinds of limited labels, not with the number of ready nodes."""
     asked = []
 
     class Spy(Limits):
@@ -378,7 +397,7 @@ def test_taking_looks_once_for_each_kind_of_labels():
 
 
 def test_take_among_labels(plan):
-    """Who asks for labels gets the longest ready node that has no other limited one."""
+    """`take` with labels gives the longest ready node that has no other limited label."""
     plan = Plan(Tags())
     for number, tag in enumerate(("add", "mul", "add")):
         plan.add(Node(number, (), (tag,)))
@@ -391,7 +410,7 @@ def test_take_among_labels(plan):
 
 
 def test_forgetting_leaves_no_trace(plan):
-    """What has ended, or may start, can be forgotten if nothing needs it; its key is free again."""
+    """A node that has ended, or is ready, can be forgotten if no node needs it; its key is free again."""
     grow(plan, "a; b<a")
     settle(plan, "a", DONE)
     ticket = start(plan, "b")
@@ -411,7 +430,7 @@ def test_forgetting_leaves_no_trace(plan):
 
 
 def test_a_later_look_may_be_of_what_is_forgotten(plan):
-    """A node that was put off, and then judged otherwise before its time, leaves nothing behind that is due."""
+    """A node that was postponed, then judged and forgotten, is not due at the postponed time."""
     grow(plan, "a")
     plan.judge("a", Elsewhere(5.0), 0.0)
     plan.judge("a", STALE, 1.0)
@@ -422,7 +441,7 @@ def test_a_later_look_may_be_of_what_is_forgotten(plan):
 
 
 def test_what_is_ready_is_held_up_by_full_labels():
-    """And by no label while its slots are free: such a node only waits to be taken."""
+    """Full labels hold up ready nodes; a node whose slots are free only waits to be taken."""
     plan = Plan(Limits({"gpu": 1, "net": 1}))
     grow(plan, "a @gpu; b @gpu; c @gpu,net; d @net; e")
     judge_all(plan)

@@ -1,4 +1,4 @@
-"""Laws of the plan when a result that was judged fresh turns out to be unreadable, or gone."""
+"""Laws of the plan when a result that was judged fresh turns out to be unreadable or missing."""
 from __future__ import annotations
 
 import pytest
@@ -21,7 +21,7 @@ def plan():
 
 
 def test_a_lost_need_is_judged_again(plan):
-    """Who finds a need unreadable waits until it was judged, and made if need be, again."""
+    """A node that finds a need unreadable waits until the need is judged, and if necessary made, again."""
     grow(plan, "a; b<a")
     settle(plan, "a", DONE)
 
@@ -34,7 +34,7 @@ def test_a_lost_need_is_judged_again(plan):
 
 
 def test_a_lost_need_takes_back_what_has_not_started(plan):
-    """Below a lost node what is due or ready waits again; what runs runs on, what is done stays done."""
+    """Below a lost node, due and ready nodes wait again; running and done nodes do not change."""
     grow(plan, "a; done<a; running<a; ready<a; other<done")
     settle(plan, "a", DONE)
     settle(plan, "done", DONE)
@@ -54,7 +54,7 @@ def test_a_lost_need_takes_back_what_has_not_started(plan):
 
 
 def test_what_runs_below_a_lost_need_ends_as_it_ends(plan):
-    """A run that began before its need was lost counts, and what lies below it goes on."""
+    """A run that began before its need was lost counts, and the nodes below it go on."""
     grow(plan, "a; b<a; c<b; d<a,b")
     settle(plan, "a", DONE)
     ticket = start(plan, "b")
@@ -66,7 +66,7 @@ def test_what_runs_below_a_lost_need_ends_as_it_ends(plan):
 
 
 def test_what_runs_below_a_lost_need_waits_when_given_back(plan):
-    """A node whose need was lost while it ran cannot be ready again before that need is done."""
+    """A node whose need was lost while it ran is not ready again before that need is done."""
     grow(plan, "a; b<a; c<a")
     settle(plan, "a", DONE)
     tickets = start(plan, "b"), start(plan, "c")
@@ -80,7 +80,7 @@ def test_what_runs_below_a_lost_need_waits_when_given_back(plan):
 
 @pytest.mark.parametrize("stop", [Plan.give_back, lambda plan, ticket: plan.settle(ticket, Elsewhere(), 0.0)])
 def test_what_stops_below_a_need_that_failed_meanwhile_is_skipped(plan, stop):
-    """A run that stops without an end after its need was lost and failed is skipped, and all below it."""
+    """A run that stops without an end after its need was lost and failed is skipped, with all nodes below it."""
     grow(plan, "a; b<a; c<b; d<c")
     settle(plan, "a", DONE)
     ticket = start(plan, "b")
@@ -91,7 +91,7 @@ def test_what_stops_below_a_need_that_failed_meanwhile_is_skipped(plan, stop):
 
 
 def test_a_need_already_being_made_is_waited_for(plan):
-    """Of two that miss the same need, the second waits for what the first has set going; it counts once."""
+    """If two nodes miss the same need, it is lost once, and both wait for it."""
     grow(plan, "a; b<a; c<a")
     settle(plan, "a", DONE)
     first, second = start(plan, "b"), start(plan, "c")
@@ -105,7 +105,7 @@ def test_a_need_already_being_made_is_waited_for(plan):
 
 
 def test_a_loss_told_late_does_not_lose_the_new_result(plan):
-    """A run that began before the need was made again has read the old one: it is looked at anew, the need stays."""
+    """A run that read the result before the need was made again does not lose the new one; it is looked at again."""
     grow(plan, "a; b<a; c<a")
     settle(plan, "a", DONE)
     first, second = start(plan, "b"), start(plan, "c")
@@ -118,7 +118,7 @@ def test_a_loss_told_late_does_not_lose_the_new_result(plan):
 
 
 def test_losses_are_bounded(plan):
-    """A result that is lost more often than MAX_LOSSES fails who asks for it, and what lies below it; it stays."""
+    """A result lost more often than MAX_LOSSES fails the node that asks for it, and stays."""
     grow(plan, "a; b<a; c<b")
     for _ in range(Plan.MAX_LOSSES):
         settle(plan, "a", DONE)
@@ -131,7 +131,7 @@ def test_losses_are_bounded(plan):
 
 
 def test_losing_by_oneself_is_bounded(plan):
-    """`lose` says no when the bound is reached, and changes nothing; losing what is being made is always granted."""
+    """`lose` is False at the bound and changes nothing; for a node that is being made it is always True."""
     grow(plan, "a; b<a")
     for _ in range(Plan.MAX_LOSSES):
         plan.judge("a", Fresh(STAMP), 0.0)
@@ -145,7 +145,7 @@ def test_losing_by_oneself_is_bounded(plan):
 
 
 def test_several_are_lost_together_or_not_at_all(plan):
-    """If one of the lost needs cannot be made again, the others are left alone."""
+    """If one of the lost needs cannot be made again, the others do not change."""
     grow(plan, "a; b; c<a,b")
     for _ in range(Plan.MAX_LOSSES):
         plan.judge("a", Fresh(STAMP), 0.0)
@@ -171,7 +171,7 @@ def test_a_lost_chain_is_made_again_in_order(plan, keys):
 
 
 def test_what_cannot_be_made_again_is_not_lost(plan):
-    """A result whose own need was lost and then failed is not given up, for it could not be made again."""
+    """A result whose own need was lost and then failed is not lost, because it could not be made again."""
     grow(plan, "a; b<a; c<b")
     settle(plan, "a", DONE)
     settle(plan, "b", DONE)
@@ -186,7 +186,7 @@ def test_what_cannot_be_made_again_is_not_lost(plan):
 
 @pytest.mark.parametrize("keys", [("x",), ("c",), ("a", "b"), ()])
 def test_a_node_loses_only_what_it_needs(plan, keys):
-    """A loss of what is not a need, or of nothing, is refused and changes nothing: waiting for it would not help."""
+    """A loss of a key that is not a need, or of nothing, is refused and changes nothing."""
     grow(plan, "a; b; c<a")
     settle(plan, "a", DONE)
     settle(plan, "b", DONE)

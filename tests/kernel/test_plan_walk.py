@@ -1,4 +1,4 @@
-"""Laws of the plan that hold on every path: a random walk over the verbs, and mutants to show that it can fail."""
+"""Laws of the plan that hold on every path: a random walk over the methods, and mutants that show that it can fail."""
 from __future__ import annotations
 
 import functools
@@ -15,8 +15,7 @@ from taskproc.kernel import limits as limits_module
 from taskproc.kernel import plan as plan_module
 from taskproc.kernel.limits import Limits
 from taskproc.kernel.model import Done, Failed, Node, Problem, Stamp
-from taskproc.kernel.moves import MOVES
-from taskproc.kernel.plan import Plan
+from taskproc.kernel.plan import MOVES, Plan
 from taskproc.testing import STALE
 
 BOOM = Failed(Problem("exception", "boom"))
@@ -28,13 +27,13 @@ def new_plan():
 
 @pytest.mark.parametrize("seed", range(24))
 def test_every_walk_keeps_the_laws(seed):
-    """Whatever is told in whatever order, every invariant holds after every step, and the end can be reached."""
+    """In any order of reports, every invariant holds after every step, and the end can be reached."""
     walk(new_plan, seed)
 
 
 @pytest.mark.slow
 def test_every_legal_move_is_made():
-    """The walks make each move of the table: none is there for nothing, and none goes unseen."""
+    """The walks make each move of the table and no other."""
     made = set()
 
     class Recorder(Plan[int]):
@@ -67,7 +66,7 @@ DAGS = st.integers(1, 10).flatmap(
 @settings(derandomize=True, deadline=None, max_examples=60)
 @given(DAGS, st.randoms(use_true_random=False))
 def test_an_obedient_loop_runs_each_node_once(dag, chance):
-    """Each node runs once, after its needs and within the limits; what lies below a failure never runs."""
+    """Each node runs once, after its needs and within the limits; nodes below a failure never run."""
     plan = new_plan()
     for key, (needs, labels, _) in enumerate(dag):
         plan.add(Node(key, tuple(needs), tuple(labels)))
@@ -87,7 +86,7 @@ def test_an_obedient_loop_runs_each_node_once(dag, chance):
 
 
 def obey(plan, failing, chance):
-    """Run `plan` to its end; the keys that were started and those that were skipped, in order."""
+    """Run `plan` to its end; returns the keys that were started and the keys that were skipped, in order."""
     started, skipped, running = [], [], []
     while plan.open():
         while (key := plan.due(0.0)) is not None:
@@ -220,7 +219,7 @@ MUTANTS = {
 
 
 def mutant(where: str, text: str, instead: str) -> Callable[[], Plan[int]]:
-    """A maker of plans whose code reads `instead` where it should read `text`."""
+    """A factory of plans whose code reads `instead` where it should read `text`."""
     sources = {name: _source(name) for name in ("plan", "limits")}
     assert sources[where].count(text) == 1, "the mutant has lost its place"
     sources[where] = sources[where].replace(text, instead)
@@ -245,7 +244,7 @@ def _execute(name: str, source: str) -> dict:
 @pytest.mark.slow
 @pytest.mark.parametrize("forgotten", MUTANTS)
 def test_the_walk_finds_what_is_forgotten(forgotten):
-    """A plan that has forgotten one thing does not get through: the walk can fail, and on each of the laws."""
+    """The walk fails for each plan in which one step is left out, so each law can fail."""
     make_plan = mutant(*MUTANTS[forgotten])
 
     with pytest.raises((AssertionError, ValueError, KeyError, IndexError, pytest.fail.Exception)):
@@ -254,5 +253,5 @@ def test_the_walk_finds_what_is_forgotten(forgotten):
 
 
 def test_an_unchanged_mutant_gets_through():
-    """What catches the mutants is the change, not the way in which they are made."""
+    """A mutant without a change passes: the changes are found, not the way in which mutants are made."""
     walk(mutant("plan", "MAX_LOSSES = 3", "MAX_LOSSES = 3"), 0)

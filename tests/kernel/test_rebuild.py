@@ -1,4 +1,4 @@
-"""Laws of freshness: which stored result is good, and what is said of one that is not."""
+"""Laws of freshness: which stored result is good, and the reason for one that is not."""
 from __future__ import annotations
 
 import random
@@ -18,7 +18,7 @@ NAMES = {"left": "Choose(5, 2)", "right": "Choose(5, 3)"}
 
 
 class Kept(NamedTuple):
-    """What has a record."""
+    """A stored version with a record."""
 
     record: Record
 
@@ -42,14 +42,14 @@ def reason(*records, **now):
 
 
 def test_a_record_that_matches_is_good():
-    """The same code and the same stamps of the same needs: the result is good."""
+    """A result is good if the code and the stamps of its needs are the same."""
     kept = Kept(record(4))
 
     assert judge([kept], present()) is kept
 
 
 def test_the_order_of_settings_and_needs_does_not_count():
-    """They are compared by name."""
+    """Settings and needs are compared by name."""
     given = {"version": "1", "package x": "2"}
     shuffled = record(settings=dict(reversed(given.items())), needs=dict(reversed(NEEDS.items())))
 
@@ -57,7 +57,7 @@ def test_the_order_of_settings_and_needs_does_not_count():
 
 
 def test_no_record():
-    """Where nothing is stored there is nothing good, forced or not."""
+    """Without a stored result nothing is good, forced or not."""
     assert reason() == Reason("new", "no result is stored")
     assert reason(above=3) == Reason("new", "no result is stored")
 
@@ -77,17 +77,17 @@ def test_no_record():
     ],
 )
 def test_other_items(then, text):
-    """Each item of the code that changed, appeared or went is named."""
+    """Each item of the code that changed, appeared or disappeared is named."""
     assert changed_items(then, ITEMS) == text
 
 
 def test_other_code():
-    """Whoever knows what the digest stood for says what changed."""
+    """`change_of` words the difference between the code of the record and the present code."""
     assert reason(record(code="then")) == Reason("code", "it was then")
 
 
 def test_code_that_was_declared_the_same():
-    """A record may name digests of code that was accepted in its place; any other still counts."""
+    """Code whose digest a record accepts is good; any other code still counts."""
     accepted = record(code="then", accepted=["now", "later"])
 
     assert judge([Kept(accepted)], present()) == Kept(accepted)
@@ -118,12 +118,12 @@ def test_code_that_was_declared_the_same():
     ],
 )
 def test_other_settings(then, now, kind, text):
-    """Each setting that changed, appeared or went is named; those that say something to people with their values."""
+    """Each setting that changed, appeared or disappeared is named, with its values where these are readable."""
     assert reason(record(settings=then), settings=now) == Reason(kind, text)
 
 
 def test_settings_count_whether_code_does_or_not():
-    """They were declared: only the source may be left out."""
+    """Settings count also if the source does not."""
     assert reason(record(settings={"version": "1"}), code=None, settings={"version": "2"}).kind == "version"
 
 
@@ -152,14 +152,14 @@ def test_code_that_is_not_asked_for():
     ],
 )
 def test_other_needs(then, text):
-    """Each need that appeared, went, gave another value or was made by another order is named."""
+    """Each need that appeared, disappeared, gave another value or was made by another order is named."""
     found = reason(record(needs=then))
 
     assert (found.kind, found.text) == ("need", text)
 
 
 def test_a_reason_tells_which_needs_it_is_about():
-    """By key, those with other values first; other edges are told in words only."""
+    """A reason has the keys of its needs, those with other values first; other edges are only in the text."""
     then = {"left": Stamp("old", "v1"), "right": Stamp("o2", "old")}
 
     assert reason(record(needs=then)).needs == ("right", "left")
@@ -167,7 +167,7 @@ def test_a_reason_tells_which_needs_it_is_about():
 
 
 def test_many_names_are_cut_short():
-    """A sentence names three, and says how many more there are; four are named."""
+    """A message names three keys and counts the others; of four it names all."""
     five = {f"n{number}": Stamp("o", "v") for number in range(5)}
     four = dict(list(five.items())[:4])
 
@@ -176,7 +176,7 @@ def test_many_names_are_cut_short():
 
 
 def test_code_is_told_before_needs():
-    """Of several reasons the first is told: forced, code, needs."""
+    """Of several reasons the first is reported: forced, code, needs."""
     stale = record(code="then", needs={})
 
     assert reason(stale).kind == "code"
@@ -184,26 +184,26 @@ def test_code_is_told_before_needs():
 
 
 def test_only_records_above_count():
-    """A result made before the order to make it anew does not count, however good; one made after it does."""
+    """A result made before the order to make it again does not count, however good; one made after it does."""
     assert reason(record(3), record(2), above=3).kind == "forced"
     assert judge([Kept(record(4)), Kept(record(3))], present(above=3)) == Kept(record(4))
     assert reason(record(4, code="then"), record(3), above=3).kind == "code"
 
 
 def test_an_edit_taken_back_finds_the_older_record():
-    """The newest good record is picked, not the newest."""
+    """The newest good record is chosen, not the newest one."""
     edited = record(3, code="then")
 
     assert judge(map(Kept, [edited, record(2), record(1)]), present()) == Kept(record(2))
 
 
 def test_the_reason_is_that_of_the_newest():
-    """When none is good, what is said is said of the newest."""
+    """If no record is good, the reason is that of the newest."""
     assert reason(record(2, needs={}), record(1, code="then")).kind == "need"
 
 
 def test_records_are_read_no_further_than_needed():
-    """Reading a record costs a file: nothing is read behind a good one, or one too old to count."""
+    """No record is read behind a good one, or behind one too old to count, because each read costs a file."""
     records = map(Kept, [record(3, code="then"), record(2), record(1)])
     judge(records, present())
     assert [Kept(record(1))] == list(records)
@@ -214,12 +214,12 @@ def test_records_are_read_no_further_than_needed():
 
 
 def test_an_order_is_32_hex_digits_that_stay():
-    """The same on every machine and Python: an accidental change of it would rerun everything."""
+    """An order is the same on every machine and Python: a change of it would run everything again."""
     assert order_of("nonce", NEEDS) == "e7ee9b25475c9803368acb6787299765"
 
 
 def test_an_order_does_not_depend_on_iteration():
-    """Needs are sorted by key, whatever order they come in."""
+    """The order of the mapping of needs does not change the order of a stamp."""
     needs = {str(number): Stamp(f"o{number}", "v") for number in range(9)}
     shuffled = list(needs.items())
     random.Random(1).shuffle(shuffled)
@@ -228,7 +228,7 @@ def test_an_order_does_not_depend_on_iteration():
 
 
 def test_an_order_does_not_depend_on_values():
-    """A value that changed on its own is no order: what reads an equal value below it is not remade."""
+    """A changed value is not a changed order: nodes that read an equal value below it do not run again."""
     other = {**NEEDS, "left": Stamp("o1", "other")}
 
     assert order_of("n", NEEDS) == order_of("n", other)
@@ -243,7 +243,7 @@ TEXTS = st.lists(st.text(alphabet="1:ab", max_size=4), min_size=1, max_size=3)
 @example(["a", "b1:c"], ["ab", "1:c"])
 @example(["n", "a", "b"], ["n", "b", "a"])
 def test_orders_differ_when_any_part_does(one, two):
-    """Another nonce, another order of a need, one need more: another order, also where the parts run together alike."""
+    """Another nonce, another order of a need, or one need more gives another order."""
     orders = [order_of(nonce, {str(n): Stamp(o, "v") for n, o in enumerate(rest)}) for nonce, *rest in (one, two)]
 
     assert (orders[0] == orders[1]) == (one == two)

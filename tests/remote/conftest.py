@@ -1,4 +1,4 @@
-"""A served task manager, and those who use it."""
+"""A served task manager and its users."""
 from __future__ import annotations
 
 import os
@@ -21,21 +21,21 @@ def manager():
 
 @pytest.fixture
 def server(manager):
-    """On a free port of the loopback."""
+    """A server on a free port of the loopback."""
     with Server(manager, key=KEY) as server:
         yield server
 
 
 @pytest.fixture
 def client(server):
-    """Who has the key."""
+    """A client with the key."""
     with connect(server.address, KEY) as client:
         yield client
 
 
 @pytest.fixture
 def bomb(tmp_path):
-    """A pickle that makes a file when it is loaded, and that file."""
+    """A pickle that creates a file when it is loaded, and that file."""
     return _Bomb(tmp_path / "it was unpickled")
 
 
@@ -49,7 +49,7 @@ class _Bomb:
 
 @pytest.fixture
 def remote(tmp_path, environ):
-    """Their starter; it ends all of them."""
+    """Starts processes; ends all of them after the test."""
     remote = Remote(tmp_path, environ)
     yield remote
     remote.stop()

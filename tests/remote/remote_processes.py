@@ -108,24 +108,24 @@ class Limited:
 
 
 def threads_of(pid):
-    """How many a process has."""
+    """The number of threads of a process."""
     return len(os.listdir(f"/proc/{pid}/task"))
 
 
 def descriptors_of(pid):
-    """How many it has open."""
+    """The number of open descriptors of a process."""
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def content_of(path):
-    """What stands in a file, as soon as it does."""
+    """The content of a file, as soon as there is some."""
     while not path.exists() or not path.read_text():
         pass
     return path.read_text()
 
 
 class Remote:
-    """Processes of `python -m taskproc.remote`, as one starts them in a shell."""
+    """Starts processes of `python -m taskproc.remote`, as in a shell."""
 
     def __init__(self, folder, environ):
         self.folder, self.environ = folder, environ
@@ -135,7 +135,7 @@ class Remote:
         make_key_file(self.key)
 
     def start(self, command, *words):
-        """One more process; what it prints is read by `output`."""
+        """Start a process; its output is read by `output`."""
         words = (command, "--key-file", "key", *map(str, words))
         process = subprocess.Popen(
             [sys.executable, "-m", "taskproc.remote", *words], cwd=self.folder, env=self.environ, text=True,
@@ -145,12 +145,12 @@ class Remote:
         return process
 
     def serve(self, *words):
-        """A task manager; its process, and its address as it printed it."""
+        """Start a task manager; returns its process, and its address as printed."""
         process = self.start("serve", *words)
         return process, process.stdout.readline().split()[-1]
 
     def work(self, address, *words):
-        """A worker, as soon as it is registered."""
+        """Do one thing that a worker may do."""
         with connect(address, self.key) as client:
             before = client.number_of_active_processes()
             process = self.start("work", "--address", address, *words)

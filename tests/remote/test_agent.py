@@ -1,4 +1,4 @@
-"""Real processes: `serve`, `work`, `status` and `key`, and what becomes of tasks when they are killed."""
+"""Laws of `serve`, `work`, `status` and `key` as real processes, and of tasks whose processes are killed."""
 from __future__ import annotations
 
 import os
@@ -20,14 +20,14 @@ pytestmark = pytest.mark.slow
 
 
 def ended(process):
-    """Exit code, and the last line of what it said."""
+    """The exit code of a process, and the last line of its output."""
     out, err = process.communicate(timeout=limit(60))
     return process.returncode, (err or out).splitlines()[-1]
 
 
 @pytest.fixture
 def served(remote):
-    """A task manager in a process; whoever is connected to it."""
+    """A task manager in a process, and a client of it."""
     _, address = remote.serve()
     with connect(address, remote.key) as client:
         client.text = address
@@ -35,7 +35,7 @@ def served(remote):
 
 
 def test_tasks_are_done_by_functions_of_a_module(remote, served):
-    """`do_<tag>`; a tuple is several arguments; what the module keeps stays from task to task."""
+    """A task runs `do_<tag>`; a tuple is several arguments; the state of the module stays from task to task."""
     remote.work(served.text, "work")
     served.add_task_request("square", 7)
     served.add_task_request("add", (1, 2))
@@ -46,7 +46,7 @@ def test_tasks_are_done_by_functions_of_a_module(remote, served):
 
 
 def test_a_script_by_its_path_and_several_jobs(remote, served):
-    """As a module."""
+    """A module can be given by the path of a script, and several jobs run at once."""
     remote.work(served.text, str(remote.folder / "work.py"), "--jobs", "2")
     for number in range(20):
         served.add_task_request("square", number)
@@ -55,7 +55,7 @@ def test_a_script_by_its_path_and_several_jobs(remote, served):
 
 
 def test_what_a_task_raises_is_told(remote, served):
-    """With its traceback; SystemExit too is how the task ended."""
+    """An exception of a task is reported with its traceback, SystemExit too."""
     worker = remote.work(served.text, "work")
     served.add_task_request("fail", "boom")
     served.add_task_request("exit", 3)
@@ -73,7 +73,7 @@ def test_what_a_task_raises_is_told(remote, served):
 
 
 def test_a_task_that_dies_is_done_again_by_another_process(remote, served):
-    """The agent notices at once, and needs no missed pings."""
+    """The death of a worker process is noticed at once, without missed pings, and its task runs again."""
     remote.work(served.text, "work")
     served.add_task_request("kill", str(remote.folder / "killed"))
 
@@ -81,7 +81,7 @@ def test_a_task_that_dies_is_done_again_by_another_process(remote, served):
 
 
 def test_an_agent_that_is_killed_loses_nothing(remote, served):
-    """Its worker process dies with it; the task comes back when its pings are missed."""
+    """The worker process of a killed agent ends; its task is given out again when its pings are missing."""
     agent = remote.work(served.text, "work", "--period", "0.1")
     path = remote.folder / "pid"
     served.add_task_request("hang", str(path))
@@ -95,7 +95,7 @@ def test_an_agent_that_is_killed_loses_nothing(remote, served):
 
 
 def test_an_agent_that_was_given_up_comes_back(remote, served):
-    """What it had in hand is another's then: its late answer is refused. It registers anew and goes on."""
+    """An agent that was given up registers again and goes on; its late answer is refused."""
     agent = remote.work(served.text, "work", "--period", "0.1")
     begun, go = remote.folder / "begun", remote.folder / "go"
     served.add_task_request("wait", (str(begun), str(go)))
@@ -119,7 +119,7 @@ def test_an_agent_that_was_given_up_comes_back(remote, served):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_worker_that_is_told_to_stop_gives_back_what_it_has(remote, served, number):
-    """At once, with one line; its task is first again, and did not count as a death."""
+    """A stopped worker returns its task at once, with one line; the task is first again and counts no death."""
     agent = remote.work(served.text, "work")
     path = remote.folder / "pid"
     served.add_task_request("hang", str(path))
@@ -133,7 +133,7 @@ def test_a_worker_that_is_told_to_stop_gives_back_what_it_has(remote, served, nu
 
 
 def test_a_worker_whose_manager_is_gone_ends(remote):
-    """With a message, after the seconds of `--retry`."""
+    """A worker that cannot reach its manager ends with a message after the seconds of `--retry`."""
     server, address = remote.serve()
     agent = remote.work(address, "work", "--retry", "0", "--period", "0.1")
 
@@ -144,7 +144,7 @@ def test_a_worker_whose_manager_is_gone_ends(remote):
 
 
 def test_a_busy_worker_whose_manager_is_gone_ends(remote):
-    """It asks for no task while it has one, so its pings have to find out; the process of the task ends with it."""
+    """A busy worker notices by its pings that the manager is gone, and ends with the process of its task."""
     server, address = remote.serve()
     agent, path = remote.work(address, "work", "--retry", "0", "--period", "0.1"), remote.folder / "pid"
     with connect(address, remote.key) as client:
@@ -159,7 +159,7 @@ def test_a_busy_worker_whose_manager_is_gone_ends(remote):
 
 
 def test_ctrl_c_at_the_manager_ends_all_in_order(remote):
-    """One line of each."""
+    """Ctrl-C at the manager ends it and its workers, each with one line."""
     server, address = remote.serve()
     agent = remote.work(address, "work")
     with connect(address, remote.key) as client:
@@ -172,7 +172,7 @@ def test_ctrl_c_at_the_manager_ends_all_in_order(remote):
 
 
 def test_terminate_ends_workers_and_manager(remote):
-    """What they have in hand is still done."""
+    """After `terminate`, workers finish their tasks and end."""
     server, address = remote.serve()
     agent = remote.work(address, "work")
     with connect(address, remote.key) as client:
@@ -186,7 +186,7 @@ def test_terminate_ends_workers_and_manager(remote):
 
 
 def test_the_main_script_sends_its_own_functions(remote, served):
-    """To workers without a module, which know calls only."""
+    """Functions of the main script run on workers without a module, which only take calls."""
     remote.work(served.text)
     script = """
 from taskproc.remote import RemoteExecutor
@@ -214,7 +214,7 @@ print([point.x for point in points])
 
 
 class Leaf(Task):
-    """Tells where it ran; the first time it kills its process, if it is to."""
+    """Returns where it ran; kills its process at its first run if asked to."""
 
     def __init__(self, number: int, once: str = ""):
         self.number, self.once = number, once
@@ -228,7 +228,7 @@ class Leaf(Task):
 
 
 class Root(Task):
-    """Sums up."""
+    """Adds the results up."""
 
     def __init__(self, count: int, once: str = ""):
         self.leaves = FutureList([Leaf(number, once if number == 1 else "") for number in range(count)])
@@ -241,14 +241,14 @@ class Root(Task):
 
 @pytest.fixture
 def environ(environ):
-    """With the folders of this module and of what it imports, so that workers can import it."""
+    """The environment in which workers can import this module and its imports."""
     paths = [*map(str, Path(__file__).parents[:2]), environ["PYTHONPATH"]]
     return {**environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 @pytest.mark.parametrize("kills", [False, True])
 def test_a_graph_runs_on_workers_anywhere(remote, served, tmp_path, kills):
-    """In their processes, also when one of them dies; the workers stay when the run has ended."""
+    """A graph runs in remote workers, also when one of them dies; the workers stay after the run."""
     workers = [remote.work(served.text, "--jobs", "1") for _ in range(2)]
     with Cache(tmp_path / "cache"):
         root = Root(6, str(tmp_path / "killed") if kills else "")
@@ -264,7 +264,7 @@ def test_a_graph_runs_on_workers_anywhere(remote, served, tmp_path, kills):
 
 
 def test_a_map_runs_on_workers_anywhere(remote, served):
-    """In their processes, in order; an item with which workers die is told, and costs no other."""
+    """A map runs in remote workers, in order; an item that kills workers is reported and affects no other."""
     remote.work(served.text, "--jobs", "2")
 
     def number(x):
@@ -281,7 +281,7 @@ def test_a_map_runs_on_workers_anywhere(remote, served):
 
 
 def test_workers_outlive_those_who_run_graphs(remote, served):
-    """A run whose main process has ended does not take with it the process in which others' tasks run now."""
+    """The end of the main process of a run does not end a worker process in which tasks of other runs go on."""
     remote.work(served.text)
     script = """
 import sys
@@ -305,7 +305,7 @@ with Cache("cache"), RemoteExecutor(*sys.argv[1:3]) as executor:
 
 
 def test_calls_that_kill_their_workers(remote, served):
-    """The future tells it, after the third; others are not hurt."""
+    """A call that kills three workers fails its future and affects no other call."""
     remote.work(served.text, "--jobs", "2")
     with RemoteExecutor(served.text, remote.key) as executor:
         good, bad = executor.submit(int, 1), executor.submit(os._exit, 3)
@@ -317,7 +317,7 @@ def test_calls_that_kill_their_workers(remote, served):
 
 
 def test_status_and_a_new_key(remote, served):
-    """What the other two commands print."""
+    """`status` and `key` print the state of the manager and the new key file."""
     served.add_task_request("square", 1)
     status = remote.start("status", "--address", served.text)
     other = subprocess.run([sys.executable, "-m", "taskproc.remote", "key", "new"], cwd=remote.folder,

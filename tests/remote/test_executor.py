@@ -1,4 +1,4 @@
-"""The executor on a task manager, with workers that run in threads of the test, and with real ones."""
+"""Laws of the executor on a task manager, with workers in threads of the test and with real ones."""
 from __future__ import annotations
 
 import pickle
@@ -19,14 +19,14 @@ from tests.pace import limit
 
 @pytest.fixture
 def executor(server):
-    """Without workers."""
+    """An executor without workers."""
     executor = RemoteExecutor(server.address, KEY, max_workers=3)
     yield executor
     executor.shutdown(wait=False, cancel_futures=True)
 
 
 def do_one(client, task=None):
-    """What a worker does, with a task that it has taken, or the next one."""
+    """Run one task as a worker does: the given one, or the next one."""
     task_id, tag, content = task or client.link.take_task(None, 30, tags=[CALL])
     what, content, traceback = TaskFunctions("")(pickle.dumps((str(task_id), tag, content)))
     if what == "result":
@@ -36,7 +36,7 @@ def do_one(client, task=None):
 
 
 def test_values_and_exceptions_come_back(executor, client):
-    """Of lambdas, too; exceptions with the traceback of where they were raised."""
+    """Values come back, also of lambdas, and exceptions with the traceback of the worker."""
     factor = 3
     good, bad = executor.submit(lambda x, y=0: factor * x + y, 2, y=1), executor.submit(divmod, 1, 0)
     do_one(client)
@@ -49,7 +49,7 @@ def test_values_and_exceptions_come_back(executor, client):
 
 
 def test_two_executors_and_a_master_get_their_own(server, executor, client):
-    """Whatever is got by others."""
+    """Each of two executors and a master gets only its own results."""
     with RemoteExecutor(server.address, KEY) as other:
         futures = [each.submit(int, number) for number, each in enumerate((executor, other, executor))]
         client.add_task_request("a", 1)
@@ -62,7 +62,7 @@ def test_two_executors_and_a_master_get_their_own(server, executor, client):
 
 
 def test_cancel_is_for_what_no_worker_has(executor, client):
-    """What runs cannot be called off, what is done neither; who waits for a cancelled future is told."""
+    """A call that runs or is done cannot be cancelled; threads that wait for a cancelled future are woken."""
     running, waits = executor.submit(int, 1), executor.submit(int, 2)
     task = client.link.take_task(None, 30, tags=[CALL])
 
@@ -80,7 +80,7 @@ def test_cancel_is_for_what_no_worker_has(executor, client):
 
 
 def test_what_was_called_off_in_vain_is_not_begun_again(executor, client):
-    """When its worker dies, as that of a run that was interrupted."""
+    """A running call whose cancel failed is not run again when its worker dies."""
     future = executor.submit(int, 1)
     task_id, _, _ = client.link.take_task(None, 30, tags=[CALL])
     assert not future.cancel()
@@ -92,7 +92,7 @@ def test_what_was_called_off_in_vain_is_not_begun_again(executor, client):
 
 
 def test_shutdown_waits_for_what_runs(executor, client):
-    """And calls off what waits, if it is to; the manager goes on, without this process."""
+    """`shutdown` waits for running calls and can cancel waiting ones; the manager goes on."""
     first, second = executor.submit(int, 1), executor.submit(int, 2)
     task = client.link.take_task(None, 30, tags=[CALL])
     thread = threading.Thread(target=lambda: executor.shutdown(cancel_futures=True))
@@ -110,7 +110,7 @@ def test_shutdown_waits_for_what_runs(executor, client):
 
 
 def test_calls_that_kill_fail(executor, client):
-    """When the third worker has died with one, its future tells it."""
+    """A call fails when the third worker has died with it."""
     future = executor.submit(int, 1)
     for _ in range(3):
         client.return_task(client.link.take_task(None, 30, tags=[CALL])[0], died="it was killed by signal 9")
@@ -120,7 +120,7 @@ def test_calls_that_kill_fail(executor, client):
 
 
 def test_what_cannot_travel_is_a_failed_future(executor, client):
-    """There, and back."""
+    """A call or a value that cannot be pickled fails its future."""
     there, back = executor.submit(threading.Lock().acquire), executor.submit(threading.Lock)
     do_one(client)
 
@@ -131,7 +131,7 @@ def test_what_cannot_travel_is_a_failed_future(executor, client):
 
 
 def test_without_a_manager_it_is_broken(server, executor):
-    """All futures are told, and who submits."""
+    """Without a manager all futures fail, and `submit` raises."""
     futures = [executor.submit(int, number) for number in range(3)]
     server.close()
 
@@ -143,7 +143,7 @@ def test_without_a_manager_it_is_broken(server, executor):
 
 
 def test_a_terminated_manager(executor, client):
-    """It tells what waits."""
+    """When the manager is terminated, waiting futures fail with that."""
     future = executor.submit(int, 1)
 
     client.terminate()
@@ -153,7 +153,7 @@ def test_a_terminated_manager(executor, client):
 
 
 def test_an_executor_that_was_given_up_is_broken(server, client, monkeypatch):
-    """What it had asked for is gone, so nobody waits for it."""
+    """The futures of an executor that was given up fail, because its requests were dropped."""
     monkeypatch.setattr(executor_module, "LOOK_EVERY", 0.02)
     with RemoteExecutor(server.address, KEY, period=limit(0.5)) as executor:
         future = executor.submit(int, 1)
@@ -165,13 +165,13 @@ def test_an_executor_that_was_given_up_is_broken(server, client, monkeypatch):
 
 
 def test_it_takes_at_least_one(server):
-    """Calls in hand."""
+    """`max_workers` must be at least 1."""
     with pytest.raises(OptionError, match="max_workers must be at least 1"):
         RemoteExecutor(server.address, KEY, max_workers=0)
 
 
 def test_a_dead_executor_leaves_nothing(server, manager):
-    """What it asked for goes with it."""
+    """The requests of a dead executor are dropped."""
     executor = RemoteExecutor(server.address, KEY)
     executor.submit(int, 1)
     with connect(server.address, KEY) as client:
@@ -181,13 +181,13 @@ def test_a_dead_executor_leaves_nothing(server, manager):
 
 
 def test_an_executor_that_cannot_ping_has_broken(server):
-    """Its other connection is there, and would wait for ever for results that the manager has dropped."""
+    """An executor whose pings fail is broken, also if its other connection still waits for results."""
     executor = RemoteExecutor(server.address, KEY, period=0.1)
     future = executor.submit(int)
     manager = executor._manager.link
 
     def break_idle():
-        """The connection for pings, while the other one waits for the result."""
+        """Break the connection for pings while the other one waits for a result."""
         with manager._lock:
             for channel in manager._idle if len(manager._busy) == 1 else []:
                 channel.shut()

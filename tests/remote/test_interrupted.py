@@ -1,4 +1,4 @@
-"""Signals at `serve` and `work`, in each of their phases: both end with the same exit code, and nothing is left."""
+"""Laws of signals at `serve` and `work` in each phase: they end with the same exit code and leave nothing."""
 from __future__ import annotations
 
 import ctypes
@@ -24,7 +24,7 @@ NUMBERS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
 def code_of(process, seconds=60):
-    """Its exit code; a signal that got lost would let it live on."""
+    """The exit code of a process; a process that ignores its signal fails the test."""
     return process.wait(limit(seconds))
 
 
@@ -39,7 +39,7 @@ def signal_beside(process, number):
 
 
 def at_work(remote, address, *words):
-    """A worker that has done a task: all its threads are there, and none of its start any more."""
+    """A worker that has finished a task, so that all its threads exist and no start goes on."""
     agent = remote.work(address, "work", *words)
     with connect(address, remote.key) as client:
         client.add_task_request("square", 2)
@@ -49,7 +49,7 @@ def at_work(remote, address, *words):
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_signal_ends_a_manager(remote, number):
-    """Whichever it is, and whichever thread takes it."""
+    """Each signal, in whichever thread, ends a manager."""
     for send in (signal_beside, subprocess.Popen.send_signal):
         server, _ = remote.serve()
 
@@ -60,7 +60,7 @@ def test_a_signal_ends_a_manager(remote, number):
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_signal_ends_a_worker_that_waits(remote, number):
-    """It says good-bye, so that the manager does not wait for it."""
+    """A waiting worker unregisters, so that the manager does not wait for it."""
     _, address = remote.serve()
     for send in (signal_beside, subprocess.Popen.send_signal):
         agent = at_work(remote, address)
@@ -74,7 +74,7 @@ def test_a_signal_ends_a_worker_that_waits(remote, number):
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_signal_ends_a_worker_that_works(remote, number):
-    """With the processes of its tasks; what they had in hand is given back."""
+    """A busy worker ends with the processes of its tasks, and returns the tasks."""
     _, address = remote.serve()
     with connect(address, remote.key) as client:
         agent, path = at_work(remote, address), remote.folder / "pid"
@@ -89,7 +89,7 @@ def test_a_signal_ends_a_worker_that_works(remote, number):
 
 
 def test_two_signals_at_once(remote):
-    """The second one leaves no time, and the exit code is that of the first."""
+    """The second signal ends the process at once; the exit code is that of the first."""
     for send in (subprocess.Popen.send_signal, signal_beside):
         for _ in range(5):
             server, address = remote.serve()
@@ -103,7 +103,7 @@ def test_two_signals_at_once(remote):
 
 @pytest.mark.parametrize("command", ["serve", "work"])
 def test_signals_until_it_has_ended(remote, command):
-    """Those that come while the interpreter ends do not change the exit code either."""
+    """Signals while the interpreter ends do not change the exit code."""
     for _ in range(3):
         server, address = remote.serve()
         process = server if command == "serve" else remote.work(address, "work")
@@ -114,7 +114,7 @@ def test_signals_until_it_has_ended(remote, command):
 
 
 def test_a_second_signal_does_not_wait_for_others(remote):
-    """A manager waits for those who are registered, so that they hear of its end; not when it is in a hurry."""
+    """A manager waits for registered processes after one signal, and not after two."""
     server, address = remote.serve()
     with connect(address, remote.key) as client:
         client.register_process(1000.0)
@@ -134,7 +134,7 @@ def client_is_served(address, key):
 
 
 def test_a_worker_whose_module_does_not_come(remote):
-    """A signal ends the import, as it would end any program."""
+    """A signal ends the import of the module."""
     _, address = remote.serve()
     mark = remote.folder / "begun"
     # Not open(…).write(…): a signal that meets the destructor of the file is lost, as in any program
@@ -150,7 +150,7 @@ def test_a_worker_whose_module_does_not_come(remote):
 
 @pytest.mark.parametrize("send", [subprocess.Popen.send_signal, signal_beside])
 def test_a_worker_whom_nobody_answers(remote, send):
-    """While it waits for somebody who accepts its connection, and says nothing."""
+    """A signal ends a worker that waits for an answer to its first connection."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         agent = remote.start("work", "--address", f"127.0.0.1:{listener.getsockname()[1]}", "--retry", "1000", "work")
         with listener.accept()[0]:
@@ -160,7 +160,7 @@ def test_a_worker_whom_nobody_answers(remote, send):
 
 
 def test_a_worker_whose_manager_hangs(remote):
-    """It has a task in hand, and a result that it cannot tell: neither holds it up for longer than a good-bye."""
+    """A worker whose manager hangs ends after GOOD_BYE seconds, with a task in hand and a result unreported."""
     server, address = remote.serve()
     with connect(address, remote.key) as client:
         agent, path = at_work(remote, address, "--jobs", "2"), remote.folder / "pid"
@@ -180,7 +180,7 @@ def test_a_worker_whose_manager_hangs(remote):
 
 
 def test_no_signal_is_taken_that_is_ignored(remote):
-    """As in the background of a shell, or under nohup: the others end it."""
+    """A signal that was ignored at the start stays ignored; the others end the process."""
     command = [sys.executable, "-m", "taskproc.remote", "serve", "--key-file", "key"]
     script = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
     server = subprocess.Popen([sys.executable, "-c", script, *command], cwd=remote.folder, env=remote.environ,

@@ -1,4 +1,4 @@
-"""A hundred real workers, half of which are killed: nothing is lost, nothing is answered twice."""
+"""Laws of a hundred real workers, half of which are killed: nothing is lost or answered twice."""
 from __future__ import annotations
 
 import os
@@ -64,7 +64,7 @@ for _ in range(count):
 @pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_half_of_a_hundred_workers_are_killed(environ):
-    """All tasks are answered and got once; those that the dead had are done by the others."""
+    """All tasks are answered and collected once; the tasks of killed workers are run by other workers."""
     manager, chance = TaskManager(most_deaths=None), random.Random(0)
     with Server(manager, key=KEY) as server, connect(server.address, KEY) as master:
         command = [sys.executable, "-c", SCRIPT, *map(str, server.address), KEY.decode(), str(WORKERS)]

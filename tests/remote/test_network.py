@@ -1,4 +1,4 @@
-"""Calls over a network: what breaks in the middle is done once or not at all, and what was given out is not lost."""
+"""Laws of calls over a network: a call that breaks is executed once or not at all, and no object is lost."""
 from __future__ import annotations
 
 import socket
@@ -15,7 +15,7 @@ from taskproc.errors import (
     UnknownToManager,
     UnsendableItem,
 )
-from taskproc.remote import link as link_module
+from taskproc.remote import client as client_module
 from taskproc.remote import server as server_module
 from taskproc.remote.channel import Channel, secret_of
 from taskproc.remote.client import connect
@@ -26,7 +26,7 @@ from tests.pace import limit
 
 @pytest.fixture
 def channel(server):
-    """A connection on which one can stop in the middle of a call."""
+    """A connection on which a test can stop in the middle of a call."""
     channel = Channel(socket.create_connection(server.address))
     channel.introduce(secret_of(KEY))
     channel.receive()
@@ -40,7 +40,7 @@ def ask(channel, verb, number="1", **arguments):
 
 
 def test_a_task_that_nobody_got_is_first_again(client, channel):
-    """Whoever was killed before he could say that he has it has not got it."""
+    """A task whose receipt was not acknowledged before the process was killed is first in line again."""
     for number in range(2):
         client.add_task_request("a", number)
     assert ask(channel, "take_task", tags=None, process_id=None, timeout=limit(5))["value"][0] == "a_1"
@@ -52,7 +52,7 @@ def test_a_task_that_nobody_got_is_first_again(client, channel):
 
 
 def test_a_result_that_nobody_got_is_there_again(client, channel):
-    """And is given once."""
+    """A result whose receipt was not acknowledged is given out again, once."""
     client.add_task_request("a", 1)
     client.store_result(client.get_any_task()[0], 2)
     ask(channel, "take_result", tag=None, timeout=limit(5))
@@ -64,7 +64,7 @@ def test_a_result_that_nobody_got_is_there_again(client, channel):
 
 
 def test_a_result_whose_receipt_is_not_confirmed_is_there_again(client, channel, monkeypatch):
-    """Also if the connection stays: the machine may have vanished."""
+    """A result is also taken back if the connection stays open without an acknowledgement."""
     monkeypatch.setattr(server_module, "CONFIRM", 0.05)
     client.add_task_request("a", 1)
     client.store_result(client.get_any_task()[0], 2)
@@ -74,7 +74,7 @@ def test_a_result_whose_receipt_is_not_confirmed_is_there_again(client, channel,
 
 
 def test_what_was_said_to_have_been_got_is(client, channel):
-    """Then the end of the connection changes nothing."""
+    """After the acknowledgement, the end of the connection changes nothing."""
     client.add_task_request("a", 1)
     client.store_result(client.get_any_task()[0], 2)
     ask(channel, "take_result", tag=None, timeout=limit(5))
@@ -87,7 +87,7 @@ def test_what_was_said_to_have_been_got_is(client, channel):
 
 
 def test_what_is_asked_again_is_done_once(manager, channel, monkeypatch):
-    """By its id; answers are kept for a while, not for ever."""
+    """A repeated request is executed once, by its id; a bounded number of answers is stored."""
     monkeypatch.setattr(server_module, "REMEMBERED", 1)
     request = {"tag": "a", "parameters": b"", "process_id": None, "reply_tag": None}
 
@@ -101,7 +101,7 @@ def test_what_is_asked_again_is_done_once(manager, channel, monkeypatch):
 
 
 def test_a_broken_connection_is_made_again(server, client):
-    """A call after it does not notice."""
+    """A call after a broken connection succeeds."""
     client.add_task_request("a", 1)
     for channel in list(server._channels):
         channel.shut()
@@ -110,7 +110,7 @@ def test_a_broken_connection_is_made_again(server, client):
 
 
 def test_a_broken_connection_is_made_again_under_who_waits(server, client):
-    """He asks again, and gets what comes."""
+    """A waiting call whose connection breaks asks again and gets its object."""
     got = []
     thread = threading.Thread(target=lambda: got.append(client.get_any_task(timeout=limit(30))[2]))
     thread.start()
@@ -127,7 +127,7 @@ def test_a_broken_connection_is_made_again_under_who_waits(server, client):
 
 
 def test_another_manager_at_the_same_address_is_another_one(client, server):
-    """It has forgotten all, and its ids mean other tasks: so nothing is asked of it in the name of the first."""
+    """A restarted manager is refused, because it has lost the tasks and its ids mean other ones."""
     client.add_task_request("a", 1)
     task_id, _, _ = client.get_any_task()
     server.close()
@@ -137,7 +137,7 @@ def test_another_manager_at_the_same_address_is_another_one(client, server):
 
 
 def test_nobody_there(server, client):
-    """An error that tells the address, at once or after the seconds of `retry`."""
+    """Without a manager the error names the address, at once or after `retry` seconds."""
     server.close()
 
     with pytest.raises(ManagerUnreachable, match=f"no task manager answers at 127.0.0.1:{server.address[1]}"):
@@ -147,7 +147,7 @@ def test_nobody_there(server, client):
 
 
 def test_a_late_answer_is_refused_over_a_network(server, client):
-    """The id that was pulled tells which pull it was."""
+    """The id of a pulled task identifies its pull, also over a network."""
     client.add_task_request("a", 1)
     slow = client.register_process()
     late_id, _, _ = client.get_any_task(slow)
@@ -162,8 +162,8 @@ def test_a_late_answer_is_refused_over_a_network(server, client):
 
 
 def test_close_ends_calls_that_wait(server, client, monkeypatch):
-    """Under another thread, at once."""
-    for module in (link_module, server_module):
+    """`close` ends a call that waits in another thread, at once."""
+    for module in (client_module, server_module):
         monkeypatch.setattr(module, "LONGEST_WAIT", 1000.0)
     told = []
 
@@ -184,13 +184,13 @@ def test_close_ends_calls_that_wait(server, client, monkeypatch):
 
 
 def test_a_second_server_at_an_address(server):
-    """Is told that the first is there."""
+    """A second server at an address fails with the reason."""
     with pytest.raises(ManagerUnreachable, match="cannot listen on 127.0.0.1"):
         Server(TaskManager(), server.address, key=KEY)
 
 
 def test_errors_arrive_as_themselves(client):
-    """Each of those that a manager raises."""
+    """Each error that a manager raises arrives with its class."""
     with pytest.raises(UnknownToManager, match="process 7 is not registered"):
         client.ping(7)
     with pytest.raises(UnknownToManager, match="'a_1' does not run"):
@@ -217,7 +217,7 @@ class Strange(Exception):
 
 
 def test_exceptions_arrive_as_themselves(client):
-    """With the traceback of where they were raised as their last cause."""
+    """Exceptions of tasks arrive with the traceback of the worker as their last cause."""
     client.add_task_request("a", 1)
     client.store_exception(client.get_any_task()[0], Strange(1, two=2), "as it was there")
 
@@ -235,14 +235,14 @@ def load_nowhere():
 
 
 class Homesick:
-    """Cannot be unpickled."""
+    """An object that cannot be unpickled."""
 
     def __reduce__(self):
         return load_nowhere, ()
 
 
 def test_what_cannot_be_unpickled_costs_itself(client):
-    """A worker answers such a task with what was wrong, and takes the next one."""
+    """A worker answers a task that cannot be unpickled with the error, and takes the next one."""
     client.add_task_request("a", Homesick())
     client.add_task_request("a", 2)
 
@@ -257,16 +257,16 @@ def test_what_cannot_be_unpickled_costs_itself(client):
 
 
 def test_what_cannot_be_pickled_is_told_where_it_is_given(client):
-    """By what it was to be."""
+    """A value that cannot be pickled is refused by name when it is given."""
     with pytest.raises(UnsendableItem, match="parameters of task 'a' cannot be pickled"):
         client.add_task_request("a", threading.Lock())
 
 
 def test_plain_objects_in_a_served_manager_are_not_sent(manager, client):
-    """Whoever shares it connects to it; the task is not lost."""
+    """An object added without `connect` is refused over a network, and the task is not lost."""
     manager.add_task_request("a", object())
 
-    with pytest.raises(RuntimeError, match="who shares a served manager connects to it"):
+    with pytest.raises(RuntimeError, match="Use a served manager only through connect"):
         client.get_any_task()
 
     while manager.number_of_tasks() != ({"a": 1}, {}, {}):
@@ -274,7 +274,7 @@ def test_plain_objects_in_a_served_manager_are_not_sent(manager, client):
 
 
 def test_large_values_pass(client):
-    """Megabytes in one message."""
+    """Values of megabytes pass in one message."""
     content = bytes(range(256)) * 20_000
     client.add_task_request("a", content)
 
@@ -282,7 +282,7 @@ def test_large_values_pass(client):
 
 
 def test_data_by_any_name(client):
-    """Also by those of our own parameters."""
+    """Data may have any name, also those of parameters of the method."""
     client.store_data(self=1, verb=2, label=[3])
 
     assert [client.retrieve_data(label) for label in ("self", "verb", "label")] == [1, 2, [3]]

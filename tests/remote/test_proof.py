@@ -1,4 +1,4 @@
-"""Laws of the proof, without sockets; and that the standard library's own, of any Python, understands it."""
+"""Laws of the proof, without sockets, and against the standard library of any Python."""
 from __future__ import annotations
 
 import glob
@@ -26,7 +26,7 @@ def framed(message):
 
 
 def talk(one, other):
-    """Let two sides converse, a byte at a time, until both say nothing more."""
+    """Connect two sides, a byte at a time, until both have nothing more to send."""
     said = {one: one.opening, other: other.opening}
     while said[one] or said[other]:
         for side, peer in ((one, other), (other, one)):
@@ -36,7 +36,7 @@ def talk(one, other):
 
 
 def test_both_sides_prove_it_to_each_other():
-    """In four messages and two verdicts, that may come in pieces."""
+    """Both sides prove the key in four messages and two verdicts, which may arrive in pieces."""
     manager, client = Proof(welcome(SECRET)), Proof(introduce(SECRET))
 
     talk(manager, client)
@@ -46,19 +46,19 @@ def test_both_sides_prove_it_to_each_other():
 
 
 def test_another_key_is_no_key():
-    """Whoever comes with it learns nothing but that; a manager that has another one is found out, too."""
-    with pytest.raises(AuthenticationError, match="it has another key"):
+    """A client or a manager with a different key is refused, and learns nothing else."""
+    with pytest.raises(AuthenticationError, match="it has a different key"):
         talk(Proof(welcome(SECRET)), Proof(introduce(b"another")))
 
     client = Proof(introduce(SECRET))
     client.feed(framed(b"#CHALLENGE#{sha256}" + bytes(40)))
     client.feed(framed(b"#WELCOME#"))
-    with pytest.raises(AuthenticationError, match="it has another key"):
+    with pytest.raises(AuthenticationError, match="it has a different key"):
         client.feed(framed(b"{sha256}" + bytes(32)))
 
 
 def test_a_refusal_is_understood():
-    """As what it is."""
+    """A refusal raises AuthenticationError."""
     client = Proof(introduce(SECRET))
     client.feed(framed(b"#CHALLENGE#{sha256}" + bytes(40)))
 
@@ -67,7 +67,7 @@ def test_a_refusal_is_understood():
 
 
 def test_no_challenge_is_answered_before_the_key_was_shown():
-    """Else a stranger could have the manager itself answer what another connection asks."""
+    """The manager answers no challenge of a client that has not proved it, whose answer could be used elsewhere."""
     manager, other = Proof(welcome(SECRET)), Proof(welcome(SECRET))
 
     with pytest.raises(AuthenticationError):
@@ -75,7 +75,7 @@ def test_no_challenge_is_answered_before_the_key_was_shown():
 
 
 def test_what_follows_is_not_touched():
-    """No more is wanted than the message that comes; and the first right one shows the key."""
+    """No byte behind the next message is read, and the first correct message proves the key."""
     manager, client = Proof(welcome(SECRET)), Proof(introduce(SECRET))
     answer = client.feed(manager.opening)
 
@@ -91,7 +91,7 @@ def md5_of(challenge):
 
 
 def test_the_proof_of_python_3_10():
-    """Twenty bytes that name no digest are answered by HMAC-MD5 alone, and such an answer is taken."""
+    """A challenge of 20 bytes without a digest is answered with HMAC-MD5, and such an answer is accepted."""
     manager, challenge = Proof(welcome(SECRET)), bytes(range(20))
 
     assert manager.feed(framed(md5_of(manager.opening[4 + len(b"#CHALLENGE#"):]))) == framed(b"#WELCOME#")
@@ -102,7 +102,7 @@ def test_the_proof_of_python_3_10():
 
 @pytest.mark.parametrize("size", [-1, -(1 << 31), 257, (1 << 31) - 1])
 def test_a_message_is_short(size):
-    """A longer one is refused by its length, before any of it is read."""
+    """A message that is too long is refused by its length, before it is read."""
     with pytest.raises(AuthenticationError, match=f"a message of {size} bytes"):
         Proof(welcome(SECRET)).feed(struct.pack("!i", size))
 
@@ -113,13 +113,13 @@ def test_a_message_is_short(size):
      b"#CHALLENGE#{md5}short", b"{sha256}" + bytes(40)],
 )
 def test_what_is_no_challenge_is_not_answered(challenge):
-    """Neither one of an unknown digest, nor one that is too short to be new each time."""
+    """A challenge with an unknown digest, or too short to be unique, is not answered."""
     with pytest.raises(AuthenticationError):
         Proof(introduce(SECRET)).feed(framed(challenge))
 
 
 def converse(sock, proof):
-    """As one who may wait."""
+    """Run a proof over a socket that may block."""
     sock.sendall(proof.opening)
     while not proof.is_complete:
         if answer := proof.feed(sock.recv(proof.wants())):
@@ -128,7 +128,7 @@ def converse(sock, proof):
 
 @pytest.mark.parametrize("is_manager", [True, False])
 def test_the_standard_library_understands_it(is_manager):
-    """On either side, in this Python."""
+    """Either side can be the standard library of this Python."""
     ours, theirs = socket.socketpair()
     connection = Connection(theirs.detach())
     steps = [answer_challenge, deliver_challenge] if is_manager else [deliver_challenge, answer_challenge]
@@ -140,7 +140,7 @@ def test_the_standard_library_understands_it(is_manager):
 
 
 def other_pythons():
-    """One interpreter of each other version, of those on the path and where pyenv keeps its own."""
+    """One interpreter of each other version, from the path and from pyenv."""
     kept = os.path.expanduser(os.environ.get("PYENV_ROOT", "~/.pyenv"))
     for minor in range(10, 15):
         name = f"python3.{minor}"
@@ -163,7 +163,7 @@ connection.send_bytes(b"done")
 
 @pytest.mark.slow
 def test_the_standard_library_of_other_pythons_understands_it():
-    """On either side."""
+    """Either side can be the standard library of another Python."""
     pythons = list(other_pythons())
     if not pythons:
         pytest.skip("there is no other Python from 3.10 on")

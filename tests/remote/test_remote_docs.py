@@ -1,4 +1,4 @@
-"""What docs/remote.md shows runs, and its table has the methods that there are."""
+"""The examples of docs/remote.md run, and its table lists exactly the methods."""
 from __future__ import annotations
 
 import re
@@ -15,7 +15,7 @@ TEXT = (Path(__file__).resolve().parent.parent.parent / "docs" / "remote.md").re
 
 
 def test_every_method_is_in_its_table():
-    """And no other."""
+    """The table lists each method and no other."""
     told = set(re.findall(r"^\| `(\w+)\(", TEXT.partition("## The methods")[2], re.MULTILINE))
 
     inner = {"validate", "check", "take_result", "put_back_result", "wait_for_termination"}
@@ -24,7 +24,7 @@ def test_every_method_is_in_its_table():
 
 @pytest.mark.slow
 def test_its_code_runs(remote):
-    """Manager, workers, masters and an executor, each in a process of its own, at an address that is free."""
+    """Manager, workers, masters and executor of the page run, each in its own process at a free address."""
     (remote.folder / "pull.key").write_bytes(remote.key.read_bytes())
     (remote.folder / "pull.key").chmod(0o600)
     server, address = remote.serve()
@@ -51,7 +51,7 @@ def test_its_code_runs(remote):
 
 
 def test_its_commands_are_known():
-    """Each that is shown, with the options that there are."""
+    """Each command of the page exists, with its options."""
     from taskproc.cli.table import REMOTE_COMMANDS
 
     shown = re.findall(r"python -m taskproc\.remote (\w+)", TEXT)

@@ -1,4 +1,4 @@
-"""A thousand workers that come, die and return, by a clock of their own: nothing is lost, nothing is answered twice."""
+"""Laws of a thousand workers that come, die and return, by a simulated clock: nothing is lost or answered twice."""
 from __future__ import annotations
 
 import random
@@ -15,7 +15,7 @@ PERIOD = 5.0
 
 
 class World:
-    """Workers that pull, answer, return, fall silent and come back late, and a master that asks and gets."""
+    """Workers that pull, answer, return, fall silent and answer late, and a master that requests and collects."""
 
     def __init__(self, seed, workers, tasks, *, make=TaskManager):
         self.random = random.Random(seed)
@@ -48,7 +48,7 @@ class World:
         assert self.manager.number_of_tasks() == ({}, {}, {})
 
     def work(self, worker):
-        """One thing that a worker may do."""
+        """Do one thing that a worker may do."""
         if self.silent_until.get(worker, 0.0) > self.now:
             return
         if worker not in self.processes:
@@ -117,7 +117,7 @@ def check(world):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_few_workers_that_are_seldom_there(seed):
-    """Every task is answered once and got once, whoever died with it; many late answers were refused."""
+    """Every task is answered and collected once, whichever worker died; many late answers are refused."""
     world = World(seed, 12, 150)
 
     check(world)
@@ -127,7 +127,7 @@ def test_few_workers_that_are_seldom_there(seed):
 
 @pytest.mark.slow
 def test_a_thousand_workers_come_die_and_return():
-    """The same with many, who hold most of the work between them."""
+    """The same holds for a thousand workers that hold most of the tasks."""
     world = World(0, 1000, 1500)
 
     check(world)
@@ -152,7 +152,7 @@ MUTANTS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("forgotten", MUTANTS)
 def test_the_simulation_finds_what_is_forgotten(forgotten):
-    """A manager that has forgotten one thing does not get through."""
+    """The simulation fails for each manager in which one step is left out."""
     module, text, instead = MUTANTS[forgotten]
     source = Path(module.__file__).read_text("utf-8")
     assert source.count(text) == 1, "the mutant has lost its place"

@@ -1,4 +1,4 @@
-"""Whoever has no key gets nothing and holds up nobody; none of his bytes is unpickled, on either side."""
+"""Laws of strangers: without the key one gets nothing and delays nobody, and neither side unpickles anything."""
 from __future__ import annotations
 
 import hmac
@@ -13,7 +13,8 @@ import pytest
 from remote_processes import KEY, Limited, descriptors_of, threads_of
 
 from taskproc.errors import ManagerUnreachable, OptionError
-from taskproc.remote import channel, door
+from taskproc.remote import channel
+from taskproc.remote import server as server_module
 from taskproc.remote.client import connect
 from taskproc.remote.executor import RemoteExecutor
 from taskproc.remote.server import Server
@@ -23,12 +24,12 @@ from tests.pace import limit
 
 
 def framed(content):
-    """As multiprocessing.connection frames a message."""
+    """A message framed as by multiprocessing.connection."""
     return struct.pack("!i", len(content)) + content
 
 
 def said_to(address, content):
-    """Send it to the server, without a key; all that comes back until it hangs up."""
+    """Send bytes to the server without a key; returns its answer until it closes."""
     with socket.create_connection(address) as sock:
         sock.settimeout(30)
         try:
@@ -41,7 +42,7 @@ def said_to(address, content):
 
 @pytest.mark.parametrize("key", [None, b"", ""])
 def test_without_a_key_nothing_is_served_and_nobody_connects(key):
-    """Neither side goes on without one, and the remedy is told."""
+    """Neither side starts without a key, and the error has the remedy."""
     for call in (lambda: Server(TaskManager(), key=key), lambda: connect("127.0.0.1:1", key),
                  lambda: RemoteExecutor("127.0.0.1:1", key)):
         with pytest.raises(OptionError, match=r"needs a key.*python -m taskproc.remote key"):
@@ -49,13 +50,13 @@ def test_without_a_key_nothing_is_served_and_nobody_connects(key):
 
 
 def test_a_short_key_is_none():
-    """It could be guessed."""
+    """A key that could be guessed is refused."""
     with pytest.raises(OptionError, match="at least 16 bytes, got 3"):
         Server(TaskManager(), key=b"abc")
 
 
 def test_a_key_file_is_for_one_user(tmp_path):
-    """One that others can read is refused, with the command that mends it."""
+    """A key file that other users can read is refused, with the command that corrects it."""
     path = tmp_path / "key"
     make_key_file(path)
     path.chmod(0o644)
@@ -67,7 +68,7 @@ def test_a_key_file_is_for_one_user(tmp_path):
 
 
 def test_the_key_itself_is_not_what_is_proved(tmp_path):
-    """What both sides use is derived, so it is no signature of anything else that the key signs."""
+    """The secret is derived from the key, so it is not a signature of anything else that the key signs."""
     path = tmp_path / "key"
     make_key_file(path)
     secret = channel.secret_of(path)
@@ -78,7 +79,7 @@ def test_the_key_itself_is_not_what_is_proved(tmp_path):
 
 
 def test_another_key_is_refused_on_both_sides(server, client):
-    """The stranger is told, and those who have the key notice nothing."""
+    """A client with a different key gets an error, and the other clients are not affected."""
     with pytest.raises(ManagerUnreachable, match="has a different key"):
         connect(server.address, b"another key, long enough")
 
@@ -106,7 +107,7 @@ def garbage(bomb):
 
 @pytest.mark.parametrize("kind", garbage(None))
 def test_what_strangers_send_is_not_unpickled(server, client, bomb, kind):
-    """The connection ends, no more than a challenge and a refusal was said to it, and others are served."""
+    """A stranger gets a challenge and a refusal, nothing is unpickled, and other clients are served."""
     answer = said_to(server.address, garbage(bomb)[kind])
 
     assert len(answer) < 300
@@ -118,7 +119,7 @@ def test_what_strangers_send_is_not_unpickled(server, client, bomb, kind):
 
 @pytest.mark.parametrize("kind", garbage(None))
 def test_what_a_false_manager_sends_is_not_unpickled(bomb, kind):
-    """Neither by whoever came to the wrong address."""
+    """A client at a wrong address unpickles nothing."""
     def answer():
         with suppress(OSError), listener.accept()[0] as sock:
             sock.sendall(garbage(bomb)[kind])
@@ -136,7 +137,7 @@ def test_what_a_false_manager_sends_is_not_unpickled(bomb, kind):
 
 
 def test_the_manager_unpickles_nothing_of_those_who_have_the_key(client, bomb):
-    """Parameters, results, exceptions and data pass through it as bytes."""
+    """Parameters, results, exceptions and data pass through the manager as bytes."""
     content = pickle.dumps(bomb)
     client.link.add_request("a", content)
     client.link.add_request("a", content)
@@ -152,12 +153,12 @@ def test_the_manager_unpickles_nothing_of_those_who_have_the_key(client, bomb):
 
 
 def test_one_who_says_nothing_holds_up_nobody(server, client, monkeypatch):
-    """Others come and go meanwhile; after some seconds he is cut off, also if he sends a byte now and then."""
+    """A silent stranger delays nobody and is disconnected after some seconds, also if it sends a byte at times."""
     with socket.create_connection(server.address) as silent:
         silent.sendall(b"\0")
         with connect(server.address, KEY) as other:
             other.add_task_request("a", 1)
-    monkeypatch.setattr(channel, "HANDSHAKE", 0.05)
+    monkeypatch.setattr(server_module, "HANDSHAKE", 0.05)
 
     with socket.create_connection(server.address) as silent:
         silent.settimeout(30)
@@ -169,8 +170,8 @@ def test_one_who_says_nothing_holds_up_nobody(server, client, monkeypatch):
 
 
 def test_many_who_say_nothing_push_each_other_out(server, client, monkeypatch):
-    """The one who has been there longest goes first; those who have the key are not among them."""
-    monkeypatch.setattr(door, "MOST_STRANGERS", 2)
+    """The oldest stranger is disconnected first; clients with the key are not affected."""
+    monkeypatch.setattr(server_module, "MOST_STRANGERS", 2)
     silent = []
     for _ in range(3):
         silent.append(socket.create_connection(server.address))
@@ -222,7 +223,7 @@ FLOODS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", FLOODS)
 def test_a_flood_of_strangers_holds_up_nobody(remote, kind):
-    """While they are there and when they have left: who has the key gets in, and they have cost no thread."""
+    """During and after a flood of strangers clients can connect, and the flood costs no thread."""
     server, address = remote.serve()
     host, port = channel.parse_address(address)
     with connect(address, remote.key) as client, ExitStack() as strangers:
@@ -235,7 +236,7 @@ def test_a_flood_of_strangers_holds_up_nobody(remote, kind):
         with connect(address, remote.key) as other:
             other.store_data(a=1)
         assert threads_of(server.pid) <= threads + 1
-        assert descriptors_of(server.pid) <= descriptors + door.MOST_STRANGERS + 2
+        assert descriptors_of(server.pid) <= descriptors + server_module.MOST_STRANGERS + 2
         strangers.close()
         with connect(address, remote.key) as other:
             assert other.retrieve_data("a") == 1
@@ -245,8 +246,7 @@ def test_a_flood_of_strangers_holds_up_nobody(remote, kind):
 @pytest.mark.slow
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become a user who has no other threads")
 def test_where_no_thread_can_be_started_one_connection_is_refused(environ):
-    """With a message on both sides; who is connected notices nothing, and as soon as there is room others are let in.
-    """
+    """A refusal is reported on both sides, open connections go on, and later ones are accepted again."""
     with Limited(environ) as limited, connect(limited.address, KEY) as client:
         limited.limit("NPROC", 0)
         strangers = [socket.create_connection(limited.address) for _ in range(60)]
@@ -267,7 +267,7 @@ def test_where_no_thread_can_be_started_one_connection_is_refused(environ):
 
 @pytest.mark.slow
 def test_a_manager_that_was_out_of_memory_lets_others_in_again(environ):
-    """Also where a thread was started and found none for its first step, which `Thread.start` awaits for ever."""
+    """A manager recovers from a thread that has no memory to begin, for which `Thread.start` waits for ever."""
     with Limited(environ) as limited:
         limited.limit("AS", 0)
         strangers = [socket.create_connection(limited.address) for _ in range(60)]
@@ -283,7 +283,7 @@ def test_a_manager_that_was_out_of_memory_lets_others_in_again(environ):
 
 @pytest.mark.slow
 def test_strangers_make_room_when_descriptors_run_out(environ):
-    """Those who have been there longest go, so that others get in."""
+    """When descriptors run out, the oldest strangers are disconnected."""
     with Limited(environ) as limited, connect(limited.address, KEY) as client:
         limited.limit("NOFILE", 20)
         strangers = [socket.create_connection(limited.address) for _ in range(60)]
@@ -300,7 +300,7 @@ def test_strangers_make_room_when_descriptors_run_out(environ):
 @pytest.mark.slow
 @pytest.mark.parametrize("more", [4, 5])
 def test_who_finds_no_descriptor_waits_until_one_is_free(environ, more, monkeypatch):
-    """Those who have the key are not sent away; the manager goes on, and the next one gets in when one has left."""
+    """Clients with the key are not disconnected; the next one connects when one has left."""
     monkeypatch.setattr(channel, "HANDSHAKE", 1.0)
     with Limited(environ) as limited, ExitStack() as stack:
         limited.limit("NOFILE", more)
@@ -320,13 +320,13 @@ def test_who_finds_no_descriptor_waits_until_one_is_free(environ, more, monkeypa
 
 @pytest.mark.parametrize("address", ["", "localhost", "localhost:", ":80", "localhost:http", "localhost:99999"])
 def test_an_address_is_host_and_port(address):
-    """What is none is told, with an example."""
+    """A malformed address is refused, with an example."""
     with pytest.raises(OptionError, match="must be HOST:PORT, as"):
         channel.parse_address(address)
 
 
 def test_addresses_of_both_kinds():
-    """As they are written in URLs."""
+    """IPv4 and IPv6 addresses are written as in URLs."""
     assert channel.parse_address("[::1]:80") == ("::1", 80)
     assert [channel.address_text(each) for each in (("::1", 80), ("a", 1))] == ["[::1]:80", "a:1"]
     assert os.path.sep not in channel.address_text(("a", 1))

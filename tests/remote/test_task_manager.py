@@ -1,4 +1,4 @@
-"""Laws of the task manager, in one process and by a clock that the test moves."""
+"""Laws of the task manager in one process, with a clock that the test sets."""
 from __future__ import annotations
 
 import gc
@@ -16,7 +16,7 @@ from tests.pace import limit
 
 
 class Clock:
-    """Tells the time that it was set to."""
+    """A clock that the test sets."""
 
     def __init__(self):
         self.now = 100.0
@@ -48,7 +48,7 @@ def pass_time(manager, clock, seconds):
 
 
 def test_first_come_first_served_across_tags(manager):
-    """Whoever takes any task gets the oldest; by tag, the oldest of that tag."""
+    """A pull of any tag gets the oldest task; a pull by tag the oldest of the tag."""
     ids = [manager.add_task_request(tag, number) for number, tag in enumerate("aab")]
 
     assert manager.get_task_with_tag("b") == (ids[2], 2)
@@ -57,12 +57,12 @@ def test_first_come_first_served_across_tags(manager):
 
 
 def test_ids_are_counted_for_each_tag(manager):
-    """`tag_N`."""
+    """Ids are `tag_N`, counted for each tag."""
     assert [manager.add_task_request(tag, 0) for tag in "aba"] == ["a_1", "b_1", "a_2"]
 
 
 def test_private_tags_are_for_those_who_name_them(manager):
-    """Neither tasks nor results of them are given to who asks for any."""
+    """Tasks and results with a private tag are only given to processes that name it."""
     manager.add_task_request("_call", 1)
     with pytest.raises(TimeoutError):
         manager.get_any_task(timeout=0)
@@ -76,7 +76,7 @@ def test_private_tags_are_for_those_who_name_them(manager):
 
 
 def test_a_reply_tag_files_the_result(manager):
-    """The result is got by the tag that was asked for, and tells that of the task."""
+    """A result is collected by its reply tag, and reports the tag of its task."""
     manager.add_task_request("add", 1, reply_tag="mine")
     manager.store_result(manager.get_any_task()[0], 2)
 
@@ -86,7 +86,7 @@ def test_a_reply_tag_files_the_result(manager):
 
 
 def test_what_is_returned_is_first(manager):
-    """Before all that wait."""
+    """A returned task goes before all that wait."""
     manager.add_task_request("a", 1)
     manager.add_task_request("a", 2)
     task_id, _, _ = manager.get_any_task()
@@ -97,7 +97,7 @@ def test_what_is_returned_is_first(manager):
 
 
 def test_missed_pings_put_all_to_the_front_in_order(manager, clock):
-    """All that the process held comes before what waits, oldest first; what others hold stays theirs."""
+    """All tasks of a process that is given up go to the front, oldest first; other processes keep theirs."""
     for number in range(5):
         manager.add_task_request("a", number)
     dead, alive = manager.register_process(10.0), manager.register_process(10.0)
@@ -115,7 +115,7 @@ def test_missed_pings_put_all_to_the_front_in_order(manager, clock):
 
 
 def test_a_late_answer_is_refused(manager, clock):
-    """While another has the task, and after he has answered: one answer counts."""
+    """A late answer is refused, before and after the second process has answered: one answer counts."""
     manager.add_task_request("a", 1)
     slow = manager.register_process(1.0)
     late_id, _, _ = manager.get_any_task(slow)
@@ -135,7 +135,7 @@ def test_a_late_answer_is_refused(manager, clock):
 
 
 def test_a_plain_id_is_believed_while_the_task_runs(manager):
-    """Ids may be written by hand; then only what does not run is refused, with an error."""
+    """A plain text is accepted as id while the task runs; after that it is an error."""
     manager.add_task_request("a", 1)
     for wrong in ("a_1", "b_7"):
         with pytest.raises(UnknownToManager, match=wrong):
@@ -148,7 +148,7 @@ def test_a_plain_id_is_believed_while_the_task_runs(manager):
 
 
 def test_an_id_keeps_its_number_when_it_travels():
-    """Through pickle; it equals its text."""
+    """A pickled id has its number, and equals its text."""
     found = pickle.loads(pickle.dumps(TaskId("a_1", 7)))
 
     assert (found, found.number, type(found)) == ("a_1", 7, TaskId)
@@ -156,7 +156,7 @@ def test_an_id_keeps_its_number_when_it_travels():
 
 
 def test_whoever_was_given_up_is_told(manager, clock):
-    """Its pings and pulls are refused, so that it registers anew."""
+    """The pings and pulls of a process that was given up are refused, so that it registers again."""
     process = manager.register_process(1.0)
     pass_time(manager, clock, 5.0)
 
@@ -167,7 +167,7 @@ def test_whoever_was_given_up_is_told(manager, clock):
 
 
 def test_a_pull_is_a_sign_of_life(manager, clock):
-    """Whoever asks for work lives."""
+    """A pull counts as a ping."""
     manager.add_task_request("a", 1)
     process = manager.register_process(1.0)
     clock.now += 3.0
@@ -179,7 +179,7 @@ def test_a_pull_is_a_sign_of_life(manager, clock):
 
 
 def test_a_task_that_kills_is_not_given_out_for_ever(manager, clock):
-    """After three deaths it has failed, and whoever asked is told; what was returned in order does not count."""
+    """A task fails after three deaths, and its requester gets the error; tasks returned in order do not count."""
     manager.add_task_request("a", 1)
     manager.return_task(manager.get_any_task()[0])
     manager.return_task(manager.get_any_task()[0], died="killed by signal 9")
@@ -194,7 +194,7 @@ def test_a_task_that_kills_is_not_given_out_for_ever(manager, clock):
 
 
 def test_without_a_bound_it_is(clock):
-    """`most_deaths=None`."""
+    """With `most_deaths=None` a task is given out without a bound."""
     manager = TaskManager(most_deaths=None, clock=clock)
     manager.add_task_request("a", 1)
     for _ in range(10):
@@ -204,7 +204,7 @@ def test_without_a_bound_it_is(clock):
 
 
 def test_cancel_takes_what_waits(manager):
-    """And nothing else."""
+    """Only a waiting task is cancelled."""
     ids = [manager.add_task_request("a", number) for number in range(3)]
     running, _, _ = manager.get_any_task()
 
@@ -216,7 +216,7 @@ def test_cancel_takes_what_waits(manager):
 
 
 def test_what_was_called_off_is_not_begun_again(manager, clock):
-    """What runs may end; if it does not, it has failed."""
+    """A running task that was cancelled may end; if its process does not finish it, it has failed."""
     for number in range(2):
         manager.add_task_request("a", number)
     process = manager.register_process(1.0)
@@ -233,7 +233,7 @@ def test_what_was_called_off_is_not_begun_again(manager, clock):
 
 
 def test_what_only_the_dead_could_get_is_dropped(manager, clock):
-    """Private requests of a process go with it: waiting, running and answered; all others stay."""
+    """The private requests of a dead process are dropped, waiting, running and answered; all others stay."""
     process = manager.register_process(1.0)
     for number in range(3):
         manager.add_task_request("_call", number, process, reply_tag="_call.me")
@@ -249,7 +249,7 @@ def test_what_only_the_dead_could_get_is_dropped(manager, clock):
 
 
 def test_exceptions_are_raised_where_results_are_got(manager):
-    """With id, tag, exception and traceback; they pickle."""
+    """Collecting the result of a task that raised raises, with id, tag, exception and traceback."""
     manager.add_task_request("a", 1)
     error = ValueError("boom")
     manager.store_exception(manager.get_any_task()[0], error, "Traceback …")
@@ -264,7 +264,7 @@ def test_exceptions_are_raised_where_results_are_got(manager):
 
 
 def test_who_waits_is_served_in_turn():
-    """Each of those who wait gets one, by tag, and nobody is woken for nothing."""
+    """Each waiting thread gets one task of its tags, in turn, and no thread is woken for nothing."""
     manager, got = TaskManager(), {}
 
     def pull(name, tags):
@@ -285,7 +285,7 @@ def test_who_waits_is_served_in_turn():
 
 
 def waits_in_thread(manager, process=None):
-    """A thread that waits for a task, and the list to which it adds what it gets, or what that raises."""
+    """A thread that waits for a task, and a list of what it gets or raises."""
     got = []
 
     def pull():
@@ -302,7 +302,7 @@ def waits_in_thread(manager, process=None):
 
 
 def test_who_waits_gets_what_the_dead_had(manager, clock):
-    """As soon as they are given up."""
+    """A waiting thread gets the tasks of a process as soon as that is given up."""
     manager.add_task_request("a", 7)
     manager.get_any_task(manager.register_process(1.0))
     thread, got = waits_in_thread(manager)
@@ -314,7 +314,7 @@ def test_who_waits_gets_what_the_dead_had(manager, clock):
 
 
 def test_who_waits_and_is_given_up_is_told(manager, clock):
-    """And gets nothing, which would be nobody's."""
+    """A waiting process that is given up gets an error, and no task."""
     thread, got = waits_in_thread(manager, manager.register_process(1.0))
 
     pass_time(manager, clock, 5.0)
@@ -324,7 +324,7 @@ def test_who_waits_and_is_given_up_is_told(manager, clock):
 
 
 def test_what_was_handed_to_one_who_leaves_is_put_back(monkeypatch):
-    """Ctrl-C may come together with a task."""
+    """A task that is handed over together with Ctrl-C is put back."""
     lock, things, back = threading.Lock(), [1], []
     desk = Desk(lock, lambda among, process: things.pop() if things else None, back.append)
 
@@ -340,7 +340,7 @@ def test_what_was_handed_to_one_who_leaves_is_put_back(monkeypatch):
 
 
 def test_terminate_wakes_all_and_keeps_what_is_there(manager):
-    """Who waits is told, and who would have to; what is answered can be got, and what runs can be answered."""
+    """`terminate` wakes all waiting threads; results can be collected and running tasks answered."""
     manager.add_task_request("a", 1)
     manager.add_task_request("a", 2)
     manager.add_task_request("a", 3)
@@ -373,7 +373,7 @@ def test_terminate_wakes_all_and_keeps_what_is_there(manager):
 
 
 def test_a_result_that_was_not_got_is_first_again(manager):
-    """Whoever was to get it is gone."""
+    """A result that was put back is first again."""
     for number in range(2):
         manager.add_task_request("a", number)
         manager.store_result(manager.get_any_task()[0], number)
@@ -385,7 +385,7 @@ def test_a_result_that_was_not_got_is_first_again(manager):
 
 
 def test_a_result_that_was_not_got_reaches_who_waits(manager):
-    """At once, and not only when the next result comes."""
+    """A result that was put back goes to a waiting thread at once."""
     manager.add_task_request("a", 1)
     manager.store_result(manager.get_any_task()[0], 7)
     taken, got = manager.take_result("a"), []
@@ -401,7 +401,7 @@ def test_a_result_that_was_not_got_reaches_who_waits(manager):
 
 
 def test_a_task_that_is_returned_reaches_who_waits(manager):
-    """As a result does."""
+    """A returned task goes to a waiting thread at once."""
     manager.add_task_request("a", 7)
     task_id, _, _ = manager.get_any_task()
     thread, got = waits_in_thread(manager)
@@ -413,7 +413,7 @@ def test_a_task_that_is_returned_reaches_who_waits(manager):
 
 
 def test_nothing_stays_of_what_was_answered(manager):
-    """A manager that runs for months has only what is open."""
+    """A manager stores nothing of tasks whose results were collected."""
     for number in range(1000):
         manager.add_task_request("a", number)
         manager.store_result(manager.get_any_task()[0], number)
@@ -425,13 +425,13 @@ def test_nothing_stays_of_what_was_answered(manager):
 
 @pytest.mark.parametrize("period", [0, -1.0, float("nan")])
 def test_a_period_is_some_time(manager, period):
-    """More than none."""
+    """A period must be above zero."""
     with pytest.raises(OptionError, match="watchdog_period must be more than 0"):
         manager.register_process(period)
 
 
 def test_the_watchdog_is_a_thread_that_keeps_nothing_alive():
-    """By the real clock it looks itself; it ends with the manager, or when nobody promises pings any more."""
+    """The watchdog looks by the real clock; it ends with the manager, or when no process promises pings any more."""
     manager = TaskManager()
     process = manager.register_process(0.001)
     manager._watcher.join()

@@ -1,5 +1,9 @@
-"""Tasks for which there is no worker: who is told, when, and until when."""
+"""Laws of waiting: which tasks without a worker are reported, to whom and when, and how threads are started."""
 from __future__ import annotations
+
+import subprocess
+import sys
+import threading
 
 import pytest
 from remote_processes import KEY
@@ -9,13 +13,14 @@ from taskproc.remote import RemoteExecutor, connect, waiting
 from taskproc.remote.requests import PUBLIC
 from taskproc.remote.server import Server
 from taskproc.remote.task_manager import TaskManager
+from taskproc.remote.waiting import StartedThread
 from tests.pace import limit
 
 AFTER = waiting.REPORT_AFTER
 
 
 class Clock:
-    """Tells the time that it was set to."""
+    """A clock that the test sets."""
 
     def __init__(self):
         self.now = 100.0
@@ -38,7 +43,7 @@ def manager(clock):
 
 @pytest.fixture
 def reports(manager, clock, caplog):
-    """What is reported some seconds later, which is cleared by that."""
+    """The reports of some seconds later, after which the log is cleared."""
     def reports(seconds=AFTER):
         clock.now += seconds
         manager.check()
@@ -50,13 +55,13 @@ def reports(manager, clock, caplog):
 
 
 def takes(manager, process, *tags):
-    """A process has asked for such tasks, and there was none."""
+    """A process has asked for tasks of these tags, and there was none."""
     with pytest.raises(TimeoutError):
         manager.get_any_task(process, 0, tags=tags or None)
 
 
 def test_a_tag_that_nobody_takes_is_reported_once(manager, reports):
-    """After some seconds, with the remedy, however many such tasks wait; the look comes by itself in time."""
+    """A tag without a worker is reported once, in time and with the remedy, however many tasks wait."""
     takes(manager, manager.register_process(), "a")
     for _ in range(3):
         manager.add_task_request("b", 1)
@@ -73,7 +78,7 @@ def test_a_tag_that_nobody_takes_is_reported_once(manager, reports):
 
 
 def test_what_somebody_takes_is_not_reported(manager, reports):
-    """By name or with all others, busy or not; who gave no number counts, too."""
+    """A tag that a process takes, by name or with all others, busy or without an id, is not reported."""
     takes(manager, manager.register_process(), "a")
     takes(manager, None, "c")
     manager.add_task_request("a", 1)
@@ -90,7 +95,7 @@ def test_what_somebody_takes_is_not_reported(manager, reports):
 
 
 def test_a_worker_that_comes_ends_it(manager, reports):
-    """In time nothing was reported; later it is not missing any more. A new lack is reported again."""
+    """A worker ends the lack, before or after the report; a new lack is reported again."""
     manager.add_task_request("a", 1)
     takes(manager, manager.register_process(), "b")
     late = manager.register_process()
@@ -108,7 +113,7 @@ def test_a_worker_that_comes_ends_it(manager, reports):
 
 
 def test_the_last_worker_of_a_tag_is_given_up(manager, reports):
-    """As one that has left in order; while another one takes it, nothing is missing."""
+    """A tag is reported when its last worker is given up or leaves, and not while another one takes it."""
     dead, other = manager.register_process(1.0), manager.register_process()
     for process in (dead, other):
         takes(manager, process, "a")
@@ -121,7 +126,7 @@ def test_the_last_worker_of_a_tag_is_given_up(manager, reports):
 
 
 def test_a_task_that_does_not_wait_any_more_is_not_missed(manager, reports):
-    """It was called off."""
+    """A cancelled task is not reported."""
     manager.cancel_task(manager.add_task_request("a", 1))
 
     assert reports() == manager.takers.missing() == []
@@ -129,7 +134,7 @@ def test_a_task_that_does_not_wait_any_more_is_not_missed(manager, reports):
 
 
 def test_nothing_is_missed_after_the_end(manager, reports):
-    """Those who wait are told of that."""
+    """After `terminate` nothing is reported."""
     manager.add_task_request("a", 1)
     manager.terminate()
 
@@ -139,7 +144,7 @@ def test_nothing_is_missed_after_the_end(manager, reports):
 
 
 def test_only_those_who_wait_for_it_are_told(manager, reports):
-    """By the tag of the reply."""
+    """A lack is reported to processes that wait for its reply tag, and to no other."""
     manager.add_task_request("a", 1, reply_tag="mine")
     manager.add_task_request("b", 1, reply_tag="_private")
     reports()
@@ -151,7 +156,7 @@ def test_only_those_who_wait_for_it_are_told(manager, reports):
 
 
 def test_a_master_that_waits_is_told_once(manager, reports, caplog):
-    """Over a network, in its own process; whichever results it waits for in the meantime."""
+    """A waiting master logs a lack once, in its own process, whichever results it waits for."""
     with Server(manager, key=KEY) as server, connect(server.address, KEY) as client:
         client.add_task_request("a", 1)
         client.add_task_request("b", 1, reply_tag="mine")
@@ -170,7 +175,7 @@ def test_a_master_that_waits_is_told_once(manager, reports, caplog):
 
 @pytest.mark.slow
 def test_who_serves_and_who_asks_is_told(remote):
-    """On standard error of `serve`, of `status` and of a master; and no more when such a worker has come."""
+    """`serve`, `status` and a master report a lack on standard error, until a worker has come."""
     server, address = remote.serve()
     remote.work(address, "work")
     with connect(address, remote.key) as client:
@@ -192,7 +197,7 @@ def test_who_serves_and_who_asks_is_told(remote):
 
 @pytest.mark.slow
 def test_an_executor_without_workers_says_so(caplog):
-    """While its futures wait; by the real clock."""
+    """An executor whose futures wait without a worker logs it."""
     with Server(TaskManager(), key=KEY) as server, RemoteExecutor(server.address, KEY) as executor:
         future = executor.submit(int)
         while not any(record.getMessage().startswith("no result comes from") for record in caplog.records):
@@ -200,3 +205,54 @@ def test_an_executor_without_workers_says_so(caplog):
         future.cancel()
 
     assert "hint: start one: `python -m taskproc.remote work`" in caplog.text
+
+
+def test_it_has_begun_and_can_be_waited_for():
+    """The work of a thread is done when `join` returns."""
+    done = []
+    StartedThread(lambda: done.append(threading.get_ident())).join()
+
+    assert done != [threading.get_ident()]
+    assert len(done) == 1
+
+
+def test_one_that_raises_has_ended():
+    """`join` returns also if the work raised."""
+    script = "from taskproc.remote.waiting import StartedThread\nStartedThread(lambda: 1 / 0).join()\nprint('joined')"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=limit(60))
+
+    assert done.stdout == "joined\n"
+
+
+SCRIPT = """
+import os, resource, threading
+from taskproc.remote import TaskManager, UnknownToManager
+from taskproc.remote.waiting import StartedThread as Spawned
+
+Spawned(int).join()
+if os.getuid() == 0:
+    os.setresuid(54321, 54321, 54321)
+most = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+resource.setrlimit(resource.RLIMIT_NPROC, (1, most))
+manager = TaskManager()
+for call in (lambda: Spawned(print), lambda: manager.register_process(0.001)):
+    try:
+        call()
+    except RuntimeError as error:
+        print(error)
+print(manager.number_of_active_processes())
+resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
+process = manager.register_process(0.001)
+manager._watcher.join()
+print(manager.number_of_active_processes())
+"""
+
+
+@pytest.mark.slow
+def test_one_that_cannot_begin_is_told(environ):
+    """A thread that cannot begin is an error, and a process whose pings could not be watched is not registered."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, env=environ, timeout=limit(60)
+    )
+
+    assert done.stdout.splitlines() == ["can't start new thread", "can't start new thread", "0", "0"], done.stderr

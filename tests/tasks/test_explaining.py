@@ -14,7 +14,7 @@ from taskproc.errors import FailedTaskError
 from taskproc.run.pool import LocalExecutor
 from taskproc.store.cache import Cache
 from taskproc.tasks.explaining import accept, explain
-from taskproc.watch.tally import duration
+from taskproc.watch.standing import duration
 from tests.plain import plain
 
 STUDY = """

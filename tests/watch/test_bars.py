@@ -1,4 +1,4 @@
-"""Laws of bars: they show how far each class is, and leave the terminal as it was, but for the final state."""
+"""Laws of bars: they show the progress of each class, and leave only the final state on the terminal."""
 from __future__ import annotations
 
 import io
@@ -16,14 +16,14 @@ BOOM = Problem("exception", "ValueError: [red]boom[/red]")
 
 
 class Terminal(io.StringIO):
-    """A file that says it is a terminal."""
+    """A file that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
 
 
 class Clock:
-    """Time that passes when told."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -45,13 +45,13 @@ def tell(bars: Bars, kind: str, key: int, name: str = "m.A", **detail: Any) -> N
 
 
 def final(terminal: io.StringIO) -> list[str]:
-    """The last lines on the terminal, without colours and movements."""
+    """The last lines on the terminal, without colours and cursor movements."""
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue())
     return [line.rpartition("\r")[2].rstrip() for line in text.replace("\r\n", "\n").splitlines()]
 
 
 def test_the_final_state_stays() -> None:
-    """A row per class with its counts, fresh and failed ones apart, its time, and the closing line."""
+    """The final state has a row per class with its counts and time, and the closing line."""
     terminal, clock = Terminal(), Clock()
     bars = Bars({"m.A": 4, "m.B": 1}, terminal, clock=clock, draws=False)
     tell(bars, "fresh", 1)
@@ -71,7 +71,7 @@ def test_the_final_state_stays() -> None:
 
 
 def test_failures_are_red_unless_colours_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """NO_COLOR takes the colours and leaves the bars."""
+    """NO_COLOR removes the colours and not the bars."""
     coloured, plain = Terminal(), Terminal()
     for terminal in (coloured, plain):
         bars = Bars({"m.A": 1}, terminal, draws=False)
@@ -86,7 +86,7 @@ def test_failures_are_red_unless_colours_are_refused(monkeypatch: pytest.MonkeyP
 
 
 def test_no_bar_without_a_start() -> None:
-    """A run that finds everything in the cache leaves one line."""
+    """A run that finds everything in the cache writes one line."""
     terminal = Terminal()
     bars = Bars({"m.A": 2}, terminal, clock=Clock())
     tell(bars, "fresh", 1)
@@ -97,7 +97,7 @@ def test_no_bar_without_a_start() -> None:
 
 
 def test_events_draw_nothing() -> None:
-    """Many events in a moment cost no drawing: a thread draws, a few times a second."""
+    """Events do not draw: a thread draws, a few times a second."""
     terminal = Terminal()
     bars = Bars({"m.A": 10_000}, terminal)
     for key in range(1000):
@@ -109,7 +109,7 @@ def test_events_draw_nothing() -> None:
 
 
 def test_a_drawn_bar_moves() -> None:
-    """Between two drawings the counts are brought up to date, also of a class that was not foreseen."""
+    """Each drawing shows the present counts, also of a class that was not announced."""
     terminal = Terminal()
     bars = Bars({"m.A": 2}, terminal, clock=Clock(), draws=False)
     tell(bars, "started", 1)
@@ -126,7 +126,7 @@ def test_a_drawn_bar_moves() -> None:
 
 
 def test_prints_appear_above_the_bars(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What this process prints to a terminal meanwhile stands in lines of its own; afterwards all is as it was."""
+    """Text that this process prints to a terminal appears above the bars; afterwards the streams are restored."""
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
     monkeypatch.setattr(sys, "stderr", terminal)
@@ -142,7 +142,7 @@ def test_prints_appear_above_the_bars(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_redirected_output_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where standard output is no terminal, what is printed goes there and nowhere else."""
+    """If standard output is not a terminal, printed text goes there only."""
     terminal, pipe = Terminal(), io.StringIO()
     monkeypatch.setattr(sys, "stdout", pipe)
     monkeypatch.setattr(sys, "stderr", terminal)
@@ -158,7 +158,7 @@ def test_redirected_output_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_skipped_tasks_fill_no_bar() -> None:
-    """What was not done does not look done."""
+    """Skipped tasks do not fill the bar."""
     terminal = Terminal()
     bars = Bars({"m.A": 1, "m.B": 4, "m.C": 4}, terminal, clock=Clock(), draws=False)
     tell(bars, "started", 1)
@@ -175,7 +175,7 @@ def test_skipped_tasks_fill_no_bar() -> None:
 
 
 def test_what_runs_and_what_waits_is_shown() -> None:
-    """In each row how many run, below them what the others wait for; nothing of it stays."""
+    """Each row shows how many tasks run, and a line below what the others wait for; neither stays."""
     terminal = Terminal()
     waits = {"gpu": 3, WORKERS: 1}
     bars = Bars({"m.A": 5}, terminal, clock=Clock(), draws=False)
@@ -193,7 +193,7 @@ def test_what_runs_and_what_waits_is_shown() -> None:
 
 
 def test_a_failure_takes_one_line_of_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long the text of the task is."""
+    """A failure takes one line, however long the text of the task is."""
     monkeypatch.setenv("COLUMNS", "40")
     terminal = Terminal()
     bars = Bars({"m.A": 1}, terminal, draws=False)
@@ -204,7 +204,7 @@ def test_a_failure_takes_one_line_of_the_terminal(monkeypatch: pytest.MonkeyPatc
 
 
 def test_reasons_stay_above_the_last_line() -> None:
-    """Where tasks ran for another reason than being new."""
+    """Reasons for a run other than being new stay above the closing line."""
     terminal = Terminal()
     bars = Bars({"m.A": 1}, terminal, draws=False)
     tell(bars, "stale", 1, reason="code", summary="source changed")
@@ -215,7 +215,7 @@ def test_reasons_stay_above_the_last_line() -> None:
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 100, 160])
 def test_a_row_fits_with_the_counts_whole(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
-    """A long name loses its middle, and where there is no room the bar and the times go, never what failed."""
+    """In a narrow row the middle of the name, then the bar and the times are left out, never the failures."""
     monkeypatch.setenv("COLUMNS", str(columns))
     terminal, clock = Terminal(), Clock()
     name = "m.AClassWithAVeryLongNameIndeed"
@@ -236,7 +236,7 @@ def test_a_row_fits_with_the_counts_whole(monkeypatch: pytest.MonkeyPatch, colum
 
 
 def test_columns_of_a_row_are_shared_out() -> None:
-    """The counts have theirs, then the name, a short bar, the times, and what is left goes to name and bar."""
+    """The counts get their columns first, then the name, a short bar and the times; name and bar share the rest."""
     assert Layout.of(40, 25, 30, 20) == Layout(14, 0, False)
     assert Layout.of(60, 25, 30, 20) == Layout(23, 10, False)
     assert Layout.of(100, 25, 30, 20) == Layout(30, 22, True)

@@ -1,4 +1,4 @@
-"""Laws of the log for programs: a line is an object, with all that an event has, and nothing else is written."""
+"""Laws of the log for programs: each line is a JSON object with all fields of an event."""
 from __future__ import annotations
 
 import io
@@ -14,7 +14,7 @@ from taskproc.watch.stream import WORKERS, Outline
 
 
 class Clock:
-    """Time that passes when told."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -24,7 +24,7 @@ class Clock:
 
 
 def written(some: Sequence[tuple[float, Event[Any]]], **options: Any) -> list[dict[str, Any]]:
-    """The objects on a run of two tasks of m.A, each event given with its time."""
+    """The objects written in a run of two tasks of m.A, each event given with its time."""
     clock, file = Clock(), io.StringIO()
     log = JsonLines(file, clock=clock, wall=lambda: 1000.0 + clock.now, **options)
     log.begin(Outline({"m.A": 2}, lambda: {WORKERS: 1}))
@@ -37,7 +37,7 @@ def written(some: Sequence[tuple[float, Event[Any]]], **options: Any) -> list[di
 
 
 def test_each_event_is_an_object() -> None:
-    """With version, times, and the task in three ways."""
+    """Each event is an object with version, times and three forms of the task."""
     detail = {"reason": "code", "text": "why", "needs": ["k"], "summary": "s"}
 
     begin, stale, end = written([(2.0, Event("stale", "3fa1", detail))])
@@ -53,7 +53,7 @@ def test_each_event_is_an_object() -> None:
 
 
 def test_a_problem_is_an_object() -> None:
-    """Without the exception, which no JSON has."""
+    """A problem is an object without the exception, which has no JSON form."""
     problem = Problem("died", "killed", "Traceback …", ValueError("x"), exit_code=-9, memory=5)
 
     _, failed, end = written([(0.0, Event("failed", 1, {"seconds": 1.5, "problem": problem}))])
@@ -65,7 +65,7 @@ def test_a_problem_is_an_object() -> None:
 
 
 def test_now_and_then_it_says_where_the_run_stands() -> None:
-    """For what tasks wait is in no event."""
+    """The progress is written at intervals, with what tasks wait for, which no event contains."""
     kinds = [(0.0, Event("started", 1)), (4.0, Event("started", 2)), (6.0, Event("done", 2)), (7.0, Event("late", 2))]
 
     found = [each for each in written(kinds) if each["event"] == "progress"]
@@ -75,14 +75,14 @@ def test_now_and_then_it_says_where_the_run_stands() -> None:
 
 
 def test_without_events_there_is_the_end() -> None:
-    """All counts are in it."""
+    """Without events only the end is written, with all counts."""
     (end,) = written([(0.0, Event("done", 1, {"seconds": 1.0}))], events=False)
 
     assert ("end", 1, 1.0) == (end["event"], end["done"], end["classes"]["m.A"]["seconds"])
 
 
 def test_any_text_and_any_value_is_written() -> None:
-    """In one line of ASCII, whatever the encoding of the file is."""
+    """Any text and value is written in one line of ASCII, whatever the encoding of the file."""
     file = io.StringIO()
     log = JsonLines(file)
 
@@ -94,7 +94,7 @@ def test_any_text_and_any_value_is_written() -> None:
 
 
 def test_nobody_need_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pipe that was closed, or a process without a standard error, changes nothing."""
+    """A closed pipe, or a process without standard error, raises nothing."""
     closed = io.StringIO()
     closed.close()
     monkeypatch.setattr("sys.stderr", None)

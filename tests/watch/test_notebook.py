@@ -1,4 +1,4 @@
-"""A notebook has no terminal, and still shows how far a run is: few plain lines on standard error."""
+"""Laws of progress in a notebook, which is not a terminal: few plain lines on standard error."""
 from __future__ import annotations
 
 import os
@@ -41,7 +41,7 @@ Execute = Callable[[str], dict[str, str]]
 
 @pytest.fixture
 def execute(tmp_path: Path, environ: dict[str, str]) -> Iterator[Execute]:
-    """Run a cell; what it wrote to each stream, and `error`."""
+    """Run a cell; returns the text of each stream, and `error`."""
     kernel, client = manager.start_new_kernel(
         kernel_name="python3", startup_timeout=100, cwd=str(tmp_path), env={**environ, "TERM": "xterm"}
     )
@@ -68,7 +68,7 @@ def execute(tmp_path: Path, environ: dict[str, str]) -> Iterator[Execute]:
 
 @pytest.mark.skipif(sys.platform == "win32" or not hasattr(os, "fork"), reason="tried on POSIX only")
 def test_a_notebook_shows_a_table(execute: Execute) -> None:
-    """No bars, no colours, no line for each task; a failure has its line and its error."""
+    """A notebook shows no bars, colours or lines for each task; a failure has its line and its error."""
     execute(CELL)
 
     found = execute("with Cache('cache'):\n    r = Table(list(range(20))).run_graph(max_workers=2, show_progress=True)")

@@ -1,4 +1,4 @@
-"""Laws of telling: everybody hears everything, and nobody who watches can hurt the run."""
+"""Laws of reporting: each watcher gets every event, and none can affect the run."""
 from __future__ import annotations
 
 import json
@@ -21,7 +21,7 @@ DONE = Event("done", "a", {"seconds": 1.0})
 
 
 class Listener:
-    """Keeps what it is told; raises where it is asked to."""
+    """Stores the events that it gets; raises where it is asked to."""
 
     def __init__(self, *raises: str):
         self.heard: list[str] = []
@@ -39,7 +39,7 @@ class Listener:
 
 
 def test_it_is_known_whether_anybody_is_told() -> None:
-    """One who was dropped is nobody."""
+    """`is_watched` is false when all watchers were dropped."""
     stream = Stream([Listener("tell")])
     assert (stream.is_watched, Stream([]).is_watched) == (True, False)
 
@@ -49,7 +49,7 @@ def test_it_is_known_whether_anybody_is_told() -> None:
 
 
 def test_each_watcher_hears_everything() -> None:
-    """All are told the same, and closed once."""
+    """All watchers get the same events, and are closed once."""
     one, other = Listener(), Listener()
     stream = Stream([one, other])
 
@@ -61,7 +61,7 @@ def test_each_watcher_hears_everything() -> None:
 
 
 def test_a_watcher_that_raises_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
-    """It is closed and told no more, with one warning; the others hear on."""
+    """A watcher that raises is closed with one warning and gets no more events; the others go on."""
     broken, other = Listener("tell", "close"), Listener()
     stream = Stream([broken, other])
 
@@ -76,7 +76,7 @@ def test_a_watcher_that_raises_is_dropped(caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_all_are_closed_though_one_raises(caplog: pytest.LogCaptureFixture) -> None:
-    """A watcher that cannot be closed does not keep the next from being closed."""
+    """All watchers are closed, also if closing one raises."""
     broken, other = Listener("close"), Listener()
 
     with caplog.at_level(logging.WARNING, "taskproc"):
@@ -87,7 +87,7 @@ def test_all_are_closed_though_one_raises(caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_an_interrupt_is_not_a_watchers_fault() -> None:
-    """Ctrl-C while a watcher is told ends the run, as it would anywhere."""
+    """Ctrl-C in a watcher ends the run, as anywhere else."""
 
     class Interrupted(Listener):
         def tell(self, event: Event[Any], name: str, text: Callable[[], str]) -> None:
@@ -100,7 +100,7 @@ def test_an_interrupt_is_not_a_watchers_fault() -> None:
 
 
 def test_who_wants_it_gets_the_outline() -> None:
-    """First of all; others do without."""
+    """Watchers with a `begin` get the outline before any event; the others need none."""
 
     class Beginner(Listener):
         def begin(self, outline: Outline) -> None:
@@ -116,7 +116,7 @@ def test_who_wants_it_gets_the_outline() -> None:
 
 
 def test_who_raises_at_the_beginning_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
-    """As at any other time."""
+    """A watcher whose `begin` raises is dropped."""
 
     class Broken(Listener):
         def begin(self, outline: Outline) -> None:
@@ -131,7 +131,7 @@ def test_who_raises_at_the_beginning_is_dropped(caplog: pytest.LogCaptureFixture
 
 
 def test_the_examples_of_the_document_run(tmp_path: Path) -> None:
-    """As they stand there, one after the other."""
+    """The examples of docs/watching.md run in their order."""
     root = Path(__file__).resolve().parents[2]
     text = (root / "docs" / "watching.md").read_text("utf-8")
     code = "\n".join(re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
