@@ -1,12 +1,15 @@
 """What it costs to note what a task touches: `python observed.py COUNT FOLDER`, with and without, COUNT tasks a round.
 
 Tiny tasks inline (those of W1i), and a second of pure Python in one task. Each side has a process of its own, since a
-process that has noted once goes on being told of what Python does; and their short rounds take turns, so that a busy
-machine disturbs both alike. `tiny_…` and `second_…` are the shares that are added: the median over the pairs of rounds,
-of processor time (also of the system) and of the time on the clock. `task` and `noted` are the processor seconds of a
-tiny task without and with it, by median.
+process that has observed a task keeps its audit hook; their short rounds take turns, so that a busy machine disturbs
+both alike. `tiny_…` and `second_…` are the shares that are added: the median over the pairs of rounds, of processor
+time (also of the system) and of the time on the clock. `task` and `noted` are the processor seconds of a tiny task
+without and with it, by median. Where there is valgrind, `instructions` are those of a tiny task without and with it,
+which no other program disturbs: the mean over some seeds of hashes, since each has other collisions.
 """
 import json
+import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -19,6 +22,9 @@ from taskproc import Cache, FutureList, LocalExecutor, Task
 ROUNDS = 200
 SECONDS = 5  # rounds of one second
 WARM_UP = 3  # rounds: what is imported with the first is not of interest
+SEEDS = "123"
+FEW, MANY = 200, 600  # tasks of two runs, whose difference is that of the tasks
+VALGRIND = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
 
 
 class Noted(Task):
@@ -56,7 +62,7 @@ class UnnotedTotal(Total):
 
 
 def step(x: int) -> int:
-    """One of three million calls."""
+    """One of thirty million calls."""
     return x + 1
 
 
@@ -69,7 +75,7 @@ class Second(Task):
     def run_task(self) -> int:
         """Count."""
         x = 0
-        for _ in range(10_000_000):
+        for _ in range(30_000_000):
             x = step(x)
         return x
 
@@ -116,9 +122,30 @@ def pairs_of(kinds: tuple[type, type], count: int, folder: Path, rounds: int, wa
 
 def started(kind: type, count: int, folder: Path) -> subprocess.Popen[str]:
     """The process of one side."""
-    words = [sys.executable, __file__, str(count), str(folder / kind.__name__), kind.__name__]
     pipe = subprocess.PIPE
+    words = words_of(kind, count, folder / kind.__name__)
     return subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
+
+
+def words_of(kind: type, count: int, folder: Path) -> list[str]:
+    """The command of one side."""
+    return [sys.executable, __file__, str(count), str(folder), kind.__name__]
+
+
+def instructions(kind: type, folder: Path) -> int:
+    """How many a tiny task takes."""
+    return round(statistics.mean(instructions_of_seed(kind, folder / kind.__name__, seed) for seed in SEEDS))
+
+
+def instructions_of_seed(kind: type, folder: Path, seed: str) -> float:
+    """The same, with one seed of the hashes."""
+    found = []
+    for count in (FEW, MANY):
+        words = [*VALGRIND, *words_of(kind, count, folder / f"{seed}-{count}")]
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        done = subprocess.run(words, input="\n", capture_output=True, text=True, check=True, env=environment)
+        found.append(int(done.stderr.rpartition("Collected : ")[2].split()[0]))
+    return (found[1] - found[0]) / (MANY - FEW)
 
 
 def asked(process: subprocess.Popen[str]) -> Times:
@@ -140,6 +167,7 @@ def main(count: int, folder: Path) -> dict[str, object]:
     """All of it."""
     tiny = pairs_of((Noted, Unnoted), count, folder, ROUNDS, WARM_UP)
     second = pairs_of((Second, UnnotedSecond), 1, folder, SECONDS, 1)
+    counted = [instructions(kind, folder) for kind in (Unnoted, Noted)] if shutil.which("valgrind") else None
     return {
         "answer": count,
         "tiny_cpu": share(tiny, 0),
@@ -148,6 +176,7 @@ def main(count: int, folder: Path) -> dict[str, object]:
         "noted": round(statistics.median(noted[0] for noted, _ in tiny) / count, 7),
         "second_cpu": share(second, 0),
         "second_clock": share(second, 1),
+        "instructions": counted,
     }
 
 
