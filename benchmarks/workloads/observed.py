@@ -1,10 +1,17 @@
-"""What it costs to note what a task touches: `python observed.py COUNT FOLDER`, processor time, with and without.
+"""What it costs to note what a task touches: `python observed.py COUNT FOLDER`, with and without, COUNT tasks a round.
 
-Tiny tasks inline (those of W1i), in rounds that take turns, so that a busy machine disturbs both alike; and a second of
-pure Python in one task. `tiny` and `second` are the shares that are added, `each` the seconds a tiny task.
+Tiny tasks inline (those of W1i), and a second of pure Python in one task. Each side has a process of its own, since a
+process that has observed a task keeps its audit hook; their short rounds take turns, so that a busy machine disturbs
+both alike. `tiny_…` and `second_…` are the shares that are added: the median over the pairs of rounds, of processor
+time (also of the system) and of the time on the clock. `task` and `noted` are the processor seconds of a tiny task
+without and with it, by median. Where there is valgrind, `instructions` are those of a tiny task without and with it,
+which no other program disturbs: the mean over some seeds of hashes, since each has other collisions.
 """
 import json
+import os
+import shutil
 import statistics
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,7 +19,12 @@ from typing import Any
 
 from taskproc import Cache, FutureList, LocalExecutor, Task
 
-ROUNDS = 15
+ROUNDS = 200
+SECONDS = 5  # rounds of one second
+WARM_UP = 3  # rounds: what is imported with the first is not of interest
+SEEDS = "123"
+FEW, MANY = 200, 600  # tasks of two runs, whose difference is that of the tasks
+VALGRIND = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
 
 
 class Noted(Task):
@@ -43,8 +55,14 @@ class Total(Task):
         return sum(self.parts.get_result())
 
 
+class UnnotedTotal(Total):
+    """The same, and nothing is noted, or the process would be one that has."""
+
+    task_observes = False
+
+
 def step(x: int) -> int:
-    """One of three million calls."""
+    """One of thirty million calls."""
     return x + 1
 
 
@@ -57,7 +75,7 @@ class Second(Task):
     def run_task(self) -> int:
         """Count."""
         x = 0
-        for _ in range(10_000_000):
+        for _ in range(30_000_000):
             x = step(x)
         return x
 
@@ -68,38 +86,103 @@ class UnnotedSecond(Second):
     task_observes = False
 
 
-def taken(task: Any) -> float:
-    """Processor time of running it."""
-    start = time.process_time()
+Times = tuple[float, float]  # processor, clock
+Pairs = list[tuple[Times, Times]]  # of a round with and one without
+
+
+def taken(task: Any) -> Times:
+    """How long it takes to run it."""
+    processor, clock = time.process_time(), time.perf_counter()
     task.run_graph(executor=LocalExecutor())
-    return time.process_time() - start
+    return time.process_time() - processor, time.perf_counter() - clock
 
 
-def share(noted: list[float], unnoted: list[float]) -> float:
-    """What is added, as a fraction, by the least of each."""
-    return round(min(noted) / min(unnoted) - 1, 4)
-
-
-def main(count: int, folder: str) -> dict[str, object]:
-    """All of it."""
-    with Cache(Path(folder)):
-        times: dict[type, list[float]] = {Noted: [], Unnoted: [], Second: [], UnnotedSecond: []}
-        for number in range(ROUNDS + 1):
+def side(name: str, count: int, folder: Path) -> None:
+    """A round for each line that comes in; what it took goes out."""
+    kind: Any = {cls.__name__: cls for cls in (Noted, Unnoted, Second, UnnotedSecond)}[name]
+    total = Total if kind is Noted else UnnotedTotal
+    with Cache(folder):
+        for number, _ in enumerate(sys.stdin):
             numbers = list(range(number * count, (number + 1) * count))
-            for cls in (Noted, Unnoted) if number % 2 else (Unnoted, Noted):
-                times[cls].append(taken(Total(cls, numbers)))
-            for kind in (Second, UnnotedSecond) if number < 6 else ():
-                times[kind].append(taken(kind(number)))
-    noted, unnoted = times[Noted][1:], times[Unnoted][1:]
-    each = [(one - other) / count for one, other in zip(noted, unnoted)]
+            task = kind(number) if issubclass(kind, Second) else total(kind, numbers)
+            print(json.dumps(taken(task)), flush=True)
+
+
+def pairs_of(kinds: tuple[type, type], count: int, folder: Path, rounds: int, warm_up: int) -> Pairs:
+    """Times with and without, of rounds that take turns."""
+    sides = {kind: started(kind, count, folder) for kind in kinds}
+    found = []
+    for number in range(warm_up + rounds):
+        times = {kind: asked(sides[kind]) for kind in (kinds if number % 2 else kinds[::-1])}
+        found.append((times[kinds[0]], times[kinds[1]]))
+    for process in sides.values():
+        process.communicate()
+    return found[warm_up:]
+
+
+def started(kind: type, count: int, folder: Path) -> subprocess.Popen[str]:
+    """The process of one side."""
+    pipe = subprocess.PIPE
+    words = words_of(kind, count, folder / kind.__name__)
+    return subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
+
+
+def words_of(kind: type, count: int, folder: Path) -> list[str]:
+    """The command of one side."""
+    return [sys.executable, __file__, str(count), str(folder), kind.__name__]
+
+
+def instructions(kind: type, folder: Path) -> int:
+    """How many a tiny task takes."""
+    return round(statistics.mean(instructions_of_seed(kind, folder / kind.__name__, seed) for seed in SEEDS))
+
+
+def instructions_of_seed(kind: type, folder: Path, seed: str) -> float:
+    """The same, with one seed of the hashes."""
+    found = []
+    for count in (FEW, MANY):
+        words = [*VALGRIND, *words_of(kind, count, folder / f"{seed}-{count}")]
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        done = subprocess.run(words, input="\n", capture_output=True, text=True, check=True, env=environment)
+        found.append(int(done.stderr.rpartition("Collected : ")[2].split()[0]))
+    return (found[1] - found[0]) / (MANY - FEW)
+
+
+def asked(process: subprocess.Popen[str]) -> Times:
+    """What the next round of a side takes."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+    processor, clock = json.loads(process.stdout.readline())
+    return processor, clock
+
+
+def share(pairs: Pairs, which: int) -> float:
+    """What is added, as a fraction."""
+    return round(statistics.median(noted[which] / unnoted[which] for noted, unnoted in pairs) - 1, 4)
+
+
+def main(count: int, folder: Path) -> dict[str, object]:
+    """All of it."""
+    tiny = pairs_of((Noted, Unnoted), count, folder, ROUNDS, WARM_UP)
+    second = pairs_of((Second, UnnotedSecond), 1, folder, SECONDS, 1)
+    counted = [instructions(kind, folder) for kind in (Unnoted, Noted)] if shutil.which("valgrind") else None
     return {
         "answer": count,
-        "tiny": share(noted, unnoted),
-        "each": round(statistics.median(each), 8),
-        "task": round(statistics.median(unnoted) / count, 7),
-        "second": share(times[Second][1:], times[UnnotedSecond][1:]),
+        "tiny_cpu": share(tiny, 0),
+        "tiny_clock": share(tiny, 1),
+        "task": round(statistics.median(unnoted[0] for _, unnoted in tiny) / count, 7),
+        "noted": round(statistics.median(noted[0] for noted, _ in tiny) / count, 7),
+        "second_cpu": share(second, 0),
+        "second_clock": share(second, 1),
+        "instructions": counted,
     }
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(int(sys.argv[1]), sys.argv[2])))
+    number, where, *name = sys.argv[1:]
+    if name:
+        side(name[0], int(number), Path(where))
+    else:
+        print(json.dumps(main(int(number), Path(where))))

@@ -40,13 +40,19 @@ class Known:
 
     Args:
         covers: whether it need not.
+
+    Attributes:
+        ids: of code objects that need not, which `Starts` keeps.
+        others: ids of those that must be reported, among the first `count` that started in the process.
     """
 
-    __slots__ = ("_asked", "covers", "ids")
+    __slots__ = ("_asked", "count", "covers", "ids", "others")
 
     def __init__(self, covers: Callable[[Started], bool]):
         self.covers = covers
-        self.ids: set[int] = set()   # of code objects, which `Starts` keeps
+        self.ids: set[int] = set()
+        self.others: list[int] = []
+        self.count = 0
         self._asked: set[int] = set()
 
     def has(self, number: int, started: Started) -> bool:
@@ -98,11 +104,21 @@ class Starts:
 
     def listen(self, known: Known) -> None:
         """Tell from now on, once more, of what starts and is not `known`."""
-        if self._off and (numbers := self._off - known.ids):
+        # Not all code for each task: a process may have started thousands of functions
+        if known.count < len(self._users):
+            self._sort(known)
+        if known.others:
             with self._lock:
-                for number in numbers:
-                    if not known.has(number, self._users[number]):
+                for number in known.others:
+                    if number in self._off and number not in known.ids:
                         self._switch_on(number)
+
+    def _sort(self, known: Known) -> None:
+        """Ask of the code that started since the last time whether it is `known`."""
+        with self._lock:
+            new = list(self._users)[known.count :]
+            known.others += [number for number in new if not known.has(number, self._users[number])]
+            known.count += len(new)
 
     def _switch_on(self, number: int) -> None:
         self._off.discard(number)

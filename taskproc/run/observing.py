@@ -15,9 +15,11 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
 
 from taskproc.run.monitoring import NO_MONITORING, Known, Started, Starts
@@ -63,10 +65,36 @@ def signs_at(path: str) -> Signs | None:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
-class Noted:
-    """What one call touches. What it starts, and is `known`, is not noted.
+class _Channel(NamedTuple):
+    """A file without a name: what a child appends stays also if it is killed, or ends past all that would tell.
 
     Attributes:
+        number: of its descriptor; inode: which tells that it is still this file.
+        process: the one that reads it.
+    """
+
+    number: int
+    inode: int
+    process: int
+
+    def send(self, kind: str, values: tuple[Any, ...]) -> None:
+        """Tell the process that reads."""
+        if kind == "code":
+            values = tuple(values[1])
+        # A child may have closed all that it inherited, and opened something of its own under this number
+        if os.fstat(self.number).st_ino == self.inode:
+            os.write(self.number, marshal.dumps((kind, values)))
+
+
+class Noted:
+    """What one call touches: a block that notes it. Code that is `known` is not noted.
+
+    Args:
+        sees_code: whether code counts.
+        is_users: whether code of a file is the user's; the same for all of a process.
+
+    Attributes:
+        is_filled: whether there is anything to say of it; always where code could be seen by this Python, and is not.
         started: code, by its id; modules: names of those that were asked for by a computed name.
         reads: (path, whether it was listed) → the first time.
         own: paths that it wrote, renamed or removed.
@@ -75,82 +103,89 @@ class Noted:
         is_cut: whether there was more than is noted.
     """
 
-    __slots__ = ("_channel", "_process", "begun", "has_children", "is_cut", "known", "modules", "outer", "own", "reads",
-                 "started")  # fmt: skip
+    # Each is replaced by one of the instance with the first entry: most calls touch nothing of all this
+    is_filled = has_children = is_cut = False
+    started: Mapping[int, Started] = MappingProxyType({})
+    modules: Mapping[str, None] = MappingProxyType({})
+    reads: Mapping[tuple[str, bool], Read] = MappingProxyType({})
+    own: AbstractSet[str] = frozenset()
+    _channel: _Channel | None = None  # there is one from the first fork on
 
-    def __init__(self, known: Known):
-        self.known = known
-        self.started: dict[int, Started] = {}
-        self.modules: dict[str, None] = {}
-        self.reads: dict[tuple[str, bool], Read] = {}
-        self.own: set[str] = set()
-        self.has_children = self.is_cut = False
-        self.outer: Noted | None = None
+    def __init__(self, known: Known, sees_code: bool, is_users: Callable[[str], bool]):
+        self.known, self._sees_code, self._is_users = known, sees_code, is_users
         self.begun = time.time_ns()
-        self._process = os.getpid()
-        self._channel: tuple[int, int] | None = None
 
-    @property
-    def is_filled(self) -> bool:
-        """Whether there is anything to say of it."""
-        return bool(self.started or self.reads or self.modules or self.has_children)
+    def __enter__(self) -> Noted:
+        if not _is_hooked:
+            _begin(self._is_users)
+        self.outer = _here.get()
+        self._token = _here.set(self)
+        if self._sees_code and _starts is not None and not _starts.refusal:
+            _starts.listen(self.known)
+        _active.append(self)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        _here.reset(self._token)
+        _active.remove(self)
+        if self._channel is not None:
+            self._collect(self._channel)
 
     def note(self, kind: str, *values: Any) -> None:
         """Note something; in a child that was forked from here, tell it to the parent."""
-        if os.getpid() == self._process:
+        channel = self._channel
+        if channel is None or os.getpid() == channel.process:
             self._take(kind, values)
-        elif self._channel is not None:
-            self._send(kind, values)
+        else:
+            channel.send(kind, values)
 
     def _take(self, kind: str, values: tuple[Any, ...]) -> None:
         if kind == "read":
             read = Read(*values)
             if len(self.reads) < _MOST:
-                self.reads.setdefault((read.path, read.is_folder), read)
+                self._first("reads", {}).setdefault((read.path, read.is_folder), read)
+                self.is_filled = True
             else:
                 self.is_cut = True
         elif kind == "own":
-            self.own.update(values)
+            self._first("own", set()).update(values)
         elif kind == "code":
             number, started = values
             if not self.known.has(number, started):
-                self.started[number] = started
+                self._first("started", {})[number] = started
+                self.is_filled = True
         elif kind == "module":
-            self.modules[values[0]] = None
+            self._first("modules", {})[values[0]] = None
+            self.is_filled = True
         elif kind == "fork":
             self._open_channel()
         elif kind == "child":
-            self.has_children = True
+            self.has_children = self.is_filled = True
+
+    def _first(self, name: str, empty: Any) -> Any:
+        """The container of this name; `empty` if there is none yet. In one step, since threads may note at once."""
+        return vars(self).setdefault(name, empty)
 
     def _open_channel(self) -> None:
-        """A file without a name: what a child appends stays also if it is killed, or ends past all that would tell."""
         if self._channel is None:
             with suppress(OSError):
                 number = _nameless()
-                self._channel = number, os.fstat(number).st_ino
+                self._channel = _Channel(number, os.fstat(number).st_ino, os.getpid())
 
-    def _send(self, kind: str, values: tuple[Any, ...]) -> None:
-        assert self._channel is not None
-        number, inode = self._channel
-        if kind == "code":
-            values = tuple(values[1])
-        # A child may have closed all that it inherited, and opened something of its own under this number
-        if os.fstat(number).st_ino == inode:
-            os.write(number, marshal.dumps((kind, values)))
-
-    def collect(self) -> None:
-        """Take what children have reported, and stop listening to them."""
-        if self._channel is None or os.getpid() != self._process:
+    def _collect(self, channel: _Channel) -> None:
+        """Take what children have reported, and stop listening to them; a child does not."""
+        if os.getpid() != channel.process:
             return
-        number, self._channel = self._channel[0], None
-        with os.fdopen(number, "rb") as told:
+        with os.fdopen(channel.number, "rb") as told:
             told.seek(0)
             for kind, values in _messages(told):
                 if kind == "code":
                     started = Started(*values)  # its code is a copy, of which `known` knows nothing
-                    self.started[id(started.code)] = started
+                    self._first("started", {})[id(started.code)] = started
+                    self.is_filled = True
                 else:
                     self._take(kind, values)
+        self._channel = None  # not before: a child that forked says so, too
 
 
 def _messages(file: BinaryIO) -> Iterator[tuple[str, tuple[Any, ...]]]:
@@ -184,42 +219,12 @@ _is_hooked = False
 _lock = threading.Lock()
 
 
-class observing:
-    """Note in the block what it touches.
-
-    Args:
-        sees_code: whether code counts.
-        is_users: whether code of a file is the user's; the same for all of a process.
-    """
-
-    __slots__ = ("_is_users", "_sees_code", "_token", "noted")
-
-    def __init__(self, noted: Noted, sees_code: bool, is_users: Callable[[str], bool]):
-        self.noted, self._sees_code, self._is_users = noted, sees_code, is_users
-
-    def __enter__(self) -> Noted:
-        noted = self.noted
-        _begin(self._is_users)
-        noted.outer = _here.get()
-        self._token: Token[Noted | None] = _here.set(noted)
-        if self._sees_code and _starts is not None and not _starts.refusal:
-            _starts.listen(noted.known)
-        _active.append(noted)
-        return noted
-
-    def __exit__(self, *exception: object) -> None:
-        _here.reset(self._token)
-        _active.remove(self.noted)
-        self.noted.collect()
-
-
 def _begin(is_users: Callable[[str], bool]) -> None:
     global _starts, _is_hooked
-    if _is_hooked:
-        return
     with _lock:
         if not _is_hooked:
             _starts = Starts(is_users, _note_code, _note_module)
+            Noted.is_filled = is_hindered()
             sys.addaudithook(_hook)
             _is_hooked = True
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from taskproc.attributes import filled_slots, slots_of
+from taskproc.attributes import filled_slots, identity, slots_of
 from taskproc.tasks.binding import FLAT, is_flat
 from taskproc.tasks.future import FutureDict, FutureList, Upstream
 from taskproc.tasks.naming import Identity
@@ -54,6 +54,7 @@ class Copier:
 
     def __init__(self) -> None:
         self._memo: dict[Any, Any] = {_COPIER: self}
+        self._tasks: dict[int, Task] = {}  # by `identity`, since the `id` of each would raise an audit event
         self._rest: list[Task] = []
 
     def whole(self, task: Task) -> Task:
@@ -66,12 +67,12 @@ class Copier:
 
     def task(self, task: Task) -> Task:
         """The copy of a task, whose attributes are copied when they are asked for."""
-        number = id(task)
-        copied = self._memo.get(number)
-        if copied is not None:
-            return copied
+        number = identity(task)
+        if number in self._tasks:
+            return self._tasks[number]
         cls = type(task)
-        copied = self._memo[number] = object.__new__(cls)
+        copied: Any = object.__new__(cls)
+        self._tasks[number] = copied
         some: Identity = task._taskproc
         vars(copied)["_taskproc"] = Identity(
             some.cache, some.place, some.arguments, some.version, some.left, some.given, some.loose, (task, self),
@@ -99,6 +100,8 @@ class Copier:
         kind = type(value)
         if kind in FLAT:
             return value
+        if getattr(kind, "__deepcopy__", None) is copied_within:
+            return self.task(original(value))
         number = id(value)  # once: where a hook listens to what Python does, an `id` takes longer than all else here
         if (known := self._memo.get(number)) is not None:
             return known
@@ -130,7 +133,7 @@ class Copier:
             self.whole(self._rest.pop())
 
 
-def copied_within(memo: dict[Any, Any], task: Task) -> Task:
+def copied_within(task: Task, memo: dict[Any, Any]) -> Task:
     """What `copy.deepcopy` makes of a task: within that of a Copier a copy, else itself, for it is its key."""
     copier: Copier | None = memo.get(_COPIER)
     return task if copier is None else copier.task(original(task))

@@ -21,7 +21,7 @@ from taskproc.kernel.rebuild import Present, judge
 from taskproc.run.baseline import adopt_imports
 from taskproc.run.capture import captured, flush_all
 from taskproc.run.context import folder_put_back, in_own_context, own_umask, umask_put_back
-from taskproc.run.observing import Noted, is_hindered
+from taskproc.run.observing import Noted
 from taskproc.run.problem import problem_of, sentence, traceback_text
 from taskproc.run.scarce import is_scarce, limit_text
 from taskproc.run.signals import is_interrupt
@@ -182,8 +182,8 @@ class TaskJob:
             # Put back before the result is written, or nobody could read it
             umask = umask_put_back(own_umask() if away else run.umask)
             with active(job, away), ActiveCache(cache), umask:
-                watched = watch(self.task, loaded.code, run.store) if observes(self.task) else None
-                value = self._value(job, attempt, away, watched or nullcontext())
+                noted = watch(self.task, loaded.code, run.store) if observes(self.task) else None
+                value = self._value(job, attempt, away, noted or nullcontext())
             loaded = ran_code(self.task, loaded, run.store)
         except BaseException as error:  # noqa: BLE001  # whatever a task raises is how it ended
             return self._failed(job, error, time.perf_counter() - started)
@@ -191,7 +191,7 @@ class TaskJob:
             text = f"{', '.join(changed)} changed while it was read: run again when nobody writes to it"
             attempt.fail({"kind": "exception", "error": text})
             return Failed(Problem("exception", text), time.perf_counter() - started)
-        return self._commit(attempt, value, loaded, time.perf_counter() - started, watched.noted if watched else None)
+        return self._commit(attempt, value, loaded, time.perf_counter() - started, noted)
 
     def _commit(
         self, attempt: DiskAttempt, value: object, loaded: Loaded, seconds: float, noted: Noted | None
@@ -203,7 +203,7 @@ class TaskJob:
             packages=self.kind.packages if loaded.packages is None else loaded.packages,
             named=_named,
         )  # fmt: skip
-        if noted is not None and (noted.is_filled or is_hindered()):
+        if noted is not None and noted.is_filled:
             facts = self._with_observed(facts, noted)
         token = storing.set(True)
         try:

@@ -18,7 +18,7 @@ from taskproc.kernel.model import Reason, Record
 from taskproc.kernel.rebuild import some_names
 from taskproc.modules import FILE, site_of
 from taskproc.run.monitoring import NO_MONITORING, Known, Started
-from taskproc.run.observing import Noted, Read, is_hindered, observing, signs_at, why_no_code
+from taskproc.run.observing import Noted, Read, is_hindered, signs_at, why_no_code
 from taskproc.source.project import is_users_file
 from taskproc.tasks.task_attributes import ATTRIBUTE_NAMES
 
@@ -47,13 +47,13 @@ def observes(task: Task) -> bool:
     return bool(type(task).task_observes)
 
 
-def watch(task: Task, code: str, store: DiskStore) -> observing:
+def watch(task: Task, code: str, store: DiskStore) -> Noted:
     """A block that notes what `task` touches, of the code with this digest."""
     key = type(task), code
     known = _known.get(key)
     if known is None:
         known = _known[key] = Known(_Covers(task, code, store))
-    return observing(Noted(known), type(task).task_version is None, is_users_file)
+    return Noted(known, type(task).task_version is None, is_users_file)
 
 
 class _Covers:

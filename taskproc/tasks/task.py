@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Protocol, TypeVar, overload
 
+from taskproc.attributes import identity
 from taskproc.errors import BuildError
 from taskproc.run.setup import is_far_end
 from taskproc.store.cache import current_cache
@@ -360,12 +361,10 @@ class Task(Indexable, metaclass=TaskType):
         def __copy__(self) -> Task:
             return self
 
-        def __deepcopy__(self, memo: dict[Any, Any]) -> Task:
-            return attempt_copies.copied_within(memo, self)
+        __deepcopy__ = attempt_copies.copied_within
 
-    # One instance per key
-    def __hash__(self) -> int:
-        return id(self) >> 4
+    # One instance per key; without the audit event that `id` raises
+    __hash__ = identity
 
     def __eq__(self, other: object) -> bool:
         if self is not other:

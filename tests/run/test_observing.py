@@ -11,17 +11,14 @@ from typing import Any
 import pytest
 
 from taskproc.run.monitoring import Known, Started
-from taskproc.run.observing import Noted, observing
+from taskproc.run.observing import Noted
+from taskproc.source.project import is_users_file
 
 sees_code = pytest.mark.skipif(not hasattr(sys, "monitoring"), reason="code is observed from Python 3.12 on")
 
 
-def is_here(path: str) -> bool:
-    return path == __file__
-
-
-def noting(*known: CodeType) -> observing:
-    return observing(Noted(Known(lambda started: started.code in known)), True, is_here)
+def noting(*known: CodeType) -> Noted:
+    return Noted(Known(lambda started: started.code in known), True, is_users_file)
 
 
 def paths(noted: Noted) -> set[str]:
@@ -91,6 +88,34 @@ def test_code_is_told_once_a_call_that_is_observed(tmp_path: Path) -> None:
 
 
 @sees_code
+def test_calls_with_the_same_known_code_see_what_is_not_known() -> None:
+    """Code that started between them, and code that was reported to an earlier one."""
+    known = Known(lambda started: started.code is one.__code__)
+    made: dict[str, Any] = {}
+    exec(compile("def later(): return 1", __file__, "exec"), made)
+    seen = []
+    for calls in ([two], [two], [two, made["later"]], [two, made["later"]]):
+        if len(seen) == 2:
+            made["later"]()
+        with Noted(known, True, is_users_file) as noted:
+            for call in calls:
+                call()
+        seen.append({started.code.co_name for started in noted.started.values()})
+
+    assert seen == [{"two"}, {"two"}, {"two", "later"}, {"two", "later"}]
+
+
+def test_a_call_that_touches_nothing_is_not_filled(tmp_path: Path) -> None:
+    """Nor is one that only writes; then nothing of it need be put into a record."""
+    with Noted(Known(lambda started: True), True, is_users_file) as noted:
+        pass
+    with Noted(Known(lambda started: True), True, is_users_file) as writing:
+        (tmp_path / "a").write_text("a")
+
+    assert (noted.is_filled, writing.is_filled, writing.own) == (False, False, {str(tmp_path / "a")})
+
+
+@sees_code
 def test_a_call_within_a_call_is_part_of_it() -> None:
     """What the inner one touched is the outer one's, too."""
     with noting() as outer:
@@ -119,7 +144,7 @@ def test_a_covers_that_raises_is_not_felt() -> None:
     def broken(started: Started) -> bool:
         raise OSError("unreadable")
 
-    with observing(Noted(Known(broken)), True, is_here) as noted:
+    with Noted(Known(broken), True, is_users_file) as noted:
         assert two() == 2
 
     assert "two" in names(noted)
@@ -144,6 +169,22 @@ def test_a_forked_child_tells_its_parent(tmp_path: Path) -> None:
 
     assert str(tmp_path / "a") in paths(noted)
     assert (tmp_path / "own").read_bytes() == b""
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="counts descriptors of Linux")
+def test_a_child_that_forks_leaves_no_open_file() -> None:
+    """The parent reads what its children reported, and closes that file for good."""
+    before = os.listdir("/proc/self/fd")
+    with noting():
+        child = os.fork()
+        if not child:
+            grandchild = os.fork()
+            if grandchild:
+                os.waitpid(grandchild, 0)
+            os._exit(0)
+        os.waitpid(child, 0)
+
+    assert len(before) == len(os.listdir("/proc/self/fd"))
 
 
 def test_the_hook_stays_and_does_nothing(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import subprocess
+import sys
 import threading
 from collections import deque
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -283,3 +285,36 @@ class Reads100000(Task):
 def test_a_large_table_of_the_class_is_not_copied(cache: Cache) -> None:
     """To copy it for each task would take longer than most tasks do."""
     assert [True, False] == Reads100000().run_graph(executor=LocalExecutor())[0]
+
+
+MANY = """
+import sys
+from taskproc import Cache, FutureList, Task
+from taskproc.tasks.attempt_copies import apart
+
+class Part(Task):
+    def __init__(self, x): self.x = x
+    def run_task(self): return self.x
+
+class Sum(Task):
+    def __init__(self, count): self.parts = FutureList([Part(x) for x in range(count)])
+    def run_task(self): return len(set(self.parts))
+
+events = []
+with Cache(sys.argv[1]):
+    tasks = [Sum(1), Sum(100)]
+    sys.addaudithook(lambda event, args: events.append(event))
+    counts = []
+    for task in tasks:
+        events.clear()
+        assert len(set(apart(task).parts)) == len(task.parts)
+        counts.append(events.count("builtins.id"))
+sys.stdout.write(f"{counts[0] == counts[1]}")
+"""
+
+
+def test_an_audit_hook_is_not_called_for_each_upstream_task(tmp_path: Path) -> None:
+    """A process that observes has one, and a call takes longer than to copy a small task."""
+    done = subprocess.run([sys.executable, "-c", MANY, tmp_path], capture_output=True, text=True)
+
+    assert ("True", "") == (done.stdout, done.stderr)
