@@ -11,7 +11,7 @@ from typing import Any
 
 from taskproc.cli.defaults import DefaultArguments
 from taskproc.cli.parameters import Parameter, convert, parameters_of, read_flags, takes_more
-from taskproc.cli.parsing import Parser, require
+from taskproc.cli.parsing import Parser, complete
 from taskproc.cli.table import COMMANDS, HELP, CommandEntry
 from taskproc.cli.task_help import description
 from taskproc.cli.typed_values import REQUIRED
@@ -61,7 +61,7 @@ def parse_options(
     flags = read_flags(cls, parameters, rest, [flag for flag, _ in _flags(command)])
     values = {**start, **vars(given), "output": given.output or start["output"]}
     kwargs = _converted(values.pop("kwargs") or {}, parameters)
-    require(command, values)
+    complete(command, values)
     more = {key: values.pop(key) for key in vars(given).keys() - start.keys()}
     return Options(arguments=_arguments(cls, parameters, {**kwargs, **flags}), **values, more=more)
 

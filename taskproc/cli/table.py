@@ -49,6 +49,7 @@ class Option(NamedTuple):
         required: the name of the missing thing in the error if the option is not given; `hint` says how to get it.
         several: whether any number of values may be given.
         unset: the effect of the default None; `{here}` is replaced by its value on this machine.
+        fallback: `module:function` that gives the value if the option is not given, or None.
         yields: whether a parameter of the entry task may take its flag, because the option is newer than such scripts.
     """
 
@@ -64,6 +65,7 @@ class Option(NamedTuple):
     hint: str | None = None
     several: bool = False
     unset: str = ""
+    fallback: str = ""
     yields: bool = False
 
 
@@ -90,17 +92,25 @@ class CommandEntry(NamedTuple):
 
     def load(self) -> Callable[..., int]:
         """Import the function of the command."""
-        module, _, name = self.function.partition(":")
-        function: Callable[..., int] = getattr(import_module(module), name)
+        function: Callable[..., int] = load_function(self.function)
         return function
 
     def usage(self) -> str:
         """The words that follow the name of the command in its usage line."""
-        flags = [f"{option.flags[0]} {option.metavar}" for option in self.options if option.flags and option.required]
+        needed = [option for option in self.options if option.flags and option.required]
+        words = [(f"{option.flags[0]} {option.metavar}", option.fallback) for option in needed]
+        flags = [f"[{word}]" if fallback else word for word, fallback in words]
         positional = [option for option in self.options if not option.flags]
         places = [option.metavar if option.required else f"[{option.metavar}]" for option in positional]
         more = ["[options]"] if any(option.flags and not option.required for option in self.options) else []
         return " ".join([TARGET] * self.takes_task + flags + places + more)
+
+
+def load_function(place: str) -> Callable[..., Any]:
+    """Import the function that `module:name` names."""
+    module, _, name = place.partition(":")
+    function: Callable[..., Any] = getattr(import_module(module), name)
+    return function
 
 
 def command_lines(commands: Iterable[CommandEntry]) -> str:
@@ -111,7 +121,10 @@ def command_lines(commands: Iterable[CommandEntry]) -> str:
 
 
 HELP = Option("help", ("-h", "--help"), "show this and exit")
-_OUTPUT = Option("output", ("-o", "--output"), "the cache folder", "DIR", PATH, required="cache folder")
+_OUTPUT = Option("output", ("-o", "--output"), "the cache folder", "DIR", PATH, required="cache folder",
+                 hint="give it with -o DIR, or set TASKPROC_CACHE, or `cache` in [tool.taskproc] of pyproject.toml",
+                 unset="that of TASKPROC_CACHE, or of `cache` in [tool.taskproc] of pyproject.toml",
+                 fallback="taskproc.cli.cache_folder:default_folder")  # fmt: skip
 _WHAT = Option("what", (), "a task class as `list` shows it, and ids of its tasks without `#`; by default all tasks",
                "NAME [ID …]", several=True)  # fmt: skip
 

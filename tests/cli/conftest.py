@@ -32,8 +32,9 @@ class Main(Task):
 
 
 @pytest.fixture(autouse=True)
-def _restored(restored: None) -> None:
-    """Each test leaves this process as it was."""
+def _restored(restored: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test leaves this process as it was, and no cache of the user is in the environment."""
+    monkeypatch.delenv("TASKPROC_CACHE", raising=False)
 
 
 @pytest.fixture

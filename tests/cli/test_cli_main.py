@@ -22,6 +22,7 @@ from tests.plain import plain
 
 Write = Callable[..., str]
 Capture = pytest.CaptureFixture[str]
+NO_FOLDER = "give it with -o DIR, or set TASKPROC_CACHE, or `cache` in [tool.taskproc] of pyproject.toml"
 
 
 def run(*words: str) -> int:
@@ -203,10 +204,10 @@ def test_wrong_usage(script: Write, capsys: Capture, words: list[str], message: 
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (["job.py"], "see `taskproc job.py --help`"),
-        (["why", "job.py"], "see `taskproc why job.py --help`"),
+        (["job.py"], NO_FOLDER),
+        (["why", "job.py"], NO_FOLDER),
         (["why"], "see `taskproc why --help`"),
-        (["list"], "see `taskproc list --help`"),
+        (["list"], NO_FOLDER),
         (["empty.py"], "define `class Main(Task)` in it"),
         (["frobnicate"], "see `taskproc --help`"),
         (["why", "nowhere.py"], None),
