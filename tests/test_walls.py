@@ -39,6 +39,8 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "run": frozenset({"kernel"}),
     "watch": frozenset({"kernel"}),
     "drive": frozenset({"kernel"}),
+    # Reads what a cache remembers, for commands and notebooks
+    "ledger": frozenset({"values", "kernel", "store"}),
     # Beside tasks, not below: it has items without keys, and no graph
     "maps": frozenset({"kernel", "run"}),
     # Chunks of a batch are items of a map
@@ -49,9 +51,9 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "remote": frozenset({"kernel", "store", "run"}),
     # Below tasks: what several computers share are tasks
     "commands": frozenset({"kernel", "store", "run", "drive", "tasks"}),
-    "tasks": frozenset({"values", "source", "kernel", "store", "run", "watch", "drive"}),
+    "tasks": frozenset({"values", "source", "kernel", "store", "run", "watch", "drive", "ledger"}),
     "testing": frozenset({"kernel", "store", "run", "watch", "drive"}),
-    "cli": frozenset({"values", "kernel", "store", "run", "watch", "drive", "tasks", "remote"}),
+    "cli": frozenset({"values", "kernel", "store", "run", "watch", "drive", "ledger", "tasks", "remote"}),
 }
 # Of the leaves, the kernel may import these
 PURE_LEAVES = frozenset({"checks", "frozen", "errors"})

@@ -18,17 +18,18 @@ from taskproc.cli.usage import DONE, FAILED, UsageError, say, tell
 from taskproc.errors import CacheError
 from taskproc.folders import absolute_path
 from taskproc.frozen import replace
+from taskproc.ledger.identifiers import Catalogue
 from taskproc.store import layout
 from taskproc.store.cache import is_cache, prepare_cache
 from taskproc.store.check import check
 from taskproc.store.disk import DiskStore
 from taskproc.store.files import Folder
 from taskproc.store.folder import refuse_links
-from taskproc.store.layout import FEWEST_DIGITS, ShortIds, key_digits, matching_ids
+from taskproc.store.layout import ShortIds, key_digits
 from taskproc.store.rules import checked_rules
 from taskproc.store.trash import discard, empty_trash
 from taskproc.streams import nowhere
-from taskproc.text import counted, cut_to, did_you_mean, padded, printable, size_text, terminal_width, width_of
+from taskproc.text import counted, cut_to, padded, printable, size_text, terminal_width, width_of
 from taskproc.watch.progress import has_cursor
 
 DRAW_EVERY = 0.2  # seconds, on a terminal
@@ -43,16 +44,21 @@ def list_command(given: Namespace) -> int:
         _show(("task", "results", "size", "newest"), _class_rows(store))
         _report_links(store)
         return DONE
-    folder, numbers = _class_folder(store, words[0])
-    chosen = [_task_id(word, folder, numbers) for word in words[1:]]
-    tasks = task_holdings(store, folder, chosen or numbers)
-    ids = ShortIds(chain(map(key_digits, numbers), *(task.arguments.keys() for task in tasks)))
+    catalogue = Catalogue(store)
+    folder, chosen = catalogue.choose(words)
     if chosen:
-        for task in tasks:
-            _show_task(task, ids)
+        for one in chosen:
+            (task,) = task_holdings(store, one.class_folder, [one.id])
+            _show_task(task, _short_ids(catalogue, [task]))
     else:
+        tasks = task_holdings(store, folder, catalogue.ids[folder])
+        ids = _short_ids(catalogue, tasks)
         _show(("id", "results", "size", "newest", "arguments"), _task_rows(tasks, ids))
     return DONE
+
+
+def _short_ids(catalogue: Catalogue, tasks: Sequence[TaskHolding]) -> ShortIds:
+    return ShortIds(chain((key_digits(task.id) for task in catalogue.located()), *(t.arguments.keys() for t in tasks)))
 
 
 def _class_rows(store: DiskStore) -> list[tuple[str, ...]]:
@@ -130,22 +136,22 @@ def clear_command(given: Namespace) -> int:
         if not store.names("trash"):
             raise UsageError("nothing to clear: give the name of a task class, as `list` shows it")
     else:
-        _clear(store, *given.what)
+        _clear(store, given.what)
     _empty_trash(store)
     return DONE
 
 
-def _clear(store: DiskStore, shown: str, *ids: str) -> None:
-    """Move the results of a class, or of some tasks of it, into the trash."""
-    folder, known = _class_folder(store, shown)
-    name = printable(layout.folder_task_name(folder))
-    numbers = [_task_id(word, folder, known, "; nothing was cleared") for word in ids]
-    if not ids:
+def _clear(store: DiskStore, words: Sequence[str]) -> None:
+    """Move the results of a class, or of some tasks, into the trash."""
+    catalogue = Catalogue(store)
+    folder, tasks = catalogue.choose(words, "; nothing was cleared")
+    if not tasks:
         discard(store, folder)
-        tell(f"cleared {name}: {counted(len(known), 'task')}")
-    for word, number in zip(ids, numbers):
-        discard(store, folder, "results", str(number))
-        tell(f"cleared {name} {printable(word)}")
+        name = printable(layout.folder_task_name(folder))
+        tell(f"cleared {name}: {counted(len(catalogue.ids[folder]), 'task')}")
+    for task in tasks:
+        discard(store, task.class_folder, "results", str(task.id))
+        tell(f"cleared {printable(task.name)}#{catalogue.short(task.id)}")
     sys.stdout.flush()  # this is done; emptying the trash may take long and be interrupted
 
 
@@ -212,40 +218,6 @@ def opened(path: str, *, writes: bool = False) -> DiskStore:
         refuse_links(Path(root))
         rules = replace(rules, refusal=prepare_cache(Path(root)))
     return DiskStore(root, rules=rules)
-
-
-def _task_id(word: str, folder: str, known: Sequence[int], ending: str = "") -> int:
-    """The id of the one task of a class that a word identifies by its id or the first digits of its key.
-
-    Args:
-        ending: of the message of the UsageError, which lists the candidates.
-    """
-    numbers = sorted(matching_ids(word, known))
-    if len(numbers) == 1:
-        return numbers[0]
-    shown = printable(layout.folder_task_name(folder))
-    ids = ShortIds(map(key_digits, known))
-    if not numbers:
-        digits = word.rpartition("#")[2].lower()
-        longer = [number for number in known if digits and key_digits(number).startswith(digits)]
-        example = ids.of(key_digits(longer[0])) if longer else ""
-        short = f": an id has at least {FEWEST_DIGITS} digits, such as {example}" if example else ""
-        raise UsageError(f"{shown} has no task {word!r}{short}{ending}")
-    several = ", ".join(f"#{ids.of(key_digits(number))} ({number})" for number in numbers)
-    raise UsageError(f"{word!r} may be any of {len(numbers)} tasks of {shown}: {several}{ending}")
-
-
-def _class_folder(store: DiskStore, shown: str) -> tuple[str, list[int]]:
-    """The folder of a class, by its name or as `list` shows it, and the ids of its tasks, of which there is one."""
-    classes = {folder: layout.folder_task_name(folder) for folder in store.files.listdir(store.root)}
-    known = [folder for folder, name in classes.items() if shown in (name, printable(name))]
-    for folder in known:
-        if ids := store.ids(folder):
-            return folder, ids
-        store.names(folder, "results")  # refuses a link
-    names = sorted({printable(name) for folder, name in classes.items() if store.ids(folder)})
-    known_names = f"; it has {', '.join(names)}" if names else ": it is empty"
-    raise UsageError(f"the cache has no results of {shown!r}{known_names}{did_you_mean(shown, names)}")
 
 
 def _files(count: int) -> str:

@@ -125,8 +125,8 @@ _OUTPUT = Option("output", ("-o", "--output"), "the cache folder", "DIR", PATH, 
                  hint="give it with -o DIR, or set TASKPROC_CACHE, or `cache` in [tool.taskproc] of pyproject.toml",
                  unset="that of TASKPROC_CACHE, or of `cache` in [tool.taskproc] of pyproject.toml",
                  fallback="taskproc.cli.cache_folder:default_folder")  # fmt: skip
-_WHAT = Option("what", (), "a task class as `list` shows it, and ids of its tasks without `#`; by default all tasks",
-               "NAME [ID …]", several=True)  # fmt: skip
+_WHAT = Option("what", (), "a task class, ids of tasks, or both; a class by the end of its name, if it is unique",
+               "CLASS|ID …", several=True)  # fmt: skip
 
 # For all commands that take a task; DefaultArguments sets the defaults of those that are its fields
 ENTRY_OPTIONS = (
@@ -180,7 +180,8 @@ COMMANDS: Mapping[str, CommandEntry] = {command.name: command for command in (
     CommandEntry("check", "read all files of a cache, and report damaged, dead, foreign and left-over ones",
                  f"{_CACHE}:check_command", (_OUTPUT,)),
     CommandEntry("clear", "remove the results of a task class, or of some of its tasks",
-                 f"{_CACHE}:clear_command", (_OUTPUT, _WHAT), more="\nWithout a name, it only empties the trash."),
+                 f"{_CACHE}:clear_command", (_OUTPUT, _WHAT),
+                 more="\nWithout a class or an id, it only empties the trash."),
     CommandEntry("completion", "print a script that completes commands and options in a shell",
                  "taskproc.cli.completion:completion_command", (_SHELL,),
                  more="\nbash, zsh: source <(taskproc completion SHELL); fish: taskproc completion fish | source"),

@@ -201,7 +201,7 @@ def test_clear_some_tasks(cache: str, capsys: Capture) -> None:
 
     assert 0 == main(["clear", "job.Square", "-o", cache, str(one)])
 
-    assert f"cleared job.Square {one}\n" == capsys.readouterr().out
+    assert f"cleared job.Square#{key_digits(one)[:6]}\n" == capsys.readouterr().out
     assert [other] == ids(cache, "job.Square")
 
 
@@ -304,7 +304,7 @@ def test_list_tells_the_tasks_of_a_class(cache: str, capsys: Capture) -> None:
     assert ["x=4", "x=3"] == [row.split()[-1] for row in rows]
     newest, other = (row.split()[0] for row in rows)
     assert 0 == main(["clear", "-o", cache, "job.Square", newest])
-    assert [other] == [key_digits(number)[:4] for number in ids(cache, "job.Square")]
+    assert [other] == [key_digits(number)[:6] for number in ids(cache, "job.Square")]
     assert 2 == main(["list", "-o", cache, "job.Circle"])
     assert "the cache has no results of 'job.Circle'; it has job.Main, job.Square" in capsys.readouterr().err
 
@@ -312,11 +312,11 @@ def test_list_tells_the_tasks_of_a_class(cache: str, capsys: Capture) -> None:
 def test_list_shows_all_of_a_task(cache: str, capsys: Capture) -> None:
     """By its id or by the first digits of its key: where it lies, and each argument in a line."""
     number = ids(cache, "job.Main")[0]
-    for word in (str(number), key_digits(number)[:4]):
+    for word in (str(number), key_digits(number)[:6]):
         assert 0 == main(["list", "-o", cache, "job.Main", word])
 
         name, *rows = capsys.readouterr().out.splitlines()
-        assert f"job.Main#{key_digits(number)[:4]}" == name
+        assert f"job.Main#{key_digits(number)[:6]}" == name
         assert ["id", str(number)] == rows[0].split()
         assert os.path.isdir(rows[1].split()[1])
         assert ["x", "fails"] == [row.split()[0] for row in rows[3:]]
@@ -342,7 +342,7 @@ def test_list_shows_the_parameters_that_matter(script: Write, capsys: Capture) -
     """Plain arguments first, tasks by their short ids, what a terminal would obey as escapes; and whole."""
     assert 0 == main([script(STUDY), "-o", "cache", "-t", "local"])
     capsys.readouterr()
-    load = key_digits(ids("cache", "job.Load")[0])[:4]
+    load = key_digits(ids("cache", "job.Load")[0])[:6]
 
     assert 0 == main(["list", "-o", "cache", "job.Fit"])
 
@@ -382,7 +382,7 @@ def test_an_id_that_is_too_short_says_so(cache: str, capsys: Capture) -> None:
 
     for command in ("list", "clear"):
         assert 2 == main([command, "-o", cache, "job.Square", digits[:3]])
-        text = f"has no task '{digits[:3]}': an id has at least 4 digits, such as {digits[:4]}"
+        text = f"has no task '{digits[:3]}': an id has at least 6 digits, such as {digits[:6]}"
         assert text in capsys.readouterr().err
 
 
@@ -413,13 +413,14 @@ class Terminal(io.StringIO):
 def test_a_short_id_that_may_be_several_clears_none(cache: str, capsys: Capture) -> None:
     """The error names them, each so that it can be told apart."""
     parent = Path(cache, "job.Square", "results")
-    one, other = (int(digits.ljust(16, "0"), 16) >> 1 for digits in ("3fa17", "3fa18"))
+    one, other = (int(digits.ljust(16, "0"), 16) >> 1 for digits in ("3fa1c27", "3fa1c28"))
     for number in (one, other):
         (parent / str(number)).mkdir()
 
-    assert 2 == main(["clear", "-o", cache, "job.Square", "3fa1"])
+    assert 2 == main(["clear", "-o", cache, "job.Square", "3fa1c2"])
 
     err = capsys.readouterr().err
-    assert f"'3fa1' may be any of 2 tasks of job.Square: #3fa17 ({one}), #3fa18 ({other}); nothing was cleared" in err
-    assert 0 == main(["clear", "-o", cache, "job.Square", "#3fa17", str(other)])
+    several = f"#3fa1c27 ({one}), #3fa1c28 ({other})"
+    assert f"'3fa1c2' may be any of 2 tasks of job.Square: {several}; nothing was cleared" in err
+    assert 0 == main(["clear", "-o", cache, "job.Square", "#3fa1c27", str(other)])
     assert not {one, other}.intersection(ids(cache, "job.Square"))
