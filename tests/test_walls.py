@@ -63,7 +63,9 @@ PROTOCOLS = frozenset({("drive", "run.base")})
 # (module, function, room): a task's `cli()` is the one door that leads downwards.
 # A map whose values are kept makes tasks of its items, and only then are tasks imported.
 # `python -m taskproc.remote` is the command line of the task manager.
-DOORS = frozenset({("tasks.task", "cli", "cli"), ("maps.cached_map", "", "tasks"), ("remote.__main__", "", "cli")})
+# `Cache.entries()` is read by the ledger, whose Entry type checkers know.
+DOORS = frozenset({("tasks.task", "cli", "cli"), ("maps.cached_map", "", "tasks"), ("remote.__main__", "", "cli"),
+                   ("store.cache", "entries", "ledger"), ("store.cache", "", "ledger")})  # fmt: skip
 
 KERNEL_MAY_IMPORT = frozenset(
     "__future__ abc bisect collections dataclasses enum functools hashlib heapq itertools math operator typing "

@@ -9,23 +9,23 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
-from taskproc.cli.argument_texts import Arguments
 from taskproc.cli.usage import DONE, FAILED, UsageError, say, tell
 from taskproc.errors import CacheError
 from taskproc.folders import absolute_path
 from taskproc.frozen import replace
+from taskproc.ledger.argument_texts import Arguments
 from taskproc.ledger.identifiers import Catalogue
+from taskproc.ledger.sizes import tree_size
+from taskproc.ledger.task_calls import TaskCalls
 from taskproc.store import layout
 from taskproc.store.cache import is_cache, prepare_cache
 from taskproc.store.check import check
 from taskproc.store.disk import DiskStore
 from taskproc.store.files import Folder
 from taskproc.store.folder import refuse_links
-from taskproc.store.layout import ShortIds, key_digits
 from taskproc.store.rules import checked_rules
 from taskproc.store.trash import discard, empty_trash
 from taskproc.streams import nowhere
@@ -49,16 +49,11 @@ def list_command(given: Namespace) -> int:
     if chosen:
         for one in chosen:
             (task,) = task_holdings(store, one.class_folder, [one.id])
-            _show_task(task, _short_ids(catalogue, [task]))
+            _show_task(task, catalogue)
     else:
         tasks = task_holdings(store, folder, catalogue.ids[folder])
-        ids = _short_ids(catalogue, tasks)
-        _show(("id", "results", "size", "newest", "arguments"), _task_rows(tasks, ids))
+        _show(("id", "results", "size", "newest", "arguments"), _task_rows(tasks, catalogue))
     return DONE
-
-
-def _short_ids(catalogue: Catalogue, tasks: Sequence[TaskHolding]) -> ShortIds:
-    return ShortIds(chain((key_digits(task.id) for task in catalogue.located()), *(t.arguments.keys() for t in tasks)))
 
 
 def _class_rows(store: DiskStore) -> list[tuple[str, ...]]:
@@ -75,19 +70,19 @@ def _report_links(store: DiskStore) -> None:
         say(f"not followed: {', '.join(sorted(names))} ({'a link' if len(names) == 1 else 'links'})")
 
 
-def _task_rows(tasks: Sequence[TaskHolding], ids: ShortIds) -> list[tuple[str, ...]]:
+def _task_rows(tasks: Sequence[TaskHolding], catalogue: Catalogue) -> list[tuple[str, ...]]:
     """Short id, number of versions, size, time and arguments of each task, newest first.
 
     Arguments in which the tasks differ come first, so that a line that is cut still identifies its task.
     """
-    shared = _shared_arguments(tasks)
+    shared, call = _shared_arguments(tasks), TaskCalls(catalogue).text
     return [
         (
-            ids.of(key_digits(task.id)),
+            catalogue.short(task.id),
             f"{task.results:,}",
             size_text(task.holding.size),
             time_text(task.holding.newest),
-            ", ".join(f"{name}={value}" for name, value in task.arguments.texts(ids, last=shared).items()),
+            ", ".join(f"{name}={value}" for name, value in task.arguments.texts(call, last=shared).items()),
         )
         for task in sorted(tasks, key=lambda task: (-task.holding.newest, task.id))
     ]
@@ -99,15 +94,15 @@ def _shared_arguments(tasks: Sequence[TaskHolding]) -> frozenset[str]:
     return frozenset(name for name in first if all(name in each and each[name] == first[name] for each in others))
 
 
-def _show_task(task: TaskHolding, ids: ShortIds) -> None:
+def _show_task(task: TaskHolding, catalogue: Catalogue) -> None:
     """Print the details of a task that are known without loading a result, and its arguments, one per line."""
-    tell(f"{printable(task.name)}#{ids.of(key_digits(task.id))}")
+    tell(f"{printable(task.name)}#{catalogue.short(task.id)}")
     facts = {
         "id": str(task.id),
         "folder": printable(os.path.relpath(task.path)),
         "results": f"{task.results:,}, {size_text(task.holding.size)}, newest {time_text(task.holding.newest)}",
     }
-    arguments = task.arguments.texts(ids)
+    arguments = task.arguments.texts(TaskCalls(catalogue).text)
     width = max(map(width_of, [*facts, *arguments]))
     for key, value in [*facts.items(), *arguments.items()]:
         tell(f"  {padded(key, width)}  {value}")
@@ -301,7 +296,7 @@ def _count(store: DiskStore, place: Folder, holding: Holding) -> int:
         try:
             status = entry.stat(follow_symlinks=False)
             if entry.is_dir(follow_symlinks=False):
-                holding.size += _size_of(store, place, entry.name)
+                holding.size += tree_size(store, place, entry.name)
                 continue
         except OSError:
             continue  # cleared in the meantime
@@ -310,29 +305,6 @@ def _count(store: DiskStore, place: Folder, holding: Holding) -> int:
         if layout.result_numbers(names[-1:]):
             holding.newest = max(holding.newest, status.st_mtime)
     return len(layout.result_numbers(names))
-
-
-def _size_of(store: DiskStore, at: Folder, name: str) -> int:
-    """Bytes of all files in a data directory."""
-    todo: list[tuple[str, ...]] = [(name,)]
-    size = 0
-    while todo:
-        levels = todo.pop()
-        try:
-            folder = store.files.open_folder(at, levels)
-        except OSError:
-            continue
-        try:
-            for entry in store.files.scandir(folder):
-                if entry.is_dir(follow_symlinks=False):
-                    todo.append((*levels, entry.name))
-                else:
-                    size += entry.stat(follow_symlinks=False).st_size
-        except OSError:
-            pass  # removed in the meantime
-        finally:
-            store.files.close_folder(folder)
-    return size
 
 
 class Meter:

@@ -68,6 +68,11 @@ class InputFile(Task, metaclass=_InputType):
     def __init__(self, path: str | os.PathLike[str]):
         self.path = absolute_path(path, BuildError)
 
+    def _json_form(self) -> object:
+        # With its path: it has no folder in the cache where its arguments would stand
+        place = self._taskproc.place
+        return {"__task__": [place.name, place.key, {"path": self._taskproc.arguments["path"]}]}
+
     def get_result(self) -> Path:
         """The absolute path. Costs nothing: that the file is there and what it was is seen to by the run."""
         return Path(self.path)
