@@ -66,6 +66,8 @@ class Parser(argparse.ArgumentParser):
         else:
             how |= {"metavar": option.metavar or None, "choices": option.choices or None}
             how["type"] = partial(_value, option.kind)
+            if option.flags and option.several:
+                how |= {"action": "append", "default": list(default)}
         if option.flags:
             self.add_argument(*option.flags, dest=option.name, **how)
         else:

@@ -29,12 +29,29 @@ def _json(text: str) -> object:
     return json.loads(text)
 
 
+def _moment(text: str) -> object:
+    """The moment that was so long ago, such as `2d`, or is written in ISO format."""
+    import datetime as dt
+
+    units = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+    count = text.rstrip("abcdefghijklmnopqrstuvwxyz")
+    try:
+        if (unit := units.get(text[len(count) :])) and count:
+            return dt.datetime.now() - dt.timedelta(**{unit: float(count)})
+        return dt.datetime.fromisoformat(text)
+    except OverflowError as error:
+        raise ValueError(str(error)) from None
+
+
 TEXT = ValueKind(str, lambda value: isinstance(value, str), "a text")
 PATH = TEXT._replace(wanted="the path of a folder")
 LOWER = TEXT._replace(read=str.lower)
 COUNT = ValueKind(int, lambda value: type(value) is int and value >= 1, "an int of at least 1")
 SECONDS = ValueKind(float, lambda value: 0 <= value < float("inf"), "a number of seconds of at least 0")
 PERIOD = ValueKind(float, lambda value: 0 < value < float("inf"), "a number of seconds above 0")
+CONDITION = TEXT._replace(fits=lambda text: text.partition("=")[0].isidentifier() and "=" in text,
+                          wanted="NAME=VALUE, such as lr=0.1")  # fmt: skip
+MOMENT = ValueKind(_moment, lambda value: True, "a time such as 2d, 3h, 30min or 2026-11-30")
 JSON = ValueKind(_json, lambda value: isinstance(value, Mapping), "a JSON object such as '{\"key\": 1}'")
 
 
@@ -47,7 +64,7 @@ class Option(NamedTuple):
         help: its meaning. The entry task is called Main.
         sets: the value that a flag without a value sets.
         required: the name of the missing thing in the error if the option is not given; `hint` says how to get it.
-        several: whether any number of values may be given.
+        several: whether any number of values may be given; of a flag, each behind one of its own.
         unset: the effect of the default None; `{here}` is replaced by its value on this machine.
         fallback: `module:function` that gives the value if the option is not given, or None.
         yields: whether a parameter of the entry task may take its flag, because the option is newer than such scripts.
@@ -127,6 +144,23 @@ _OUTPUT = Option("output", ("-o", "--output"), "the cache folder", "DIR", PATH, 
                  fallback="taskproc.cli.cache_folder:default_folder")  # fmt: skip
 _WHAT = Option("what", (), "a task class, ids of tasks, or both; a class by the end of its name, if it is unique",
                "CLASS|ID …", several=True)  # fmt: skip
+_AS_JSON = Option("as_json", ("--json",), "print one JSON object per line, as described in docs/json.md",
+                  sets=True, default=False)  # fmt: skip
+_LIST = (
+    _OUTPUT,
+    Option("what", (), "a task class, by the end of its name if it is unique; by default a line per class",
+           "CLASS", several=True),
+    Option("where", ("--where",), "only tasks that have this argument, written as in Python; several times for several",
+           "NAME=VALUE", CONDITION, default=(), several=True),
+    Option("failed", ("--failed",), "only tasks whose newest attempt failed", sets=True, default=False),
+    Option("since", ("--since",), "only what ended, or began if it runs, since then: 2d, 3h or 2026-11-30", "TIME",
+           MOMENT),
+    Option("sort", ("--sort",), "what to sort by, the largest first; default: tasks newest first, classes by name",
+           choices=("seconds", "size", "when", "peak", "name")),
+    Option("wide", ("--wide",), "show arguments and times whole, whatever the width of the terminal", sets=True,
+           default=False),
+    _AS_JSON,
+)  # fmt: skip
 
 # For all commands that take a task; DefaultArguments sets the defaults of those that are its fields
 ENTRY_OPTIONS = (
@@ -165,9 +199,17 @@ ENTRY_OPTIONS = (
 )  # fmt: skip
 
 _RUNS_NOTHING = "\nRuns nothing, so options that say how to run have no effect."
-_ENTRY, _CACHE, _REMOTE = (f"taskproc.cli.{name}_commands" for name in ("entry", "cache", "remote"))
+_ENTRY, _REMOTE = (f"taskproc.cli.{name}_commands" for name in ("entry", "remote"))
 _SHELL = Option("shell", (), f"the shell: {', '.join(SHELLS)}", "SHELL", choices=SHELLS, required="shell")
 
+
+
+def _of_cache(name: str) -> str:
+    """The place of the function of a command that looks at a cache."""
+    return f"taskproc.cli.{name}_command:{name}_command"
+
+
+ALIASES = {"ls": "list"}
 COMMANDS: Mapping[str, CommandEntry] = {command.name: command for command in (
     CommandEntry("run", "run Main, and all tasks it needs whose results are not in the cache",
                  "taskproc.cli.main:run_entry", ENTRY_OPTIONS, takes_task=True),
@@ -175,12 +217,12 @@ COMMANDS: Mapping[str, CommandEntry] = {command.name: command for command in (
                  f"{_ENTRY}:explain_entry", ENTRY_OPTIONS, takes_task=True, more=_RUNS_NOTHING),
     CommandEntry("accept", "declare stored results of Main, and of all tasks it needs, to be of the present source",
                  f"{_ENTRY}:accept_entry", ENTRY_OPTIONS, takes_task=True, more=_RUNS_NOTHING),
-    CommandEntry("list", "show the content of a cache, or the tasks of a class with their ids and arguments",
-                 f"{_CACHE}:list_command", (_OUTPUT, _WHAT), more="\nWith ids, it shows the details of these tasks."),
+    CommandEntry("list", "show the classes of a cache, or tasks with their ids, arguments, states, times and sizes",
+                 _of_cache("list"), _LIST, more="\n`ls` is the same."),
     CommandEntry("check", "read all files of a cache, and report damaged, dead, foreign and left-over ones",
-                 f"{_CACHE}:check_command", (_OUTPUT,)),
+                 _of_cache("check"), (_OUTPUT,)),
     CommandEntry("clear", "remove the results of a task class, or of some of its tasks",
-                 f"{_CACHE}:clear_command", (_OUTPUT, _WHAT),
+                 _of_cache("clear"), (_OUTPUT, _WHAT),
                  more="\nWithout a class or an id, it only empties the trash."),
     CommandEntry("completion", "print a script that completes commands and options in a shell",
                  "taskproc.cli.completion:completion_command", (_SHELL,),

@@ -250,7 +250,7 @@ COMMANDS = {
     "run": ("Run Main, and all tasks it needs", "number of tasks that run at once; default: the number of"),
     "why": ("Show why Main is fresh or would run", "--kwargs"),
     "accept": ("Declare stored results of Main", "--kwargs"),
-    "list": ("Show the content of a cache", "CLASS"),
+    "list": ("Show the classes of a cache", "CLASS"),
     "check": ("Read all files of a cache", "-o DIR"),
     "clear": ("Remove the results", "CLASS|ID …"),
     "completion": ("Print a script that completes", "the shell: bash, zsh, fish"),

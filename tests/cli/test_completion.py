@@ -31,7 +31,7 @@ def test_words_of_the_table_come_next() -> None:
     """Commands; the values of an option; what the command takes; and what a script takes."""
     assert [*COMMANDS, "-h", "--help", "--version"] == next_words([])
     assert ["stop", "continue"] == next_words(["job.py", "-o", "cache", "--on-error"])
-    assert ["-o", "--output", "-h", "--help"] == next_words(["list"])
+    assert ["-o", "--output", "-h", "--help"] == next_words(["check"])
     assert next_words(["run"]) == next_words(["job.py"]) == next_words(["why"])
     assert list(SHELLS) == next_words(["completion"])[: len(SHELLS)]
 

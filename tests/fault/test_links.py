@@ -169,7 +169,7 @@ OPERATIONS: dict[str, Callable[[Path], object]] = {
     "accept": in_cache(lambda folder: accept(noted())),
     "list": command("list"),
     "list NAME": command("list", NAME),
-    "list NAME ID": in_cache(lambda folder: command("list", NAME, str(noted()._taskproc.place.id))(folder)),
+    "entries": lambda folder: [entry.load() for entry in Cache(folder / "cache").entries(NAME)],
     "check": command("check"),
     "clear": command("clear", NAME),
     "clear NAME ID": in_cache(lambda folder: command("clear", NAME, str(noted()._taskproc.place.id))(folder)),
