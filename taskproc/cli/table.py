@@ -162,6 +162,16 @@ _LIST = (
     _AS_JSON,
 )  # fmt: skip
 
+_TASK = Option("what", (), "the id of a task; its class may stand in front", "ID", several=True, required="task",
+               hint="`list CLASS` shows the ids of its tasks")  # fmt: skip
+_SHOW = (
+    _OUTPUT,
+    _TASK,
+    Option("value", ("--value",), "load the result, and show its type, shape, length and the start of its repr",
+           sets=True, default=False),
+    _AS_JSON,
+)  # fmt: skip
+
 # For all commands that take a task; DefaultArguments sets the defaults of those that are its fields
 ENTRY_OPTIONS = (
     _OUTPUT,
@@ -219,6 +229,8 @@ COMMANDS: Mapping[str, CommandEntry] = {command.name: command for command in (
                  f"{_ENTRY}:accept_entry", ENTRY_OPTIONS, takes_task=True, more=_RUNS_NOTHING),
     CommandEntry("list", "show the classes of a cache, or tasks with their ids, arguments, states, times and sizes",
                  _of_cache("list"), _LIST, more="\n`ls` is the same."),
+    CommandEntry("show", "show all that is known of one task: arguments, inputs, costs, code, files and logs",
+                 _of_cache("show"), _SHOW, more="\nLoads its result only with --value."),
     CommandEntry("check", "read all files of a cache, and report damaged, dead, foreign and left-over ones",
                  _of_cache("check"), (_OUTPUT,)),
     CommandEntry("clear", "remove the results of a task class, or of some of its tasks",

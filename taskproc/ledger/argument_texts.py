@@ -36,6 +36,10 @@ class Arguments:
         forms = (content or {}).get("args")
         self.forms: dict[str, Any] = forms if isinstance(forms, dict) else {}
 
+    def tasks(self) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+        """The name of the class, the key, and the stored arguments if there are any, of each task in the arguments."""
+        return (task for form in self.forms.values() for task in _tasks_in(form))
+
     def texts(self, call: TaskText, last: Collection[str] = ()) -> dict[str, str]:
         """Name → text. Plain arguments come first, because they say more than tasks.
 
@@ -54,15 +58,15 @@ def _argument_text(form: Any, call: TaskText) -> str:
         return "…"  # nested too deeply
 
 
-def _tasks_in(form: Any) -> Iterator[tuple[str, str]]:
-    """Name and key of each task in a form."""
+def _tasks_in(form: Any) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Name, key and stored arguments of each task in a form."""
     todo = [form]
     while todo:
         part = todo.pop()
         if isinstance(part, dict):
             body: Any = part.get("__task__")
             if _is_task(body):
-                yield body[0], body[1]
+                yield body[0], body[1], body[2] if isinstance(body[-1], dict) else {}
             todo.extend(part.values())
         elif isinstance(part, list):
             todo.extend(part)

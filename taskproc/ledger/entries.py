@@ -94,6 +94,10 @@ class Entry:
             values[f"arguments.{name}" if name in values else name] = plain
         return values
 
+    def tasks_among_arguments(self) -> list[tuple[str, str, Mapping[str, Any]]]:
+        """Name of the class, key, and stored arguments if there are any, of each task among its arguments."""
+        return [*Arguments({"args": self._forms}).tasks()]
+
     @property
     def when(self) -> float:
         """When its newest attempt ended, or began if it runs; 0.0 if that is not known."""

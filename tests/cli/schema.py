@@ -25,6 +25,7 @@ def tables() -> dict[str, dict[str, str]]:
     for section in re.split(r"^#{2,3} ", PAGE.read_text("utf-8"), flags=re.MULTILINE)[1:]:
         rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", section, re.MULTILINE)
         found[section.partition("\n")[0]] = dict(rows)
+    found["show"] = {**found["list: a task"], **found["show"]}
     return found
 
 

@@ -164,7 +164,7 @@ def test_a_script_that_raises_is_told(script: Write, capsys: Capture) -> None:
     ("words", "message"),
     [
         ([], r"which script\?"),
-        (["frobnicate"], r"neither a script .* nor a command \(run, why, accept, list, check, clear, completion\)"),
+        (["frobnicate"], r"neither a script .* nor a command \(run, why, accept, list, .*completion\)"),
         (["-o", "cache", "job.py"], "the script must come before its options, got '-o'"),
         (["--verison"], r"the script must come before its options, got '--verison'. Did you mean '--version'"),
         (["list", "--loglevel", "info", "-o", "cache"], r"--loglevel. Its options are --help, --output"),
@@ -251,6 +251,7 @@ COMMANDS = {
     "why": ("Show why Main is fresh or would run", "--kwargs"),
     "accept": ("Declare stored results of Main", "--kwargs"),
     "list": ("Show the classes of a cache", "CLASS"),
+    "show": ("Show all that is known of one task", "ID"),
     "check": ("Read all files of a cache", "-o DIR"),
     "clear": ("Remove the results", "CLASS|ID …"),
     "completion": ("Print a script that completes", "the shell: bash, zsh, fish"),

@@ -169,6 +169,7 @@ OPERATIONS: dict[str, Callable[[Path], object]] = {
     "accept": in_cache(lambda folder: accept(noted())),
     "list": command("list"),
     "list NAME": command("list", NAME),
+    "show": command("show", NAME, "--value"),
     "entries": lambda folder: [entry.load() for entry in Cache(folder / "cache").entries(NAME)],
     "check": command("check"),
     "clear": command("clear", NAME),
