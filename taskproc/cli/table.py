@@ -172,6 +172,14 @@ _SHOW = (
     _AS_JSON,
 )  # fmt: skip
 
+_LOG = (
+    _OUTPUT,
+    _TASK,
+    Option("follow", ("-f", "--follow"), "go on until the attempt ends", sets=True, default=False),
+    Option("stderr", ("--stderr",), "its standard error instead of its standard output", sets=True, default=False),
+    _AS_JSON,
+)
+
 # For all commands that take a task; DefaultArguments sets the defaults of those that are its fields
 ENTRY_OPTIONS = (
     _OUTPUT,
@@ -231,6 +239,9 @@ COMMANDS: Mapping[str, CommandEntry] = {command.name: command for command in (
                  _of_cache("list"), _LIST, more="\n`ls` is the same."),
     CommandEntry("show", "show all that is known of one task: arguments, inputs, costs, code, files and logs",
                  _of_cache("show"), _SHOW, more="\nLoads its result only with --value."),
+    CommandEntry("log", "show what a task printed, and follow it while it runs, on any host that shares the folder",
+                 _of_cache("log"), _LOG,
+                 more="\nThe output is that of its newest attempt. With -f, the exit code is 1 if that fails."),
     CommandEntry("check", "read all files of a cache, and report damaged, dead, foreign and left-over ones",
                  _of_cache("check"), (_OUTPUT,)),
     CommandEntry("clear", "remove the results of a task class, or of some of its tasks",

@@ -170,6 +170,7 @@ OPERATIONS: dict[str, Callable[[Path], object]] = {
     "list": command("list"),
     "list NAME": command("list", NAME),
     "show": command("show", NAME, "--value"),
+    "log": command("log", NAME),
     "entries": lambda folder: [entry.load() for entry in Cache(folder / "cache").entries(NAME)],
     "check": command("check"),
     "clear": command("clear", NAME),
