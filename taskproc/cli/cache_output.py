@@ -69,7 +69,7 @@ class Column:
     """A column of a table.
 
     Attributes:
-        left: whether it is left-aligned, as are the first and the last.
+        left: whether it is left-aligned, as the first one is.
         middle: whether long texts in the last column lose their middle rather than their end.
         rank: of the columns that a narrow terminal does not show, the lowest go first; 0: it is always shown.
     """
@@ -111,7 +111,7 @@ def _cells(columns: Sequence[Column], widths: Sequence[int], shown: Sequence[int
     cells = []
     for place in shown:
         text = row[place]
-        is_left = columns[place].left or place in (0, len(columns) - 1)
+        is_left = columns[place].left or place == 0
         if place != shown[-1] or not is_left:
             text = padded(text, widths[place]) if is_left else " " * (widths[place] - width_of(text)) + text
         cells.append(text)

@@ -25,10 +25,11 @@ from taskproc.text import printable
 
 _WHOLE = 1_000  # characters of a task among the arguments, where lines are not cut
 _CLASS_COLUMNS = (Column("task"), Column("results"), Column("seconds", rank=2), Column("size", rank=3),
-                  Column("newest", rank=1))  # fmt: skip
+                  Column("newest", left=True, rank=1))  # fmt: skip
 _TASK_COLUMNS = (
     Column("id"), Column("task", left=True), Column("state", left=True, rank=4), Column("when", rank=3),
-    Column("seconds", rank=5), Column("peak", rank=1), Column("size", rank=2), Column("arguments", middle=True),
+    Column("seconds", rank=5), Column("peak", rank=1), Column("size", rank=2),
+    Column("arguments", left=True, middle=True),
 )  # fmt: skip
 _CLASS_ORDER: Mapping[str, Callable[[ClassUsage], object]] = {
     "name": lambda usage: usage.task,

@@ -242,6 +242,8 @@ COMMANDS: Mapping[str, CommandEntry] = {command.name: command for command in (
     CommandEntry("log", "show what a task printed, and follow it while it runs, on any host that shares the folder",
                  _of_cache("log"), _LOG,
                  more="\nThe output is that of its newest attempt. With -f, the exit code is 1 if that fails."),
+    CommandEntry("du", "show the bytes of each class: results, data directories, logs, earlier versions; and the trash",
+                 _of_cache("du"), (_OUTPUT, _AS_JSON)),
     CommandEntry("check", "read all files of a cache, and report damaged, dead, foreign and left-over ones",
                  _of_cache("check"), (_OUTPUT,)),
     CommandEntry("clear", "remove the results of a task class, or of some of its tasks",

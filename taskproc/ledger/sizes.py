@@ -1,7 +1,6 @@
 """Bytes of a cache, class by class and by kind. Nothing is opened but folders and records, and no link is followed."""
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -124,12 +123,20 @@ def _files_of_class(store: DiskStore, class_folder: str) -> int:
         return 0
 
 
-def top_size(store: DiskStore, name: str = "") -> int:
-    """Bytes below a folder of the cache that is not of a class, such as the trash; without a name, of its own files."""
-    if name:
-        return tree_size(store, store.root, name) if not os.path.islink(os.path.join(store.root, name)) else 0
-    files = [entry for entry in store.files.scandir(store.root) if entry.is_file(follow_symlinks=False)]
-    return sum(entry.stat(follow_symlinks=False).st_size for entry in files)
+def trash_size(store: DiskStore) -> int:
+    """Bytes of what was cleared or retired, and not removed yet."""
+    return tree_size(store, store.root, "trash")
+
+
+def rest_size(store: DiskStore) -> int:
+    """Bytes of the cache outside the classes that have tasks, and outside the trash."""
+    size = 0
+    for entry in store.files.scandir(store.root):
+        if not entry.is_dir(follow_symlinks=False):
+            size += entry.stat(follow_symlinks=False).st_size
+        elif entry.name != "trash" and not store.ids(entry.name):
+            size += tree_size(store, store.root, entry.name)
+    return size
 
 
 def tree_size(store: DiskStore, at: Folder, *levels: str) -> int:

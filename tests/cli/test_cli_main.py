@@ -253,6 +253,7 @@ COMMANDS = {
     "list": ("Show the classes of a cache", "CLASS"),
     "show": ("Show all that is known of one task", "ID"),
     "log": ("Show what a task printed", "go on until the attempt ends"),
+    "du": ("Show the bytes of each class", "--json"),
     "check": ("Read all files of a cache", "-o DIR"),
     "clear": ("Remove the results", "CLASS|ID …"),
     "completion": ("Print a script that completes", "the shell: bash, zsh, fish"),

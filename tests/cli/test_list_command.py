@@ -160,7 +160,7 @@ def test_wide_is_whole(study: str, environ: dict[str, str]) -> None:
 
 def test_columns_give_way_to_the_last(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     """The lowest rank goes first, and only as many as it takes; wide letters count as two."""
-    columns = [Column("id"), Column("one", rank=1), Column("two", rank=2), Column("last", middle=True)]
+    columns = [Column("id"), Column("one", rank=1), Column("two", rank=2), Column("last", left=True, middle=True)]
     rows = [["a", "1" * 10, "2" * 10, "x" * 50], ["語", "1", "2", "語" * 30]]
     shown = []
     for width in ("100", "45", "30", "10"):

@@ -171,6 +171,7 @@ OPERATIONS: dict[str, Callable[[Path], object]] = {
     "list NAME": command("list", NAME),
     "show": command("show", NAME, "--value"),
     "log": command("log", NAME),
+    "du": command("du"),
     "entries": lambda folder: [entry.load() for entry in Cache(folder / "cache").entries(NAME)],
     "check": command("check"),
     "clear": command("clear", NAME),
