@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-from taskproc.cli.table import ALIASES, COMMANDS, CommandEntry, command_lines
+from taskproc.cli.table import ALIASES, COMMANDS, COMPLETE, CommandEntry, command_lines
 from taskproc.cli.target import is_script, split
 from taskproc.cli.usage import DONE, UsageError, guarded, program
 from taskproc.text import did_you_mean
@@ -87,6 +87,10 @@ def _dispatch(prog: str, words: list[str]) -> int:
     if first == "--version":
         print(f"taskproc {_version()}")
         return DONE
+    if first == COMPLETE:
+        from taskproc.cli.completion import complete_command
+
+        return complete_command(rest)
     if first in COMMANDS:
         return _start(COMMANDS[first], f"{prog} {first}", rest)
     if _is_target(first):

@@ -228,6 +228,7 @@ def _of_cache(name: str) -> str:
 
 
 ALIASES = {"ls": "list"}
+COMPLETE = "--complete"  # what scripts of completion call; for no one else
 COMMANDS: Mapping[str, CommandEntry] = {command.name: command for command in (
     CommandEntry("run", "run Main, and all tasks it needs whose results are not in the cache",
                  "taskproc.cli.main:run_entry", ENTRY_OPTIONS, takes_task=True),
@@ -245,11 +246,12 @@ COMMANDS: Mapping[str, CommandEntry] = {command.name: command for command in (
     CommandEntry("du", "show the bytes of each class: results, data directories, logs, earlier versions; and the trash",
                  _of_cache("du"), (_OUTPUT, _AS_JSON)),
     CommandEntry("check", "read all files of a cache, and report damaged, dead, foreign and left-over ones",
-                 _of_cache("check"), (_OUTPUT,)),
-    CommandEntry("clear", "remove the results of a task class, or of some of its tasks",
-                 _of_cache("clear"), (_OUTPUT, _WHAT),
+                 _of_cache("check"), (_OUTPUT, _WHAT, _AS_JSON),
+                 more="\nWith a class or ids, only the results of these tasks."),
+    CommandEntry("clear", "remove the results of a task class, or of some tasks",
+                 _of_cache("clear"), (_OUTPUT, _WHAT, _AS_JSON),
                  more="\nWithout a class or an id, it only empties the trash."),
-    CommandEntry("completion", "print a script that completes commands and options in a shell",
+    CommandEntry("completion", "print a script that completes commands, options, classes and ids in a shell",
                  "taskproc.cli.completion:completion_command", (_SHELL,),
                  more="\nbash, zsh: source <(taskproc completion SHELL); fish: taskproc completion fish | source"),
 )}  # fmt: skip

@@ -131,7 +131,7 @@ def test_check_on_a_terminal_shows_how_far_it_is(cache: str, monkeypatch: pytest
     text = err.getvalue()
     assert "checking: 4 of 4 tasks, 100%" in text
     assert "\rdamaged   job.Square" in text
-    assert text.endswith("\n4 tasks with a result; 1 damaged\n")
+    assert "\n4 tasks with a result; 1 damaged\n\nhint: " in text
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, command: list[str]) -> Counter[str]:
