@@ -28,7 +28,7 @@ FIELDS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Entry:
     """A task in the cache, and its newest attempt.
 

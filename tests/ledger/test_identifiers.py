@@ -71,6 +71,14 @@ def test_a_class_is_known_by_the_end_of_its_name(catalogue: Catalogue) -> None:
     assert ["other.Load", "study.Fit", "study.Load"] == catalogue.names()
 
 
+def test_a_whole_name_comes_before_the_end_of_another(cache: Cache) -> None:
+    """A class may have a name without a module, and is found by it."""
+    for name in ("Fit", "study.Fit"):
+        Path(cache.path, name, "results", str(ONE)).mkdir(parents=True)
+
+    assert "Fit" == Catalogue(cache.store).class_folder("Fit")
+
+
 def test_a_class_comes_before_an_id(cache: Cache) -> None:
     """A class whose name could be digits of a key is still found."""
     Path(cache.path, "job.facade", "results", str(ONE)).mkdir(parents=True)
