@@ -109,7 +109,7 @@ def _with_cache_words() -> list[str]:
 
 
 def _takes_value(option: Option) -> bool:
-    return bool(option.flags) and option.sets is None and option is not HELP
+    return bool(option.flags) and option.sets is None
 
 
 def _awaits_value(command: str, before: Sequence[str]) -> bool:
@@ -156,8 +156,10 @@ def _cases() -> Iterator[tuple[str, Sequence[str]]]:
 
 def _fish() -> Iterator[str]:
     yield from (_FISH.format("__fish_use_subcommand", f"-a {each.name}", each.summary) for each in COMMANDS.values())
+    others = " ".join([*_special_commands(), *ALIASES])
     for name in ("run", *_special_commands()):
-        seen = f"__fish_seen_subcommand_from {name if name != 'run' else ' '.join(_special_commands())}"
+        names = " ".join([name, *(alias for alias, meant in ALIASES.items() if meant == name)])
+        seen = f"__fish_seen_subcommand_from {names if name != 'run' else others}"
         for each in (*COMMANDS[name].options, HELP):
             words = [f"-{'l' if flag.startswith('--') else 's'} {flag.lstrip('-')}" for flag in each.flags]
             words += [f"-x -a '{' '.join(each.choices)}'"] if each.choices else ["-r"] * bool(words and each.metavar)

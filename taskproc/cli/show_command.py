@@ -156,8 +156,9 @@ def _lines(known: Detail, task: Located) -> Iterator[Line]:
 def _made_lines(entry: Entry) -> Iterator[Line]:
     """When, where, by whom, and what it took."""
     words = [time_text(entry.when)]
-    for word, value in (("on", entry.host), ("by", entry.user), ("in run", entry.run), ("on", entry.worker)):
+    for word, value in (("on", entry.host), ("by", entry.user), ("in run", entry.run)):
         words += [f"{word} {printable(value)}"] if value else []
+    words += [f"({printable(entry.worker)})"] if entry.worker else []
     yield "began" if entry.state == "claimed" else "ended", " ".join(words)
     took = [f"{seconds_text(entry.seconds)}"] if entry.seconds is not None else []
     took += [f"{seconds_text(entry.cpu)} of CPU"] if entry.cpu is not None else []

@@ -159,6 +159,8 @@ def test_a_shell_offers_what_is_in_the_cache(
         "taskproc list --so": ["--sort"],
         "taskproc ls -o cache S": ["Square"],
         "taskproc list --sort se": ["seconds"],
+        "taskproc ls --num": [],
+        "taskproc ls --sor": ["--sort"],
     }.items():
         commands = {
             "bash": ["bash", "--norc", "-c", f". {path}\n{BASH}", "bash", *line.split(" ")],
