@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         WorkerDied,
     )
     from taskproc.kernel.model import Event
+    from taskproc.ledger.entries import Entry
     from taskproc.maps.delayed import delayed_init
     from taskproc.maps.map_options import ArgumentPassing, ExceptionBehaviour
     from taskproc.maps.map_pool import Pool, is_exception
@@ -60,6 +61,7 @@ __all__ = [
     "CorruptedResult",
     "CycleError",
     "DefaultArguments",
+    "Entry",
     "Event",
     "ExceptionBehaviour",
     "Explanation",
@@ -101,6 +103,7 @@ _HOMES = {
     "Command": "tasks.command",
     "Const": "tasks.future",
     "DefaultArguments": "cli.defaults",
+    "Entry": "ledger.entries",
     "Event": "kernel.model",
     "ExceptionBehaviour": "maps.map_options",
     "Explanation": "tasks.explaining",

@@ -39,6 +39,8 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "run": frozenset({"kernel"}),
     "watch": frozenset({"kernel"}),
     "drive": frozenset({"kernel"}),
+    # Reads what a cache remembers, for commands and notebooks
+    "ledger": frozenset({"values", "kernel", "store"}),
     # Beside tasks, not below: it has items without keys, and no graph
     "maps": frozenset({"kernel", "run"}),
     # Chunks of a batch are items of a map
@@ -49,10 +51,10 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "remote": frozenset({"kernel", "store", "run"}),
     # Below tasks: what several computers share are tasks
     "commands": frozenset({"kernel", "store", "run", "drive", "tasks"}),
-    "tasks": frozenset({"values", "source", "kernel", "store", "run", "watch", "drive"}),
+    "tasks": frozenset({"values", "source", "kernel", "store", "run", "watch", "drive", "ledger"}),
     # Below tasks: what users test are tasks
     "testing": frozenset({"kernel", "store", "run", "watch", "drive", "tasks"}),
-    "cli": frozenset({"values", "kernel", "store", "run", "watch", "drive", "tasks", "remote"}),
+    "cli": frozenset({"values", "kernel", "store", "run", "watch", "drive", "ledger", "tasks", "remote"}),
 }
 # Of the leaves, the kernel may import these
 PURE_LEAVES = frozenset({"checks", "frozen", "errors"})
@@ -62,7 +64,9 @@ PROTOCOLS = frozenset({("drive", "run.base")})
 # (module, function, room): a task's `cli()` is the one door that leads downwards.
 # A map whose values are kept makes tasks of its items, and only then are tasks imported.
 # `python -m taskproc.remote` is the command line of the task manager.
-DOORS = frozenset({("tasks.task", "cli", "cli"), ("maps.cached_map", "", "tasks"), ("remote.__main__", "", "cli")})
+# `Cache.entries()` is read by the ledger, whose Entry type checkers know.
+DOORS = frozenset({("tasks.task", "cli", "cli"), ("maps.cached_map", "", "tasks"), ("remote.__main__", "", "cli"),
+                   ("store.cache", "entries", "ledger"), ("store.cache", "", "ledger")})  # fmt: skip
 
 KERNEL_MAY_IMPORT = frozenset(
     "__future__ abc bisect collections dataclasses enum functools hashlib heapq itertools math operator typing "

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-from taskproc.cli.table import COMMANDS, CommandEntry, command_lines
+from taskproc.cli.table import ALIASES, COMMANDS, COMPLETE, CommandEntry, command_lines
 from taskproc.cli.target import is_script, split
-from taskproc.cli.usage import DONE, UsageError, guarded
+from taskproc.cli.usage import DONE, UsageError, guarded, program
 from taskproc.frozen import replace
 from taskproc.modules import runs_as_main
 from taskproc.text import did_you_mean
@@ -51,7 +51,8 @@ The command `run` may be left out: {prog} SCRIPT -o DIR
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line, by default that of this process, and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    prog = _prog()
+    words[:1] = [ALIASES.get(word, word) for word in words[:1]]
+    prog = program()
     return guarded(lambda: _dispatch(prog, words), f"see `{' '.join([prog, *_known(words)])} --help`")
 
 
@@ -89,6 +90,10 @@ def _dispatch(prog: str, words: list[str]) -> int:
     if first == "--version":
         print(f"taskproc {_version()}")
         return DONE
+    if first == COMPLETE:
+        from taskproc.cli.completion import complete_command
+
+        return complete_command(rest)
     if first in COMMANDS:
         return _start(COMMANDS[first], f"{prog} {first}", rest)
     if _is_target(first):
@@ -116,7 +121,7 @@ def _start(command: CommandEntry, prog: str, words: list[str]) -> int:
     if words[:1] in (["-h"], ["--help"]):
         from taskproc.cli.parsing import Parser
 
-        about = f"{command.description()}\n\n{_TARGETS.format(prog=_prog())}"
+        about = f"{command.description()}\n\n{_TARGETS.format(prog=program())}"
         print(Parser(command, prog, about=about).format_help(), end="")
         return DONE
     if not words or words[0].startswith("-"):
@@ -124,7 +129,7 @@ def _start(command: CommandEntry, prog: str, words: list[str]) -> int:
     from taskproc.cli.entry_class import load_entry
 
     target, rest = words[0], words[1:]
-    return _with_entry(command, f"{prog} {target}", load_entry(target), rest, (_prog(), target))
+    return _with_entry(command, f"{prog} {target}", load_entry(target), rest, (program(), target))
 
 
 def _with_entry(
@@ -161,10 +166,6 @@ def run_entry(cls: type[Task], options: Options) -> int:
         from taskproc.cli.entry_commands import execute
 
         return execute(cls, options)
-
-
-def _prog() -> str:
-    return "python -m taskproc" if os.path.basename(sys.argv[0]) in ("__main__.py", "-m") else "taskproc"
 
 
 def _prog_of_main() -> str:

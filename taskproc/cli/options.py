@@ -11,7 +11,7 @@ from typing import Any
 
 from taskproc.cli.defaults import DefaultArguments
 from taskproc.cli.parameters import Parameter, convert, parameters_of, read_flags, takes_more
-from taskproc.cli.parsing import Parser, require
+from taskproc.cli.parsing import Parser, complete
 from taskproc.cli.sweep_options import read_sweep
 from taskproc.cli.table import COMMANDS, HELP, CommandEntry
 from taskproc.cli.task_help import description
@@ -66,7 +66,7 @@ def parse_options(
     swept = read_sweep(cls, parameters, vars(given), flags)
     values = {**start, **vars(given), "output": given.output or start["output"]}
     kwargs = _converted(values.pop("kwargs") or {}, parameters)
-    require(command, values)
+    complete(command, values)
     more = {key: values.pop(key) for key in vars(given).keys() - start.keys()}
     if swept and not any(word.partition("=")[0] == "--on-error" for word in words):
         values["on_error"] = "continue"

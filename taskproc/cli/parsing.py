@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
-from taskproc.cli.table import HELP, JSON, CommandEntry, Option, ValueKind
+from taskproc.cli.table import HELP, JSON, CommandEntry, Option, ValueKind, load_function
 from taskproc.cli.usage import UsageError
 from taskproc.machine import available_cpus
 from taskproc.text import did_you_mean
@@ -15,13 +15,15 @@ from taskproc.text import did_you_mean
 def call(command: CommandEntry, prog: str, words: Sequence[str], *context: object) -> int:
     """Parse the words after a command, and call its function with the values and `context`. Returns the exit code."""
     given = Parser(command, prog).parse_intermixed_args(list(words))
-    require(command, vars(given))
+    complete(command, vars(given))
     return command.load()(given, *context)
 
 
-def require(command: CommandEntry, values: Mapping[str, Any]) -> None:
-    """Raise UsageError if a required option has no value."""
+def complete(command: CommandEntry, values: MutableMapping[str, Any]) -> None:
+    """Put in the fallbacks of options that have none. Raise UsageError if a required option has no value then."""
     for option in command.options:
+        if option.fallback and not values.get(option.name):
+            values[option.name] = load_function(option.fallback)()
         if option.required and not values.get(option.name):
             how = " ".join([*option.flags[:1], option.metavar])
             raise UsageError(f"no {option.required} is given: {how}", option.hint)
@@ -64,8 +66,9 @@ class Parser(argparse.ArgumentParser):
         else:
             how |= {"metavar": option.metavar or None, "choices": option.choices or None}
             how["type"] = partial(_value, option.kind)
+            if option.flags and option.several:
+                how |= {"action": "append", "default": list(default)}
         if option.flags:
-            how |= {"action": "append"} if option.several else {}
             self.add_argument(*option.flags, dest=option.name, **how)
         else:
             self.add_argument(option.name, nargs="*" if option.several else "?", **how)

@@ -8,17 +8,19 @@ import time
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 
-from taskproc.cli.cache_commands import opened
+from taskproc.cli.cache_folder import VARIABLE, default_folder
+from taskproc.cli.cache_output import opened
 from taskproc.cli.defaults import populated
 from taskproc.cli.entry_class import load_target
 from taskproc.cli.options import Options
 from taskproc.cli.usage import DONE, FAILED, UsageError, UserError, output, say, tell
 from taskproc.errors import CacheError, MissingResult, TaskFailure, TaskprocError, UnnamableValue
 from taskproc.folders import absolute_path
+from taskproc.ledger.identifiers import Catalogue, Located
 from taskproc.store import layout
 from taskproc.store.cache import Cache
 from taskproc.store.disk import DiskStore
-from taskproc.store.layout import Place, ShortIds, key_digits, matching_ids
+from taskproc.store.layout import Place, key_digits
 from taskproc.store.version import Version
 from taskproc.tasks.naming import brief
 from taskproc.tasks.recorded import (
@@ -56,51 +58,33 @@ def shown_command(options: Options, failure: TaskFailure) -> str:
 def rerun_command(given: Namespace) -> int:
     """Run the task with the given id. Returns the exit code, 1 if the task fails."""
     load_target(given.script)
-    folder = given.output or populated().in_force()["output"]
+    folder = given.output or populated().in_force()["output"] or default_folder()
     if not folder:
-        raise UsageError("no cache folder is given: -o DIR")
+        raise UsageError(f"no cache folder is given: -o DIR, or the environment variable {VARIABLE}")
     cache = reading_only(opened(folder))
-    place = _recorded_place(cache.store, *_stored_task(cache.store, given.what))
+    place = _recorded_place(cache.store, _located(cache.store, given.what))
     task, inputs = _prepared(cache, place, given.script, folder)
     return _run(task, inputs, stops=given.pdb)
 
 
-def _stored_task(store: DiskStore, words: Sequence[str]) -> tuple[str, int]:
-    """The folder of the class, and the id, of the one task in the cache that the words mean."""
-    if len(words) > 2:
-        raise UsageError(f"rerun runs one task, got {' '.join(words)!r}: give its id, or its class and its id")
-    before, _, _ = words[-1].rpartition("#")
-    name = words[0] if len(words) == 2 else before
-    found = [
-        (folder, number)
-        for folder in sorted(store.files.listdir(store.root))
-        if not name or _is_called(layout.folder_task_name(folder), name)
-        for number in matching_ids(words[-1].rpartition("#")[2], store.ids(folder))
-    ]
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        where = f" of {name!r}" if name else ""
-        raise UsageError(f"the cache has no task {words[-1]!r}{where}", "see the ids with `list -o DIR NAME`")
-    ids = ShortIds(key_digits(number) for _, number in found)
-    shown = [f"{printable(layout.folder_task_name(folder))} {ids.of(key_digits(number))}" for folder, number in found]
-    raise UsageError(f"{' '.join(words)!r} may be any of {len(found)} tasks: {', '.join(shown)}", "give more digits")
+def _located(store: DiskStore, words: Sequence[str]) -> Located:
+    """The one task in the cache that the words mean."""
+    if len(words) <= 2:
+        _, tasks = Catalogue(store).choose(words)
+        if len(tasks) == 1:
+            return tasks[0]
+    raise UsageError(f"rerun runs one task, got {' '.join(words)!r}: give its id, or its class and its id")
 
 
-def _is_called(name: str, word: str) -> bool:
-    """Whether a word is the name of a class, or the last part of it."""
-    return word in (name, printable(name)) or name.endswith(f".{word}")
-
-
-def _recorded_place(store: DiskStore, folder: str, number: int) -> Place:
+def _recorded_place(store: DiskStore, task: Located) -> Place:
     """The whole key of a task, which is recorded with its arguments."""
-    name, key = recorded_key(store, folder, number)
+    name, key = recorded_key(store, task.class_folder, task.id)
     try:
         place = place_of_key(name, key)
     except ValueError:
         place = None
-    if place is None or place.id != number:
-        shown = f"{printable(layout.folder_task_name(folder))}#{key_digits(number)[:_DIGITS]}"
+    if place is None or place.id != task.id:
+        shown = f"{printable(task.name)}#{key_digits(task.id)[:_DIGITS]}"
         raise UsageError(
             f"the arguments of {shown} are not recorded: its args.json is missing or incomplete",
             "run the script, which records them again",

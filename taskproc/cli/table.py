@@ -29,12 +29,29 @@ def _json(text: str) -> object:
     return json.loads(text)
 
 
+def _moment(text: str) -> object:
+    """The moment that was so long ago, such as `2d`, or is written in ISO format."""
+    import datetime as dt
+
+    units = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+    count = text.rstrip("abcdefghijklmnopqrstuvwxyz")
+    try:
+        if (unit := units.get(text[len(count) :])) and count:
+            return dt.datetime.now() - dt.timedelta(**{unit: float(count)})
+        return dt.datetime.fromisoformat(text)
+    except OverflowError as error:
+        raise ValueError(str(error)) from None
+
+
 TEXT = ValueKind(str, lambda value: isinstance(value, str), "a text")
 PATH = TEXT._replace(wanted="the path of a folder")
 LOWER = TEXT._replace(read=str.lower)
 COUNT = ValueKind(int, lambda value: type(value) is int and value >= 1, "an int of at least 1")
 SECONDS = ValueKind(float, lambda value: 0 <= value < float("inf"), "a number of seconds of at least 0")
 PERIOD = ValueKind(float, lambda value: 0 < value < float("inf"), "a number of seconds above 0")
+CONDITION = TEXT._replace(fits=lambda text: text.partition("=")[0].isidentifier() and "=" in text,
+                          wanted="NAME=VALUE, such as lr=0.1")  # fmt: skip
+MOMENT = ValueKind(_moment, lambda value: True, "a time such as 2d, 3h, 30min or 2026-11-30")
 JSON = ValueKind(_json, lambda value: isinstance(value, Mapping), "a JSON object such as '{\"key\": 1}'")
 
 
@@ -49,6 +66,7 @@ class Option(NamedTuple):
         required: the name of the missing thing in the error if the option is not given; `hint` says how to get it.
         several: whether any number of values may be given; with flags, each time one of them is given.
         unset: the effect of the default None; `{here}` is replaced by its value on this machine.
+        fallback: `module:function` that gives the value if the option is not given, or None.
         yields: whether a parameter of the entry task may take its flag, because the option is newer than such scripts.
     """
 
@@ -64,6 +82,7 @@ class Option(NamedTuple):
     hint: str | None = None
     several: bool = False
     unset: str = ""
+    fallback: str = ""
     yields: bool = False
 
 
@@ -90,17 +109,25 @@ class CommandEntry(NamedTuple):
 
     def load(self) -> Callable[..., int]:
         """Import the function of the command."""
-        module, _, name = self.function.partition(":")
-        function: Callable[..., int] = getattr(import_module(module), name)
+        function: Callable[..., int] = load_function(self.function)
         return function
 
     def usage(self) -> str:
         """The words that follow the name of the command in its usage line."""
-        flags = [f"{option.flags[0]} {option.metavar}" for option in self.options if option.flags and option.required]
+        needed = [option for option in self.options if option.flags and option.required]
+        words = [(f"{option.flags[0]} {option.metavar}", option.fallback) for option in needed]
+        flags = [f"[{word}]" if fallback else word for word, fallback in words]
         positional = [option for option in self.options if not option.flags]
         places = [option.metavar if option.required else f"[{option.metavar}]" for option in positional]
         more = ["[options]"] if any(option.flags and not option.required for option in self.options) else []
         return " ".join([TARGET] * self.takes_task + flags + places + more)
+
+
+def load_function(place: str) -> Callable[..., Any]:
+    """Import the function that `module:name` names."""
+    module, _, name = place.partition(":")
+    function: Callable[..., Any] = getattr(import_module(module), name)
+    return function
 
 
 def command_lines(commands: Iterable[CommandEntry]) -> str:
@@ -111,9 +138,47 @@ def command_lines(commands: Iterable[CommandEntry]) -> str:
 
 
 HELP = Option("help", ("-h", "--help"), "show this and exit")
-_OUTPUT = Option("output", ("-o", "--output"), "the cache folder", "DIR", PATH, required="cache folder")
-_WHAT = Option("what", (), "a task class as `list` shows it, and ids of its tasks without `#`; by default all tasks",
-               "NAME [ID …]", several=True)  # fmt: skip
+_OUTPUT = Option("output", ("-o", "--output"), "the cache folder", "DIR", PATH, required="cache folder",
+                 hint="give it with -o DIR, or set TASKPROC_CACHE, or `cache` in [tool.taskproc] of pyproject.toml",
+                 unset="that of TASKPROC_CACHE, or of `cache` in [tool.taskproc] of pyproject.toml",
+                 fallback="taskproc.cli.cache_folder:default_folder")  # fmt: skip
+_WHAT = Option("what", (), "a task class, ids of tasks, or both; a class by the end of its name, if it is unique",
+               "CLASS|ID …", several=True)  # fmt: skip
+_AS_JSON = Option("as_json", ("--json",), "print one JSON object per line, as described in docs/json.md",
+                  sets=True, default=False)  # fmt: skip
+_LIST = (
+    _OUTPUT,
+    Option("what", (), "a task class, by the end of its name if it is unique; by default a line per class",
+           "CLASS", several=True),
+    Option("where", ("--where",), "only tasks that have this argument, written as in Python; several times for several",
+           "NAME=VALUE", CONDITION, default=(), several=True),
+    Option("failed", ("--failed",), "only tasks whose newest attempt failed", sets=True, default=False),
+    Option("since", ("--since",), "only what ended, or began if it runs, since then: 2d, 3h or 2026-11-30", "TIME",
+           MOMENT),
+    Option("sort", ("--sort",), "what to sort by, the largest first; default: tasks newest first, classes by name",
+           choices=("seconds", "size", "when", "peak", "name")),
+    Option("wide", ("--wide",), "show arguments and times whole, whatever the width of the terminal", sets=True,
+           default=False),
+    _AS_JSON,
+)  # fmt: skip
+
+_TASK = Option("what", (), "the id of a task; its class may stand in front", "ID", several=True, required="task",
+               hint="`list CLASS` shows the ids of its tasks")  # fmt: skip
+_SHOW = (
+    _OUTPUT,
+    _TASK,
+    Option("value", ("--value",), "load the result, and show its type, shape, length and the start of its repr",
+           sets=True, default=False),
+    _AS_JSON,
+)  # fmt: skip
+
+_LOG = (
+    _OUTPUT,
+    _TASK,
+    Option("follow", ("-f", "--follow"), "go on until the attempt ends", sets=True, default=False),
+    Option("stderr", ("--stderr",), "its standard error instead of its standard output", sets=True, default=False),
+    _AS_JSON,
+)
 
 # For all commands that take a task; DefaultArguments sets the defaults of those that are its fields
 ENTRY_OPTIONS = (
@@ -154,7 +219,7 @@ ENTRY_OPTIONS = (
 # For `run` alone
 SWEEP_OPTIONS = (
     Option("sweep", ("--sweep",), "run all combinations of values of Main's parameters: lr=0.1,0.01 or seed=0:5",
-           "NAME=VALUES", several=True, yields=True),
+           "NAME=VALUES", default=(), several=True, yields=True),
     Option("table", ("--table",), "fields of the results that the table of a sweep shows: acc,loss", "FIELDS",
            yields=True),
     Option("csv", ("--csv",), "write the table of a sweep to a file", "FILE", yields=True),
@@ -163,14 +228,21 @@ SWEEP_OPTIONS = (
 )  # fmt: skip
 
 _RUNS_NOTHING = "\nRuns nothing, so options that say how to run have no effect."
-_ENTRY, _CACHE, _REMOTE = (f"taskproc.cli.{name}_commands" for name in ("entry", "cache", "remote"))
+_ENTRY, _REMOTE = (f"taskproc.cli.{name}_commands" for name in ("entry", "remote"))
 _SCRIPT = Option("script", (), "the script or module that defines the task, or imports its module", "SCRIPT|MODULE",
                  required="script")  # fmt: skip
-_TASK = Option("what", (), "the id of the task or its first digits, and before it the class if several match",
-               "[CLASS] ID", several=True, required="id")  # fmt: skip
 _PDB = Option("pdb", ("--pdb",), "stop in the debugger where the task fails", sets=True, default=False)
 _SHELL = Option("shell", (), f"the shell: {', '.join(SHELLS)}", "SHELL", choices=SHELLS, required="shell")
 
+
+
+def _of_cache(name: str) -> str:
+    """The place of the function of a command that looks at a cache."""
+    return f"taskproc.cli.{name}_command:{name}_command"
+
+
+ALIASES = {"ls": "list"}
+COMPLETE = "--complete"  # what scripts of completion call; for no one else
 COMMANDS: Mapping[str, CommandEntry] = {command.name: command for command in (
     CommandEntry("run", "run Main, and all tasks it needs whose results are not in the cache",
                  "taskproc.cli.main:run_entry", (*ENTRY_OPTIONS, *SWEEP_OPTIONS), takes_task=True),
@@ -179,15 +251,25 @@ COMMANDS: Mapping[str, CommandEntry] = {command.name: command for command in (
     CommandEntry("accept", "declare stored results of Main, and of all tasks it needs, to be of the present source",
                  f"{_ENTRY}:accept_entry", ENTRY_OPTIONS, takes_task=True, more=_RUNS_NOTHING),
     CommandEntry("rerun", "run one task of a cache alone, in this process, with its recorded arguments and inputs",
-                 "taskproc.cli.rerun_command:rerun_command", (_SCRIPT, _TASK, _OUTPUT._replace(required=""), _PDB),
+                 "taskproc.cli.rerun_command:rerun_command",
+                 (_SCRIPT, _TASK, _OUTPUT._replace(required="", fallback=""), _PDB),
                  more="\nWhat it prints goes to the terminal. Nothing is written to the cache."),
-    CommandEntry("list", "show the content of a cache, or the tasks of a class with their ids and arguments",
-                 f"{_CACHE}:list_command", (_OUTPUT, _WHAT), more="\nWith ids, it shows the details of these tasks."),
+    CommandEntry("list", "show the classes of a cache, or tasks with their ids, arguments, states, times and sizes",
+                 _of_cache("list"), _LIST, more="\n`ls` is the same."),
+    CommandEntry("show", "show all that is known of one task: arguments, inputs, costs, code, files and logs",
+                 _of_cache("show"), _SHOW, more="\nLoads its result only with --value."),
+    CommandEntry("log", "show what a task printed, and follow it while it runs, on any host that shares the folder",
+                 _of_cache("log"), _LOG,
+                 more="\nThe output is that of its newest attempt. With -f, the exit code is 1 if that fails."),
+    CommandEntry("du", "show the bytes of each class: results, data directories, logs, earlier versions; and the trash",
+                 _of_cache("du"), (_OUTPUT, _AS_JSON)),
     CommandEntry("check", "read all files of a cache, and report damaged, dead, foreign and left-over ones",
-                 f"{_CACHE}:check_command", (_OUTPUT,)),
-    CommandEntry("clear", "remove the results of a task class, or of some of its tasks",
-                 f"{_CACHE}:clear_command", (_OUTPUT, _WHAT), more="\nWithout a name, it only empties the trash."),
-    CommandEntry("completion", "print a script that completes commands and options in a shell",
+                 _of_cache("check"), (_OUTPUT, _WHAT, _AS_JSON),
+                 more="\nWith a class or ids, only the results of these tasks."),
+    CommandEntry("clear", "remove the results of a task class, or of some tasks",
+                 _of_cache("clear"), (_OUTPUT, _WHAT, _AS_JSON),
+                 more="\nWithout a class or an id, it only empties the trash."),
+    CommandEntry("completion", "print a script that completes commands, options, classes and ids in a shell",
                  "taskproc.cli.completion:completion_command", (_SHELL,),
                  more="\nbash, zsh: source <(taskproc completion SHELL); fish: taskproc completion fish | source"),
 )}  # fmt: skip

@@ -6,6 +6,7 @@ only, without the frames of taskproc.
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -106,6 +107,11 @@ def _exit_code(error: SystemExit) -> int:
         return error.code or DONE
     say(str(error.code))
     return FAILED
+
+
+def program() -> str:
+    """How this program was called, to be called again."""
+    return "python -m taskproc" if os.path.basename(sys.argv[0]) in ("__main__.py", "-m") else "taskproc"
 
 
 def say(text: str) -> None:

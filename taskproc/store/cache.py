@@ -8,12 +8,12 @@ import functools
 import inspect
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from taskproc.errors import CacheError, NoCacheError
 from taskproc.folders import absolute_path
@@ -24,6 +24,11 @@ from taskproc.store.files import Files
 from taskproc.store.folder import refuse_links
 from taskproc.store.layout import ShortIds
 from taskproc.store.rules import Durability, checked_rules, refuse_exposed
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from taskproc.ledger.entries import Entry
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -103,6 +108,36 @@ class Cache:
     def path(self) -> Path:
         """The folder, absolute."""
         return Path(self.store.root)
+
+    def entries(
+        self,
+        task: str | type | None = None,
+        *,
+        where: Mapping[str, object] | None = None,
+        failed: bool = False,
+        since: float | dt.timedelta | dt.datetime | None = None,
+    ) -> list[Entry]:
+        """What the cache remembers of its tasks, newest first, one Entry for each that ever ran. Loads no result.
+
+        Costs a listing, the arguments and one record for each task. The cache need not be entered.
+
+        Args:
+            task: a task class, or its name, of which the last part is enough where that is unique; default: all.
+            where: name of an argument → the value that it must have. `1`, `1.0` and `True` are different values.
+            failed: only tasks whose newest attempt failed.
+            since: only what ended, or began if it runs, after this moment: a datetime, seconds since 1970, or a
+                timedelta before now.
+
+        Raises:
+            CacheError: there is no cache, it has no class of this name, or several.
+            OptionError: no task has one of the arguments in `where`.
+            UnnamableValue: a value in `where` cannot be an argument.
+        """
+        from taskproc.ledger.entries import entries  # the one way up: this method is public
+
+        if not is_cache(self.path):
+            raise CacheError(f"there is no cache at {str(self.path)!r}")
+        return entries(self.store, task, where=where, failed=failed, since=since)
 
     def __repr__(self) -> str:
         return f"Cache({str(self.path)!r})"

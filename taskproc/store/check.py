@@ -18,7 +18,7 @@ import itertools
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 from taskproc.errors import LinkInCache
@@ -48,7 +48,11 @@ class Finding:
     text: str
 
 
-def check(store: DiskStore, note: Callable[[bool], object] = lambda has_result: None) -> Iterator[Finding]:
+def check(
+    store: DiskStore,
+    note: Callable[[bool], object] = lambda has_result: None,
+    only: Mapping[str, Collection[int]] | None = None,
+) -> Iterator[Finding]:
     """Yield the findings, class by class, in the order of their paths.
 
     Runs may be at work; their changes are not findings. A run on another machine counts as living until this process
@@ -60,10 +64,15 @@ def check(store: DiskStore, note: Callable[[bool], object] = lambda has_result: 
 
     Args:
         note: called for each checked task, with whether it has a result.
+        only: folder of a class → ids of its tasks; nothing else is checked.
     """
     # Without a token: a run of our own is treated like any other
     observer = DiskStore(store.root, files=store.files, rules=store.rules)
     observer.witness = store.witness
+    if only is not None:
+        for name, ids in sorted(only.items()):
+            yield from sorted(_check_results(observer, name, note, ids), key=lambda finding: finding.path)
+        return
     for entry in sorted(observer.files.scandir(store.root), key=lambda entry: entry.name):
         yield from sorted(_check_top(observer, entry, note), key=lambda finding: finding.path)
 
@@ -136,10 +145,14 @@ def _check_temporary(entry: Entry, path: str) -> Iterator[Finding]:
         yield Finding(path, "leftover", "left by a process that died while writing it")
 
 
-def _check_results(store: DiskStore, name: str, note: Callable[[bool], object]) -> Iterator[Finding]:
+def _check_results(
+    store: DiskStore, name: str, note: Callable[[bool], object], only: Collection[int] | None = None
+) -> Iterator[Finding]:
     with _opened(store, name, "results") as results:
         entries = store.files.scandir(results) if results is not None else []
         for entry in sorted(entries, key=Entry.inode):
+            if only is not None and not (is_place(entry) and int(entry.name) in only):
+                continue
             path = os.path.join(store.root, name, "results", entry.name)
             if results is None or not is_place(entry):
                 yield _foreign(entry, path, entry.name.isascii() and entry.name.isdigit())

@@ -196,7 +196,7 @@ class DiskStore(CacheFolder):
         try:
             with self.held(*layout.place_levels(place)) as folder:
                 if number in kinds["failed"]:
-                    return (self._why_failed(folder, number) or {}).get("captured") is not False
+                    return (self.why_failed(folder, number) or {}).get("captured") is not False
                 has_version = number in kinds["result"]
                 return not has_version or self.read_version(folder, place, number).about.get("captured") is not False
         except UNREADABLE:
@@ -292,11 +292,11 @@ class DiskStore(CacheFolder):
             with self.held(*layout.place_levels(place)) as folder:
                 kinds = layout.numbers(self.files.listdir(folder))
                 number = layout.highest_number(kinds)
-                return self._why_failed(folder, number) if number and number in kinds["failed"] else None
+                return self.why_failed(folder, number) if number and number in kinds["failed"] else None
         except (FileNotFoundError, NotADirectoryError, LinkInCache):
             return None
 
-    def _why_failed(self, folder: Folder, number: int) -> Mapping[str, Any] | None:
+    def why_failed(self, folder: Folder, number: int) -> Mapping[str, Any] | None:
         """The reason of a failed attempt; None if it has none, or it cannot be read."""
         try:
             content = self.small(folder, layout.failed_file(number), _LONGEST_FAILURE)
@@ -313,7 +313,7 @@ class DiskStore(CacheFolder):
         kinds = layout.numbers(names)
         for number in sorted(itertools.chain(*kinds.values()), reverse=True):
             printed = any(layout.log_file(stream, number) in names for stream in layout.STREAMS)
-            if number not in kinds["failed"] or printed or self._why_failed(folder, number) is not None:
+            if number not in kinds["failed"] or printed or self.why_failed(folder, number) is not None:
                 return number
         return 0
 

@@ -7,7 +7,7 @@
     <cache>/<task name>/index
 
 An id is the first 63 bits of a key (see `tasks/naming.py`), so the name of a folder gives the first digits of the key.
-A short id is the first hex digits of a key, as many as tell it from others, at least four, as in git.
+A short id is the first hex digits of a key, as many as tell it from others, at least six, as in git.
 """
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _KINDS = {
 _OWN = frozenset({"run", "trash", "inputs", "taskproc.json", "cachedir.tag"})  # some file systems ignore case
 _DIGITS = 18  # of a number, at most
 _LONGEST = 100  # bytes of a folder name; most file systems allow 255, some encrypted ones 143
-FEWEST_DIGITS = 4
+FEWEST_DIGITS = 6
 KNOWN_DIGITS = 15  # hex digits of a key that its id has; of the 16th one bit is missing
 
 

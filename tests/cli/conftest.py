@@ -32,8 +32,9 @@ class Main(Task):
 
 
 @pytest.fixture(autouse=True)
-def _restored(restored: None) -> None:
-    """Restore the state of this process after each test."""
+def _restored(restored: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restore the state of this process after each test; no cache of the user is in the environment."""
+    monkeypatch.delenv("TASKPROC_CACHE", raising=False)
 
 
 @pytest.fixture

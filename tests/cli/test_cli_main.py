@@ -22,6 +22,7 @@ from tests.plain import plain
 
 Write = Callable[..., str]
 Capture = pytest.CaptureFixture[str]
+NO_FOLDER = "give it with -o DIR, or set TASKPROC_CACHE, or `cache` in [tool.taskproc] of pyproject.toml"
 
 
 def run(*words: str) -> int:
@@ -163,7 +164,7 @@ def test_a_script_that_raises_is_told(script: Write, capsys: Capture) -> None:
     ("words", "message"),
     [
         ([], r"which script\?"),
-        (["frobnicate"], r"neither a script .* command \(run, why, accept, rerun, list, check, clear, completion\)"),
+        (["frobnicate"], r"neither a script .* nor a command \(run, why, accept, rerun, list, .*completion\)"),
         (["-o", "cache", "job.py"], "the script must come before its options, got '-o'"),
         (["--verison"], r"the script must come before its options, got '--verison'. Did you mean '--version'"),
         (["list", "--loglevel", "info", "-o", "cache"], r"--loglevel. Its options are --help, --output"),
@@ -203,10 +204,10 @@ def test_wrong_usage(script: Write, capsys: Capture, words: list[str], message: 
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (["job.py"], "see `taskproc job.py --help`"),
-        (["why", "job.py"], "see `taskproc why job.py --help`"),
+        (["job.py"], NO_FOLDER),
+        (["why", "job.py"], NO_FOLDER),
         (["why"], "see `taskproc why --help`"),
-        (["list"], "see `taskproc list --help`"),
+        (["list"], NO_FOLDER),
         (["empty.py"], "define `class Main(Task)` in it"),
         (["frobnicate"], "see `taskproc --help`"),
         (["why", "nowhere.py"], None),
@@ -249,9 +250,12 @@ COMMANDS = {
     "run": ("Run Main, and all tasks it needs", "number of tasks that run at once; default: the number of"),
     "why": ("Show why Main is fresh or would run", "--kwargs"),
     "accept": ("Declare stored results of Main", "--kwargs"),
-    "list": ("Show the content of a cache", "NAME"),
+    "list": ("Show the classes of a cache", "CLASS"),
+    "show": ("Show all that is known of one task", "ID"),
+    "log": ("Show what a task printed", "go on until the attempt ends"),
+    "du": ("Show the bytes of each class", "--json"),
     "check": ("Read all files of a cache", "-o DIR"),
-    "clear": ("Remove the results", "NAME [ID …]"),
+    "clear": ("Remove the results", "CLASS|ID …"),
     "completion": ("Print a script that completes", "the shell: bash, zsh, fish"),
 }
 

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from taskproc.cli import cache_commands
-from taskproc.cli.cache_commands import holdings, opened, time_text
+from taskproc.cli import meter
+from taskproc.cli.cache_output import opened, time_text
 from taskproc.cli.main import main
+from taskproc.ledger.sizes import ClassUsage, class_usages
 from taskproc.store.layout import key_digits
 from taskproc.store.marks import Mark
 
@@ -37,16 +38,21 @@ def cache(script: Write, capsys: Capture) -> str:
     return "cache"
 
 
+def usages(path: str) -> dict[str, ClassUsage]:
+    """Each class with what it takes."""
+    return {usage.task: usage for usage in class_usages(opened(path))}
+
+
 def test_list_tells_what_there_is(cache: str, capsys: Capture) -> None:
     """`list` has a line per class: tasks with a result, size of their files, time of the newest."""
     assert 0 == main(["list", "-o", cache])
 
     head, *rows = capsys.readouterr().out.splitlines()
-    assert ["task", "results", "size", "newest"] == head.split()
+    assert ["task", "results", "seconds", "size", "newest"] == head.split()
     assert [["job.Main", "2"], ["job.Square", "2"]] == [row.split()[:2] for row in rows]
-    found = holdings(opened(cache))
-    files = [path for path in Path(cache, "job.Main", "results").rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) == found["job.Main"].size
+    found = usages(cache)
+    files = [path for path in Path(cache, "job.Main").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) == found["job.Main"].bytes
     assert 120.0 == found["job.Square"].newest
     assert rows[1].endswith(time_text(120.0))
 
@@ -66,10 +72,10 @@ def test_an_attempt_is_no_result(cache: str) -> None:
     for path in Path(cache).glob("job.Main/results/*/result.*"):
         path.unlink()
 
-    found = holdings(opened(cache))["job.Main"]
+    found = usages(cache)["job.Main"]
 
     assert (0, 0.0) == (found.tasks, found.newest)
-    assert found.size > 0
+    assert found.bytes > 0
 
 
 def test_clear_a_class(cache: str, capsys: Capture) -> None:
@@ -77,7 +83,7 @@ def test_clear_a_class(cache: str, capsys: Capture) -> None:
     assert 0 == main(["clear", "-o", cache, "job.Main"])
 
     assert "cleared job.Main: 2 tasks\n" == capsys.readouterr().out
-    assert {"job.Square": 2} == {name: each.tasks for name, each in holdings(opened(cache)).items()}
+    assert {"job.Square": 2} == {name: each.tasks for name, each in usages(cache).items()}
 
 
 def test_clear_tells_what_becomes_of_the_trash(cache: str, capsys: Capture) -> None:
@@ -100,7 +106,7 @@ def test_clear_on_a_terminal_shows_how_far_it_is(cache: str, monkeypatch: pytest
     out, err = io.StringIO(), Terminal()
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", err)
-    monkeypatch.setattr(cache_commands, "DRAW_EVERY", 0.0)
+    monkeypatch.setattr(meter, "DRAW_EVERY", 0.0)
     monkeypatch.setenv("TERM", "xterm")
 
     assert 0 == main(["clear", "-o", cache, "job.Main"])
@@ -115,7 +121,7 @@ def test_check_on_a_terminal_shows_how_far_it_is(cache: str, monkeypatch: pytest
     err = Terminal()
     monkeypatch.setattr(sys, "stdout", err)
     monkeypatch.setattr(sys, "stderr", err)
-    monkeypatch.setattr(cache_commands, "DRAW_EVERY", 0.0)
+    monkeypatch.setattr(meter, "DRAW_EVERY", 0.0)
     monkeypatch.setenv("TERM", "xterm")
     path = next(Path(cache).glob("job.Square/results/*/result.*"))
     path.write_bytes(b"")
@@ -125,7 +131,7 @@ def test_check_on_a_terminal_shows_how_far_it_is(cache: str, monkeypatch: pytest
     text = err.getvalue()
     assert "checking: 4 of 4 tasks, 100%" in text
     assert "\rdamaged   job.Square" in text
-    assert text.endswith("\n4 tasks with a result; 1 damaged\n")
+    assert "\n4 tasks with a result; 1 damaged\n\nhint: " in text
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, command: list[str]) -> Counter[str]:
@@ -149,7 +155,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, command: list[str]) -> Counter[str]
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        ("list", {"open": 1, "scandir": 1}),
+        ("list", {"open": 2, "scandir": 1, "pread": 1}),
         ("check", {"open": 3, "scandir": 1, "pread": 2}),
     ],
 )
@@ -188,11 +194,11 @@ def test_a_class_whose_name_was_cut_is_cleared(script: Write, capsys: Capture) -
     """A class with a cut name is cleared by the name that `list` shows."""
     odd = "class Main(Task):\n    task_pinned_name = 'a' * 150\n    def run_task(self): return 1\n"
     assert 0 == main([script(f"from taskproc import Task\n{odd}"), "-o", "cache", "-t", "local"])
-    (name,) = holdings(opened("cache"))
+    (name,) = usages("cache")
 
     assert 0 == main(["clear", "-o", "cache", name])
 
-    assert {} == holdings(opened("cache"))
+    assert {} == usages("cache")
 
 
 def test_clear_some_tasks(cache: str, capsys: Capture) -> None:
@@ -201,7 +207,7 @@ def test_clear_some_tasks(cache: str, capsys: Capture) -> None:
 
     assert 0 == main(["clear", "job.Square", "-o", cache, str(one)])
 
-    assert f"cleared job.Square {one}\n" == capsys.readouterr().out
+    assert f"cleared job.Square#{key_digits(one)[:6]}\n" == capsys.readouterr().out
     assert [other] == ids(cache, "job.Square")
 
 
@@ -276,7 +282,7 @@ def test_odd_names_are_shown_harmless_and_found_by_what_is_shown(script: Write, 
     assert [shown, "1"] == capsys.readouterr().out.splitlines()[1].split()[:2]
     assert 0 == main(["clear", "-o", "cache", shown])
     assert f"cleared {shown}: 1 task\n" == capsys.readouterr().out
-    assert {} == holdings(opened("cache"))
+    assert {} == usages("cache")
 
 
 def test_check_finds_what_is_damaged(cache: str, capsys: Capture) -> None:
@@ -293,35 +299,6 @@ def test_check_finds_what_is_damaged(cache: str, capsys: Capture) -> None:
     assert ["damaged", "foreign"] == [line.split()[0] for line in out.splitlines()]
     assert str(path.relative_to(cache)) in out
     assert "4 tasks with a result; 1 damaged, 1 foreign\n" == err
-
-
-def test_list_tells_the_tasks_of_a_class(cache: str, capsys: Capture) -> None:
-    """`list` of a class shows ids as `clear` takes them, and arguments, newest first."""
-    assert 0 == main(["list", "-o", cache, "job.Square"])
-
-    head, *rows = capsys.readouterr().out.splitlines()
-    assert ["id", "results", "size", "newest", "arguments"] == head.split()
-    assert ["x=4", "x=3"] == [row.split()[-1] for row in rows]
-    newest, other = (row.split()[0] for row in rows)
-    assert 0 == main(["clear", "-o", cache, "job.Square", newest])
-    assert [other] == [key_digits(number)[:4] for number in ids(cache, "job.Square")]
-    assert 2 == main(["list", "-o", cache, "job.Circle"])
-    assert "the cache has no results of 'job.Circle'; it has job.Main, job.Square" in capsys.readouterr().err
-
-
-def test_list_shows_all_of_a_task(cache: str, capsys: Capture) -> None:
-    """`list` of an id, or of the first digits of a key, shows its path and each argument on a line."""
-    number = ids(cache, "job.Main")[0]
-    for word in (str(number), key_digits(number)[:4]):
-        assert 0 == main(["list", "-o", cache, "job.Main", word])
-
-        name, *rows = capsys.readouterr().out.splitlines()
-        assert f"job.Main#{key_digits(number)[:4]}" == name
-        assert ["id", str(number)] == rows[0].split()
-        assert os.path.isdir(rows[1].split()[1])
-        assert ["x", "fails"] == [row.split()[0] for row in rows[3:]]
-    assert 2 == main(["list", "-o", cache, "job.Main", "zzzz"])
-    assert "job.Main has no task 'zzzz'\n" in capsys.readouterr().err
 
 
 STUDY = """
@@ -342,15 +319,13 @@ def test_list_shows_the_parameters_that_matter(script: Write, capsys: Capture) -
     """Plain arguments come first, tasks by short ids, control characters escaped; nothing is cut in a pipe."""
     assert 0 == main([script(STUDY), "-o", "cache", "-t", "local"])
     capsys.readouterr()
-    load = key_digits(ids("cache", "job.Load")[0])[:4]
 
     assert 0 == main(["list", "-o", "cache", "job.Fit"])
 
     head, *rows = capsys.readouterr().out.splitlines()
     at = head.index("arguments")
-    assert {f"name='a\\x1b[2J', seed=0, X=Load#{load}['X']", f"name='{'b' * 300}', seed=0, X=Load#{load}['X']"} == {
-        row[at:] for row in rows
-    }
+    ends = "seed=0, X=Load(path='d.csv')['X']"
+    assert {f"name='a\\x1b[2J', {ends}", f"name='{'b' * 300}', {ends}"} == {row[at:] for row in rows}
 
 
 SWEEP = """
@@ -380,10 +355,10 @@ def test_an_id_that_is_too_short_says_so(cache: str, capsys: Capture) -> None:
     """An ambiguous id is refused with longer ones, by one rule for all commands."""
     digits = key_digits(ids(cache, "job.Square")[0])
 
-    for command in ("list", "clear"):
-        assert 2 == main([command, "-o", cache, "job.Square", digits[:3]])
-        text = f"has no task '{digits[:3]}': an id has at least 4 digits, such as {digits[:4]}"
-        assert text in capsys.readouterr().err
+    assert 2 == main(["clear", "-o", cache, "job.Square", digits[:3]])
+
+    text = f"has no task '{digits[:3]}': an id has at least 6 digits, such as {digits[:6]}"
+    assert text in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("columns", ["60", "120"])
@@ -395,12 +370,13 @@ def test_a_terminal_gets_lines_of_its_width(
     capsys.readouterr()
     monkeypatch.setenv("COLUMNS", columns)
     monkeypatch.setattr("sys.stdout", terminal := Terminal())
+    monkeypatch.setattr("sys.stderr", io.StringIO())
 
     assert 0 == main(["list", "-o", "cache", "job.Fit"])
 
     lengths = [len(line) for line in terminal.getvalue().splitlines()]
     assert max(lengths) == int(columns)
-    assert terminal.getvalue().count("…\n") >= 1
+    assert terminal.getvalue().count("…") >= 1
 
 
 class Terminal(io.StringIO):
@@ -413,13 +389,14 @@ class Terminal(io.StringIO):
 def test_a_short_id_that_may_be_several_clears_none(cache: str, capsys: Capture) -> None:
     """An ambiguous id clears nothing, and the error names the tasks so that they differ."""
     parent = Path(cache, "job.Square", "results")
-    one, other = (int(digits.ljust(16, "0"), 16) >> 1 for digits in ("3fa17", "3fa18"))
+    one, other = (int(digits.ljust(16, "0"), 16) >> 1 for digits in ("3fa1c27", "3fa1c28"))
     for number in (one, other):
         (parent / str(number)).mkdir()
 
-    assert 2 == main(["clear", "-o", cache, "job.Square", "3fa1"])
+    assert 2 == main(["clear", "-o", cache, "job.Square", "3fa1c2"])
 
     err = capsys.readouterr().err
-    assert f"'3fa1' may be any of 2 tasks of job.Square: #3fa17 ({one}), #3fa18 ({other}); nothing was cleared" in err
-    assert 0 == main(["clear", "-o", cache, "job.Square", "#3fa17", str(other)])
+    several = f"#3fa1c27 ({one}), #3fa1c28 ({other})"
+    assert f"'3fa1c2' may be any of 2 tasks of job.Square: {several}; nothing was cleared" in err
+    assert 0 == main(["clear", "-o", cache, "job.Square", "#3fa1c27", str(other)])
     assert not {one, other}.intersection(ids(cache, "job.Square"))

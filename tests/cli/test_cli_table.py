@@ -62,11 +62,11 @@ def test_a_command_is_one_entry_and_one_function(capsys: Capture) -> None:
 
     assert 0 == main(["count", "--help"]) == main(["--help"])
     own, _, program = capsys.readouterr().out.partition("usage: taskproc SCRIPT")
-    assert own.startswith("usage: taskproc count -o DIR NAME [options]\n\nCount all that is there.\n")
+    assert own.startswith("usage: taskproc count [-o DIR] NAME [options]\n\nCount all that is there.\n")
     assert "how many at least; default: 2" in own
-    assert "\n  count -o DIR NAME " in program
+    assert "\n  count [-o DIR] NAME " in program
     for words, error in {
-        ("count", "rows"): "no cache folder is given: -o DIR\n\nhint: see `taskproc count --help`",
+        ("count", "rows"): "no cache folder is given: -o DIR\n\nhint: give it with -o DIR, or set TASKPROC_CACHE",
         ("count", "-o", "cache"): "no name is given: NAME",
         ("count", "-o", "cache", "rows", "-m", "0"): "argument -m/--least: expected an int of at least 1",
         ("count", "--lest=1"): "unrecognized arguments: --lest=1. Did you mean '--least'?",
@@ -76,7 +76,7 @@ def test_a_command_is_one_entry_and_one_function(capsys: Capture) -> None:
         assert error in capsys.readouterr().err
     assert "count" in next_words([])
     assert {"--least", "--fast"} <= set(next_words(["count"]))
-    assert "\ntaskproc count -o DIR NAME [options]\n" in reference.page()
+    assert "\ntaskproc count [-o DIR] NAME [options]\n" in reference.page()
     assert "| `-m`, `--least N` | how many at least; default: 2 |" in reference.page()
 
 

@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from taskproc.cli import cache_commands
-from taskproc.cli.cache_commands import Meter
+from taskproc.cli import meter
+from taskproc.cli.meter import Meter
 
 
 class Terminal(io.StringIO):
@@ -22,7 +22,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_terminal_has_one_line() -> None:
     """On a terminal a line overwrites the last one, however long, and is removed in the end."""
-    file, clock = Terminal(), itertools.count(0.0, cache_commands.DRAW_EVERY)
+    file, clock = Terminal(), itertools.count(0.0, meter.DRAW_EVERY)
     shown = Meter(file, clock.__next__)
 
     for text in ("one hundred", "two", "three"):
@@ -35,7 +35,7 @@ def test_a_terminal_has_one_line() -> None:
 
 def test_it_is_drawn_now_and_then() -> None:
     """A text is made only when it is shown."""
-    file, clock = Terminal(), itertools.count(0.0, cache_commands.DRAW_EVERY / 10)
+    file, clock = Terminal(), itertools.count(0.0, meter.DRAW_EVERY / 10)
     shown, asked = Meter(file, clock.__next__), []
 
     for number in range(100):
@@ -46,7 +46,7 @@ def test_it_is_drawn_now_and_then() -> None:
 
 def test_elsewhere_there_is_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
     """Elsewhere a line without control characters comes at intervals, and none for short work."""
-    clock = itertools.count(0.0, cache_commands.TELL_EVERY / 2)
+    clock = itertools.count(0.0, meter.TELL_EVERY / 2)
     shown = Meter(clock=clock.__next__)
 
     for text in ("one", "two", "three", "four"):

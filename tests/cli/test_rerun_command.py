@@ -199,10 +199,10 @@ def test_an_id_has_several_forms(made: Path, capsys: Capture, form: str) -> None
 
 
 @pytest.mark.parametrize(("words", "error"), [
-    (("rerun", "study.py", "abcdef0123"), "the cache has no task 'abcdef0123'\n\nhint: see the ids with"),
-    (("rerun", "study.py", "Lod", "abcdef"), "the cache has no task 'abcdef' of 'Lod'"),
+    (("rerun", "study.py", "abcdef0123"), "the cache has no task 'abcdef0123'"),
+    (("rerun", "study.py", "Lod", "abcdef"), "the cache has no results of 'Lod'; it has study.Fit"),
     (("rerun", "study.py", "a", "b", "c"), "rerun runs one task, got 'a b c'"),
-    (("rerun", "study.py"), "no id is given: [CLASS] ID"),
+    (("rerun", "study.py"), "no task is given: ID"),
     (("rerun", "gone.py", "abcdef"), "no such file: 'gone.py'"),
     (("rerun",), "no script is given: SCRIPT|MODULE"),
 ])  # fmt: skip
@@ -220,8 +220,7 @@ def test_an_ambiguous_id_is_refused_with_the_candidates(made: Path, capsys: Capt
 
     assert 2 == main(["rerun", "study.py", f"{one << 1:016x}"[:12], "-o", "cache"])
 
-    assert re.search(r"may be any of 2 tasks: study.Load \w+, study.Load \w+\n\nhint: give more digits",
-                     capsys.readouterr().err)
+    assert re.search(r"may be any of 2 tasks: study.Load#\w+ \(\d+\), study.Load#", capsys.readouterr().err)
 
 
 def test_a_missing_input_is_named(made: Path, capsys: Capture) -> None:

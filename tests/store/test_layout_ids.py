@@ -12,7 +12,7 @@ keys = st.text("01", min_size=32, max_size=32)  # of two digits only: many begin
 
 @given(st.lists(keys, min_size=1, unique=True))
 def test_no_short_id_begins_another_key(some: list[str]) -> None:
-    """And there are at least four digits, and no more than it takes."""
+    """And there are at least six digits, and no more than it takes."""
     ids = ShortIds(some)
 
     short = [ids.of(key) for key in some]
@@ -25,11 +25,11 @@ def test_no_short_id_begins_another_key(some: list[str]) -> None:
 
 def test_a_short_id_that_was_given_stays_true() -> None:
     """It gets longer when a key comes that begins like it; who asks for the new one gets another."""
-    ids = ShortIds(["3fa1" + "0" * 28])
-    assert ids.of("3fa1" + "0" * 28) == "3fa1"
+    ids = ShortIds(["3fa1c2" + "0" * 26])
+    assert ids.of("3fa1c2" + "0" * 26) == "3fa1c2"
 
-    assert ids.of("3fa1" + "1" * 28) == "3fa11"
-    assert ids.of("3fa1" + "0" * 28) == "3fa10"
+    assert ids.of("3fa1c2" + "1" * 26) == "3fa1c21"
+    assert ids.of("3fa1c2" + "0" * 26) == "3fa1c20"
 
 
 @given(st.integers(0, (1 << 63) - 1), st.integers(0, 1))
@@ -49,13 +49,13 @@ def number_of(digits: str) -> int:
 @pytest.mark.parametrize(
     ("word", "meant"),
     [
-        ("90b2", ["90b2"]),
-        ("90B2", ["90b2"]),
-        ("#90b2", ["90b2"]),
-        ("Fit#90b2", ["90b2"]),
-        ("3fa1", ["3fa17", "3fa18"]),
-        ("3fa17", ["3fa17"]),
-        ("3fa", []),
+        ("90b2d3", ["90b2d3"]),
+        ("90B2D3", ["90b2d3"]),
+        ("#90b2d3", ["90b2d3"]),
+        ("Fit#90b2d3", ["90b2d3"]),
+        ("3fa1c2", ["3fa1c27", "3fa1c28"]),
+        ("3fa1c27", ["3fa1c27"]),
+        ("3fa1c", []),
         ("#", []),
         ("", []),
         ("none", []),
@@ -63,18 +63,18 @@ def number_of(digits: str) -> int:
     ],
 )
 def test_which_tasks_a_word_means(word: str, meant: list[str]) -> None:
-    """Four digits at least; with or without what stands before them where a task is named."""
-    numbers = [number_of(digits) for digits in ("90b2", "3fa17", "3fa18")]
+    """Six digits at least; with or without what stands before them where a task is named."""
+    numbers = [number_of(digits) for digits in ("90b2d3", "3fa1c27", "3fa1c28")]
 
     assert [number_of(digits) for digits in meant] == matching_ids(word, numbers)
 
 
 def test_digits_alone_may_be_both() -> None:
     """An id and the beginning of a key: then both are meant, and a `#` tells which."""
-    one, other = 1234, number_of("1234")
+    one, other = 123456, number_of("123456")
 
-    assert [one, other] == matching_ids("1234", [one, other])
-    assert [other] == matching_ids("#1234", [one, other])
+    assert [one, other] == matching_ids("123456", [one, other])
+    assert [other] == matching_ids("#123456", [one, other])
     assert [one] == matching_ids(key_digits(one), [one, other])
 
 

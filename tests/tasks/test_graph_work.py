@@ -18,6 +18,7 @@ from taskproc.run.pool import LocalExecutor
 from taskproc.run.prefixed import PrefixedJob
 from taskproc.source.fingerprint import Fingerprint
 from taskproc.store.cache import Cache
+from taskproc.store.layout import FEWEST_DIGITS
 from taskproc.tasks.graph_work import GraphWork
 from taskproc.tasks.job import Stored, TaskJob
 from taskproc.tasks.labels import Prefix
@@ -121,7 +122,7 @@ def test_a_task_that_left_the_graph_has_a_name(cache: Cache) -> None:
     """A record may know needs that are not there any more."""
     graph = graph_of(Leaf())
 
-    assert graph.name_of(key(Leaf())) == f"Leaf#{key(Leaf())[:4]}(name='a')"
+    assert graph.name_of(key(Leaf())) == f"Leaf#{key(Leaf())[:FEWEST_DIGITS]}(name='a')"
     assert graph.name_of("0123456789abcdef") == "a task that was there before (#01234567)"
     assert graph.class_name(key(Leaf())) == Leaf.task_name
 

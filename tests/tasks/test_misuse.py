@@ -15,6 +15,7 @@ import pytest
 
 from taskproc.errors import FailedTaskError, MissingResult
 from taskproc.run.pool import LocalExecutor
+from taskproc.store.layout import FEWEST_DIGITS
 from taskproc.tasks.future import Const, Future, FutureDict, FutureList
 from taskproc.tasks.task import Task
 
@@ -490,13 +491,24 @@ class FirstOf(Task):
         return self.ups[0] + 1
 
 
-@pytest.mark.parametrize("count", [1, 400])
-def test_a_worker_names_a_task_as_the_run_does(count: int) -> None:
-    """By as many digits, also where four are not enough to tell the tasks of the graph apart."""
+def twins() -> list[int]:
+    """Two numbers whose tasks have keys that begin alike, with as many digits as a short id has at least."""
+    seen: dict[str, int] = {}
+    for number in range(100_000):
+        digits = Number(number)._taskproc.place.key[:FEWEST_DIGITS]
+        if seen.setdefault(digits, number) != number:
+            return [seen[digits], number]
+    raise AssertionError("no two of 100,000 keys begin alike")
+
+
+@pytest.mark.parametrize("numbers", [lambda: [0], twins])
+def test_a_worker_names_a_task_as_the_run_does(numbers: Callable[[], list[int]]) -> None:
+    """By as many digits, also where the usual ones are not enough to tell the tasks of the graph apart."""
+    chosen = numbers()
     with pytest.raises(FailedTaskError) as caught:
-        FirstOf([Number(n) for n in range(count)]).run_graph(max_workers=1)
+        FirstOf([Number(n) for n in chosen]).run_graph(max_workers=1)
 
     failure = caught.value.failures[0]
     in_task, in_error = (re.findall(r"Number#([0-9a-f]+)", text) for text in (failure.task, str(failure.error)))
     assert in_task[:1] == in_error
-    assert (len(in_error[0]) > 4) == (count > 1)
+    assert (len(in_error[0]) > FEWEST_DIGITS) == (len(chosen) > 1)

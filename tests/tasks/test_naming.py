@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskproc.store.cache import Cache
+from taskproc.store.layout import FEWEST_DIGITS
 from taskproc.tasks.binding import rules_of
 from taskproc.tasks.future import Const, FutureDict, FutureList
 from taskproc.tasks.naming import arguments_text, brief, place_of, task_name, texts_of
@@ -134,11 +135,11 @@ def test_a_task_is_shown_as_one_would_write_it(value: Any, text: str) -> None:
 
 
 def test_a_task_is_shown_with_its_short_id() -> None:
-    """Four hex digits of the key, of a task in an argument as well."""
+    """The first hex digits of the key, of a task in an argument as well."""
     inner = Echo()
     task = Echo(inner["a"])
 
-    mine, other = (each._taskproc.place.key[:4] for each in (task, inner))
+    mine, other = (each._taskproc.place.key[:FEWEST_DIGITS] for each in (task, inner))
     assert repr(task) == f"Echo#{mine}(value=Echo#{other}(value=1, other=None)['a'], other=None)"
 
 
@@ -180,7 +181,7 @@ def test_a_long_upstream_is_shown_by_its_id() -> None:
 
     text = repr(Echo(upstream, upstream))
 
-    assert f"value=Features#{upstream._taskproc.place.key[:4]}, other=Features#" in text
+    assert f"value=Features#{upstream._taskproc.place.key[:FEWEST_DIGITS]}, other=Features#" in text
 
 
 class Wide(Task):
@@ -220,11 +221,11 @@ def test_different_tasks_have_different_texts(specs: list[Any]) -> None:
 
 
 def twins() -> tuple[Echo, Echo]:
-    """Two tasks whose keys have the same first four digits, out of those that a birthday takes."""
+    """Two tasks whose keys have the same first digits, as many as a short id has; a birthday takes few."""
     seen: dict[str, Echo] = {}
     for number in range(100_000):
         task = Echo(number)
-        if (other := seen.setdefault(task._taskproc.place.key[:4], task)) is not task:
+        if (other := seen.setdefault(task._taskproc.place.key[:FEWEST_DIGITS], task)) is not task:
             return other, task
     raise AssertionError("no two of 100,000 keys begin alike")
 
@@ -249,7 +250,7 @@ def test_a_graph_has_short_ids_of_its_own(cache: Cache) -> None:
     """What else was built in the cache makes them no longer."""
     one, _ = twins()
 
-    assert short_ids([graph_of(one).name_of(one._taskproc.place.key)]) == [one._taskproc.place.key[:4]]
+    assert short_ids([graph_of(one).name_of(one._taskproc.place.key)]) == [one._taskproc.place.key[:FEWEST_DIGITS]]
 
 
 def test_a_worker_knows_no_other_tasks() -> None:

@@ -348,7 +348,7 @@ def test_an_executor_that_repeats_what_died_runs_it_once(script: Callable[..., s
         pytest.skip("dask[distributed] is not installed")
 
     assert [
-        "['Acts#399b(number=0) WorkerDied']",
+        "['Acts#399ba1(number=0) WorkerDied']",
         "['0', '1', '2', '3', '4', '5'] [1, 2, 3, 4, 5]",
         "[0, 1, 'WorkerDied', 3]",
     ] == script(ON_DASK).splitlines()

@@ -9,16 +9,15 @@ import enum
 import fractions
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from taskproc.cli.argument_texts import Arguments
+from taskproc.ledger.argument_texts import Arguments
 from taskproc.store.cache import Cache
 from taskproc.store.disk import DiskStore
-from taskproc.store.layout import ShortIds
 from taskproc.tasks.future import Const, FutureDict, FutureList
 from taskproc.tasks.naming import arguments_text
 from taskproc.tasks.task import Task
@@ -49,6 +48,11 @@ class Pair(NamedTuple):
     """An argument that is a tuple."""
 
     a: int
+
+
+def call(name: str, key: str, forms: Mapping[str, Any]) -> str:
+    """A task by its id."""
+    return f"{name.rpartition('.')[2]}#{key[:6]}"
 
 
 def read(folder: Path) -> Arguments:
@@ -99,9 +103,9 @@ def test_an_argument_is_written_as_a_literal(cache: Cache, tmp_path: Path, value
     (tmp_path / "args.json").write_text(arguments_text(Echo(value())._taskproc), "utf-8")
     key = Echo(2)._taskproc.place.key
 
-    texts = read(tmp_path).texts(ShortIds())
+    texts = read(tmp_path).texts(call)
 
-    assert {"value": text.replace("2222", key[:4])} == texts
+    assert {"value": text.replace("2222", key[:6])} == texts
 
 
 @pytest.mark.parametrize(
@@ -130,7 +134,7 @@ def test_an_array_is_told_by_its_type_and_shape(
     value_of = value(pytest.importorskip("numpy"))
     (tmp_path / "args.json").write_text(arguments_text(Echo(value_of)._taskproc), "utf-8")
 
-    assert {"value": text} == Arguments(DiskStore(str(tmp_path)).arguments(str(tmp_path))).texts(ShortIds())
+    assert {"value": text} == Arguments(DiskStore(str(tmp_path)).arguments(str(tmp_path))).texts(call)
 
 
 def test_a_frame_is_told_by_its_kind(cache: Cache, tmp_path: Path) -> None:
@@ -139,7 +143,7 @@ def test_a_frame_is_told_by_its_kind(cache: Cache, tmp_path: Path) -> None:
     values = [pandas.DataFrame({"a": [1]}), pandas.Series([1]), pandas.Timestamp("2024-02-29")]
     (tmp_path / "args.json").write_text(arguments_text(Echo(values)._taskproc), "utf-8")
 
-    texts = Arguments(DiskStore(str(tmp_path)).arguments(str(tmp_path))).texts(ShortIds())
+    texts = Arguments(DiskStore(str(tmp_path)).arguments(str(tmp_path))).texts(call)
 
     assert {"value": "[DataFrame(…), Series(…), Timestamp('2024-02-29T00:00:00')]"} == texts
 
@@ -157,7 +161,7 @@ def test_a_file_of_anything_is_shown_somehow(tmp_path: Path, content: str) -> No
 
     arguments = read(tmp_path)
 
-    assert set(arguments.texts(ShortIds(arguments.keys()))) <= {"a"}
+    assert set(arguments.texts(call)) <= {"a"}
 
 
 def test_plain_arguments_come_first(cache: Cache, tmp_path: Path) -> None:
@@ -165,4 +169,4 @@ def test_plain_arguments_come_first(cache: Cache, tmp_path: Path) -> None:
     forms = {"t": [{"a": Echo()._key_form()}], "z": 1, "a": "x"}
     (tmp_path / "args.json").write_text(json.dumps({"args": forms}), "utf-8")
 
-    assert ["z", "a", "t"] == list(read(tmp_path).texts(ShortIds()))
+    assert ["z", "a", "t"] == list(read(tmp_path).texts(call))
