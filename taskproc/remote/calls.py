@@ -8,11 +8,9 @@ from typing import Any, cast
 from taskproc.pickling import load
 from taskproc.remote.content import pack, pack_raised, unpack
 from taskproc.remote.requests import CALL
-from taskproc.run.baseline import adopt_imports
-from taskproc.run.context import in_own_context
-from taskproc.run.lifeline import serve_many
+from taskproc.run.baseline import adopt_imports, in_own_context
+from taskproc.run.far_end import is_far_end, serve_many
 from taskproc.run.problem import traceback_text
-from taskproc.run.setup import is_far_end
 
 PREFIX = "do_"
 

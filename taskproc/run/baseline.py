@@ -1,15 +1,15 @@
-"""What a job may change in its process, as it was before: put back after the job, or the process is to be replaced.
+"""The state of a process that a job may change, put back after the job; if that fails, the process must be replaced.
 
-So a job gives the same whether it runs first or after others. Changes that modules make when they are imported are
-kept: they are imported once, and later jobs find what they have set (`adopt`). Modules that are not loaded are not
-looked at, because a job that did not load them has not changed them; nearly all is compared by identity, a few
-microseconds a job.
+So a job gives the same result whether it runs first or after others. Changes that modules make when they are imported
+stay: they are imported once, and later jobs rely on them (`adopt`). Modules that are not loaded are not looked at,
+because no job has changed them. Nearly everything is compared by identity, which takes a few microseconds per job.
 
-Random generators (run/randomness.py) are not put back, or two jobs would draw the same: they begin afresh. What depends
-on the context (decimals, NumPy's errors, variables of the context) needs no look: see run/context.py.
+Random generators (library_state.py) are not put back, or two jobs would draw the same numbers. What depends on the
+context (decimals, NumPy's errors, context variables) needs no comparison: see `in_own_context`.
 """
 from __future__ import annotations
 
+import contextvars
 import faulthandler
 import gc
 import os
@@ -19,16 +19,14 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from taskproc.folders import working_folder
-from taskproc.run.context import own_umask
-from taskproc.run.libraries import Libraries
-from taskproc.run.randomness import Randomness
-from taskproc.run.setup import set_environ
+from taskproc.run.far_end import set_environ
+from taskproc.run.library_state import Libraries, Randomness
 
 if sys.platform != "win32":
     import resource
@@ -44,6 +42,8 @@ SIGNALS = tuple(
 )  # fmt: skip
 LIMITS = ("AS", "CORE", "CPU", "DATA", "FSIZE", "NOFILE", "NPROC", "STACK")
 _low: Any = sys.modules.get("_signal", signal)
+
+R = TypeVar("R")
 
 _MISSING: Any = object()
 
@@ -298,3 +298,61 @@ def put_back() -> Iterator[None]:
         _current = None
         baseline.restore()
         baseline.close()
+
+
+# ---------------------------------------------------------------- around a single call, in any process
+
+
+def in_own_context(function: Callable[[], R]) -> R:
+    """What `function` gives; decimals, NumPy's errors and variables of the context that it sets are as before."""
+    return contextvars.copy_context().run(_with_own_settings, function)
+
+
+def _with_own_settings(function: Callable[[], R]) -> R:
+    if (decimal := sys.modules.get("decimal")) is not None:
+        # The variable is our own, but what it holds would be changed in its place
+        decimal.setcontext(decimal.getcontext().copy())
+    numpy: Any = sys.modules.get("numpy")
+    if numpy is None or not hasattr(numpy, "geterrobj"):
+        return function()
+    # NumPy 1 keeps it by thread, not in the context
+    before = numpy.geterrobj()
+    try:
+        return function()
+    finally:
+        numpy.seterrobj(before)
+
+
+def own_umask() -> int:
+    """That of this process, asked where no other thread makes files."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
+
+
+class umask_put_back:
+    """Set the umask after the block."""
+
+    # Not a generator: that costs two microseconds more, and each task pays for it
+    __slots__ = ("_umask",)
+
+    def __init__(self, umask: int):
+        self._umask = umask
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        os.umask(self._umask)
+
+
+@contextmanager
+def folder_put_back() -> Iterator[None]:
+    """Be after the block in the working directory of before, if that is still there."""
+    folder = working_folder()
+    try:
+        yield
+    finally:
+        if folder is not None and working_folder() != folder:
+            with suppress(FileNotFoundError):
+                os.chdir(folder)

@@ -1,16 +1,20 @@
-"""What a job prints goes to its own two files, while it runs, also beside other jobs in other threads.
+"""The output of a job goes to its own two files while it runs, also beside other jobs in other threads.
 
-A job that prints nothing costs no file: a file is opened by the first line, and a process of many jobs has spools (see
-spool.py).
+A job that prints nothing costs no file: the first line opens the file, and a process that runs many jobs has spools
+(see spool.py).
 
 Python code is recognized by its context: `sys.stdout` and `sys.stderr` are switches that write to the files of the job
-that runs here. Not contextlib.redirect_stdout: it swaps sys.stdout for all threads. In a process of its own the
-descriptors 1 and 2 are moved as well, so that C code and child processes are caught; there is one pair of these in a
-process, so only one job at a time can have them, and in the main process none: they belong to the user.
+that runs here. Not contextlib.redirect_stdout: it swaps sys.stdout for all threads. In a worker process, descriptors 1
+and 2 are moved as well, to catch C code and child processes. A process has only one pair of these, so only one job at a
+time can have them. In the main process they belong to the user and are never moved.
 
-In processes that run jobs and nothing else, threads that a job starts print into its files, too; when the job has ended
-they print nowhere, so what it left behind is not taken for the words of a later one. That holds for Python code: of
-descriptors nobody can say which thread writes. In the main process such a thread prints where it always did.
+In processes that only run jobs, threads that a job starts also print into its files. When the job has ended, such
+threads print nowhere, so their output is not mistaken for that of a later job. This holds for Python code: nobody can
+say which thread writes to a descriptor. In the main process such threads print where they always did.
+
+Python does not say which thread started a thread, and most versions give it an empty context. So `Thread.start` notes
+it, and a call that is submitted to a pool of threads carries the job that submits it: the threads of the pool may be
+older than the job.
 """
 from __future__ import annotations
 
@@ -21,11 +25,10 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from contextvars import Token
+from contextvars import ContextVar, Token
 from pathlib import Path
 from typing import Any, TextIO
 
-from taskproc.run import belonging
 from taskproc.run.spool import APPEND, Spools
 from taskproc.streams import fill_gaps, nowhere
 
@@ -69,7 +72,7 @@ def captured(
 
 def expose() -> None:
     """Put what the job that asks has printed under the names of its logs, where that is still to be done."""
-    job: _Capture | None = belonging.job_here()
+    job: _Capture | None = job_here()
     if job is not None and not job.has_ended and job.spools is not None:
         for index in (0, 1):
             job.spools.give(index)
@@ -93,9 +96,9 @@ class _Capture:
         self.spools: Spools | None = None
 
     def __enter__(self) -> None:
-        self._before = belonging.enter_job(self)
+        self._before = enter_job(self)
         if _descriptors.are_ours(self._main_pid):
-            belonging.follow_threads()
+            follow_threads()
         if not _descriptors.for_many:
             _switches.enter()
         try:
@@ -139,7 +142,7 @@ class _Capture:
                 _switches.leave()
             if self._moving:
                 _descriptors.release()
-            belonging.leave_job(self._before)
+            leave_job(self._before)
 
     def _move_back(self) -> None:
         if self.spools is not None:
@@ -273,11 +276,11 @@ class _Switch:
 
     def flush(self) -> None:
         """Not by __getattr__: what was never written to is not to be made for this."""
-        job = belonging.job_here()
+        job = job_here()
         (self.otherwise or nowhere() if job is None else job).flush()
 
     def __getattr__(self, name: str) -> Any:
-        job = belonging.job_here()
+        job = job_here()
         return getattr(self.otherwise or nowhere() if job is None else job.stream(self._index), name)
 
 
@@ -370,3 +373,63 @@ def _calmly(action: Any) -> None:
         action()
     except (OSError, ValueError, AttributeError):
         pass
+
+
+# ---------------------------------------------------------------- to which job a thread belongs
+
+_job: ContextVar[Any] = ContextVar("taskproc_job", default=None)
+_NOTE = "_taskproc_job"
+
+
+def enter_job(job: Any) -> Token[Any]:
+    """From now on this thread belongs to `job`; see `leave_job`."""
+    return _job.set(job)
+
+
+def leave_job(before: Token[Any]) -> None:
+    """It belongs again to whom it belonged before."""
+    _job.reset(before)
+
+
+def job_here() -> Any:
+    """The job to which this thread belongs; None: to none, as far as that is known."""
+    job = _job.get()
+    return vars(threading.current_thread()).get(_NOTE) if job is None else job
+
+
+def follow_threads() -> None:
+    """See to it that threads are known, which are started in this process from now on. To be repeated for each job."""
+    start: Any = threading.Thread.start
+    if not hasattr(start, _NOTE):
+        threading.Thread.start = _noting(start)  # type: ignore[method-assign, assignment]
+    pools: Any = sys.modules.get("concurrent.futures.thread")  # not imported for this
+    if pools is not None and not hasattr(pools.ThreadPoolExecutor.submit, _NOTE):
+        pools.ThreadPoolExecutor.submit = _taking_along(pools.ThreadPoolExecutor.submit)
+
+
+def _noting(start: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
+    @functools.wraps(start)
+    def begin_thread(self: threading.Thread) -> None:
+        vars(self)[_NOTE] = job_here()
+        start(self)
+
+    setattr(begin_thread, _NOTE, None)
+    return begin_thread
+
+
+def _taking_along(submit: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(submit)
+    def submit_for_job(self: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        job = job_here()
+        return submit(self, fn if job is None else functools.partial(_call_for, job, fn), *args, **kwargs)
+
+    setattr(submit_for_job, _NOTE, None)
+    return submit_for_job
+
+
+def _call_for(job: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    before = enter_job(job)
+    try:
+        return fn(*args, **kwargs)
+    finally:
+        leave_job(before)

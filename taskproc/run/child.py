@@ -14,7 +14,7 @@ from typing import Any
 from taskproc.run.group import GRACE, Exit, await_exit, in_bytes, reap, signal_group
 from taskproc.run.keeper import RELEASE
 from taskproc.run.problem import sentence
-from taskproc.run.scarce import is_scarce, limit_text
+from taskproc.run.system_limits import is_scarce, limit_text
 
 # Not as a script, which would be compiled each time: 4 ms. The folder stands behind the standard library
 _KEEP = f"import sys; sys.path.append({os.path.dirname(os.path.abspath(__file__))!r}); import keeper; keeper.main()"

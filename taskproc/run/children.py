@@ -22,13 +22,13 @@ from typing import IO, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 from taskproc.checks import at_least
 from taskproc.frozen import frozen
 from taskproc.kernel.model import Failed, K, Ticket
-from taskproc.run.base import Answer, Ending
 from taskproc.run.child import Child, Deadline, KeptChild
+from taskproc.run.far_end import is_far_end
 from taskproc.run.group import GRACE, Exit, Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.lifeline import VARIABLE, can_tie, describe, tie
-from taskproc.run.scarce import start_thread, tries, was_refused
-from taskproc.run.setup import is_far_end
+from taskproc.run.runner import Answer, Ending
+from taskproc.run.system_limits import repeated_tries, start_thread, was_refused
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -44,7 +44,7 @@ def _when_possible(start: Callable[Concatenate[Children, P], R]) -> Callable[Con
     """
 
     def try_again(children: Children, /, *arguments: P.args, **options: P.kwargs) -> R:
-        left = tries()
+        left = repeated_tries()
         while True:
             running = children.count()
             try:
@@ -88,7 +88,7 @@ class Children:
         Args:
             is_started: it waits for a process that runs already, so others may wait for it to be called.
         """
-        for is_last in tries():
+        for is_last in repeated_tries():
             try:
                 self._begin((run, arguments), is_started)
                 return

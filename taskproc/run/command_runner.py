@@ -19,13 +19,13 @@ from typing import TypeVar
 
 from taskproc.frozen import frozen
 from taskproc.kernel.model import Done, Failed, Outcome, Problem, Stamp, Ticket
-from taskproc.run.base import Ending, Job
 from taskproc.run.child import Child, Deadline, not_started
 from taskproc.run.children import Attempt, Children, ChildRunner, Launch
 from taskproc.run.group import Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.problem import end_of_log, exit_text, sentence
-from taskproc.run.scarce import limit_problem
+from taskproc.run.runner import Ending, Job
+from taskproc.run.system_limits import limit_problem
 from taskproc.text import printable
 
 K = TypeVar("K", bound=Hashable)

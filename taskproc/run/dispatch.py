@@ -36,14 +36,11 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isclose
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, get_args
+from typing import Any, Generic, Literal, NamedTuple, get_args
 
 from taskproc.kernel.model import K, Ticket
-from taskproc.run.pace import MOST, WINDOW, Pace
-from taskproc.run.wire import SMALL
-
-if TYPE_CHECKING:
-    from taskproc.run.kinds import Kind
+from taskproc.run.kinds import MOST, WINDOW, Kind, Pace
+from taskproc.run.worker_protocol import SMALL
 
 MOST_TRIES = 3
 _AROUND = 32   # bytes, and more, that stand around the content of a job

@@ -1,19 +1,20 @@
-"""A runner for processes of somebody else's executor, which may break under it: then the run goes on in our own.
+"""A runner for processes of the user's executor. If they break, the run continues in workers of our own.
 
-A pool whose process dies fails all that it was given, and takes nothing any more. So each job leaves a mark when it
-begins. What had begun is suspect: it is run once more, one job at a time in a worker of our own, where a death is that
-of one job. What had not begun, and all that is still to come, goes to further workers of our own. So there is at most
-one run too many for each suspect.
+A pool whose process dies fails all its jobs and accepts no more. So each job leaves a mark when it begins: in a file of
+the run, which has a place for each ticket. A job that had begun is suspect: it runs once more, alone in a worker of our
+own, where a death can only be its own. Jobs that had not begun, and all later ones, go to further workers of our own.
+So each suspect runs at most once too often.
 
-Other executors survive the death of a process, and have all that it was doing done again (Dask: three times). A job
-that finds its own mark is not run again by that. If it was alone in its process it was its death; else all that ran
-there is suspect.
+Other executors survive the death of a process and repeat all that it was doing (Dask: three times). A job that finds
+its own mark does not run again in the executor. If it was alone in its process, it caused the death; otherwise all jobs
+of that process are suspect.
 """
 from __future__ import annotations
 
 import logging
 import os
 import signal
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,22 +22,20 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExec
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, Generic, NamedTuple
 
 from taskproc.frozen import frozen, replace
 from taskproc.kernel.model import Failed, K, Problem, Returned, Ticket
 from taskproc.machine import birth_of
-from taskproc.run.base import Answer, Ending, Job, Runner
 from taskproc.run.baseline import put_back
-from taskproc.run.begun import Begun
 from taskproc.run.group import GRACE, Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.keeper import be_subreaper, emigrants_of, end_children, is_subreaper, kill_emigrants
 from taskproc.run.lifeline import Main
 from taskproc.run.pool import PoolRunner, outcome_of
 from taskproc.run.problem import problem_of, sentence
-from taskproc.run.scarce import is_scarce
-from taskproc.run.timeout import is_alone, timeout_of
+from taskproc.run.runner import Answer, Ending, Job, Runner, is_alone, timeout_of
+from taskproc.run.system_limits import is_scarce
 
 logger = logging.getLogger("taskproc")
 
@@ -44,6 +43,8 @@ LOOK_AFTER = 1.0  # seconds
 
 # By these names executors say that the processes in which they have tried a job have all died: Dask
 _DEATHS = frozenset({"KilledWorker"})
+_PLACE = struct.Struct("=QQQ")  # state, process, and when that was started
+_RUNS, _ENDED = 1, 2
 
 
 @frozen
@@ -360,3 +361,78 @@ def _signal(pid: int, birth: str, number: int) -> None:
             os.killpg(pid, number)
         except OSError:
             pass  # it ended in this moment
+
+
+class Where(NamedTuple):
+    """The process in which a job has begun: its id, and when it was started in the kernel's own count ("": unknown)."""
+
+    pid: int
+    birth: str
+
+
+class Begun:
+    """The file at `path`. Where that cannot be used nothing is known, and nothing is raised."""
+
+    def __init__(self, path: Path):
+        self._path = path
+
+    def begin(self, number: int) -> None:
+        """The job of that ticket begins in this process."""
+        self._write(number, _RUNS)
+
+    def end(self, number: int) -> None:
+        """It has ended, and its process has not died of it."""
+        self._write(number, _ENDED)
+
+    def __contains__(self, number: int) -> bool:
+        """Whether it has begun."""
+        return self._read(number)[0] != 0
+
+    def running(self, number: int) -> Where | None:
+        """Where it has begun, if it has not ended."""
+        state, where = self._read(number)
+        return where if state == _RUNS else None
+
+    def alone(self, number: int) -> bool:
+        """Whether nothing else has begun, and not ended, in the process of that job: then it was the death of it."""
+        where = self.running(number)
+        others = (_parsed(place) for place in _PLACE.iter_unpack(self._content()))
+        return sum(state == _RUNS and other == where for state, other in others) == 1
+
+    def is_used(self) -> bool:
+        """Whether any job was seen to begin: on a machine that does not have our folders none is."""
+        return bool(self._content())
+
+    def _write(self, number: int, state: int) -> None:
+        try:
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        except OSError:
+            return  # not to be seen from here: if the pool breaks the job counts as not begun, and is run again
+        try:
+            os.lseek(descriptor, number * _PLACE.size, os.SEEK_SET)
+            os.write(descriptor, _PLACE.pack(state, os.getpid(), int(birth_of(os.getpid()) or 0)))
+        except OSError:
+            pass  # see above
+        finally:
+            os.close(descriptor)
+
+    def _read(self, number: int) -> tuple[int, Where]:
+        try:
+            with open(self._path, "rb") as file:
+                file.seek(number * _PLACE.size)
+                content = file.read(_PLACE.size)
+        except OSError:
+            content = b""
+        return _parsed(_PLACE.unpack(content) if len(content) == _PLACE.size else (0, 0, 0))
+
+    def _content(self) -> bytes:
+        try:
+            content = self._path.read_bytes()
+        except OSError:
+            return b""
+        return content[: len(content) // _PLACE.size * _PLACE.size]
+
+
+def _parsed(place: tuple[int, ...]) -> tuple[int, Where]:
+    state, pid, birth = place
+    return state, Where(pid, str(birth or ""))

@@ -1,7 +1,11 @@
-"""Jobs that have much in common: that is sent once to each process, a job is only what is its own.
+"""Jobs of a kind: what they have in common is sent once to each process, and how long they take is learned.
 
 A kind is a pickled callable; a job of that kind is some bytes to call it with. Ten thousand tasks of a class then send
 their class once to each worker, not ten thousand times.
+
+A round trip between two processes costs some hundred microseconds, most of it waiting. So a worker is given jobs that
+take less than QUICK ahead of time, as many as it can do in about WINDOW; longer and unknown jobs are sent one by one.
+The guess may be wrong at any time, so jobs that a worker has not begun can be called back.
 """
 from __future__ import annotations
 
@@ -13,10 +17,15 @@ from dataclasses import dataclass
 from typing import Any, Generic
 
 from taskproc.pickling import load
-from taskproc.run.base import Answer
-from taskproc.run.wire import NAMED
+from taskproc.run.runner import Answer
+from taskproc.run.worker_protocol import NAMED
 
 _KEPT = 64  # kinds that a process of somebody else's keeps, which may see many runs
+QUICK = 0.005    # seconds: a job that takes longer is sent alone
+WINDOW = 0.02    # seconds of work that a worker is given ahead
+MOST = 100       # jobs that a worker has at once
+_LEAST = 1e-5    # seconds that a job takes at the very least
+_NEW = 0.25      # how much the last job of a kind counts beside all before it
 
 
 class Kind:
@@ -42,7 +51,7 @@ class KindJob(Generic[Answer]):
 
     Attributes:
         own: what the kind is called with.
-        timeout: how many seconds it may run; see run/timeout.py.
+        timeout: how many seconds it may run; see run/far_end.py.
         seconds: a guess of how long it will take; None: like others of its kind.
         alone: whether it is to have a process of its own.
     """
@@ -89,3 +98,20 @@ class Kinds:
             kind: Any = load(self._contents[name])
             self._loaded[name] = kind
         return functools.partial(self._loaded[name], own)
+
+
+class Pace:
+    """The seconds that a job takes, as the last ones of its kind did."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[bytes, float] = {}
+
+    def expect(self, kind: bytes) -> float:
+        """Seconds of a job; WINDOW, so that it fills a worker, for what is not known to be quick."""
+        seconds = self._seconds.get(kind, WINDOW)
+        return max(seconds, _LEAST) if seconds < QUICK else WINDOW
+
+    def learn(self, kind: bytes, seconds: float) -> None:
+        """A job of that kind took so long."""
+        before = self._seconds.get(kind, seconds)
+        self._seconds[kind] = before + _NEW * (seconds - before)

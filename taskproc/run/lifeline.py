@@ -16,6 +16,7 @@ import threading
 
 from taskproc.frozen import frozen
 from taskproc.machine import birth_of, realm
+from taskproc.run.far_end import this_process
 from taskproc.run.group import end_own_group
 
 LOOK_EVERY = 0.5
@@ -76,17 +77,8 @@ class Main:
 
     def follow(self) -> None:
         """Die, at once or later, as soon as it is dead. Does nothing on another machine; cheap when called again."""
-        if not _serves_many and self.machine and self.machine == realm() and self.pid != os.getpid():
+        if not this_process.serves_many and self.machine and self.machine == realm() and self.pid != os.getpid():
             _follow(self, os.getpid())
-
-
-def serve_many() -> None:
-    """Say that this process runs the jobs of many main processes, one after another, and dies with none of them."""
-    global _serves_many  # a fact of the process
-    _serves_many = True
-
-
-_serves_many = False
 
 
 @functools.cache

@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from taskproc.kernel.model import Failed, K, Problem, Returned, Ticket
-from taskproc.run.base import Answer, Ending, Job
 from taskproc.run.inbox import Inbox
 from taskproc.run.problem import problem_of, sentence
-from taskproc.run.scarce import is_scarce, limit_problem
+from taskproc.run.runner import Answer, Ending, Job
+from taskproc.run.system_limits import is_scarce, limit_problem
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -16,10 +16,10 @@ from taskproc.errors import (
     UnstorableResult,
     WorkerDied,
 )
-from taskproc.kernel.model import Problem
+from taskproc.kernel.model import Failed, Problem
 from taskproc.pickling import append_traceback, pack_error, unpack_error
+from taskproc.run.far_end import PACKAGE_FOLDER
 from taskproc.run.group import Exit
-from taskproc.run.setup import PACKAGE_FOLDER
 from taskproc.text import exception_text, printable, printable_lines, shortened, size_text
 
 LONGEST_SENTENCE = 1_000
@@ -102,6 +102,14 @@ def memory_text(end: Exit) -> str:
     if end.memory is None:
         return ""
     return f", peak memory {'' if end.above else 'at most '}{size_text(end.memory)}"
+
+
+def timed_out(seconds: float, end: Exit | None = None, step: int | None = None, *, hint: str = "") -> Failed:
+    """The failure of a job that ran too long; in which of its steps, if it is of many, and what to do about it."""
+    text = f"timed out after {seconds:g} s" + (f"\n{hint}" if hint else "")
+    if end is None:
+        return Failed(Problem("timeout", text), float(seconds))
+    return Failed(Problem("timeout", text, exit_code=end.code, memory=end.memory, step=step), float(seconds))
 
 
 def last_lines(content: bytes) -> str:

@@ -1,9 +1,11 @@
 """A resident worker, seen from the main process: a fresh interpreter with a channel, a lifeline and a file of marks.
 
-The process that is started here becomes the keeper of the worker (keeper.py), and ends as that does.
+The process that is started here becomes the keeper of the worker (keeper.py), and ends when the worker does. One worker
+may be started before it is needed, so that its imports run in parallel with those of the main process.
 """
 from __future__ import annotations
 
+import atexit
 import os
 import pickle
 import signal
@@ -13,16 +15,16 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import BinaryIO
 
+from taskproc.machine import available_cpus, share_of_threads
 from taskproc.run.dispatch import Give
+from taskproc.run.far_end import Setup, interpreter, start_environ
 from taskproc.run.group import Exit, await_exit, reap
 from taskproc.run.problem import last_lines
-from taskproc.run.scarce import start_thread
-from taskproc.run.setup import Setup, interpreter, start_environ
-from taskproc.run.steps import step_of
-from taskproc.run.wire import (
+from taskproc.run.system_limits import start_thread
+from taskproc.run.worker_protocol import (
     BEGUN,
     BOUND,
     HALT,
@@ -35,6 +37,7 @@ from taskproc.run.wire import (
     UNBOUND,
     Messages,
     frame,
+    step_of,
 )
 from taskproc.streams import fill_gaps
 
@@ -108,7 +111,7 @@ class Worker:
         return self._mark(BEGUN) or 0
 
     def step(self, job: int) -> int | None:
-        """The last step that the job of that number began; None: none. See run/steps.py."""
+        """The last step that the job of that number began; None: none. See run/worker_protocol.py."""
         return step_of(os.pread(self._marks.fileno(), MARK.size, STEP), job)
 
     def halt(self, job: int) -> None:
@@ -174,6 +177,52 @@ def framed(give: Give) -> bytes:
         return frame(JOB + parcel.content)
     content = frame(b"".join((OF_KIND, kind.name, parcel.content)))
     return frame(b"".join((KIND, kind.name, kind.content))) + content if give.is_new else content
+
+
+_early: list[tuple[int, Setup, Worker]] = []  # with the process that may use it, and as what it was started
+
+
+def start_early_worker(workers: int | None = None) -> None:
+    """Start one of so many workers (default: as ResidentRunner). One that nobody takes ends with this process.
+
+    It is taken only by a process that is as this one is now: change folder, environment or import path later, and it
+    is of no use.
+    """
+    if os.name != "posix" or _early:
+        return
+    setup = Setup.here(environ=share_of_threads(workers or available_cpus(), os.environ))
+    try:
+        _early.append((os.getpid(), setup, Worker(setup)))
+    except OSError:
+        return  # whoever needs one tries again, and tells why there is none
+    atexit.register(_end_early)  # once more does no harm
+
+
+@contextmanager
+def early_worker(workers: int | None) -> Iterator[None]:
+    """Have one started within the block, and let it go at the end if nobody has taken it."""
+    had_one = bool(_early)
+    start_early_worker(workers)
+    try:
+        yield
+    finally:
+        if not had_one:
+            _end_early()
+
+
+def take_early_worker(setup: Setup) -> Worker | None:
+    """The one that was started, if it fits."""
+    if not _early or _early[0][:2] != (os.getpid(), setup):
+        return None
+    return _early.pop()[2]
+
+
+def _end_early() -> None:
+    while _early:
+        pid, _, worker = _early.pop()
+        if pid == os.getpid():
+            worker.close()
+
 
 
 def _file_of_marks() -> BinaryIO:

@@ -21,19 +21,16 @@ from taskproc.errors import OptionError
 from taskproc.kernel.model import Failed, K, Problem, Returned, Ticket
 from taskproc.machine import available_cpus, share_of_threads
 from taskproc.pickling import load
-from taskproc.run import ahead
-from taskproc.run.base import Answer, Ending, Job
 from taskproc.run.dispatch import Burial, Dispatch, Give, Hire, Parcel
+from taskproc.run.far_end import Setup
 from taskproc.run.group import GRACE, Exit, Grace
 from taskproc.run.inbox import Alarm, Inbox
-from taskproc.run.kinds import KindJob
-from taskproc.run.pace import WINDOW
-from taskproc.run.problem import death_text, exit_text, problem_of, sentence
-from taskproc.run.process import Worker, framed
-from taskproc.run.scarce import is_scarce, limit_problem, limit_text, tells_scarcity
-from taskproc.run.setup import Setup
-from taskproc.run.timeout import is_alone, timed_out, timeout_of
-from taskproc.run.wire import ANSWER, BEGAN, LEAVING, MARK, PART, PLAIN, READY, REFUSED, SECONDS
+from taskproc.run.kinds import WINDOW, KindJob
+from taskproc.run.problem import death_text, exit_text, problem_of, sentence, timed_out
+from taskproc.run.process import Worker, framed, take_early_worker
+from taskproc.run.runner import Answer, Ending, Job, is_alone, timeout_of
+from taskproc.run.system_limits import is_scarce, limit_problem, limit_text, names_scarcity
+from taskproc.run.worker_protocol import ANSWER, BEGAN, LEAVING, MARK, PART, PLAIN, READY, REFUSED, SECONDS
 
 logger = logging.getLogger("taskproc")
 
@@ -55,7 +52,7 @@ class ResidentRunner(Generic[K, Answer]):
         keeps: nothing is put back, children may stay, and what is printed goes where this process prints: for
             workers that belong to one kind until they end.
         beside: how many workers of others compute beside these, and get a share of the threads of BLAS.
-        part: makes an answer of what a job reports before it has ended (see run/steps.py); None: jobs report nothing.
+        part: makes an answer of what a job reports before it has ended (see Steps); None: jobs report nothing.
     """
 
     def __init__(
@@ -126,7 +123,7 @@ class ResidentRunner(Generic[K, Answer]):
         self._give_back(self._dispatch.recall())
 
     def halt(self) -> None:
-        """As `recall`, and what runs is asked to end before its next step, if it is of many (run/steps.py)."""
+        """As `recall`, and what runs is asked to end before its next step, if it is of many."""
         self.recall()
         for number, worker in self._workers.items():
             if (parcel := self._dispatch.first(number)) is not None:
@@ -176,7 +173,7 @@ class ResidentRunner(Generic[K, Answer]):
     def _hire(self) -> None:
         """Start a worker, or make do with those that there are; if there are none, the job that waits first fails."""
         setup = Setup.here(environ=share_of_threads(self._dispatch.count + self._beside, os.environ))
-        early = None if self._keeps else ahead.take(setup)
+        early = None if self._keeps else take_early_worker(setup)
         try:
             worker = early or Worker(setup, keeps=self._keeps)
         except OSError as error:
@@ -292,7 +289,7 @@ class ResidentRunner(Generic[K, Answer]):
     def _blame(self, worker: Worker, burial: Burial, end: Exit, said: str, step: int | None) -> None:
         parcel: Parcel[K] = cast("Parcel[K]", burial.blamed)
         if burial.cause == "unstarted":
-            if tells_scarcity(said) and self._make_do(said.splitlines()[-1]):
+            if names_scarcity(said) and self._make_do(said.splitlines()[-1]):
                 self._give_back(self._dispatch.retry(parcel))
                 return
             text = f"no worker process could be started: {' '.join(worker.command)} {exit_text(end.code)}"
@@ -313,7 +310,7 @@ class ResidentRunner(Generic[K, Answer]):
 
 def _unstarted(text: str, said: str, code: int) -> Problem:
     """Why a worker ended before it was ready, with what it said last."""
-    if tells_scarcity(said):
+    if names_scarcity(said):
         return Problem("limit", limit_text(text, RuntimeError(said.splitlines()[-1])), exit_code=code)
     return Problem("died", f"{text}\n{said}".rstrip(), exit_code=code)
 

@@ -25,17 +25,15 @@ from typing import Any, NoReturn
 
 from taskproc.kernel.model import Failed, Problem
 from taskproc.pickling import load
-from taskproc.run import steps
 from taskproc.run.baseline import Baseline, adopt_imports, begin_baseline
 from taskproc.run.capture import flush_all, own_descriptors
+from taskproc.run.far_end import Setup, be_far_end, on_begin
 from taskproc.run.group import has_children, own_peak
 from taskproc.run.keeper import end_children, keep_me
 from taskproc.run.kinds import Kinds
 from taskproc.run.lifeline import hold_on
 from taskproc.run.problem import problem_of, sentence
-from taskproc.run.setup import Setup, be_far_end
-from taskproc.run.timeout import on_begin
-from taskproc.run.wire import (
+from taskproc.run.worker_protocol import (
     ANSWER,
     BEGAN,
     BEGUN,
@@ -54,6 +52,7 @@ from taskproc.run.wire import (
     UNBOUND,
     Messages,
     send,
+    use_marks,
 )
 
 
@@ -200,7 +199,7 @@ def main(arguments: list[str]) -> None:
     faulthandler.enable(2)  # a crash in C code then tells its place in the log of the job
     on_begin(lambda seconds: send(channel, BEGAN))
     marks = Marks(marks_number)
-    steps.use_marks(marks_number, lambda: marks.count, lambda part: send(channel, PART + part))
+    use_marks(marks_number, lambda: marks.count, lambda part: send(channel, PART + part))
     send(channel, READY)
     errors = kept[0] if kept else os.open(os.devnull, os.O_WRONLY)
     os.dup2(errors, 2)

@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 from taskproc.kernel.model import Ticket
 from taskproc.run.dispatch import MOST_TRIES, Dispatch, Give, Hire, Parcel, Retire
-from taskproc.run.kinds import Kind
-from taskproc.run.pace import MOST, WINDOW
-from taskproc.run.wire import SMALL
+from taskproc.run.kinds import MOST, WINDOW, Kind
+from taskproc.run.worker_protocol import SMALL
 
 KINDS = [Kind(b"", name) for name in (b"a", b"b", b"c")]
 GUESSES = (2**-14, 2**-11, 2**-9, 2**-8)  # whose sums are exact

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from taskproc.kernel.model import Done, Failed, Outcome, Stamp, Ticket
-from taskproc.run.base import Runner
+from taskproc.run.far_end import begin_timeout
 from taskproc.run.kinds import Kind, KindJob
-from taskproc.run.timeout import begin_timeout
+from taskproc.run.runner import Runner
 
 # Seconds after which a test has hung, as in tests/pace.py, which a worker cannot import
 LIMIT = 60.0 * float(os.environ.get("TASKPROC_TESTS_PACE", "1"))

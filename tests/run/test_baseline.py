@@ -12,11 +12,10 @@ from collections.abc import Iterator
 import pytest
 from jobs import call, endings, in_child, ticket, value
 
-from taskproc.run.base import Ending
-from taskproc.run.baseline import Baseline
-from taskproc.run.context import in_own_context
+from taskproc.run.baseline import Baseline, in_own_context
 from taskproc.run.inbox import Inbox
 from taskproc.run.resident import ResidentRunner
+from taskproc.run.runner import Ending
 
 # What a job does → what another one then finds as it was. Text, for each has its own imports in its worker.
 CHANGES = {

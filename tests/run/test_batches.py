@@ -12,14 +12,13 @@ import pytest
 from jobs import Does, Unloadable, call, endings, fifo, note_and_perhaps_exit, problem, read_fifo, same, ticket, value
 
 from taskproc.kernel.model import Outcome, Returned
-from taskproc.run.base import Ending
 from taskproc.run.inbox import Inbox
-from taskproc.run.kinds import Kind, KindJob
-from taskproc.run.pace import MOST, QUICK, WINDOW, Pace
+from taskproc.run.kinds import MOST, QUICK, WINDOW, Kind, KindJob, Pace
 from taskproc.run.process import Worker
 from taskproc.run.resident import ResidentRunner
-from taskproc.run.wire import BOUND, MARK, UNBOUND
+from taskproc.run.runner import Ending
 from taskproc.run.worker import Marks
+from taskproc.run.worker_protocol import BOUND, MARK, UNBOUND
 
 SAME, READ = Does(same), Does(read_fifo)
 

@@ -10,8 +10,7 @@ from dispatch_walk import KINDS, walk
 from taskproc.kernel.model import Ticket
 from taskproc.run import dispatch as module
 from taskproc.run.dispatch import MOVES, STATES, Dispatch, Give, Hire, Parcel, Retire
-from taskproc.run.kinds import Kind
-from taskproc.run.pace import QUICK, WINDOW
+from taskproc.run.kinds import QUICK, WINDOW, Kind
 
 
 def parcel(number: int, kind: Kind | None = KINDS[0], seconds: float = 0.001, *, alone: bool = False) -> Parcel[int]:

@@ -32,12 +32,11 @@ from jobs import (
 from taskproc.frozen import replace
 from taskproc.kernel.model import Failed, Outcome, Returned
 from taskproc.run import foreign
-from taskproc.run.base import Ending, Job
-from taskproc.run.begun import Begun
-from taskproc.run.foreign import ForeignJob, ForeignRunner
+from taskproc.run.foreign import Begun, ForeignJob, ForeignRunner
 from taskproc.run.inbox import Inbox
 from taskproc.run.lifeline import Main
 from taskproc.run.resident import ResidentRunner
+from taskproc.run.runner import Ending, Job
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 

@@ -11,9 +11,9 @@ import pytest
 from jobs import Call, boom, call, endings, problem, same, ticket, value
 
 from taskproc.kernel.model import Outcome
-from taskproc.run.base import Ending
 from taskproc.run.inbox import Inbox
 from taskproc.run.pool import LocalExecutor, PoolRunner
+from taskproc.run.runner import Ending
 
 
 @pytest.fixture

@@ -43,12 +43,12 @@ from jobs import (
 from taskproc.errors import OptionError
 from taskproc.frozen import replace
 from taskproc.machine import share_of_threads
-from taskproc.run.base import Ending
+from taskproc.run.far_end import Setup, register_script
 from taskproc.run.inbox import Inbox
 from taskproc.run.process import Worker
 from taskproc.run.resident import ResidentRunner
-from taskproc.run.setup import Setup, register_script
-from taskproc.run.wire import READY
+from taskproc.run.runner import Ending
+from taskproc.run.worker_protocol import READY
 from taskproc.text import size_text
 
 
@@ -265,8 +265,8 @@ import os, sys, signal
 from jobs import call, endings, hang_in_c, hang_with_child, ticket
 from taskproc.run.inbox import Inbox
 from taskproc.run.resident import ResidentRunner
-from taskproc.run.prefix import PrefixRunner
-from taskproc.run.prefixed import PrefixedJob
+from taskproc.run.prefix_runner import PrefixRunner
+from taskproc.run.prefix_job import PrefixedJob
 from pathlib import Path
 class Mine:
     def __call__(self):

@@ -35,15 +35,14 @@ from jobs import (
 )
 
 from taskproc.kernel.model import Failed, Outcome
-from taskproc.run.base import Ending, Job, Runner
+from taskproc.run.combined_runners import Lanes, LateRunner
 from taskproc.run.group import own_peak
 from taskproc.run.inbox import Inbox
-from taskproc.run.lanes import Lanes
-from taskproc.run.late import LateRunner
 from taskproc.run.pool import LocalExecutor, PoolRunner
-from taskproc.run.prefix import PrefixRunner
-from taskproc.run.prefixed import PrefixedJob
+from taskproc.run.prefix_job import PrefixedJob
+from taskproc.run.prefix_runner import PrefixRunner
 from taskproc.run.resident import ResidentRunner
+from taskproc.run.runner import Ending, Job, Runner
 from taskproc.text import size_text
 
 OURS = ["resident", "prefix"]

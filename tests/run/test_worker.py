@@ -12,10 +12,22 @@ from pathlib import Path
 import pytest
 from jobs import Unloadable, Unsendable, boom, call, change_process, leave, look_at_process, problem, same, value
 
-from taskproc.run import wire
 from taskproc.run.baseline import Baseline
-from taskproc.run.wire import Messages, send
 from taskproc.run.worker import run
+from taskproc.run.worker_protocol import (
+    ANSWER,
+    BEGAN,
+    JOB,
+    KIND,
+    LEAVING,
+    OF_KIND,
+    PART,
+    PLAIN,
+    READY,
+    REFUSED,
+    Messages,
+    send,
+)
 
 
 @pytest.fixture
@@ -130,7 +142,7 @@ def test_a_folder_that_cannot_be_returned_to_is_done_without(tmp_path: Path) -> 
 
 def test_what_is_said_is_told_apart() -> None:
     """By its first byte, on either side."""
-    there = (wire.JOB, wire.OF_KIND, wire.KIND)
-    here = (wire.READY, wire.BEGAN, wire.LEAVING, wire.REFUSED, wire.ANSWER, wire.PLAIN, wire.PART)
+    there = JOB, OF_KIND, KIND
+    here = READY, BEGAN, LEAVING, REFUSED, ANSWER, PLAIN, PART
 
     assert (len(set(there)), len(set(here)), set(map(len, there + here))) == (len(there), len(here), {1})

@@ -1,11 +1,11 @@
 """A runner for jobs behind a command: `srun …`, `docker run …`, or nothing but a fresh interpreter.
 
-Each job is written into a file, and `COMMAND… python -m taskproc.run.entry FILE` is run without a shell, so no path can
-be misread. The exit code of a foreign command proves nothing: what counts is the outcome that the far end left beside
-the file. Without one, the marks that are there tell whether the command or the task went wrong.
+Each job is written into a file, and `COMMAND… python -m taskproc.run.prefix_end FILE` is run without a shell, so no
+path can be misread. The exit code of an unknown command proves nothing: what counts is the outcome that the far end
+leaves beside the file. Without an outcome, the marks beside the file tell whether the command or the task failed.
 
-A command may have a cluster to tell of its end, as `srun` has. So whatever ends it, also the death of this process, it
-gets TERM, and KILL only after ten seconds. Jobs that may be left on the cluster then are named.
+A command may have to tell a cluster of its end, as `srun` does. So whatever ends it, even the death of this process, it
+gets TERM first, and KILL only after ten seconds. Jobs that may then be left on the cluster are named.
 """
 from __future__ import annotations
 
@@ -23,18 +23,15 @@ from typing import Generic, cast
 from taskproc.kernel.model import Done, Failed, K, Problem, Ticket
 from taskproc.machine import is_network
 from taskproc.pickling import load
-from taskproc.run import cluster
-from taskproc.run.base import Answer, Ending, Job
 from taskproc.run.child import Child, Deadline, not_started
 from taskproc.run.children import PATIENCE, Attempt, Children, ChildRunner, Launch
+from taskproc.run.far_end import Setup, interpreter, start_environ
 from taskproc.run.group import GRACE, Exit, Grace
 from taskproc.run.inbox import Inbox
-from taskproc.run.prefixed import PrefixedJob
-from taskproc.run.problem import death_text, end_of_log, exit_text, memory_text, problem_of, sentence
-from taskproc.run.scarce import is_scarce, limit_problem
-from taskproc.run.setup import Setup, interpreter, start_environ
-from taskproc.run.timeout import timed_out
-from taskproc.run.wire import job_file
+from taskproc.run.prefix_job import PrefixedJob, ends_of_job, ends_of_submitted, job_file, jobs_left
+from taskproc.run.problem import death_text, end_of_log, exit_text, memory_text, problem_of, sentence, timed_out
+from taskproc.run.runner import Answer, Ending, Job
+from taskproc.run.system_limits import is_scarce, limit_problem
 
 LATE = 60.0  # seconds after which a network folder shows a file at the latest
 LOOK_EVERY = 0.5  # seconds
@@ -122,7 +119,7 @@ class _Sent(Generic[Answer]):
     def launch(self) -> Launch:
         """See ChildJob."""
         job = self._job
-        words = [*job.command, *interpreter(), "-m", "taskproc.run.entry", str(self._file)]
+        words = [*job.command, *interpreter(), "-m", "taskproc.run.prefix_end", str(self._file)]
         patience = PATIENCE if job.command else 0.0
         environ = start_environ(os.environ)
         return Launch(words, job.stdout, job.stderr, environ=environ, patience=patience, leads_to_us=True)
@@ -147,7 +144,7 @@ class _Sent(Generic[Answer]):
         if answer is None and not is_late and (code == 0 or job_file(self._file, "started").exists()):
             answer = self._look_again()
         if is_late and timeout is not None and not isinstance(answer, Done):
-            return timed_out(timeout, self._bury(attempt), hint=cluster.jobs_left(self.left(attempt)))
+            return timed_out(timeout, self._bury(attempt), hint=jobs_left(self.left(attempt)))
         return self._no_outcome(attempt) if answer is None else answer
 
     def left(self, attempt: Attempt[Answer]) -> list[str]:
@@ -160,7 +157,7 @@ class _Sent(Generic[Answer]):
         was_killed = attempt.child.was_killed
         here = self._end_of_far_end() if was_killed else []
         texts = (_text(path, since) for path, since in zip((self._job.stdout, self._job.stderr), attempt.before))
-        printed = cluster.submitted(self._job.command, "\n".join(texts), was_killed=was_killed)
+        printed = ends_of_submitted(self._job.command, "\n".join(texts), was_killed=was_killed)
         return list(dict.fromkeys([*here, *printed]))
 
     def clean_up(self) -> None:
@@ -170,7 +167,7 @@ class _Sent(Generic[Answer]):
 
     def _end_of_far_end(self) -> list[str]:
         parts = [line.partition("=") for line in self._started()[1:]]
-        return cluster.end_of({name: value for name, _, value in parts}, os.environ)
+        return ends_of_job({name: value for name, _, value in parts}, os.environ)
 
     def _started(self) -> list[str]:
         """The lines of the far end; none: it did not come so far."""
@@ -222,7 +219,7 @@ class _Sent(Generic[Answer]):
         else:
             text = f"{subject} {exit_text(code)} before it started the task"
             printed = end_of_log(self._job.stderr, attempt.before[1])
-        text = "\n".join(filter(None, [text, cluster.jobs_left(self.left(attempt)), printed]))
+        text = "\n".join(filter(None, [text, jobs_left(self.left(attempt)), printed]))
         return Failed(Problem(kind, text, exit_code=code, memory=memory))
 
 

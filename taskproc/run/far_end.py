@@ -1,7 +1,11 @@
-"""What a far end needs to be like this process: import path, working directory, environment, arguments, scripts.
+"""A far end: a process that runs the jobs of another one. How it becomes like that one, and what a job can tell it.
 
-The running `__main__` is what a fresh interpreter cannot import by its name: there `__main__` is another module. So it
-goes by the name under which an import would find it, and where import cannot find it, it is loaded from its file.
+The setup is the import path, working directory, environment, arguments and scripts. A fresh interpreter cannot import
+the running `__main__` by that name, because there it is another module. So `__main__` goes by the name under which an
+import would find it; if import cannot find it, it is loaded from its file.
+
+A job with a `timeout` (seconds) calls `begin_timeout` as soon as it has all it needs, so neither a queue nor the import
+of its modules counts.
 """
 from __future__ import annotations
 
@@ -10,9 +14,10 @@ import importlib.util
 import os
 import site
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from types import ModuleType
+from typing import Any
 
 from taskproc.folders import warning_of_removed, working_folder
 from taskproc.frozen import frozen
@@ -23,7 +28,27 @@ from taskproc.streams import fill_gaps
 PACKAGE_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 _scripts: dict[str, str] = {}
-_far_end = False
+
+
+class _ThisProcess:
+    """What this process is to those whose jobs it runs. There is one, `this_process`: a fork is as its parent was.
+
+    Attributes:
+        is_far_end: it was started to run the jobs of another process, and does nothing else.
+        serves_many: it runs the jobs of many main processes, one after another.
+        on_begin: called with the seconds of a job with a timeout when that begins.
+        steps: gives the Steps of the job that runs here (see worker_protocol.py).
+    """
+
+    __slots__ = ("is_far_end", "on_begin", "serves_many", "steps")
+
+    def __init__(self) -> None:
+        self.is_far_end = self.serves_many = False
+        self.on_begin: Callable[[float], object] | None = None
+        self.steps: Callable[[], Any] | None = None
+
+
+this_process = _ThisProcess()
 
 
 @frozen
@@ -90,14 +115,29 @@ class Setup:
 
 def be_far_end() -> None:
     """Say that this process was started to run the jobs of another one, and does nothing else."""
-    global _far_end  # a fact of the process
     fill_gaps()  # whoever started it may have closed its standard streams
-    _far_end = True
+    this_process.is_far_end = True
 
 
 def is_far_end() -> bool:
     """Whether this process was started to run the jobs of another one."""
-    return _far_end
+    return this_process.is_far_end
+
+
+def serve_many() -> None:
+    """Say that this process runs the jobs of many main processes, one after another, and dies with none of them."""
+    this_process.serves_many = True
+
+
+def on_begin(tell: Callable[[float], object]) -> None:
+    """From now on call `tell(seconds)` when a job with a timeout begins in this process."""
+    this_process.on_begin = tell
+
+
+def begin_timeout(seconds: float) -> None:
+    """The job that runs here begins now, and may run so long."""
+    if this_process.on_begin is not None:
+        this_process.on_begin(seconds)
 
 
 def register_script(name: str, path: str) -> None:

@@ -49,3 +49,15 @@ class Runner(Protocol[K, Answer]):
         An executor that the caller gave is left open.
         """
         ...
+
+
+def timeout_of(job: object) -> float | None:
+    """How many seconds `job` may run; None: no limit."""
+    seconds: float | None = getattr(job, "timeout", None)
+    return seconds
+
+
+def is_alone(job: object) -> bool:
+    """Whether `job` is to have a process that ran nothing before it, and runs nothing after it."""
+    alone: bool = getattr(job, "alone", False)
+    return alone

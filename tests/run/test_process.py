@@ -10,24 +10,24 @@ from pathlib import Path
 import pytest
 from jobs import call, endings, is_gone, package_environ, ticket, value
 
-from taskproc.run import ahead
-from taskproc.run.base import Ending
+from taskproc.run import process
 from taskproc.run.inbox import Inbox
 from taskproc.run.resident import ResidentRunner
+from taskproc.run.runner import Ending
 from tests.pace import limit
 
 
 @pytest.fixture(autouse=True)
 def none_left() -> Iterator[None]:
-    ahead._end()  # of a test before, in the same process
+    process._end_early()  # of a test before, in the same process
     yield
-    ahead._end()
+    process._end_early()
 
 
 def start() -> int:
     """Start one for a runner with two; the process id of its keeper."""
-    ahead.start_worker(2)  # not in a fixture: pytest keeps the phase of a test in an environment variable
-    pid: int = ahead._kept[0][2]._process.pid
+    process.start_early_worker(2)  # not in a fixture: pytest keeps the phase of a test in an environment variable
+    pid: int = process._early[0][2]._process.pid
     return pid
 
 

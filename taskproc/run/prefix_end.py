@@ -1,4 +1,4 @@
-"""`python -m taskproc.run.entry FILE`: the far end of a prefix command; runs the one job that stands in FILE.
+"""`python -m taskproc.run.prefix_end FILE`: the far end of a prefix command; runs the one job that stands in FILE.
 
 It leaves FILE.started before it touches the job, with its process id and what a cluster has set for it, and
 FILE.outcome, whole or not at all, when that has ended; for a job that may run only so long, FILE.began when its clock
@@ -9,25 +9,26 @@ from __future__ import annotations
 import faulthandler
 import os
 import pickle
+import signal
 import sys
+import threading
+import time
 from functools import partial
 from pathlib import Path
 
 from taskproc.kernel.model import Failed, Problem
 from taskproc.pickling import load
-from taskproc.run import cluster
 from taskproc.run.capture import flush_all, own_descriptors
-from taskproc.run.group import own_peak
+from taskproc.run.far_end import Setup, be_far_end, on_begin
+from taskproc.run.group import GRACE, own_peak
 from taskproc.run.keeper import be_subreaper, end_children
 from taskproc.run.lifeline import hold_on_if_given
+from taskproc.run.prefix_job import cluster_variables, job_file
 from taskproc.run.problem import sentence
-from taskproc.run.setup import Setup, be_far_end
-from taskproc.run.timeout import on_begin, watch_over
-from taskproc.run.wire import job_file
 from taskproc.run.worker import end_process, run
 from taskproc.streams import write_error
 
-USAGE = "usage: python -m taskproc.run.entry FILE"
+USAGE = "usage: python -m taskproc.run.prefix_end FILE"
 
 
 def main(arguments: list[str]) -> int:
@@ -43,7 +44,7 @@ def main(arguments: list[str]) -> int:
         write_error(f"taskproc: {file} is not to be seen here; is its folder shared with this host?")
         return 1
     be_subreaper()  # where the command has put us below no keeper, but on another machine
-    job_of_cluster = [f"{name}={value}" for name, value in cluster.variables(os.environ).items()]
+    job_of_cluster = [f"{name}={value}" for name, value in cluster_variables(os.environ).items()]
     job_file(file, "started").write_text("\n".join([f"{os.getpid()} {own_peak()}", *job_of_cluster]))
     on_begin(partial(_begin, file, held))
     content = _set_up_and_run(setup, job)
@@ -61,7 +62,7 @@ def _begin(file: Path, held: bool, seconds: float) -> None:
             os.setpgid(0, 0)  # or the group that is to be ended may be that of a whole scheduler
         except PermissionError:
             pass  # it leads a session already
-    watch_over(file, seconds)
+    _watch_over(file, seconds)
 
 
 def _set_up_and_run(setup: Setup, job: bytes) -> bytes:
@@ -75,6 +76,26 @@ def _set_up_and_run(setup: Setup, job: bytes) -> bytes:
     own_descriptors()
     faulthandler.enable(2)  # a crash in C code then tells its place in the log of the job
     return run(job)
+
+
+def _watch_over(file: Path, seconds: float) -> None:
+    """At the far end of a command, beside the job `file`: end our process group when the time is over.
+
+    The near end does the same, but the command may not pass its signals on.
+    """
+    job_file(file, "began").touch()
+    threading.Thread(target=_end_later, args=(file, seconds), name="taskproc-timeout", daemon=True).start()
+    # That thread cannot run while C code holds the interpreter; this one is none of the interpreter's
+    faulthandler.dump_traceback_later(seconds + 2 * GRACE, exit=True, file=2)
+
+
+def _end_later(file: Path, seconds: float) -> None:
+    time.sleep(seconds)
+    job_file(file, "timedout").touch()
+    os.killpg(os.getpgrp(), signal.SIGTERM)
+    time.sleep(GRACE)
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+    os._exit(1)  # the first process of a container cannot be killed from within
 
 
 if __name__ == "__main__":

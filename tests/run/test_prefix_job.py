@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskproc.run.cluster import end_of, jobs_left, submitted, variables
+from taskproc.run.prefix_job import cluster_variables, ends_of_job, ends_of_submitted, jobs_left
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,8 @@ def test_a_job_that_was_submitted_may_be_left(words: str, line: str, end: str) -
     """Whatever became of the command that waits for it; among other lines."""
     text = f"hello\n{line}\nbye\n"
 
-    assert [end] == submitted(words.split(), text, was_killed=False) == submitted(words.split(), text, was_killed=True)
+    for was_killed in (False, True):
+        assert [end] == ends_of_submitted(words.split(), text, was_killed=was_killed)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,7 @@ def test_a_job_that_was_submitted_may_be_left(words: str, line: str, end: str) -
 )
 def test_what_holds_its_job_leaves_it_only_when_it_is_killed(line: str, end: str) -> None:
     """For it ends the job when it ends by itself."""
-    assert ([], [end]) == (submitted((), line, was_killed=False), submitted((), line, was_killed=True))
+    assert ([], [end]) == (ends_of_submitted((), line, was_killed=False), ends_of_submitted((), line, was_killed=True))
 
 
 @pytest.mark.parametrize(
@@ -47,14 +48,14 @@ def test_what_holds_its_job_leaves_it_only_when_it_is_killed(line: str, end: str
 )
 def test_other_lines_name_no_job(text: str) -> None:
     """To end a job by mistake would be worse than to leave one."""
-    assert [] == submitted(("env", "A=b"), text, was_killed=True)
+    assert [] == ends_of_submitted(("env", "A=b"), text, was_killed=True)
 
 
 def test_each_job_is_named_once_in_the_order_in_which_it_was_submitted() -> None:
     """Whichever pattern it is known by."""
     text = "Job <2> is submitted to queue <a>.\nSubmitted batch job 1\nJob <2> is submitted to queue <a>.\n"
 
-    assert ["bkill 2", "scancel 1"] == submitted((), text, was_killed=False)
+    assert ["bkill 2", "scancel 1"] == ends_of_submitted((), text, was_killed=False)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_the_job_of_a_far_end_is_ended_but_never_our_own(
     inside: dict[str, str], outside: dict[str, str], end: list[str]
 ) -> None:
     """Inside one allocation it is a step."""
-    assert end == end_of(variables({**inside, "HOME": "/", "LSB_QUEUE": "x"}), outside)
+    assert end == ends_of_job(cluster_variables({**inside, "HOME": "/", "LSB_QUEUE": "x"}), outside)
 
 
 def test_what_is_left_is_told_with_what_ends_it() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from taskproc.machine import birth_of
-from taskproc.run.begun import Begun
+from taskproc.run.foreign import Begun
 
 
 @pytest.fixture

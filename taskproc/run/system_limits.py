@@ -39,7 +39,7 @@ def is_scarce(error: BaseException | None) -> bool:
     return isinstance(error, RuntimeError) and _NO_THREAD in str(error)
 
 
-def tells_scarcity(text: str) -> bool:
+def names_scarcity(text: str) -> bool:
     """Whether the last words of a process that could not begin are of that kind."""
     return any(sign in text for sign in _SIGNS)
 
@@ -73,7 +73,7 @@ def start_thread(thread: threading.Thread) -> None:
         raise BlockingIOError(errno.EAGAIN, _NO_THREAD) from error
 
 
-def tries() -> Iterator[bool]:
+def repeated_tries() -> Iterator[bool]:
     """Some tries within a second, with whether it is the last: what has ended still counts for a moment."""
     for number in range(TRIES):
         if number:
@@ -82,7 +82,7 @@ def tries() -> Iterator[bool]:
 
 
 @contextmanager
-def limits_told() -> Iterator[None]:
+def limits_raised() -> Iterator[None]:
     """Within the block what the system refuses is raised as SystemLimit."""
     try:
         yield

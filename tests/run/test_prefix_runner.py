@@ -33,13 +33,13 @@ from jobs import (
 
 from taskproc.errors import OptionError
 from taskproc.kernel.model import Failed, Outcome
-from taskproc.run.base import Ending, Job
 from taskproc.run.group import Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.lifeline import VARIABLE
-from taskproc.run.prefix import PrefixRunner
-from taskproc.run.prefixed import PrefixedJob, fill, split_prefix
+from taskproc.run.prefix_job import PrefixedJob, fill_places, split_prefix
+from taskproc.run.prefix_runner import PrefixRunner
 from taskproc.run.problem import rebuild
+from taskproc.run.runner import Ending, Job
 
 
 @dataclass
@@ -326,7 +326,7 @@ def test_places_are_filled_and_other_braces_stay(word: str, filled: str) -> None
     """A value is never split, and not filled in its turn."""
     values = {"stdout": "/a b/out", "task_name": "m.T", "task_id": "5", "task_directory": "{task_id}", "other": "no"}
 
-    assert (filled, "x") == fill([word, "x"], values)
+    assert (filled, "x") == fill_places([word, "x"], values)
 
 
 def test_a_plain_job_is_a_fault_of_ours(desk: Desk) -> None:
@@ -347,7 +347,7 @@ def test_failed_far_ends_exit_with_1(desk: Desk) -> None:
 @pytest.mark.slow
 def test_the_far_end_ends_itself_where_the_near_end_cannot(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command may start it in another session, or on another machine; queueing there does not count."""
-    monkeypatch.setattr("taskproc.run.prefix.LOOK_FOR_BEGIN_EVERY", 1000)
+    monkeypatch.setattr("taskproc.run.prefix_runner.LOOK_FOR_BEGIN_EVERY", 1000)
     pipe = fifo(desk.folder / "pipe")
     desk.start(1, Timed(hang_politely, (pipe,), timeout=0.2), "setsid", "--wait", "env", f"{VARIABLE}=")
     pids = read_fifo(pipe).split()

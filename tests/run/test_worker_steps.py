@@ -13,19 +13,19 @@ import pytest
 from jobs import LIMIT, ticket
 
 from taskproc.kernel.model import Failed
-from taskproc.run import steps
-from taskproc.run.base import Ending
+from taskproc.run import worker_protocol
+from taskproc.run.far_end import this_process
 from taskproc.run.inbox import Inbox
 from taskproc.run.kinds import Kind, KindJob
 from taskproc.run.resident import ResidentRunner
-from taskproc.run.steps import Part
-from taskproc.run.wire import HALT, MARKS, STEP
+from taskproc.run.runner import Ending
+from taskproc.run.worker_protocol import HALT, MARKS, STEP, Part
 
 
 @pytest.fixture(autouse=True)
 def _no_place(monkeypatch: pytest.MonkeyPatch) -> None:
     """This process is no worker after a test."""
-    monkeypatch.setattr(steps, "_place", None)
+    monkeypatch.setattr(this_process, "steps", None)
 
 
 def test_a_step_is_of_its_job() -> None:
@@ -33,13 +33,13 @@ def test_a_step_is_of_its_job() -> None:
     with tempfile.TemporaryFile() as file:
         file.write(bytes(MARKS))
         file.flush()
-        steps.use_marks(file.fileno(), lambda: 7, lambda part: None)
-        here = steps.of_this_job()
+        worker_protocol.use_marks(file.fileno(), lambda: 7, lambda part: None)
+        here = worker_protocol.of_this_job()
 
-        assert steps.step_of(os.pread(file.fileno(), 8, STEP), 7) is None
+        assert worker_protocol.step_of(os.pread(file.fileno(), 8, STEP), 7) is None
         assert here.begin(3)
         word = os.pread(file.fileno(), 8, STEP)
-        assert (3, None) == (steps.step_of(word, 7), steps.step_of(word, 8))
+        assert (3, None) == (worker_protocol.step_of(word, 7), worker_protocol.step_of(word, 8))
 
 
 def test_only_the_job_that_is_meant_is_halted() -> None:
@@ -48,13 +48,13 @@ def test_only_the_job_that_is_meant_is_halted() -> None:
         file.write(bytes(MARKS))
         file.flush()
         numbers = iter([1, 2])
-        steps.use_marks(file.fileno(), lambda: next(numbers), lambda part: None)
-        first, second = steps.of_this_job(), steps.of_this_job()
+        worker_protocol.use_marks(file.fileno(), lambda: next(numbers), lambda part: None)
+        first, second = worker_protocol.of_this_job(), worker_protocol.of_this_job()
         first.begin(5)
         os.pwrite(file.fileno(), (1).to_bytes(8, sys.byteorder), HALT)
 
         assert (False, True) == (first.begin(6), second.begin(0))
-        assert 0 == steps.step_of(os.pread(file.fileno(), 8, STEP), 2)
+        assert 0 == worker_protocol.step_of(os.pread(file.fileno(), 8, STEP), 2)
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Steps:
 
     def __call__(self, own: bytes) -> Any:
         count, pipe = pickle.loads(own)
-        here = steps.of_this_job()
+        here = worker_protocol.of_this_job()
         for step in range(count):
             if not here.begin(step):
                 return ("halted", step)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from jobs import in_child
 
-from taskproc.run.randomness import Randomness
+from taskproc.run.library_state import Randomness
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from taskproc.errors import CacheError, FailedTaskError, SystemLimit, TaskFailure
-from taskproc.run.scarce import is_scarce, limit_text, limits_told, start_thread, tells_scarcity
+from taskproc.run.system_limits import is_scarce, limit_text, limits_raised, names_scarcity, start_thread
 from tests import pace
 
 SCRIPT = """
@@ -178,7 +178,7 @@ def test_a_limit_is_told_with_what_to_do(error: Exception, remedy: str) -> None:
     assert [True, True] == [is_scarce(each) for each in (error, ours)]
     assert limit_text("x", error) == limit_text("x", ours)
     assert remedy in limit_text("no worker", error)
-    with pytest.raises(SystemLimit, match=remedy), limits_told():
+    with pytest.raises(SystemLimit, match=remedy), limits_raised():
         raise ours
 
 
@@ -188,7 +188,7 @@ def test_a_limit_is_told_with_what_to_do(error: Exception, remedy: str) -> None:
 ], ids=["other", "runtime", "value", "failure"])  # fmt: skip
 def test_what_is_no_limit_stays_what_it_is(error: Exception) -> None:
     """Or says itself what has failed."""
-    with pytest.raises(type(error)) as caught, limits_told():
+    with pytest.raises(type(error)) as caught, limits_raised():
         raise error
 
     assert caught.value is error
@@ -196,8 +196,8 @@ def test_what_is_no_limit_stays_what_it_is(error: Exception) -> None:
 
 def test_last_words_are_known() -> None:
     """Of a process that could not begin."""
-    assert tells_scarcity("Traceback …\nRuntimeError: can't start new thread")
-    assert not tells_scarcity("ModuleNotFoundError: No module named 'x'")
+    assert names_scarcity("Traceback …\nRuntimeError: can't start new thread")
+    assert not names_scarcity("ModuleNotFoundError: No module named 'x'")
 
 
 def test_a_thread_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from taskproc.run.context import folder_put_back, in_own_context, own_umask, umask_put_back
+from taskproc.run.baseline import folder_put_back, in_own_context, own_umask, umask_put_back
 
 numpy: Any = pytest.importorskip("numpy")
 variable: ContextVar[int] = ContextVar("variable", default=0)

@@ -16,8 +16,8 @@ from jobs import run_python
 from taskproc import pickling
 from taskproc.frozen import replace
 from taskproc.pickling import load
-from taskproc.run import setup as module
-from taskproc.run.setup import Setup, interpreter, register_script, set_environ, start_environ
+from taskproc.run import far_end as module
+from taskproc.run.far_end import Setup, interpreter, register_script, set_environ, start_environ
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +107,7 @@ def test_a_registered_script_is_imported_from_its_file(tmp_path: Path) -> None:
 MAIN = """
 import pickle, sys
 from pathlib import Path
-from taskproc.run.setup import Setup
+from taskproc.run.far_end import Setup
 from taskproc.pickling import load
 class Mine: pass
 if __name__ == '__main__':
@@ -156,7 +156,7 @@ def test_environment_is_set_as_said() -> None:
 
 def test_the_interpreter_has_the_same_options(tmp_path: Path) -> None:
     """-O, -B, -W and -X are handed on."""
-    (tmp_path / "show.py").write_text("from taskproc.run.setup import interpreter\nprint(interpreter()[1:])\n")
+    (tmp_path / "show.py").write_text("from taskproc.run.far_end import interpreter\nprint(interpreter()[1:])\n")
 
     shown = run_python("-O", "-B", "-Werror::FutureWarning", "-Xutf8", "-Xfoo=bar", "show.py", cwd=tmp_path).stdout
 

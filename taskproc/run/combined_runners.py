@@ -1,15 +1,47 @@
-"""Two runners as one: what stands behind a prefix command takes one lane, all else the other."""
+"""Runners made of other runners: one that is made at its first job, and two that share an inbox."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic
 
 from taskproc.kernel.model import K, Ticket
-from taskproc.run.base import Answer, Ending, Job, Runner
 from taskproc.run.inbox import Inbox
-from taskproc.run.prefixed import PrefixedJob
-from taskproc.run.scarce import start_thread
+from taskproc.run.prefix_job import PrefixedJob
+from taskproc.run.runner import Answer, Ending, Job, Runner
+from taskproc.run.system_limits import start_thread
+
+
+class LateRunner(Generic[K, Answer]):
+    """Runs what the runner runs that `make` makes; until then it has room for `capacity` jobs."""
+
+    def __init__(self, capacity: int, make: Callable[[], Runner[K, Answer]]):
+        self._capacity, self._make = capacity, make
+        self._runner: Runner[K, Answer] | None = None
+
+    def capacity(self) -> int:
+        """How many jobs it takes."""
+        return self._capacity if self._runner is None else self._runner.capacity()
+
+    def start(self, ticket: Ticket[K], job: Job[Answer]) -> None:
+        """Begin `job`."""
+        if self._runner is None:
+            self._runner = self._make()
+        self._runner.start(ticket, job)
+
+    def wait(self, timeout: float | None) -> Sequence[Ending[K, Answer]]:
+        """What has ended; nothing until something was begun."""
+        return () if self._runner is None else self._runner.wait(timeout)
+
+    def recall(self) -> None:
+        """Give back what has not begun."""
+        if self._runner is not None:
+            self._runner.recall()
+
+    def stop(self) -> None:
+        """End what runs."""
+        if self._runner is not None:
+            self._runner.stop()
 
 
 class Lanes(Generic[K, Answer]):
