@@ -25,7 +25,7 @@ from operator import itemgetter
 from typing import Any, TypeVar
 
 from taskproc.folders import working_folder
-from taskproc.run.far_end import set_environ
+from taskproc.run.far_end import set_environ, this_process
 from taskproc.run.library_state import Libraries, Randomness
 
 if sys.platform != "win32":
@@ -268,34 +268,31 @@ def _here() -> int | None:
 
 # ---------------------------------------------------------------- the one of this process
 
-_current: Baseline | None = None
-
-
 def begin_baseline() -> Baseline:
     """From now on, changes that jobs make in this process are undone: the present state is the baseline."""
-    global _current  # a fact of the process
-    _current = Baseline()
-    return _current
+    baseline = Baseline()
+    this_process.adopt_imports = baseline.adopt
+    return baseline
 
 
 def adopt_imports() -> None:
     """Say that what was imported up to now was not imported by what a job does; see Baseline.adopt."""
-    if _current is not None:
-        _current.adopt()
+    if this_process.adopt_imports is not None:
+        this_process.adopt_imports()
 
 
 @contextmanager
 def put_back() -> Iterator[None]:
     """Put back after the block what is changed in it, in a process of somebody else's, which cannot be replaced."""
-    global _current
-    if _current is not None or sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
+    is_main_thread = threading.current_thread() is threading.main_thread()
+    if this_process.adopt_imports is not None or sys.platform == "win32" or not is_main_thread:
         yield
         return
     baseline = begin_baseline()
     try:
         yield
     finally:
-        _current = None
+        this_process.adopt_imports = None
         baseline.restore()
         baseline.close()
 

@@ -31,19 +31,21 @@ _scripts: dict[str, str] = {}
 
 
 class _ThisProcess:
-    """What this process is to those whose jobs it runs. There is one, `this_process`: a fork is as its parent was.
+    """The role of this process for the jobs that it runs. The only instance is `this_process`; a fork inherits it.
 
     Attributes:
         is_far_end: it was started to run the jobs of another process, and does nothing else.
         serves_many: it runs the jobs of many main processes, one after another.
-        on_begin: called with the seconds of a job with a timeout when that begins.
-        steps: gives the Steps of the job that runs here (see worker_protocol.py).
+        adopt_imports: declares that what was imported up to now is not a change made by a job (see baseline.py).
+        on_begin: called with the seconds of a job with a timeout when the job begins.
+        steps: returns the Steps of the job that runs here (see worker_protocol.py).
     """
 
-    __slots__ = ("is_far_end", "on_begin", "serves_many", "steps")
+    __slots__ = ("adopt_imports", "is_far_end", "on_begin", "serves_many", "steps")
 
     def __init__(self) -> None:
         self.is_far_end = self.serves_many = False
+        self.adopt_imports: Callable[[], object] | None = None
         self.on_begin: Callable[[float], object] | None = None
         self.steps: Callable[[], Any] | None = None
 

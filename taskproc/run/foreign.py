@@ -258,7 +258,7 @@ def _is_unmanaged(executor: Executor) -> bool:
 @contextmanager
 def _followed(main: Main) -> Iterator[None]:
     """Whoever is forked in here, by a pool that is given a job, dies with `main`, though it may never get a job."""
-    global _forking
+    global _forking  # what runs after a fork is called without arguments
     _forking = main, threading.get_ident()
     try:
         yield
