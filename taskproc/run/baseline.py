@@ -31,7 +31,7 @@ from taskproc.run.library_state import Libraries, Randomness
 if sys.platform != "win32":
     import resource
 
-# Those that jobs change. Read from the module below `signal`, which makes an enum of each: 3 µs a handler.
+# Signals whose handlers jobs change. Read through the module below `signal`, which makes an enum of each: 3 µs.
 SIGNALS = tuple(
     int(getattr(signal, name))
     for name in (
@@ -47,8 +47,8 @@ R = TypeVar("R")
 
 _MISSING: Any = object()
 
-# Module → its variables that jobs set, with their values right after the import, which a job may do
-# that sets them at once. _MISSING: the module is here from the beginning.
+# Module → its variables that jobs set, with their values right after the import: a job may import it and set them at
+# once. _MISSING: the module is imported from the beginning.
 _VARIABLES: Mapping[str, Mapping[str, Any]] = {
     "sys": dict.fromkeys(
         "path meta_path path_hooks argv modules stdin stdout stderr __stdout__ __stderr__ excepthook displayhook "
@@ -62,7 +62,7 @@ _VARIABLES: Mapping[str, Mapping[str, Any]] = {
     "asyncio.events": {"_event_loop_policy": None},
 }  # fmt: skip
 
-# Lists that jobs change in their place
+# Lists that jobs change in place
 _LISTS = (("sys", "path"), ("sys", "argv"), ("sys", "meta_path"), ("sys", "path_hooks"), ("warnings", "filters"))
 
 Read = Callable[[], Any]
@@ -70,7 +70,7 @@ Put = Callable[[Any], Any]
 
 
 def _calls() -> list[tuple[Read, Put]]:
-    """What is asked by a call, and how it is set."""
+    """Return the settings that are read and set by calls."""
     found: list[tuple[Read, Put]] = [
         (sys.getrecursionlimit, sys.setrecursionlimit),
         (sys.getswitchinterval, sys.setswitchinterval),
@@ -91,8 +91,8 @@ def _calls() -> list[tuple[Read, Put]]:
 
 
 def _of_system() -> Iterator[tuple[Read, Put]]:
-    """What the kernel and the C library know; a number that cannot be set back ends the process."""
-    import _locale  # of the interpreter; `locale` itself takes milliseconds
+    """Yield settings of the kernel and the C library. If one cannot be set back, the process ends."""
+    import _locale  # not `locale`: that takes milliseconds to import
 
     yield partial(_locale.setlocale, _locale.LC_ALL, None), partial(_locale.setlocale, _locale.LC_ALL)
     if hasattr(signal, "pthread_sigmask"):
@@ -108,7 +108,7 @@ def _of_system() -> Iterator[tuple[Read, Put]]:
 
 
 class Baseline:
-    """The state of this process; to be made, and put back, in its main thread."""
+    """The state of this process. It is taken, and put back, in the main thread."""
 
     def __init__(self) -> None:
         self._folder: int | None = None
@@ -118,7 +118,7 @@ class Baseline:
         self.close()
         self._folder, self._name = _here(), working_folder()
         self._umask = own_umask()
-        # `dict(os.environ)` decodes each variable: 60 µs a job. The raw dictionary below it compares in one.
+        # `dict(os.environ)` decodes each variable: 60 µs per job. To compare the raw dictionary below it takes 1 µs.
         self._raw: Mapping[Any, Any] = getattr(os.environ, "_data", os.environ)
         self._raw_kept = dict(self._raw)
         self._environ = dict(os.environ)
@@ -138,19 +138,19 @@ class Baseline:
         self._random = Randomness()
 
     def adopt(self) -> None:
-        """Take the present state as the baseline if modules were imported since; before anything of a job runs."""
+        """Take the present state as the baseline if modules were imported since. Call this before a job runs."""
         if len(sys.modules) != len(self._modules):
             self._take()
 
     def close(self) -> None:
-        """Give back its descriptor."""
+        """Close the descriptor of the folder."""
         folder, self._folder = self._folder, None
         if folder is not None:
             os.close(folder)
 
     def restore(self) -> bool:
-        """Put it all back; cheap if nothing has changed. False: something could not be, and the process is to end."""
-        _low.setitimer(int(signal.ITIMER_REAL), 0)  # first: an alarm of the last job is nobody's any more
+        """Put everything back; cheap if nothing has changed. Return False if that failed: the process must end."""
+        _low.setitimer(int(signal.ITIMER_REAL), 0)  # first, or an alarm of the last job would go off here
         try:
             good = self._restore()
         except (OSError, ValueError, TypeError, RuntimeError, AttributeError, RecursionError):
@@ -177,12 +177,12 @@ class Baseline:
         try:
             same = [get(there) for get, there in self._looks] == self._seen and "tracebacklimit" not in vars(sys)
         except KeyError:
-            same = False  # one was taken away
+            same = False  # a variable was deleted
         for variables in self._late if same else self._variables:
             variables.restore()
 
     def _restore_numbers(self) -> None:
-        # All are asked first: it is a third of the price, and as a rule nothing has changed
+        # Read all first: this takes a third of the time, and usually nothing has changed
         if (now := [read() for read in self._reads]) != self._numbers:
             for put, number, kept in zip(self._puts, now, self._numbers):
                 if number != kept:
@@ -192,7 +192,7 @@ class Baseline:
                 resource.setrlimit(limit, bounds)
 
     def _restore_folder(self) -> bool:
-        """Go back. False if the folder was removed meanwhile: a process that begins now knows that it is not there."""
+        """Go back to the folder. Return False if it was removed meanwhile: a new process knows that it is gone."""
         if (name := working_folder()) == self._name is not None:
             return True
         if self._folder is None or (self._name is not None and not os.stat(self._folder).st_nlink):
@@ -210,14 +210,14 @@ class Baseline:
 
     def _restore_list(self, now: list[Any], name: str, kept: list[Any]) -> None:
         if name in ("meta_path", "path_hooks"):
-            # Libraries that are loaded later bring finders, and need them while they are loaded
+            # Libraries that are imported later bring finders, and need them while they are loaded
             kept += [some for some in now if some not in kept and _module_of(some) not in self._known]
         if name == "filters":
-            warnings.resetwarnings()  # which tells the interpreter, too, that they have changed
+            warnings.resetwarnings()  # this also tells the interpreter that the filters have changed
         now[:] = kept
 
     def _restore_imports(self) -> bool:
-        """Modules that were taken away or replaced; False if some were imported from where nobody else would look."""
+        """Put removed modules back. Return False if some came from a folder that other jobs do not search."""
         self._known = self._modules.keys()
         if len(sys.modules) == len(self._modules):
             return True
@@ -230,7 +230,7 @@ class Baseline:
 
 
 class _Variables:
-    """Variables of a module, which need not be loaded: their values now, or right after the import."""
+    """Variables of a module: their values now, or right after the import if it is not loaded yet."""
 
     __slots__ = ("_defaults", "_names", "get", "kept", "module")
 
@@ -239,7 +239,7 @@ class _Variables:
         loaded = sys.modules.get(module)
         there = defaults if loaded is None else vars(loaded)
         self._names = [name for name in defaults if name in there]
-        # One of them twice: it gives a tuple then, whose elements are compared by identity first
+        # One name twice: so `get` always returns a tuple, whose elements are compared by identity first
         self.get: Callable[[Mapping[str, Any]], tuple[Any, ...]] = itemgetter(*self._names, self._names[0])
         self.kept = self.get(there)
 
@@ -259,31 +259,31 @@ def _module_of(some: Any) -> str:
 
 
 def _here() -> int | None:
-    """A descriptor of the working directory: it leads there also when that was renamed, or removed."""
+    """Return a descriptor of the working directory. It stays valid if the folder is renamed or removed."""
     try:
         return os.open(".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY)
     except OSError:
         return None
 
 
-# ---------------------------------------------------------------- the one of this process
+# ---------------------------------------------------------------- the baseline of this process
 
 def begin_baseline() -> Baseline:
-    """From now on, changes that jobs make in this process are undone: the present state is the baseline."""
+    """Take the present state of this process as the baseline, to which it returns after each job."""
     baseline = Baseline()
     this_process.adopt_imports = baseline.adopt
     return baseline
 
 
 def adopt_imports() -> None:
-    """Say that what was imported up to now was not imported by what a job does; see Baseline.adopt."""
+    """Declare that imports up to now are not changes made by a job; see Baseline.adopt."""
     if this_process.adopt_imports is not None:
         this_process.adopt_imports()
 
 
 @contextmanager
 def put_back() -> Iterator[None]:
-    """Put back after the block what is changed in it, in a process of somebody else's, which cannot be replaced."""
+    """Put changes within the block back after it, in a process of another executor, which cannot be replaced."""
     is_main_thread = threading.current_thread() is threading.main_thread()
     if this_process.adopt_imports is not None or sys.platform == "win32" or not is_main_thread:
         yield
@@ -301,18 +301,18 @@ def put_back() -> Iterator[None]:
 
 
 def in_own_context(function: Callable[[], R]) -> R:
-    """What `function` gives; decimals, NumPy's errors and variables of the context that it sets are as before."""
+    """Call `function`. Decimals, NumPy's errors and context variables that it sets are afterwards as before."""
     return contextvars.copy_context().run(_with_own_settings, function)
 
 
 def _with_own_settings(function: Callable[[], R]) -> R:
     if (decimal := sys.modules.get("decimal")) is not None:
-        # The variable is our own, but what it holds would be changed in its place
+        # The context variable is our copy, but the object in it would be changed in place
         decimal.setcontext(decimal.getcontext().copy())
     numpy: Any = sys.modules.get("numpy")
     if numpy is None or not hasattr(numpy, "geterrobj"):
         return function()
-    # NumPy 1 keeps it by thread, not in the context
+    # NumPy 1 stores it per thread, not in the context
     before = numpy.geterrobj()
     try:
         return function()
@@ -321,7 +321,7 @@ def _with_own_settings(function: Callable[[], R]) -> R:
 
 
 def own_umask() -> int:
-    """That of this process, asked where no other thread makes files."""
+    """Return the umask of this process. Call this while no other thread makes files."""
     umask = os.umask(0o077)
     os.umask(umask)
     return umask
@@ -330,7 +330,7 @@ def own_umask() -> int:
 class umask_put_back:
     """Set the umask after the block."""
 
-    # Not a generator: that costs two microseconds more, and each task pays for it
+    # Not a generator, which would cost each task two microseconds more
     __slots__ = ("_umask",)
 
     def __init__(self, umask: int):
@@ -345,7 +345,7 @@ class umask_put_back:
 
 @contextmanager
 def folder_put_back() -> Iterator[None]:
-    """Be after the block in the working directory of before, if that is still there."""
+    """Return to the working directory after the block, if it still exists."""
     folder = working_folder()
     try:
         yield

@@ -13,14 +13,14 @@ from taskproc.run.system_limits import start_thread
 
 
 class LateRunner(Generic[K, Answer]):
-    """Runs what the runner runs that `make` makes; until then it has room for `capacity` jobs."""
+    """Calls `make` for its runner at the first job, so a run without jobs imports less. Until then: `capacity`."""
 
     def __init__(self, capacity: int, make: Callable[[], Runner[K, Answer]]):
         self._capacity, self._make = capacity, make
         self._runner: Runner[K, Answer] | None = None
 
     def capacity(self) -> int:
-        """How many jobs it takes."""
+        """Return how many jobs it takes."""
         return self._capacity if self._runner is None else self._runner.capacity()
 
     def start(self, ticket: Ticket[K], job: Job[Answer]) -> None:
@@ -30,27 +30,27 @@ class LateRunner(Generic[K, Answer]):
         self._runner.start(ticket, job)
 
     def wait(self, timeout: float | None) -> Sequence[Ending[K, Answer]]:
-        """What has ended; nothing until something was begun."""
+        """Return new endings; none before the first job."""
         return () if self._runner is None else self._runner.wait(timeout)
 
     def recall(self) -> None:
-        """Give back what has not begun."""
+        """Give jobs that have not begun back."""
         if self._runner is not None:
             self._runner.recall()
 
     def stop(self) -> None:
-        """End what runs."""
+        """End the jobs that run."""
         if self._runner is not None:
             self._runner.stop()
 
 
 class Lanes(Generic[K, Answer]):
-    """All its runners put their endings into the one inbox, so waiting there is waiting for each of them.
+    """Two runners that put their endings into one inbox, so waiting there is waiting for both.
 
     Attributes:
-        ordinary: runs what has no prefix.
+        ordinary: runs jobs without a prefix.
         prefixed: runs each PrefixedJob.
-        left: after `stop`, the commands that end what may be left on clusters.
+        left: after `stop`, the commands that end jobs which may be left on clusters.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Lanes(Generic[K, Answer]):
         self.prefixed = prefixed
 
     def capacity(self) -> int:
-        """Of both lanes together. The bound of each is its own `capacity()`; one that gets more keeps it waiting."""
+        """Return the capacity of both lanes together. The bound of each is its own; jobs beyond it wait there."""
         return self.ordinary.capacity() + self.prefixed.capacity()
 
     def start(self, ticket: Ticket[K], job: Job[Answer]) -> None:
@@ -75,11 +75,11 @@ class Lanes(Generic[K, Answer]):
         lane.start(ticket, job)
 
     def wait(self, timeout: float | None) -> Sequence[Ending[K, Answer]]:
-        """Endings of both lanes, in the order in which they came."""
+        """Return endings of both lanes, in the order in which they came."""
         return self._inbox.wait(timeout)
 
     def ring(self) -> None:
-        """End the wait that is on, or the next one. Signal handlers may call it."""
+        """End the current wait, or the next one. Signal handlers may call this."""
         self._inbox.ring()
 
     def button(self) -> int:
@@ -87,17 +87,17 @@ class Lanes(Generic[K, Answer]):
         return self._inbox.button()
 
     def recall(self) -> None:
-        """Give back what has not begun in either lane."""
+        """Give jobs that have not begun back, in both lanes."""
         self.ordinary.recall()
         self.prefixed.recall()
 
     def stop(self) -> None:
-        """Stop both at the same time, so that the grace is not paid twice."""
+        """Stop both lanes at the same time, so that the grace passes only once."""
         other = threading.Thread(target=self.prefixed.stop, name="taskproc-stop")
         try:
             start_thread(other)
         except BlockingIOError:
-            self.prefixed.stop()  # there can be no more threads: one after the other
+            self.prefixed.stop()  # no more threads are possible: one after the other
         try:
             self.ordinary.stop()
         finally:

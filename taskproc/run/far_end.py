@@ -59,10 +59,10 @@ class Setup:
 
     Attributes:
         path: its sys.path, absolute.
-        folder: its working directory; empty if that does not exist any more.
+        folder: its working directory; empty if it does not exist any more.
         argv: its sys.argv.
-        main: what its `__main__` is really called; `__main__` in a notebook or a shell.
-        environ: its environment variables, or None to leave those of the far end.
+        main: the real name of its `__main__`; `__main__` in a notebook or a shell.
+        environ: its environment variables; None: the far end keeps its own.
         undo: variables that were changed to start the far end → the changed value and the true one (None: not set).
         scripts: module name → file, for modules that import does not find by their name.
     """
@@ -77,13 +77,13 @@ class Setup:
 
     @classmethod
     def here(cls, *, environ: Mapping[str, str] | None = None) -> Setup:
-        """That of this process. `environ`: for the far end; None leaves the far end its own."""
+        """Return the setup of this process. `environ`: for the far end; None: the far end keeps its own."""
         folder = working_folder() or ""
         if warning := warning_of_removed():
-            import logging  # here: a worker needs none to begin
+            import logging  # here: a worker starts without it
 
             logging.getLogger("taskproc").warning(warning)
-        # import ignores entries that are not strings, so a Path that a user put there counts for nothing
+        # import ignores entries that are not strings, such as a Path
         entries: list[object] = list(sys.path)
         path = tuple(os.path.join(folder, entry) for entry in entries if isinstance(entry, str))
         name, file = main_name(), getattr(sys.modules.get("__main__"), "__file__", None)
@@ -94,7 +94,7 @@ class Setup:
         return cls(path, folder, tuple(sys.argv), name, environ, undo, {**main, **_scripts})
 
     def apply(self) -> None:
-        """Become like it. Raises OSError if its working directory is not to be seen here."""
+        """Make this process like it. Raises OSError if its working directory is not visible here."""
         set_sender(self.main)
         sys.path[:] = self.path
         sys.argv[:] = self.argv
@@ -116,36 +116,36 @@ class Setup:
 
 
 def be_far_end() -> None:
-    """Say that this process was started to run the jobs of another one, and does nothing else."""
-    fill_gaps()  # whoever started it may have closed its standard streams
+    """Declare that this process was started to run the jobs of another one, and does nothing else."""
+    fill_gaps()  # its parent may have closed its standard streams
     this_process.is_far_end = True
 
 
 def is_far_end() -> bool:
-    """Whether this process was started to run the jobs of another one."""
+    """Return whether this process was started to run the jobs of another one."""
     return this_process.is_far_end
 
 
 def serve_many() -> None:
-    """Say that this process runs the jobs of many main processes, one after another, and dies with none of them."""
+    """Declare that this process runs the jobs of many main processes, one after another, and dies with none of them."""
     this_process.serves_many = True
 
 
 def on_begin(tell: Callable[[float], object]) -> None:
-    """From now on call `tell(seconds)` when a job with a timeout begins in this process."""
+    """Call `tell(seconds)` from now on when a job with a timeout begins in this process."""
     this_process.on_begin = tell
 
 
 def begin_timeout(seconds: float) -> None:
-    """The job that runs here begins now, and may run so long."""
+    """Declare that the job which runs here begins now, and may run for `seconds`."""
     if this_process.on_begin is not None:
         this_process.on_begin(seconds)
 
 
 def register_script(name: str, path: str) -> None:
-    """Say that module `name` was loaded from the file `path`, so that far ends load it from there too.
+    """Declare that module `name` was loaded from the file `path`, so that far ends load it from there too.
 
-    A name that ends in `_` may stand in for the script's own one, which another module had.
+    A name that ends in `_` may stand in for the script's own name, which another module has.
     """
     _scripts[name] = os.path.abspath(path)
     if name.endswith("_"):
@@ -153,7 +153,7 @@ def register_script(name: str, path: str) -> None:
 
 
 def add_scripts(scripts: Mapping[str, str]) -> None:
-    """Make modules importable here that the sender loaded from a file: module name → file."""
+    """Make modules importable that the sender loaded from a file: module name → file."""
     for name, path in scripts.items():
         register_script(name, path)
     if not any(isinstance(finder, _ScriptFinder) for finder in sys.meta_path):
@@ -161,7 +161,7 @@ def add_scripts(scripts: Mapping[str, str]) -> None:
 
 
 def set_environ(environ: Mapping[str, str]) -> None:
-    """Make the environment variables of this process these, touching no others."""
+    """Set the environment variables of this process to these, and touch only those that differ."""
     for name in [name for name in os.environ if name not in environ]:
         del os.environ[name]
     for name, value in environ.items():
@@ -170,7 +170,7 @@ def set_environ(environ: Mapping[str, str]) -> None:
 
 
 def interpreter() -> list[str]:
-    """The command of a fresh Python like this one, without its module."""
+    """Return the command of a fresh Python like this one, up to the module."""
     options = ["-" + "O" * sys.flags.optimize] if sys.flags.optimize else []
     options += ["-B"] if sys.flags.dont_write_bytecode else []
     options += [f"-W{each}" for each in sys.warnoptions]
@@ -179,17 +179,17 @@ def interpreter() -> list[str]:
 
 
 def start_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """`environ`, changed so that `python -m taskproc.…` starts in any folder, and no file there hides a module."""
+    """Return `environ`, changed so that `python -m taskproc.…` starts in any folder, hidden by no file there."""
     changed = {**environ, "PYTHONSAFEPATH": "1"}
     folder = os.path.dirname(PACKAGE_FOLDER)
-    # An installed taskproc is found anyway; its folder in front of the standard library would let others hide modules.
+    # An installed taskproc is found anyway. Its folder in front of the standard library would let others hide modules
     if folder not in {*site.getsitepackages(), site.getusersitepackages()}:
         changed["PYTHONPATH"] = os.pathsep.join([folder, *filter(None, [environ.get("PYTHONPATH")])])
     return changed
 
 
 class _ScriptFinder:
-    """Finds the scripts, before anything else does: what bears the same name by chance was not meant."""
+    """Finds the scripts before any other finder does: a module that has the same name by chance was not meant."""
 
     # Not an importlib.abc.MetaPathFinder, which adds nothing to this and takes 4 ms to import
 

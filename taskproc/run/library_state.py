@@ -16,7 +16,7 @@ from typing import Any
 
 
 class Libraries:
-    """Settings of libraries that are not their variables, as they are now, or right after the import."""
+    """Settings of libraries other than their variables, as they are now, or right after the import."""
 
     def __init__(self) -> None:
         loaded = sys.modules.get
@@ -28,7 +28,7 @@ class Libraries:
         self._loop = dict(_loop())
 
     def restore(self) -> None:
-        """Put them back."""
+        """Put the settings back."""
         loaded: Callable[[str], Any] = sys.modules.get
         if (decimal := loaded("decimal")) is not None and _decimals(decimal) != self._decimals:
             self._decimals = self._decimals or _decimals_at_first(decimal)
@@ -51,7 +51,7 @@ _DECIMALS = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp", "traps")
 
 
 def _decimals(decimal: Any) -> tuple[Any, ...] | None:
-    """The context that threads begin with, a variable like any other."""
+    """Return the context that threads begin with, as a tuple."""
     if decimal is None:
         return None
     some = decimal.DefaultContext
@@ -65,7 +65,7 @@ def _decimals_at_first(decimal: Any) -> tuple[Any, ...]:
 
 
 def _logging(logging: Any) -> tuple[int, int, list[Any], list[Any]]:
-    """The root of all loggers: what a job hung there would get what later ones log."""
+    """Return the state of the root logger: handlers that a job adds there would get messages of later jobs."""
     if logging is None:
         return 30, 0, [], []
     root = logging.root
@@ -81,14 +81,14 @@ def _field_limit(csv: Any) -> int:
 
 
 def _printing() -> dict[str, Any]:
-    """How NumPy prints, where it keeps that in a dict; later versions have it in the context."""
+    """Return how NumPy prints, if it stores that in a dict; later versions use the context."""
     module = sys.modules.get("numpy.core.arrayprint") or sys.modules.get("numpy._core.arrayprint")
     found: dict[str, Any] = getattr(module, "_format_options", {})
     return found
 
 
 def _loop() -> dict[str, Any]:
-    """The event loop that is set, closed perhaps, where the policy keeps it by thread."""
+    """Return the variables that hold the current event loop, if the policy stores it per thread."""
     policy = getattr(sys.modules.get("asyncio.events"), "_event_loop_policy", None)
     local = getattr(policy, "_local", None)
     return {} if local is None else vars(local)
@@ -98,7 +98,7 @@ def _loop() -> dict[str, Any]:
 
 
 class Randomness:
-    """Those of this process. What was seeded by an import stays until a job seeds."""
+    """The shared generators of this process. A seed that an import set stays until a job seeds."""
 
     def __init__(self) -> None:
         self._watched: Any = _watched(sys.modules.get("random"))
@@ -108,7 +108,7 @@ class Randomness:
         self._torch = _of_torch()
 
     def begin_afresh(self) -> None:
-        """Seed again what a job has seeded; what was loaded by a job may have been."""
+        """Seed the generators that a job has seeded, or whose library it has imported."""
         if (module := sys.modules.get("random")) is not None and (self._watched is None or self._watched.seeded):
             module.seed()
             self._watched = _watched(module)
@@ -122,9 +122,9 @@ class Randomness:
 
 
 def _watched(module: Any) -> Any:
-    """The shared generator of `random`, which from now on notes that it was seeded.
+    """Return the shared generator of `random`, changed so that it notes when it is seeded.
 
-    To compare its state would take 10 µs a job. Whatever seeds it, or puts a state in, also sets `gauss_next`.
+    To compare its state would take 10 µs per job. All that seeds it, or sets its state, also sets `gauss_next`.
     """
     if module is None:
         return None
@@ -153,7 +153,7 @@ def _noting(kind: type[Any]) -> type[Any]:
 
 
 def _of_numpy() -> Any:
-    """The end of the state of NumPy's shared generator, which no two seeds and no draw leave as it is."""
+    """Return the end of the state of NumPy's shared generator, which every seed and every draw changes."""
     module = sys.modules.get("numpy.random.mtrand")
     if module is None:
         return None
@@ -169,7 +169,7 @@ _views: dict[int, tuple[Any, Any]] = {}
 
 
 def _view(generator: Any) -> Any:
-    """Its last two words and its position, in place: to ask for the state would copy all of it, in 30 µs."""
+    """Return its last two words and its position, in place: reading the state would copy all of it, in 30 µs."""
     if type(generator).__name__ != "MT19937":
         return None
     import ctypes  # NumPy has loaded it

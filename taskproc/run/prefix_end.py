@@ -1,8 +1,8 @@
-"""`python -m taskproc.run.prefix_end FILE`: the far end of a prefix command; runs the one job that stands in FILE.
+"""`python -m taskproc.run.prefix_end FILE`: the far end of a prefix command. It runs the one job in FILE.
 
-It leaves FILE.started before it touches the job, with its process id and what a cluster has set for it, and
-FILE.outcome, whole or not at all, when that has ended; for a job that may run only so long, FILE.began when its clock
-starts, and FILE.timedout. Exit code 0, or 1 if the job failed.
+It writes FILE.started before it touches the job, with its process id and the variables of a cluster, and FILE.outcome,
+whole or not at all, when the job has ended. For a job with a timeout it writes FILE.began when the clock starts, and
+FILE.timedout when the time is over. The exit code is 0, or 1 if the job failed.
 """
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ USAGE = "usage: python -m taskproc.run.prefix_end FILE"
 
 
 def main(arguments: list[str]) -> int:
-    """The exit code."""
+    """Run the job and return the exit code."""
     if len(arguments) != 1:
         write_error(USAGE)
         return 2
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
     except FileNotFoundError:
         write_error(f"taskproc: {file} is not to be seen here; is its folder shared with this host?")
         return 1
-    be_subreaper()  # where the command has put us below no keeper, but on another machine
+    be_subreaper()  # on another machine there is no keeper above us
     job_of_cluster = [f"{name}={value}" for name, value in cluster_variables(os.environ).items()]
     job_file(file, "started").write_text("\n".join([f"{os.getpid()} {own_peak()}", *job_of_cluster]))
     on_begin(partial(_begin, file, held))
@@ -59,9 +59,9 @@ def main(arguments: list[str]) -> int:
 def _begin(file: Path, held: bool, seconds: float) -> None:
     if not held:
         try:
-            os.setpgid(0, 0)  # or the group that is to be ended may be that of a whole scheduler
+            os.setpgid(0, 0)  # or a timeout could end the group of a whole scheduler
         except PermissionError:
-            pass  # it leads a session already
+            pass  # this process leads a session already
     _watch_over(file, seconds)
 
 
@@ -74,18 +74,15 @@ def _set_up_and_run(setup: Setup, job: bytes) -> bytes:
         hint = "hint: run from a folder that is there under the same path, or make it visible there"
         return pickle.dumps(Failed(Problem("prefix", f"{text}\n\n{hint}")), 5)
     own_descriptors()
-    faulthandler.enable(2)  # a crash in C code then tells its place in the log of the job
+    faulthandler.enable(2)  # a crash in C code then names its place in the log of the job
     return run(job)
 
 
 def _watch_over(file: Path, seconds: float) -> None:
-    """At the far end of a command, beside the job `file`: end our process group when the time is over.
-
-    The near end does the same, but the command may not pass its signals on.
-    """
+    """End our process group when the time is over, as the near end does: a command may not pass on its signals."""
     job_file(file, "began").touch()
     threading.Thread(target=_end_later, args=(file, seconds), name="taskproc-timeout", daemon=True).start()
-    # That thread cannot run while C code holds the interpreter; this one is none of the interpreter's
+    # That thread cannot run while C code holds the interpreter; the one that faulthandler starts can
     faulthandler.dump_traceback_later(seconds + 2 * GRACE, exit=True, file=2)
 
 

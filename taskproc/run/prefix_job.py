@@ -1,7 +1,7 @@
-"""A job behind a command: the words of that, the files of the two ends, and jobs of clusters that may be left.
+"""A job behind a command: the words of the command, the files between its two ends, the cluster jobs it may leave.
 
-What runs it is prefix_runner.py. Known clusters are Slurm, LSF, Grid Engine, PBS and HTCondor, by what their commands
-print and by what they set for their jobs.
+prefix_runner.py runs it. Slurm, LSF, Grid Engine, PBS and HTCondor are recognized by what their commands print and by
+the variables that they set for their jobs.
 """
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from taskproc.run.runner import Answer, Job, timeout_of
 
 PLACES = ("task_name", "task_id", "task_directory", "stdout", "stderr")
 
-# What is printed when a job was submitted → what ends it
+# What a command prints when it has submitted a job → the command that ends the job
 _SUBMITTED = (
     (r"^Submitted batch job (\d+)\b", "scancel {}"),
     (r"^Job <(\d+)> is submitted to ", "bkill {}"),
@@ -24,21 +24,21 @@ _SUBMITTED = (
     (r"^Your job-array (\d+)\.\S+ \(.*\) has been submitted", "qdel {}"),
     (r"^\d+ job\(s\) submitted to cluster (\d+)\.", "condor_rm {}"),
 )
-# PBS says no more than the number with the server, so that counts only where `qsub` was among the words
+# PBS prints only the number with the server, so this counts only if `qsub` is among the words
 _PBS = (r"^(\d+(?:\[\])?\.[A-Za-z][\w.-]*)$", "qdel {}")
-# The same of commands that end their job when they end by themselves
+# The same for commands that end their job when they end by themselves
 _HELD = (
     (r"^(?:srun|salloc): (?:job|Pending job allocation|Granted job allocation) (\d+)\b", "scancel {}"),
     (r"^qsub: waiting for job (\S+) to start", "qdel {}"),
 )
-# Variable of the environment of a job → what ends the job. Grid Engine's JOB_ID could be anybody's without the other
+# Variable of a job's environment → the command that ends the job. JOB_ID is Grid Engine's only beside SGE_TASK_ID
 _SET = (("SLURM_JOB_ID", "scancel {}"), ("LSB_JOBID", "bkill {}"), ("PBS_JOBID", "qdel {}"), ("JOB_ID", "qdel {}"))
 _BESIDE = {"JOB_ID": "SGE_TASK_ID"}
 _STEP = "SLURM_STEP_ID"
 
 
 def split_prefix(prefix: str | Sequence[str]) -> tuple[str, ...]:
-    """The words of a command, split as a shell would; a sequence is taken as it is.
+    """Split a command into words as a shell would. A sequence is taken as it is.
 
     Raises OptionError if quotes are not closed.
     """
@@ -53,10 +53,10 @@ def split_prefix(prefix: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def fill_places(command: Sequence[str], values: Mapping[str, str]) -> tuple[str, ...]:
-    """`command` with `{task_name}` and the other PLACES replaced within its words; other braces stay as they are."""
+    """Replace `{task_name}` and the other PLACES within the words of `command`; other braces stay as they are."""
     words = []
     for word in command:
-        # one pass from left to right, so that a value which looks like a place is not replaced in its turn
+        # one pass from left to right, so that a value that looks like a place is not replaced in turn
         parts = word.split("{")
         filled = [parts[0]]
         for part in parts[1:]:
@@ -69,13 +69,13 @@ def fill_places(command: Sequence[str], values: Mapping[str, str]) -> tuple[str,
 
 @frozen
 class PrefixedJob(Generic[Answer]):
-    """A job and the command that carries it.
+    """A job and the command that runs it.
 
     Attributes:
-        command: split and filled; empty for a fresh interpreter without anything before it.
-        job: what the far end calls; pickles with plain `pickle`.
-        folder: where the file for the far end is written; both ends must see it.
-        stdout: what the command prints is appended to this file, and to `stderr`.
+        command: split and filled; empty: a fresh interpreter and nothing before it.
+        job: the far end calls it; it pickles with plain `pickle`.
+        folder: for the file that the far end reads; both ends must see it.
+        stdout, stderr: files to which the output of the command is appended.
     """
 
     command: tuple[str, ...]
@@ -95,16 +95,16 @@ class PrefixedJob(Generic[Answer]):
 
 
 def job_file(file: Path, ending: str) -> Path:
-    """`FILE.ending`: where the two ends of a prefix command leave each other word."""
+    """Return `FILE.ending`, one of the files by which the two ends of a prefix command talk."""
     return file.with_name(f"{file.name}.{ending}")
 
 
 # ---------------------------------------------------------------- jobs that a command may leave on a cluster
 
 def ends_of_submitted(words: Sequence[str], text: str, *, was_killed: bool) -> list[str]:
-    """The commands that end the jobs which may be left of a command that was ended; `text` is what that printed.
+    """Return the commands that end the jobs which an ended command may have left; `text` is its output.
 
-    `srun` and its like have ended their jobs unless they were killed; what submits a job and waits for it, has not.
+    `srun` and its like end their jobs unless they are killed; a command that submits a job and waits for it does not.
     """
     patterns = [*_SUBMITTED, *(_HELD if was_killed else ())]
     if re.search(r"\bqsub\b", " ".join(words)):
@@ -118,15 +118,15 @@ def ends_of_submitted(words: Sequence[str], text: str, *, was_killed: bool) -> l
 
 
 def cluster_variables(environ: Mapping[str, str]) -> dict[str, str]:
-    """Those of an environment that tell in which job a process is."""
+    """Return the variables of an environment that say in which cluster job a process is."""
     names = [*(name for name, _ in _SET), *_BESIDE.values(), _STEP]
     return {name: environ[name] for name in names if environ.get(name)}
 
 
 def ends_of_job(inside: Mapping[str, str], outside: Mapping[str, str]) -> list[str]:
-    """The command that ends the job of a process with the variables `inside`, unless one with `outside` is in it, too.
+    """Return the command that ends the job of a process with the variables `inside`; none if `outside` is the same job.
 
-    Within one allocation of Slurm that is the step.
+    Within one allocation of Slurm it ends the step.
     """
     for name, end in _SET:
         job = inside.get(name)
@@ -140,7 +140,7 @@ def ends_of_job(inside: Mapping[str, str], outside: Mapping[str, str]) -> list[s
 
 
 def jobs_left(ends: Sequence[str]) -> str:
-    """What may be left, and what ends it; empty if nothing is."""
+    """Say that jobs may be left, and which commands end them; empty if there are none."""
     if not ends:
         return ""
     jobs = "a job" if len(ends) == 1 else f"{len(ends)} jobs"

@@ -33,20 +33,20 @@ from taskproc.run.problem import death_text, end_of_log, exit_text, memory_text,
 from taskproc.run.runner import Answer, Ending, Job
 from taskproc.run.system_limits import is_scarce, limit_problem
 
-LATE = 60.0  # seconds after which a network folder shows a file at the latest
+LATE = 60.0  # seconds within which a network folder shows a new file
 LOOK_EVERY = 0.5  # seconds
 LOOK_FOR_BEGIN_EVERY = 0.1  # seconds
 _TAIL = 1 << 16  # bytes of the output of a command that are searched for jobs of clusters
-FAR_FIRST = 0.5  # seconds by which the far end may be late to end its job itself: nobody should get TERM twice
+FAR_FIRST = 0.5  # seconds that the far end has to end its job itself, so that nobody gets TERM twice
 
 
 class PrefixRunner(ChildRunner[K, Answer]):
-    """Runs each PrefixedJob in a process of its own, at most `capacity` at once; what exceeds them waits.
+    """Runs each PrefixedJob in its own process, at most `capacity` at once; others wait.
 
     Args:
-        patience: after a command that ended well without an outcome, look again for so many seconds; None is 60 where
-            the folder of the job lies on a network, which may show files late, and 0 elsewhere.
-        left: gets the commands that end what `stop` may have left on clusters.
+        patience: seconds to look again for the outcome of a command that ended without one; None: 60 if the folder of
+            the job is on a network, which may show files late, and 0 otherwise.
+        left: a list to which the commands are added that end jobs which `stop` may have left on clusters.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class PrefixRunner(ChildRunner[K, Answer]):
         self._left: list[str] = [] if left is None else left
 
     def start(self, ticket: Ticket[K], job: Job[Answer]) -> None:
-        """Run the command of `job`, which must be a PrefixedJob, in a thread that waits for it."""
+        """Run the command of `job`, a PrefixedJob, in a thread that waits for it."""
         if not isinstance(job, PrefixedJob):
             raise AssertionError(f"{job!r} has no prefix [this is a bug]")
         try:
@@ -81,7 +81,7 @@ class PrefixRunner(ChildRunner[K, Answer]):
             self._inbox.put((ticket, Failed(limit_problem("no thread could be started for its command", error))))
 
     def _run_to_the_end(self, job: PrefixedJob[Answer], content: bytes) -> Answer | Failed:
-        """In a thread of its own."""
+        """Run the job in its own thread, and return how it ended."""
         with self._places:
             try:
                 sent = _Sent(job, content, self._patience, self._children.stopping)
@@ -100,12 +100,12 @@ class PrefixRunner(ChildRunner[K, Answer]):
 
 
 class _Sent(Generic[Answer]):
-    """A PrefixedJob in the file that its two ends share, as a ChildJob.
+    """A PrefixedJob, written into the file that its two ends share, as a ChildJob.
 
     Args:
-        content: what stands in the file.
+        content: the bytes of the file.
         patience: see PrefixRunner.
-        stopping: once it is set, nobody looks again for an outcome.
+        stopping: when it is set, nobody looks again for an outcome.
     """
 
     def __init__(self, job: PrefixedJob[Answer], content: bytes, patience: float | None, stopping: threading.Event):
@@ -137,7 +137,7 @@ class _Sent(Generic[Answer]):
         return None if self._job.timeout is None else _FarDeadline(child, self._job.timeout, self._file)
 
     def answer(self, attempt: Attempt[Answer]) -> Answer | Failed:
-        """See ChildJob. Looks for the outcome first: what the command left may still bring it."""
+        """See ChildJob. Looks for the outcome before it buries: processes that the command left may still write it."""
         code, timeout = attempt.code, self._job.timeout
         answer = self._outcome()
         is_late = attempt.is_late or job_file(self._file, "timedout").exists()
@@ -148,7 +148,7 @@ class _Sent(Generic[Answer]):
         return self._no_outcome(attempt) if answer is None else answer
 
     def left(self, attempt: Attempt[Answer]) -> list[str]:
-        """The commands that end what may be left on a cluster; none if there is an outcome, for then the job ends."""
+        """Return the commands that end jobs which may be left on a cluster; none if there is an outcome."""
         if attempt.child is None:
             return []
         self._bury(attempt)
@@ -161,7 +161,7 @@ class _Sent(Generic[Answer]):
         return list(dict.fromkeys([*here, *printed]))
 
     def clean_up(self) -> None:
-        """Remove the files: a far end that comes late finds nothing to run."""
+        """Remove the files, so that a far end that starts late finds nothing to run."""
         for path in self._file.parent.glob(f"{self._file.name}*"):
             path.unlink(missing_ok=True)
 
@@ -170,14 +170,14 @@ class _Sent(Generic[Answer]):
         return ends_of_job({name: value for name, _, value in parts}, os.environ)
 
     def _started(self) -> list[str]:
-        """The lines of the far end; none: it did not come so far."""
+        """Return the lines that the far end wrote when it started; none: it did not start."""
         try:
             return job_file(self._file, "started").read_text().splitlines()
         except OSError:
             return []
 
     def _bury(self, attempt: Attempt[Answer]) -> Exit:
-        """How the command ended, with its peak memory if it became the far end itself."""
+        """Return how the command ended, with its peak memory if it became the far end itself (exec)."""
         far, _, peak = (self._started() or [""])[0].partition(" ")
         is_far = attempt.child is not None and far == str(attempt.child.command_pid)
         return attempt.bury(int(peak) if peak and is_far else None)
@@ -193,7 +193,7 @@ class _Sent(Generic[Answer]):
             return Failed(Problem("exception", f"the outcome of the job could not be unpickled: {sentence(error)}"))
 
     def _look_again(self) -> Answer | Failed | None:
-        """A network folder may show the outcome later than the end of the command."""
+        """Look for the outcome again: a network folder may show it later than the end of the command."""
         network = LATE if is_network(self._job.folder) else 0.0
         deadline = time.monotonic() + (network if self._patience is None else self._patience)
         while (left := deadline - time.monotonic()) > 0 and not self._stopping.wait(min(left, LOOK_EVERY)):
@@ -224,26 +224,26 @@ class _Sent(Generic[Answer]):
 
 
 class _FarDeadline(Deadline):
-    """Ends a command whose job has run too long, unless the far end, which knows as well, does so itself."""
+    """Ends a command whose job has run too long, unless the far end does so itself."""
 
     def __init__(self, child: Child, seconds: float, file: Path):
         self._file = file
         super().__init__(child, seconds)
 
     def watch(self) -> None:
-        """The clock starts when the far end says that the job begins."""
+        """Wait, and end the command. The clock starts when the far end says that the job begins."""
         while not job_file(self._file, "began").exists():
             if self.ended.wait(LOOK_FOR_BEGIN_EVERY):
                 return
         if not self.ended.wait(self.seconds + FAR_FIRST):
             self.passed = True
-            # Where the far end has ended itself the command notices that, and should end by itself
+            # If the far end has ended itself, the command notices that and should end by itself
             if not (job_file(self._file, "timedout").exists() and self.ended.wait(GRACE + FAR_FIRST)):
                 self.end_politely()
 
 
 def _text(path: Path, since: int) -> str:
-    """The end of what was appended to a log of ours."""
+    """Return the end of what was appended to a log."""
     with open(path, "rb") as file:
         file.seek(max(since, os.path.getsize(path) - _TAIL))
         return file.read().decode("utf-8", "replace")

@@ -1,7 +1,7 @@
-"""What a system refuses when a limit is reached: threads, processes, open files. With the remedy.
+"""Limits of the system that refuse threads, processes and open files: how they are recognized, and the remedy.
 
-Whoever has begun something goes on with what it has: fewer workers do the same work. Only where nothing could be begun
-at all is it an error.
+A run that has begun continues with what it has: fewer workers do the same work. It is an error only if nothing at all
+could begin.
 """
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SIGNS = (_NO_THREAD, "Resource temporarily unavailable", "Too many open files",
 
 
 def is_scarce(error: BaseException | None) -> bool:
-    """Whether it says that a limit of the system is reached, as such or as the cause of one of ours."""
+    """Return whether it says that a limit of the system is reached, itself or as the cause of one of our errors."""
     if isinstance(error, TaskprocError):
         return is_scarce(error.__cause__)
     if isinstance(error, OSError):
@@ -40,12 +40,12 @@ def is_scarce(error: BaseException | None) -> bool:
 
 
 def names_scarcity(text: str) -> bool:
-    """Whether the last words of a process that could not begin are of that kind."""
+    """Return whether the last words of a process that could not start name a limit of the system."""
     return any(sign in text for sign in _SIGNS)
 
 
 def limit_text(what: str, error: BaseException) -> str:
-    """`what`, why, and what to do."""
+    """Return `what`, the reason, and the remedy."""
     known = error
     while isinstance(known, TaskprocError) and known.__cause__ is not None:
         known = known.__cause__
@@ -54,17 +54,17 @@ def limit_text(what: str, error: BaseException) -> str:
 
 
 def limit_problem(what: str, error: BaseException) -> Problem:
-    """The same as the failure of what was to be begun."""
+    """Return the same text as a failure."""
     return Problem("limit", limit_text(what, error), error=error)
 
 
 def was_refused(problem: Problem) -> bool:
-    """Whether something could not be begun for such a reason, in this process."""
+    """Return whether a limit of the system refused something in this process."""
     return isinstance(problem.error, BaseException) and is_scarce(problem.error)
 
 
 def start_thread(thread: threading.Thread) -> None:
-    """Start it. Raises BlockingIOError, as for a process, if there can be no more."""
+    """Start a thread. Raises BlockingIOError, as for a process, if no more are possible."""
     try:
         thread.start()
     except RuntimeError as error:
@@ -74,7 +74,7 @@ def start_thread(thread: threading.Thread) -> None:
 
 
 def repeated_tries() -> Iterator[bool]:
-    """Some tries within a second, with whether it is the last: what has ended still counts for a moment."""
+    """Yield TRIES times within a second, each time whether it is the last: what has ended still counts for a moment."""
     for number in range(TRIES):
         if number:
             time.sleep(PAUSE)
@@ -83,11 +83,11 @@ def repeated_tries() -> Iterator[bool]:
 
 @contextmanager
 def limits_raised() -> Iterator[None]:
-    """Within the block what the system refuses is raised as SystemLimit."""
+    """Raise refusals by the system within the block as SystemLimit."""
     try:
         yield
     except (OSError, RuntimeError) as error:
         is_ours: bool = isinstance(error, TaskprocError) and not isinstance(error, CacheError)
         if is_ours or not is_scarce(error):
-            raise  # the others of ours say themselves what they are
+            raise  # our other errors explain themselves
         raise SystemLimit(limit_text("the run could not go on", error)) from error

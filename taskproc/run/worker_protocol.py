@@ -19,22 +19,22 @@ from taskproc.run.far_end import this_process
 HEAD = struct.Struct("<Q")
 SMALL = 1 << 16
 
-# The first byte of what a worker is sent: a pickled job; a job of a kind, and before the first such the kind itself
+# The first byte of a message to a worker: a pickled job; a job of a kind; the kind itself, before its first job
 JOB, OF_KIND, KIND = b"j", b"o", b"k"
 NAMED = 16  # bytes of the name of a kind
-# The first byte of what a worker says
+# The first byte of a message from a worker
 READY = b"r"
-BEGAN = b"b"    # the job that may run only so long
-LEAVING = b"l"  # it takes no other job after this one
-REFUSED = b"n"  # a MARK: the job was called back before it began
-PART = b"t"     # what the job gave before it ended; see steps.py
+BEGAN = b"b"    # the job with a timeout has begun
+LEAVING = b"l"  # it takes no job after the current one
+REFUSED = b"n"  # a MARK: the number of a job that was called back before it began
+PART = b"t"     # bytes that the job reported before its end; see Steps
 ANSWER = b"a"   # seconds that the job took, and its pickled outcome
-PLAIN = b"p"    # the same, and no name in the pickle is the user's
+PLAIN = b"p"    # the same, and the pickle names nothing of the user
 SECONDS = struct.Struct("<d")
 
-# In the file of marks, each 8 bytes: the number of the last job that began, the peak memory of the worker when it
-# started, the number of the last job that may begin; which step of a job began, and the number of a job that must end
-# before its next step, these two as the machine orders bytes. The worker writes the first, second and fourth.
+# The file of marks has words of 8 bytes: the number of the last job that began; the peak memory of the worker when it
+# started; the number of the last job that may begin; the last step that began, with its job; and the number of a job
+# that must end before its next step. The last two are in native byte order. The worker writes BEGUN, PEAK and STEP.
 MARK = struct.Struct("<Q")
 BEGUN, PEAK, BOUND, STEP, HALT, MARKS = 0, 8, 16, 24, 32, 40
 UNBOUND = MARK.pack(2**64 - 1)
@@ -42,34 +42,34 @@ _STEPS = 32  # bits for the number of a step
 
 
 def frame(content: bytes) -> bytes:
-    """A message with its length before it."""
+    """Return a message with its length before it."""
     return HEAD.pack(len(content)) + content
 
 
 def send(channel: socket.socket, content: bytes) -> None:
-    """Write one message; blocks until the other side has room for it."""
+    """Write one message. Block until the other side has room for it."""
     if len(content) < SMALL:
         channel.sendall(frame(content))
     else:
-        channel.sendall(HEAD.pack(len(content)))  # rather than copy the content
+        channel.sendall(HEAD.pack(len(content)))  # saves a copy of the content
         channel.sendall(content)
 
 
 class Messages:
-    """What comes in through a socket.
+    """Reads messages from a socket.
 
     Attributes:
-        closed: whether the other side has closed, and all it sent was read. Half a message at the end is none.
+        closed: whether the other side has closed and all was read. Half a message at the end is dropped.
     """
 
     def __init__(self, channel: socket.socket):
         self.closed = False
         self._channel = channel
         self._heard = bytearray()
-        self._at = 0  # where the next message begins; what lies before it was reported
+        self._at = 0  # where the next message begins; all before it was returned
 
     def next(self) -> bytes | None:
-        """The next message, for which it waits; None if the other side has closed."""
+        """Wait for the next message and return it; None: the other side has closed."""
         while (message := self._whole()) is None:
             if self._is_large():
                 return self._rest()
@@ -79,26 +79,26 @@ class Messages:
         return message
 
     def ready(self) -> Iterator[bytes]:
-        """Whole messages that have come, without waiting."""
+        """Yield whole messages that have come, without waiting."""
         while not self.closed and self._take(socket.MSG_DONTWAIT):
             pass
         while (message := self._whole()) is not None:
             yield message
 
     def _whole(self) -> bytes | None:
-        """The next message, if it is there from end to end."""
+        """Return the next message if all of it has come."""
         start = self._at + HEAD.size
         if len(self._heard) >= start:
             end = start + HEAD.unpack_from(self._heard, self._at)[0]
             if len(self._heard) >= end:
                 self._at = end
                 return bytes(memoryview(self._heard)[start:end])
-        del self._heard[: self._at]  # once for all that was reported since the last time
+        del self._heard[: self._at]  # once for all messages returned since the last time
         self._at = 0
         return None
 
     def _take(self, flags: int) -> bool:
-        """Read once. Whether there was anything."""
+        """Read once. Return whether anything came."""
         try:
             part = self._channel.recv(SMALL, flags)
         except BlockingIOError:
@@ -113,7 +113,7 @@ class Messages:
         return len(self._heard) >= HEAD.size and HEAD.unpack_from(self._heard)[0] > SMALL
 
     def _rest(self) -> bytes | None:
-        """A message of which only the beginning is there, read into its place."""
+        """Read the rest of a large message into its place. Return the message."""
         content = bytearray(HEAD.unpack_from(self._heard)[0])
         begun = len(self._heard) - HEAD.size
         content[:begun] = memoryview(self._heard)[HEAD.size :]
@@ -133,16 +133,16 @@ class Messages:
 
 @frozen
 class Part:
-    """What a job gave before it ended."""
+    """What a job reported before it ended."""
 
     content: bytes
 
 
 class Steps:
-    """Those of the job that runs here; see `of_this_job`.
+    """The steps of the job that runs here; see `of_this_job`.
 
     Attributes:
-        tell: called with some bytes, gives them to the main process as a Part, before the outcome of the job.
+        tell: sends some bytes to the main process as a Part, before the outcome of the job.
     """
 
     __slots__ = ("_base", "_marks", "_number", "tell")
@@ -154,7 +154,7 @@ class Steps:
         self.tell = tell
 
     def begin(self, step: int) -> bool:
-        """That step begins. False: the job has been asked to end, and it does not."""
+        """Begin a step. Return False if the job was asked to end: then the step must not begin."""
         if self._marks[HALT // MARK.size] == self._number:
             return False
         self._marks[STEP // MARK.size] = self._base | step
@@ -162,16 +162,16 @@ class Steps:
 
 
 def use_marks(marks: int, number: Callable[[], int], tell: Callable[[bytes], None]) -> None:
-    """From now on jobs in this process may have steps: the file of marks, the number of the job that runs."""
+    """Let jobs in this process have steps. `marks`: the file of marks; `number`: returns that of the running job."""
     import mmap  # here: the main process needs none
 
-    # Not pwrite: these are 100 ns a step, and the pages live on in the other process
+    # Not pwrite: this takes 100 ns per step, and the pages survive in the other process
     words = memoryview(mmap.mmap(marks, MARKS)).cast("Q")
     this_process.steps = lambda: Steps(words, number(), tell)
 
 
 def of_this_job() -> Steps:
-    """The steps of the job that runs here, in a worker process of our own."""
+    """Return the steps of the job that runs here, in a resident worker."""
     if this_process.steps is None:
         raise AssertionError("steps are reported only from worker processes of our own [this is a bug]")
     steps: Steps = this_process.steps()
@@ -179,6 +179,6 @@ def of_this_job() -> Steps:
 
 
 def step_of(word: bytes, job: int) -> int | None:
-    """The step that stands in a word of the file, if it is that job's."""
+    """Return the step in a word of the file, if it is of that job."""
     number, step = divmod(int.from_bytes(word, sys.byteorder), 1 << _STEPS)
     return step if number == job else None
