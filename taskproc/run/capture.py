@@ -4,9 +4,9 @@ A job that prints nothing costs no file: the first line opens the file, and a pr
 (see spool.py).
 
 Python code is recognized by its context: `sys.stdout` and `sys.stderr` are switches that write to the files of the job
-that runs here. Not contextlib.redirect_stdout: it swaps sys.stdout for all threads. In a worker process, descriptors 1
-and 2 are moved as well, to catch C code and child processes. A process has only one pair of these, so only one job at a
-time can have them. In the main process they belong to the user and are never moved.
+that runs here. Not contextlib.redirect_stdout: it swaps sys.stdout for all threads. In processes that run
+jobs, descriptors 1 and 2 are moved as well, to catch C code and child processes. A process has only one pair of these,
+so only one job at a time can have them. In the main process they belong to the user and are never moved.
 
 In processes that only run jobs, threads that a job starts also print into its files. When the job has ended, such
 threads print nowhere, so their output is not mistaken for that of a later job. This holds for Python code: nobody can

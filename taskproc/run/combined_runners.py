@@ -34,7 +34,7 @@ class LateRunner(Generic[K, Answer]):
         return () if self._runner is None else self._runner.wait(timeout)
 
     def recall(self) -> None:
-        """Give jobs that have not begun back."""
+        """Give back jobs that have not begun."""
         if self._runner is not None:
             self._runner.recall()
 
@@ -87,7 +87,7 @@ class Lanes(Generic[K, Answer]):
         return self._inbox.button()
 
     def recall(self) -> None:
-        """Give jobs that have not begun back, in both lanes."""
+        """Give back jobs that have not begun, in both lanes."""
         self.ordinary.recall()
         self.prefixed.recall()
 

@@ -87,7 +87,7 @@ class CommandJob:
         ) if path is not None}
         command = f"command {shown(self.words)}"
         if error is None:
-            text = f"{command} was not started any more"
+            text = f"{command} was not started, because the run was stopped"
         elif not isinstance(error, OSError):
             text = f"{command} could not be run: {sentence(error)}"
         elif name is not None and os.fspath(name) in files:

@@ -297,7 +297,7 @@ class Dispatch(Generic[K]):
             self._move(entry, "silent")
 
     def bury(self, worker: int, begun: int) -> Burial:
-        """Take leave of a worker that has ended, when all that it sent is reported. `begun`: the number in its mark."""
+        """Remove a worker that has ended, when all that it sent is reported. `begun`: the number in its mark."""
         entry = self._entries[worker]
         state = entry.state
         self._move(entry, "gone")

@@ -147,7 +147,7 @@ class ForeignRunner(Generic[K, Answer]):
         return self._inbox.wait(timeout)
 
     def recall(self) -> None:
-        """Give jobs back that wait for our own workers. The executor is never given more jobs than it has workers."""
+        """Give back jobs that wait for our own workers. The executor is never given more jobs than it has workers."""
         for lane in self._lanes.values():
             lane.recall()
 
@@ -204,7 +204,7 @@ class ForeignRunner(Generic[K, Answer]):
             self._look_later()
 
     def _ended(self, ticket: Ticket[K], future: Future[Answer | Died]) -> None:
-        """In a thread of the executor."""
+        """Report the end of a job, in a thread of the executor."""
         job, _ = self._running.pop(ticket.number)
         begun = Begun(job.marks)
         error = None if future.cancelled() else future.exception()
@@ -237,7 +237,7 @@ class ForeignRunner(Generic[K, Answer]):
             what = "a process of the %s died and broke it"
             if is_scarce(error):
                 what = "the %s could not start its processes"
-            logger.warning(f"{what} (%s); the run goes on in worker processes of taskproc's own",
+            logger.warning(f"{what} (%s); the run continues in taskproc's own worker processes",
                            type(self._executor).__name__, sentence(error))
 
 

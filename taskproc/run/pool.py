@@ -161,7 +161,7 @@ def workers_of(executor: Executor | None) -> int | None:
 
 
 def is_in_process(executor: Executor | None) -> bool:
-    """Return whether its jobs stay in this process. Interpreters (3.14) share no objects, though they subclass."""
+    """Return whether its jobs need no pickling. Interpreters (3.14) share no objects, though they subclass."""
     if executor is None:
         return sys.platform == "win32"
     threads = isinstance(executor, ThreadPoolExecutor) and type(executor).__name__ != "InterpreterPoolExecutor"
@@ -181,14 +181,14 @@ def _run(job: Job[Answer]) -> Answer | Failed:
 def outcome_of(future: Future[R]) -> R | Failed:
     """Return how the job of a future that is done has ended."""
     if future.cancelled():
-        return Failed(Problem("exception", "it was called off before it began"))
+        return Failed(Problem("exception", "it was cancelled before it began"))
     error = future.exception()
     return future.result() if error is None else _failed(error)
 
 
 def _failed(error: BaseException) -> Failed:
     if isinstance(error, BrokenExecutor):
-        text = f"a process of the executor died, and all that it was given with it ({sentence(error)})"
+        text = f"a process of the executor died, and with it all its jobs ({sentence(error)})"
         return Failed(Problem("died", text, error=error))
     if is_scarce(error):
         return Failed(limit_problem("the executor could not begin it", error))

@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     try:
         setup, job = pickle.loads(file.read_bytes())
     except FileNotFoundError:
-        write_error(f"taskproc: {file} is not to be seen here; is its folder shared with this host?")
+        write_error(f"taskproc: {file} cannot be seen here; is its folder shared with this host?")
         return 1
     be_subreaper()  # on another machine there is no keeper above us
     job_of_cluster = [f"{name}={value}" for name, value in cluster_variables(os.environ).items()]
@@ -71,7 +71,7 @@ def _set_up_and_run(setup: Setup, job: bytes) -> bytes:
     except OSError as error:
         what = f"the working directory {setup.folder!r} cannot be used where the command ran the task"
         text = f"{what}: {sentence(error)}"
-        hint = "hint: run from a folder that is there under the same path, or make it visible there"
+        hint = "hint: run from a folder that exists there under the same path, or make it visible there"
         return pickle.dumps(Failed(Problem("prefix", f"{text}\n\n{hint}")), 5)
     own_descriptors()
     faulthandler.enable(2)  # a crash in C code then names its place in the log of the job

@@ -39,7 +39,7 @@ class RayExecutor(Executor):
     def __init__(self, n_cores: int | None = None, n_cores_worker: int = 1, options: Mapping[str, Any] | None = None):
         options = dict(options or {})
         if "num_cpus" in options:
-            raise OptionError("num_cpus is not for the options of Ray: say n_cores_worker instead")
+            raise OptionError("num_cpus cannot be an option of Ray here; pass n_cores_worker instead")
         self._ray = connected(n_cores)
         total = cluster_cpus(self._ray)
         self.repeats = options.get("max_retries", 0) != 0
@@ -140,8 +140,8 @@ def connected(n_cores: int | None = None) -> Any:
     try:
         import ray
     except ImportError as error:
-        raise ImportError("Ray is not installed: pip install 'taskproc[ray]'. Without it there are worker processes of "
-                          "taskproc's own, executor='processes'") from error
+        raise ImportError("Ray is not installed: pip install 'taskproc[ray]'. Without Ray, taskproc has its own worker "
+                          "processes: executor='processes'") from error
     if not ray.is_initialized():
         try:
             ray.init(num_cpus=n_cores, include_dashboard=False)

@@ -66,7 +66,7 @@ class ResidentRunner(Generic[K, Answer]):
         part: Callable[[bytes], Answer] | None = None,
     ):
         if os.name != "posix":
-            raise OptionError("worker processes of our own need POSIX. Pass an executor, such as ThreadPoolExecutor()")
+            raise OptionError("taskproc's own workers need POSIX. Pass an executor, such as ThreadPoolExecutor()")
         if workers is not None and workers < 1:
             raise OptionError(f"number of workers must be at least 1, got {workers!r}")
         self._inbox = inbox
@@ -118,7 +118,7 @@ class ResidentRunner(Generic[K, Answer]):
         return self._inbox.wait(timeout)
 
     def recall(self) -> None:
-        """Give jobs that have not begun back, as Returned. No job begins until `start` is called again."""
+        """Give back jobs that have not begun, as Returned. No job begins until `start` is called again."""
         self._ask_back()
         self._give_back(self._dispatch.recall())
 
@@ -192,7 +192,7 @@ class ResidentRunner(Generic[K, Answer]):
         asked = self._dispatch.count
         can = self._dispatch.make_do()
         if can:
-            logger.warning("only %d of %d worker processes could be started (%s); the run goes on with less at once",
+            logger.warning("only %d of %d worker processes could be started (%s); the run continues with fewer",
                            self._dispatch.count, asked, why)
         return can
 
@@ -270,7 +270,7 @@ class ResidentRunner(Generic[K, Answer]):
             alarm.call_off()
 
     def _bury(self, number: int, worker: Worker) -> None:
-        """Take leave of a dead worker. All that it had sent before still counts."""
+        """Remove a dead worker. All that it had sent before still counts."""
         self._read(number, worker)
         self._call_off(number)
         self._inbox.unwatch(worker.channel)

@@ -40,7 +40,7 @@ class Runner(Protocol[K, Answer]):
         ...
 
     def recall(self) -> None:
-        """Give jobs that have not begun back, as endings that are Returned. It may give back none."""
+        """Give back jobs that have not begun, as endings that are Returned. It may give back none."""
         ...
 
     def stop(self) -> None:

@@ -18,13 +18,13 @@ from taskproc.run.problem import sentence
 TRIES, PAUSE = 50, 0.02  # seconds
 _NO_THREAD = "can't start new thread"  # as Python says it
 _PROCESSES = (
-    "raise the number of threads and processes that are allowed (ulimit -u, or that of the container), "
-    "or let less run at once (max_workers)"
+    "allow more threads and processes (ulimit -u, or the limit of the container), or run fewer tasks at once "
+    "(max_workers)"
 )
 _REMEDIES = {
-    errno.EMFILE: "raise the number of open files that are allowed (ulimit -n), or let less run at once (max_workers)",
-    errno.ENFILE: "the whole machine has too many open files: end what needs them",
-    errno.ENOMEM: "free some memory, or let less run at once (max_workers)",
+    errno.EMFILE: "allow more open files (ulimit -n), or run fewer tasks at once (max_workers)",
+    errno.ENFILE: "the whole machine has too many open files: end programs that use them",
+    errno.ENOMEM: "free some memory, or run fewer tasks at once (max_workers)",
     errno.EAGAIN: _PROCESSES,
 }
 _SIGNS = (_NO_THREAD, "Resource temporarily unavailable", "Too many open files", "Cannot allocate memory")
@@ -90,4 +90,4 @@ def limits_raised() -> Iterator[None]:
         is_ours: bool = isinstance(error, TaskprocError) and not isinstance(error, CacheError)
         if is_ours or not is_scarce(error):
             raise  # our other errors explain themselves
-        raise SystemLimit(limit_text("the run could not go on", error)) from error
+        raise SystemLimit(limit_text("the run could not continue", error)) from error

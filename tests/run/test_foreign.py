@@ -132,7 +132,7 @@ def test_what_was_in_a_pool_that_broke_is_given_back(desk: Desk, caplog: pytest.
 
     assert {1: Returned(), 2: Returned()} == desk.endings(2)
     (message,) = caplog.messages
-    assert message.startswith("a process of the Pool died and broke it (BrokenExecutor: a process died); the run goes")
+    assert message.startswith("a process of the Pool died and broke it (BrokenExecutor: a process died); the run continues")
 
 
 def test_suspects_run_one_by_one_and_the_killer_is_named(desk: Desk) -> None:

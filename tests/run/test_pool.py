@@ -74,7 +74,7 @@ def test_stop_calls_off_what_has_not_begun(inbox: Inbox[Ending[str, Outcome[str]
         go.set()
         ended = endings(runner, 1)
 
-    assert "it was called off before it began" == problem(called_off[2]).text
+    assert "it was cancelled before it began" == problem(called_off[2]).text
     assert "None" == value(ended[1])
 
 

@@ -234,7 +234,7 @@ def test_nothing_starts_after_a_stop(bench: Bench, runner: CommandRunner[str]) -
 
     runner.start(ticket(1), bench.job("touch", str(bench.folder / "touched")))
 
-    assert "was not started any more" in problem(endings(runner, 1)[1]).text
+    assert "was not started, because the run was stopped" in problem(endings(runner, 1)[1]).text
     assert not (bench.folder / "touched").exists()
 
 
@@ -283,7 +283,7 @@ def test_commands_of_jobs_in_threads_can_be_ended(bench: Bench) -> None:
     thread.join()
 
     assert "was killed by signal 15" in problem(found[0]).text
-    assert "was not started any more" in problem(inside).text
+    assert "was not started, because the run was stopped" in problem(inside).text
     assert isinstance(bench.run("true"), Exited)
 
 
