@@ -19,7 +19,7 @@ from taskproc.run.runner import Ending, Job
 
 
 def test_a_prefixed_job_takes_its_own_lane(tmp_path: Path) -> None:
-    """What has a command runs behind it, all else in the other runner; both endings come out of one wait."""
+    """A job with a command runs in its own lane; one wait returns endings of both lanes."""
     inbox: Inbox[Ending[str, Outcome[str]]] = Inbox()
     lanes = Lanes(inbox, PoolRunner(LocalExecutor(), inbox), PrefixRunner(inbox, 5))
     job = call(os.getpid)
@@ -36,7 +36,7 @@ def test_a_prefixed_job_takes_its_own_lane(tmp_path: Path) -> None:
 
 
 class Stops(PoolRunner[str, Outcome[str]]):
-    """Tells whether it was stopped."""
+    """Records whether it was stopped."""
 
     is_stopped = False
 
@@ -45,7 +45,7 @@ class Stops(PoolRunner[str, Outcome[str]]):
 
 
 def test_both_lanes_stop_where_there_can_be_no_thread_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One after the other: what stopped the run is not hidden by the end of it."""
+    """Without another thread, the lanes stop one after the other, and no error hides why the run stopped."""
     inbox: Inbox[Ending[str, Outcome[str]]] = Inbox()
     ordinary, prefixed = Stops(LocalExecutor(), inbox), Stops(LocalExecutor(), inbox)
     lanes = Lanes(inbox, ordinary, prefixed)
@@ -61,7 +61,7 @@ def refuse(thread: threading.Thread) -> None:
 
 
 class Fake:
-    """Notes what it is told."""
+    """Records its calls."""
 
     def __init__(self, told: list[str]):
         self.told = told
@@ -83,7 +83,7 @@ class Fake:
 
 
 def test_nothing_is_made_without_a_job() -> None:
-    """It has room, and can be stopped."""
+    """Without a job no runner is made; the late one has a capacity and can be stopped."""
     runner: LateRunner[str, Outcome[str]] = LateRunner(3, _never)
 
     runner.recall()
@@ -97,7 +97,7 @@ def _never() -> Fake:
 
 
 def test_it_is_the_other_from_the_first_job_on() -> None:
-    """Made once; capacity and all else are its own."""
+    """The runner is made once, at the first job; from then on all calls go to it."""
     told: list[str] = []
     make: Callable[[], Fake] = lambda: (told.append("made"), Fake(told))[1]  # noqa: E731
     runner: LateRunner[str, Outcome[str]] = LateRunner(3, make)

@@ -1,4 +1,4 @@
-"""Which job a command has submitted, by what it printed, and in which job a process is."""
+"""Output and environment say which cluster job a command has submitted, and in which job a process is."""
 from __future__ import annotations
 
 import pytest
@@ -21,7 +21,7 @@ from taskproc.run.prefix_job import cluster_variables, ends_of_job, ends_of_subm
     ],
 )
 def test_a_job_that_was_submitted_may_be_left(words: str, line: str, end: str) -> None:
-    """Whatever became of the command that waits for it; among other lines."""
+    """A submitted job may be left, whatever became of the command that waits for it."""
     text = f"hello\n{line}\nbye\n"
 
     for was_killed in (False, True):
@@ -38,7 +38,7 @@ def test_a_job_that_was_submitted_may_be_left(words: str, line: str, end: str) -
     ],
 )
 def test_what_holds_its_job_leaves_it_only_when_it_is_killed(line: str, end: str) -> None:
-    """For it ends the job when it ends by itself."""
+    """A command such as srun ends its job unless it is killed."""
     assert ([], [end]) == (ends_of_submitted((), line, was_killed=False), ends_of_submitted((), line, was_killed=True))
 
 
@@ -47,12 +47,12 @@ def test_what_holds_its_job_leaves_it_only_when_it_is_killed(line: str, end: str
     ["17", "12.server", "job 17 ran", "see: Submitted batch job 17", "Submitted batch job x", "Job <a> is submitted"],
 )
 def test_other_lines_name_no_job(text: str) -> None:
-    """To end a job by mistake would be worse than to leave one."""
+    """Other lines name no job: ending a wrong job would be worse than leaving one."""
     assert [] == ends_of_submitted(("env", "A=b"), text, was_killed=True)
 
 
 def test_each_job_is_named_once_in_the_order_in_which_it_was_submitted() -> None:
-    """Whichever pattern it is known by."""
+    """Each job is named once, in order, even if several patterns match."""
     text = "Job <2> is submitted to queue <a>.\nSubmitted batch job 1\nJob <2> is submitted to queue <a>.\n"
 
     assert ["bkill 2", "scancel 1"] == ends_of_submitted((), text, was_killed=False)
@@ -76,12 +76,12 @@ def test_each_job_is_named_once_in_the_order_in_which_it_was_submitted() -> None
 def test_the_job_of_a_far_end_is_ended_but_never_our_own(
     inside: dict[str, str], outside: dict[str, str], end: list[str]
 ) -> None:
-    """Inside one allocation it is a step."""
+    """The job of a far end is ended, but never our own; inside one allocation the step is."""
     assert end == ends_of_job(cluster_variables({**inside, "HOME": "/", "LSB_QUEUE": "x"}), outside)
 
 
 def test_what_is_left_is_told_with_what_ends_it() -> None:
-    """And nothing is told of nothing."""
+    """The message names the commands that end the jobs; without jobs there is no message."""
     assert "a job may be left on the cluster; to end it: scancel 1" == jobs_left(["scancel 1"])
     assert "2 jobs may be left on the cluster; to end them: scancel 1; bkill 2" == jobs_left(["scancel 1", "bkill 2"])
     assert "" == jobs_left([])

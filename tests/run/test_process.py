@@ -1,4 +1,4 @@
-"""A worker that is started ahead: taken by who is as it was made for, and otherwise gone with the program."""
+"""A worker that is started early is used if it fits, and otherwise ends with the program."""
 from __future__ import annotations
 
 import os
@@ -25,7 +25,7 @@ def none_left() -> Iterator[None]:
 
 
 def start() -> int:
-    """Start one for a runner with two; the process id of its keeper."""
+    """Start one for a runner with two workers, and return the process id of its keeper."""
     process.start_early_worker(2)  # not in a fixture: pytest keeps the phase of a test in an environment variable
     pid: int = process._early[0][2]._process.pid
     return pid
@@ -42,12 +42,12 @@ def keeper_of_worker(workers: int) -> int:
 
 
 def test_it_is_taken_once() -> None:
-    """By the first that needs a worker."""
+    """The first runner that needs a worker takes it."""
     assert start() == keeper_of_worker(2) != keeper_of_worker(2)
 
 
 def test_it_is_not_taken_by_what_has_changed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Its jobs would find the environment and the folder of before."""
+    """It is not taken if environment or folder have changed since."""
     started = start()
     monkeypatch.setenv("TASKPROC_TEST", "x")
     assert keeper_of_worker(2) != started
@@ -68,7 +68,7 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 def test_nobody_need_take_it(tmp_path: Path) -> None:
-    """It ends with the program."""
+    """If nobody takes it, it ends with the program."""
     (tmp_path / "main.py").write_text(MAIN)
     done = subprocess.run(
         [sys.executable, "main.py"], cwd=tmp_path, env=package_environ(), capture_output=True, text=True, check=True,
