@@ -71,7 +71,7 @@ Put = Callable[[Any], Any]
 
 def _calls() -> list[tuple[Read, Put]]:
     """Return the settings that are read and set by calls."""
-    found: list[tuple[Read, Put]] = [
+    settings: list[tuple[Read, Put]] = [
         (sys.getrecursionlimit, sys.setrecursionlimit),
         (sys.getswitchinterval, sys.setswitchinterval),
         (sys.gettrace, sys.settrace),
@@ -84,10 +84,10 @@ def _calls() -> list[tuple[Read, Put]]:
         (partial(getattr, time, "tzname"), lambda _: time.tzset()),
     ]
     if hasattr(sys, "get_int_max_str_digits"):
-        found.append((sys.get_int_max_str_digits, sys.set_int_max_str_digits))
+        settings.append((sys.get_int_max_str_digits, sys.set_int_max_str_digits))
     if (sockets := sys.modules.get("_socket")) is not None:
-        found.append((sockets.getdefaulttimeout, sockets.setdefaulttimeout))
-    return [*found, *_of_system()]
+        settings.append((sockets.getdefaulttimeout, sockets.setdefaulttimeout))
+    return [*settings, *_of_system()]
 
 
 def _of_system() -> Iterator[tuple[Read, Put]]:
@@ -128,10 +128,10 @@ class Baseline:
         self._reads, self._puts = map(list, zip(*_calls()))
         self._numbers = [read() for read in self._reads]
         self._variables = [_Variables(name, defaults) for name, defaults in _VARIABLES.items()]
-        loaded = [some for some in self._variables if some.module in sys.modules]
-        self._late = [some for some in self._variables if some not in loaded]
-        self._looks = [(some.get, vars(sys.modules[some.module])) for some in loaded]
-        self._seen = [some.kept for some in loaded]
+        loaded = [variables for variables in self._variables if variables.module in sys.modules]
+        self._late = [variables for variables in self._variables if variables not in loaded]
+        self._looks = [(variables.get, vars(sys.modules[variables.module])) for variables in loaded]
+        self._seen = [variables.saved for variables in loaded]
         self._lists = [(module, name, list(getattr(sys.modules[module], name))) for module, name in _LISTS]
         self._libraries = Libraries()
         self._modules = dict(sys.modules)
@@ -162,9 +162,9 @@ class Baseline:
         os.umask(self._umask)
         good = self._restore_imports()
         self._restore_variables()
-        for module, name, kept in self._lists:
-            if (now := getattr(sys.modules[module], name)) != kept:
-                self._restore_list(now, name, kept)
+        for module, name, saved in self._lists:
+            if (current := getattr(sys.modules[module], name)) != saved:
+                self._restore_list(current, name, saved)
         if self._raw != self._raw_kept:
             set_environ(self._environ)
         if list(map(_low.getsignal, SIGNALS)) != self._handlers:
@@ -175,7 +175,7 @@ class Baseline:
 
     def _restore_variables(self) -> None:
         try:
-            same = [get(there) for get, there in self._looks] == self._seen and "tracebacklimit" not in vars(sys)
+            same = [get(module) for get, module in self._looks] == self._seen and "tracebacklimit" not in vars(sys)
         except KeyError:
             same = False  # a variable was deleted
         for variables in self._late if same else self._variables:
@@ -183,10 +183,10 @@ class Baseline:
 
     def _restore_numbers(self) -> None:
         # Read all first: this takes a third of the time, and usually nothing has changed
-        if (now := [read() for read in self._reads]) != self._numbers:
-            for put, number, kept in zip(self._puts, now, self._numbers):
-                if number != kept:
-                    put(kept)
+        if (current := [read() for read in self._reads]) != self._numbers:
+            for put, number, saved in zip(self._puts, current, self._numbers):
+                if number != saved:
+                    put(saved)
         if list(map(resource.getrlimit, self._limits)) != self._bounds:
             for limit, bounds in zip(self._limits, self._bounds):
                 resource.setrlimit(limit, bounds)
@@ -208,17 +208,17 @@ class Baseline:
         for timer in (signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
             signal.setitimer(timer, 0)
 
-    def _restore_list(self, now: list[Any], name: str, kept: list[Any]) -> None:
+    def _restore_list(self, current: list[Any], name: str, saved: list[Any]) -> None:
         if name in ("meta_path", "path_hooks"):
             # Libraries that are imported later bring finders, and need them while they are loaded
-            kept += [some for some in now if some not in kept and _module_of(some) not in self._known]
+            saved += [finder for finder in current if finder not in saved and _module_of(finder) not in self._imported]
         if name == "filters":
             warnings.resetwarnings()  # this also tells the interpreter that the filters have changed
-        now[:] = kept
+        current[:] = saved
 
     def _restore_imports(self) -> bool:
         """Put removed modules back. Return False if some came from a folder that other jobs do not search."""
-        self._known = self._modules.keys()
+        self._imported = self._modules.keys()
         if len(sys.modules) == len(self._modules):
             return True
         sys.modules.update({name: module for name, module in self._modules.items() if name not in sys.modules})
@@ -232,30 +232,30 @@ class Baseline:
 class _Variables:
     """Variables of a module: their values now, or right after the import if it is not loaded yet."""
 
-    __slots__ = ("_defaults", "_names", "get", "kept", "module")
+    __slots__ = ("_defaults", "_names", "get", "saved", "module")
 
     def __init__(self, module: str, defaults: Mapping[str, Any]):
         self.module, self._defaults = module, defaults
         loaded = sys.modules.get(module)
-        there = defaults if loaded is None else vars(loaded)
-        self._names = [name for name in defaults if name in there]
+        namespace = defaults if loaded is None else vars(loaded)
+        self._names = [name for name in defaults if name in namespace]
         # One name twice: so `get` always returns a tuple, whose elements are compared by identity first
         self.get: Callable[[Mapping[str, Any]], tuple[Any, ...]] = itemgetter(*self._names, self._names[0])
-        self.kept = self.get(there)
+        self.saved = self.get(namespace)
 
     def restore(self) -> None:
         module = sys.modules.get(self.module)
         if module is None:
             return
-        for name, kept in zip(self._names, self.kept):
-            if vars(module).get(name, _MISSING) is not kept:
-                setattr(module, name, kept)
+        for name, saved in zip(self._names, self.saved):
+            if vars(module).get(name, _MISSING) is not saved:
+                setattr(module, name, saved)
         for name in self._defaults.keys() - self._names:
             vars(module).pop(name, None)
 
 
-def _module_of(some: Any) -> str:
-    return str(getattr(some, "__module__", None) or type(some).__module__)
+def _module_of(finder: Any) -> str:
+    return str(getattr(finder, "__module__", None) or type(finder).__module__)
 
 
 def _here() -> int | None:

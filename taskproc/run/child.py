@@ -80,14 +80,14 @@ class KeptChild(Child):
         self._lock = threading.Lock()
         self._said = b""
         self._code: int | None = None
-        self._channel, there = socket.socketpair()
+        self._channel, far = socket.socketpair()
         environ = os.environ if options.get("env") is None else options["env"]
-        numbers = (os.getpid(), there.fileno(), patience, int("LC_CTYPE" in environ))
+        numbers = (os.getpid(), far.fileno(), patience, int("LC_CTYPE" in environ))
         keeper = [sys.executable, "-I", "-S", "-X", "utf8", "-c", _KEEP, *map(str, numbers)]
         try:
-            with there:
+            with far:
                 super().__init__(
-                    [*keeper, *words], pass_fds=[*passed, there.fileno()], start_new_session=True, **options
+                    [*keeper, *words], pass_fds=[*passed, far.fileno()], start_new_session=True, **options
                 )
             self.args = list(words)
             self._await_begin(os.fspath(words[0]))

@@ -230,13 +230,13 @@ class Children:
     def _hasty(self) -> set[Child]:
         return {child for child in self._processes if not child.patience}
 
-    def _wait_for_none(self, some: Callable[[], set[Child]], seconds: float) -> bool:
+    def _wait_for_none(self, select: Callable[[], set[Child]], seconds: float) -> bool:
         with self._fewer:
-            return self._fewer.wait_for(lambda: not some(), seconds)
+            return self._fewer.wait_for(lambda: not select(), seconds)
 
-    def _tell(self, number: int, some: Callable[[], set[Child]]) -> None:
+    def _tell(self, number: int, select: Callable[[], set[Child]]) -> None:
         with self._lock:
-            for child in some():
+            for child in select():
                 child.tell(number)
 
 

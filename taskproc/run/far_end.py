@@ -89,8 +89,8 @@ class Setup:
         name, file = main_name(), getattr(sys.modules.get("__main__"), "__file__", None)
         started_as_file = getattr(sys.modules.get("__main__"), "__spec__", None) is None
         main = {name: os.path.join(folder, file)} if file and started_as_file and name not in MAIN_NAMES else {}
-        there = start_environ(os.environ)
-        undo = {key: (there[key], os.environ.get(key)) for key in there if there[key] != os.environ.get(key)}
+        changed = start_environ(os.environ)
+        undo = {key: (changed[key], os.environ.get(key)) for key in changed if changed[key] != os.environ.get(key)}
         return cls(path, folder, tuple(sys.argv), name, environ, undo, {**main, **_scripts})
 
     def apply(self) -> None:
@@ -173,7 +173,7 @@ def interpreter() -> list[str]:
     """Return the command of a fresh Python like this one, up to the module."""
     options = ["-" + "O" * sys.flags.optimize] if sys.flags.optimize else []
     options += ["-B"] if sys.flags.dont_write_bytecode else []
-    options += [f"-W{each}" for each in sys.warnoptions]
+    options += [f"-W{option}" for option in sys.warnoptions]
     options += ["-X" + (name if value is True else f"{name}={value}") for name, value in sys._xoptions.items()]
     return [sys.executable, *options]
 

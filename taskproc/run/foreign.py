@@ -343,10 +343,10 @@ def _is_over(pid: int, birth: str, seconds: float) -> bool:
 
 def _is_there(pid: int, birth: str) -> bool:
     """Return whether the group of a job has members: its process, if that still leads the group, or children."""
-    found = birth_of(pid, dead=True)
+    birth_now = birth_of(pid, dead=True)
     try:
-        if found:
-            return found == birth and os.getpgid(pid) == pid
+        if birth_now:
+            return birth_now == birth and os.getpgid(pid) == pid
         os.killpg(pid, 0)  # no new process gets the number of a group that has members
     except OSError:
         return False

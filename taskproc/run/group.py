@@ -43,13 +43,13 @@ class Grace:
         """End the grace now and for all later waits."""
         self._over = True
 
-    def wait(self, some: Callable[[float], object], deadline: float) -> bool:
-        """Call `some(seconds)`, which waits that long for an end, until it returns true. False: the grace is over.
+    def wait(self, await_end: Callable[[float], object], deadline: float) -> bool:
+        """Call `await_end(seconds)`, which waits that long for an end, until it returns true. False: the grace is over.
 
         `deadline` is a time of `time.monotonic`.
         """
-        while not (ended := some(0)) and not self._over and (left := deadline - time.monotonic()) > 0:
-            if some(min(left, LOOK_EVERY)):
+        while not (ended := await_end(0)) and not self._over and (left := deadline - time.monotonic()) > 0:
+            if await_end(min(left, LOOK_EVERY)):
                 return True
         return bool(ended)
 

@@ -39,7 +39,7 @@ class Inbox(Generic[T]):
         fill_gaps()  # here: each run makes an inbox before it opens a file or starts a process
         self._items: deque[T] = deque()
         self._taken: list[T] = []
-        self._told = False
+        self._reported = False
         self._asleep = False
         self._rung = False
         self._rest = 0.0
@@ -98,16 +98,16 @@ class Inbox(Generic[T]):
 
         An exception raised here, such as Ctrl-C, passes through. The next wait returns the items that this one did not.
         """
-        if self._told:
+        if self._reported:
             self._taken = []
-            self._told = False
+            self._reported = False
         if not self._items and not self._taken:
             self._sleep(timeout)
         elif len(self._selector.get_map()) > 1 or self._alarms:
             self._look(0)  # or busy threads would starve the watched sources
         # One call in C, in which no signal handler runs: an item is either still there or already taken
         self._taken.extend(map(deque.popleft, repeat(self._items, len(self._items))))
-        self._told = True
+        self._reported = True
         return self._taken
 
     def close(self) -> None:

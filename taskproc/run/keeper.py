@@ -43,14 +43,14 @@ def be_subreaper(yes: bool = True) -> bool:
 
 def children_of(pid: int) -> list[int]:
     """Return the children of a process, also zombies; none if the system does not say."""
-    found: list[int] = []
+    children: list[int] = []
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):
             with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
-                found += map(int, file.read().split())
+                children += map(int, file.read().split())
     except OSError:
         pass  # it has ended, or this is not Linux
-    return found
+    return children
 
 
 def kill(pid: int, number: int = 9) -> None:
@@ -68,9 +68,9 @@ def is_subreaper() -> bool:
         return False
     import ctypes
 
-    found = ctypes.c_int()
-    _prctl(_GET_CHILD_SUBREAPER, ctypes.byref(found))
-    return bool(found.value)
+    flag = ctypes.c_int()
+    _prctl(_GET_CHILD_SUBREAPER, ctypes.byref(flag))
+    return bool(flag.value)
 
 
 def emigrants_of(pid: int) -> list[int]:
@@ -98,13 +98,13 @@ def _kill_tree(pid: int) -> None:
     kill(pid)
 
 
-def end_children(some: Callable[[], Collection[int]] | None = None) -> bool:
-    """Kill the children of this process, or `some`, and those that become its children by this. Wait for keepers.
+def end_children(list_pids: Callable[[], Collection[int]] | None = None) -> bool:
+    """Kill the children of this process, or those in the list, and new ones that this brings. Wait for keepers.
 
     Return False if a process could not be ended.
     """
     until = time.monotonic() + PERSISTENCE
-    while left := [pid for pid in (some() if some else children_of(os.getpid())) if not _has_ended(pid)]:
+    while left := [pid for pid in (list_pids() if list_pids else children_of(os.getpid())) if not _has_ended(pid)]:
         for pid in left:
             kill(pid)
         if any(map(_is_keeper, left)):
@@ -143,7 +143,7 @@ class _Keeper:
         self._released = not speaks  # whether to end what is left as soon as the child has ended
         self._asked = self._killed = False  # whether TERM or KILL was sent
         self._deadline = 0.0
-        self._told: set[int] = set()
+        self._warned: set[int] = set()
         self._reaped: tuple[int, int, Any] | None = None
 
     def fork(self, errors: int = -1) -> None:
@@ -206,12 +206,12 @@ class _Keeper:
 
     def _listen(self) -> None:
         try:
-            told = os.read(self._control, 1000)
+            content = os.read(self._control, 1000)
         except ConnectionResetError:
-            told = b""
-        for number in told:
+            content = b""
+        for number in content:
             self._hear(number)
-        if not told:
+        if not content:
             self._poll.unregister(self._control)
             self._lose_owner()
 
@@ -243,9 +243,9 @@ class _Keeper:
         for pid in left:
             if _ignores_term(pid):
                 kill(pid)
-            elif pid not in self._told and not (self._asked and _of(pid, os.getpgid) == self._child):
+            elif pid not in self._warned and not (self._asked and _of(pid, os.getpgid) == self._child):
                 kill(pid, signal.SIGTERM)
-        self._told.update(left)
+        self._warned.update(left)
         return bool(left)
 
     def _reap_child(self) -> None:
@@ -330,7 +330,7 @@ def _execute(words: list[str], keeps_locale: bool, errors: int) -> NoReturn:
     os._exit(127)
 
 
-def _close_all_but(*kept: int) -> None:
+def _close_all_but(*open_ones: int) -> None:
     """Close all other descriptors: pipes of the kept process must end with it."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for number in range(3):
@@ -340,7 +340,7 @@ def _close_all_but(*kept: int) -> None:
     except OSError:
         numbers = list(range(256))
     for number in numbers:
-        if number > 2 and number not in kept:
+        if number > 2 and number not in open_ones:
             try:
                 os.close(number)
             except OSError:

@@ -72,13 +72,13 @@ _kinds: OrderedDict[bytes, Callable[[bytes], Any]] = OrderedDict()
 
 
 def _loaded(kind: Kind) -> Callable[[bytes], Any]:
-    found = _kinds.get(kind.name)
-    if found is None:
+    loaded = _kinds.get(kind.name)
+    if loaded is None:
         content: Any = load(kind.content)
-        found = _kinds[kind.name] = content
+        loaded = _kinds[kind.name] = content
         if len(_kinds) > _KEPT:
             _kinds.popitem(last=False)
-    return found
+    return loaded
 
 
 class Kinds:

@@ -41,10 +41,10 @@ class Libraries:
             context._default_context._actual_context = self._start_method
         if (csv := loaded("_csv")) is not None and csv.field_size_limit() != self._field_limit:
             csv.field_size_limit(self._field_limit)
-        for now, kept in ((_printing(), self._printing), (_loop(), self._loop)):
-            if now != kept:
-                now.clear()
-                now.update(kept)
+        for current, saved in ((_printing(), self._printing), (_loop(), self._loop)):
+            if current != saved:
+                current.clear()
+                current.update(saved)
 
 
 _DECIMALS = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp", "traps")
@@ -54,8 +54,8 @@ def _decimals(decimal: Any) -> tuple[Any, ...] | None:
     """Return the context that threads begin with, as a tuple."""
     if decimal is None:
         return None
-    some = decimal.DefaultContext
-    return some.prec, some.rounding, some.Emin, some.Emax, some.capitals, some.clamp, some.traps.copy()
+    first = decimal.DefaultContext
+    return first.prec, first.rounding, first.Emin, first.Emax, first.capitals, first.clamp, first.traps.copy()
 
 
 def _decimals_at_first(decimal: Any) -> tuple[Any, ...]:
@@ -83,8 +83,8 @@ def _field_limit(csv: Any) -> int:
 def _printing() -> dict[str, Any]:
     """Return how NumPy prints, if it stores that in a dict; later versions use the context."""
     module = sys.modules.get("numpy.core.arrayprint") or sys.modules.get("numpy._core.arrayprint")
-    found: dict[str, Any] = getattr(module, "_format_options", {})
-    return found
+    options: dict[str, Any] = getattr(module, "_format_options", {})
+    return options
 
 
 def _loop() -> dict[str, Any]:
@@ -158,11 +158,11 @@ def _of_numpy() -> Any:
     if module is None:
         return None
     generator = module._rand._bit_generator
-    known = _views.get(id(generator))
-    if known is None or known[0] is not generator:
+    view = _views.get(id(generator))
+    if view is None or view[0] is not generator:
         _views.clear()
-        known = _views[id(generator)] = generator, _view(generator)
-    return known[1].raw if known[1] is not None else repr(generator.state)
+        view = _views[id(generator)] = generator, _view(generator)
+    return view[1].raw if view[1] is not None else repr(generator.state)
 
 
 _views: dict[int, tuple[Any, Any]] = {}

@@ -66,16 +66,16 @@ class PoolRunner(Generic[K, Answer]):
         if type(self._executor) is LocalExecutor and not self._executor.is_closed:
             self._inbox.put((ticket, _run(job)))  # no future: nobody waits for one
             return
-        kept = _Kept(job) if self._in_threads else None
+        own_end = _Kept(job) if self._in_threads else None
         try:
-            future: Future[Answer | Returned] = self._executor.submit(kept or job)
+            future: Future[Answer | Returned] = self._executor.submit(own_end or job)
         except Exception as error:  # noqa: BLE001  # an executor may raise anything
-            if kept is None or not is_scarce(error) or not getattr(self._executor, "_threads", None):
+            if own_end is None or not is_scarce(error) or not getattr(self._executor, "_threads", None):
                 self._inbox.put((ticket, _failed(error)))
-                if kept is not None:
-                    kept.future.cancel()
+                if own_end is not None:
+                    own_end.future.cancel()
                 return
-            future = kept.future  # the threads that it has will run the job
+            future = own_end.future  # the threads that it has will run the job
         self._futures.add(future)
         future.add_done_callback(partial(self._ended, ticket))
 
@@ -156,8 +156,8 @@ class LocalExecutor(Executor):
 
 def workers_of(executor: Executor | None) -> int | None:
     """Return how many workers an executor says it has; None: it does not say."""
-    found = getattr(executor, "_max_workers", None)
-    return found if isinstance(found, int) and found > 0 else None
+    count = getattr(executor, "_max_workers", None)
+    return count if isinstance(count, int) and count > 0 else None
 
 
 def is_in_process(executor: Executor | None) -> bool:

@@ -110,9 +110,9 @@ def ends_of_submitted(words: Sequence[str], text: str, *, was_killed: bool) -> l
     if re.search(r"\bqsub\b", " ".join(words)):
         patterns.append(_PBS)
     ends = [
-        (found.start(), end.format(found[1]))
+        (match.start(), end.format(match[1]))
         for pattern, end in patterns
-        for found in re.finditer(pattern, text, re.MULTILINE)
+        for match in re.finditer(pattern, text, re.MULTILINE)
     ]
     return list(dict.fromkeys(end for _, end in sorted(ends)))
 

@@ -64,10 +64,10 @@ class Worker:
         with ExitStack() as kept, ExitStack() as passed:
             self._marks = kept.enter_context(_file_of_marks())
             self._errors = kept.enter_context(tempfile.TemporaryFile())
-            self.channel, there = (stack.enter_context(end) for stack, end in zip((kept, passed), socket.socketpair()))
+            self.channel, far = (stack.enter_context(end) for stack, end in zip((kept, passed), socket.socketpair()))
             life, self._lifeline = _pipe(passed, kept)
             self.exit, exit_writer = _pipe(kept, kept)
-            inherited = (there.fileno(), life, self._marks.fileno())
+            inherited = (far.fileno(), life, self._marks.fileno())
             errors = [_own_errors(passed)] if keeps else []
             numbers = (*inherited, os.getpid(), *errors)
             self.command = [*interpreter(), "-m", "taskproc.run.worker", *map(str, numbers)]

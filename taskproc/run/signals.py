@@ -109,5 +109,5 @@ class Signals:
 def is_interrupt() -> bool:
     """Return whether a KeyboardInterrupt in the main thread may come from a signal, and not from the job itself."""
     if _in_force:
-        return any(each.first for each in _in_force)
+        return any(signals.first for signals in _in_force)
     return signal.getsignal(signal.SIGINT) != signal.SIG_IGN  # ignored in the background of a shell: none can come

@@ -156,10 +156,10 @@ def _take(spool: str, log: str, folder: int | None) -> None:
     if not _size(spool):
         return
     try:
-        given = _rename(spool, log, folder)
+        is_renamed = _rename(spool, log, folder)
     except OSError:
-        given = False  # on another file system
-    if not given:
+        is_renamed = False  # on another file system
+    if not is_renamed:
         _copy(spool, log, folder)
         os.unlink(spool)
 
@@ -175,7 +175,7 @@ class _Spool:
         self._path, self._number = path, number
         self._log = ""
         self._folder: int | None = None
-        self._given = self._tried = False
+        self._is_log = self._tried = False
         self._is_near = True  # whether a file can be renamed to the logs
         self.descriptor = _make(path)
         self.lead()
@@ -195,7 +195,7 @@ class _Spool:
     def give(self) -> None:
         if not self._tried:
             self._tried = True
-            self._given = self._rename()
+            self._is_log = self._rename()
 
     def is_used(self) -> bool:
         """Return whether the next job needs a new one."""
@@ -204,14 +204,14 @@ class _Spool:
     def settle(self) -> None:
         """Leave it to the job. Afterwards the log has its content."""
         self.give()
-        if not self._given:
+        if not self._is_log:
             self._keep()
 
     def renew(self) -> None:
         """Make an empty one for the next job."""
         if self._tried:
             self._replace(_make(self._path))
-            self._given = self._tried = False
+            self._is_log = self._tried = False
 
     def _open_log(self) -> None:
         try:
@@ -219,7 +219,7 @@ class _Spool:
             self._replace(os.open(name, APPEND, 0o666, dir_fd=at))
         except OSError:
             return  # it belongs to another user, or is not a file: `settle` tries again
-        self._given = self._tried = True
+        self._is_log = self._tried = True
 
     def _rename(self) -> bool:
         try:

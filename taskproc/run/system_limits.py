@@ -46,11 +46,11 @@ def names_scarcity(text: str) -> bool:
 
 def limit_text(what: str, error: BaseException) -> str:
     """Return `what`, the reason, and the remedy."""
-    known = error
-    while isinstance(known, TaskprocError) and known.__cause__ is not None:
-        known = known.__cause__
-    remedy = _REMEDIES.get(known.errno or 0, _PROCESSES) if isinstance(known, OSError) else _PROCESSES
-    return f"{what}: {sentence(known)}. A limit of the system is reached: {remedy}"
+    cause = error
+    while isinstance(cause, TaskprocError) and cause.__cause__ is not None:
+        cause = cause.__cause__
+    remedy = _REMEDIES.get(cause.errno or 0, _PROCESSES) if isinstance(cause, OSError) else _PROCESSES
+    return f"{what}: {sentence(cause)}. A limit of the system is reached: {remedy}"
 
 
 def limit_problem(what: str, error: BaseException) -> Problem:

@@ -190,11 +190,11 @@ def main(arguments: list[str]) -> None:
     setup = messages.next()
     if setup is None:
         return
-    there = load(setup)
-    if not isinstance(there, Setup):
-        raise AssertionError(f"the first message is {there!r} [this is a bug]")
+    sender = load(setup)
+    if not isinstance(sender, Setup):
+        raise AssertionError(f"the first message is {sender!r} [this is a bug]")
     with suppress(FileNotFoundError):  # the folder was removed meanwhile: we were started in it and still are there
-        there.apply()
+        sender.apply()
     own_descriptors(for_many=True)
     faulthandler.enable(2)  # a crash in C code then names its place in the log of the job
     on_begin(lambda seconds: send(channel, BEGAN))
