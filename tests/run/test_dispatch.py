@@ -301,8 +301,8 @@ MUTANTS = {
     "that nobody makes do with none": ("len(self._entries) or self.count", "len(self._entries)"),
     "that it is gone": ("        del self._entries[worker]\n", ""),
     "to kill who has answered late": (
-        '            self._move(entry, "leaving")  # it is',
-        "            self._go_on(entry)  # it is",
+        '            self._move(entry, "leaving")  # it will',
+        "            self._go_on(entry)  # it will",
     ),
     "to go on after an answer": (
         "        else:\n            self._go_on(entry)\n        return parcel",

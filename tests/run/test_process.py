@@ -59,10 +59,10 @@ def test_it_is_not_taken_by_what_has_changed(monkeypatch: pytest.MonkeyPatch, tm
 
 
 MAIN = """
-from taskproc.run import ahead
+from taskproc.run import process
 if __name__ == "__main__":
-    ahead.start_worker()
-    print(ahead._kept[0][2]._process.pid)
+    process.start_early_worker()
+    print(process._early[0][2]._process.pid)
 """
 
 

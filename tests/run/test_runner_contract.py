@@ -218,7 +218,7 @@ def test_a_job_that_runs_too_long_is_ended(
     case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hang: Callable[[str], None]
 ) -> None:
     """A job that runs too long is ended with its children; its neighbour continues, and its place is free."""
-    for module in ("resident", "prefix"):
+    for module in ("resident", "prefix_runner"):
         monkeypatch.setattr(f"taskproc.run.{module}.GRACE", 0.1)
     pipes = [fifo(tmp_path / name) for name in "ab"]
     case.start(1, call(read_fifo, pipes[0]))
