@@ -39,6 +39,7 @@ MARK = struct.Struct("<Q")
 BEGUN, PEAK, BOUND, STEP, HALT, MARKS = 0, 8, 16, 24, 32, 40
 UNBOUND = MARK.pack(2**64 - 1)
 _STEPS = 32  # bits for the number of a step
+_HALT_WORD, _STEP_WORD = HALT // MARK.size, STEP // MARK.size
 
 
 def frame(content: bytes) -> bytes:
@@ -155,9 +156,9 @@ class Steps:
 
     def begin(self, step: int) -> bool:
         """Begin a step. Return False if the job was asked to end: then the step must not begin."""
-        if self._marks[HALT // MARK.size] == self._number:
+        if self._marks[_HALT_WORD] == self._number:
             return False
-        self._marks[STEP // MARK.size] = self._base | step
+        self._marks[_STEP_WORD] = self._base | step
         return True
 
 
