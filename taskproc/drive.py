@@ -25,7 +25,7 @@ from taskproc.kernel.model import (
     Verdict,
 )
 from taskproc.kernel.plan import Plan
-from taskproc.run.base import Job, Runner
+from taskproc.run.runner import Job, Runner
 
 LOOKS = 256  # nodes are judged at a time, so that those of a large graph that may start do not wait for the rest
 

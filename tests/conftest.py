@@ -14,7 +14,7 @@ import hypothesis
 import pytest
 
 from taskproc.cli import defaults
-from taskproc.run import setup
+from taskproc.run import far_end
 from taskproc.store.cache import Cache
 from tests.pace import limit, measure
 
@@ -62,7 +62,7 @@ def restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(sys, "path", sys.path[:])
     monkeypatch.setattr(sys, "argv", ["taskproc"])
     monkeypatch.setattr(defaults, "_populated", None)
-    monkeypatch.setattr(setup, "_scripts", dict(setup._scripts))
+    monkeypatch.setattr(far_end, "_scripts", dict(far_end._scripts))
     modules, logger = set(sys.modules), logging.getLogger("taskproc")
     level, handlers = logger.level, logger.handlers[:]
     yield

@@ -22,7 +22,7 @@ HEAVY = frozenset(
     "importlib.abc importlib.metadata inspect jsonargparse logging multiprocessing networkx numpy pathlib platform "
     "random re rich secrets shutil socket subprocess tempfile tqdm typing typing_extensions urllib.parse uuid "
     "taskproc.cli.entry_commands taskproc.cli.options taskproc.drive taskproc.errors taskproc.kernel.model "
-    "taskproc.kernel.plan taskproc.run.foreign taskproc.run.prefix taskproc.run.process taskproc.source.walk "
+    "taskproc.kernel.plan taskproc.run.foreign taskproc.run.prefix_runner taskproc.run.process taskproc.source.walk "
     "taskproc.store.check taskproc.store.claims taskproc.tasks.graph_work taskproc.tasks.explaining taskproc.tasks.job "
     "taskproc.tasks.naming taskproc.tasks.running taskproc.watch.bars".split()
 )
@@ -134,7 +134,7 @@ def test_a_run_that_finds_all_brings_no_workers(tmp_path: Path) -> None:
 
     cold, warm = (_imported(tmp_path / "run.py", folder=tmp_path) for _ in range(2))
 
-    there = {"taskproc.run.prefix", "taskproc.run.process", "taskproc.run.resident"}
+    there = {"taskproc.run.prefix_runner", "taskproc.run.process", "taskproc.run.resident"}
     assert ({"taskproc.run.process", "taskproc.run.resident"}, set()) == (cold & there, warm & there)
 
 

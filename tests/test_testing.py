@@ -6,7 +6,7 @@ import pytest
 from taskproc.kernel.limits import Limits
 from taskproc.kernel.model import Failed, Fresh, Node, Outcome, Problem, Returned, Stamp, Ticket
 from taskproc.kernel.plan import Plan
-from taskproc.run.base import Runner
+from taskproc.run.runner import Runner
 from taskproc.testing import DONE, STALE, FakeRunner, FakeWork, grow, nodes, settle, states
 
 BOOM = Failed(Problem("exception", "boom"))

@@ -60,7 +60,7 @@ ROOMS: Mapping[str, frozenset[str]] = {
 PURE_LEAVES = frozenset({"checks", "frozen", "errors"})
 OPEN = frozenset({"__init__", "__main__"})  # the two front doors may import any room
 # What meets a room as a Protocol may import the module that holds the Protocol, and no other.
-PROTOCOLS = frozenset({("drive", "run.base")})
+PROTOCOLS = frozenset({("drive", "run.runner")})
 # (module, function, room): a task's `cli()` is the one door that leads downwards.
 # A map whose values are kept makes tasks of its items, and only then are tasks imported.
 # `python -m taskproc.remote` is the command line of the task manager.
@@ -268,7 +268,7 @@ BREACHES = {
     "the kernel imports what is not pure": ("kernel/a.py", "import os", "not pure"),
     "the kernel imports the modules leaf": ("kernel/a.py", "from taskproc import modules", "modules"),
     "a leaf imports a room": ("errors.py", "from taskproc.kernel import model", "may not import kernel"),
-    "siblings meet": ("store/a.py", "import taskproc.run.base", "may not import run"),
+    "siblings meet": ("store/a.py", "import taskproc.run.runner", "may not import run"),
     "siblings meet in a function": (
         "watch/a.py",
         "def f():\n    from taskproc.store import base",
@@ -348,7 +348,7 @@ def test_what_is_allowed_passes(tmp_path: Path) -> None:
         "tasks/task.py": "class Task:\n    def cli(cls):\n        from taskproc.cli.main import main",
         "cli/main.py": "from taskproc.tasks import task",
         "watch/a.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import rich",
-        "drive.py": "from taskproc.run.base import Runner",
+        "drive.py": "from taskproc.run.runner import Runner",
     })
 
     assert [] == violations(tmp_path)

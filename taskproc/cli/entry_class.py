@@ -20,7 +20,7 @@ from taskproc.cli.target import ENTRY, is_script, split
 from taskproc.cli.usage import UsageError, UserError
 from taskproc.folders import absolute_path
 from taskproc.modules import Site, site_of
-from taskproc.run.setup import add_scripts, register_script
+from taskproc.run.far_end import add_scripts, register_script
 from taskproc.tasks.task import Task
 from taskproc.text import did_you_mean
 

@@ -158,10 +158,10 @@ def run_entry(cls: type[Task], options: Options) -> int:
         return sweep_entry(cls, options)
     early: AbstractContextManager[None] = nullcontext()
     if options.force_entrypoint and options.exec_type == "process" and not (options.dry_run or options.prefixes):
-        from taskproc.run import ahead
+        from taskproc.run import process
 
         # It will be needed: 100 ms of imports, in parallel with those that follow here
-        early = ahead.started(options.num_workers)
+        early = process.early_worker(options.num_workers)
     with early:
         from taskproc.cli.entry_commands import execute
 

@@ -94,7 +94,7 @@ def _reported(call: Callable[[], int], hint: str) -> int:
     except SystemExit as error:
         return _exit_code(error)
     except (OSError, RuntimeError) as error:
-        from taskproc.run.scarce import is_scarce, limit_text  # here: rare
+        from taskproc.run.system_limits import is_scarce, limit_text  # here: rare
 
         if not is_scarce(error):
             raise

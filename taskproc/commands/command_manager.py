@@ -21,13 +21,13 @@ from taskproc.kernel.limits import Limits
 from taskproc.kernel.model import Outcome
 from taskproc.kernel.plan import Plan
 from taskproc.machine import available_cpus
-from taskproc.run.base import Ending
 from taskproc.run.child import Child
 from taskproc.run.children import Children
 from taskproc.run.command_runner import CommandRunner, use_children
 from taskproc.run.group import Grace, has_ended
 from taskproc.run.inbox import Inbox
 from taskproc.run.pool import PoolRunner
+from taskproc.run.runner import Ending
 from taskproc.run.signals import Signals
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from pathlib import Path
 from taskproc.commands.descriptors import SLOT, Feed, Finished, descriptor_fault
 from taskproc.kernel.model import Event, Failed, Node, Outcome, Problem, Reason, Stale, Ticket, Verdict
 from taskproc.kernel.plan import Plan
-from taskproc.run.base import Job
 from taskproc.run.command_runner import CommandJob
+from taskproc.run.runner import Job
 
 _NEW = Stale(Reason("new", "it is in the list"))
 

@@ -18,8 +18,8 @@ from taskproc.maps.delayed import close_method, made
 from taskproc.maps.map_options import ArgumentPassing, Call, calls
 from taskproc.maps.transfer import Sent, receive_item, send_error, send_value
 from taskproc.pickling import load
-from taskproc.run.steps import of_this_job
-from taskproc.run.timeout import begin_timeout as begin_clock
+from taskproc.run.far_end import begin_timeout as begin_clock
+from taskproc.run.worker_protocol import of_this_job
 
 REPORT_EVERY = 0.02  # seconds after which finished values are reported although the chunk has not ended
 CLOSE = pickle.dumps(None, 5)  # sent instead of the items of a chunk: close the object of the worker

@@ -25,7 +25,6 @@ from taskproc.maps.map_options import ArgumentPassing, Call, calls
 from taskproc.maps.process_crew import worker_kind
 from taskproc.maps.transfer import Raised, Sent, receive_values, send_item
 from taskproc.pickling import load
-from taskproc.run.base import Ending
 from taskproc.run.foreign import ForeignJob, ForeignRunner
 from taskproc.run.group import Grace
 from taskproc.run.inbox import Inbox
@@ -34,6 +33,7 @@ from taskproc.run.lifeline import Main
 from taskproc.run.pool import PoolRunner, is_in_process
 from taskproc.run.problem import rebuild
 from taskproc.run.resident import ResidentRunner
+from taskproc.run.runner import Ending
 
 Worked = tuple["list[object]", float]  # the values of a job, and the seconds that they took
 

@@ -21,14 +21,13 @@ from taskproc.maps.map_options import ArgumentPassing
 from taskproc.maps.transfer import Raised, Sent, receive_values, send_item
 from taskproc.modules import main_name
 from taskproc.pickling import dumps, load
-from taskproc.run.base import Ending
 from taskproc.run.group import GRACE, Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.kinds import Kind, KindJob
-from taskproc.run.problem import rebuild, sentence
+from taskproc.run.problem import rebuild, sentence, timed_out
 from taskproc.run.resident import ResidentRunner
-from taskproc.run.steps import Part
-from taskproc.run.timeout import timed_out
+from taskproc.run.runner import Ending
+from taskproc.run.worker_protocol import Part
 
 AHEAD = 0.001  # seconds
 _CLOSING = -1  # the number of the first item of a chunk that has none

@@ -18,7 +18,7 @@ from taskproc.maps.map_options import ArgumentPassing, calls
 from taskproc.maps.transfer import Raised
 from taskproc.run.inbox import Inbox
 from taskproc.run.problem import sentence
-from taskproc.run.scarce import limit_text, start_thread
+from taskproc.run.system_limits import limit_text, start_thread
 
 logger = logging.getLogger("taskproc")
 

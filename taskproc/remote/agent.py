@@ -22,12 +22,12 @@ from taskproc.frozen import frozen
 from taskproc.kernel.model import Failed, Returned, Ticket
 from taskproc.remote.calls import TaskFunctions, pack_raised
 from taskproc.remote.client import RemoteTaskManager
-from taskproc.run.base import Ending
 from taskproc.run.group import Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.kinds import Kind, KindJob
 from taskproc.run.problem import rebuild
 from taskproc.run.resident import ResidentRunner
+from taskproc.run.runner import Ending
 
 PERIOD = 5.0   # seconds between two pings
 GOOD_BYE = 3.0  # seconds for the last reports to the manager

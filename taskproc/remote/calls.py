@@ -32,7 +32,7 @@ class TaskFunctions:
     def __call__(self, task: bytes) -> Answer:
         """Run a pickled (task id, tag, content of the parameters) and return the answer. Raises nothing."""
         # here, and below: masters import this file and do not run tasks
-        from taskproc.run.context import in_own_context
+        from taskproc.run.baseline import in_own_context
 
         task_id, tag, content = cast("tuple[str, str, bytes]", load(task))
         try:
@@ -44,8 +44,7 @@ class TaskFunctions:
 
     def _run(self, tag: str, parameters: Any) -> object:
         from taskproc.run.baseline import adopt_imports
-        from taskproc.run.lifeline import serve_many
-        from taskproc.run.setup import is_far_end
+        from taskproc.run.far_end import is_far_end, serve_many
 
         if tag == CALL:
             if is_far_end():

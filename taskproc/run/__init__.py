@@ -1,1 +1,1 @@
-"""The room that does: it runs callables, here, in threads, in processes of our own, behind a command."""
+"""Runners: they run callables in this thread, in other threads, in our own processes, or behind a command."""

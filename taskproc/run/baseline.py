@@ -1,15 +1,15 @@
-"""What a job may change in its process, as it was before: put back after the job, or the process is to be replaced.
+"""The state of a process that a job may change, put back after the job; if that fails, the process must be replaced.
 
-So a job gives the same whether it runs first or after others. Changes that modules make when they are imported are
-kept: they are imported once, and later jobs find what they have set (`adopt`). Modules that are not loaded are not
-looked at, because a job that did not load them has not changed them; nearly all is compared by identity, a few
-microseconds a job.
+So a job gives the same result whether it runs first or after others. Changes that modules make when they are imported
+stay: they are imported once, and later jobs rely on them (`adopt`). Modules that are not loaded are not looked at,
+because no job has changed them. Nearly everything is compared by identity, which takes a few microseconds per job.
 
-Random generators (run/randomness.py) are not put back, or two jobs would draw the same: they begin afresh. What depends
-on the context (decimals, NumPy's errors, variables of the context) needs no look: see run/context.py.
+Random generators (library_state.py) are not put back, or two jobs would draw the same numbers. What depends on the
+context (decimals, NumPy's errors, context variables) needs no comparison: see `in_own_context`.
 """
 from __future__ import annotations
 
+import contextvars
 import faulthandler
 import gc
 import os
@@ -19,21 +19,19 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from taskproc.folders import working_folder
-from taskproc.run.context import own_umask
-from taskproc.run.libraries import Libraries
-from taskproc.run.randomness import Randomness
-from taskproc.run.setup import set_environ
+from taskproc.run.far_end import set_environ, this_process
+from taskproc.run.library_state import Libraries, Randomness
 
 if sys.platform != "win32":
     import resource
 
-# Those that jobs change. Read from the module below `signal`, which makes an enum of each: 3 µs a handler.
+# Signals whose handlers jobs change. Read through the module below `signal`, which makes an enum of each: 3 µs.
 SIGNALS = tuple(
     int(getattr(signal, name))
     for name in (
@@ -45,10 +43,12 @@ SIGNALS = tuple(
 LIMITS = ("AS", "CORE", "CPU", "DATA", "FSIZE", "NOFILE", "NPROC", "STACK")
 _low: Any = sys.modules.get("_signal", signal)
 
+R = TypeVar("R")
+
 _MISSING: Any = object()
 
-# Module → its variables that jobs set, with their values right after the import, which a job may do
-# that sets them at once. _MISSING: the module is here from the beginning.
+# Module → its variables that jobs set, with their values right after the import: a job may import it and set them at
+# once. _MISSING: the module is imported from the beginning.
 _VARIABLES: Mapping[str, Mapping[str, Any]] = {
     "sys": dict.fromkeys(
         "path meta_path path_hooks argv modules stdin stdout stderr __stdout__ __stderr__ excepthook displayhook "
@@ -62,7 +62,7 @@ _VARIABLES: Mapping[str, Mapping[str, Any]] = {
     "asyncio.events": {"_event_loop_policy": None},
 }  # fmt: skip
 
-# Lists that jobs change in their place
+# Lists that jobs change in place
 _LISTS = (("sys", "path"), ("sys", "argv"), ("sys", "meta_path"), ("sys", "path_hooks"), ("warnings", "filters"))
 
 Read = Callable[[], Any]
@@ -70,8 +70,8 @@ Put = Callable[[Any], Any]
 
 
 def _calls() -> list[tuple[Read, Put]]:
-    """What is asked by a call, and how it is set."""
-    found: list[tuple[Read, Put]] = [
+    """Return the settings that are read and set by calls."""
+    settings: list[tuple[Read, Put]] = [
         (sys.getrecursionlimit, sys.setrecursionlimit),
         (sys.getswitchinterval, sys.setswitchinterval),
         (sys.gettrace, sys.settrace),
@@ -84,15 +84,15 @@ def _calls() -> list[tuple[Read, Put]]:
         (partial(getattr, time, "tzname"), lambda _: time.tzset()),
     ]
     if hasattr(sys, "get_int_max_str_digits"):
-        found.append((sys.get_int_max_str_digits, sys.set_int_max_str_digits))
+        settings.append((sys.get_int_max_str_digits, sys.set_int_max_str_digits))
     if (sockets := sys.modules.get("_socket")) is not None:
-        found.append((sockets.getdefaulttimeout, sockets.setdefaulttimeout))
-    return [*found, *_of_system()]
+        settings.append((sockets.getdefaulttimeout, sockets.setdefaulttimeout))
+    return [*settings, *_of_system()]
 
 
 def _of_system() -> Iterator[tuple[Read, Put]]:
-    """What the kernel and the C library know; a number that cannot be set back ends the process."""
-    import _locale  # of the interpreter; `locale` itself takes milliseconds
+    """Yield settings of the kernel and the C library. If one cannot be set back, the process ends."""
+    import _locale  # not `locale`: that takes milliseconds to import
 
     yield partial(_locale.setlocale, _locale.LC_ALL, None), partial(_locale.setlocale, _locale.LC_ALL)
     if hasattr(signal, "pthread_sigmask"):
@@ -108,7 +108,7 @@ def _of_system() -> Iterator[tuple[Read, Put]]:
 
 
 class Baseline:
-    """The state of this process; to be made, and put back, in its main thread."""
+    """The state of this process. It is taken, and put back, in the main thread."""
 
     def __init__(self) -> None:
         self._folder: int | None = None
@@ -118,7 +118,7 @@ class Baseline:
         self.close()
         self._folder, self._name = _here(), working_folder()
         self._umask = own_umask()
-        # `dict(os.environ)` decodes each variable: 60 µs a job. The raw dictionary below it compares in one.
+        # `dict(os.environ)` decodes each variable: 60 µs per job. To compare the raw dictionary below it takes 1 µs.
         self._raw: Mapping[Any, Any] = getattr(os.environ, "_data", os.environ)
         self._raw_kept = dict(self._raw)
         self._environ = dict(os.environ)
@@ -128,29 +128,29 @@ class Baseline:
         self._reads, self._puts = map(list, zip(*_calls()))
         self._numbers = [read() for read in self._reads]
         self._variables = [_Variables(name, defaults) for name, defaults in _VARIABLES.items()]
-        loaded = [some for some in self._variables if some.module in sys.modules]
-        self._late = [some for some in self._variables if some not in loaded]
-        self._looks = [(some.get, vars(sys.modules[some.module])) for some in loaded]
-        self._seen = [some.kept for some in loaded]
+        loaded = [variables for variables in self._variables if variables.module in sys.modules]
+        self._late = [variables for variables in self._variables if variables not in loaded]
+        self._looks = [(variables.get, vars(sys.modules[variables.module])) for variables in loaded]
+        self._seen = [variables.saved for variables in loaded]
         self._lists = [(module, name, list(getattr(sys.modules[module], name))) for module, name in _LISTS]
         self._libraries = Libraries()
         self._modules = dict(sys.modules)
         self._random = Randomness()
 
     def adopt(self) -> None:
-        """Take the present state as the baseline if modules were imported since; before anything of a job runs."""
+        """Take the present state as the baseline if modules were imported since. Call this before a job runs."""
         if len(sys.modules) != len(self._modules):
             self._take()
 
     def close(self) -> None:
-        """Give back its descriptor."""
+        """Close the descriptor of the folder."""
         folder, self._folder = self._folder, None
         if folder is not None:
             os.close(folder)
 
     def restore(self) -> bool:
-        """Put it all back; cheap if nothing has changed. False: something could not be, and the process is to end."""
-        _low.setitimer(int(signal.ITIMER_REAL), 0)  # first: an alarm of the last job is nobody's any more
+        """Put everything back; cheap if nothing has changed. Return False if that failed: the process must end."""
+        _low.setitimer(int(signal.ITIMER_REAL), 0)  # first, or an alarm of the last job would go off here
         try:
             good = self._restore()
         except (OSError, ValueError, TypeError, RuntimeError, AttributeError, RecursionError):
@@ -162,9 +162,9 @@ class Baseline:
         os.umask(self._umask)
         good = self._restore_imports()
         self._restore_variables()
-        for module, name, kept in self._lists:
-            if (now := getattr(sys.modules[module], name)) != kept:
-                self._restore_list(now, name, kept)
+        for module, name, saved in self._lists:
+            if (current := getattr(sys.modules[module], name)) != saved:
+                self._restore_list(current, name, saved)
         if self._raw != self._raw_kept:
             set_environ(self._environ)
         if list(map(_low.getsignal, SIGNALS)) != self._handlers:
@@ -175,24 +175,24 @@ class Baseline:
 
     def _restore_variables(self) -> None:
         try:
-            same = [get(there) for get, there in self._looks] == self._seen and "tracebacklimit" not in vars(sys)
+            same = [get(module) for get, module in self._looks] == self._seen and "tracebacklimit" not in vars(sys)
         except KeyError:
-            same = False  # one was taken away
+            same = False  # a variable was deleted
         for variables in self._late if same else self._variables:
             variables.restore()
 
     def _restore_numbers(self) -> None:
-        # All are asked first: it is a third of the price, and as a rule nothing has changed
-        if (now := [read() for read in self._reads]) != self._numbers:
-            for put, number, kept in zip(self._puts, now, self._numbers):
-                if number != kept:
-                    put(kept)
+        # Read all first: this takes a third of the time, and usually nothing has changed
+        if (current := [read() for read in self._reads]) != self._numbers:
+            for put, number, saved in zip(self._puts, current, self._numbers):
+                if number != saved:
+                    put(saved)
         if list(map(resource.getrlimit, self._limits)) != self._bounds:
             for limit, bounds in zip(self._limits, self._bounds):
                 resource.setrlimit(limit, bounds)
 
     def _restore_folder(self) -> bool:
-        """Go back. False if the folder was removed meanwhile: a process that begins now knows that it is not there."""
+        """Go back to the folder. Return False if it was removed meanwhile: a new process knows that it is gone."""
         if (name := working_folder()) == self._name is not None:
             return True
         if self._folder is None or (self._name is not None and not os.stat(self._folder).st_nlink):
@@ -208,17 +208,17 @@ class Baseline:
         for timer in (signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
             signal.setitimer(timer, 0)
 
-    def _restore_list(self, now: list[Any], name: str, kept: list[Any]) -> None:
+    def _restore_list(self, current: list[Any], name: str, saved: list[Any]) -> None:
         if name in ("meta_path", "path_hooks"):
-            # Libraries that are loaded later bring finders, and need them while they are loaded
-            kept += [some for some in now if some not in kept and _module_of(some) not in self._known]
+            # Libraries that are imported later bring finders, and need them while they are loaded
+            saved += [finder for finder in current if finder not in saved and _module_of(finder) not in self._imported]
         if name == "filters":
-            warnings.resetwarnings()  # which tells the interpreter, too, that they have changed
-        now[:] = kept
+            warnings.resetwarnings()  # this also tells the interpreter that the filters have changed
+        current[:] = saved
 
     def _restore_imports(self) -> bool:
-        """Modules that were taken away or replaced; False if some were imported from where nobody else would look."""
-        self._known = self._modules.keys()
+        """Put removed modules back. Return False if some came from a folder that other jobs do not search."""
+        self._imported = self._modules.keys()
         if len(sys.modules) == len(self._modules):
             return True
         sys.modules.update({name: module for name, module in self._modules.items() if name not in sys.modules})
@@ -230,71 +230,126 @@ class Baseline:
 
 
 class _Variables:
-    """Variables of a module, which need not be loaded: their values now, or right after the import."""
+    """Variables of a module: their values now, or right after the import if it is not loaded yet."""
 
-    __slots__ = ("_defaults", "_names", "get", "kept", "module")
+    __slots__ = ("_defaults", "_names", "get", "saved", "module")
 
     def __init__(self, module: str, defaults: Mapping[str, Any]):
         self.module, self._defaults = module, defaults
         loaded = sys.modules.get(module)
-        there = defaults if loaded is None else vars(loaded)
-        self._names = [name for name in defaults if name in there]
-        # One of them twice: it gives a tuple then, whose elements are compared by identity first
+        namespace = defaults if loaded is None else vars(loaded)
+        self._names = [name for name in defaults if name in namespace]
+        # One name twice: so `get` always returns a tuple, whose elements are compared by identity first
         self.get: Callable[[Mapping[str, Any]], tuple[Any, ...]] = itemgetter(*self._names, self._names[0])
-        self.kept = self.get(there)
+        self.saved = self.get(namespace)
 
     def restore(self) -> None:
         module = sys.modules.get(self.module)
         if module is None:
             return
-        for name, kept in zip(self._names, self.kept):
-            if vars(module).get(name, _MISSING) is not kept:
-                setattr(module, name, kept)
+        for name, saved in zip(self._names, self.saved):
+            if vars(module).get(name, _MISSING) is not saved:
+                setattr(module, name, saved)
         for name in self._defaults.keys() - self._names:
             vars(module).pop(name, None)
 
 
-def _module_of(some: Any) -> str:
-    return str(getattr(some, "__module__", None) or type(some).__module__)
+def _module_of(finder: Any) -> str:
+    return str(getattr(finder, "__module__", None) or type(finder).__module__)
 
 
 def _here() -> int | None:
-    """A descriptor of the working directory: it leads there also when that was renamed, or removed."""
+    """Return a descriptor of the working directory. It stays valid if the folder is renamed or removed."""
     try:
         return os.open(".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY)
     except OSError:
         return None
 
 
-# ---------------------------------------------------------------- the one of this process
-
-_current: Baseline | None = None
-
+# ---------------------------------------------------------------- the baseline of this process
 
 def begin_baseline() -> Baseline:
-    """From now on, changes that jobs make in this process are undone: the present state is the baseline."""
-    global _current  # a fact of the process
-    _current = Baseline()
-    return _current
+    """Take the present state of this process as the baseline, to which it returns after each job."""
+    baseline = Baseline()
+    this_process.adopt_imports = baseline.adopt
+    return baseline
 
 
 def adopt_imports() -> None:
-    """Say that what was imported up to now was not imported by what a job does; see Baseline.adopt."""
-    if _current is not None:
-        _current.adopt()
+    """Declare that imports up to now are not changes made by a job; see Baseline.adopt."""
+    if this_process.adopt_imports is not None:
+        this_process.adopt_imports()
 
 
 @contextmanager
 def put_back() -> Iterator[None]:
-    """Put back after the block what is changed in it, in a process of somebody else's, which cannot be replaced."""
-    global _current
-    if _current is not None or sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
+    """Put changes within the block back after it, in a process of another executor, which cannot be replaced."""
+    is_main_thread = threading.current_thread() is threading.main_thread()
+    if this_process.adopt_imports is not None or sys.platform == "win32" or not is_main_thread:
         yield
         return
     baseline = begin_baseline()
     try:
         yield
     finally:
-        _current = None
+        this_process.adopt_imports = None
         baseline.restore()
         baseline.close()
+
+
+# ---------------------------------------------------------------- around a single call, in any process
+
+
+def in_own_context(function: Callable[[], R]) -> R:
+    """Call `function`. Decimals, NumPy's errors and context variables that it sets are afterwards as before."""
+    return contextvars.copy_context().run(_with_own_settings, function)
+
+
+def _with_own_settings(function: Callable[[], R]) -> R:
+    if (decimal := sys.modules.get("decimal")) is not None:
+        # The context variable is our copy, but the object in it would be changed in place
+        decimal.setcontext(decimal.getcontext().copy())
+    numpy: Any = sys.modules.get("numpy")
+    if numpy is None or not hasattr(numpy, "geterrobj"):
+        return function()
+    # NumPy 1 stores it per thread, not in the context
+    before = numpy.geterrobj()
+    try:
+        return function()
+    finally:
+        numpy.seterrobj(before)
+
+
+def own_umask() -> int:
+    """Return the umask of this process. Call this while no other thread makes files."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
+
+
+class umask_put_back:
+    """Set the umask after the block."""
+
+    # Not a generator, which would cost each task two microseconds more
+    __slots__ = ("_umask",)
+
+    def __init__(self, umask: int):
+        self._umask = umask
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        os.umask(self._umask)
+
+
+@contextmanager
+def folder_put_back() -> Iterator[None]:
+    """Return to the working directory after the block, if it still exists."""
+    folder = working_folder()
+    try:
+        yield
+    finally:
+        if folder is not None and working_folder() != folder:
+            with suppress(FileNotFoundError):
+                os.chdir(folder)

@@ -1,4 +1,4 @@
-"""A command as a child process: in a group of its own, or below a keeper, which ends all that the command leaves."""
+"""A command as a child process: in its own process group, or below a keeper that ends all that the command leaves."""
 from __future__ import annotations
 
 import errno
@@ -14,19 +14,19 @@ from typing import Any
 from taskproc.run.group import GRACE, Exit, await_exit, in_bytes, reap, signal_group
 from taskproc.run.keeper import RELEASE
 from taskproc.run.problem import sentence
-from taskproc.run.scarce import is_scarce, limit_text
+from taskproc.run.system_limits import is_scarce, limit_text
 
-# Not as a script, which would be compiled each time: 4 ms. The folder stands behind the standard library
+# Not as a script, which would be compiled each time: 4 ms. The folder comes after the standard library
 _KEEP = f"import sys; sys.path.append({os.path.dirname(os.path.abspath(__file__))!r}); import keeper; keeper.main()"
 
 
 class Child(subprocess.Popen[bytes]):
-    """A process that leads a group of its own or, where `leads` is False, is in ours.
+    """A process that leads its own process group or, if `leads` is False, is in ours.
 
     Attributes:
-        patience: how many seconds it has between TERM and KILL, however much of a hurry there is; 0: only the grace.
+        patience: seconds between TERM and KILL, even if the user is in a hurry; 0: only the grace.
         command_pid: the process id of the command itself.
-        was_killed: whether it was sent KILL, once it is buried; by whomever, if it is kept.
+        was_killed: once it is buried, whether it was sent KILL; below a keeper, by anybody.
     """
 
     leads = True
@@ -35,11 +35,11 @@ class Child(subprocess.Popen[bytes]):
 
     @property
     def command_pid(self) -> int:
-        """See above."""
+        """The process id of the command itself."""
         return self.pid
 
     def tell(self, number: int) -> None:
-        """Send a signal to it, and to its group if it leads one."""
+        """Send it a signal, and its group as well if it leads one."""
         self.was_killed = self.was_killed or number == signal.SIGKILL
         self._send(number)
 
@@ -50,25 +50,28 @@ class Child(subprocess.Popen[bytes]):
             self.send_signal(number)
 
     def await_end(self) -> int:
-        """Block until the command has ended; its exit code, or minus the signal. Its number is not another's yet."""
+        """Block until the command has ended. Return its exit code, or minus the signal. Its pid is not reused yet."""
         return await_exit(self)
 
     def bury(self, inherited: int | None = None) -> Exit:
-        """Kill what is left of a command that has ended, and forget it; how it ended. Once. `inherited`: see reap."""
+        """Kill what is left of a command that has ended, and reap it. Return how it ended. Call this once.
+
+        `inherited`: see reap.
+        """
         if self.leads:
             signal_group(self, signal.SIGKILL)
         return reap(self, inherited)
 
 
 class KeptChild(Child):
-    """A command below a keeper (see keeper.py), which is the process that this is of, and passes signals on.
+    """A command below a keeper (see keeper.py). The process here is the keeper, which passes signals on.
 
-    Raises OSError if the command, or its keeper, cannot be started.
+    Raises OSError if the command or its keeper cannot be started.
 
     Args:
         words: the command.
-        patience: see Child. If this process dies the command has as much time.
-        passed: descriptors that the command gets under the same numbers.
+        patience: see Child. If this process dies, the command has as much time.
+        passed: descriptors that the command inherits under the same numbers.
         options: see subprocess.Popen.
     """
 
@@ -77,19 +80,19 @@ class KeptChild(Child):
         self._lock = threading.Lock()
         self._said = b""
         self._code: int | None = None
-        self._channel, there = socket.socketpair()
+        self._channel, far = socket.socketpair()
         environ = os.environ if options.get("env") is None else options["env"]
-        numbers = (os.getpid(), there.fileno(), patience, int("LC_CTYPE" in environ))
+        numbers = (os.getpid(), far.fileno(), patience, int("LC_CTYPE" in environ))
         keeper = [sys.executable, "-I", "-S", "-X", "utf8", "-c", _KEEP, *map(str, numbers)]
         try:
-            with there:
+            with far:
                 super().__init__(
-                    [*keeper, *words], pass_fds=[*passed, there.fileno()], start_new_session=True, **options
+                    [*keeper, *words], pass_fds=[*passed, far.fileno()], start_new_session=True, **options
                 )
             self.args = list(words)
             self._await_begin(os.fspath(words[0]))
         except BaseException:
-            self._channel.close()  # which ends it, also if it was an interrupt that came in between
+            self._channel.close()  # this ends the keeper, also after an interrupt
             raise
 
     def _await_begin(self, program: str) -> None:
@@ -111,17 +114,17 @@ class KeptChild(Child):
             try:
                 self._channel.send(bytes([number]))
             except OSError:
-                pass  # it has ended, and may be buried
+                pass  # it has ended and may be buried
 
     def await_end(self) -> int:
         """See Child."""
         if self._code is None:
             said = self._next("ended")
-            self._code = await_exit(self) if said is None else said  # None: somebody has killed the keeper
+            self._code = await_exit(self) if said is None else said  # None: the keeper was killed
         return self._code
 
     def bury(self, inherited: int | None = None) -> Exit:
-        """See Child. What the command has left is dead afterwards; the memory is that of the command alone."""
+        """See Child. All that the command left is dead afterwards; the memory is that of the command alone."""
         code = self.await_end()
         self._send(RELEASE)
         self.was_killed = bool(self._next("forced")) or code == -signal.SIGKILL
@@ -135,8 +138,7 @@ class KeptChild(Child):
         return Exit(code, memory, memory > inherited)
 
     def _next(self, kind: str) -> int | None:
-        """The number on the next line of the keeper, which it writes as soon as there is one; None: it is another line.
-        """
+        """Wait for the next line of the keeper. Return its number, or None if the line is of another kind."""
         while b"\n" not in self._said:
             try:
                 content = self._channel.recv(1000)
@@ -154,7 +156,7 @@ class KeptChild(Child):
 
 
 class Deadline:
-    """Ends a process that runs for more than `seconds`: TERM, and KILL after the grace or its patience. Takes a thread.
+    """Ends a process that runs longer than `seconds`: TERM, and KILL after the grace or its patience. Uses a thread.
 
     Attributes:
         passed: whether the process has run that long.
@@ -168,25 +170,25 @@ class Deadline:
         self._thread.start()
 
     def watch(self) -> None:
-        """In the thread: wait, and end the process if it is still running."""
+        """Wait, in the thread, and end the process if it still runs."""
         if not self.ended.wait(self.seconds):
             self.passed = True
             self.end_politely()
 
     def end_politely(self) -> None:
-        """TERM, and KILL if it has not ended within the grace, or its patience."""
+        """Send TERM, and KILL if the process has not ended within the grace or its patience."""
         self._child.tell(signal.SIGTERM)
         if not self.ended.wait(max(GRACE, self._child.patience)):
             self._child.tell(signal.SIGKILL)
 
     def call_off(self) -> None:
-        """The process has ended and must not be signalled any more. Call this before it is buried. Idempotent."""
+        """Stop watching a process that has ended, so that it gets no signal. Call this before `bury`. Idempotent."""
         self.ended.set()
         self._thread.join()
 
 
 def not_started(what: str, error: OSError) -> str:
-    """Why a command could not be started; `what` is it in words, `prefix command 'srun'`."""
+    """Say why a command could not be started; `what` names it: `prefix command 'srun'`."""
     if isinstance(error, FileNotFoundError):
         return f"{what} was not found; is it installed on this host, and its folder in PATH?"
     if isinstance(error, PermissionError):

@@ -1,8 +1,7 @@
-"""Child processes that run other programs: started in groups of their own, followed by threads, and ended together.
+"""Child processes that run other programs: each in its own process group, followed by a thread, ended together.
 
-`Children` are the processes and their threads. An `Attempt` is one run of one command. A `ChildRunner` is a runner of
-jobs that are commands: those of command.py, which end with an exit code, and those of prefix.py, which end with an
-outcome in a file.
+`Children` are the processes and their threads. An `Attempt` is one run of one command. A `ChildRunner` runs jobs that
+are commands: those of command_runner.py end with an exit code, those of prefix_runner.py with an outcome in a file.
 """
 from __future__ import annotations
 
@@ -22,29 +21,29 @@ from typing import IO, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 from taskproc.checks import at_least
 from taskproc.frozen import frozen
 from taskproc.kernel.model import Failed, K, Ticket
-from taskproc.run.base import Answer, Ending
 from taskproc.run.child import Child, Deadline, KeptChild
+from taskproc.run.far_end import is_far_end
 from taskproc.run.group import GRACE, Exit, Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.lifeline import VARIABLE, can_tie, describe, tie
-from taskproc.run.scarce import start_thread, tries, was_refused
-from taskproc.run.setup import is_far_end
+from taskproc.run.runner import Answer, Ending
+from taskproc.run.system_limits import repeated_tries, start_thread, was_refused
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Call = tuple[Callable[..., object], tuple[object, ...]]  # what is called, and with what
+Call = tuple[Callable[..., object], tuple[object, ...]]  # a function and its arguments
 
-PATIENCE = 10.0  # seconds between TERM and KILL for a command that has others to tell of its end, as `srun` its cluster
+PATIENCE = 10.0  # seconds between TERM and KILL for a command that must tell others of its end, as `srun` its cluster
 
 
 def _when_possible(start: Callable[Concatenate[Children, P], R]) -> Callable[Concatenate[Children, P], R]:
-    """Where the system does not let one more process begin, wait for the end of another one, and try again.
+    """If the system refuses another process, wait until one of ours ends, and try again.
 
-    Not in the main thread, which has signals to look at.
+    The main thread does not wait: it has to look at signals.
     """
 
     def try_again(children: Children, /, *arguments: P.args, **options: P.kwargs) -> R:
-        left = tries()
+        left = repeated_tries()
         while True:
             running = children.count()
             try:
@@ -59,14 +58,14 @@ def _when_possible(start: Callable[Concatenate[Children, P], R]) -> Callable[Con
 
 
 class Children:
-    """The processes that run and the threads that follow them; to be ended together.
+    """Processes that run and the threads that follow them; they end together.
 
     Args:
-        note: called with each process when it has started (True) and when it is buried (False), in whichever thread
-            that is, and one call at a time. It must not lock.
+        note: called with each process when it has started (True) and when it is buried (False), in any thread, but
+            one call at a time. It must not lock.
 
     Attributes:
-        stopping: set as soon as they are to end; from then on none starts.
+        stopping: set when they have to end; from then on none starts.
     """
 
     def __init__(self, grace: Grace, note: Callable[[Child, bool], object] = lambda child, runs: None) -> None:
@@ -77,18 +76,18 @@ class Children:
         self._fewer = threading.Condition(self._lock)
         self._processes: set[Child] = set()
         self._threads: set[threading.Thread] = set()
-        self._put_off: deque[Call] = deque()     # what could not be begun
-        self._unfollowed: deque[Call] = deque()  # what runs, and nobody waits for yet
+        self._put_off: deque[Call] = deque()     # calls that could not begin
+        self._unfollowed: deque[Call] = deque()  # calls that wait for a process which runs already
 
     def follow(self, run: Callable[..., object], *arguments: object, is_started: bool = False) -> None:
-        """Call `run` in a thread of its own, which is waited for when all end.
+        """Call `run` in its own thread; `end` waits for that.
 
-        If there can be no more threads it is called when one of these has ended. Raises BlockingIOError if none runs.
+        If no more threads are possible, `run` is called when one of these ends. Raises BlockingIOError if none runs.
 
         Args:
-            is_started: it waits for a process that runs already, so others may wait for it to be called.
+            is_started: `run` waits for a process that runs already, so others may depend on the call.
         """
-        for is_last in tries():
+        for is_last in repeated_tries():
             try:
                 self._begin((run, arguments), is_started)
                 return
@@ -97,9 +96,9 @@ class Children:
                     raise
 
     def _begin(self, call: Call, is_started: bool) -> None:
-        """Have one of these threads make the call, now or later. Raises BlockingIOError if there is none."""
+        """Let one of these threads make the call, now or later. Raises BlockingIOError if there is none."""
         thread = threading.Thread(target=self._follow, args=(call,), name="taskproc-child", daemon=True)
-        with self._lock:  # none of these counts on another one that is not there yet
+        with self._lock:  # no thread may rely on another one that has not started
             try:
                 start_thread(thread)
             except BlockingIOError:
@@ -119,7 +118,7 @@ class Children:
                 following = self._next()
 
     def _next(self) -> Call | None:
-        """What this thread does next; None: it ends."""
+        """Return the next call for this thread; None: it ends."""
         with self._lock:
             here = threading.current_thread()
             waiting = self._unfollowed or self._put_off
@@ -129,9 +128,9 @@ class Children:
             return None
 
     def put_off(self, run: Callable[..., object], *arguments: object) -> bool:
-        """Have `run` called when another of these threads has ended, since the system did not let it begin.
+        """Call `run` again when another of these threads ends, since the system did not let it begin.
 
-        If this is one of these threads, it ends, which makes room for others. False: there is no other.
+        If this is one of these threads, it ends, which makes room for others. Return False if there is no other.
         """
         with self._lock:
             if not self._threads - {threading.current_thread()}:
@@ -155,17 +154,16 @@ class Children:
         is_kept: bool = True,
         leads: bool = True,
     ) -> Child | None:
-        """Run a command, or None if all is to end. Raises OSError or ValueError if it cannot be started.
+        """Start a command. Return None if all have to end. Raises OSError or ValueError if it cannot be started.
 
         Args:
             folder: its working directory; None: ours.
-            passed: descriptors that it gets under the same numbers.
+            passed: descriptors that it inherits under the same numbers.
             patience: see Child.
-            is_kept: whether a keeper is put above it; where not, `leads` says whether it has a group, and a session, of
-                its own.
+            is_kept: whether a keeper is put above it; if not, `leads` says whether it gets its own group and session.
         """
         options: dict[str, Any] = {"stdin": stdin, "stdout": stdout, "stderr": stderr, "env": environ, "cwd": folder}
-        with self._lock:  # so that none starts behind the back of `end`
+        with self._lock:  # none may start while `end` counts
             if self.stopping.is_set():
                 return None
             child: Child
@@ -179,11 +177,11 @@ class Children:
             return child
 
     def count(self) -> int:
-        """How many run."""
+        """Return how many processes run."""
         return len(self._processes)
 
     def await_fewer(self, count: int) -> None:
-        """Wait until fewer than so many run, or all are to end; here, if nobody waits for the end of one of them."""
+        """Wait until fewer than `count` run, or all have to end. A process that has no thread is followed here."""
         with self._fewer:
             self._fewer.wait_for(lambda: self._unfollowed or len(self._processes) < count or self.stopping.is_set())
             unfollowed = self._unfollowed.popleft() if self._unfollowed else None
@@ -191,7 +189,7 @@ class Children:
             unfollowed[0](*unfollowed[1])
 
     def bury(self, child: Child, inherited: int | None = None) -> Exit:
-        """Kill what is left of a command that has ended; how it did. Once. `inherited`: see reap."""
+        """Kill what is left of a command that has ended. Return how it ended. Call this once. `inherited`: see reap."""
         try:
             return child.bury(inherited)
         finally:
@@ -201,9 +199,9 @@ class Children:
                 self._fewer.notify_all()
 
     def end(self, pid: int) -> None:
-        """TERM to all, KILL after the grace, and wait until nothing is left; in the process that made them only.
+        """Send TERM to all, KILL after the grace, and wait until none is left; does nothing in a fork of process `pid`.
 
-        What has a patience of its own has that, also when somebody is in a hurry.
+        A command with a patience has that much time, even if the user is in a hurry.
         """
         if os.getpid() != pid:
             return
@@ -232,19 +230,19 @@ class Children:
     def _hasty(self) -> set[Child]:
         return {child for child in self._processes if not child.patience}
 
-    def _wait_for_none(self, some: Callable[[], set[Child]], seconds: float) -> bool:
+    def _wait_for_none(self, select: Callable[[], set[Child]], seconds: float) -> bool:
         with self._fewer:
-            return self._fewer.wait_for(lambda: not some(), seconds)
+            return self._fewer.wait_for(lambda: not select(), seconds)
 
-    def _tell(self, number: int, some: Callable[[], set[Child]]) -> None:
+    def _tell(self, number: int, select: Callable[[], set[Child]]) -> None:
         with self._lock:
-            for child in some():
+            for child in select():
                 child.tell(number)
 
 
 @frozen
 class Launch:
-    """What is started for a job.
+    """The command that is started for a job.
 
     Attributes:
         words: the program and its arguments. Nothing splits or expands them.
@@ -253,8 +251,8 @@ class Launch:
         folder: its working directory; None: that of this process.
         environ: all its environment variables; None: those of this process.
         patience: see Child.
-        leads_to_us: whether it ends in a far end of ours, which holds the lifeline and writes into logs of ours, so
-            that these are never links.
+        leads_to_us: whether it leads to our own far end, which holds the lifeline and writes into our own logs, so that
+            these are never links.
     """
 
     words: Sequence[str]
@@ -268,22 +266,22 @@ class Launch:
 
 
 class ChildJob(Protocol[Answer]):
-    """A job that is done by a command."""
+    """A job that a command does."""
 
     def launch(self) -> Launch:
-        """What to start."""
+        """Return the command to start."""
         ...
 
     def unstarted(self, error: OSError | ValueError | None) -> Failed:
-        """Why it could not be started; None: all was to end."""
+        """Return the failure of a command that could not be started; None: the runner was stopped."""
         ...
 
     def deadline(self, child: Child) -> Deadline | None:
-        """What ends `child` once it has started, if it runs too long."""
+        """Return the deadline of `child`, which has started; None: no limit."""
         ...
 
     def answer(self, attempt: Attempt[Answer]) -> Answer | Failed:
-        """How it ended. The command has ended, and what it left may still run until `attempt.bury` is called."""
+        """Return the answer of a command that has ended. What it left may still run until `attempt.bury` is called."""
         ...
 
 
@@ -293,7 +291,7 @@ class Attempt(Generic[Answer]):
     Attributes:
         child: its process, once it is started.
         code: its exit code, or minus the signal, once it has ended.
-        before: how many bytes its logs had when it was started: stdout, stderr.
+        before: bytes that its logs had when it started: stdout, stderr.
         is_late: whether it ran longer than the deadline of its job.
     """
 
@@ -312,13 +310,13 @@ class Attempt(Generic[Answer]):
         self._exit: Exit | None = None
 
     def run(self) -> Answer | Failed:
-        """From its start to its end."""
+        """Start the command and wait for its end. Return its answer."""
         return self.start() or self.follow()
 
     def run_aside(self) -> Answer | Failed:
-        """As `run`, for the main thread, which may be interrupted at any instruction: another thread does the work."""
+        """Do as `run` does, but in another thread: the main thread may be interrupted at any instruction."""
         answers: list[Answer | Failed] = []
-        ended = threading.Event()  # not `join`: before Python 3.13 one that was interrupted takes the thread for ended
+        ended = threading.Event()  # not `join`: before Python 3.13, an interrupted one takes the thread for ended
 
         def run() -> None:
             try:
@@ -332,13 +330,13 @@ class Attempt(Generic[Answer]):
             ended.wait()
         except BaseException:
             self._call_off()
-            if thread.ident is not None:  # else it has nothing to start any more
+            if thread.ident is not None:  # otherwise it has nothing left to start
                 ended.wait()
             raise
         return answers[0]
 
     def start(self) -> Failed | None:
-        """Start it. Why that failed, else None."""
+        """Start the command. Return the failure, or None."""
         problem: OSError | ValueError | None = None
         try:
             reading, self._lifeline = os.pipe()
@@ -368,20 +366,20 @@ class Attempt(Generic[Answer]):
             )
             stdin = subprocess.DEVNULL if launch.stdin is None else files.enter_context(open(launch.stdin, "rb"))
             self.before = stdout.tell(), stderr.tell()
-            # A far end of ours has a keeper already
+            # Our own far end has a keeper already
             is_kept = is_ours or not is_far_end()
             child = self._children.start(
                 launch.words, stdout=stdout, stderr=stderr, stdin=stdin, environ=environ, folder=launch.folder,
                 passed=[lifeline], patience=launch.patience, is_kept=is_kept, leads=is_kept or can_tie(),
             )
             if child is not None and child.leads and not is_ours:
-                # Without a keeper it lives on if we are killed right before this: there is no group to be tied until
-                # the process exists. With a keeper this is for the keeper's own death
+                # Without a keeper, the command survives if we are killed right before this: no group can be tied until
+                # the process exists. With a keeper, this covers the death of the keeper
                 tie(lifeline, child.command_pid)
             return child
 
     def follow(self) -> Answer | Failed:
-        """Wait for its end, and bury it: how it ended. Call this once, after `start`."""
+        """Wait for its end and bury it. Return its answer. Call this once, after `start`."""
         child = self._started()
         deadline = self._job.deadline(child)
         try:
@@ -396,19 +394,19 @@ class Attempt(Generic[Answer]):
             self.bury()
 
     def kill(self) -> None:
-        """End it at once, and wait for that."""
+        """Kill the command and wait for its end."""
         self._started().tell(signal.SIGKILL)
         self.follow()
 
     def bury(self, inherited: int | None = None) -> Exit:
-        """Kill what is left of it: how it ended. Idempotent. `inherited`: see reap."""
+        """Kill what is left of it. Return how it ended. Idempotent. `inherited`: see reap."""
         if self._exit is None:
             self._exit = self._children.bury(self._started(), inherited)
             os.close(self._lifeline)
         return self._exit
 
     def seconds(self) -> float:
-        """The time since it was made."""
+        """Return the seconds since this object was made."""
         return time.perf_counter() - self._began
 
     def _started(self) -> Child:
@@ -417,7 +415,7 @@ class Attempt(Generic[Answer]):
         return self.child
 
     def _call_off(self) -> None:
-        """End it, or never start it."""
+        """End the command, or never start it."""
         with self._lock:
             self._is_called_off = True
             if self.child is not None and not self._has_ended:
@@ -434,28 +432,28 @@ class ChildRunner(Generic[K, Answer]):
         self._at_exit = weakref.finalize(self, children.end, os.getpid())
 
     def capacity(self) -> int:
-        """How many commands run at once."""
+        """Return how many commands run at once."""
         return self._capacity
 
     def wait(self, timeout: float | None) -> Sequence[Ending[K, Answer]]:
-        """What has come into the inbox."""
+        """Return what has come into the inbox."""
         return self._inbox.wait(timeout)
 
     def recall(self) -> None:
-        """Nothing: each has been started."""
+        """Do nothing: each command has been started."""
 
     def stop(self) -> None:
-        """TERM to all commands and their children, KILL after the grace or their patience."""
+        """Send TERM to all commands and their children, and KILL after the grace or their patience."""
         self._at_exit()
 
     def _run(self, ticket: Ticket[K], run: Callable[[], Answer | Failed]) -> None:
-        """In a thread: call `run`, and report how that ended."""
+        """Call `run` in a thread, and report how it ended."""
         answer = run()
         if not (self._puts_off(ticket, answer, run) or self._children.stopping.is_set()):
             self._inbox.put((ticket, answer))
 
     def _puts_off(self, ticket: Ticket[K], answer: Answer | Failed, run: Callable[[], Answer | Failed]) -> bool:
-        """Whether the system did not let it begin, so that it will be run when another command has ended."""
+        """Return whether the system refused it, so that it runs when another command has ended."""
         refused = isinstance(answer, Failed) and was_refused(answer.problem)
         return refused and self._children.put_off(self._run, ticket, run)
 

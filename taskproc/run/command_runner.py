@@ -1,9 +1,9 @@
-"""Operating-system commands as jobs: words without a shell, what they print in two files, TERM before KILL.
+"""Operating-system commands as jobs: words without a shell, output in two files, TERM before KILL.
 
-A command leads a process group of its own, so that it ends with all its children, and dies with the process that
-started it, however that dies: a keeper (keeper.py) sees to that, and ends what the command has left. A far end of ours
-has a keeper already. Its commands die with it where the kernel can see to it (Linux; see lifeline.tie), or elsewhere in
-its group, and what has left their group ends with the job.
+A command leads its own process group, so it ends with all its children. It also dies with the process that started it,
+however that dies: a keeper (keeper.py) ensures this, and ends all that the command leaves. Our own far ends have a
+keeper already. Their commands die with them through the kernel (Linux; see lifeline.tie), or elsewhere as members of
+their group; processes that have left the group end with the job.
 """
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from typing import TypeVar
 
 from taskproc.frozen import frozen
 from taskproc.kernel.model import Done, Failed, Outcome, Problem, Stamp, Ticket
-from taskproc.run.base import Ending, Job
 from taskproc.run.child import Child, Deadline, not_started
 from taskproc.run.children import Attempt, Children, ChildRunner, Launch
 from taskproc.run.group import Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.problem import end_of_log, exit_text, sentence
-from taskproc.run.scarce import limit_problem
+from taskproc.run.runner import Ending, Job
+from taskproc.run.system_limits import limit_problem
 from taskproc.text import printable
 
 K = TypeVar("K", bound=Hashable)
@@ -35,7 +35,7 @@ LONGEST_LINE = 500  # characters of a command line that are shown
 
 @frozen
 class Exited(Done):
-    """The command ended, with one of the codes that are right."""
+    """The command ended with one of its good exit codes."""
 
     code: int = 0
 
@@ -45,13 +45,13 @@ class CommandJob:
     """A command and all that it needs.
 
     Attributes:
-        words: what is run, and its arguments. Nothing splits or expands them.
-        stdout, stderr: files, to which is appended what it prints.
+        words: the program and its arguments. Nothing splits or expands them.
+        stdout, stderr: files to which its output is appended.
         stdin: a file; None: there is nothing to read.
         folder: its working directory; None: that of this process.
         environ: all its environment variables; None: those of this process.
         timeout: seconds after which it is ended.
-        codes: exit codes with which it has ended well.
+        codes: exit codes that count as success.
     """
 
     words: tuple[str, ...]
@@ -64,7 +64,7 @@ class CommandJob:
     codes: tuple[int, ...] = (0,)
 
     def __call__(self) -> Exited | Failed:
-        """Run it to its end, and wait here: Exited or Failed. What interrupts the waiting ends it first."""
+        """Run it here and wait for its end. An exception that interrupts the wait ends the command first."""
         attempt: Attempt[Exited] = Attempt(self, _children.get() or _of_process(os.getpid()))
         if threading.current_thread() is threading.main_thread():
             return attempt.run_aside()
@@ -79,7 +79,7 @@ class CommandJob:
         return None if self.timeout is None else Deadline(child, self.timeout)
 
     def unstarted(self, error: OSError | ValueError | None) -> Failed:
-        """See ChildJob. Why is a matter of the files around the command, or of the command itself."""
+        """See ChildJob. The reason is one of its files, or the command itself."""
         name = getattr(error, "filename", None)
         files = {os.fspath(path): what for path, what in (
             (self.stdout, "the file for its stdout"), (self.stderr, "the file for its stderr"),
@@ -87,7 +87,7 @@ class CommandJob:
         ) if path is not None}
         command = f"command {shown(self.words)}"
         if error is None:
-            text = f"{command} was not started any more"
+            text = f"{command} was not started, because the run was stopped"
         elif not isinstance(error, OSError):
             text = f"{command} could not be run: {sentence(error)}"
         elif name is not None and os.fspath(name) in files:
@@ -115,19 +115,19 @@ class CommandJob:
 
 
 def shown(words: Sequence[str]) -> str:
-    """A command as one would type it, to be shown and never to be run."""
+    """Return a command as a user would type it: to be shown, never to be run."""
     line = printable(shlex.join(words))
     return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 1]}…"
 
 
 class CommandRunner(ChildRunner[K, Outcome[K]]):
-    """Runs each CommandJob as it is started, in the order in which they are."""
+    """Runs each CommandJob, in the order in which they are started."""
 
     def __init__(self, inbox: Inbox[Ending[K, Outcome[K]]], capacity: int, children: Children | None = None):
         super().__init__(inbox, capacity, children or Children(Grace()))
 
     def start(self, ticket: Ticket[K], job: Job[Outcome[K]]) -> None:
-        """Start the process of `job`, which must be a CommandJob."""
+        """Start the process of `job`, a CommandJob."""
         if not isinstance(job, CommandJob):
             raise AssertionError(f"{job!r} is not a command [this is a bug]")
         attempt: Attempt[Exited] = Attempt(job, self._children)
@@ -143,24 +143,24 @@ class CommandRunner(ChildRunner[K, Outcome[K]]):
             self._inbox.put((ticket, Failed(limit_problem("no thread could be started for the command", error))))
 
 
-# ---------------------------------------------------------------- commands that jobs run in the thread that they are in
+# ---------------------------------------------------------------- commands that a job runs in its own thread
 
 _children: ContextVar[Children | None] = ContextVar("taskproc_children", default=None)
 
 
 def use_children(children: Children) -> None:
-    """From now on the commands that jobs run in this thread are among `children`."""
+    """Let the commands that jobs run in this thread be among `children` from now on."""
     _children.set(children)
 
 
-@functools.lru_cache(maxsize=1)  # by number: what is forked has its own
+@functools.lru_cache(maxsize=1)  # by pid: a fork has its own
 def _of_process(pid: int) -> Children:
     return Children(Grace())
 
 
 @contextmanager
 def all_ended() -> Iterator[None]:
-    """End the commands that jobs run in this process; inside the block none starts."""
+    """End the commands that jobs run in this process. None starts within the block."""
     children = _of_process(os.getpid())
     children.end(os.getpid())
     try:

@@ -1,13 +1,13 @@
 """Which worker has which job, which jobs are asked back, and which job a death is blamed on: decided without I/O.
 
-The runner (resident.py) reports here what it hears and does what is decided; nothing in this file opens, waits or
-kills. The far end of each worker is worker.py; the bytes are in wire.py.
+The runner (resident.py) reports events here and carries out the decisions; nothing in this file opens, waits or
+kills. The far end of each worker is worker.py; the bytes are in worker_protocol.py.
 
 Jobs ahead. A round trip between two processes costs some hundred microseconds, so a worker is given several small jobs
-before it has answered the first (pace.py guesses how long each takes). The jobs of one worker have the numbers 1, 2,
-3, … in the order in which it is given them. It begins and answers them in this order, one at a time. All but the first
+before it has answered the first (Pace guesses how long each takes). The jobs of one worker have the numbers 1, 2,
+3, … in the order in which it gets them. It begins and answers them in this order, one at a time. All but the first
 must fit into the channel: the worker does not read while a job runs, and the main process would block. So a job waits
-until the kind that it belongs to was sent together with a first job.
+until its kind was sent together with a first job.
 
 Marks. Before a worker touches job n, it writes n into a file that both sides have open (BEGUN). That costs no message,
 and the mark outlives the worker.
@@ -17,14 +17,14 @@ begin into the same file (BOUND), and only then reads BEGUN. The worker writes B
 least one side sees what the other has written: a job above BEGUN never begins, and another worker may have it at once.
 A job that BEGUN covers either runs, or is refused by the worker, which reports that (REFUSED); then it is given back.
 
-Passing. Jobs that were called back still lie in the channel, and the worker refuses them one after another. BOUND must
+Passing. Jobs that were called back are still in the channel, and the worker refuses them one after another. BOUND must
 stay until the last of them has passed: lifted earlier, a job would run twice. Until then the worker is given nothing.
-It is not asked again either: that would await a lower number than that of the last job which it has to refuse.
+It is not asked again either: we would then wait for a lower number than that of the last job that it must refuse.
 
 Blame. When a worker has died, all that it had sent is read first. If it was never ready, no worker could be started,
 and its first job fails. If its job had run too long, that is the failure. If the mark covers its first job, that job
-died, and is never run again. If not, the job did not cause the death: another worker tries, but only MOST_TRIES times
-in all. What stood behind the first job had not begun, and goes to other workers.
+died, and never runs again. If not, the job did not cause the death: another worker tries, but only MOST_TRIES times
+in all. Jobs behind the first had not begun, and go to other workers.
 
 Closed channels. A worker that has closed its end is dying, or its job has replaced the process (exec) or closed what it
 does not own. It will never answer. The runner waits for a moment, so that a death is reported with its exit code, and
@@ -36,17 +36,14 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isclose
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, get_args
+from typing import Any, Generic, Literal, NamedTuple, get_args
 
 from taskproc.kernel.model import K, Ticket
-from taskproc.run.pace import MOST, WINDOW, Pace
-from taskproc.run.wire import SMALL
-
-if TYPE_CHECKING:
-    from taskproc.run.kinds import Kind
+from taskproc.run.kinds import MOST, WINDOW, Kind, Pace
+from taskproc.run.worker_protocol import SMALL
 
 MOST_TRIES = 3
-_AROUND = 32   # bytes, and more, that stand around the content of a job
+_AROUND = 32   # at least the bytes around the content of a job
 _REST = 0.004  # seconds for which answers may gather
 _EVENTS = 12   # how many of the last events of a worker an error reports
 
@@ -54,15 +51,15 @@ Cause = Literal["", "unstarted", "timeout", "silent", "died"]
 State = Literal["starting", "idle", "busy", "passing", "leaving", "expiring", "silent", "gone"]
 STATES: tuple[State, ...] = get_args(State)
 
-# From, to: when. A worker is born starting, and may be given jobs then. Nothing leaves gone.
+# (from, to) → when. A worker begins as starting, and may get jobs already. No move leads away from gone.
 MOVES: Mapping[tuple[State, State], str] = {
     ("starting", "idle"): "ready, before it was given a job",
     ("starting", "busy"): "ready, with a job",
     ("starting", "passing"): "ready, after jobs were called back",
-    ("starting", "leaving"): "ready, with a job that is to be its only one",
+    ("starting", "leaving"): "ready, with a job that must be its only one",
     ("starting", "gone"): "its process ended before it was ready",
     ("idle", "busy"): "given a job",
-    ("idle", "leaving"): "given a job that is to be its only one, or its place is needed, or its channel is closed",
+    ("idle", "leaving"): "given a job that must be its only one, or its place is needed, or its channel is closed",
     ("idle", "gone"): "its process ended",
     ("busy", "idle"): "answered its last job",
     ("busy", "passing"): "jobs were called back",
@@ -87,11 +84,11 @@ class Parcel(Generic[K]):
     """A pickled job on its way.
 
     Attributes:
-        kind: what it is a job of; None: of no kind.
+        kind: its kind; None: it has none.
         timeout: how long it may run, in seconds; None: no limit.
-        seconds: how long it will take, by guess; above 0, and WINDOW for one with a timeout.
-        tries: how many workers died with it before they looked at it.
-        alone: whether it is to be the only job of its worker.
+        seconds: a guess of how long it will take; above 0, and WINDOW for a job with a timeout.
+        tries: how many workers died with it before they began it.
+        alone: whether it must be the only job of its worker.
         number: its number among the jobs of its worker.
     """
 
@@ -106,7 +103,7 @@ class Parcel(Generic[K]):
 
 
 class Give(NamedTuple):
-    """Send `parcel` to a worker; before it its kind, if that `is_new` there."""
+    """Send `parcel` to a worker, and first its kind, if that `is_new` there."""
 
     worker: int
     parcel: Parcel[Any]
@@ -114,22 +111,22 @@ class Give(NamedTuple):
 
 
 class Hire(NamedTuple):
-    """Start a worker: then call `hired`, or `make_do`, or `drop`."""
+    """Start a worker, then call `hired`; if that fails, call `make_do` or `drop`."""
 
 
 class Retire(NamedTuple):
-    """Let a worker end that has nothing to do."""
+    """Let an idle worker end."""
 
     worker: int
 
 
 class Burial(NamedTuple):
-    """What becomes of the jobs of a worker that has ended.
+    """The fate of the jobs of a worker that has ended.
 
     Attributes:
         blamed: the job that ends with it, if any.
-        cause: how that ends.
-        returned: those to be given back, since all is recalled.
+        cause: how that job ends.
+        returned: jobs to give back, because all are recalled.
     """
 
     blamed: Parcel[Any] | None
@@ -139,16 +136,16 @@ class Burial(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class _JobEntry(Generic[K]):
-    """What is known of one worker.
+    """The state of one worker.
 
     Attributes:
-        jobs: what it was given and has not answered, in that order; all but the first are ahead of time.
-        seconds: how long these will take, by guess.
-        ahead: how many bytes those that are ahead have.
+        jobs: jobs that it was given and has not answered, in that order; all but the first are ahead of time.
+        seconds: a guess of how long these will take.
+        ahead: bytes of the jobs that are ahead.
         given: how many jobs it was given in all, which is the number of the last one.
-        awaited: the number of the last job that was called back, until the worker has passed that; else 0.
+        awaited: the number of the last job that was called back, until the worker has passed it; otherwise 0.
         kinds: the names of the kinds that it was sent.
-        events: what happened to it last.
+        events: its last events.
     """
 
     number: int
@@ -163,9 +160,9 @@ class _JobEntry(Generic[K]):
 
 
 class Dispatch(Generic[K]):
-    """Jobs that wait, at most `count` workers, and what each of them has. Unknown workers raise KeyError.
+    """Waiting jobs, at most `count` workers, and the jobs of each. Unknown workers raise KeyError.
 
-    After each report call `next` until it gives None. Workers have the numbers that `hired` gives.
+    After each report, call `next` until it returns None. `hired` returns the number of a worker.
     """
 
     def __init__(self, count: int):
@@ -174,49 +171,49 @@ class Dispatch(Generic[K]):
         self._waiting: deque[Parcel[K]] = deque()
         self._pace = Pace()
         self._hired = 0
-        # Of all that waits or is with a worker: how many jobs, their seconds by guess; and those of the last one
+        # Of all jobs that wait or are with a worker: their count and guessed seconds; and the seconds of the last one
         self._in_hand, self._seconds, self._last = 0, 0.0, WINDOW
         self._recalls = False
 
     def state(self, worker: int) -> State:
-        """Where `worker` stands."""
+        """Return the state of `worker`."""
         return self._entries[worker].state
 
     def first(self, worker: int) -> Parcel[K] | None:
-        """What it does now, or will do first; None: it has nothing to do."""
+        """Return the job that it runs, or will run first; None: it has no job."""
         jobs = self._entries[worker].jobs
         return jobs[0] if jobs else None
 
     def capacity(self) -> int:
-        """The number of workers, started or not; more while what they have in hand is done in no time."""
+        """Return the number of workers, started or not; more while their jobs are quick."""
         room = int((self.count * WINDOW - self._seconds) / self._last) if self._in_hand else 0
         return max(self.count, self._in_hand + min(room, self.count * MOST))
 
     def guess(self, kind: Kind) -> float:
-        """How many seconds the next job of a kind will take."""
+        """Return how many seconds the next job of a kind will take."""
         return self._pace.expect(kind.name)
 
     def is_hungry(self) -> bool:
-        """Whether a job that is added may begin at once."""
+        """Return whether a job that is added may begin at once."""
         return len(self._entries) < self.count or not all(entry.jobs for entry in self._entries.values())
 
     def add(self, parcel: Parcel[K]) -> None:
-        """One more job, behind all that wait; a `recall` is over."""
+        """Add a job behind all that wait. This ends a `recall`."""
         self._recalls = False
         self._join(parcel)
         self._waiting.append(parcel)
 
     def next(self) -> Give | Hire | Retire | None:
-        """What is to be done so that what waits begins, first come first served; None: nothing now.
+        """Return the next step by which waiting jobs begin, first come first served; None: nothing to do now.
 
-        A job that is given counts as sent from then on.
+        A job in a Give counts as sent.
         """
         if not self._waiting:
             return None
         parcel = self._waiting[0]
         able = [entry for entry in self._entries.values() if _has_room(entry, parcel)]
         entry = min(able, key=_load, default=None)
-        # A new worker begins at once, so it is better than a place behind another job
+        # A new worker can begin at once, which is better than a place behind another job
         if (entry is None or entry.jobs) and len(self._entries) < self.count:
             return Hire()
         if entry is None:
@@ -224,28 +221,28 @@ class Dispatch(Generic[K]):
         return self._give(entry, self._waiting.popleft())
 
     def hired(self) -> int:
-        """A worker was started; its number."""
+        """Record that a worker was started. Return its number."""
         self._hired += 1
         self._entries[self._hired] = _JobEntry(self._hired)
         return self._hired
 
     def make_do(self) -> bool:
-        """Go on with the workers that there are. False, and nothing changes: there are none."""
+        """Continue with the workers that exist. If there are none, change nothing and return False."""
         self.count = len(self._entries) or self.count
         return bool(self._entries)
 
     def drop(self) -> Parcel[K]:
-        """Take away the job that waits first: there can be no worker for it."""
+        """Remove the first waiting job, since no worker can start, and return it."""
         parcel = self._waiting.popleft()
         self._quit(parcel)
         return parcel
 
     def ready(self, worker: int) -> None:
-        """It has started well."""
+        """Record that a worker has started and is ready."""
         self._move(self._entries[worker], _state_by_jobs(self._entries[worker]))
 
     def answered(self, worker: int, seconds: float) -> Parcel[K]:
-        """Its first job has ended, after so many seconds. That job."""
+        """Record that its first job has ended after `seconds`. Return that job."""
         entry = self._entries[worker]
         if not entry.jobs or entry.state in ("starting", "silent"):
             raise self._bug(entry, "answered")
@@ -255,38 +252,38 @@ class Dispatch(Generic[K]):
         if parcel.kind is not None:
             self._pace.learn(parcel.kind.name, seconds)
         if entry.state == "expiring":
-            self._move(entry, "leaving")  # it is to be killed: it may have ignored the request to end
+            self._move(entry, "leaving")  # it will be killed: it may have ignored the request to end
         else:
             self._go_on(entry)
         return parcel
 
     def refused(self, worker: int, number: int) -> Sequence[Parcel[K]]:
-        """It has passed a job that was called back. What is to be given back, since all is recalled."""
+        """Record that it has passed a job that was called back. Return jobs to give back, if all are recalled."""
         entry = self._entries[worker]
         entry.events.append(("refused", number))
         back: list[Parcel[K]] = []
         if entry.jobs and entry.jobs[0].number == number:
-            back.append(self._take_first(entry))  # it was covered by the mark, so it was still counted as the worker's
+            back.append(self._take_first(entry))  # the mark covered it, so it still counted as the worker's
         elif number == entry.awaited:
             entry.awaited = 0
         self._go_on(entry)
         return self._again(back)
 
     def leaves(self, worker: int) -> None:
-        """It takes no job after the first one that it has."""
+        """Record that it takes no job after its first one."""
         entry = self._entries[worker]
         if entry.state not in ("leaving", "expiring"):
             self._move(entry, "leaving")
 
     def expire(self, worker: int) -> None:
-        """Its first job has run too long, and the process is asked to end."""
+        """Record that its first job has run too long, and that the process is asked to end."""
         self._move(self._entries[worker], "expiring")
 
     def closed(self, worker: int) -> bool:
-        """It has closed its end of the channel. Whether to give it up, if it does not end soon."""
+        """Record that it has closed its end of the channel. Return whether to give it up if it does not end soon."""
         entry = self._entries[worker]
         entry.events.append(("closed its channel",))
-        # One that expires is killed anyway; one that leaves with nothing to do is about to end
+        # An expiring worker is killed anyway; a leaving one without a job is about to end
         if entry.state == "expiring" or (entry.state == "leaving" and not entry.jobs):
             return False
         if entry.state not in ("starting", "leaving"):
@@ -294,13 +291,13 @@ class Dispatch(Generic[K]):
         return True
 
     def give_up(self, worker: int) -> None:
-        """It is killed, since it has closed its end of the channel and did not end."""
+        """Record that it is killed, since it has closed its end of the channel and did not end."""
         entry = self._entries[worker]
         if entry.state != "starting":
             self._move(entry, "silent")
 
     def bury(self, worker: int, begun: int) -> Burial:
-        """Its process has ended, and all it had sent was reported. `begun`: the number in its mark."""
+        """Remove a worker that has ended, when all that it sent is reported. `begun`: the number in its mark."""
         entry = self._entries[worker]
         state = entry.state
         self._move(entry, "gone")
@@ -317,19 +314,19 @@ class Dispatch(Generic[K]):
         return Burial(first, cause, returned)
 
     def retry(self, parcel: Parcel[K]) -> Sequence[Parcel[K]]:
-        """The job that was blamed is to be tried again, by another worker. It, if it is to be given back instead."""
+        """Let another worker try the blamed job. Return the job if it must be given back instead."""
         self._join(parcel)
         return self._again([parcel])
 
     def behind(self) -> list[int]:
-        """Workers that have jobs ahead, which they may not have begun: those to be asked back from."""
+        """Return workers with jobs ahead, which they may not have begun: `call_back` may follow for each."""
         return [
             number for number, entry in self._entries.items()
             if len(entry.jobs) > 1 and entry.state in ("starting", "busy") and not entry.awaited
         ]
 
     def call_back(self, worker: int, begun: int) -> None:
-        """It begins no job above `begun`, as its bound was set before that mark was read: these wait again, first."""
+        """Let its jobs above `begun` wait again, first. It begins none: its bound was set before the mark was read."""
         entry = self._entries[worker]
         if entry.awaited:
             raise self._bug(entry, "called back")
@@ -344,24 +341,24 @@ class Dispatch(Generic[K]):
             self._move(entry, "passing")
 
     def recall(self) -> Sequence[Parcel[K]]:
-        """All that waits is to be given back, and so is what does later, until something is added."""
+        """Return all waiting jobs, to give them back. So are later ones, until a job is added."""
         self._recalls = True
         back, self._waiting = list(self._waiting), deque()
         return self._again(back)
 
     def can_share(self) -> bool:
-        """Whether some have nothing to do while jobs wait behind those of others."""
+        """Return whether a worker is idle while jobs are behind those of others."""
         counts = () if self._waiting else [len(entry.jobs) for entry in self._entries.values()]
         return 0 in counts and max(counts) > 1
 
     def rest(self) -> float:
-        """For how many seconds answers may gather, since all have enough to do. A wake-up costs more than reading."""
+        """Return for how many seconds answers may gather while all are busy. A wake-up costs more than reading."""
         entries = self._entries.values()
         least = min((entry.seconds if len(entry.jobs) > 1 else 0.0 for entry in entries), default=0.0)
         return min(least / 2, _REST) if least > _REST else 0.0
 
     def _make_place(self) -> Retire | None:
-        """For a job that needs a fresh worker, end one that has nothing to do: its place is then free."""
+        """End an idle worker, so that its place is free for a job that needs a fresh one."""
         entries = self._entries.values()
         idle = next((entry for entry in entries if entry.state == "idle"), None)
         if idle is None or any(entry.state == "leaving" and not entry.jobs for entry in entries):
@@ -396,7 +393,7 @@ class Dispatch(Generic[K]):
         return parcel
 
     def _again(self, parcels: Sequence[Parcel[K]]) -> Sequence[Parcel[K]]:
-        """These have not begun: they are the next, or given back."""
+        """Put jobs that have not begun in front of all that wait, or return them if all are recalled."""
         if self._recalls:
             for parcel in parcels:
                 self._quit(parcel)
@@ -414,7 +411,7 @@ class Dispatch(Generic[K]):
         self._seconds = self._seconds - parcel.seconds if self._in_hand else 0.0
 
     def _go_on(self, entry: _JobEntry[K]) -> None:
-        """One job less. The last that was called back stands behind all others, so who has passed it is idle."""
+        """Record one job less. The last that was called back is behind all others: a worker that passed it is idle."""
         if not entry.jobs and not entry.awaited and entry.state in ("busy", "passing"):
             self._move(entry, "idle")
 
@@ -463,7 +460,7 @@ class Dispatch(Generic[K]):
 
 
 def _state_by_jobs(entry: _JobEntry[K]) -> State:
-    """The state of a worker that is ready, hears us and was not asked to end."""
+    """Return the state of a worker that is ready, reads the channel and was not asked to end."""
     if entry.jobs and entry.jobs[0].alone:
         return "leaving"
     if entry.awaited:
@@ -472,7 +469,7 @@ def _state_by_jobs(entry: _JobEntry[K]) -> State:
 
 
 def _has_room(entry: _JobEntry[K], parcel: Parcel[K]) -> bool:
-    """Whether it may be given that job now: it has nothing to do, or little, and the job is quick as well."""
+    """Return whether it may get that job now: it is idle, or has little to do and the job is quick as well."""
     state = entry.state if entry.state != "starting" else _state_by_jobs(entry)
     if state not in ("idle", "busy") or (parcel.alone and entry.given):
         return False

@@ -1,4 +1,4 @@
-"""Processes that lead a group of their own: waited for without being forgotten, and killed with all their children."""
+"""Processes that lead their own process group: waited for without being reaped, and killed with all their children."""
 from __future__ import annotations
 
 import os
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import subprocess
 
 GRACE = 2.0  # seconds between TERM and KILL
-LOOK_EVERY = 0.02
+LOOK_EVERY = 0.02  # seconds
 
 
 @frozen
@@ -24,8 +24,8 @@ class Exit:
 
     Attributes:
         code: its exit code, or minus the signal.
-        memory: its peak memory in bytes; None where that is not known. A child that it waited for may have had it.
-        above: False if that is only a bound, for the process that started it had had as much before.
+        memory: its peak memory in bytes; None: not known. It may be that of a child that it waited for.
+        above: False if `memory` is only an upper bound, because the process that started it had had as much before.
     """
 
     code: int
@@ -34,44 +34,44 @@ class Exit:
 
 
 class Grace:
-    """How long what is to end may take: GRACE seconds between TERM and KILL, or until somebody is in a hurry."""
+    """The time between TERM and KILL: GRACE seconds, or until the user is in a hurry."""
 
     def __init__(self) -> None:
-        self._over = False  # not an Event: a signal handler sets it, and may interrupt who holds the lock of that
+        self._over = False  # not an Event: a signal handler sets it, and may interrupt a holder of its lock
 
     def hurry(self) -> None:
-        """No grace from now on."""
+        """End the grace now and for all later waits."""
         self._over = True
 
-    def wait(self, some: Callable[[float], object], deadline: float) -> bool:
-        """Call `some(seconds)`, which waits so long for an end, until it says yes; False if the grace was over first.
+    def wait(self, await_end: Callable[[float], object], deadline: float) -> bool:
+        """Call `await_end(seconds)`, which waits that long for an end, until it returns true. False: the grace is over.
 
-        `deadline` is of `time.monotonic`.
+        `deadline` is a time of `time.monotonic`.
         """
-        while not (ended := some(0)) and not self._over and (left := deadline - time.monotonic()) > 0:
-            if some(min(left, LOOK_EVERY)):
+        while not (ended := await_end(0)) and not self._over and (left := deadline - time.monotonic()) > 0:
+            if await_end(min(left, LOOK_EVERY)):
                 return True
         return bool(ended)
 
 
 def await_exit(process: subprocess.Popen[bytes]) -> int:
-    """Block until it has ended; its exit code, or minus the signal.
+    """Block until a process has ended. Return its exit code, or minus the signal.
 
-    It stays a zombie until `reap`, so that its number, which is that of its group, is not another's yet.
+    It stays a zombie until `reap`, so its pid, which is also that of its group, is not reused yet.
     """
     if not hasattr(os, "waitid"):
         return process.wait()  # macOS before Python 3.13
     try:
         ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     except ChildProcessError:
-        ended = None  # somebody else has waited for it
+        ended = None  # other code has waited for it
     if ended is None:
         return process.wait()
     return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
 
 def has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Whether it has ended; without reaping it, where that can be (see await_exit)."""
+    """Return whether it has ended, if possible without reaping it (see await_exit)."""
     if process.returncode is not None or not hasattr(os, "waitid"):
         return process.poll() is not None
     try:
@@ -81,18 +81,18 @@ def has_ended(process: subprocess.Popen[bytes]) -> bool:
 
 
 def reap(process: subprocess.Popen[bytes], inherited: int | None = None) -> Exit:
-    """Wait for its end and forget it; how it ended, and with what peak memory.
+    """Wait for the end of a process and reap it. Return how it ended, with its peak memory.
 
     Args:
-        inherited: what it had itself measured as its peak when it started (`own_peak`). The kernel begins to count
-            with the peak of the process that started it, so only more than this is its own. None: do not tell.
+        inherited: the peak that it measured itself when it started (`own_peak`). The kernel begins to count with the
+            peak of the process that started it, so only more than this is its own. None: do not report memory.
     """
     if process.returncode is not None:
         return Exit(process.returncode)
     try:
         _, status, usage = os.wait4(process.pid, 0)
     except ChildProcessError:
-        return Exit(process.wait())  # somebody else has waited for it
+        return Exit(process.wait())  # other code has waited for it
     process.returncode = os.waitstatus_to_exitcode(status)
     if inherited is None:
         return Exit(process.returncode)
@@ -101,7 +101,7 @@ def reap(process: subprocess.Popen[bytes], inherited: int | None = None) -> Exit
 
 
 def own_peak() -> int:
-    """The peak memory of this process up to now, as the kernel counts it: in bytes."""
+    """Return the peak memory of this process up to now, in bytes, as the kernel counts it."""
     if sys.platform == "win32":
         return 0
     import resource
@@ -110,15 +110,15 @@ def own_peak() -> int:
 
 
 def signal_group(process: subprocess.Popen[bytes], number: int) -> None:
-    """Send a signal to the group, also when its leader is a zombie; nothing happens if nobody is left."""
+    """Send a signal to the group, even if its leader is a zombie. Does nothing if no member is left."""
     try:
         os.killpg(process.pid, number)
     except (ProcessLookupError, PermissionError):
-        pass  # macOS says "not permitted" of a group of zombies
+        pass  # macOS says "not permitted" for a group of zombies
 
 
 def has_children() -> bool:
-    """Whether a child of this process runs. Those that have ended, and nobody waited for, are waited for."""
+    """Return whether a child of this process runs. Reap those that have ended."""
     try:
         while os.waitpid(-1, os.WNOHANG) != (0, 0):
             pass
@@ -128,7 +128,7 @@ def has_children() -> bool:
 
 
 def end_own_group() -> None:
-    """Kill this process; with all its children, if it leads a group, and with the daemons that were given to it."""
+    """Kill this process; with its group, if it leads one, and with the daemons that became its children."""
     kill_emigrants(os.getpid())
     if os.getpgrp() == os.getpid():
         os.killpg(os.getpgrp(), signal.SIGKILL)
@@ -136,5 +136,5 @@ def end_own_group() -> None:
 
 
 def in_bytes(kernel: int) -> int:
-    """A peak memory as the kernel counts it."""
+    """Convert a peak memory from the unit of the kernel."""
     return kernel if sys.platform == "darwin" else kernel * 1024

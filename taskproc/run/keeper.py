@@ -1,16 +1,16 @@
 """The keeper of a process: a small process above it that ends everything the kept process leaves behind.
 
-A daemon (it forks twice and leads a session of its own) has left every process group, and its parent is dead. Linux
-gives such an orphan to the nearest process above that has asked for them, a *child subreaper*: here the keeper. It
-reaps what it is given, so no zombies gather, and no code of a user finds children that are not its own. When the kept
-process has ended, the keeper kills what is left, until there is nothing more. When its `owner`, who wanted all this, is
-dead, it ends the kept process. With a `patience`, in seconds, KILL comes so long after TERM, also to what is left: a
-wrapper may die before the `srun` in it has reached its cluster. On other systems only the process group is ended.
+A daemon forks twice and leads its own session, so it is in no process group of ours, and its parent is dead. Linux
+gives such an orphan to the nearest process above that has asked for orphans, a *child subreaper*: here the keeper. It
+reaps them, so no zombies gather, and no code of the user meets children that are not its own. When the kept process has
+ended, the keeper kills all that is left. When its `owner`, the process that wanted this, is dead, it ends the kept
+process. A `patience` is the number of seconds between TERM and KILL, also for what is left: a wrapper may die before
+the `srun` in it has reached its cluster. On other systems only the process group is ended.
 
-A command is kept by `main`, in an interpreter of its own, with OWNER CHANNEL PATIENCE LOCALE WORD… as its arguments. It
-imports next to nothing, this package neither: it is started before each command, and takes 10 ms. Each byte that it
-reads from the channel, a socket, is the number of a signal for the command; it writes a line when that has started, has
-ended, and was reaped.
+`main` keeps a command, in its own interpreter, with the arguments OWNER CHANNEL PATIENCE LOCALE WORD…. It imports next
+to nothing, not even this package: it starts before each command, and takes 10 ms. Each byte that it reads from the
+channel, a socket, is the number of a signal for the command. It writes a line when the command has started, has ended,
+and was reaped.
 """
 from __future__ import annotations
 
@@ -27,34 +27,34 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 NAME = "taskproc-keeper"
-LOOK_EVERY = 0.5    # seconds between two looks for the owner, where its death has no descriptor
-PERSISTENCE = 5.0   # seconds for which a process that KILL does not end is waited for
+LOOK_EVERY = 0.5    # seconds between two looks for the owner, if its death has no descriptor
+PERSISTENCE = 5.0   # seconds to wait for a process that KILL does not end
 PERIOD = 0.005
-RELEASE = 0         # instead of the number of a signal: end what is left, once the command has ended
+RELEASE = 0         # instead of the number of a signal: end what is left when the command has ended
 _NAMES = tuple(f"SIG{name}" for name in ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2"))
 _PASSED_ON = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 _SET_DUMPABLE, _SET_NAME, _SET_PDEATHSIG, _SET_CHILD_SUBREAPER, _GET_CHILD_SUBREAPER = 4, 15, 1, 36, 37
 
 
 def be_subreaper(yes: bool = True) -> bool:
-    """Have the orphans below this process become its children, or not any more. Whether the system can (Linux)."""
+    """Let orphans below this process become its children, or no longer. Return whether the system can (Linux)."""
     return _prctl(_SET_CHILD_SUBREAPER, int(yes))
 
 
 def children_of(pid: int) -> list[int]:
-    """The processes whose parent it is, also zombies; none where that cannot be found out."""
-    found: list[int] = []
+    """Return the children of a process, also zombies; none if the system does not say."""
+    children: list[int] = []
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):
             with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
-                found += map(int, file.read().split())
+                children += map(int, file.read().split())
     except OSError:
         pass  # it has ended, or this is not Linux
-    return found
+    return children
 
 
 def kill(pid: int, number: int = 9) -> None:
-    """KILL a process, unless it is a keeper: that ends by itself, and gives a command the time it needs."""
+    """Kill a process, unless it is a keeper: that ends by itself, and gives its command the time it needs."""
     try:
         if not _is_keeper(pid):
             os.kill(pid, number)
@@ -63,18 +63,18 @@ def kill(pid: int, number: int = 9) -> None:
 
 
 def is_subreaper() -> bool:
-    """Whether orphans below this process become its children."""
+    """Return whether orphans below this process become its children."""
     if sys.platform != "linux":
         return False
     import ctypes
 
-    found = ctypes.c_int()
-    _prctl(_GET_CHILD_SUBREAPER, ctypes.byref(found))
-    return bool(found.value)
+    flag = ctypes.c_int()
+    _prctl(_GET_CHILD_SUBREAPER, ctypes.byref(flag))
+    return bool(flag.value)
 
 
 def emigrants_of(pid: int) -> list[int]:
-    """The children of a process that lead another session than its own, or are in one; but no keepers."""
+    """Return the children of a process that are in another session; without keepers."""
     own = _of(pid, os.getsid)
     return [child for child in children_of(pid) if _of(child, os.getsid) != own and not _is_keeper(child)]
 
@@ -87,7 +87,7 @@ def _of(pid: int, ask: Callable[[int], int]) -> int:
 
 
 def kill_emigrants(pid: int) -> None:
-    """KILL those, with all that is below them now."""
+    """Kill the emigrants of a process, with all that is below them now."""
     for child in emigrants_of(pid):
         _kill_tree(child)
 
@@ -98,13 +98,13 @@ def _kill_tree(pid: int) -> None:
     kill(pid)
 
 
-def end_children(some: Callable[[], Collection[int]] | None = None) -> bool:
-    """Kill the children of this process, or `some`, and what becomes its child by that. False: not all could be ended.
+def end_children(list_pids: Callable[[], Collection[int]] | None = None) -> bool:
+    """Kill the children of this process, or those in the list, and new ones that this brings. Wait for keepers.
 
-    Keepers are waited for.
+    Return False if a process could not be ended.
     """
     until = time.monotonic() + PERSISTENCE
-    while left := [pid for pid in (some() if some else children_of(os.getpid())) if not _has_ended(pid)]:
+    while left := [pid for pid in (list_pids() if list_pids else children_of(os.getpid())) if not _has_ended(pid)]:
         for pid in left:
             kill(pid)
         if any(map(_is_keeper, left)):
@@ -116,7 +116,7 @@ def end_children(some: Callable[[], Collection[int]] | None = None) -> bool:
 
 
 def _has_ended(pid: int) -> bool:
-    """Whether a process is dead; it is reaped, if it was a child."""
+    """Return whether a process is dead. Reap it if it was a child."""
     try:
         return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:
@@ -124,35 +124,36 @@ def _has_ended(pid: int) -> bool:
 
 
 def keep_me(control: int, owner: int) -> None:
-    """Put a keeper above this process, which has one thread. Afterwards it has another number, and leads a session.
+    """Put a keeper above this process, which must have one thread. Afterwards it has another pid and leads a session.
 
-    The process that was there becomes the keeper and ends as this one does, so that nothing changes for `owner`, its
-    parent. It passes TERM on to the group; USR1 or the end of `control` or of the owner ends everything at once.
+    The old process becomes the keeper and ends as the new one does, so nothing changes for `owner`, its parent. It
+    passes TERM on to the group; USR1, or the end of `control` or of the owner, ends everything at once.
     """
     _Keeper(control, owner).fork()
 
 
 class _Keeper:
-    """Args: speaks: whether `control` is a channel, and the owner has the last word on what is left."""
+    """The state of a keeper. `speaks`: `control` is a channel, and the owner decides when to end what is left."""
 
     def __init__(self, control: int, owner: int, patience: float = 0.0, *, speaks: bool = False):
         self._control, self._owner, self._patience, self._speaks = control, owner, patience, speaks
         self._wake, self._waker = os.pipe()
         self._poll = select.poll()
         self._child, self._death, self._ended = 0, -1, False
-        self._released = not speaks  # whether what is left may be ended as soon as the child has ended
-        self._asked = self._killed = False  # whether TERM, or KILL, was sent
+        self._released = not speaks  # whether to end what is left as soon as the child has ended
+        self._asked = self._killed = False  # whether TERM or KILL was sent
         self._deadline = 0.0
-        self._told: set[int] = set()
+        self._warned: set[int] = set()
         self._reaped: tuple[int, int, Any] | None = None
 
     def fork(self, errors: int = -1) -> None:
-        """Returns in the child only. `errors`: where the child tells why its command could not be started."""
+        """Fork, and return in the child only. `errors`: a pipe on which the child says why its command failed to start.
+        """
         be_subreaper()
         os.set_blocking(self._waker, False)
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         before = {number: signal.signal(number, _nothing) for number in (*_PASSED_ON, signal.SIGCHLD)}
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)  # what the child is sent now is not to be lost
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)  # signals for the child must not be lost now
         self._child = os.fork() if self._speaks else _fork_in_turn()
         if self._child:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -170,7 +171,7 @@ class _Keeper:
         os.chdir("/")
         _close_all_but(self._control, self._wake, self._waker, errors)
         if errors >= 0:
-            failure = os.read(errors, 100)  # it ends when the command has taken the place of the child
+            failure = os.read(errors, 100)  # it ends when the child has become the command
             self._say(b"failed " + failure if failure else b"started %d" % self._child)
             os.close(errors)
         self._death = _death_of(self._owner)
@@ -186,7 +187,7 @@ class _Keeper:
         self._end_all()
 
     def _wait(self, seconds: float) -> None:
-        """For the next thing that happens, at most so long."""
+        """Wait for the next event, at most `seconds`, and act on it."""
         if self._deadline:
             seconds = min(seconds, max(self._deadline - time.monotonic(), 0.0))
         ready = {descriptor for descriptor, _ in self._poll.poll(seconds * 1000 + 1)}
@@ -205,12 +206,12 @@ class _Keeper:
 
     def _listen(self) -> None:
         try:
-            told = os.read(self._control, 1000)
+            content = os.read(self._control, 1000)
         except ConnectionResetError:
-            told = b""
-        for number in told:
+            content = b""
+        for number in content:
             self._hear(number)
-        if not told:
+        if not content:
             self._poll.unregister(self._control)
             self._lose_owner()
 
@@ -227,7 +228,7 @@ class _Keeper:
             _signal_group(self._child, number)
 
     def _lose_owner(self) -> None:
-        """Nobody is there any more who could end it."""
+        """End the kept process: the owner is gone."""
         if self._patience <= 0:
             self._hear(signal.SIGKILL)
         elif not self._released:
@@ -237,25 +238,25 @@ class _Keeper:
                 self._hear(signal.SIGTERM)
 
     def _ask_what_is_left(self) -> bool:
-        """TERM to each orphan that has not had it, KILL to one that ignores it. Whether there are any."""
+        """Send TERM to each orphan that has not had it, KILL to one that ignores it. Return whether there are any."""
         left = [pid for pid in children_of(os.getpid()) if pid != self._child and os.waitpid(pid, os.WNOHANG)[0] == 0]
         for pid in left:
             if _ignores_term(pid):
                 kill(pid)
-            elif pid not in self._told and not (self._asked and _of(pid, os.getpgid) == self._child):
+            elif pid not in self._warned and not (self._asked and _of(pid, os.getpgid) == self._child):
                 kill(pid, signal.SIGTERM)
-        self._told.update(left)
+        self._warned.update(left)
         return bool(left)
 
     def _reap_child(self) -> None:
-        """On macOS before Python 3.13, where there is no other way, and there are no orphans either."""
+        """Reap the child on macOS before Python 3.13, which has no waitid; it has no orphans either."""
         reaped = os.wait4(self._child, os.WNOHANG)
         if reaped[0]:
             self._reaped, self._ended = reaped, True
             self._say(b"ended %d" % os.waitstatus_to_exitcode(reaped[1]))
 
     def _reap(self) -> None:
-        """The orphans that have ended; the child stays a zombie, so that its number and its group are not another's."""
+        """Reap orphans that have ended. The child stays a zombie, so that its pid and its group are not reused."""
         while not self._ended:
             try:
                 ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -283,14 +284,14 @@ class _Keeper:
             try:
                 os.write(self._control, line + b"\n")
             except OSError:
-                pass  # nobody listens any more
+                pass  # nobody reads any more
 
 
 def _fork_in_turn() -> int:
-    """Fork. Where there can be no more processes, wait for others to end.
+    """Fork. If no more processes are possible, wait for others to end.
 
-    Several workers may have begun at once, and their keepers have taken what each of them needs for its child. So they
-    give up one after another, within two seconds.
+    Several workers may have started at once, and their keepers have used up the processes that their children need. So
+    they give up one after another, within two seconds.
     """
     until = time.monotonic() + 0.25 * (1 + os.getpid() % 8)
     while True:
@@ -303,7 +304,7 @@ def _fork_in_turn() -> int:
 
 
 def _end_as(status: int) -> NoReturn:
-    """End as a process did that was waited for."""
+    """End as the process did that was waited for."""
     if os.WIFSIGNALED(status):
         _prctl(_SET_DUMPABLE, 0)  # one core is enough
         number = os.WTERMSIG(status)
@@ -315,22 +316,22 @@ def _end_as(status: int) -> NoReturn:
 
 
 def _execute(words: list[str], keeps_locale: bool, errors: int) -> NoReturn:
-    """Become the command; on failure write the number of the error."""
+    """Become the command. On failure, write the number of the error."""
     for name in ("SIGPIPE", "SIGXFSZ"):
         if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_DFL)  # the interpreter has them ignored
+            signal.signal(getattr(signal, name), signal.SIG_DFL)  # the interpreter ignores them
     if not keeps_locale:
-        os.environ.pop("LC_CTYPE", None)  # it is this interpreter that has set it
+        os.environ.pop("LC_CTYPE", None)  # this interpreter has set it
     _prctl(_SET_PDEATHSIG, signal.SIGKILL)
     try:
-        os.execvp(words[0], words)  # noqa: S606  # without a shell, as is meant
+        os.execvp(words[0], words)  # noqa: S606  # without a shell, as intended
     except OSError as error:
         os.write(errors, b"%d" % (error.errno or 0))
     os._exit(127)
 
 
-def _close_all_but(*kept: int) -> None:
-    """The kept process has them, and its end is to be that of its pipes."""
+def _close_all_but(*open_ones: int) -> None:
+    """Close all other descriptors: pipes of the kept process must end with it."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for number in range(3):
         os.dup2(nowhere, number)
@@ -339,15 +340,15 @@ def _close_all_but(*kept: int) -> None:
     except OSError:
         numbers = list(range(256))
     for number in numbers:
-        if number > 2 and number not in kept:
+        if number > 2 and number not in open_ones:
             try:
                 os.close(number)
             except OSError:
-                pass  # the one by which the list was read
+                pass  # the one that read the list
 
 
 def _death_of(pid: int) -> int:
-    """A descriptor that can be read when the process is dead; -1: there is none."""
+    """Return a descriptor that becomes readable when the process is dead; -1: there is none."""
     try:
         return os.pidfd_open(pid)
     except (AttributeError, OSError):
@@ -363,7 +364,7 @@ def _is_keeper(pid: int) -> bool:
 
 
 def _ignores_term(pid: int) -> bool:
-    """Whether it has nobody to tell of its end."""
+    """Return whether a process ignores TERM."""
     try:
         with open(f"/proc/{pid}/status", "rb") as file:
             ignored = [int(line.split()[1], 16) for line in file if line.startswith(b"SigIgn")]
@@ -377,7 +378,7 @@ def _signal_group(leader: int, number: int) -> None:
         os.killpg(leader, number)
     except ProcessLookupError:
         try:
-            os.kill(leader, number)  # it does not lead yet
+            os.kill(leader, number)  # it does not lead a group yet
         except OSError:
             pass
     except PermissionError:
@@ -385,13 +386,13 @@ def _signal_group(leader: int, number: int) -> None:
 
 
 def _prctl(option: int, value: object) -> bool:
-    global _address
+    global _address  # not a cached function: `functools` takes 2 ms to import
     if sys.platform != "linux":
         return False
     try:
-        import _ctypes  # what `ctypes` stands on, which takes 3 ms to import, before each command and in each worker
+        import _ctypes  # not `ctypes`: that takes 3 ms to import, before each command and in each worker
     except ImportError:
-        return False  # an interpreter without libffi: then it is as on other systems
+        return False  # an interpreter without libffi: as on other systems
     this_program: Any = None
     _address = _address or _ctypes.dlsym(_ctypes.dlopen(this_program, 0), "prctl")
     return bool(_ctypes.call_function(_address, (option, value, 0, 0, 0)) == 0)
@@ -401,18 +402,18 @@ _address = 0
 
 
 def _nothing(*_: object) -> None:
-    """The handler of a signal whose number is read from a pipe."""
+    """Handle a signal whose number is read from a pipe."""
 
 
 def main() -> NoReturn:
-    """Keep a command: see above."""
+    """Keep a command; see the head of this file."""
     owner, channel, patience, locale, *words = sys.argv[1:]
     os.set_inheritable(int(channel), False)
     keeper = _Keeper(int(channel), int(owner), float(patience), speaks=True)
-    reading, writing = os.pipe()  # of which the child alone keeps the end to write
+    reading, writing = os.pipe()  # only the child keeps the end for writing
     try:
         keeper.fork(reading)
-    except OSError as error:  # there can be no more processes
+    except OSError as error:  # no more processes are possible
         os.write(int(channel), b"failed %d\n" % (error.errno or 0))
         os._exit(127)
     _execute(words, bool(int(locale)), writing)

@@ -1,10 +1,10 @@
-"""Nothing outlives the main process: a pipe of which only that holds the end to write, and whose end is a death.
+"""Nothing outlives the main process: it alone holds the writing end of a pipe, whose end of file is its death.
 
-A process of somebody else's pool has no such pipe. It follows the main process by its number, see `Main`.
+A process of another executor has no such pipe. It follows the main process by its pid; see `Main`.
 
-Where the kernel can (Linux: F_SETSIG), it kills our process group itself, also while a task holds the interpreter in C
-code for minutes. A thread does the same everywhere else, and where somebody who was forked from the main process still
-holds the pipe: then the parent's changed process id tells.
+If the kernel can (Linux: F_SETSIG), it kills our process group itself, even while a task holds the interpreter in C
+code for minutes. A thread does the same on other systems, and also if a fork of the main process still holds the pipe:
+then our parent's pid has changed.
 """
 from __future__ import annotations
 
@@ -16,35 +16,36 @@ import threading
 
 from taskproc.frozen import frozen
 from taskproc.machine import birth_of, realm
+from taskproc.run.far_end import this_process
 from taskproc.run.group import end_own_group
 
-LOOK_EVERY = 0.5
+LOOK_EVERY = 0.5  # seconds
 VARIABLE = "TASKPROC_LIFELINE"
 
 
 def hold_on(pipe: int, parent: int | None = None) -> None:
-    """From now on kill our own process group as soon as `pipe` has no writer, or `parent` is not our parent.
+    """Kill our own process group as soon as `pipe` has no writer, or `parent` is not our parent any more.
 
-    The caller's process group must be its own, with no process in it that must live on.
+    The process group must be ours, and no process in it may need to survive.
     """
     os.set_inheritable(pipe, False)
     tie(pipe, os.getpgrp())
     watch = threading.Thread(target=_watch, args=(pipe, parent), name="taskproc-lifeline", daemon=True)
     try:
         watch.start()
-    except RuntimeError:  # there can be no more threads
+    except RuntimeError:  # no more threads are possible
         if not can_tie():
             raise
 
 
 def describe(pipe: int) -> str:
-    """What the environment variable says, so that a far end knows whether the descriptor has come along."""
+    """Return the text of the environment variable by which a far end recognizes the descriptor."""
     status = os.fstat(pipe)
     return f"{pipe}:{status.st_dev}:{status.st_ino}"
 
 
 def hold_on_if_given() -> bool:
-    """Hold on to the pipe that the environment names, if it came along: through `nice` it does, through `srun` not."""
+    """Hold on to the pipe that the environment names, if we inherited it: `nice` passes it on, `srun` does not."""
     description = os.environ.pop(VARIABLE, "")
     number = description.partition(":")[0]
     try:
@@ -52,17 +53,17 @@ def hold_on_if_given() -> bool:
             hold_on(int(number))
             return True
     except OSError:
-        pass  # no such descriptor: a command between us and the main process closed it, or this is another host
+        pass  # no such descriptor: a command in between closed it, or this is another host
     return False
 
 
 @frozen
 class Main:
-    """The main process of a run, as others know it.
+    """The main process of a run, as other processes know it.
 
     Attributes:
-        birth: when it was started, in the kernel's own count, which tells it from a later one with its number.
-        machine: where these hold; empty where that is unknown, and then nobody follows.
+        birth: its start time as the kernel counts, which distinguishes it from a later process with its pid.
+        machine: where `pid` and `birth` are valid; empty: unknown, and nobody follows.
     """
 
     pid: int
@@ -71,31 +72,22 @@ class Main:
 
     @classmethod
     def here(cls) -> Main:
-        """This process."""
+        """Return this process."""
         return cls(os.getpid(), birth_of(os.getpid()) or "", realm())
 
     def follow(self) -> None:
-        """Die, at once or later, as soon as it is dead. Does nothing on another machine; cheap when called again."""
-        if not _serves_many and self.machine and self.machine == realm() and self.pid != os.getpid():
+        """Die as soon as the main process is dead. Does nothing on another machine; cheap when called again."""
+        if not this_process.serves_many and self.machine and self.machine == realm() and self.pid != os.getpid():
             _follow(self, os.getpid())
-
-
-def serve_many() -> None:
-    """Say that this process runs the jobs of many main processes, one after another, and dies with none of them."""
-    global _serves_many  # a fact of the process
-    _serves_many = True
-
-
-_serves_many = False
 
 
 @functools.cache
 def _follow(main: Main, follower: int) -> None:
-    """Once a process: its number is given because a fork would inherit that this was called, but not the thread."""
+    """Follow, once per process: `follower` is an argument because a fork inherits the cache, but not the thread."""
     try:
         death = os.pidfd_open(main.pid) if hasattr(os, "pidfd_open") else None
     except OSError:
-        death = None  # it is gone, or the kernel is old
+        death = None  # the process is gone, or the kernel is old
     if birth_of(main.pid) != main.birth:
         end_own_group()
     if death is not None:
@@ -111,17 +103,17 @@ def _await_death(descriptor: int) -> None:
 
 
 def can_tie() -> bool:
-    """Whether the kernel is one that `tie` can ask."""
+    """Return whether the kernel supports `tie`."""
     import fcntl
 
     return hasattr(fcntl, "F_SETSIG")
 
 
 def tie(pipe: int, group: int) -> None:
-    """Ask the kernel to kill a process group as soon as `pipe` has no writer. It must be of our user.
+    """Ask the kernel to kill a process group of our user as soon as `pipe` has no writer.
 
-    It does while somebody holds this end of the pipe, who need not know what it is: a program that was started
-    with it. Does nothing where the kernel cannot.
+    This works while any process holds this end of the pipe, such as a program that inherited it and does not know it.
+    Does nothing if the kernel cannot.
     """
     if not can_tie():
         return
@@ -132,7 +124,7 @@ def tie(pipe: int, group: int) -> None:
         fcntl.fcntl(pipe, fcntl.F_SETOWN, -group)
         fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
     except OSError:
-        pass  # not in this sandbox: who can have a thread to watch has one
+        pass  # not in this sandbox: a thread watches, if one can start
 
 
 def _watch(pipe: int, parent: int | None) -> None:

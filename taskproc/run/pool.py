@@ -9,20 +9,20 @@ from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from taskproc.kernel.model import Failed, K, Problem, Returned, Ticket
-from taskproc.run.base import Answer, Ending, Job
 from taskproc.run.inbox import Inbox
 from taskproc.run.problem import problem_of, sentence
-from taskproc.run.scarce import is_scarce, limit_problem
+from taskproc.run.runner import Answer, Ending, Job
+from taskproc.run.system_limits import is_scarce, limit_problem
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class FarFuture(Future[R]):
-    """A future of a call that is known elsewhere, where it has to be called off as well.
+    """A future of a call that runs elsewhere, where it must be cancelled as well.
 
     Attributes:
-        reference: what the call is known by there.
+        reference: what names the call there.
     """
 
     def __init__(self, call_off: Callable[[FarFuture[Any]], bool]):
@@ -31,22 +31,22 @@ class FarFuture(Future[R]):
         self._call_off = call_off
 
     def cancel(self) -> bool:
-        """See who made it."""
+        """Cancel the call as its maker does (`call_off`)."""
         return self._call_off(self)
 
     def give_up(self) -> bool:
-        """Cancel it on this side, for those who wait. False: it is running or done, or was given up before."""
+        """Cancel it on this side only. Return False if it runs, is done, or was given up before."""
         if self.cancelled() or not super().cancel():
             return False
-        self.set_running_or_notify_cancel()  # tells those who wait for several futures
+        self.set_running_or_notify_cancel()  # wakes those who wait for several futures
         return True
 
 
 class PoolRunner(Generic[K, Answer]):
-    """Runs jobs in an executor that somebody else made, and closes.
+    """Runs jobs in an executor that the caller made and closes.
 
     Attributes:
-        is_inline: whether they run in the thread that starts them.
+        is_inline: whether jobs run in the thread that starts them.
     """
 
     def __init__(self, executor: Executor, inbox: Inbox[Ending[K, Answer]]):
@@ -58,36 +58,36 @@ class PoolRunner(Generic[K, Answer]):
         self._capacity: int = workers_of(executor) or os.cpu_count() or 1
 
     def capacity(self) -> int:
-        """As many as the executor has workers; where it does not tell, as many as there are processors."""
+        """Return the number of workers of the executor; if it does not say, the number of processors."""
         return self._capacity
 
     def start(self, ticket: Ticket[K], job: Job[Answer]) -> None:
-        """Submit `job`. An executor that is broken, or was shut down, is an ending."""
+        """Submit `job`. If the executor is broken or shut down, that is its ending."""
         if type(self._executor) is LocalExecutor and not self._executor.is_closed:
-            self._inbox.put((ticket, _run(job)))  # what a future costs is paid by those who wait for it
+            self._inbox.put((ticket, _run(job)))  # no future: nobody waits for one
             return
-        kept = _Kept(job) if self._in_threads else None
+        own_end = _Kept(job) if self._in_threads else None
         try:
-            future: Future[Answer | Returned] = self._executor.submit(kept or job)
-        except Exception as error:  # noqa: BLE001  # a foreign executor refuses as it likes
-            if kept is None or not is_scarce(error) or not getattr(self._executor, "_threads", None):
+            future: Future[Answer | Returned] = self._executor.submit(own_end or job)
+        except Exception as error:  # noqa: BLE001  # an executor may raise anything
+            if own_end is None or not is_scarce(error) or not getattr(self._executor, "_threads", None):
                 self._inbox.put((ticket, _failed(error)))
-                if kept is not None:
-                    kept.future.cancel()
+                if own_end is not None:
+                    own_end.future.cancel()
                 return
-            future = kept.future  # those threads that there are will do it
+            future = own_end.future  # the threads that it has will run the job
         self._futures.add(future)
         future.add_done_callback(partial(self._ended, ticket))
 
     def wait(self, timeout: float | None) -> Sequence[Ending[K, Answer]]:
-        """What has come into the inbox."""
+        """Return what has come into the inbox."""
         return self._inbox.wait(timeout)
 
     def recall(self) -> None:
-        """Nothing: it is never given more than the executor has workers."""
+        """Do nothing: it is never given more jobs than the executor has workers."""
 
     def stop(self) -> None:
-        """Call off what has not begun. What runs in a thread, or in a process of somebody else, cannot be ended."""
+        """Cancel jobs that have not begun. What runs in a thread, or in a process of others, cannot be ended."""
         for future in list(self._futures):
             future.cancel()
 
@@ -98,12 +98,12 @@ class PoolRunner(Generic[K, Answer]):
 
 
 class _Kept(Generic[Answer]):
-    """A job that says itself how it has ended.
+    """A job that reports its own end.
 
-    A ThreadPoolExecutor that can have no more threads raises when it is given a job, and keeps it for those it has.
+    A ThreadPoolExecutor that cannot start another thread raises on `submit`, but leaves the job to the threads it has.
 
     Attributes:
-        future: of its outcome. Cancel it, and it does not begin.
+        future: of the outcome. If it is cancelled, the job does not begin.
     """
 
     def __init__(self, job: Job[Answer]):
@@ -123,7 +123,7 @@ class _Kept(Generic[Answer]):
 
 
 class LocalExecutor(Executor):
-    """Runs each call in the thread that submits it, at once: for debuggers, and for tasks too small to be sent away.
+    """Runs each call in the thread that submits it, at once: for debuggers, and for tasks too small to be sent.
 
     Attributes:
         is_closed: whether it was shut down.
@@ -134,7 +134,7 @@ class LocalExecutor(Executor):
         self.is_closed = False
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-        """A future that is done already. KeyboardInterrupt is not kept in it: it ends the whole run."""
+        """Run the call and return its future, which is done. KeyboardInterrupt passes through: it ends the run."""
         if self.is_closed:
             raise RuntimeError("cannot schedule new futures after shutdown")
         future: Future[R] = Future()
@@ -143,7 +143,7 @@ class LocalExecutor(Executor):
             result = fn(*args, **kwargs)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # noqa: BLE001  # SystemExit too is how the call ended, not the program
+        except BaseException as error:  # noqa: BLE001  # SystemExit ends the call, not the program
             future.set_exception(error)
         else:
             future.set_result(result)
@@ -155,13 +155,13 @@ class LocalExecutor(Executor):
 
 
 def workers_of(executor: Executor | None) -> int | None:
-    """How many workers an executor says that it has."""
-    found = getattr(executor, "_max_workers", None)
-    return found if isinstance(found, int) and found > 0 else None
+    """Return how many workers an executor says it has; None: it does not say."""
+    count = getattr(executor, "_max_workers", None)
+    return count if isinstance(count, int) and count > 0 else None
 
 
 def is_in_process(executor: Executor | None) -> bool:
-    """Whether its jobs need not travel. Interpreters of one process (3.14) share no objects, though they subclass."""
+    """Return whether its jobs need no pickling. Interpreters (3.14) share no objects, though they subclass."""
     if executor is None:
         return sys.platform == "win32"
     threads = isinstance(executor, ThreadPoolExecutor) and type(executor).__name__ != "InterpreterPoolExecutor"
@@ -169,7 +169,7 @@ def is_in_process(executor: Executor | None) -> bool:
 
 
 def _run(job: Job[Answer]) -> Answer | Failed:
-    """As LocalExecutor does."""
+    """Run it as LocalExecutor does."""
     try:
         return job()
     except KeyboardInterrupt:
@@ -179,16 +179,16 @@ def _run(job: Job[Answer]) -> Answer | Failed:
 
 
 def outcome_of(future: Future[R]) -> R | Failed:
-    """How the job of a future that is done has ended."""
+    """Return how the job of a future that is done has ended."""
     if future.cancelled():
-        return Failed(Problem("exception", "it was called off before it began"))
+        return Failed(Problem("exception", "it was cancelled before it began"))
     error = future.exception()
     return future.result() if error is None else _failed(error)
 
 
 def _failed(error: BaseException) -> Failed:
     if isinstance(error, BrokenExecutor):
-        text = f"a process of the executor died, and all that it was given with it ({sentence(error)})"
+        text = f"a process of the executor died, and with it all its jobs ({sentence(error)})"
         return Failed(Problem("died", text, error=error))
     if is_scarce(error):
         return Failed(limit_problem("the executor could not begin it", error))

@@ -1,4 +1,4 @@
-"""Why an attempt failed, as text that crosses any border, and as the exception itself wherever that can be rebuilt."""
+"""Why an attempt failed: as text that any process can read, and as the exception itself if that can be rebuilt."""
 from __future__ import annotations
 
 import os
@@ -16,10 +16,10 @@ from taskproc.errors import (
     UnstorableResult,
     WorkerDied,
 )
-from taskproc.kernel.model import Problem
+from taskproc.kernel.model import Failed, Problem
 from taskproc.pickling import append_traceback, pack_error, unpack_error
+from taskproc.run.far_end import PACKAGE_FOLDER
 from taskproc.run.group import Exit
-from taskproc.run.setup import PACKAGE_FOLDER
 from taskproc.text import exception_text, printable, printable_lines, shortened, size_text
 
 LONGEST_SENTENCE = 1_000
@@ -38,10 +38,10 @@ _OWN_KINDS: dict[str, type[TaskprocError]] = {
 
 
 def problem_of(error: BaseException, *, pickled: bool = True) -> Problem:
-    """What `error` tells, in the process where it was raised; never raises.
+    """Describe `error`, in the process where it was raised. Never raises.
 
     Args:
-        pickled: carry the exception as bytes; see pickling.py. False keeps the exception itself, for a problem that
+        pickled: store the exception as bytes; see pickling.py. False stores the exception itself, for a problem that
             never leaves this process.
     """
     kept = pack_error(error) if pickled else error
@@ -49,7 +49,7 @@ def problem_of(error: BaseException, *, pickled: bool = True) -> Problem:
 
 
 def rebuild(problem: Problem) -> BaseException:
-    """The exception of `problem`, or one that stands for it and says the same. Its causes come along."""
+    """Return the exception of `problem` with its causes, or one that says the same."""
     original = unpack_error(problem.error, problem.traceback) if isinstance(problem.error, bytes) else problem.error
     own = _OWN_KINDS.get(problem.kind)
     if own is None:
@@ -64,14 +64,14 @@ def rebuild(problem: Problem) -> BaseException:
 
 
 def sentence(error: BaseException) -> str:
-    """`ValueError: its text`, in one line without control characters."""
+    """Return `ValueError: its text`, in one line without control characters."""
     lines = exception_text(error).strip().splitlines() or [""]
     text = f"{type(error).__name__}: {lines[0]}".removesuffix(": ")
     return printable(text + (" …" if len(lines) > 1 else ""))[:LONGEST_SENTENCE]
 
 
 def traceback_text(error: BaseException) -> str:
-    """The traceback with causes and contexts, without the frames of taskproc and of imports; a long one is cut."""
+    """Return the traceback with causes and contexts, without frames of taskproc and of imports; a long one is cut."""
     try:
         story = traceback.TracebackException.from_exception(error, compact=True)
         _leave_out_own_frames(story)
@@ -82,7 +82,7 @@ def traceback_text(error: BaseException) -> str:
 
 
 def exit_text(code: int) -> str:
-    """How a process ended, to follow its name: `exited with code 3`, `was killed by signal 9 (SIGKILL)`."""
+    """Say how a process ended, to follow its name: `exited with code 3`, `was killed by signal 9 (SIGKILL)`."""
     if code >= 0:
         return f"exited with code {code}"
     try:
@@ -92,26 +92,34 @@ def exit_text(code: int) -> str:
 
 
 def death_text(end: Exit) -> str:
-    """How the process of a task ended that gave no answer, and with what peak memory, where that is known."""
+    """Say how the process of a task ended without an answer, and its peak memory, if that is known."""
     without = " without an answer (os._exit, exec, or a crash of the interpreter)" if end.code >= 0 else ""
     return exit_text(end.code) + without + memory_text(end)
 
 
 def memory_text(end: Exit) -> str:
-    """`, peak memory 1.2 GB`; empty where that is not known."""
+    """Return `, peak memory 1.2 GB`; empty if it is not known."""
     if end.memory is None:
         return ""
     return f", peak memory {'' if end.above else 'at most '}{size_text(end.memory)}"
 
 
+def timed_out(seconds: float, end: Exit | None = None, step: int | None = None, *, hint: str = "") -> Failed:
+    """Return the failure of a job that ran too long, with its step, if it has many, and what to do about it."""
+    text = f"timed out after {seconds:g} s" + (f"\n{hint}" if hint else "")
+    if end is None:
+        return Failed(Problem("timeout", text), float(seconds))
+    return Failed(Problem("timeout", text, exit_code=end.code, memory=end.memory, step=step), float(seconds))
+
+
 def last_lines(content: bytes) -> str:
-    """The end of a log, printable, to be shown in a message; empty if there is nothing."""
+    """Return the end of a log, printable, for a message; empty if there is nothing."""
     text = content[-2_000:].decode("utf-8", "replace").strip()
     return "\n".join(printable(line) for line in text.splitlines()[-10:])
 
 
 def end_of_log(path: Path, start: int = 0) -> str:
-    """The last lines of what stands in a file behind its first `start` bytes; empty if it cannot be read."""
+    """Return the last lines of a file after its first `start` bytes; empty if it cannot be read."""
     try:
         with open(path, "rb") as file:
             file.seek(max(start, os.path.getsize(path) - _TAIL))
@@ -121,7 +129,7 @@ def end_of_log(path: Path, start: int = 0) -> str:
 
 
 def _leave_out_own_frames(story: traceback.TracebackException) -> None:
-    """Cut our frames out of a traceback and all that hang on it; one that has no others is our own fault and stays."""
+    """Cut our frames out of a traceback and its causes. One that has no others is our own fault and stays."""
     left, seen = [story], {id(story)}
     while left:
         part = left.pop()

@@ -1,9 +1,9 @@
-"""A runner with worker processes of our own: started when needed, kept from job to job, blamed one by one.
+"""A runner with its own worker processes: started when needed, reused from job to job, blamed one by one.
 
-A worker is a fresh interpreter, not a fork: no thread, lock or random state of the main process is in it. It leads a
-session of its own, so that it can be killed with all its children, and it holds a lifeline (lifeline.py), so that it
-does not outlive the main process. Which worker has what is decided in dispatch.py, which also has the theory; here are
-the sockets, processes and alarms.
+A worker is a fresh interpreter, not a fork: it has no thread, lock or random state of the main process. It leads its
+own session, so it can be killed with all its children, and it holds a lifeline (lifeline.py), so it does not outlive
+the main process. dispatch.py decides which worker has which job, and has the theory; here are the sockets, processes
+and alarms.
 """
 from __future__ import annotations
 
@@ -21,41 +21,38 @@ from taskproc.errors import OptionError
 from taskproc.kernel.model import Failed, K, Problem, Returned, Ticket
 from taskproc.machine import available_cpus, share_of_threads
 from taskproc.pickling import load
-from taskproc.run import ahead
-from taskproc.run.base import Answer, Ending, Job
 from taskproc.run.dispatch import Burial, Dispatch, Give, Hire, Parcel
+from taskproc.run.far_end import Setup
 from taskproc.run.group import GRACE, Exit, Grace
 from taskproc.run.inbox import Alarm, Inbox
-from taskproc.run.kinds import KindJob
-from taskproc.run.pace import WINDOW
-from taskproc.run.problem import death_text, exit_text, problem_of, sentence
-from taskproc.run.process import Worker, framed
-from taskproc.run.scarce import is_scarce, limit_problem, limit_text, tells_scarcity
-from taskproc.run.setup import Setup
-from taskproc.run.timeout import is_alone, timed_out, timeout_of
-from taskproc.run.wire import ANSWER, BEGAN, LEAVING, MARK, PART, PLAIN, READY, REFUSED, SECONDS
+from taskproc.run.kinds import WINDOW, KindJob
+from taskproc.run.problem import death_text, exit_text, problem_of, sentence, timed_out
+from taskproc.run.process import Worker, framed, take_early_worker
+from taskproc.run.runner import Answer, Ending, Job, is_alone, timeout_of
+from taskproc.run.system_limits import is_scarce, limit_problem, limit_text, names_scarcity
+from taskproc.run.worker_protocol import ANSWER, BEGAN, LEAVING, MARK, PART, PLAIN, READY, REFUSED, SECONDS
 
 logger = logging.getLogger("taskproc")
 
-DEAF_FOR = 0.5  # seconds after which a worker that has closed its end of the channel is taken for lost
+DEAF_FOR = 0.5  # seconds after which a worker that has closed its end of the channel counts as lost
 
 
 class ResidentRunner(Generic[K, Answer]):
-    """At most `workers` processes, each with one job at a time; by default as many as there are processors for us.
+    """At most `workers` processes, each with one job at a time; by default one per processor available to us.
 
-    Jobs of a kind (KindJob) that take very little are sent many at a time, and called back from a worker that is held
-    up by one of them while another has nothing to do. Any other job must pickle with plain `pickle`.
+    Quick jobs of a kind (KindJob) are sent many at a time. If one of them takes long while another worker is idle, the
+    jobs behind it are called back. Any other job must pickle with plain `pickle`.
 
-    What a job changes in its process (working directory, environment variables, signal handlers, limits) is put back
-    after it; if it leaves children running the process is replaced, and they end with it. BLAS libraries get a fair
-    share of the threads unless the user has set it.
+    Changes that a job makes in its process (working directory, environment variables, signal handlers, limits) are put
+    back after it. If a job leaves children running, the process is replaced and they end with it. BLAS libraries get a
+    fair share of the threads, unless the user has set it.
 
     Args:
-        grace: how long what is to end may take.
-        keeps: nothing is put back, children may stay, and what is printed goes where this process prints: for
-            workers that belong to one kind until they end.
-        beside: how many workers of others compute beside these, and get a share of the threads of BLAS.
-        part: makes an answer of what a job reports before it has ended (see run/steps.py); None: jobs report nothing.
+        grace: how long jobs have between TERM and KILL.
+        keeps: nothing is put back, children may stay, and output goes where this process prints: for workers that
+            serve one kind until they end.
+        beside: how many other workers compute at the same time and need a share of the threads of BLAS.
+        part: turns what a job reports before its end (see Steps) into an answer; None: jobs report nothing.
     """
 
     def __init__(
@@ -69,7 +66,7 @@ class ResidentRunner(Generic[K, Answer]):
         part: Callable[[bytes], Answer] | None = None,
     ):
         if os.name != "posix":
-            raise OptionError("worker processes of our own need POSIX. Pass an executor, such as ThreadPoolExecutor()")
+            raise OptionError("taskproc's own workers need POSIX. Pass an executor, such as ThreadPoolExecutor()")
         if workers is not None and workers < 1:
             raise OptionError(f"number of workers must be at least 1, got {workers!r}")
         self._inbox = inbox
@@ -83,11 +80,11 @@ class ResidentRunner(Generic[K, Answer]):
         self._at_exit = weakref.finalize(self, _end_all, self._workers, self._dispatch, self._pid, self._grace)
 
     def capacity(self) -> int:
-        """The number of workers, started or not; more while what they have in hand is done in no time."""
+        """Return the number of workers, started or not; more while their jobs are quick."""
         return self._dispatch.capacity()
 
     def start(self, ticket: Ticket[K], job: Job[Answer]) -> None:
-        """Give `job` to a worker that has room for it, or to a new one, or let it wait for one."""
+        """Give `job` to a worker with room for it or to a new one, or let it wait."""
         if self._stopped:
             self._inbox.put((ticket, Failed(Problem("died", "the runner has been stopped"))))
             return
@@ -98,7 +95,7 @@ class ResidentRunner(Generic[K, Answer]):
         if self._dispatch.is_hungry():
             self._feed()
         elif not self._feeds_later:
-            # Together with those that are started until then: ten in one message are hardly dearer than one
+            # Together with jobs that start until then: a message with ten hardly costs more than one with one
             self._feeds_later = True
             self._inbox.call_at(0.0, self._feed)
 
@@ -117,27 +114,27 @@ class ResidentRunner(Generic[K, Answer]):
             return None
 
     def wait(self, timeout: float | None) -> Sequence[Ending[K, Answer]]:
-        """What has come into the inbox; the workers are listened to meanwhile."""
+        """Return what has come into the inbox. Messages of the workers are read meanwhile."""
         return self._inbox.wait(timeout)
 
     def recall(self) -> None:
-        """Give back, as Returned, what has not begun; nothing does from now on until something is started."""
+        """Give back jobs that have not begun, as Returned. No job begins until `start` is called again."""
         self._ask_back()
         self._give_back(self._dispatch.recall())
 
     def halt(self) -> None:
-        """As `recall`, and what runs is asked to end before its next step, if it is of many (run/steps.py)."""
+        """Do as `recall` does, and ask running jobs of many steps to end before their next step."""
         self.recall()
         for number, worker in self._workers.items():
             if (parcel := self._dispatch.first(number)) is not None:
                 worker.halt(parcel.number)
 
     def dismiss(self) -> None:
-        """Begin to stop, without waiting: of several runners all do so at once. Only `stop` may follow."""
+        """Begin to stop, without waiting, so that several runners stop at once. Only `stop` may follow."""
         self._stopped = True
         self._dispatch.recall()
         if os.getpid() != self._pid:
-            return  # a fork of the main process has the same inbox and the same workers, and neither is its own
+            return  # a fork of the main process shares its inbox and workers, but owns neither
         for number, worker in self._workers.items():
             self._inbox.unwatch(worker.channel)
             self._inbox.unwatch(worker.exit)
@@ -145,7 +142,7 @@ class ResidentRunner(Generic[K, Answer]):
         _dismiss_all(self._workers, self._dispatch)
 
     def stop(self) -> None:
-        """Kill what runs, with its children; let idle workers go. Within the grace; Ctrl-C ends that."""
+        """Kill running jobs with their children, and let idle workers end. Takes at most the grace; Ctrl-C ends it."""
         if not self._stopped:
             self.dismiss()
         if os.getpid() == self._pid:
@@ -153,7 +150,7 @@ class ResidentRunner(Generic[K, Answer]):
             self._at_exit.detach()
 
     def _feed(self) -> None:
-        """Do what is to be done for what waits. What one worker is given goes in one message."""
+        """Give waiting jobs to workers, or hire. All jobs for one worker go in one message."""
         self._feeds_later = False
         given: dict[int, list[bytes]] = {}
         leaving: list[int] = []
@@ -174,9 +171,9 @@ class ResidentRunner(Generic[K, Answer]):
         self._inbox.rest(self._dispatch.rest())
 
     def _hire(self) -> None:
-        """Start a worker, or make do with those that there are; if there are none, the job that waits first fails."""
+        """Start a worker. If that fails, make do with the others; if there are none, the first waiting job fails."""
         setup = Setup.here(environ=share_of_threads(self._dispatch.count + self._beside, os.environ))
-        early = None if self._keeps else ahead.take(setup)
+        early = None if self._keeps else take_early_worker(setup)
         try:
             worker = early or Worker(setup, keeps=self._keeps)
         except OSError as error:
@@ -191,21 +188,21 @@ class ResidentRunner(Generic[K, Answer]):
         self._inbox.watch(worker.exit, partial(self._bury, number, worker))
 
     def _make_do(self, why: str) -> bool:
-        """Go on with the workers that there are. False: there are none."""
+        """Continue with the workers that exist. Return False if there are none."""
         asked = self._dispatch.count
         can = self._dispatch.make_do()
         if can:
-            logger.warning("only %d of %d worker processes could be started (%s); the run goes on with less at once",
+            logger.warning("only %d of %d worker processes could be started (%s); the run continues with fewer",
                            self._dispatch.count, asked, why)
         return can
 
     def _ask_back(self) -> None:
-        """What no worker has begun waits again. The last worker first, so that they wait in the order of workers."""
+        """Let jobs that no worker has begun wait again. The last worker comes first: they wait in order of workers."""
         for number in reversed(self._dispatch.behind()):
             self._dispatch.call_back(number, self._workers[number].bind())
 
     def _share_later(self) -> None:
-        """See to it that what waits behind a job which takes longer than it was thought to is done by others."""
+        """Soon look for jobs that wait behind a slow one while other workers are idle."""
         if not self._shares_later and self._dispatch.can_share():
             self._shares_later = True
             self._inbox.call_at(time.monotonic() + WINDOW, self._share)
@@ -237,7 +234,7 @@ class ResidentRunner(Generic[K, Answer]):
             elif tag == REFUSED:
                 self._give_back(dispatch.refused(number, MARK.unpack_from(message, 1)[0]))
             elif (parcel := dispatch.first(number)) is None:
-                continue  # something in the process has forged it
+                continue  # user code in the worker process has forged it
             elif tag == PART and self._part is not None:
                 self._inbox.put((parcel.ticket, self._part(message[1:])))
             elif tag == BEGAN:
@@ -249,7 +246,7 @@ class ResidentRunner(Generic[K, Answer]):
         self._call_off(number)
         outcome = cast("Answer | Failed", _outcome(memoryview(message)[1 + SECONDS.size :], unpickle))
         if is_late:
-            self._workers[number].signal(signal.SIGKILL)  # what was to end with it may have ignored TERM
+            self._workers[number].signal(signal.SIGKILL)  # its children may have ignored TERM
             if isinstance(outcome, Failed) and parcel.timeout is not None:
                 outcome = timed_out(parcel.timeout)
         self._inbox.put((parcel.ticket, outcome))
@@ -273,7 +270,7 @@ class ResidentRunner(Generic[K, Answer]):
             alarm.call_off()
 
     def _bury(self, number: int, worker: Worker) -> None:
-        """It is dead, but what it had said before still counts."""
+        """Remove a dead worker. All that it had sent before still counts."""
         self._read(number, worker)
         self._call_off(number)
         self._inbox.unwatch(worker.channel)
@@ -292,7 +289,7 @@ class ResidentRunner(Generic[K, Answer]):
     def _blame(self, worker: Worker, burial: Burial, end: Exit, said: str, step: int | None) -> None:
         parcel: Parcel[K] = cast("Parcel[K]", burial.blamed)
         if burial.cause == "unstarted":
-            if tells_scarcity(said) and self._make_do(said.splitlines()[-1]):
+            if names_scarcity(said) and self._make_do(said.splitlines()[-1]):
                 self._give_back(self._dispatch.retry(parcel))
                 return
             text = f"no worker process could be started: {' '.join(worker.command)} {exit_text(end.code)}"
@@ -312,14 +309,14 @@ class ResidentRunner(Generic[K, Answer]):
 
 
 def _unstarted(text: str, said: str, code: int) -> Problem:
-    """Why a worker ended before it was ready, with what it said last."""
-    if tells_scarcity(said):
+    """Say why a worker ended before it was ready, with its last words."""
+    if names_scarcity(said):
         return Problem("limit", limit_text(text, RuntimeError(said.splitlines()[-1])), exit_code=code)
     return Problem("died", f"{text}\n{said}".rstrip(), exit_code=code)
 
 
 def _end_all(workers: dict[int, Worker], dispatch: Dispatch[K], pid: int, grace: Grace) -> None:
-    """End them all, within the grace; also at the exit of the interpreter, but not in a fork of it."""
+    """End all workers, within the grace; also at the exit of the interpreter, but not in a fork of it."""
     if os.getpid() == pid:
         _dismiss_all(workers, dispatch)
         _await_all(workers, grace)

@@ -1,9 +1,9 @@
-"""Ctrl-C, TERM and HUP while a run goes on: the first signal asks it to end, the second leaves it no time.
+"""Ctrl-C, TERM and HUP during a run: the first signal asks it to end, the second leaves it no time.
 
-A handler runs between any two instructions, so the first signal only leaves a note, and the loop looks at that before
-it starts anything (`check`). Where the driving thread itself runs a job, the handler raises KeyboardInterrupt in it.
-A signal that comes between the last instruction before a sleep and the sleep itself would be noticed only after that:
-the interpreter wakes the sleeper through a descriptor (`set_wakeup_fd`).
+A handler runs between any two instructions, so the first signal only leaves a note. The loop looks at the note before
+it starts anything (`check`). If the driving thread itself runs a job, the handler raises KeyboardInterrupt in it. A
+signal that comes between the last instruction before a sleep and the sleep would be noticed only after it, so the
+interpreter wakes the sleeper through a descriptor (`set_wakeup_fd`).
 """
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 
 NUMBERS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-LOST_AFTER = 1.0  # seconds after which a job that still runs has lost or caught its KeyboardInterrupt
+LOST_AFTER = 1.0  # seconds after which a job that still runs must have lost or caught its KeyboardInterrupt
 _in_force: list[Signals] = []
 
 
 class Signals:
-    """A context in which these signals are ours. Only in the main thread, and only those that nobody else has claimed.
+    """A context that handles these signals: only in the main thread, and only signals without another handler.
 
     Args:
-        ask: called by the first signal; press: by each further one. Both within the handler: they must not lock.
-        is_inside: whether the driving thread runs a job now, which is to be broken off.
+        ask: called by the first signal; press: by each later one. Both run in the handler: they must not lock.
+        is_inside: whether the driving thread runs a job now, which must be interrupted.
         enabled: False: leave all signals alone.
-        wakeup: a descriptor that is not blocking, by a byte in which the driving thread is woken.
+        wakeup: a non-blocking descriptor; a byte written to it wakes the driving thread.
 
     Attributes:
-        first: number of the signal that came first, 0 if none came.
+        first: number of the first signal; 0: none came.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Signals:
                     signal.signal(number, self._note)
             if self._before and self._wakeup >= 0:
                 self._wakeup_before = signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
-                if self._wakeup_before >= 0:  # it is an event loop's, and this run holds that up anyway
+                if self._wakeup_before >= 0:  # an event loop has set it, and this run blocks that anyway
                     signal.set_wakeup_fd(self._wakeup_before)
         if signal.SIGINT in self._before:
             _in_force.append(self)
@@ -70,44 +70,44 @@ class Signals:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            if signal.getsignal(number) == self._note:  # a task in this thread may have set its own
-                signal.signal(number, handler)  # type: ignore[arg-type]  # it is what getsignal gave
+            if signal.getsignal(number) == self._note:  # a task in this thread may have set another one
+                signal.signal(number, handler)  # type: ignore[arg-type]  # it is what getsignal returned
         if self._wakeup_before == -1:
             signal.set_wakeup_fd(-1)
         if self in _in_force:
             _in_force.remove(self)
 
     def ignore(self) -> None:
-        """From now on nothing comes of a signal, also after this context: for a process whose exit code is decided.
+        """Ignore the signals from now on, even after this context: for a process whose exit code is decided.
 
-        Else one that comes while the interpreter ends would kill it, and be taken for the reason of its end.
+        Otherwise a signal that comes while the interpreter ends would kill it, and look like the reason of its end.
         """
         for number in self._before:
             signal.signal(number, signal.SIG_IGN)
 
     def check(self) -> None:
-        """Raise what the first signal stands for, if one came: KeyboardInterrupt, or SystemExit(128 + its number)."""
+        """Raise the exception of the first signal, if one came: KeyboardInterrupt, or SystemExit(128 + its number)."""
         if self.first:
             raise KeyboardInterrupt if self.first == signal.SIGINT else SystemExit(128 + self.first)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._pid:
-            # A fork of ours, such as a process of the caller's pool, has this handler too
+            # A fork of this process, such as a process of the caller's pool, has this handler too
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
             os.kill(os.getpid(), number)
         else:
             report = self._press if self.first else self._ask
             self.first = self.first or number
             report()
-            # Again later: Python drops an exception that meets a destructor, and a job may catch it. Not at once: a
-            # second exception would meet the handling of the first
+            # Raise it again later: Python drops an exception raised in a destructor, and a job may catch it. But not at
+            # once: a second exception would hit the handling of the first
             if self._is_inside() and self._clock() >= self._next_raise:
                 self._next_raise = self._clock() + LOST_AFTER
                 raise KeyboardInterrupt
 
 
 def is_interrupt() -> bool:
-    """Whether a KeyboardInterrupt in the main thread may be a signal's, and not the doing of the job that raised it."""
+    """Return whether a KeyboardInterrupt in the main thread may come from a signal, and not from the job itself."""
     if _in_force:
-        return any(each.first for each in _in_force)
-    return signal.getsignal(signal.SIGINT) != signal.SIG_IGN  # as in the background of a shell, where none can come
+        return any(signals.first for signals in _in_force)
+    return signal.getsignal(signal.SIGINT) != signal.SIG_IGN  # ignored in the background of a shell: none can come

@@ -1,15 +1,15 @@
-"""Where the output of a resident worker goes: into spools, of which those that are written to become logs.
+"""The output of a resident worker goes into spools: files that become logs if a job writes to them.
 
-Descriptors 1 and 2 lead to two files in a folder of the run, opened to append, from job to job. A job that prints
-nothing leaves them empty, and the next one has them. A spool that was written to is renamed to the log of its job, and
-a new one takes its place after the job: descriptors follow a file, those of child processes as well, so nothing is
-copied, lost or reordered. That is done when Python code first writes, when the job has run for a moment (so that what
-a child process prints can be followed), and when it ends. Whose output it is stands in a third file, for whoever finds
-the spools of a worker that has died.
+Descriptors 1 and 2 point to two files in a folder of the run, opened to append, from job to job. A job that prints
+nothing leaves them empty for the next one. A spool that was written to is renamed to the log of its job, and a new one
+replaces it after the job. Descriptors follow a renamed file, also those of child processes, so nothing is copied, lost
+or reordered. The renaming happens when Python code first writes, when the job has run for a moment (so that a user can
+follow what a child process prints), and when it ends. A third file says whose output it is, for those who find the
+spools of a dead worker.
 
-What a job leaves behind goes on printing where it did. So a job that had child processes keeps its spools, written to
-or not. Output of a thread that outlives its job cannot be separated from that of the next job. While C code keeps the
-interpreter to itself, nobody looks how long the job has run; what it prints meanwhile is in the log when it lets go.
+Processes that a job leaves behind print where they did before. So a job that had child processes keeps its spools,
+written to or not. Output of a thread that outlives its job cannot be separated from that of the next job. While C code
+holds the interpreter, nobody sees how long the job has run; its output is in the log when the code returns.
 """
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from taskproc.run.group import has_children
 if sys.platform != "win32":
     import resource
 
-LOOK_EVERY = 0.05  # seconds; a job that runs longer than one to two of these has its logs under their names
+LOOK_EVERY = 0.05  # seconds; the logs of a job that runs longer than one to two of these have their names
 SUFFIXES = (".out", ".err")
 _OWNER = ".job"
-APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)  # to a log, and never to a link's target
+APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)  # to a log, never to a link's target
 
 
 class Spools:
-    """The two of this process. Raises OSError if the folder takes no files; descriptors 0 to 2 must be open.
+    """The two spools of this process. Raises OSError if the folder takes no files; descriptors 0 to 2 must be open.
 
     Args:
-        folder: of the run; on the file system of the logs, or else what is printed is copied.
-        sleep: what the thread that looks for long jobs waits with.
+        folder: of the run; if it is not on the file system of the logs, output is copied.
+        sleep: how the thread that looks for long jobs waits.
     """
 
     def __init__(self, folder: str, *, sleep: Callable[[float], None] = time.sleep):
@@ -57,18 +57,18 @@ class Spools:
         try:
             threading.Thread(target=self._watch, name="taskproc-spools", daemon=True).start()
         except RuntimeError:
-            pass  # there can be no more threads: what only C code prints is in its log when the job has ended
+            pass  # no more threads are possible: output of C code is in the log when the job has ended
 
     def begin(self, stdout: str, stderr: str, folder: int | None = None) -> None:
-        """From now on what is printed belongs to these two logs, with absolute paths.
+        """Let output belong to these two logs from now on; the paths are absolute.
 
         Args:
-            folder: descriptor of the folder that they lie in. With it they go where that is moved to.
+            folder: descriptor of the folder that contains them. With it, they follow the folder if it is moved.
         """
         try:
             os.pwrite(self._owner, _owner(stdout, stderr), 0)
         except OSError:
-            pass  # the disk is full: should the worker die in this job, its last words stay where they are
+            pass  # the disk is full: if the worker dies in this job, its last words stay in the spools
         out, err = self._both
         out.begin(stdout, folder)
         err.begin(stderr, folder)
@@ -79,7 +79,7 @@ class Spools:
                 self._awake.set()
 
     def end(self) -> None:
-        """Back to two empty spools, whatever the job did with the descriptors 0 to 2. Raises OSError if that fails."""
+        """Return to two empty spools, whatever the job did to descriptors 0 to 2. Raises OSError if that fails."""
         out, err = self._both
         with self._lock:
             self._count += 1
@@ -100,15 +100,15 @@ class Spools:
             self._children = _children()
 
     def give(self, index: int) -> int:
-        """Put stdout (0) or stderr (1) of the job under the name of its log; a descriptor of it, not to be closed."""
+        """Rename stdout (0) or stderr (1) of the job to its log. Return a descriptor of it, which must stay open."""
         spool = self._both[index]
-        if os.getpid() == self._pid:  # a fork leaves it to its parent, whose lock it may have copied as taken
+        if os.getpid() == self._pid:  # a fork leaves it to its parent: its copy of the lock may be locked
             with self._lock:
                 spool.give()
         return spool.descriptor
 
     def close(self) -> None:
-        """Lead the descriptors nowhere."""
+        """Point the descriptors nowhere, and close the files."""
         with self._lock:
             self._closed = True
         self._awake.set()
@@ -118,7 +118,7 @@ class Spools:
             os.close(descriptor)
 
     def _watch(self) -> None:
-        """Give the spools to a job that is there at two looks; while none is, wait without looking."""
+        """Rename the spools of a job that still runs at the second look. While no job runs, wait without looking."""
         while not self._closed:
             seen = self._count
             self._sleep(LOOK_EVERY)
@@ -127,7 +127,7 @@ class Spools:
                 self._awake.clear()
 
     def _look(self, seen: int) -> bool:
-        """Whether another job has begun or ended since, so that it is worth while to look again."""
+        """Return whether a job has begun or ended since, so that it pays to look again."""
         with self._lock:
             if seen != self._count or self._closed:
                 return True
@@ -139,12 +139,12 @@ class Spools:
 
 
 def take_over(spools: str, stdout: str, stderr: str, folder: int | None = None) -> None:
-    """Give the job with these two logs what it printed last, if its worker died; nothing if nothing was left.
+    """Move the last output of a job whose worker died into its two logs, if there is any.
 
-    Raises OSError if that cannot be written.
+    Raises OSError if a log cannot be written.
 
     Args:
-        spools: the folder of the run; otherwise as `Spools.begin`.
+        spools: the folder of the run. The other arguments are those of `Spools.begin`.
     """
     for owner in Path(spools).glob(f"*{_OWNER}"):
         if owner.read_bytes().startswith(_owner(stdout, stderr)):
@@ -156,70 +156,70 @@ def _take(spool: str, log: str, folder: int | None) -> None:
     if not _size(spool):
         return
     try:
-        given = _rename(spool, log, folder)
+        is_renamed = _rename(spool, log, folder)
     except OSError:
-        given = False  # on another file system
-    if not given:
+        is_renamed = False  # on another file system
+    if not is_renamed:
         _copy(spool, log, folder)
         os.unlink(spool)
 
 
 class _Spool:
-    """One of them. It is the log from `give` on, if the file can be renamed; else what is in it is copied at the end.
+    """One spool. `give` makes it the log, if the file can be renamed; if not, its content is copied at the end.
 
     Attributes:
-        descriptor: of the file, besides the well known one, which the job may close.
+        descriptor: of the file, besides 1 or 2, which the job may close.
     """
 
     def __init__(self, path: str, number: int):
         self._path, self._number = path, number
         self._log = ""
         self._folder: int | None = None
-        self._given = self._tried = False
-        self._is_near = True  # whether a file can be renamed from here to there
+        self._is_log = self._tried = False
+        self._is_near = True  # whether a file can be renamed to the logs
         self.descriptor = _make(path)
         self.lead()
 
     def lead(self) -> None:
-        """Lead the well known descriptor here."""
+        """Point descriptor 1 or 2 here."""
         os.dup2(self.descriptor, self._number)
 
     def begin(self, log: str, folder: int | None) -> None:
         self._log, self._folder = log, folder
         if os.lseek(self.descriptor, 0, os.SEEK_END):
-            os.ftruncate(self.descriptor, 0)  # printed since the last job ended, so by none
-        # Somebody may follow a log since before its job, or the file can only be made where it is to stay
+            os.ftruncate(self.descriptor, 0)  # printed since the last job ended, so by no job
+        # Open the log directly if it exists, since a user may follow it already, or if spools cannot be renamed to it
         if not self._is_near or os.access(log, os.F_OK):
             self._open_log()
 
     def give(self) -> None:
         if not self._tried:
             self._tried = True
-            self._given = self._rename()
+            self._is_log = self._rename()
 
     def is_used(self) -> bool:
-        """Whether it is not what the next job can have."""
+        """Return whether the next job needs a new one."""
         return self._tried or os.lseek(self.descriptor, 0, os.SEEK_END) > 0
 
     def settle(self) -> None:
-        """It is the job's; what is in it is in the log after this."""
+        """Leave it to the job. Afterwards the log has its content."""
         self.give()
-        if not self._given:
+        if not self._is_log:
             self._keep()
 
     def renew(self) -> None:
-        """An empty one for the next job."""
+        """Make an empty one for the next job."""
         if self._tried:
             self._replace(_make(self._path))
-            self._given = self._tried = False
+            self._is_log = self._tried = False
 
     def _open_log(self) -> None:
         try:
             name, at = _at(self._log, self._folder)
             self._replace(os.open(name, APPEND, 0o666, dir_fd=at))
         except OSError:
-            return  # it is another user's, or not a file: tried again at the end
-        self._given = self._tried = True
+            return  # it belongs to another user, or is not a file: `settle` tries again
+        self._is_log = self._tried = True
 
     def _rename(self) -> bool:
         try:
@@ -232,7 +232,7 @@ class _Spool:
         try:
             _copy(self._path, self._log, self._folder)
         except OSError:
-            pass  # the log's folder was removed, or who took us for dead has taken over the spool, or the disk is full
+            pass  # the folder of the log is gone, a run that thinks us dead took the spool, or the disk is full
 
     def _replace(self, descriptor: int) -> None:
         os.close(self.descriptor)
@@ -241,12 +241,12 @@ class _Spool:
 
 
 def _owner(stdout: str, stderr: str) -> bytes:
-    """What stands beside the spools; behind it may stand the rest of an earlier one."""
+    """Return the content of the third file. The rest of a longer one may follow it there."""
     return os.fsencode(f"{stdout}\0{stderr}\0")
 
 
 def _make(path: str) -> int:
-    """A new file, also where an older one has the name: that may be somebody's still, who was left behind."""
+    """Make a new file, even if an older one has its name: a process that was left behind may still print into that."""
     flags = APPEND | os.O_EXCL
     try:
         return os.open(path, flags, 0o666)
@@ -256,7 +256,7 @@ def _make(path: str) -> int:
 
 
 def _rename(spool: str, log: str, folder: int | None) -> bool:
-    """Make the spool the log. False if that has content, which is not to be lost."""
+    """Rename the spool to the log. Return False if the log has content, which must not be lost."""
     name, at = _at(log, folder)
     if _size(name, at):
         return False
@@ -272,7 +272,7 @@ def _copy(spool: str, log: str, folder: int | None) -> None:
 
 
 def _size(path: str, folder: int | None = None) -> int:
-    """Bytes of a file; of a link none, since it may be replaced, and is not followed."""
+    """Return the bytes of a file. Those of a link are 0: it may be replaced, and is not followed."""
     try:
         status = os.stat(path, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
@@ -285,5 +285,5 @@ def _at(log: str, folder: int | None) -> tuple[str, int | None]:
 
 
 def _children() -> object:
-    """Changes with each child process that was waited for, for it used something."""
+    """Return a value that changes with each child process that was waited for, since each uses resources."""
     return resource.getrusage(resource.RUSAGE_CHILDREN)

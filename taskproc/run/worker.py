@@ -1,10 +1,10 @@
-"""`python -m taskproc.run.worker`: the far end of a resident worker; runs one job after another until nobody asks.
+"""`python -m taskproc.run.worker`: the far end of a resident worker. It runs one job after another.
 
-Messages go both ways over one socket, each with its length before it. Several jobs may have come before one is begun;
-dispatch.py tells the whole protocol.
+Messages go both ways over one socket, each with its length before it. Several jobs may arrive before one begins;
+dispatch.py describes the whole protocol.
 
-After each job the process is put in order; see baseline.py. Where that cannot be done, or a job leaves children
-running, the worker ends after its answer, and another takes its place. The orphans of a job are its keeper's children
+After each job the state of the process is put back (baseline.py). If that fails, or if the job leaves children running,
+the worker ends after its answer, and another one takes its place. The orphans of a job are children of its keeper
 (keeper.py); they are killed before the answer.
 """
 from __future__ import annotations
@@ -25,17 +25,15 @@ from typing import Any, NoReturn
 
 from taskproc.kernel.model import Failed, Problem
 from taskproc.pickling import load
-from taskproc.run import steps
 from taskproc.run.baseline import Baseline, adopt_imports, begin_baseline
 from taskproc.run.capture import flush_all, own_descriptors
+from taskproc.run.far_end import Setup, be_far_end, on_begin
 from taskproc.run.group import has_children, own_peak
 from taskproc.run.keeper import end_children, keep_me
 from taskproc.run.kinds import Kinds
 from taskproc.run.lifeline import hold_on
 from taskproc.run.problem import problem_of, sentence
-from taskproc.run.setup import Setup, be_far_end
-from taskproc.run.timeout import on_begin
-from taskproc.run.wire import (
+from taskproc.run.worker_protocol import (
     ANSWER,
     BEGAN,
     BEGUN,
@@ -54,26 +52,27 @@ from taskproc.run.wire import (
     UNBOUND,
     Messages,
     send,
+    use_marks,
 )
 
 
 def run(message: bytes) -> bytes:
-    """The pickled outcome of the pickled job `message`. Whatever the job does, short of ending the process."""
+    """Run the pickled job `message` and return its pickled outcome, whatever the job raises."""
     return _done(lambda: load(message))[1]
 
 
 def _done(unpack: Callable[[], Any]) -> tuple[bytes, bytes]:
-    """The pickled outcome of the job that `unpack` gives, after ANSWER or PLAIN."""
+    """Run the job that `unpack` returns. Return ANSWER or PLAIN, and the pickled outcome."""
     try:
         job = unpack()
-    except BaseException as error:  # noqa: BLE001  # modules are imported here, which may do anything
+    except BaseException as error:  # noqa: BLE001  # this imports modules, which may do anything
         problem = problem_of(error)
         text = f"the job could not be unpickled in its worker process: {problem.text}"
         return ANSWER, pickle.dumps(Failed(Problem("exception", text, problem.traceback, problem.error)), 5)
     adopt_imports()
     try:
         outcome = job()
-    except BaseException as error:  # noqa: BLE001  # SystemExit is how this job ended, not the worker
+    except BaseException as error:  # noqa: BLE001  # SystemExit ends this job, not the worker
         outcome = Failed(problem_of(error))
     try:
         return PLAIN if getattr(outcome, "is_plain", False) else ANSWER, pickle.dumps(outcome, 5)
@@ -83,10 +82,10 @@ def _done(unpack: Callable[[], Any]) -> tuple[bytes, bytes]:
 
 
 class Marks:
-    """The file in which stands which job began, and which is the last that may; see dispatch.py.
+    """The file that says which job began last, and which is the last that may begin; see dispatch.py.
 
     Attributes:
-        count: how many jobs were to begin.
+        count: how many jobs have come to their turn.
     """
 
     def __init__(self, file: int):
@@ -94,32 +93,32 @@ class Marks:
         self.count = 0
 
     def begin(self) -> bool:
-        """The next job begins. False: it was called back, and is to be refused."""
+        """Begin the next job. Return False if it was called back and must be refused."""
         self.count += 1
-        # First write, then look: the main process does the same, so at least one side sees the other's word
+        # First write, then read, as the main process does: so at least one side sees what the other has written
         os.pwrite(self._file, MARK.pack(self.count), BEGUN)
         bound = os.pread(self._file, MARK.size, BOUND)
         return bound == UNBOUND or self.count <= MARK.unpack(bound)[0]
 
     @property
     def number(self) -> bytes:
-        """Of the last job that was to begin."""
+        """The number of the last job that came to its turn, as it is sent."""
         return MARK.pack(self.count)
 
 
 class Orphans:
-    """Processes that jobs have left behind and whose parents have ended: the other children of our keeper."""
+    """Processes left by jobs, whose parents have ended: the other children of our keeper."""
 
     def __init__(self) -> None:
         keeper, self._own = os.getppid(), b"%d " % os.getpid()
         try:
-            # A file that is read again each time: one call a job, 2 µs
+            # The open file is read again each time: one call per job, 2 µs
             self._children = os.open(f"/proc/{keeper}/task/{keeper}/children", os.O_RDONLY)
         except OSError:
-            self._children = -1  # not Linux, or a kernel that does not tell: they end with the worker
+            self._children = -1  # not Linux, or a kernel without this file: they end with the worker
 
     def end(self) -> bool:
-        """Kill them all. False: some cannot be killed."""
+        """Kill them all. Return False if one cannot be killed."""
         if self._children < 0 or os.pread(self._children, len(self._own) + 1, 0) == self._own:
             return True
         return end_children(self._left)
@@ -130,7 +129,7 @@ class Orphans:
 
 
 def serve(channel: socket.socket, messages: Messages, marks: Marks, *, keeps: bool = False) -> None:
-    """Run the jobs that come in, one after another, until the other side closes. `keeps`: nothing is put back."""
+    """Run jobs, one after another, until the other side closes the channel. `keeps`: nothing is put back."""
     baseline, orphans = begin_baseline(), Orphans()
     kinds = Kinds()
     while (message := messages.next()) is not None:
@@ -159,13 +158,13 @@ def serve(channel: socket.socket, messages: Messages, marks: Marks, *, keeps: bo
 
 
 def _in_order(baseline: Baseline) -> bool:
-    # Only in an interpreter of our own: in a fork it would wait for a thread that was not forked along
+    # Only in a fresh interpreter: in a fork this would wait for a thread that does not exist there
     faulthandler.cancel_dump_traceback_later()
     return baseline.restore()
 
 
 def _say(channel: socket.socket, content: bytes) -> bool:
-    """Send it. False: nobody waits for it any more."""
+    """Send a message. Return False if nobody reads any more."""
     try:
         send(channel, content)
     except BrokenPipeError:
@@ -174,33 +173,33 @@ def _say(channel: socket.socket, content: bytes) -> bool:
 
 
 def main(arguments: list[str]) -> None:
-    """Args: descriptors of the socket, the lifeline and the file of marks; the process id of the parent.
+    """Run a worker. Arguments: descriptors of the socket, the lifeline and the file of marks; the pid of the parent.
 
-    With a fifth, to which standard error leads, the process is kept as the jobs leave it.
+    A fifth argument is a descriptor for standard error; with it, the process stays as the jobs leave it.
     """
     socket_number, lifeline, marks_number, parent, *kept = map(int, arguments)
-    os.pwrite(marks_number, MARK.pack(own_peak()), PEAK)  # of our keeper, which is what the main process waits for
+    os.pwrite(marks_number, MARK.pack(own_peak()), PEAK)  # of the keeper, which the main process waits for
     keep_me(lifeline, parent)
     hold_on(lifeline, os.getppid())
     for number in (socket_number, marks_number, *kept):
         os.set_inheritable(number, False)
-    # The main process decides what Ctrl-C means. Not SIG_IGN: the children of a task would inherit that.
+    # The main process decides what Ctrl-C means. Not SIG_IGN: the children of a task would inherit it.
     signal.signal(signal.SIGINT, _nothing)
     channel = socket.socket(fileno=socket_number)
     messages = Messages(channel)
     setup = messages.next()
     if setup is None:
         return
-    there = load(setup)
-    if not isinstance(there, Setup):
-        raise AssertionError(f"the first message is {there!r} [this is a bug]")
-    with suppress(FileNotFoundError):  # its folder was removed since: we were started in it, and are there
-        there.apply()
+    sender = load(setup)
+    if not isinstance(sender, Setup):
+        raise AssertionError(f"the first message is {sender!r} [this is a bug]")
+    with suppress(FileNotFoundError):  # the folder was removed meanwhile: we were started in it and still are there
+        sender.apply()
     own_descriptors(for_many=True)
-    faulthandler.enable(2)  # a crash in C code then tells its place in the log of the job
+    faulthandler.enable(2)  # a crash in C code then names its place in the log of the job
     on_begin(lambda seconds: send(channel, BEGAN))
     marks = Marks(marks_number)
-    steps.use_marks(marks_number, lambda: marks.count, lambda part: send(channel, PART + part))
+    use_marks(marks_number, lambda: marks.count, lambda part: send(channel, PART + part))
     send(channel, READY)
     errors = kept[0] if kept else os.open(os.devnull, os.O_WRONLY)
     os.dup2(errors, 2)
@@ -209,11 +208,11 @@ def main(arguments: list[str]) -> None:
 
 
 def _nothing(*_: object) -> None:
-    """The handler of a signal that means nothing here."""
+    """Handle a signal that means nothing here."""
 
 
 def end_process(code: int) -> NoReturn:
-    """End this process without waiting for threads that a job has left behind: nobody needs what they would do."""
+    """End this process without waiting for threads that a job has left: nobody needs their results."""
     if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
         atexit._run_exitfuncs()
         flush_all()

@@ -23,11 +23,11 @@ from taskproc.kernel.model import (
     Verdict,
 )
 from taskproc.kernel.plan import Plan
-from taskproc.run.context import own_umask
+from taskproc.run.baseline import own_umask
 from taskproc.run.kinds import KindJob
-from taskproc.run.prefixed import PrefixedJob
-from taskproc.run.scarce import is_scarce, limit_problem
+from taskproc.run.prefix_job import PrefixedJob
 from taskproc.run.spool import take_over
+from taskproc.run.system_limits import is_scarce, limit_problem
 from taskproc.store.claims import DiskAttempt
 from taskproc.store.disk import DiskStore
 from taskproc.store.layout import digits_apart

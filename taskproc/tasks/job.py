@@ -18,14 +18,13 @@ from taskproc.errors import CommandFailed, UnstorableResult
 from taskproc.frozen import frozen, replace
 from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, Lost, Outcome, Problem, Record, Stamp
 from taskproc.kernel.rebuild import Present, judge
-from taskproc.run.baseline import adopt_imports
+from taskproc.run.baseline import adopt_imports, folder_put_back, in_own_context, own_umask, umask_put_back
 from taskproc.run.capture import captured, flush_all
-from taskproc.run.context import folder_put_back, in_own_context, own_umask, umask_put_back
+from taskproc.run.far_end import begin_timeout
 from taskproc.run.observing import Noted
 from taskproc.run.problem import problem_of, sentence, traceback_text
-from taskproc.run.scarce import is_scarce, limit_text
 from taskproc.run.signals import is_interrupt
-from taskproc.run.timeout import begin_timeout
+from taskproc.run.system_limits import is_scarce, limit_text
 from taskproc.store.cache import ActiveCache, Cache
 from taskproc.store.claims import Claimed, DiskAttempt
 from taskproc.store.disk import DiskStore
@@ -55,7 +54,7 @@ class Stored(Done):
     differing: str = ""
     observes: bool = False
 
-    is_plain = True  # see run/wire.py
+    is_plain = True  # see run/worker_protocol.py
 
     def __reduce__(self) -> tuple[Any, ...]:
         # As plain values: a dataclass in a pickle costs ten times as much as its fields

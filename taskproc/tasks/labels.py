@@ -109,7 +109,7 @@ class Prefix:
 
     def filled(self, task: Any, attempt: DiskAttempt) -> tuple[str, ...]:
         """The words for one attempt, templates replaced. Makes the data directory only where a template names it."""
-        from taskproc.run.prefixed import fill  # here: 5 ms, and most runs have no prefix
+        from taskproc.run.prefix_job import fill_places  # here: 5 ms, and most runs have no prefix
 
         values = {
             "task_name": task_name(type(task)),
@@ -119,7 +119,7 @@ class Prefix:
         }
         if any("{task_directory}" in word for word in self.words):
             values["task_directory"] = str(attempt.directory)
-        return fill(self.words, values)
+        return fill_places(self.words, values)
 
 
 def read_prefixes(prefixes: Prefixes | None, prefix: Prefixes | None) -> dict[str, Prefix]:
@@ -140,7 +140,7 @@ def read_prefixes(prefixes: Prefixes | None, prefix: Prefixes | None) -> dict[st
 
 def _words(given: object) -> tuple[str, ...]:
     if isinstance(given, str):
-        from taskproc.run.prefixed import split_prefix
+        from taskproc.run.prefix_job import split_prefix
 
         return split_prefix(given)
     if not isinstance(given, Sequence) or not all(isinstance(word, str) for word in given):

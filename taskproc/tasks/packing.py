@@ -24,9 +24,9 @@ from taskproc.frozen import frozen, replace
 from taskproc.kernel.model import Failed, Outcome
 from taskproc.modules import BEHIND, FILE, is_findable, main_name, object_name, runs_as_main
 from taskproc.pickling import Reduce, dumps, plain_dumps, portable_name
+from taskproc.run.far_end import Setup, add_scripts
 from taskproc.run.kinds import Kind, KindJob
 from taskproc.run.problem import problem_of
-from taskproc.run.setup import Setup, add_scripts
 from taskproc.source.source_files import loaded_file, loaded_texts
 from taskproc.store.layout import Place
 from taskproc.store.version import Version

@@ -21,7 +21,7 @@ from taskproc.errors import BuildError, MissingResult, UnnamableValue
 from taskproc.frozen import replace
 from taskproc.kernel.graph import closure
 from taskproc.modules import is_findable
-from taskproc.run.context import in_own_context
+from taskproc.run.baseline import in_own_context
 from taskproc.store import layout
 from taskproc.store.cache import ActiveCache, Cache
 from taskproc.store.claims import DiskAttempt

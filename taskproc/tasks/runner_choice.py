@@ -11,13 +11,12 @@ from taskproc.checks import at_least
 from taskproc.errors import BuildError, OptionError
 from taskproc.kernel.model import Outcome
 from taskproc.machine import available_cpus
-from taskproc.run.base import Ending, Runner
+from taskproc.run.combined_runners import Lanes, LateRunner
+from taskproc.run.far_end import is_far_end
 from taskproc.run.group import Grace
 from taskproc.run.inbox import Inbox
-from taskproc.run.lanes import Lanes
-from taskproc.run.late import LateRunner
 from taskproc.run.pool import LocalExecutor, PoolRunner, is_in_process
-from taskproc.run.setup import is_far_end
+from taskproc.run.runner import Ending, Runner
 from taskproc.tasks.running_job import running_job
 
 BEHIND_COMMANDS = 64  # tasks behind prefix commands at once: they take no worker, but a process each
@@ -48,7 +47,7 @@ def _workers(inbox: Inbox[Ending[str, Outcome[str]]], grace: Grace, count: int |
 
 
 def _commands(inbox: Inbox[Ending[str, Outcome[str]]], grace: Grace, left: list[str]) -> Runner[str, Outcome[str]]:
-    from taskproc.run.prefix import PrefixRunner  # here: 5 ms, and most runs have no prefix
+    from taskproc.run.prefix_runner import PrefixRunner  # here: 5 ms, and most runs have no prefix
 
     return PrefixRunner[str, Outcome[str]](inbox, BEHIND_COMMANDS, grace=grace, left=left)
 

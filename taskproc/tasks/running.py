@@ -27,13 +27,13 @@ from taskproc.kernel.limits import Limits
 from taskproc.kernel.model import Event, Outcome, Problem
 from taskproc.kernel.plan import Plan
 from taskproc.pickling import pack_error, unpack_error
-from taskproc.run.cluster import jobs_left
+from taskproc.run.combined_runners import Lanes
 from taskproc.run.group import Grace
-from taskproc.run.lanes import Lanes
 from taskproc.run.pool import LocalExecutor, PoolRunner, is_in_process
+from taskproc.run.prefix_job import jobs_left
 from taskproc.run.problem import end_of_log, rebuild
-from taskproc.run.scarce import limits_told
 from taskproc.run.signals import Signals
+from taskproc.run.system_limits import limits_raised
 from taskproc.store.disk import DiskStore
 from taskproc.streams import write_error
 from taskproc.tasks.access import store_of
@@ -106,7 +106,7 @@ def run_graph(
     stream = Stream([*watchers, *(_progress(totals, not placement.captures) if show_progress else ())])
     work = GraphWork(known, placement, _labels(graph, placement.commands))
     grace = Grace()
-    with limits_told(), runner_for(executor, max_workers, grace) as runner:
+    with limits_raised(), runner_for(executor, max_workers, grace) as runner:
         run = _Run(work, runner, counter, stream, limits, on_error == "stop", grace)
         stream.begin(Outline(totals, run.waits))
         value = run.result()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Protocol, Ty
 
 from taskproc.attributes import identity
 from taskproc.errors import BuildError
-from taskproc.run.setup import is_far_end
+from taskproc.run.far_end import is_far_end
 from taskproc.store.cache import current_cache
 from taskproc.tasks import access, attempt_copies, inspection
 from taskproc.tasks.access import store_of
@@ -381,10 +381,10 @@ def first_worker(task: Task, dry_run: bool, options: Mapping[str, object]) -> Ab
     """A block in which a worker is there for a run with these options, if it will surely need one."""
     if dry_run or not _needs_one(options) or not _surely_runs(task, options):
         return nullcontext()
-    from taskproc.run import ahead  # here: 10 ms, and not for a run that finds all it needs
+    from taskproc.run import process  # here: 10 ms, and not for a run that finds all it needs
 
     workers = options.get("max_workers")
-    return ahead.started(workers if isinstance(workers, int) else None)
+    return process.early_worker(workers if isinstance(workers, int) else None)
 
 
 def _needs_one(options: Mapping[str, object]) -> bool:

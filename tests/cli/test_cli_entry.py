@@ -11,7 +11,7 @@ import pytest
 
 from taskproc.cli.entry_class import entry_of, load_entry, load_script, module_name
 from taskproc.cli.usage import UsageError, UserError
-from taskproc.run.setup import Setup
+from taskproc.run.far_end import Setup
 
 Write = Callable[..., str]
 MAIN = "from taskproc import Task\nclass Main(Task):\n    def run_task(self):\n        return __name__\n"

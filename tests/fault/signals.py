@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from taskproc.run import foreign, prefix, resident
+from taskproc.run import foreign, prefix_runner, resident
 from taskproc.run.group import GRACE
 from taskproc.store.cache import Cache
 from taskproc.tasks.task import Task
@@ -74,7 +74,7 @@ class All(Task):
 
 def program(executor: str, folder: str) -> None:
     """What is interrupted: `python -m tests.fault.signals EXECUTOR FOLDER`."""
-    for module in (foreign, prefix, resident):
+    for module in (foreign, prefix_runner, resident):
         module.GRACE = float(os.environ["GRACE"])  # type: ignore[attr-defined]  # it was imported there
     with Cache(f"{folder}/cache"), executor_of(executor) as made:
         graph = All(f"{folder}/journal", executor != "threads")

@@ -1,4 +1,4 @@
-"""A random walk over the verbs of a dispatch, with far ends that keep the protocol and die, and what must follow."""
+"""A random walk over the methods of a dispatch, with far ends that follow the protocol and die, and the laws."""
 from __future__ import annotations
 
 import random
@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 from taskproc.kernel.model import Ticket
 from taskproc.run.dispatch import MOST_TRIES, Dispatch, Give, Hire, Parcel, Retire
-from taskproc.run.kinds import Kind
-from taskproc.run.pace import MOST, WINDOW
-from taskproc.run.wire import SMALL
+from taskproc.run.kinds import MOST, WINDOW, Kind
+from taskproc.run.worker_protocol import SMALL
 
 KINDS = [Kind(b"", name) for name in (b"a", b"b", b"c")]
 GUESSES = (2**-14, 2**-11, 2**-9, 2**-8)  # whose sums are exact
@@ -39,7 +38,7 @@ class Far:
         self.clocks = False
 
     def step(self, walk):
-        """One step of the process; between any two the main process may do something."""
+        """Do one step of the process; the main process may act between any two."""
         if self.at == "boot":
             self.say("ready")
             self.at = "read"
@@ -71,7 +70,7 @@ class Far:
             self.said.append(message)
 
     def is_open(self):
-        """Whether the main process may give it something, as far as that knows."""
+        """Return whether the main process may give it a job, as far as that knows."""
         closed = self.was_closed and self.is_ready
         return not (self.is_late or self.is_silent or closed or self.is_last or self.to_refuse)
 
@@ -125,7 +124,7 @@ class Walk:
         self.check()
 
     def check(self):
-        """What holds after every step, whatever it was."""
+        """Assert all that holds after every step."""
         dispatch = self.dispatch
         dispatch.validate()
         assert all(count == 1 for count in self.runs.values()), "a job ran twice"
@@ -234,7 +233,7 @@ class Walk:
             far.is_last = True
 
     def check_fed(self):
-        """Nobody is idle who could do what waits."""
+        """Assert that no worker is idle that could do a waiting job."""
         if self.line:
             assert len(self.fars) == self.dispatch.count, "there could be one more worker"
             assert not any(far.has_room(self.line[0]) for far in self.fars.values()), "one has room"
@@ -328,7 +327,7 @@ class Walk:
             self.line[:0] = back
 
     def back(self, parcels, returned):
-        """These have not begun: they wait again, first, or are given back."""
+        """Note that these jobs have not begun: they wait again, first, or are given back."""
         if self.recalled:
             assert list(returned) == parcels, "not given back"
             for parcel in parcels:
@@ -399,7 +398,7 @@ class Walk:
             self.end(first, burial.cause)
 
     def finish(self):
-        """From wherever the walk has led, all comes to its end when nothing goes wrong any more."""
+        """Assert that everything ends from the present state, if nothing fails any more."""
         self.failing = self.leaving = self.breaks = self.slow = 0.0
         for _ in range(40 * len(self.open) + 200):
             self.feed()

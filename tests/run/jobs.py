@@ -1,4 +1,4 @@
-"""Jobs that pickle, and what they do; and how tests learn that a process is gone."""
+"""Jobs that pickle, and how tests learn that a process is gone."""
 from __future__ import annotations
 
 import functools
@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from taskproc.kernel.model import Done, Failed, Outcome, Stamp, Ticket
-from taskproc.run.base import Runner
+from taskproc.run.far_end import begin_timeout
 from taskproc.run.kinds import Kind, KindJob
-from taskproc.run.timeout import begin_timeout
+from taskproc.run.runner import Runner
 
 # Seconds after which a test has hung, as in tests/pace.py, which a worker cannot import
 LIMIT = 60.0 * float(os.environ.get("TASKPROC_TESTS_PACE", "1"))
@@ -27,7 +27,7 @@ LIMIT = 60.0 * float(os.environ.get("TASKPROC_TESTS_PACE", "1"))
 
 @dataclass(frozen=True)
 class Call:
-    """A job whose stamp has the text of what `function` gave."""
+    """A job whose stamp has the text of the result of `function`."""
 
     function: Callable[..., Any]
     arguments: tuple[Any, ...] = ()
@@ -38,7 +38,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Timed(Call):
-    """May run only so long, after some seconds in which it has not begun yet."""
+    """A job with a timeout, which begins after some seconds."""
 
     timeout: float = 60.0
     before: float = 0.0
@@ -55,7 +55,7 @@ def call(function: Callable[..., Any], *arguments: Any) -> Call:
 
 @dataclass(frozen=True)
 class Does:
-    """A kind: what all its jobs call, each with what it unpickles."""
+    """A kind: all its jobs call `function`, each with its own argument."""
 
     function: Callable[..., Any]
 
@@ -72,7 +72,7 @@ def _kind(does: Does) -> Kind:
 
 
 class Unloadable:
-    """Pickles, but what is to unpickle it raises."""
+    """Pickles, but raises when it is unpickled."""
 
     def __reduce__(self) -> Any:
         return int, ("no number",)
@@ -80,7 +80,7 @@ class Unloadable:
 
 @dataclass(frozen=True)
 class Unsendable:
-    """Its outcome cannot be pickled."""
+    """A job whose outcome cannot be pickled."""
 
     def __call__(self) -> Any:
         return Failed(threading.Lock())  # type: ignore[arg-type]
@@ -91,7 +91,7 @@ def same(value: Any) -> Any:
 
 
 def journal(path: str, turns: int = 200_000) -> int:
-    """Leave a + at the beginning and a - at the end, with some work between."""
+    """Write a + at the beginning and a - at the end, with some work between."""
     with open(path, "ab", buffering=0) as file:
         file.write(b"+")
         total = sum(range(turns))
@@ -112,7 +112,7 @@ def exit_at_once(code: int) -> None:
 
 
 def note_and_perhaps_exit(path: str, number: int, last: int) -> int:
-    """Leave the number; end the process with the last one."""
+    """Write the number; end the process at the last one."""
     with open(path, "a") as file:
         file.write(f"{number} ")
     if number == last:
@@ -131,14 +131,14 @@ def kill_self(number: int) -> None:
 
 
 def fill_and_die(size: int) -> None:
-    """Touch so much memory, and be killed."""
+    """Use that much memory and be killed."""
     held = b"x" * size
     os.kill(os.getpid(), signal.SIGKILL)
     del held
 
 
 def fork_and_exit(report: str) -> None:
-    """Die while a child that was forked holds all that we held."""
+    """Die while a forked child holds all our descriptors."""
     if os.fork() == 0:
         Path(report).write_text(str(os.getpid()))
         signal.pause()
@@ -152,13 +152,13 @@ def await_file(path: str) -> None:
 
 
 def read_fifo(path: str) -> str:
-    """Block until somebody has written into the pipe."""
+    """Block until a writer has written into the pipe."""
     with open(path) as file:
         return file.read()
 
 
 def hang_with_child(fifo: str) -> None:
-    """Tell our process id and that of a child, and never end; TERM is of no use."""
+    """Report our process id and that of a child, and never end, even at TERM."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     child = subprocess.Popen(["sleep", "1000"])
     Path(fifo).write_text(f"{os.getpid()} {child.pid}")
@@ -167,7 +167,7 @@ def hang_with_child(fifo: str) -> None:
 
 
 def hang_politely(fifo: str) -> None:
-    """Tell our process id and that of a child, and never end, but at the first word."""
+    """Report our process id and that of a child, and end only at TERM."""
     child = subprocess.Popen(["sleep", "1000"])
     Path(fifo).write_text(f"{os.getpid()} {child.pid}")
     while True:
@@ -175,7 +175,7 @@ def hang_politely(fifo: str) -> None:
 
 
 def end_at_term(fifo: str, how: str) -> str:
-    """Hear TERM, and end by an exception or with a result."""
+    """Catch TERM, and end by an exception or with a result."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("heard"))
     Path(fifo).write_text("ready")
     try:
@@ -188,7 +188,7 @@ def end_at_term(fifo: str, how: str) -> str:
 
 
 def leave_orphan(fifo: str, program: str) -> str:
-    """Start a shell that leaves another one in a session of its own, which ends in its time; whose children we have."""
+    """Start a shell that leaves another one in its own session. Return our process id and that of the other."""
     inner = f"setsid sh -c 'echo $$ > \"{fifo}\"; {program}' &"
     subprocess.run(["sh", "-c", inner], check=True, stdout=subprocess.DEVNULL)
     pid = read_fifo(fifo).strip()
@@ -200,7 +200,7 @@ def leave_orphan(fifo: str, program: str) -> str:
 
 
 def hang_in_c(fifo: str) -> None:
-    """Tell our process id and hold the interpreter in C code for longer than anyone waits."""
+    """Report our process id and hold the interpreter in C code for a very long time."""
     Path(fifo).write_text(str(os.getpid()))
     re.match("(a|aa)+b", "a" * 80)
 
@@ -241,7 +241,7 @@ def ticket(number: int) -> Ticket[str]:
 
 
 def endings(runner: Runner[str, Outcome[str]], count: int) -> dict[int, Outcome[str]]:
-    """The next `count` endings by the number of their ticket; each number comes once."""
+    """Return the next `count` endings by the number of their ticket; each number comes once."""
     found: dict[int, Outcome[str]] = {}
     while len(found) < count:
         told = runner.wait(LIMIT)
@@ -263,7 +263,7 @@ def problem(outcome: Outcome[str]) -> Any:
 
 
 def is_gone(pid: int, within: float = LIMIT) -> bool:
-    """Whether the process ends within so many seconds; a zombie has ended."""
+    """Return whether the process ends within some seconds; a zombie has ended."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -275,7 +275,7 @@ def is_gone(pid: int, within: float = LIMIT) -> bool:
 
 
 def in_child(function: Callable[[], object]) -> str:
-    """What it gives, or how it fails, in a fork of this process."""
+    """Return the result of a call in a fork of this process, or how it failed."""
     reader, writer = os.pipe()
     if (child := os.fork()) == 0:
         try:
@@ -303,7 +303,7 @@ def fifo(path: Path) -> str:
 
 
 def run_python(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """A fresh interpreter that finds the package of this checkout."""
+    """Run a fresh interpreter that finds the package of this checkout."""
     return subprocess.run(
         [sys.executable, *arguments], cwd=cwd, env=package_environ(), capture_output=True, text=True, timeout=LIMIT
     )

@@ -1,4 +1,4 @@
-"""What a job changes in its process does not reach the next one, wherever it may be changed."""
+"""Changes that a job makes in its process do not reach the next job, wherever they are made."""
 from __future__ import annotations
 
 import ast
@@ -12,11 +12,10 @@ from collections.abc import Iterator
 import pytest
 from jobs import call, endings, in_child, ticket, value
 
-from taskproc.run.base import Ending
-from taskproc.run.baseline import Baseline
-from taskproc.run.context import in_own_context
+from taskproc.run.baseline import Baseline, in_own_context
 from taskproc.run.inbox import Inbox
 from taskproc.run.resident import ResidentRunner
+from taskproc.run.runner import Ending
 
 # What a job does → what another one then finds as it was. Text, for each has its own imports in its worker.
 CHANGES = {
@@ -83,7 +82,7 @@ CHANGES = {
 
 
 class Names(dict[str, object]):
-    """Modules, imported by who asks first; and a variable of the context."""
+    """Modules, imported at first use, and a context variable."""
 
     def __missing__(self, name: str) -> object:
         if name == "jobs_context":
@@ -106,7 +105,7 @@ def finds_all(changes: dict[str, tuple[str, str]]) -> dict[str, str]:
 
 
 def possible(changes: dict[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
-    """Those that this Python has."""
+    """The changes that this Python supports."""
     return {name: pair for name, pair in changes.items() if "digits" not in pair[0] or sys.version_info >= (3, 11)}
 
 
@@ -117,7 +116,7 @@ _OF_A_THREAD = {"an end to come", "a crash's last words"}
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("name", sorted(possible(CHANGES).keys() - _OF_A_THREAD))
 def test_what_a_job_changes_is_put_back_or_ends_the_process(name: str) -> None:
-    """What is found afterwards is what was there, unless it is said that the process cannot go on."""
+    """After a restore the state is as before, unless the restore says that the process must end."""
     change, look = CHANGES[name]
 
     def attempt() -> bool:
@@ -151,7 +150,7 @@ def runner() -> Iterator[ResidentRunner[str]]:
 
 @pytest.mark.slow
 def test_a_job_after_all_of_these_finds_what_the_first_one_found(runner: ResidentRunner[str]) -> None:
-    """Also where a job was the first to import what it changed."""
+    """A job after all changes finds the first state, even of modules that a job imported and changed."""
     changes = possible(CHANGES)
     for number, (change, _) in enumerate(changes.values()):
         runner.start(ticket(number), call(does, change))

@@ -1,4 +1,4 @@
-"""Small jobs of a kind: many in one message, and yet each for itself when something goes wrong."""
+"""Small jobs of a kind travel many in one message, but fail one by one."""
 from __future__ import annotations
 
 import os
@@ -12,21 +12,20 @@ import pytest
 from jobs import Does, Unloadable, call, endings, fifo, note_and_perhaps_exit, problem, read_fifo, same, ticket, value
 
 from taskproc.kernel.model import Outcome, Returned
-from taskproc.run.base import Ending
 from taskproc.run.inbox import Inbox
-from taskproc.run.kinds import Kind, KindJob
-from taskproc.run.pace import MOST, QUICK, WINDOW, Pace
+from taskproc.run.kinds import MOST, QUICK, WINDOW, Kind, KindJob, Pace
 from taskproc.run.process import Worker
 from taskproc.run.resident import ResidentRunner
-from taskproc.run.wire import BOUND, MARK, UNBOUND
+from taskproc.run.runner import Ending
 from taskproc.run.worker import Marks
+from taskproc.run.worker_protocol import BOUND, MARK, UNBOUND
 
 SAME, READ = Does(same), Does(read_fifo)
 
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Every job of a kind is thought to be quick; how many bytes each message to a worker had."""
+    """Let every job of a kind count as quick. The list has the bytes of each message to a worker."""
     found: list[int] = []
     give = Worker.give
 
@@ -56,7 +55,7 @@ def runner(inbox: Inbox[Ending[str, Outcome[str]]], sent: list[int]) -> Iterator
 
 @pytest.fixture
 def pair(inbox: Inbox[Ending[str, Outcome[str]]], sent: list[int]) -> Iterator[ResidentRunner[str, Outcome[str]]]:
-    """With two workers, both of which have begun."""
+    """With two workers, both ready."""
     made: ResidentRunner[str, Outcome[str]] = ResidentRunner(inbox, 2)
     for number in (1000, 1001):
         made.start(ticket(number), SAME.job(0))
@@ -67,7 +66,7 @@ def pair(inbox: Inbox[Ending[str, Outcome[str]]], sent: list[int]) -> Iterator[R
 
 
 def test_many_jobs_are_one_message(runner: ResidentRunner[str, Outcome[str]], sent: list[int]) -> None:
-    """The first goes at once, the others together; each has its own answer."""
+    """The first job goes at once and the others together; each gets its own answer."""
     for number in range(MOST):
         runner.start(ticket(number), SAME.job(number))
 
@@ -78,7 +77,7 @@ def test_many_jobs_are_one_message(runner: ResidentRunner[str, Outcome[str]], se
 
 
 def test_a_kind_is_sent_once(runner: ResidentRunner[str, Outcome[str]], sent: list[int]) -> None:
-    """A job is only what is its own."""
+    """A kind is sent once; a job is only its own bytes."""
     for number in range(3):
         runner.start(ticket(number), SAME.job(number))
         endings(runner, 1)
@@ -87,7 +86,7 @@ def test_a_kind_is_sent_once(runner: ResidentRunner[str, Outcome[str]], sent: li
 
 
 def test_a_kind_that_cannot_be_unpickled_fails_its_jobs_only(runner: ResidentRunner[str, Outcome[str]]) -> None:
-    """Each of them, with the reason."""
+    """A kind that cannot be unpickled fails each of its jobs with the reason, and no others."""
     kind = Kind(pickle.dumps(Unloadable()))
     for number, job in enumerate([SAME.job(0), KindJob(kind, b""), KindJob(kind, b""), SAME.job(3)]):
         runner.start(ticket(number), job)
@@ -99,7 +98,7 @@ def test_a_kind_that_cannot_be_unpickled_fails_its_jobs_only(runner: ResidentRun
 
 
 def test_of_many_the_one_that_dies_is_blamed(runner: ResidentRunner[str, Outcome[str]], tmp_path: Path) -> None:
-    """Those before it are done, those behind it run in another process, and each ran once."""
+    """Jobs before the one that dies are done, those behind it run in another process, and each runs once."""
     notes = Does(note_and_perhaps_exit)
     for number in range(10):
         runner.start(ticket(number), notes.job(str(tmp_path / "notes"), number, 4))
@@ -114,7 +113,7 @@ def test_of_many_the_one_that_dies_is_blamed(runner: ResidentRunner[str, Outcome
 def test_what_waits_behind_a_long_job_is_done_by_another(
     pair: ResidentRunner[str, Outcome[str]], tmp_path: Path
 ) -> None:
-    """The job was thought to be quick; what was sent behind it is called back when somebody has nothing to do."""
+    """Jobs behind a slow one are called back when another worker is idle."""
     pipe = fifo(tmp_path / "pipe")
     pair.start(ticket(0), READ.job(pipe))
     for number in range(1, 20):
@@ -131,7 +130,7 @@ def test_what_waits_behind_a_long_job_is_done_by_another(
 
 
 def test_what_has_not_begun_is_given_back(runner: ResidentRunner[str, Outcome[str]], tmp_path: Path) -> None:
-    """The job that runs is not touched, and afterwards all goes on."""
+    """`recall` gives back jobs that have not begun; the running job continues, and so does the runner."""
     pipe = fifo(tmp_path / "pipe")
     runner.start(ticket(0), READ.job(pipe))
     for number in range(1, 9):
@@ -151,7 +150,7 @@ def test_what_has_not_begun_is_given_back(runner: ResidentRunner[str, Outcome[st
 
 
 def test_a_worker_may_refuse_the_job_that_it_was_about_to_begin(runner: ResidentRunner[str, Outcome[str]]) -> None:
-    """It had not begun when it was called back, but nobody could know."""
+    """A job that was called back at the moment of its turn is refused and given back."""
     runner.start(ticket(0), Does(os.getpid).job())
     pid = int(value(endings(runner, 1)[0]))
     os.kill(pid, signal.SIGSTOP)
@@ -167,7 +166,7 @@ def test_a_worker_may_refuse_the_job_that_it_was_about_to_begin(runner: Resident
 
 
 def test_a_job_begins_unless_it_was_called_back() -> None:
-    """First it is written down that it begins, then it is looked whether it may."""
+    """A worker first writes that a job begins and then reads whether it may."""
     with tempfile.TemporaryFile(buffering=0) as file:
         file.write(MARK.pack(0) * 2 + UNBOUND)
         marks = Marks(file.fileno())
@@ -181,7 +180,7 @@ def test_a_job_begins_unless_it_was_called_back() -> None:
 def test_what_does_not_fit_into_the_channel_is_not_sent_ahead(
     pair: ResidentRunner[str, Outcome[str]], tmp_path: Path
 ) -> None:
-    """The main process would wait for a worker that does not read."""
+    """Jobs that do not fit into the channel are not sent ahead: the main process would block."""
     pipes = [fifo(tmp_path / f"pipe {number}") for number in range(2)]
     for number, pipe in enumerate(pipes):
         pair.start(ticket(number), READ.job(pipe))
@@ -195,7 +194,7 @@ def test_what_does_not_fit_into_the_channel_is_not_sent_ahead(
 
 
 def test_the_pace_is_that_of_the_last_ones() -> None:
-    """It follows slowly downwards and upwards, and what is not quick fills a worker."""
+    """The pace follows the last jobs slowly up and down, and a slow job fills a worker."""
     pace = Pace()
     assert pace.expect(b"a") == WINDOW
     pace.learn(b"a", QUICK / 2)

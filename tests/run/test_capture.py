@@ -1,4 +1,4 @@
-"""Tests of what a job prints."""
+"""The output of a job goes to its own files."""
 from __future__ import annotations
 
 import io
@@ -25,7 +25,7 @@ def err(tmp_path: Path) -> Path:
 
 
 def test_what_is_printed_goes_to_the_two_files(out: Path, err: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Within the block only; each stream to its own file, behind what stood there."""
+    """Output within the block is appended to the file of its stream."""
     out.write_text("before\n")
     print("outside")
     with captured(out, err):
@@ -38,7 +38,7 @@ def test_what_is_printed_goes_to_the_two_files(out: Path, err: Path, capsys: pyt
 
 
 def test_a_line_can_be_read_while_the_job_runs(out: Path, err: Path) -> None:
-    """Nothing waits in a buffer for the end."""
+    """A line is in the file at once, not only when the job ends."""
     with captured(out, err):
         print("line")
 
@@ -48,7 +48,7 @@ def test_a_line_can_be_read_while_the_job_runs(out: Path, err: Path) -> None:
 def test_a_file_is_made_by_its_first_line(
     out: Path, err: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A silent job costs no file; one that goes elsewhere still prints where it was told to."""
+    """A silent job makes no file; a job that redirects its output prints where it says."""
     monkeypatch.chdir(tmp_path)
     with captured(Path("out"), Path("err")):
         os.chdir("/")
@@ -59,7 +59,7 @@ def test_a_file_is_made_by_its_first_line(
 
 
 def test_what_utf8_cannot_say_is_escaped(out: Path, err: Path) -> None:
-    """Printing never fails for its text."""
+    """Printing never fails because of its text."""
     with captured(out, err):
         print("é \ud800")
 
@@ -67,7 +67,7 @@ def test_what_utf8_cannot_say_is_escaped(out: Path, err: Path) -> None:
 
 
 def test_files_obey_the_umask(out: Path, err: Path) -> None:
-    """0666 less what the user takes away."""
+    """Files have mode 0666 without the bits of the umask."""
     kept = os.umask(0o027)
     try:
         with captured(out, err):
@@ -79,7 +79,7 @@ def test_files_obey_the_umask(out: Path, err: Path) -> None:
 
 
 def test_threads_do_not_mix(tmp_path: Path) -> None:
-    """Jobs that run at once in threads have each its own lines, and sys.stdout is as before in the end."""
+    """Jobs in several threads have their own lines, and sys.stdout is afterwards as before."""
     before = sys.stdout, sys.stderr
     barrier = threading.Barrier(4)
 
@@ -100,7 +100,7 @@ def test_threads_do_not_mix(tmp_path: Path) -> None:
 
 
 def test_others_print_where_they_always_did(out: Path, err: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A thread that is no job's is not captured by a job beside it."""
+    """A thread of no job is not captured by a job that runs at the same time."""
     with captured(out, err):
         thread = threading.Thread(target=print, args=("beside",))
         if hasattr(thread, "_context"):
@@ -112,7 +112,7 @@ def test_others_print_where_they_always_did(out: Path, err: Path, capsys: pytest
 
 
 def test_one_within_another(tmp_path: Path) -> None:
-    """A job that runs a job has its own lines back afterwards."""
+    """A job that runs a job gets its own lines again afterwards."""
     with captured(tmp_path / "a", tmp_path / "a err"):
         print("one")
         with captured(tmp_path / "b", tmp_path / "b err"):
@@ -123,7 +123,7 @@ def test_one_within_another(tmp_path: Path) -> None:
 
 
 def test_a_job_may_replace_or_close_its_streams(out: Path, err: Path, tmp_path: Path) -> None:
-    """Whatever it leaves behind, the next job and the main program print as ever."""
+    """If a job replaces or closes its streams, the next job and the main program print as before."""
     before = sys.stdout, sys.stderr
     with captured(out, err):
         sys.stdout.close()
@@ -136,7 +136,7 @@ def test_a_job_may_replace_or_close_its_streams(out: Path, err: Path, tmp_path: 
 
 
 def test_a_forgotten_replacement_does_not_hurt_a_job_beside_it(tmp_path: Path) -> None:
-    """As soon as the culprit ends, what still runs prints to its own file again."""
+    """When a job that replaced sys.stdout ends, a job beside it prints to its own file again."""
     with captured(tmp_path / "a", tmp_path / "a err"):
         with captured(tmp_path / "b", tmp_path / "b err"):
             sys.stdout = io.StringIO()
@@ -146,7 +146,7 @@ def test_a_forgotten_replacement_does_not_hurt_a_job_beside_it(tmp_path: Path) -
 
 
 def test_an_exception_passes_and_all_is_put_back(out: Path, err: Path) -> None:
-    """What was printed before it is kept."""
+    """An exception passes through, and all that was printed before it is in the file."""
     before = sys.stdout
 
     def job() -> None:
@@ -161,7 +161,7 @@ def test_an_exception_passes_and_all_is_put_back(out: Path, err: Path) -> None:
 
 
 def test_streams_are_files_to_who_asks(out: Path, err: Path) -> None:
-    """A child process can be given sys.stdout, and it knows that it is no terminal."""
+    """A child process can inherit sys.stdout, which is not a terminal."""
     with captured(out, err):
         subprocess.run(["echo", "child"], stdout=sys.stdout, check=True)
         answer = sys.stdout.isatty(), sys.stdout.encoding
@@ -173,7 +173,7 @@ def test_streams_are_files_to_who_asks(out: Path, err: Path) -> None:
 def test_in_the_main_process_descriptors_are_left_alone(
     out: Path, err: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """They are the user's, whatever process id a job was told."""
+    """Descriptors of the main process are never moved."""
     with captured(out, err, main_pid=os.getpid()):
         os.write(1, b"raw\n")
 
@@ -207,7 +207,7 @@ ORDER = ["python", "child", "thread", "inner-child", "from-c", "late"]
 
 @pytest.mark.parametrize(("claim", "main_pid"), [("own_descriptors()", ""), ("", ", main_pid=os.getpid() + 1")])
 def test_a_process_of_its_own_is_caught_whole(tmp_path: Path, claim: str, main_pid: str) -> None:
-    """Python, C code, threads and child processes print to the files; a job within a job has its Python lines alone."""
+    """Output of Python, C code, threads and child processes is captured; a job within a job gets its Python lines."""
     (tmp_path / "run.py").write_text(OWN.format(claim=claim, main_pid=main_pid))
 
     shown = run_python("run.py", cwd=tmp_path)
@@ -223,7 +223,7 @@ def test_a_process_of_its_own_is_caught_whole(tmp_path: Path, claim: str, main_p
 
 @pytest.mark.parametrize("closed", ["1", "2", "0, 1, 2"])
 def test_closed_descriptors_do_no_harm(tmp_path: Path, closed: str) -> None:
-    """In a process without standard streams, no file takes their place by chance."""
+    """In a process without standard streams, no file gets one of their numbers."""
     (tmp_path / "run.py").write_text(
         "import os\n"
         "from pathlib import Path\n"
@@ -245,7 +245,7 @@ def test_closed_descriptors_do_no_harm(tmp_path: Path, closed: str) -> None:
 def test_a_redirect_that_fails_leaves_nothing_set(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], broken: str
 ) -> None:
-    """The job hears why; what is printed after it goes where it went before, and the next job has the descriptors."""
+    """If a redirect fails, the job gets the error, and the streams and descriptors are as before."""
     paths = {name: tmp_path / ("no folder" if name == broken else "") / name for name in ("out", "err")}
     before = sys.stdout, sys.stderr
     with pytest.raises(FileNotFoundError), captured(paths["out"], paths["err"], main_pid=os.getpid() + 1):
@@ -263,7 +263,7 @@ def test_a_redirect_that_fails_leaves_nothing_set(
 
 
 def test_a_fork_of_an_owner_is_no_owner(tmp_path: Path) -> None:
-    """What a job forks shares the descriptors with it, and must not move them."""
+    """A fork of a job must not move the descriptors."""
     (tmp_path / "run.py").write_text(
         "import os\n"
         "from pathlib import Path\n"

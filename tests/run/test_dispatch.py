@@ -1,4 +1,4 @@
-"""Laws of the dispatch of jobs to workers: cases, a random walk, and mutants to show that the walk can fail."""
+"""Laws of the dispatch of jobs to workers: cases, a random walk, and mutants that show that the walk can fail."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -10,8 +10,7 @@ from dispatch_walk import KINDS, walk
 from taskproc.kernel.model import Ticket
 from taskproc.run import dispatch as module
 from taskproc.run.dispatch import MOVES, STATES, Dispatch, Give, Hire, Parcel, Retire
-from taskproc.run.kinds import Kind
-from taskproc.run.pace import QUICK, WINDOW
+from taskproc.run.kinds import QUICK, WINDOW, Kind
 
 
 def parcel(number: int, kind: Kind | None = KINDS[0], seconds: float = 0.001, *, alone: bool = False) -> Parcel[int]:
@@ -19,7 +18,7 @@ def parcel(number: int, kind: Kind | None = KINDS[0], seconds: float = 0.001, *,
 
 
 def fed(dispatch: Dispatch[int]) -> list[Give | Hire | Retire]:
-    """All that is to be done; each worker can be started."""
+    """Return all steps until nothing is to be done; each worker can be started."""
     done = []
     while (step := dispatch.next()) is not None:
         done.append(step)
@@ -29,7 +28,7 @@ def fed(dispatch: Dispatch[int]) -> list[Give | Hire | Retire]:
 
 
 def with_jobs(count: int, workers: int = 1) -> Dispatch[int]:
-    """The first worker has so many jobs."""
+    """Return a dispatch whose first worker has that many jobs."""
     dispatch: Dispatch[int] = Dispatch(workers)
     dispatch.hired()
     dispatch.ready(1)
@@ -40,7 +39,7 @@ def with_jobs(count: int, workers: int = 1) -> Dispatch[int]:
 
 
 def test_the_table_has_each_state_and_no_standstill() -> None:
-    """Each can be left but the last, and each but the first is reached."""
+    """Each state but the last can be left, and each but the first can be reached."""
     assert {state for move in MOVES for state in move} == set(STATES)
     assert all(before != after for before, after in MOVES)
     assert {before for before, _ in MOVES} == set(STATES) - {"gone"}
@@ -48,7 +47,7 @@ def test_the_table_has_each_state_and_no_standstill() -> None:
 
 
 def test_an_illegal_move_tells_the_story() -> None:
-    """Of the worker: what led there is gone when the error is read."""
+    """The error of an illegal move lists the last events of the worker."""
     dispatch = with_jobs(1)
     dispatch.answered(1, 0.0)
 
@@ -60,7 +59,7 @@ def test_an_illegal_move_tells_the_story() -> None:
 
 
 def test_an_answer_that_nobody_can_give_is_a_bug() -> None:
-    """From a worker that is not ready, or has nothing to do."""
+    """An answer of a worker that is not ready, or has no job, is a bug."""
     dispatch: Dispatch[int] = Dispatch(1)
     dispatch.add(parcel(1))
     fed(dispatch)
@@ -74,7 +73,7 @@ def test_an_answer_that_nobody_can_give_is_a_bug() -> None:
 
 
 def test_one_that_passes_is_not_asked_again() -> None:
-    """Jobs 3 and 4 lie in its channel still: if the answer of job 2 lifted the bound, they would run twice."""
+    """A passing worker is not asked again: if the answer of job 2 lifted the bound, jobs 3 and 4 would run twice."""
     dispatch = with_jobs(4)
     dispatch.call_back(1, 2)
 
@@ -90,7 +89,7 @@ def test_one_that_passes_is_not_asked_again() -> None:
 
 
 def test_one_that_has_closed_its_channel_is_given_nothing() -> None:
-    """It would never read it."""
+    """A worker that has closed its channel gets no jobs, since it would never read them."""
     dispatch = with_jobs(0, workers=2)
 
     assert dispatch.closed(1)
@@ -102,7 +101,7 @@ def test_one_that_has_closed_its_channel_is_given_nothing() -> None:
 
 
 def test_what_is_quick_goes_to_who_has_least_to_do() -> None:
-    """In turn, if all take as long."""
+    """Quick jobs go to the worker with the least to do: in turn, if all take as long."""
     dispatch = with_jobs(0, workers=2)
     dispatch.hired()
     dispatch.ready(2)
@@ -113,7 +112,7 @@ def test_what_is_quick_goes_to_who_has_least_to_do() -> None:
 
 
 def test_only_what_is_quick_makes_room() -> None:
-    """With unknown jobs there is a place for each worker, with quick ones for all that they do in a moment."""
+    """Unknown jobs have one place per worker; quick jobs have as many as the workers do in a moment."""
     dispatch: Dispatch[int] = Dispatch(2)
     slow, quick, unknown = KINDS
     for kind, seconds in ((slow, 2 * QUICK), (quick, 0.101 * WINDOW)):
@@ -134,7 +133,7 @@ def test_only_what_is_quick_makes_room() -> None:
 
 
 def renewed(dispatch: Dispatch[int]) -> Dispatch[int]:
-    """With no workers, and the same experience."""
+    """Return a dispatch without workers that has learned as much."""
     other: Dispatch[int] = Dispatch(dispatch.count)
     other._pace = dispatch._pace
     return other
@@ -142,13 +141,13 @@ def renewed(dispatch: Dispatch[int]) -> Dispatch[int]:
 
 @pytest.mark.parametrize("seed", range(24))
 def test_every_walk_keeps_the_laws(seed: int) -> None:
-    """Whatever is heard in whatever order, every job has one end and runs at most once, and all come to their end."""
+    """Whatever is reported in whatever order, every job ends once and runs at most once."""
     walk(Dispatch, seed)
 
 
 @pytest.mark.slow
 def test_every_legal_move_is_made() -> None:
-    """The walks make each move of the table: none is there for nothing, and none goes unseen."""
+    """The walks make each move of the table."""
     made = set()
 
     class Recorder(Dispatch[int]):
@@ -302,8 +301,8 @@ MUTANTS = {
     "that nobody makes do with none": ("len(self._entries) or self.count", "len(self._entries)"),
     "that it is gone": ("        del self._entries[worker]\n", ""),
     "to kill who has answered late": (
-        '            self._move(entry, "leaving")  # it is',
-        "            self._go_on(entry)  # it is",
+        '            self._move(entry, "leaving")  # it will',
+        "            self._go_on(entry)  # it will",
     ),
     "to go on after an answer": (
         "        else:\n            self._go_on(entry)\n        return parcel",
@@ -356,7 +355,7 @@ MUTANTS = {
 
 
 def mutant(text: str, instead: str) -> Callable[[int], Dispatch[int]]:
-    """A maker of dispatches whose code reads `instead` where it should read `text`."""
+    """Return a maker of dispatches whose code has `instead` in place of `text`."""
     source = Path(str(module.__file__)).read_text()
     assert source.count(text) == 1, "the mutant has lost its place"
     namespace = dict(vars(module))
@@ -370,7 +369,7 @@ def mutant(text: str, instead: str) -> Callable[[int], Dispatch[int]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("forgotten", MUTANTS)
 def test_the_walk_finds_what_is_forgotten(forgotten: str) -> None:
-    """A dispatch that has forgotten one thing does not get through: the walk can fail, and on each of the laws."""
+    """A dispatch that breaks one law does not survive the walk."""
     make_dispatch = mutant(*MUTANTS[forgotten])
 
     with pytest.raises((AssertionError, KeyError, IndexError)):
@@ -379,5 +378,5 @@ def test_the_walk_finds_what_is_forgotten(forgotten: str) -> None:
 
 
 def test_an_unchanged_mutant_gets_through() -> None:
-    """What catches the mutants is the change, not the way in which they are made."""
+    """A mutant without a change survives: the walk fails because of the change, not because of the mutation."""
     walk(mutant("MOST_TRIES = 3", "MOST_TRIES = 3"), 0)

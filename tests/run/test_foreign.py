@@ -1,4 +1,4 @@
-"""Tests of the runner for other people's processes."""
+"""The runner for processes of the user's executor."""
 from __future__ import annotations
 
 import logging
@@ -32,18 +32,17 @@ from jobs import (
 from taskproc.frozen import replace
 from taskproc.kernel.model import Failed, Outcome, Returned
 from taskproc.run import foreign
-from taskproc.run.base import Ending, Job
-from taskproc.run.begun import Begun
-from taskproc.run.foreign import ForeignJob, ForeignRunner
+from taskproc.run.foreign import Begun, ForeignJob, ForeignRunner
 from taskproc.run.inbox import Inbox
 from taskproc.run.lifeline import Main
 from taskproc.run.resident import ResidentRunner
+from taskproc.run.runner import Ending, Job
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
 
 class Pool(Executor):
-    """Holds what it is given, until it is told what becomes of it."""
+    """An executor that holds its jobs until the test says what becomes of them."""
 
     _max_workers = 2
 
@@ -59,7 +58,7 @@ class Pool(Executor):
         return future
 
     def begin(self, index: int) -> None:
-        """As far as a process of it would come before it dies."""
+        """Begin as a process of the pool does before it dies."""
         job = self.job(index)
         Begun(job.marks).begin(job.number)
 
@@ -124,7 +123,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 
 def test_what_was_in_a_pool_that_broke_is_given_back(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
-    """Begun or not, it is nobody's failure yet; that is said once."""
+    """Jobs of a broken pool are given back, whether they had begun or not; one warning says so."""
     desk.start(1, call(same, 1))
     desk.start(2, call(same, 2))
     desk.pool.begin(0)
@@ -133,11 +132,11 @@ def test_what_was_in_a_pool_that_broke_is_given_back(desk: Desk, caplog: pytest.
 
     assert {1: Returned(), 2: Returned()} == desk.endings(2)
     (message,) = caplog.messages
-    assert message.startswith("a process of the Pool died and broke it (BrokenExecutor: a process died); the run goes")
+    assert "a process of the Pool died and broke it (BrokenExecutor: a process died); the run continues" in message
 
 
 def test_suspects_run_one_by_one_and_the_killer_is_named(desk: Desk) -> None:
-    """In one process after the other, so a death is that of one; the innocent one ends."""
+    """Suspects run one after another, so a death is blamed on one job, and the innocent one ends."""
     desk.start(1, call(kill_self, signal.SIGKILL))
     desk.start(2, call(os.getpid))
     desk.pool.begin(0)
@@ -155,7 +154,7 @@ def test_suspects_run_one_by_one_and_the_killer_is_named(desk: Desk) -> None:
 
 
 def test_what_had_not_begun_and_what_is_to_come_runs_beside_the_suspects(desk: Desk) -> None:
-    """In other workers; the broken pool is not asked for them, and asked it would say so itself."""
+    """Jobs that had not begun, and later ones, run in other workers than the suspects."""
     desk.start(1, call(same, 1))
     desk.pool.collapse()
     desk.endings(1)
@@ -169,7 +168,7 @@ def test_what_had_not_begun_and_what_is_to_come_runs_beside_the_suspects(desk: D
 
 
 def test_a_pool_that_was_broken_before_is_no_failure(desk: Desk) -> None:
-    """Its `submit` says so; the run goes on elsewhere."""
+    """If the pool was broken before, the run continues in workers of our own."""
     desk.pool.broken = True
 
     desk.start(1, call(same, "fine"))
@@ -178,7 +177,7 @@ def test_a_pool_that_was_broken_before_is_no_failure(desk: Desk) -> None:
 
 
 def test_what_may_not_run_for_ever_runs_in_workers_of_our_own(desk: Desk) -> None:
-    """A process of somebody else's cannot be ended without hurting their pool."""
+    """A job with a timeout runs in our own workers: a process of a pool cannot be ended without breaking the pool."""
     desk.start(1, Timed(same, ("fine",)))
 
     assert "fine" == value(desk.endings(1)[1])
@@ -186,7 +185,7 @@ def test_what_may_not_run_for_ever_runs_in_workers_of_our_own(desk: Desk) -> Non
 
 
 def test_an_executor_that_refuses_is_an_ending(desk: Desk) -> None:
-    """Another exception than a broken pool is the failure of what was given."""
+    """Any other exception of `submit` is the failure of the job."""
     executor = ThreadPoolExecutor(1)
     executor.shutdown()
     desk.runner._executor = executor
@@ -197,7 +196,7 @@ def test_an_executor_that_refuses_is_an_ending(desk: Desk) -> None:
 
 
 def test_a_foreign_job_leads_a_group_and_leaves_a_mark(tmp_path: Path) -> None:
-    """While it runs; then the process is back in the group of its pool."""
+    """While a job runs, its process leads a group; afterwards it is in the group of its pool again."""
     marks = tmp_path / "begun"
     job: ForeignJob[Outcome[str]] = ForeignJob(call(groups), marks, 7, Main.here())
     before = os.getpgrp()
@@ -220,7 +219,7 @@ def groups() -> int:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="a process is known by its birth on Linux only")
 @pytest.mark.parametrize("other", [{"birth": "1"}, {"machine": "another"}, {}])
 def test_a_job_of_a_dead_run_does_not_begin(tmp_path: Path, other: dict[str, str]) -> None:
-    """It dies if its main process is not there any more; on another machine nobody can tell."""
+    """A job dies if its main process is dead; on another machine nobody can know."""
     here = Main.here()
     main = Main(here.pid, other.get("birth", here.birth), other.get("machine", here.machine))
     job: ForeignJob[Outcome[str]] = ForeignJob(call(same, 1), tmp_path / "begun", 1, main)
@@ -237,7 +236,7 @@ def test_a_job_of_a_dead_run_does_not_begin(tmp_path: Path, other: dict[str, str
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="a process follows by a descriptor of another")
 def test_a_process_that_a_pool_forks_dies_with_the_main_process(tmp_path: Path) -> None:
-    """Also before it has a job: it would wait for ever."""
+    """A process of a pool dies with the main process, even before it has a job."""
     pipe = fifo(tmp_path / "pipe")
 
     class Forks(Pool):
@@ -260,7 +259,7 @@ def test_a_process_that_a_pool_forks_dies_with_the_main_process(tmp_path: Path) 
 
 
 def stop_what_runs(folder: str, act: Callable[[int], None]) -> None:
-    """Print how the process in which a job runs has ended when the runner is stopped, and what the job told."""
+    """Print how the process of a job ends when the runner is stopped, and what the job reported."""
     foreign.GRACE = 0.1
     desk = Desk(Path(folder))
     reader, writer = os.pipe()
@@ -278,7 +277,7 @@ def stop_what_runs(folder: str, act: Callable[[int], None]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("act", [tell_and_wait, tell_and_leave_a_deaf_child])
 def test_stop_ends_what_runs_in_the_pool(tmp_path: Path, act: Callable[[int], None]) -> None:
-    """The process that the mark names, if it is still that process and still at it, and its children after it."""
+    """`stop` ends the process that the mark names, if it still runs the job, and its children."""
     code = f"import test_foreign as t; t.stop_what_runs({str(tmp_path)!r}, t.{act.__name__})"
     # In a process of its own, for a fork of one with threads, such as those of the tests, may hang
     done = subprocess.run(
@@ -293,11 +292,11 @@ def test_stop_ends_what_runs_in_the_pool(tmp_path: Path, act: Callable[[int], No
 
 
 class KilledWorker(Exception):
-    """As Dask says it."""
+    """The error of Dask."""
 
 
 def died_in(process: int, desk: Desk, monkeypatch: pytest.MonkeyPatch, *numbers: int) -> None:
-    """As if these jobs had begun in a process that has died."""
+    """Mark these jobs as begun in a process that has died."""
     with monkeypatch.context() as elsewhere:
         elsewhere.setattr(os, "getpid", lambda: process)
         for number in numbers:
@@ -305,7 +304,7 @@ def died_in(process: int, desk: Desk, monkeypatch: pytest.MonkeyPatch, *numbers:
 
 
 def test_what_killed_its_process_is_not_run_again_by_its_executor(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An executor that does so gets an answer at once: it was its death if it was alone there."""
+    """If an executor repeats a job that was alone in a dead process, the repetition reports the death at once."""
     desk.start(1, call(exit_at_once, 3))
     died_in(10**7, desk, monkeypatch, 1)
     again, future = desk.pool.given[0]
@@ -317,7 +316,7 @@ def test_what_killed_its_process_is_not_run_again_by_its_executor(desk: Desk, mo
 
 
 def test_of_those_that_died_together_each_is_tried_alone(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a worker of our own: nobody can tell which of the threads of a process it was."""
+    """Jobs that ran in one dead process each run alone in our own workers."""
     for number in (1, 2):
         desk.start(number, call(same, number))
     died_in(10**7, desk, monkeypatch, 1, 2)
@@ -335,7 +334,7 @@ def test_of_those_that_died_together_each_is_tried_alone(desk: Desk, monkeypatch
 
 
 def test_what_had_ended_may_be_done_again(desk: Desk) -> None:
-    """Its process died later, with the answer; and where the user has asked for it, what died as well."""
+    """A job may be repeated if it had ended before the death, or if the user has asked the executor for it."""
     desk.start(1, call(same, 1))
     job = desk.pool.job(0)
 
@@ -351,7 +350,7 @@ def test_what_had_ended_may_be_done_again(desk: Desk) -> None:
 def test_an_executor_that_gives_up_is_told_in_words_of_ours(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, begun: list[int], expected: str | None
 ) -> None:
-    """And blames nothing that had not begun, or was not alone."""
+    """When an executor gives up, jobs that had not begun, or were not alone, are not blamed."""
     desk.start(1, call(same, 1))
     died_in(10**7, desk, monkeypatch, *begun)
     desk.pool.given[0][1].set_exception(KilledWorker("4 died"))
@@ -362,7 +361,7 @@ def test_an_executor_that_gives_up_is_told_in_words_of_ours(
 
 
 def test_an_error_of_the_executor_is_no_death(desk: Desk) -> None:
-    """What it raises of a job that had not begun, or has ended, is told as it is."""
+    """An error of the executor about a job that had not begun, or has ended, is reported as it is."""
     desk.start(1, call(same, 1))
     desk.pool.given[0][1].set_exception(ImportError("no module of that name there"))
 
@@ -370,7 +369,7 @@ def test_an_error_of_the_executor_is_no_death(desk: Desk) -> None:
 
 
 def test_the_stand_in_for_a_job_that_cannot_travel_is_run(desk: Desk) -> None:
-    """It only says why."""
+    """The stand-in for a job that cannot travel reports why."""
     desk.runner.start(ticket(1), call(exit_at_once, 0))
 
     desk.pool.given[0][1].set_result(Failed(problem_text()))

@@ -1,4 +1,4 @@
-"""Tests of the inbox."""
+"""The inbox of the driving thread."""
 from __future__ import annotations
 
 import os
@@ -22,7 +22,7 @@ def inbox() -> Iterator[Inbox[int]]:
 
 
 def test_items_are_told_once_in_their_order(inbox: Inbox[int]) -> None:
-    """One wait has all that came before it, and the next has nothing of that."""
+    """One wait returns all items since the last one, in order, each once."""
     inbox.put(1)
     inbox.put(2)
 
@@ -31,7 +31,7 @@ def test_items_are_told_once_in_their_order(inbox: Inbox[int]) -> None:
 
 
 def test_what_was_told_stays_with_who_was_told(inbox: Inbox[int]) -> None:
-    """A later wait does not reach into an earlier answer."""
+    """A later wait does not change an earlier answer."""
     inbox.put(1)
     told = inbox.wait(0)
     inbox.put(2)
@@ -41,7 +41,7 @@ def test_what_was_told_stays_with_who_was_told(inbox: Inbox[int]) -> None:
 
 
 def test_nothing_of_many_threads_is_lost(inbox: Inbox[int]) -> None:
-    """Items of many threads are all told, whether the driver sleeps or not."""
+    """All items of many threads arrive, whether the driver sleeps or not."""
     threads = [threading.Thread(target=lambda: [inbox.put(number) for number in range(1000)]) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -56,7 +56,7 @@ def test_nothing_of_many_threads_is_lost(inbox: Inbox[int]) -> None:
 
 
 def test_a_put_wakes_the_sleeper(inbox: Inbox[int]) -> None:
-    """A wait without bound, which nothing else would end."""
+    """A put ends a wait without limit."""
 
     def put_to_a_sleeper() -> None:
         while not inbox._asleep:
@@ -69,7 +69,7 @@ def test_a_put_wakes_the_sleeper(inbox: Inbox[int]) -> None:
 
 
 def test_a_watched_source_is_read_within_wait(inbox: Inbox[int]) -> None:
-    """`on_ready` is called in the thread that waits, and what it puts is told by the same wait."""
+    """`on_ready` runs in the waiting thread, and the same wait returns what it puts."""
     here, there = socket.socketpair()
     threads = []
 
@@ -90,7 +90,7 @@ def test_a_watched_source_is_read_within_wait(inbox: Inbox[int]) -> None:
 
 
 def test_a_source_that_brings_no_item_does_not_end_the_wait(inbox: Inbox[int]) -> None:
-    """Half a message is no reason to return with nothing."""
+    """Half a message does not end the wait."""
     here, there = socket.socketpair()
     parts: list[bytes] = []
 
@@ -108,7 +108,7 @@ def test_a_source_that_brings_no_item_does_not_end_the_wait(inbox: Inbox[int]) -
 
 
 def test_a_watched_source_does_not_starve_beside_items(inbox: Inbox[int]) -> None:
-    """A wait that finds items looks at the sources too."""
+    """A wait that finds items also looks at the sources."""
     here, there = socket.socketpair()
     inbox.watch(here, lambda: inbox.put(len(here.recv(10))))
     there.send(b"abc")
@@ -120,7 +120,7 @@ def test_a_watched_source_does_not_starve_beside_items(inbox: Inbox[int]) -> Non
 
 
 def test_a_source_forgotten_by_another_is_not_called(inbox: Inbox[int]) -> None:
-    """Of two that are ready at once, the first may close the second."""
+    """Of two sources that are ready, the first may close the second."""
     pairs = [socket.socketpair() for _ in range(2)]
     called = []
 
@@ -145,7 +145,7 @@ def test_a_source_forgotten_by_another_is_not_called(inbox: Inbox[int]) -> None:
 
 
 def test_an_interrupt_loses_nothing(inbox: Inbox[int]) -> None:
-    """Ctrl-C while the driver listens passes through; the item that had come is told by the next wait."""
+    """Ctrl-C passes through a wait; the next one returns the item that had come."""
     here, there = socket.socketpair()
 
     def on_ready() -> None:
@@ -163,7 +163,7 @@ def test_an_interrupt_loses_nothing(inbox: Inbox[int]) -> None:
 
 
 def test_an_interrupt_ends_a_wait_without_bound(inbox: Inbox[int]) -> None:
-    """Ctrl-C is not held back by an empty inbox, and a put afterwards is told."""
+    """Ctrl-C ends a wait on an empty inbox, and a later put arrives."""
     pid = os.getpid()
 
     with pytest.raises(KeyboardInterrupt):  # the signal may come before the wait begins
@@ -175,7 +175,7 @@ def test_an_interrupt_ends_a_wait_without_bound(inbox: Inbox[int]) -> None:
 
 
 def test_a_put_after_close_is_harmless() -> None:
-    """A late thread does not fail because nobody reads any more."""
+    """A late thread may put into a closed inbox."""
     inbox: Inbox[int] = Inbox()
     inbox.close()
     inbox.put(1)
@@ -184,7 +184,7 @@ def test_a_put_after_close_is_harmless() -> None:
 
 
 def test_an_alarm_goes_off_within_a_wait(inbox: Inbox[int]) -> None:
-    """The earlier one first, whatever was set first; what it puts ends the wait."""
+    """Alarms go off in the order of their times, and what they put ends the wait."""
     now = time.monotonic()
     inbox.call_at(now + 0.02, lambda: inbox.put(2))
     inbox.call_at(now + 0.01, lambda: inbox.put(1))
@@ -194,14 +194,14 @@ def test_an_alarm_goes_off_within_a_wait(inbox: Inbox[int]) -> None:
 
 
 def test_an_alarm_that_is_called_off_is_silent(inbox: Inbox[int]) -> None:
-    """Also when it is late."""
+    """A cancelled alarm never goes off, even if it is late."""
     inbox.call_at(0.0, lambda: inbox.put(1)).call_off()
 
     assert [] == inbox.wait(0)
 
 
 def test_an_alarm_is_heard_beside_a_busy_thread(inbox: Inbox[int]) -> None:
-    """There may always be an item, and no need to sleep."""
+    """An alarm goes off even if there is always an item, and no need to sleep."""
     inbox.call_at(0.0, lambda: inbox.put(2))
     inbox.put(1)
 
@@ -209,7 +209,7 @@ def test_an_alarm_is_heard_beside_a_busy_thread(inbox: Inbox[int]) -> None:
 
 
 def test_a_ring_ends_the_wait(inbox: Inbox[int]) -> None:
-    """The next one, if none is on; and one only."""
+    """A ring ends the current wait, or the next one, but only one."""
     inbox.ring()
     inbox.call_at(time.monotonic() + 0.01, lambda: inbox.put(1))
 
@@ -218,7 +218,7 @@ def test_a_ring_ends_the_wait(inbox: Inbox[int]) -> None:
 
 
 def test_a_signal_handler_may_ring(inbox: Inbox[int]) -> None:
-    """While the driver sleeps."""
+    """A signal handler may ring while the driver sleeps."""
     before = signal.signal(signal.SIGALRM, lambda *_: inbox.ring())
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.01)
@@ -229,7 +229,7 @@ def test_a_signal_handler_may_ring(inbox: Inbox[int]) -> None:
 
 
 def test_a_rest_comes_before_a_sleep_and_once(inbox: Inbox[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes meanwhile is told at one go; who finds an item does not rest."""
+    """A rest comes once before a sleep, gathers items, and is skipped if there is one."""
     rests: list[float] = []
     monkeypatch.setattr(time, "sleep", lambda seconds: (rests.append(seconds), inbox.put(2), inbox.put(3)))
     inbox.rest(0.5)

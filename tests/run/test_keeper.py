@@ -1,4 +1,4 @@
-"""The keeper of a process: it ends all that the process leaves, and ends as it did."""
+"""The keeper of a process ends all that the process leaves, and ends as the process did."""
 from __future__ import annotations
 
 import os
@@ -50,7 +50,7 @@ def kept(*words: str, patience: float = 0.0, **options: object) -> Iterator[Kept
     [(["true"], 0), (["sh", "-c", "exit 7"], 7), (["sh", "-c", "kill -9 $$"], -9), (["sh", "-c", "kill -15 $$"], -15)],
 )
 def test_it_ends_as_the_command_does(words: list[str], code: int) -> None:
-    """Told at once, and by its own end; twice the same."""
+    """The keeper reports the end of the command and ends in the same way."""
     with kept(*words) as child:
         said = child.await_end(), child.await_end(), child.bury().code
 
@@ -60,7 +60,7 @@ def test_it_ends_as_the_command_does(words: list[str], code: int) -> None:
 
 @pytest.mark.parametrize(("word", "kind"), [("no-such-command", FileNotFoundError), ("/dev/null", PermissionError)])
 def test_what_cannot_be_started_is_an_error_here(word: str, kind: type[OSError]) -> None:
-    """As if there was nothing between; no process and no descriptor is left."""
+    """A command that cannot start raises as without a keeper, and leaves no process or descriptor."""
     before = sorted(os.listdir("/proc/self/fd"))
 
     with pytest.raises(kind) as caught, kept(word):
@@ -71,7 +71,7 @@ def test_what_cannot_be_started_is_an_error_here(word: str, kind: type[OSError])
 
 
 def test_a_command_finds_all_as_without_a_keeper(tmp_path: Path) -> None:
-    """Words, environment, signals and descriptors; it leads a session of its own."""
+    """Words, environment, signals and descriptors are as without a keeper; the command leads a session."""
     script = executable(tmp_path / "script", (
         "#!/bin/sh\nprintf '%s|' \"$@\"; env -0 | sort -z | tr '\\0' '\\n'; ls /proc/self/fd | wc -l\n"
         "grep -E '^Sig(Ign|Blk)' /proc/self/status; [ $(ps -o sid= -p $$) = $$ ] && echo leads\n"
@@ -90,7 +90,7 @@ def test_a_command_finds_all_as_without_a_keeper(tmp_path: Path) -> None:
 @pytest.mark.parametrize("patience", [0.0, 1000.0])
 @pytest.mark.parametrize("stubborn", ["stubborn", ""])
 def test_a_daemon_is_ended_with_its_command(tmp_path: Path, patience: float, stubborn: str) -> None:
-    """When the command is buried, and not before: it may have something to finish. What ignores TERM gets no time."""
+    """A daemon ends when the command is buried, not before; one that ignores TERM is killed at once."""
     go, told = fifo(tmp_path / "go"), fifo(tmp_path / "told")
     with kept(sys.executable, "-c", DAEMON, go, told, stubborn, patience=patience) as child:
         pid = int(read_fifo(told))
@@ -104,7 +104,7 @@ def test_a_daemon_is_ended_with_its_command(tmp_path: Path, patience: float, stu
 
 
 def test_a_daemon_that_ends_by_itself_is_reaped(tmp_path: Path) -> None:
-    """So no zombies gather while a command runs."""
+    """The keeper reaps daemons while a command runs, so no zombies gather."""
     go, told = fifo(tmp_path / "go"), fifo(tmp_path / "told")
     with kept(sys.executable, "-c", DAEMON, go, told) as child:
         pid = int(read_fifo(told))
@@ -119,7 +119,7 @@ def test_a_daemon_that_ends_by_itself_is_reaped(tmp_path: Path) -> None:
 
 
 def test_a_keeper_that_is_killed_takes_its_command_along() -> None:
-    """Its end is told as that of the command."""
+    """If the keeper is killed, the command dies, and that is its reported end."""
     with kept("sleep", "1000") as child:
         os.kill(child.pid, signal.SIGKILL)
 
@@ -143,14 +143,14 @@ os.kill(os.getpid(), 9)
 
 @contextmanager
 def owner(patience: float, *words: str) -> Iterator[Callable[[], None]]:
-    """A process that has a command; what is given kills it."""
+    """A process that has a command; the given action kills it."""
     program = [sys.executable, "-c", OWNER, str(patience), *words]
     with subprocess.Popen(program, stdin=subprocess.PIPE, env=package_environ(), stdout=subprocess.DEVNULL) as process:
         yield lambda: process.communicate() and None  # type: ignore[func-returns-value]
 
 
 def test_without_patience_a_command_dies_with_its_owner(tmp_path: Path) -> None:
-    """Though it does not listen."""
+    """Without patience, a command dies with its owner, even if it ignores TERM."""
     told = fifo(tmp_path / "told")
     with owner(0, "sh", "-c", STUBBORN, told) as kill:
         pid = int(read_fifo(told))
@@ -160,7 +160,7 @@ def test_without_patience_a_command_dies_with_its_owner(tmp_path: Path) -> None:
 
 
 def test_with_patience_it_has_time_to_tell_others(tmp_path: Path) -> None:
-    """TERM, and as long as it needs: here until it is told to go on."""
+    """With patience, a command gets TERM and has time, here until it may continue."""
     told, go, said = fifo(tmp_path / "told"), fifo(tmp_path / "go"), tmp_path / "said"
     with owner(60, "sh", "-c", POLITE, told, go, str(said)) as kill:
         pid = int(read_fifo(told))
@@ -172,7 +172,7 @@ def test_with_patience_it_has_time_to_tell_others(tmp_path: Path) -> None:
 
 
 def test_its_patience_has_an_end(tmp_path: Path) -> None:
-    """Then what does not listen is killed."""
+    """After the patience, a command that ignores TERM is killed."""
     told = fifo(tmp_path / "told")
     with owner(0.2, "sh", "-c", STUBBORN, told) as kill:
         pid = int(read_fifo(told))
@@ -182,7 +182,7 @@ def test_its_patience_has_an_end(tmp_path: Path) -> None:
 
 
 def test_what_a_wrapper_leaves_has_time_as_well(tmp_path: Path) -> None:
-    """A wrapper may hear TERM and be gone before what it runs has told its cluster."""
+    """A process has its patience, even if its wrapper has ended at TERM before."""
     told, go, said = fifo(tmp_path / "told"), fifo(tmp_path / "go"), tmp_path / "said"
     wrapped = f"sh -c '{POLITE.replace(chr(39), chr(39) + chr(92) + chr(39) + chr(39))}' \"$@\" & wait"
     with kept("sh", "-c", wrapped, "sh", told, go, str(said), patience=60.0) as child:
@@ -199,7 +199,7 @@ def test_what_a_wrapper_leaves_has_time_as_well(tmp_path: Path) -> None:
 
 
 def test_this_process_takes_orphans_only_while_it_wants_to() -> None:
-    """Of a process that is somebody else's, it is put back."""
+    """In a process of others, orphans are taken only for a while."""
     was = is_subreaper()
     be_subreaper(True)
     during = is_subreaper()

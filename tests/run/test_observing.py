@@ -1,4 +1,4 @@
-"""What a call touches is noted, and nothing of that is felt by the call."""
+"""Files and code that a call uses are noted, and the call does not notice."""
 from __future__ import annotations
 
 import os
@@ -38,7 +38,7 @@ def two() -> int:
 
 
 def test_files_that_are_read_are_noted(tmp_path: Path) -> None:
-    """Not those that are written; and nothing outside the block."""
+    """Files that are read within the block are noted; written ones are not."""
     (tmp_path / "a").write_text("a")
     (tmp_path / "b").write_text("b")
     (tmp_path / "a").read_text()
@@ -52,7 +52,7 @@ def test_files_that_are_read_are_noted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("link", [os.link, os.symlink])
 def test_what_a_link_leads_to_is_not_written(tmp_path: Path, link: Any) -> None:
-    """Of a link that the call makes only the name is its own; through it, it may read what another has written."""
+    """If a call makes a link, only the link counts as written: through it, it may read a file of others."""
     (tmp_path / "a").write_text("a")
     with noting() as noted:
         link(str(tmp_path / "a"), str(tmp_path / "b"))
@@ -62,7 +62,7 @@ def test_what_a_link_leads_to_is_not_written(tmp_path: Path, link: Any) -> None:
 
 
 def test_what_is_wrong_with_a_name_stays_the_callers_affair() -> None:
-    """What is opened by a number, or cannot be a path, raises what it always did."""
+    """Opening a number, or an invalid path, raises what it always did."""
     with noting() as noted:
         with os.fdopen(os.dup(0)):
             pass
@@ -76,7 +76,7 @@ def test_what_is_wrong_with_a_name_stays_the_callers_affair() -> None:
 
 @sees_code
 def test_code_is_told_once_a_call_that_is_observed(tmp_path: Path) -> None:
-    """Also where it ran before; what is known is not."""
+    """Code is reported once for each observed call, even if it ran before; known code is not."""
     seen = []
     for known in ((), (), (one.__code__,), ()):
         with noting(*known) as noted:
@@ -117,7 +117,7 @@ def test_a_call_that_touches_nothing_is_not_filled(tmp_path: Path) -> None:
 
 @sees_code
 def test_a_call_within_a_call_is_part_of_it() -> None:
-    """What the inner one touched is the outer one's, too."""
+    """What an inner call uses also belongs to the outer one."""
     with noting() as outer:
         two()
         with noting() as inner:
@@ -127,7 +127,7 @@ def test_a_call_within_a_call_is_part_of_it() -> None:
 
 
 def test_a_thread_without_a_context_counts_for_all(tmp_path: Path) -> None:
-    """More is safe."""
+    """A thread without a context counts for all observed calls."""
     (tmp_path / "a").write_text("a")
     with noting() as first, noting() as second:
         thread = threading.Thread(target=(tmp_path / "a").read_text)
@@ -139,7 +139,7 @@ def test_a_thread_without_a_context_counts_for_all(tmp_path: Path) -> None:
 
 @sees_code
 def test_a_covers_that_raises_is_not_felt() -> None:
-    """The code is told of, and what runs goes on."""
+    """If `covers` raises, the code is reported and the call continues."""
 
     def broken(started: Started) -> bool:
         raise OSError("unreadable")
@@ -152,7 +152,7 @@ def test_a_covers_that_raises_is_not_felt() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
 def test_a_forked_child_tells_its_parent(tmp_path: Path) -> None:
-    """However it ends; but not into a file of its own that has got the number of ours."""
+    """A forked child reports to its parent however it ends, but never into a file of its own."""
     (tmp_path / "a").write_text("a")
     with noting() as noted:
         for closes in (False, True):
@@ -188,7 +188,7 @@ def test_a_child_that_forks_leaves_no_open_file() -> None:
 
 
 def test_the_hook_stays_and_does_nothing(tmp_path: Path) -> None:
-    """Nobody observes: nothing is noted."""
+    """When nobody observes, nothing is noted."""
     with noting() as noted:
         pass
     before: Any = dict(noted.reads)

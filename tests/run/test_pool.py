@@ -1,4 +1,4 @@
-"""Tests of the runner for executors, and of the executor that is the calling thread."""
+"""The runner for executors, and the executor that is the calling thread."""
 from __future__ import annotations
 
 import os
@@ -11,9 +11,9 @@ import pytest
 from jobs import Call, boom, call, endings, problem, same, ticket, value
 
 from taskproc.kernel.model import Outcome
-from taskproc.run.base import Ending
 from taskproc.run.inbox import Inbox
 from taskproc.run.pool import LocalExecutor, PoolRunner
+from taskproc.run.runner import Ending
 
 
 @pytest.fixture
@@ -24,14 +24,14 @@ def inbox() -> Iterator[Inbox[Ending[str, Outcome[str]]]]:
 
 
 class Silent(Executor):
-    """Does not tell how many workers it has, and refuses all."""
+    """An executor that does not say how many workers it has, and refuses all jobs."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         raise ValueError("not today")
 
 
 def test_capacity_is_that_of_the_executor(inbox: Inbox[Ending[str, Outcome[str]]]) -> None:
-    """As many as it has workers, or processors where it does not tell."""
+    """The capacity is the number of workers, or of processors if the executor does not say."""
     with ThreadPoolExecutor(3) as threads, ProcessPoolExecutor(2) as processes:
         executors = [threads, processes, LocalExecutor(), Silent()]
 
@@ -40,7 +40,7 @@ def test_capacity_is_that_of_the_executor(inbox: Inbox[Ending[str, Outcome[str]]
 
 @pytest.mark.parametrize("executor", [ThreadPoolExecutor(1), LocalExecutor()])
 def test_a_closed_executor_is_an_ending(inbox: Inbox[Ending[str, Outcome[str]]], executor: Executor) -> None:
-    """Whoever closed it too early learns so from the task's failure."""
+    """If the executor was closed too early, the task fails and says so."""
     executor.shutdown()
     runner = PoolRunner(executor, inbox)
     runner.start(ticket(1), call(same, 1))
@@ -49,7 +49,7 @@ def test_a_closed_executor_is_an_ending(inbox: Inbox[Ending[str, Outcome[str]]],
 
 
 def test_an_executor_that_refuses_is_an_ending(inbox: Inbox[Ending[str, Outcome[str]]]) -> None:
-    """Any exception of `submit` is."""
+    """Any exception of `submit` is an ending."""
     runner = PoolRunner(Silent(), inbox)
     runner.start(ticket(1), call(same, 1))
 
@@ -57,7 +57,7 @@ def test_an_executor_that_refuses_is_an_ending(inbox: Inbox[Ending[str, Outcome[
 
 
 def test_stop_calls_off_what_has_not_begun(inbox: Inbox[Ending[str, Outcome[str]]]) -> None:
-    """What runs in a thread goes on; what waits behind it fails."""
+    """After `stop`, a running job continues, and waiting jobs fail."""
     begun, go = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -74,12 +74,12 @@ def test_stop_calls_off_what_has_not_begun(inbox: Inbox[Ending[str, Outcome[str]
         go.set()
         ended = endings(runner, 1)
 
-    assert "it was called off before it began" == problem(called_off[2]).text
+    assert "it was cancelled before it began" == problem(called_off[2]).text
     assert "None" == value(ended[1])
 
 
 def test_in_threads_the_exception_itself_is_kept(inbox: Inbox[Ending[str, Outcome[str]]]) -> None:
-    """With its traceback, its attributes and all."""
+    """In threads, an exception keeps its traceback and attributes."""
     error = ValueError("x")
 
     def fail() -> None:
@@ -92,7 +92,7 @@ def test_in_threads_the_exception_itself_is_kept(inbox: Inbox[Ending[str, Outcom
 
 
 def test_the_local_executor_runs_in_the_calling_thread() -> None:
-    """At once, and the future is done."""
+    """The call runs at once in the calling thread, and its future is done."""
     future = LocalExecutor().submit(threading.current_thread)
 
     assert future.done()
@@ -100,7 +100,7 @@ def test_the_local_executor_runs_in_the_calling_thread() -> None:
 
 
 def test_the_local_executor_keeps_exceptions_but_not_ctrl_c() -> None:
-    """Exceptions, SystemExit too, are in the future; KeyboardInterrupt ends the run."""
+    """Exceptions and SystemExit are in the future; KeyboardInterrupt ends the run."""
     executor = LocalExecutor()
 
     assert isinstance(executor.submit(boom, "x").exception(), KeyError)
@@ -114,6 +114,6 @@ def interrupt() -> None:
 
 
 def test_the_local_executor_maps_like_any_other() -> None:
-    """It is an Executor: `map` and `with` work."""
+    """`map` and `with` work as with any Executor."""
     with LocalExecutor() as executor:
         assert [1, 2] == list(executor.map(abs, [-1, 2]))

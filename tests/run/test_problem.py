@@ -1,4 +1,4 @@
-"""Tests of problems and of the exceptions they stand for."""
+"""Problems, and the exceptions that they stand for."""
 from __future__ import annotations
 
 import pickle
@@ -30,7 +30,7 @@ class Silent(Exception):
     "error", [ValueError("x"), KeyError(("a", 1)), Plain(), Plain("a", 2), SystemExit(3), OSError(2, "no")]
 )
 def test_an_exception_comes_back_as_itself(error: BaseException) -> None:
-    """Class, arguments and text survive the border."""
+    """Class, arguments and text of an exception survive the pickle."""
     problem = pickle.loads(pickle.dumps(problem_of(error)))
 
     again = rebuild(problem)
@@ -39,14 +39,14 @@ def test_an_exception_comes_back_as_itself(error: BaseException) -> None:
 
 
 def test_bytes_that_cannot_be_read_have_a_stand_in() -> None:
-    """A module that does not import here costs the exception, not its text."""
+    """If its module cannot be imported here, the exception is replaced, but its text stays."""
     again = rebuild(Problem("exception", "E: words", error=b"\x80\x05cno_such_module\nE\n."))
 
     assert (RemoteError, "E: words") == (type(again), str(again))
 
 
 def test_in_one_process_the_exception_itself_is_kept() -> None:
-    """Nothing is pickled where nothing travels."""
+    """Within one process the exception itself is kept, not a pickle."""
     error = Plain(threading.Lock())
 
     assert rebuild(problem_of(error, pickled=False)) is error
@@ -56,14 +56,14 @@ def test_in_one_process_the_exception_itself_is_kept() -> None:
     ("kind", "expected"), [("died", WorkerDied), ("prefix", PrefixError), ("result", UnstorableResult)]
 )
 def test_other_kinds_are_errors_of_ours(kind: str, expected: type[Exception]) -> None:
-    """Each kind has its class; an exception behind it is its cause."""
+    """Each kind of problem has its class; an exception behind it is the cause."""
     again = rebuild(Problem(kind, "words", error=ValueError("behind")))
 
     assert (expected, "words", "behind") == (type(again), str(again), str(again.__cause__))
 
 
 def test_an_error_of_ours_is_not_wrapped_again() -> None:
-    """A result that could not be stored comes back as what the store raised."""
+    """An error of ours, such as one of the store, comes back unwrapped."""
     error = UnstorableResult("words")
 
     assert rebuild(Problem("result", "UnstorableResult: words", error=error)) is error
@@ -79,13 +79,13 @@ def test_an_error_of_ours_is_not_wrapped_again() -> None:
     ],
 )
 def test_the_text_is_one_harmless_line(error: Exception, text: str) -> None:
-    """Nothing in it steers a terminal or fails to encode."""
+    """The text is one line that cannot control a terminal and can be encoded."""
     assert text == problem_of(error).text
     assert problem_of(error).traceback.encode()
 
 
 def traceback_of(function: Any, *arguments: Any) -> str:
-    """Raised through frames of the package."""
+    """The traceback of an error raised through frames of the package."""
     error = LocalExecutor().submit(function, *arguments).exception()
     assert error is not None
     return problem_of(error).traceback
@@ -99,7 +99,7 @@ def chained() -> None:
 
 
 def test_the_traceback_is_the_users_own() -> None:
-    """Causes are told, frames of the package are not."""
+    """The traceback has causes, but no frames of the package."""
     text = traceback_of(chained)
 
     assert str(Path(module.__file__).parent) not in text
@@ -110,12 +110,12 @@ def test_the_traceback_is_the_users_own() -> None:
 
 
 def test_a_traceback_of_nothing_but_ours_stays() -> None:
-    """A fault of the package is not hidden."""
+    """A traceback with frames of the package only is not hidden."""
     assert "pool.py" in traceback_of(call)
 
 
 def test_a_huge_traceback_is_cut_in_its_middle() -> None:
-    """Both ends are kept."""
+    """Both ends of a huge traceback stay."""
     text = problem_of(ValueError("a" + "x" * 500_000 + "z")).traceback
 
     assert len(text) < 110_000
@@ -143,7 +143,7 @@ Path('other').write_bytes(pickle.dumps(problem_of(script.Mine('x'))))
 
 
 def test_a_class_of_main_is_known_again(tmp_path: Path) -> None:
-    """Raised as `__main__.Mine` in one process, or as `script.Mine` in another, it is one class to `except`."""
+    """A class raised as `__main__.Mine` here and `script.Mine` there is one class to `except`."""
     (tmp_path / "script.py").write_text(SCRIPT)
     (tmp_path / "other.py").write_text(OTHER)
     run_python("script.py", cwd=tmp_path)
@@ -159,7 +159,7 @@ def test_a_class_of_main_is_known_again(tmp_path: Path) -> None:
     [(3, "exited with code 3"), (-9, "was killed by signal 9 (SIGKILL)"), (-99, "was killed by signal 99")],
 )
 def test_an_exit_code_in_words(code: int, text: str) -> None:
-    """Signals bear their name, where they have one; a death is told to be one."""
+    """A signal is named if it has a name, and a death is called one."""
     assert text == exit_text(code)
     assert death_text(Exit(code)).startswith(text)
 
@@ -174,12 +174,12 @@ def test_an_exit_code_in_words(code: int, text: str) -> None:
     ],
 )
 def test_a_death_tells_the_peak_memory(end: Exit, text: str) -> None:
-    """Where it is known, and only as far as it is known."""
+    """A death reports the peak memory, if it is known, and says if it is only a bound."""
     assert text == death_text(end)
 
 
 def test_last_lines_are_few_and_harmless() -> None:
-    """The end of a log, without what a terminal would obey."""
+    """The end of a log is short and cannot control a terminal."""
     numbers = [str(number) for number in range(12)]
 
     assert [*numbers[3:], "\\x1b[2J"] == last_lines("\n".join([*numbers, "\x1b[2J\n"]).encode()).split("\n")
@@ -187,7 +187,7 @@ def test_last_lines_are_few_and_harmless() -> None:
 
 
 def test_the_end_of_a_log_is_that_of_the_attempt(tmp_path: Path) -> None:
-    """What stood there before does not count; a log that was removed says nothing."""
+    """Earlier content of a log is not shown; a removed log gives nothing."""
     log = tmp_path / "stderr.txt"
     log.write_text("before\nof this\n")
 

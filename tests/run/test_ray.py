@@ -25,21 +25,21 @@ def executor(ray: ModuleType) -> Iterator[RayExecutor]:
 
 
 def test_calls_and_what_they_raise(executor: RayExecutor) -> None:
-    """As itself, in other processes; also what no worker could import."""
+    """Calls run in other processes and raise their own exceptions, even if no worker could import them."""
     assert [0, 2, 4] == list(executor.map(lambda x: 2 * x, range(3)))
     assert os.getpid() != executor.submit(os.getpid).result()
     assert ZeroDivisionError is type(executor.submit(divmod, 1, 0).exception())
 
 
 def test_as_many_as_there_are_processors(ray: ModuleType) -> None:
-    """Of the cluster, or of those that it may use; each call has some."""
+    """The number of workers follows from the processors of the cluster, or those allowed, and those per call."""
     assert [2, 1, 3, 1] == [
         RayExecutor(*numbers)._max_workers for numbers in [(None,), (None, 2), (6, 2), (1, 4)]  # type: ignore[arg-type]
     ]
 
 
 def test_what_is_cancelled_makes_room(executor: RayExecutor) -> None:
-    """A call that waits is withdrawn, one that runs is interrupted."""
+    """Cancelling withdraws a waiting call and interrupts a running one."""
     hanging = [executor.submit(_hang) for _ in range(3)]
 
     assert 3 == len(executor.futures)
@@ -50,7 +50,7 @@ def test_what_is_cancelled_makes_room(executor: RayExecutor) -> None:
 
 
 def test_what_is_cancelled_is_interrupted_first(executor: RayExecutor, tmp_path: Path) -> None:
-    """So that it can leave its blocks; its process lives on."""
+    """A cancelled call is interrupted first, so that it can clean up; its process survives."""
     pid, left = tmp_path / "pid", tmp_path / "left"
 
     def waits() -> None:
@@ -75,7 +75,7 @@ def test_what_is_cancelled_is_interrupted_first(executor: RayExecutor, tmp_path:
 def test_a_lost_request_to_cancel_is_made_again(
     executor: RayExecutor, ray: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """As Ray loses them while a call is about to start: else it would hold its processors until its own end."""
+    """A request that Ray loses is repeated, or the call would hold its processors until its end."""
     began, cancel, lost = tmp_path / "began", ray.cancel, list(range(3))
     monkeypatch.setattr("taskproc.run.ray.GRACE", 0.1)
     monkeypatch.setattr(ray, "cancel", lambda *args, **named: lost.pop() if lost else cancel(*args, **named))
@@ -101,13 +101,13 @@ def _hang() -> None:
 
 
 def test_a_death_is_told(executor: RayExecutor) -> None:
-    """As ours is, after no second try."""
+    """The death of a Ray worker is reported as that of ours, without a second try."""
     with pytest.raises(WorkerDied, match="its Ray worker died"):
         executor.submit(os._exit, 3).result()
 
 
 def test_after_the_end(ray: ModuleType) -> None:
-    """What was submitted is done or called off, nothing more is taken, and Ray stays."""
+    """After `shutdown`, calls are done or cancelled, no more are accepted, and Ray stays."""
     executor = RayExecutor()
     done = executor.submit(sum, [1, 2])
     executor.shutdown()
@@ -145,7 +145,7 @@ class Words(Task):
 
 
 def test_a_graph_runs_on_ray(executor: RayExecutor, cache: Cache) -> None:
-    """`run_graph(executor=RayExecutor())`; tasks are cached as ever."""
+    """`run_graph(executor=RayExecutor())` runs and caches a graph."""
     words, stats = Words(5).run_graph(executor=executor)
 
     assert [0, 1, 2, 3, 4] == words
@@ -155,7 +155,7 @@ def test_a_graph_runs_on_ray(executor: RayExecutor, cache: Cache) -> None:
 
 
 def test_options(ray: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processors have their own argument; Ray that is not there is told with its remedy."""
+    """Processors have their own argument, and a missing Ray is reported with the remedy."""
     with pytest.raises(OptionError, match="say n_cores_worker"):
         RayExecutor(options={"num_cpus": 2})
     with pytest.raises(ValueError, match="no_such"):

@@ -1,4 +1,4 @@
-"""Tests of the runner with worker processes of our own."""
+"""The runner with worker processes of our own."""
 from __future__ import annotations
 
 import os
@@ -43,12 +43,12 @@ from jobs import (
 from taskproc.errors import OptionError
 from taskproc.frozen import replace
 from taskproc.machine import share_of_threads
-from taskproc.run.base import Ending
+from taskproc.run.far_end import Setup, register_script
 from taskproc.run.inbox import Inbox
 from taskproc.run.process import Worker
 from taskproc.run.resident import ResidentRunner
-from taskproc.run.setup import Setup, register_script
-from taskproc.run.wire import READY
+from taskproc.run.runner import Ending
+from taskproc.run.worker_protocol import READY
 from taskproc.text import size_text
 
 
@@ -63,24 +63,24 @@ def runner() -> Iterator[ResidentRunner[str]]:
 
 
 def test_no_workers_are_refused() -> None:
-    """Where they are given, not where they are missed."""
+    """A number of workers below 1 is refused when the runner is made."""
     with pytest.raises(OptionError, match="at least 1, got 0"):
         ResidentRunner(Inbox(), 0)
 
 
 def test_the_default_is_one_worker_for_each_processor() -> None:
-    """Of those that this process may use."""
+    """By default there is a worker for each processor that this process may use."""
     assert 1 <= ResidentRunner(Inbox()).capacity() <= (os.cpu_count() or 1)
 
 
 def test_without_a_job_there_is_no_process(runner: ResidentRunner[str]) -> None:
-    """A run in which all is fresh starts nothing."""
+    """Without a job no process starts."""
     assert [] == list(runner.wait(0))
     assert {} == runner._workers
 
 
 def test_a_worker_is_kept_and_put_in_order(runner: ResidentRunner[str], tmp_path: Path) -> None:
-    """The next job runs in the same process, and finds it as the first did."""
+    """The next job runs in the same process and finds it as the first did."""
     look, change = call(look_at_process), call(change_process, str(tmp_path))
     for number, job in enumerate([call(os.getpid), look, change, look, call(os.getpid)]):
         runner.start(ticket(number), job)
@@ -92,7 +92,7 @@ def test_a_worker_is_kept_and_put_in_order(runner: ResidentRunner[str], tmp_path
 
 
 def test_a_worker_is_alone_in_its_session(runner: ResidentRunner[str]) -> None:
-    """Ctrl-C in the terminal does not reach it, one sent to it means nothing, and there is nothing to read."""
+    """Ctrl-C in the terminal does not reach a worker, SIGINT does nothing there, and stdin is empty."""
     runner.start(ticket(1), call(os.getsid, 0))
     runner.start(ticket(2), call(os.getpid))
     runner.start(ticket(3), call(interrupt_self))
@@ -107,7 +107,7 @@ def test_a_worker_is_alone_in_its_session(runner: ResidentRunner[str]) -> None:
 def test_the_environment_is_that_of_the_main_process(
     runner: ResidentRunner[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was set to start the worker is not to be seen by a job; threads of BLAS are shared out."""
+    """A job sees the environment of the main process, with its share of the threads of BLAS."""
     monkeypatch.setenv("TASKPROC_TEST", "x")
     monkeypatch.setenv("MKL_NUM_THREADS", "7")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
@@ -120,7 +120,7 @@ def test_the_environment_is_that_of_the_main_process(
 
 
 def test_threads_of_blas_are_shared_out() -> None:
-    """At least one for each worker, and what the user has set stays."""
+    """Each worker has at least one thread of BLAS, and a setting of the user stays."""
     shared = share_of_threads(10_000, {"MKL_NUM_THREADS": "3"})
 
     assert {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "3"} == shared
@@ -141,7 +141,7 @@ def test_pickles_that_fail_at_the_far_end_are_endings(runner: ResidentRunner[str
 
 
 def test_a_job_that_died_is_not_run_again(runner: ResidentRunner[str], tmp_path: Path) -> None:
-    """It had begun, so it is to blame, and what it did is done."""
+    """A job that had begun is blamed for the death and does not run again."""
     runner.start(ticket(1), call(append_and_exit, str(tmp_path / "journal")))
 
     assert 5 == problem(endings(runner, 1)[1]).exit_code
@@ -149,7 +149,7 @@ def test_a_job_that_died_is_not_run_again(runner: ResidentRunner[str], tmp_path:
 
 
 def test_jobs_that_wait_survive_the_death_of_the_worker(runner: ResidentRunner[str]) -> None:
-    """A dead worker is replaced, and its exit code told once."""
+    """A dead worker is replaced, and its exit code reported once."""
     for number in range(3):
         runner.start(ticket(number), call(exit_at_once, 9) if number == 1 else call(same, number))
 
@@ -159,7 +159,7 @@ def test_jobs_that_wait_survive_the_death_of_the_worker(runner: ResidentRunner[s
 
 
 def test_a_worker_that_was_killed_while_idle_is_nobodys_fault(runner: ResidentRunner[str]) -> None:
-    """The job that was to be its next runs in another."""
+    """If an idle worker is killed, the next job runs in another one."""
     runner.start(ticket(1), call(os.getpid))
     pid = int(value(endings(runner, 1)[1]))
     os.kill(pid, signal.SIGKILL)
@@ -180,7 +180,7 @@ open({tries!r}, "a").write("x")
 def test_a_job_that_nobody_begins_is_not_tried_for_ever(
     runner: ResidentRunner[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three workers that died before they looked at it are enough."""
+    """A job fails after three workers have died before they began it."""
     monkeypatch.setattr(sys, "executable", executable(tmp_path / "python", QUITTER.format(
         python=sys.executable, tries=str(tmp_path / "tries")
     )))
@@ -191,7 +191,7 @@ def test_a_job_that_nobody_begins_is_not_tried_for_ever(
 
 
 def test_a_child_that_holds_all_does_not_hide_the_death(runner: ResidentRunner[str], tmp_path: Path) -> None:
-    """A fork of the worker has its socket too, so its closing tells nothing; and it is killed with its parent."""
+    """A death is seen even if a fork holds the socket; the fork is killed too."""
     runner.start(ticket(1), call(fork_and_exit, str(tmp_path / "child")))
 
     assert 4 == problem(endings(runner, 1)[1]).exit_code
@@ -205,7 +205,7 @@ def test_a_child_that_holds_all_does_not_hide_the_death(runner: ResidentRunner[s
 def test_a_worker_that_cannot_start_is_an_ending(
     runner: ResidentRunner[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str | None, text: str
 ) -> None:
-    """It is tried once for a job, and what it said is told."""
+    """If no worker can start, the job fails after one try, with its last words."""
     python = str(tmp_path / "python") if script is None else executable(tmp_path / "python", script)
     monkeypatch.setattr(sys, "executable", python)
     for number in range(2):
@@ -218,7 +218,7 @@ def test_a_worker_that_cannot_start_is_an_ending(
 
 
 def test_a_start_after_stop_is_an_ending(runner: ResidentRunner[str]) -> None:
-    """No process is started behind the back of who stopped it."""
+    """After `stop`, no process starts."""
     runner.stop()
     runner.start(ticket(1), call(same, 1))
 
@@ -226,7 +226,7 @@ def test_a_start_after_stop_is_an_ending(runner: ResidentRunner[str]) -> None:
 
 
 def test_idle_workers_end_by_themselves(runner: ResidentRunner[str], tmp_path: Path) -> None:
-    """They are not killed: what they do at exit is done."""
+    """Idle workers end by themselves and run their exit handlers."""
     module = tmp_path / "at_exit.py"
     done = str(tmp_path / "done")
     module.write_text(f"import atexit, pathlib\natexit.register(pathlib.Path({done!r}).touch)\nX = 1\n")
@@ -240,14 +240,14 @@ def test_idle_workers_end_by_themselves(runner: ResidentRunner[str], tmp_path: P
 
 
 def test_large_messages_go_both_ways(runner: ResidentRunner[str]) -> None:
-    """Far above what a socket holds at once."""
+    """Messages far larger than a socket buffer go both ways."""
     runner.start(ticket(1), call(same, "x" * 3_000_000))
 
     assert 3_000_000 == len(value(endings(runner, 1)[1]))
 
 
 def test_a_fork_of_the_main_process_stops_nothing(runner: ResidentRunner[str], tmp_path: Path) -> None:
-    """The workers are not its own, and neither is what watches them."""
+    """A fork of the main process does not touch the workers."""
     pipe = fifo(tmp_path / "pipe")
     runner.start(ticket(1), call(read_fifo, pipe))
     child = os.fork()
@@ -265,8 +265,8 @@ import os, sys, signal
 from jobs import call, endings, hang_in_c, hang_with_child, ticket
 from taskproc.run.inbox import Inbox
 from taskproc.run.resident import ResidentRunner
-from taskproc.run.prefix import PrefixRunner
-from taskproc.run.prefixed import PrefixedJob
+from taskproc.run.prefix_runner import PrefixRunner
+from taskproc.run.prefix_job import PrefixedJob
 from pathlib import Path
 class Mine:
     def __call__(self):
@@ -300,7 +300,7 @@ if __name__ == "__main__":
 
 
 def family(tmp_path: Path, kind: str, how: str) -> tuple[subprocess.Popen[str], list[int]]:
-    """A main process, and the ids of those below it; a fork of it comes last."""
+    """A main process, and the ids of the processes below it; a fork of it comes last."""
     (tmp_path / "main.py").write_text(MAIN)
     pipes = [fifo(tmp_path / f"pipe {number}") for number in range(2)]
     main = subprocess.Popen(
@@ -314,7 +314,7 @@ def family(tmp_path: Path, kind: str, how: str) -> tuple[subprocess.Popen[str], 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "how"), [("resident", "kill"), ("resident", "c"), ("prefix", "kill"), ("nice", "c")])
 def test_nothing_outlives_a_main_process_that_is_killed(tmp_path: Path, kind: str, how: str) -> None:
-    """Not even what holds the interpreter in C code, nor a child that is no Python."""
+    """Nothing outlives a killed main process, not even C code or a child that is not Python."""
     main, pids = family(tmp_path, kind, how)
 
     main.kill()
@@ -326,7 +326,7 @@ def test_nothing_outlives_a_main_process_that_is_killed(tmp_path: Path, kind: st
 
 @pytest.mark.slow
 def test_a_fork_of_the_main_process_does_not_keep_its_workers(tmp_path: Path) -> None:
-    """It holds the lifeline too; that the parent has changed tells the workers."""
+    """Workers end even if a fork holds the lifeline: their parent has changed."""
     main, [*workers, fork] = family(tmp_path, "resident", "fork")
 
     main.kill()
@@ -341,7 +341,7 @@ def test_a_fork_of_the_main_process_does_not_keep_its_workers(tmp_path: Path) ->
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["resident", "prefix"])
 def test_the_end_of_the_program_stops_the_runner(tmp_path: Path, kind: str) -> None:
-    """Also where nobody called `stop`."""
+    """The end of the program stops the runner, even without a call of `stop`."""
     main, pids = family(tmp_path, kind, "exit")
 
     main.communicate(timeout=LIMIT)
@@ -361,7 +361,7 @@ def test_a_job_of_the_main_module_is_found(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_worker_that_has_become_another_program_is_given_up(runner: ResidentRunner[str]) -> None:
-    """It would never answer; nobody waits for its end."""
+    """A worker that has replaced its process by another program is killed."""
     runner.start(ticket(1), call(os.execvp, "sleep", ["sleep", "1000"]))
 
     found = problem(endings(runner, 1)[1])
@@ -370,7 +370,7 @@ def test_a_worker_that_has_become_another_program_is_given_up(runner: ResidentRu
 
 
 def test_a_job_that_leaves_children_takes_its_worker_along(runner: ResidentRunner[str]) -> None:
-    """The children end, and the next job finds a new process. One that has ended does no harm."""
+    """If a job leaves children, they end, and the next job gets a new process; ended children do no harm."""
     jobs = [call(leave_child, "true"), call(os.getpid), call(leave_child, "sleep"), call(os.getpid)]
     for number, job in enumerate(jobs):
         runner.start(ticket(number), job)
@@ -388,7 +388,7 @@ def test_a_job_that_leaves_children_takes_its_worker_along(runner: ResidentRunne
 def test_orphans_of_a_job_end_with_it_and_are_no_children_of_the_next(
     runner: ResidentRunner[str], tmp_path: Path
 ) -> None:
-    """They are dead before the answer, and the worker stays: what a job waits for are its own children only."""
+    """Orphans of a job are dead before its answer, and the worker stays."""
     jobs = [call(leave_orphan, fifo(tmp_path / f"told {number}"), "exec sleep 1000") for number in range(2)]
     jobs.append(call(leave_orphan, fifo(tmp_path / "told"), ":"))
     workers, alive = set(), []
@@ -411,7 +411,7 @@ def leave_child(command: str) -> str:
 
 @pytest.mark.parametrize("hard", [False, True])
 def test_a_limit_is_lifted_after_the_job(runner: ResidentRunner[str], hard: bool) -> None:
-    """Or, if that is not possible, its worker is replaced."""
+    """A limit that a job sets is lifted afterwards, or the worker is replaced."""
     runner.start(ticket(1), call(lower_limit, hard))
     runner.start(ticket(2), call(resource.getrlimit, resource.RLIMIT_CORE))
 
@@ -423,7 +423,7 @@ def lower_limit(hard: bool) -> None:
 
 
 def test_a_worker_whose_folder_was_removed_meanwhile_is_ready(tmp_path: Path) -> None:
-    """It is where the main process is, and a death would be told as that of a job."""
+    """A worker starts even if its folder was removed meanwhile."""
     worker = Worker(replace(Setup.here(), folder=str(tmp_path / "gone")))
     try:
         assert select.select([worker.channel], [], [], LIMIT)[0]
@@ -433,7 +433,7 @@ def test_a_worker_whose_folder_was_removed_meanwhile_is_ready(tmp_path: Path) ->
 
 
 def test_a_peak_that_may_be_the_main_process_is_only_a_bound(runner: ResidentRunner[str]) -> None:
-    """The kernel counts from the peak of the process that started it."""
+    """A peak memory that may be that of the main process is reported as a bound."""
     much = b"x" * 100_000_000
     runner.start(ticket(1), call(kill_self, signal.SIGKILL))
 

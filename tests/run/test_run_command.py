@@ -1,4 +1,4 @@
-"""Operating-system commands: what they are given, what is kept of them, and that nothing of them is left."""
+"""Operating-system commands: their input, their output, and that nothing of them is left."""
 from __future__ import annotations
 
 import os
@@ -29,7 +29,7 @@ SHELL = "sh", "-c"
 
 @dataclass
 class Bench:
-    """Commands, and where they print."""
+    """Commands, and the files for their output."""
 
     folder: Path
 
@@ -56,7 +56,7 @@ def runner() -> Iterator[CommandRunner[str]]:
 
 
 def test_no_shell_reads_the_words(bench: Bench) -> None:
-    """Spaces, quotes, stars and dollars are what they are."""
+    """Spaces, quotes, stars and dollars have no special meaning."""
     words = "$HOME *", "a'b\"c", ";", "", "new\nline"
 
     assert isinstance(bench.run("printf", "%s|", *words), Exited)
@@ -64,7 +64,7 @@ def test_no_shell_reads_the_words(bench: Bench) -> None:
 
 
 def test_what_it_prints_is_appended_to_two_files(bench: Bench) -> None:
-    """Whole, and each to its own."""
+    """Output is appended whole, each stream to its own file."""
     for word in "ab":
         bench.run(*SHELL, f"echo out {word}; echo err {word} >&2")
 
@@ -72,7 +72,7 @@ def test_what_it_prints_is_appended_to_two_files(bench: Bench) -> None:
 
 
 def test_it_reads_nothing_unless_it_is_given_a_file(bench: Bench) -> None:
-    """Least of all the terminal."""
+    """Without a file for stdin there is nothing to read, not even from the terminal."""
     (bench.folder / "in").write_text("given\n")
 
     bench.run("cat")
@@ -82,7 +82,7 @@ def test_it_reads_nothing_unless_it_is_given_a_file(bench: Bench) -> None:
 
 
 def test_folder_and_environment(bench: Bench) -> None:
-    """Of its own, where it has such."""
+    """A command may have its own folder and environment."""
     (bench.folder / "there").mkdir()
     outcome = bench.run(*SHELL, "pwd; echo $A", folder=bench.folder / "there", environ={**os.environ, "A": "b"})
 
@@ -91,7 +91,7 @@ def test_folder_and_environment(bench: Bench) -> None:
 
 
 def test_the_exit_code_says_whether_it_ended_well(bench: Bench) -> None:
-    """0, or what is allowed; a failure shows the command, the code, and the end of what it complained of."""
+    """Exit code 0, or an allowed one, is success; a failure shows the command, the code and the end of stderr."""
     assert 0 == getattr(bench.run("true"), "code", None)
     assert 3 == getattr(bench.run(*SHELL, "exit 3", codes=(0, 3)), "code", None)
 
@@ -105,14 +105,14 @@ def test_the_exit_code_says_whether_it_ended_well(bench: Bench) -> None:
 
 
 def test_a_failure_shows_only_what_this_command_said(bench: Bench) -> None:
-    """Not what stood in the file; and its standard output where it said nothing else."""
+    """A failure shows output of this command only, and stdout if stderr is empty."""
     bench.run(*SHELL, "echo before >&2")
 
     assert problem(bench.run(*SHELL, "echo why; exit 1")).text.endswith("exited with code 1\nwhy")
 
 
 def test_a_signal_is_named(bench: Bench) -> None:
-    """With its number."""
+    """A signal is shown with its number and name."""
     found = problem(bench.run(*SHELL, "kill -9 $$"))
 
     assert -9 == found.exit_code
@@ -120,7 +120,7 @@ def test_a_signal_is_named(bench: Bench) -> None:
 
 
 def test_what_cannot_be_started_is_told(bench: Bench) -> None:
-    """With what it was that is not there, or not to be used."""
+    """A command that cannot start is reported with the part that is missing or unusable."""
     script = executable(bench.folder / "script", "#!/no/such/interpreter\n")
     plain = bench.folder / "plain"
     plain.write_text("")
@@ -136,14 +136,14 @@ def test_what_cannot_be_started_is_told(bench: Bench) -> None:
 
 
 def test_a_file_that_cannot_be_written_is_told(bench: Bench) -> None:
-    """The command is not run."""
+    """If an output file cannot be written, the command does not run."""
     (bench.folder / "out").mkdir()
 
     assert "the file for its stdout" in problem(bench.run("true")).text
 
 
 def test_no_descriptor_is_left_open(bench: Bench) -> None:
-    """Whether it could be started or not."""
+    """No descriptor stays open, whether the command could start or not."""
     before = sorted(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else []
 
     for words in (["true"], ["no-such-tool"], [*SHELL, "exit 1"]):
@@ -154,7 +154,7 @@ def test_no_descriptor_is_left_open(bench: Bench) -> None:
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_what_it_leaves_behind_is_killed(bench: Bench, monkeypatch: pytest.MonkeyPatch, tied: bool) -> None:
-    """When it has ended nothing of its group is at work any more, also where the kernel cannot see to that."""
+    """When a command has ended, no process of its group runs, even without help of the kernel."""
     if not tied:
         monkeypatch.setattr("taskproc.run.children.tie", lambda pipe, group: None)
     bench.run(*SHELL, "sleep 1000 & echo $!")
@@ -164,7 +164,7 @@ def test_what_it_leaves_behind_is_killed(bench: Bench, monkeypatch: pytest.Monke
 
 @pytest.mark.slow
 def test_one_that_runs_too_long_is_ended_with_its_children(bench: Bench) -> None:
-    """And has failed by that."""
+    """A command that runs too long is ended with its children, and fails."""
     found = problem(bench.run(*SHELL, "echo $$; sleep 1000 & echo $!; wait", timeout=0.1))
 
     assert "timeout" == found.kind
@@ -178,7 +178,7 @@ def interrupt_when_told(path: str) -> None:
 
 
 def test_what_interrupts_the_waiting_ends_the_command(bench: Bench) -> None:
-    """Before it goes on."""
+    """An exception that interrupts the wait passes on after the command has ended."""
     told = fifo(bench.folder / "told")
     thread = threading.Thread(target=interrupt_when_told, args=(told,))
     thread.start()
@@ -192,7 +192,7 @@ def test_what_interrupts_the_waiting_ends_the_command(bench: Bench) -> None:
 
 
 def test_a_runner_tells_the_end_of_each(bench: Bench, runner: CommandRunner[str]) -> None:
-    """As an ending of its ticket, also of one that could not be started."""
+    """Each command has one ending under its ticket, even if it could not start."""
     runner.start(ticket(1), bench.job("true"))
     runner.start(ticket(2), bench.job("no-such-tool"))
     runner.start(ticket(3), bench.job("false"))
@@ -204,7 +204,7 @@ def test_a_runner_tells_the_end_of_each(bench: Bench, runner: CommandRunner[str]
 
 
 def test_stop_asks_politely_first(bench: Bench, runner: CommandRunner[str]) -> None:
-    """TERM, which a command may answer; its children get it, too."""
+    """`stop` sends TERM first, also to children."""
     told = fifo(bench.folder / "told")
     runner.start(ticket(1), bench.job(*SHELL, f"trap 'echo bye; exit' TERM; echo $$ > '{told}'; sleep 1000 & wait"))
     pid = int(read_fifo(told))
@@ -215,7 +215,7 @@ def test_stop_asks_politely_first(bench: Bench, runner: CommandRunner[str]) -> N
 
 
 def test_stop_kills_what_does_not_listen(bench: Bench) -> None:
-    """When the grace is over; here that is at once."""
+    """`stop` kills what ignores TERM after the grace, which is over at once here."""
     grace = Grace()
     grace.hurry()
     runner: CommandRunner[str] = CommandRunner(Inbox(), 1, Children(grace))
@@ -229,12 +229,12 @@ def test_stop_kills_what_does_not_listen(bench: Bench) -> None:
 
 
 def test_nothing_starts_after_a_stop(bench: Bench, runner: CommandRunner[str]) -> None:
-    """Not behind the back of whoever ended all."""
+    """After `stop`, no command starts."""
     runner.stop()
 
     runner.start(ticket(1), bench.job("touch", str(bench.folder / "touched")))
 
-    assert "was not started any more" in problem(endings(runner, 1)[1]).text
+    assert "was not started, because the run was stopped" in problem(endings(runner, 1)[1]).text
     assert not (bench.folder / "touched").exists()
 
 
@@ -258,7 +258,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 @pytest.mark.slow
 @pytest.mark.skipif(not can_tie(), reason="only Linux can be asked for that")
 def test_a_command_dies_with_who_started_it(tmp_path: Path) -> None:
-    """However that dies, and with its children."""
+    """A command dies, with its children, however its starter dies."""
     told = fifo(tmp_path / "told")
     (tmp_path / "script.py").write_text(SCRIPT)
     main = subprocess.Popen([sys.executable, str(tmp_path / "script.py"), str(tmp_path)], stdin=subprocess.PIPE)
@@ -270,7 +270,7 @@ def test_a_command_dies_with_who_started_it(tmp_path: Path) -> None:
 
 
 def test_commands_of_jobs_in_threads_can_be_ended(bench: Bench) -> None:
-    """All of them at once; inside the block none starts, behind it they do."""
+    """Commands of jobs in threads end together; none starts within the block, and they do after it."""
     told = fifo(bench.folder / "told")
     found: list[Exited | Failed] = []
     words = *SHELL, f"echo > '{told}'; exec sleep 1000"
@@ -283,12 +283,12 @@ def test_commands_of_jobs_in_threads_can_be_ended(bench: Bench) -> None:
     thread.join()
 
     assert "was killed by signal 15" in problem(found[0]).text
-    assert "was not started any more" in problem(inside).text
+    assert "was not started, because the run was stopped" in problem(inside).text
     assert isinstance(bench.run("true"), Exited)
 
 
 def test_that_a_process_has_ended_is_seen_without_reaping_it(bench: Bench, runner: CommandRunner[str]) -> None:
-    """And also when somebody did."""
+    """`has_ended` does not reap, and works after other code has reaped."""
     seen: list[Child] = []
     children = Children(Grace(), lambda child, runs: seen.append(child))
     told = fifo(bench.folder / "told")
@@ -307,7 +307,7 @@ def test_that_a_process_has_ended_is_seen_without_reaping_it(bench: Bench, runne
 def test_where_the_kernel_ties_nothing_a_worker_has_it_in_its_group(
     bench: Bench, runner: CommandRunner[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And ends it alone: its group is that of the worker."""
+    """Without help of the kernel, a command is in the group of its worker, and can be ended alone."""
     monkeypatch.setattr("taskproc.run.children.can_tie", lambda: False)
     monkeypatch.setattr("taskproc.run.children.is_far_end", lambda: True)
     told = fifo(bench.folder / "told")
@@ -320,7 +320,7 @@ def test_where_the_kernel_ties_nothing_a_worker_has_it_in_its_group(
 
 
 def test_no_room_and_plain_jobs_are_refused(runner: CommandRunner[str]) -> None:
-    """Where they are given."""
+    """A capacity below 1 and a plain job are refused at once."""
     with pytest.raises(OptionError, match="at least 1, got 0"):
         CommandRunner(Inbox(), 0)
     with pytest.raises(AssertionError, match="this is a bug"):
@@ -328,6 +328,6 @@ def test_no_room_and_plain_jobs_are_refused(runner: CommandRunner[str]) -> None:
 
 
 def test_a_long_command_is_cut_where_it_is_shown() -> None:
-    """And harmless to a terminal."""
+    """A shown command is cut, and cannot control a terminal."""
     assert "a 'b c' '\\x1b'" == shown(["a", "b c", "\x1b"])
     assert 500 == len(shown(["x" * 1000]))

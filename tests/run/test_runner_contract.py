@@ -1,4 +1,4 @@
-"""What holds for every runner."""
+"""The contract of every runner."""
 from __future__ import annotations
 
 import signal
@@ -35,15 +35,14 @@ from jobs import (
 )
 
 from taskproc.kernel.model import Failed, Outcome
-from taskproc.run.base import Ending, Job, Runner
+from taskproc.run.combined_runners import Lanes, LateRunner
 from taskproc.run.group import own_peak
 from taskproc.run.inbox import Inbox
-from taskproc.run.lanes import Lanes
-from taskproc.run.late import LateRunner
 from taskproc.run.pool import LocalExecutor, PoolRunner
-from taskproc.run.prefix import PrefixRunner
-from taskproc.run.prefixed import PrefixedJob
+from taskproc.run.prefix_job import PrefixedJob
+from taskproc.run.prefix_runner import PrefixRunner
 from taskproc.run.resident import ResidentRunner
+from taskproc.run.runner import Ending, Job, Runner
 from taskproc.text import size_text
 
 OURS = ["resident", "prefix"]
@@ -53,7 +52,7 @@ ALL = [*PROCESSES, "late", "threads", "local"]
 
 @dataclass
 class Case:
-    """A runner with room for two (but for the local one), and what makes a job one for it."""
+    """A runner with room for two (the local one: for one), and a function that makes a job for it."""
 
     runner: Runner[str, Outcome[str]]
     wrap: Callable[[Job[Outcome[str]]], Job[Outcome[str]]]
@@ -115,7 +114,7 @@ def test_each_outcome_arrives_once_with_its_ticket(case: Case) -> None:
 
 @on(*ALL)
 def test_no_more_than_capacity_at_once(case: Case, tmp_path: Path) -> None:
-    """Of more jobs than there is room for some wait."""
+    """Never more jobs run at once than the capacity; others wait."""
     path = tmp_path / "journal"
     for number in range(5):
         case.start(number, call(journal, str(path)))
@@ -132,7 +131,7 @@ def test_no_more_than_capacity_at_once(case: Case, tmp_path: Path) -> None:
 
 @on(*PROCESSES)
 def test_a_job_that_cannot_be_sent_is_an_ending(case: Case) -> None:
-    """What does not pickle fails its own ticket, says so, and hurts no other."""
+    """A job that does not pickle fails its own ticket, says so, and hurts no other."""
     case.start(1, call(same, threading.Lock()))
     case.start(2, call(same, "fine"))
 
@@ -146,7 +145,7 @@ def test_a_job_that_cannot_be_sent_is_an_ending(case: Case) -> None:
 @on(*ALL)
 @pytest.mark.parametrize(("job", "text"), [(call(boom, "x"), "KeyError: 'x'"), (call(leave, 0), "SystemExit: 0")])
 def test_a_job_that_raises_is_an_ending(case: Case, job: Call, text: str) -> None:
-    """Also SystemExit is how the job ended, not the process."""
+    """Any exception, even SystemExit, ends the job and not the process."""
     case.start(1, job)
 
     found = problem(endings(case.runner, 1)[1])
@@ -156,7 +155,7 @@ def test_a_job_that_raises_is_an_ending(case: Case, job: Call, text: str) -> Non
 
 @on(*ALL)
 def test_stop_is_idempotent(case: Case) -> None:
-    """Stopping twice, with nothing started, is nothing."""
+    """`stop` may be called twice, even if nothing was started."""
     case.runner.stop()
     case.runner.stop()
 
@@ -165,7 +164,7 @@ def test_stop_is_idempotent(case: Case) -> None:
 
 @on(*PROCESSES)
 def test_a_job_that_is_killed_is_an_ending(case: Case) -> None:
-    """A process that dies is told of, whoever made it."""
+    """The death of a process is an ending, whoever made the process."""
     case.start(1, call(kill_self, signal.SIGSEGV))
 
     assert "died" == problem(endings(case.runner, 1)[1]).kind
@@ -184,7 +183,7 @@ def test_a_job_that_is_killed_is_an_ending(case: Case) -> None:
 def test_a_death_is_told_in_words_and_its_neighbour_is_kept(
     case: Case, tmp_path: Path, job: Call, code: int, text: str
 ) -> None:
-    """The one that died is named with its signal or exit code; the one beside it goes on to its end."""
+    """A death is reported with its signal or exit code, and the job beside it continues."""
     pipe = fifo(tmp_path / "pipe")
     case.start(1, call(read_fifo, pipe))
     case.start(2, job)
@@ -199,7 +198,7 @@ def test_a_death_is_told_in_words_and_its_neighbour_is_kept(
 
 @on(*OURS)
 def test_a_death_tells_the_peak_memory_of_the_process_that_died(case: Case) -> None:
-    """Not of its runner, nor of those that died before."""
+    """A death reports the peak memory of its own process, not of the runner or of earlier ones."""
     # A child begins with what its parent had, and the parent here is pytest after two thousand tests
     size = own_peak() + 300_000_000
     case.start(1, call(fill_and_die, size))
@@ -218,8 +217,8 @@ def test_a_death_tells_the_peak_memory_of_the_process_that_died(case: Case) -> N
 def test_a_job_that_runs_too_long_is_ended(
     case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hang: Callable[[str], None]
 ) -> None:
-    """With its children, also if it does not listen; its neighbour is kept, and its place is free again."""
-    for module in ("resident", "prefix"):
+    """A job that runs too long is ended with its children; its neighbour continues, and its place is free."""
+    for module in ("resident", "prefix_runner"):
         monkeypatch.setattr(f"taskproc.run.{module}.GRACE", 0.1)
     pipes = [fifo(tmp_path / name) for name in "ab"]
     case.start(1, call(read_fifo, pipes[0]))
@@ -241,7 +240,7 @@ def test_a_job_that_runs_too_long_is_ended(
 @pytest.mark.parametrize("how", ["exception", "result"])
 @pytest.mark.slow
 def test_a_result_in_the_grace_counts_and_an_exception_does_not(case: Case, tmp_path: Path, how: str) -> None:
-    """What a job says that was told to end is that it was; but what it has done it has done."""
+    """After a timeout, a result within the grace counts, and an exception becomes the timeout."""
     pipe = fifo(tmp_path / "pipe")
     case.start(1, Timed(end_at_term, (pipe, how), timeout=0.2))
     read_fifo(pipe)
@@ -256,7 +255,7 @@ def test_a_result_in_the_grace_counts_and_an_exception_does_not(case: Case, tmp_
 @on(*OURS)
 @pytest.mark.slow
 def test_the_clock_starts_when_the_job_begins(case: Case) -> None:
-    """Neither the start of a process counts nor what is imported for it."""
+    """Neither the start of a process nor its imports count for the timeout."""
     case.start(1, Timed(same, ("fine",), timeout=0.4, before=0.6))
 
     assert "fine" == value(endings(case.runner, 1)[1])
@@ -265,7 +264,7 @@ def test_the_clock_starts_when_the_job_begins(case: Case) -> None:
 @on(*OURS)
 @pytest.mark.slow
 def test_stop_leaves_no_process(case: Case, tmp_path: Path) -> None:
-    """What runs is killed with its children, also if it does not listen to TERM; what waits never begins."""
+    """`stop` kills running jobs with their children, even if they ignore TERM; waiting jobs never begin."""
     pipes = [fifo(tmp_path / f"pipe {number}") for number in range(2)]
     for number, pipe in enumerate(pipes):
         case.start(number, call(hang_with_child, pipe))
@@ -281,7 +280,7 @@ def test_stop_leaves_no_process(case: Case, tmp_path: Path) -> None:
 
 @on("processes")
 def test_a_foreign_executor_is_left_open(case: Case) -> None:
-    """Stopping the runner does not shut down what somebody else made."""
+    """`stop` does not shut down an executor of the user."""
     assert isinstance(case.runner, PoolRunner)
     case.runner.stop()
 

@@ -1,4 +1,4 @@
-"""Tests of what signals do to a run: the note, the handlers, and what is left alone."""
+"""Signals during a run: the note, the handlers, and what is left alone."""
 from __future__ import annotations
 
 import os
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    """Those of a program that has set none, and again after the test."""
+    """The handlers of a program that has set none, put back after the test."""
     before = {number: signal.getsignal(number) for number in NUMBERS}
     for number in NUMBERS:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
@@ -26,7 +26,7 @@ def handlers() -> Iterator[None]:
 
 
 class Calls(list[str]):
-    """What was called, in order."""
+    """The calls, in order."""
 
     def signals(self, **options: Any) -> Signals:
         return Signals(lambda: self.append("ask"), lambda: self.append("press"), **options)
@@ -34,7 +34,7 @@ class Calls(list[str]):
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_the_first_asks_and_each_further_one_presses(number: signal.Signals) -> None:
-    """Whichever it is; and nothing is raised where it comes in."""
+    """The first signal asks and each later one presses; nothing is raised where it arrives."""
     calls = Calls()
     with calls.signals() as signals:
         signal.raise_signal(number)
@@ -50,7 +50,7 @@ ENDS = [(2, KeyboardInterrupt, None), (15, SystemExit, 143), (1, SystemExit, 129
 
 @pytest.mark.parametrize(("number", "error", "code"), ENDS)
 def test_the_check_raises_what_it_stands_for(number: int, error: type[BaseException], code: int | None) -> None:
-    """For Ctrl-C what Python raises, else the exit code that a shell would give."""
+    """For Ctrl-C, `check` raises KeyboardInterrupt, otherwise the exit code that a shell would give."""
     with Calls().signals() as signals:
         signals.check()
         signal.raise_signal(number)
@@ -61,7 +61,7 @@ def test_the_check_raises_what_it_stands_for(number: int, error: type[BaseExcept
 
 
 def test_handlers_are_put_back() -> None:
-    """Also those that were the default; but not over one that was set meanwhile."""
+    """Handlers are put back, also default ones, but not over one that was set meanwhile."""
     with Calls().signals():
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
@@ -70,7 +70,7 @@ def test_handlers_are_put_back() -> None:
 
 
 def test_who_is_about_to_end_ignores_them() -> None:
-    """Also when the context has been left: the handlers that were there before would change the exit code."""
+    """`ignore` holds after the context: earlier handlers would change the exit code."""
     calls = Calls()
     with calls.signals() as signals:
         signals.ignore()
@@ -81,7 +81,7 @@ def test_who_is_about_to_end_ignores_them() -> None:
 
 
 def test_what_others_have_claimed_is_left_alone() -> None:
-    """A handler of the program, and a signal that is ignored."""
+    """A handler of the program and an ignored signal are left alone."""
     heard: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -95,7 +95,7 @@ def test_what_others_have_claimed_is_left_alone() -> None:
 
 @pytest.mark.parametrize("enabled", [True, False])
 def test_only_the_main_thread_sets_handlers(enabled: bool) -> None:
-    """Another one cannot, and a run inside a task must not."""
+    """Another thread sets no handlers: it cannot, and a run inside a task must not."""
     seen: list[object] = []
 
     def look() -> None:
@@ -113,7 +113,7 @@ def test_only_the_main_thread_sets_handlers(enabled: bool) -> None:
 
 
 def test_a_job_in_the_driving_thread_is_broken_off() -> None:
-    """By the first signal, whichever; nothing else would reach it."""
+    """The first signal interrupts a job in the driving thread."""
     with Calls().signals(is_inside=lambda: True) as signals, pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGTERM)
 
@@ -121,7 +121,7 @@ def test_a_job_in_the_driving_thread_is_broken_off() -> None:
 
 
 def test_a_job_that_lost_the_first_interrupt_gets_the_next() -> None:
-    """Python drops an exception in a destructor, and a job may catch it. But none meets the handling of the first."""
+    """A job that lost its interrupt gets another, but not while it handles the first."""
     calls, now = Calls(), [0.0]
     with calls.signals(is_inside=lambda: True, clock=lambda: now[0]):
         for now[0] in (0.0, LOST_AFTER):
@@ -133,7 +133,7 @@ def test_a_job_that_lost_the_first_interrupt_gets_the_next() -> None:
 
 
 def test_a_fork_hears_as_if_there_were_no_run() -> None:
-    """It has the handlers too, but is not the one that drives."""
+    """A fork reacts to signals as if there were no run."""
     calls = Calls()
     with calls.signals():
         child = os.fork()
@@ -147,7 +147,7 @@ def test_a_fork_hears_as_if_there_were_no_run() -> None:
 
 
 def test_whose_a_keyboard_interrupt_is() -> None:
-    """A job's own, as long as no signal has come, and nobody else could have raised it."""
+    """A KeyboardInterrupt is the job's own if no signal has come, and nobody else could have raised it."""
     assert is_interrupt()
     with Calls().signals():
         assert not is_interrupt()
@@ -161,7 +161,7 @@ def test_whose_a_keyboard_interrupt_is() -> None:
 
 @pytest.mark.parametrize("taken", [False, True])
 def test_a_signal_wakes_the_sleeper(taken: bool) -> None:
-    """Through the descriptor that it gave, unless an event loop has one there; that stays in any case."""
+    """A signal wakes the sleeper through its descriptor, unless an event loop has set another, which stays."""
     reader, writer = os.pipe()
     other, loop = os.pipe()
     for descriptor in (writer, loop, reader, other):

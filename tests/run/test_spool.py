@@ -1,4 +1,4 @@
-"""Tests of the spools: each in a process of its own, whose descriptors they move."""
+"""Spools, each in its own process, whose descriptors they move."""
 from __future__ import annotations
 
 import errno
@@ -35,7 +35,7 @@ Logs = Callable[[], dict[str, str]]
 
 @pytest.fixture
 def play(tmp_path: Path) -> Play:
-    """Runs a program in a process that runs many jobs."""
+    """Run a program in a process that runs many jobs."""
     (tmp_path / "logs").mkdir()
     (tmp_path / "run").mkdir()
 
@@ -49,12 +49,12 @@ def play(tmp_path: Path) -> Play:
 
 @pytest.fixture
 def logs(tmp_path: Path) -> Logs:
-    """What the logs hold: name → text."""
+    """Return the content of the logs: name → text."""
     return lambda: {path.name: path.read_text() for path in (tmp_path / "logs").iterdir()}
 
 
 def test_a_job_that_prints_nothing_makes_no_file(play: Play, logs: Logs, tmp_path: Path) -> None:
-    """And leaves the spools to the next one; their folder is the run's, which removes it."""
+    """A silent job makes no file and leaves the spools to the next one, in the folder of the run."""
     play("""
         with job(0): pass
         before = spools()
@@ -68,7 +68,7 @@ def test_a_job_that_prints_nothing_makes_no_file(play: Play, logs: Logs, tmp_pat
 
 
 def test_a_job_that_prints_nothing_costs_few_system_calls(play: Play) -> None:
-    """Guards what ten thousand small jobs cost: twelve calls, and none opens, makes or renames a file."""
+    """A silent job costs twelve system calls, none of which opens, makes or renames a file."""
     play("""
         calls = []
         def count(frame, event, function):
@@ -84,7 +84,7 @@ def test_a_job_that_prints_nothing_costs_few_system_calls(play: Play) -> None:
 
 
 def test_each_has_its_own_in_order(play: Play, logs: Logs) -> None:
-    """From Python, from C, from threads and from child processes, also when the next job comes at once."""
+    """Output of Python, C, threads and children is in the log of its job, in order, even if jobs follow at once."""
     play("""
         for number in range(3):
             with job(number):
@@ -105,7 +105,7 @@ def test_each_has_its_own_in_order(play: Play, logs: Logs) -> None:
 
 
 def test_only_what_was_written_to_becomes_a_log(play: Play, logs: Logs) -> None:
-    """Written by C code here, which nobody is told of before the end."""
+    """Only a spool with content becomes a log, here of C code, which is noticed at the end."""
     play("""
         with job(0): os.write(2, b'from C')
         with job(1): os.write(1, b'from C')
@@ -115,7 +115,7 @@ def test_only_what_was_written_to_becomes_a_log(play: Play, logs: Logs) -> None:
 
 
 def test_a_line_of_python_is_in_the_log_at_once(play: Play) -> None:
-    """Under its name, behind what C code wrote before."""
+    """A line of Python is in the named log at once, after what C code wrote before."""
     play("""
         with job(0):
             os.write(1, b'raw ')
@@ -127,7 +127,7 @@ def test_a_line_of_python_is_in_the_log_at_once(play: Play) -> None:
 
 
 def test_who_asks_for_its_log_has_it_there(play: Play) -> None:
-    """A job may look at its log, or have others append to it, whoever printed."""
+    """A job may look at its log, or let others append to it, whoever printed."""
     play("""
         with job(0):
             os.write(1, b'raw ')
@@ -139,7 +139,7 @@ def test_who_asks_for_its_log_has_it_there(play: Play) -> None:
 
 
 def test_a_job_that_runs_on_can_be_followed(play: Play, logs: Logs) -> None:
-    """Also if only a child process prints; nobody looks while no job runs long."""
+    """The log of a long job can be followed, even if only a child prints; otherwise no thread looks."""
     play("""
         go, looks = threading.Semaphore(0), []
         def sleep(seconds):
@@ -171,7 +171,7 @@ def test_a_job_that_runs_on_can_be_followed(play: Play, logs: Logs) -> None:
 
 
 def test_who_follows_a_log_since_before_its_job_sees_it(play: Play) -> None:
-    """A log that is there is appended to, and keeps its place and what is in it."""
+    """A log that exists is appended to, and keeps its inode and content."""
     play("""
         open(f'{here}/logs/1.out', 'w').close()
         with open(f'{here}/logs/1.err', 'w') as file: file.write('before ')
@@ -182,7 +182,7 @@ def test_who_follows_a_log_since_before_its_job_sees_it(play: Play) -> None:
 
 
 def test_what_another_wrote_in_the_meantime_is_kept(play: Play) -> None:
-    """The job's own is behind it."""
+    """Content that others wrote meanwhile stays, before that of the job."""
     play("""
         with job(0):
             os.write(1, b'first ')
@@ -195,7 +195,7 @@ def test_what_another_wrote_in_the_meantime_is_kept(play: Play) -> None:
 
 @pytest.mark.parametrize("command", ["(read line; echo $line) <&3 &", "(read line; echo $line) <&3 & exit"])
 def test_what_a_job_leaves_behind_prints_where_it_did(play: Play, logs: Logs, command: str) -> None:
-    """Also if it had not printed before: the next job gets other spools."""
+    """A process that a job leaves keeps its spools, even if it has not printed, and the next job gets others."""
     play(f"""
         reading, writing = os.pipe()
         ended, end = os.pipe()
@@ -212,7 +212,7 @@ def test_what_a_job_leaves_behind_prints_where_it_did(play: Play, logs: Logs, co
 
 
 def test_a_child_that_still_runs_has_the_log(play: Play, logs: Logs) -> None:
-    """It is not waited for."""
+    """A child that still runs keeps the log, and nobody waits for it."""
     play("""
         with job(0):
             child = subprocess.Popen(['cat'], stdin=subprocess.PIPE)
@@ -223,7 +223,7 @@ def test_a_child_that_still_runs_has_the_log(play: Play, logs: Logs) -> None:
 
 
 def test_a_fork_prints_into_the_same_log(play: Play) -> None:
-    """It leaves the file to its parent, which goes on with it."""
+    """A fork prints into the log of its parent and does not rename it."""
     play("""
         with job(0):
             pid = os.fork()
@@ -238,7 +238,7 @@ def test_a_fork_prints_into_the_same_log(play: Play) -> None:
 
 
 def test_what_is_printed_between_jobs_is_nobodys(play: Play, logs: Logs) -> None:
-    """By a thread that a job left, or a module that is imported to unpickle one."""
+    """Output between jobs, of a thread or an import, is in no log."""
     play("""
         with job(0): pass
         print('between', flush=True)
@@ -252,7 +252,7 @@ def test_what_is_printed_between_jobs_is_nobodys(play: Play, logs: Logs) -> None
 @pytest.mark.parametrize("deed", ["for n in (0, 1, 2): os.close(n)", "os.dup2(os.open('/dev/null', 1), 1)",
                                   "os.closerange(0, 64)"])
 def test_closed_descriptors_do_no_harm(play: Play, logs: Logs, deed: str) -> None:
-    """The next job has all three, and its own logs."""
+    """If a job closes descriptors 0 to 2, the next job has all three and its own logs."""
     play(f"""
         with job(0): pass
         with job(1):
@@ -268,7 +268,7 @@ def test_closed_descriptors_do_no_harm(play: Play, logs: Logs, deed: str) -> Non
 
 
 def test_descriptors_closed_between_jobs_do_no_harm(play: Play, logs: Logs) -> None:
-    """By a thread that a job has left: the files of the next are opened, and then all is as before."""
+    """If a thread closes the descriptors between jobs, the next logs are opened directly, and then all is as before."""
     play("""
         with job(0): pass
         os.closerange(3, 64)
@@ -280,7 +280,7 @@ def test_descriptors_closed_between_jobs_do_no_harm(play: Play, logs: Logs) -> N
 
 
 def test_the_logs_go_along_with_their_folder(play: Play, tmp_path: Path) -> None:
-    """As the claim does: who cleared the task gets nothing of it into the folder that came after."""
+    """Logs follow their folder if it is moved, and nothing is written into a new one of that name."""
     play("""
         folder = os.open(f'{here}/logs', os.O_RDONLY)
         with job(0, folder=folder):
@@ -295,7 +295,7 @@ def test_the_logs_go_along_with_their_folder(play: Play, tmp_path: Path) -> None
 
 
 def test_a_log_whose_folder_is_gone_is_lost_alone(play: Play, logs: Logs) -> None:
-    """Nobody can read it, and the next job is as ever, whoever has the lost one still."""
+    """If the folder of a log is gone, only that log is lost."""
     play("""
         reading, writing = os.pipe()
         ended, end = os.pipe()
@@ -314,7 +314,7 @@ def test_a_log_whose_folder_is_gone_is_lost_alone(play: Play, logs: Logs) -> Non
 
 
 def test_without_the_folder_of_the_run_each_file_is_opened(play: Play, logs: Logs) -> None:
-    """It was removed with the run, or takes no files."""
+    """If the folder of the run is removed or takes no files, logs are opened directly."""
     play("""
         import shutil
         with job(0): print('one')
@@ -329,7 +329,7 @@ def test_without_the_folder_of_the_run_each_file_is_opened(play: Play, logs: Log
 
 
 def test_on_another_file_system_it_is_copied(play: Play) -> None:
-    """In order; from the next job on the files are opened where they are to stay, so that they can be followed."""
+    """On another file system, output is copied in order; later logs are opened directly."""
     play("""
         def rename(*_, **__): raise OSError(errno.EXDEV, 'another file system')
         os.rename = rename
@@ -344,7 +344,7 @@ def test_on_another_file_system_it_is_copied(play: Play) -> None:
 
 
 def test_a_stream_that_was_kept_from_an_earlier_job_is_closed(play: Play, logs: Logs) -> None:
-    """What was not written when it ended is not written into another's log."""
+    """Unwritten text of an ended job is not written into the log of another."""
     play("""
         with job(0):
             print('own')
@@ -366,7 +366,7 @@ DIES = """
 
 
 def test_the_last_words_of_a_dead_worker_are_its_jobs(play: Play, logs: Logs, tmp_path: Path) -> None:
-    """Whose they are stands beside them; nothing is made of an empty spool, and nothing is taken twice."""
+    """The last output of a dead worker goes to its job, once, and an empty spool makes no log."""
     play(DIES, code=-9)
     folder, own, other = str(tmp_path / "run"), tmp_path / "logs" / "1", tmp_path / "logs" / "10"
 
@@ -379,7 +379,7 @@ def test_the_last_words_of_a_dead_worker_are_its_jobs(play: Play, logs: Logs, tm
 
 
 def test_last_words_come_behind_what_the_log_has(play: Play, logs: Logs, tmp_path: Path) -> None:
-    """It is not the worker's alone."""
+    """The last output is appended to the log."""
     play(DIES, code=-9)
     own = tmp_path / "logs" / "1"
     Path(f"{own}.err").write_text("before, ")
@@ -394,7 +394,7 @@ def test_last_words_come_behind_what_the_log_has(play: Play, logs: Logs, tmp_pat
 def test_last_words_are_copied_to_another_file_system(
     play: Play, logs: Logs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a file cannot be renamed to."""
+    """The last output is copied if the file cannot be renamed."""
     play(DIES, code=-9)
     own = tmp_path / "logs" / "1"
 

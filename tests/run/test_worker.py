@@ -1,4 +1,4 @@
-"""Tests of the far end of a resident worker, without the process around it."""
+"""The far end of a resident worker, without the process around it."""
 from __future__ import annotations
 
 import os
@@ -12,10 +12,22 @@ from pathlib import Path
 import pytest
 from jobs import Unloadable, Unsendable, boom, call, change_process, leave, look_at_process, problem, same, value
 
-from taskproc.run import wire
 from taskproc.run.baseline import Baseline
-from taskproc.run.wire import Messages, send
 from taskproc.run.worker import run
+from taskproc.run.worker_protocol import (
+    ANSWER,
+    BEGAN,
+    JOB,
+    KIND,
+    LEAVING,
+    OF_KIND,
+    PART,
+    PLAIN,
+    READY,
+    REFUSED,
+    Messages,
+    send,
+)
 
 
 @pytest.fixture
@@ -28,7 +40,7 @@ def channel() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 @pytest.mark.parametrize("size", [0, 1, 1 << 16, 3_000_000])
 def test_a_message_comes_whole(channel: tuple[socket.socket, socket.socket], size: int) -> None:
-    """Of any size, also far above what the socket holds at once."""
+    """A message of any size arrives whole."""
     here, there = channel
     content = os.urandom(size)
     thread = threading.Thread(target=send, args=(here, content))
@@ -40,7 +52,7 @@ def test_a_message_comes_whole(channel: tuple[socket.socket, socket.socket], siz
 
 @pytest.mark.parametrize("part", [b"", b"\x05", b"\x05\0\0\0\0\0\0\0ab"])
 def test_the_end_is_no_message(channel: tuple[socket.socket, socket.socket], part: bytes) -> None:
-    """Neither is half a message before it."""
+    """At the end of the channel there is no message, not even half of one."""
     here, there = channel
     here.sendall(part)
     here.close()
@@ -51,7 +63,7 @@ def test_the_end_is_no_message(channel: tuple[socket.socket, socket.socket], par
 
 
 def test_a_job_is_run_and_its_outcome_pickled() -> None:
-    """Bytes in, bytes out."""
+    """`run` takes a pickled job and returns the pickled outcome."""
     assert "5" == value(pickle.loads(run(pickle.dumps(call(same, 5)))))
 
 
@@ -65,7 +77,7 @@ def test_a_job_is_run_and_its_outcome_pickled() -> None:
     ],
 )
 def test_whatever_goes_wrong_is_an_outcome(job: object, kind: str, text: str) -> None:
-    """The job, its pickle and the pickle of its outcome may fail; the worker does not."""
+    """If the job, its pickle or the pickle of its outcome fails, the worker does not."""
     found = problem(pickle.loads(run(pickle.dumps(job))))
 
     assert kind == found.kind
@@ -88,7 +100,7 @@ def _own_process_state() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_own_process_state")
 def test_what_a_job_changes_is_put_back(tmp_path: Path) -> None:
-    """Working directory, environment, signal handlers and timer."""
+    """Working directory, environment, signal handlers and timer are put back."""
     signal.setitimer(signal.ITIMER_REAL, 0)
     before = look_at_process()
     baseline = Baseline()
@@ -102,7 +114,7 @@ def test_what_a_job_changes_is_put_back(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("_own_process_state")
 def test_a_folder_that_is_gone_is_left(tmp_path: Path) -> None:
-    """A job that stands in a folder it has removed does not keep the next from starting."""
+    """A job that removes its working directory does not keep the next one from starting."""
     (tmp_path / "gone").mkdir()
     baseline = Baseline()
     before = os.getcwd()
@@ -116,7 +128,7 @@ def test_a_folder_that_is_gone_is_left(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("_own_process_state")
 def test_a_folder_that_cannot_be_returned_to_is_done_without(tmp_path: Path) -> None:
-    """The worker lives on where it is."""
+    """If the folder cannot be entered again, the worker stays where it is."""
     (tmp_path / "home").mkdir()
     os.chdir(tmp_path / "home")
     baseline = Baseline()
@@ -129,8 +141,8 @@ def test_a_folder_that_cannot_be_returned_to_is_done_without(tmp_path: Path) -> 
 
 
 def test_what_is_said_is_told_apart() -> None:
-    """By its first byte, on either side."""
-    there = (wire.JOB, wire.OF_KIND, wire.KIND)
-    here = (wire.READY, wire.BEGAN, wire.LEAVING, wire.REFUSED, wire.ANSWER, wire.PLAIN, wire.PART)
+    """The first bytes of all messages in one direction differ."""
+    there = JOB, OF_KIND, KIND
+    here = READY, BEGAN, LEAVING, REFUSED, ANSWER, PLAIN, PART
 
     assert (len(set(there)), len(set(here)), set(map(len, there + here))) == (len(there), len(here), {1})

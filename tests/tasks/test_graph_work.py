@@ -15,7 +15,7 @@ from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, Lost, Problem,
 from taskproc.kernel.plan import Plan
 from taskproc.run.kinds import KindJob
 from taskproc.run.pool import LocalExecutor
-from taskproc.run.prefixed import PrefixedJob
+from taskproc.run.prefix_job import PrefixedJob
 from taskproc.source.fingerprint import Fingerprint
 from taskproc.store.cache import Cache
 from taskproc.store.layout import FEWEST_DIGITS

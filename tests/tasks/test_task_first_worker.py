@@ -10,7 +10,7 @@ import pytest
 
 from taskproc.errors import OptionError
 from taskproc.kernel.model import Event
-from taskproc.run import ahead
+from taskproc.run import process
 from taskproc.store.cache import Cache
 from taskproc.tasks.task import Task
 
@@ -31,7 +31,7 @@ class Sees:
 
     def tell(self, event: Event[Any], name: str, text: Callable[[], str]) -> None:
         if event.kind in ("stale", "fresh"):
-            self.pids += [worker._process.pid for _, _, worker in ahead._kept]
+            self.pids += [worker._process.pid for _, _, worker in process._early]
 
     def close(self) -> None:
         pass
@@ -45,7 +45,7 @@ def test_a_task_that_was_never_run_has_its_worker_when_it_is_judged(cache: Cache
 
     assert [[ran[0]], [], [ran[2]]] == [each.pids for each in seen]
     assert ran[0] == ran[1] != ran[2]
-    assert [] == ahead._kept
+    assert [] == process._early
 
 
 @pytest.mark.parametrize("options", [
@@ -64,4 +64,4 @@ def test_what_is_refused_leaves_none(cache: Cache) -> None:
     with pytest.raises(OptionError):
         Leaf().run_graph(on_error="perhaps")  # type: ignore[call-overload]  # on purpose
 
-    assert [] == ahead._kept
+    assert [] == process._early

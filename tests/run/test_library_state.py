@@ -1,4 +1,4 @@
-"""Random generators that jobs share: what one seeded, no other draws from; what was not seeded is left alone."""
+"""After a job that seeds a shared random generator, no other job draws from that seed."""
 from __future__ import annotations
 
 import importlib
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from jobs import in_child
 
-from taskproc.run.randomness import Randomness
+from taskproc.run.library_state import Randomness
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
@@ -29,7 +29,7 @@ SEEDS: dict[str, tuple[str, Callable[[Any], object], Callable[[Any], object]]] =
 
 @pytest.mark.parametrize("name", SEEDS)
 def test_what_a_job_seeded_is_gone(name: str) -> None:
-    """The next job draws other numbers than it would go on with, and no two draw the same."""
+    """After a job that seeds, later jobs draw other numbers, and no two jobs draw the same."""
     where, seed, draw = SEEDS[name]
     module = importlib.import_module(where) if "numpy" not in where else pytest.importorskip(where)
 
@@ -49,7 +49,7 @@ def test_what_a_job_seeded_is_gone(name: str) -> None:
 
 
 def test_a_job_that_only_draws_changes_nothing() -> None:
-    """The generator goes on from where it was, so two jobs that draw do not draw the same."""
+    """If a job only draws, the generator continues, so two jobs do not draw the same."""
 
     def attempt() -> bool:
         generators = Randomness()
@@ -62,7 +62,7 @@ def test_a_job_that_only_draws_changes_nothing() -> None:
 
 
 def test_what_was_loaded_by_the_job_may_have_been_seeded_by_it() -> None:
-    """Whoever loads it first seeds it unseen."""
+    """A library that a job was the first to import is seeded again."""
 
     def attempt() -> bool:
         module = sys.modules.pop("random")
@@ -77,7 +77,7 @@ def test_what_was_loaded_by_the_job_may_have_been_seeded_by_it() -> None:
 
 
 def test_the_generator_of_random_is_as_it_was() -> None:
-    """It gives the numbers of its seed, in all ways of drawing, and may be copied."""
+    """The generator of `random` gives the numbers of its seed in all ways, and can be copied."""
 
     def attempt() -> bool:
         Randomness()
@@ -92,7 +92,7 @@ def test_the_generator_of_random_is_as_it_was() -> None:
 
 
 def test_torch_is_asked_for_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not imported for that."""
+    """torch is asked for its seed, and not imported for that."""
     torch: Any = ModuleType("torch")
     torch.now, torch.seeds = 1, 0
     torch.initial_seed = lambda: torch.now

@@ -1,4 +1,4 @@
-"""What is put back around one call, in any process and any thread."""
+"""State that is put back around one call, in any process and any thread."""
 from __future__ import annotations
 
 import decimal
@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from taskproc.run.context import folder_put_back, in_own_context, own_umask, umask_put_back
+from taskproc.run.baseline import folder_put_back, in_own_context, own_umask, umask_put_back
 
 numpy: Any = pytest.importorskip("numpy")
 variable: ContextVar[int] = ContextVar("variable", default=0)
 
 
 def change() -> tuple[str, int]:
-    """Change all of it, and tell how it is then."""
+    """Change all of it, and return how it looks then."""
     decimal.setcontext(decimal.Context(prec=2))
     numpy.seterr(all="raise")
     numpy.set_printoptions(precision=2)
@@ -29,7 +29,7 @@ def look() -> tuple[Any, ...]:
 
 
 def test_what_is_set_in_the_context_is_gone() -> None:
-    """The function sees it, and nobody else."""
+    """The function sees what it sets in the context, and nobody else does."""
     before = look()
 
     assert ("0.33", 1) == in_own_context(change)
@@ -37,7 +37,7 @@ def test_what_is_set_in_the_context_is_gone() -> None:
 
 
 def test_what_was_set_before_is_seen() -> None:
-    """A context of one's own begins as a copy."""
+    """The context of a call begins as a copy of the caller's."""
     with decimal.localcontext() as context:
         context.prec = 5
 
@@ -45,7 +45,7 @@ def test_what_was_set_before_is_seen() -> None:
 
 
 def test_umask_and_folder_are_put_back(tmp_path: Path) -> None:
-    """Also after an exception."""
+    """Umask and folder are put back, even after an exception."""
     before = own_umask(), os.getcwd()
     with pytest.raises(KeyError), umask_put_back(before[0]), folder_put_back():
         os.umask(0o777)

@@ -1,11 +1,11 @@
 """A runner for jobs behind a command: `srun …`, `docker run …`, or nothing but a fresh interpreter.
 
-Each job is written into a file, and `COMMAND… python -m taskproc.run.entry FILE` is run without a shell, so no path can
-be misread. The exit code of a foreign command proves nothing: what counts is the outcome that the far end left beside
-the file. Without one, the marks that are there tell whether the command or the task went wrong.
+Each job is written into a file, and `COMMAND… python -m taskproc.run.prefix_end FILE` is run without a shell, so no
+path can be misread. The exit code of an unknown command proves nothing: what counts is the outcome that the far end
+leaves beside the file. Without an outcome, the marks beside the file tell whether the command or the task failed.
 
-A command may have a cluster to tell of its end, as `srun` has. So whatever ends it, also the death of this process, it
-gets TERM, and KILL only after ten seconds. Jobs that may be left on the cluster then are named.
+A command may have to tell a cluster of its end, as `srun` does. So whatever ends it, even the death of this process, it
+gets TERM first, and KILL only after ten seconds. Jobs that may then be left on the cluster are named.
 """
 from __future__ import annotations
 
@@ -23,33 +23,30 @@ from typing import Generic, cast
 from taskproc.kernel.model import Done, Failed, K, Problem, Ticket
 from taskproc.machine import is_network
 from taskproc.pickling import load
-from taskproc.run import cluster
-from taskproc.run.base import Answer, Ending, Job
 from taskproc.run.child import Child, Deadline, not_started
 from taskproc.run.children import PATIENCE, Attempt, Children, ChildRunner, Launch
+from taskproc.run.far_end import Setup, interpreter, start_environ
 from taskproc.run.group import GRACE, Exit, Grace
 from taskproc.run.inbox import Inbox
-from taskproc.run.prefixed import PrefixedJob
-from taskproc.run.problem import death_text, end_of_log, exit_text, memory_text, problem_of, sentence
-from taskproc.run.scarce import is_scarce, limit_problem
-from taskproc.run.setup import Setup, interpreter, start_environ
-from taskproc.run.timeout import timed_out
-from taskproc.run.wire import job_file
+from taskproc.run.prefix_job import PrefixedJob, ends_of_job, ends_of_submitted, job_file, jobs_left
+from taskproc.run.problem import death_text, end_of_log, exit_text, memory_text, problem_of, sentence, timed_out
+from taskproc.run.runner import Answer, Ending, Job
+from taskproc.run.system_limits import is_scarce, limit_problem
 
-LATE = 60.0  # seconds after which a network folder shows a file at the latest
+LATE = 60.0  # seconds within which a network folder shows a new file
 LOOK_EVERY = 0.5  # seconds
 LOOK_FOR_BEGIN_EVERY = 0.1  # seconds
 _TAIL = 1 << 16  # bytes of the output of a command that are searched for jobs of clusters
-FAR_FIRST = 0.5  # seconds by which the far end may be late to end its job itself: nobody should get TERM twice
+FAR_FIRST = 0.5  # seconds that the far end has to end its job itself, so that nobody gets TERM twice
 
 
 class PrefixRunner(ChildRunner[K, Answer]):
-    """Runs each PrefixedJob in a process of its own, at most `capacity` at once; what exceeds them waits.
+    """Runs each PrefixedJob in its own process, at most `capacity` at once; others wait.
 
     Args:
-        patience: after a command that ended well without an outcome, look again for so many seconds; None is 60 where
-            the folder of the job lies on a network, which may show files late, and 0 elsewhere.
-        left: gets the commands that end what `stop` may have left on clusters.
+        patience: seconds to look again for the outcome of a command that ended without one; None: 60 if the folder of
+            the job is on a network, which may show files late, and 0 otherwise.
+        left: a list to which the commands are added that end jobs which `stop` may have left on clusters.
     """
 
     def __init__(
@@ -67,7 +64,7 @@ class PrefixRunner(ChildRunner[K, Answer]):
         self._left: list[str] = [] if left is None else left
 
     def start(self, ticket: Ticket[K], job: Job[Answer]) -> None:
-        """Run the command of `job`, which must be a PrefixedJob, in a thread that waits for it."""
+        """Run the command of `job`, a PrefixedJob, in a thread that waits for it."""
         if not isinstance(job, PrefixedJob):
             raise AssertionError(f"{job!r} has no prefix [this is a bug]")
         try:
@@ -84,7 +81,7 @@ class PrefixRunner(ChildRunner[K, Answer]):
             self._inbox.put((ticket, Failed(limit_problem("no thread could be started for its command", error))))
 
     def _run_to_the_end(self, job: PrefixedJob[Answer], content: bytes) -> Answer | Failed:
-        """In a thread of its own."""
+        """Run the job in its own thread, and return how it ended."""
         with self._places:
             try:
                 sent = _Sent(job, content, self._patience, self._children.stopping)
@@ -103,12 +100,12 @@ class PrefixRunner(ChildRunner[K, Answer]):
 
 
 class _Sent(Generic[Answer]):
-    """A PrefixedJob in the file that its two ends share, as a ChildJob.
+    """A PrefixedJob, written into the file that its two ends share, as a ChildJob.
 
     Args:
-        content: what stands in the file.
+        content: the bytes of the file.
         patience: see PrefixRunner.
-        stopping: once it is set, nobody looks again for an outcome.
+        stopping: when it is set, nobody looks again for an outcome.
     """
 
     def __init__(self, job: PrefixedJob[Answer], content: bytes, patience: float | None, stopping: threading.Event):
@@ -122,7 +119,7 @@ class _Sent(Generic[Answer]):
     def launch(self) -> Launch:
         """See ChildJob."""
         job = self._job
-        words = [*job.command, *interpreter(), "-m", "taskproc.run.entry", str(self._file)]
+        words = [*job.command, *interpreter(), "-m", "taskproc.run.prefix_end", str(self._file)]
         patience = PATIENCE if job.command else 0.0
         environ = start_environ(os.environ)
         return Launch(words, job.stdout, job.stderr, environ=environ, patience=patience, leads_to_us=True)
@@ -140,18 +137,18 @@ class _Sent(Generic[Answer]):
         return None if self._job.timeout is None else _FarDeadline(child, self._job.timeout, self._file)
 
     def answer(self, attempt: Attempt[Answer]) -> Answer | Failed:
-        """See ChildJob. Looks for the outcome first: what the command left may still bring it."""
+        """See ChildJob. Looks for the outcome before it buries: processes that the command left may still write it."""
         code, timeout = attempt.code, self._job.timeout
         answer = self._outcome()
         is_late = attempt.is_late or job_file(self._file, "timedout").exists()
         if answer is None and not is_late and (code == 0 or job_file(self._file, "started").exists()):
             answer = self._look_again()
         if is_late and timeout is not None and not isinstance(answer, Done):
-            return timed_out(timeout, self._bury(attempt), hint=cluster.jobs_left(self.left(attempt)))
+            return timed_out(timeout, self._bury(attempt), hint=jobs_left(self.left(attempt)))
         return self._no_outcome(attempt) if answer is None else answer
 
     def left(self, attempt: Attempt[Answer]) -> list[str]:
-        """The commands that end what may be left on a cluster; none if there is an outcome, for then the job ends."""
+        """Return the commands that end jobs which may be left on a cluster; none if there is an outcome."""
         if attempt.child is None:
             return []
         self._bury(attempt)
@@ -160,27 +157,27 @@ class _Sent(Generic[Answer]):
         was_killed = attempt.child.was_killed
         here = self._end_of_far_end() if was_killed else []
         texts = (_text(path, since) for path, since in zip((self._job.stdout, self._job.stderr), attempt.before))
-        printed = cluster.submitted(self._job.command, "\n".join(texts), was_killed=was_killed)
+        printed = ends_of_submitted(self._job.command, "\n".join(texts), was_killed=was_killed)
         return list(dict.fromkeys([*here, *printed]))
 
     def clean_up(self) -> None:
-        """Remove the files: a far end that comes late finds nothing to run."""
+        """Remove the files, so that a far end that starts late finds nothing to run."""
         for path in self._file.parent.glob(f"{self._file.name}*"):
             path.unlink(missing_ok=True)
 
     def _end_of_far_end(self) -> list[str]:
         parts = [line.partition("=") for line in self._started()[1:]]
-        return cluster.end_of({name: value for name, _, value in parts}, os.environ)
+        return ends_of_job({name: value for name, _, value in parts}, os.environ)
 
     def _started(self) -> list[str]:
-        """The lines of the far end; none: it did not come so far."""
+        """Return the lines that the far end wrote when it started; none: it did not start."""
         try:
             return job_file(self._file, "started").read_text().splitlines()
         except OSError:
             return []
 
     def _bury(self, attempt: Attempt[Answer]) -> Exit:
-        """How the command ended, with its peak memory if it became the far end itself."""
+        """Return how the command ended, with its peak memory if it became the far end itself (exec)."""
         far, _, peak = (self._started() or [""])[0].partition(" ")
         is_far = attempt.child is not None and far == str(attempt.child.command_pid)
         return attempt.bury(int(peak) if peak and is_far else None)
@@ -196,7 +193,7 @@ class _Sent(Generic[Answer]):
             return Failed(Problem("exception", f"the outcome of the job could not be unpickled: {sentence(error)}"))
 
     def _look_again(self) -> Answer | Failed | None:
-        """A network folder may show the outcome later than the end of the command."""
+        """Look for the outcome again: a network folder may show it later than the end of the command."""
         network = LATE if is_network(self._job.folder) else 0.0
         deadline = time.monotonic() + (network if self._patience is None else self._patience)
         while (left := deadline - time.monotonic()) > 0 and not self._stopping.wait(min(left, LOOK_EVERY)):
@@ -222,31 +219,31 @@ class _Sent(Generic[Answer]):
         else:
             text = f"{subject} {exit_text(code)} before it started the task"
             printed = end_of_log(self._job.stderr, attempt.before[1])
-        text = "\n".join(filter(None, [text, cluster.jobs_left(self.left(attempt)), printed]))
+        text = "\n".join(filter(None, [text, jobs_left(self.left(attempt)), printed]))
         return Failed(Problem(kind, text, exit_code=code, memory=memory))
 
 
 class _FarDeadline(Deadline):
-    """Ends a command whose job has run too long, unless the far end, which knows as well, does so itself."""
+    """Ends a command whose job has run too long, unless the far end does so itself."""
 
     def __init__(self, child: Child, seconds: float, file: Path):
         self._file = file
         super().__init__(child, seconds)
 
     def watch(self) -> None:
-        """The clock starts when the far end says that the job begins."""
+        """Wait, and end the command. The clock starts when the far end says that the job begins."""
         while not job_file(self._file, "began").exists():
             if self.ended.wait(LOOK_FOR_BEGIN_EVERY):
                 return
         if not self.ended.wait(self.seconds + FAR_FIRST):
             self.passed = True
-            # Where the far end has ended itself the command notices that, and should end by itself
+            # If the far end has ended itself, the command notices that and should end by itself
             if not (job_file(self._file, "timedout").exists() and self.ended.wait(GRACE + FAR_FIRST)):
                 self.end_politely()
 
 
 def _text(path: Path, since: int) -> str:
-    """The end of what was appended to a log of ours."""
+    """Return the end of what was appended to a log."""
     with open(path, "rb") as file:
         file.seek(max(since, os.path.getsize(path) - _TAIL))
         return file.read().decode("utf-8", "replace")

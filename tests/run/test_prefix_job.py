@@ -1,9 +1,9 @@
-"""Which job a command has submitted, by what it printed, and in which job a process is."""
+"""Output and environment say which cluster job a command has submitted, and in which job a process is."""
 from __future__ import annotations
 
 import pytest
 
-from taskproc.run.cluster import end_of, jobs_left, submitted, variables
+from taskproc.run.prefix_job import cluster_variables, ends_of_job, ends_of_submitted, jobs_left
 
 
 @pytest.mark.parametrize(
@@ -21,10 +21,11 @@ from taskproc.run.cluster import end_of, jobs_left, submitted, variables
     ],
 )
 def test_a_job_that_was_submitted_may_be_left(words: str, line: str, end: str) -> None:
-    """Whatever became of the command that waits for it; among other lines."""
+    """A submitted job may be left, whatever became of the command that waits for it."""
     text = f"hello\n{line}\nbye\n"
 
-    assert [end] == submitted(words.split(), text, was_killed=False) == submitted(words.split(), text, was_killed=True)
+    for was_killed in (False, True):
+        assert [end] == ends_of_submitted(words.split(), text, was_killed=was_killed)
 
 
 @pytest.mark.parametrize(
@@ -37,8 +38,8 @@ def test_a_job_that_was_submitted_may_be_left(words: str, line: str, end: str) -
     ],
 )
 def test_what_holds_its_job_leaves_it_only_when_it_is_killed(line: str, end: str) -> None:
-    """For it ends the job when it ends by itself."""
-    assert ([], [end]) == (submitted((), line, was_killed=False), submitted((), line, was_killed=True))
+    """A command such as srun ends its job unless it is killed."""
+    assert ([], [end]) == (ends_of_submitted((), line, was_killed=False), ends_of_submitted((), line, was_killed=True))
 
 
 @pytest.mark.parametrize(
@@ -46,15 +47,15 @@ def test_what_holds_its_job_leaves_it_only_when_it_is_killed(line: str, end: str
     ["17", "12.server", "job 17 ran", "see: Submitted batch job 17", "Submitted batch job x", "Job <a> is submitted"],
 )
 def test_other_lines_name_no_job(text: str) -> None:
-    """To end a job by mistake would be worse than to leave one."""
-    assert [] == submitted(("env", "A=b"), text, was_killed=True)
+    """Other lines name no job: ending a wrong job would be worse than leaving one."""
+    assert [] == ends_of_submitted(("env", "A=b"), text, was_killed=True)
 
 
 def test_each_job_is_named_once_in_the_order_in_which_it_was_submitted() -> None:
-    """Whichever pattern it is known by."""
+    """Each job is named once, in order, even if several patterns match."""
     text = "Job <2> is submitted to queue <a>.\nSubmitted batch job 1\nJob <2> is submitted to queue <a>.\n"
 
-    assert ["bkill 2", "scancel 1"] == submitted((), text, was_killed=False)
+    assert ["bkill 2", "scancel 1"] == ends_of_submitted((), text, was_killed=False)
 
 
 @pytest.mark.parametrize(
@@ -75,12 +76,12 @@ def test_each_job_is_named_once_in_the_order_in_which_it_was_submitted() -> None
 def test_the_job_of_a_far_end_is_ended_but_never_our_own(
     inside: dict[str, str], outside: dict[str, str], end: list[str]
 ) -> None:
-    """Inside one allocation it is a step."""
-    assert end == end_of(variables({**inside, "HOME": "/", "LSB_QUEUE": "x"}), outside)
+    """The job of a far end is ended, but never our own; inside one allocation the step is."""
+    assert end == ends_of_job(cluster_variables({**inside, "HOME": "/", "LSB_QUEUE": "x"}), outside)
 
 
 def test_what_is_left_is_told_with_what_ends_it() -> None:
-    """And nothing is told of nothing."""
+    """The message names the commands that end the jobs; without jobs there is no message."""
     assert "a job may be left on the cluster; to end it: scancel 1" == jobs_left(["scancel 1"])
     assert "2 jobs may be left on the cluster; to end them: scancel 1; bkill 2" == jobs_left(["scancel 1", "bkill 2"])
     assert "" == jobs_left([])

@@ -1,4 +1,4 @@
-"""What a thread prints is in the log of the task that started it, or nowhere when that has ended."""
+"""Output of a thread goes to the log of the task that started it, or nowhere after that has ended."""
 from __future__ import annotations
 
 import logging
@@ -19,13 +19,13 @@ from taskproc.tasks.task import Task
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
-left: list[threading.Event] = []     # one for each that shall print
+left: list[threading.Event] = []     # one for each that will print
 printed = threading.Semaphore(0)     # one for each that has printed
 pools: list[ThreadPoolExecutor] = []
 
 
 def prints(text: str, *, chain: bool) -> None:
-    """Print once when somebody asks for it; then, in a chain, let another thread do the same."""
+    """Start a thread that prints once when it is asked to; in a chain, it lets another thread do the same."""
     event = threading.Event()
     left.append(event)
 
@@ -49,7 +49,7 @@ def prints_at_once(text: str) -> None:
 
 
 class Leaves(Task):
-    """Leaves threads, one of which starts another when it prints; and prints in threads that end."""
+    """Leaves threads, one of which starts another when it prints, and prints in threads that end."""
 
     def run_task(self) -> int:
         prints("of a thread that was left", chain=False)
@@ -64,7 +64,7 @@ class Leaves(Task):
 
 
 class Listens(Task):
-    """Lets print what was left, and prints itself, in the pool that was left, too."""
+    """Lets the threads that were left print, and prints itself, also in the pool that was left."""
 
     def __init__(self) -> None:
         self.up = Leaves()
@@ -89,7 +89,7 @@ KINDS: dict[str, Callable[[], AbstractContextManager[Executor | None]]] = {
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_was_left_behind_does_not_print_into_later_logs(cache: Cache, kind: str) -> None:
-    """Neither do the threads that it starts; what a task gives to a pool of threads is its own."""
+    """Threads of an ended task, and threads that they start, do not print into later logs."""
     task = Listens()
     left.clear()
     pools.clear()
@@ -111,7 +111,7 @@ def text(path: Path) -> str:
 
 
 class Forks(Task):
-    """Leaves a child that prints when it is asked to; it says so with a file."""
+    """Leaves a child that prints when it is asked to, and reports that with a file."""
 
     def __init__(self, folder: str):
         self.folder = folder
@@ -141,7 +141,7 @@ class Asks(Task):
 
 @pytest.mark.slow
 def test_a_child_that_was_left_prints_into_its_own_log(cache: Cache, tmp_path: Path) -> None:
-    """In a pool, where nobody ends it."""
+    """In a pool, a child that a task leaves prints into the log of that task."""
     task = Asks(str(tmp_path))
     with ProcessPoolExecutor(1, get_context("fork")) as executor:
         task.run_graph(executor=executor)
@@ -162,7 +162,7 @@ class NeverEnds(Task):
 @pytest.mark.slow
 @pytest.mark.parametrize("prefix", [False, True])
 def test_a_thread_that_never_ends_holds_up_nothing(cache: Cache, prefix: bool) -> None:
-    """It ends with its process, which waits for nobody."""
+    """A thread that never ends does not delay the end of its process."""
     options: dict[str, Any] = {"prefixes": {NeverEnds.task_name: ""}} if prefix else {"max_workers": 1}
 
     assert 3 == NeverEnds(3).run_graph(**options)[0]

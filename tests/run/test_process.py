@@ -1,4 +1,4 @@
-"""A worker that is started ahead: taken by who is as it was made for, and otherwise gone with the program."""
+"""A worker that is started early is used if it fits, and otherwise ends with the program."""
 from __future__ import annotations
 
 import os
@@ -10,24 +10,24 @@ from pathlib import Path
 import pytest
 from jobs import call, endings, is_gone, package_environ, ticket, value
 
-from taskproc.run import ahead
-from taskproc.run.base import Ending
+from taskproc.run import process
 from taskproc.run.inbox import Inbox
 from taskproc.run.resident import ResidentRunner
+from taskproc.run.runner import Ending
 from tests.pace import limit
 
 
 @pytest.fixture(autouse=True)
 def none_left() -> Iterator[None]:
-    ahead._end()  # of a test before, in the same process
+    process._end_early()  # of a test before, in the same process
     yield
-    ahead._end()
+    process._end_early()
 
 
 def start() -> int:
-    """Start one for a runner with two; the process id of its keeper."""
-    ahead.start_worker(2)  # not in a fixture: pytest keeps the phase of a test in an environment variable
-    pid: int = ahead._kept[0][2]._process.pid
+    """Start one for a runner with two workers, and return the process id of its keeper."""
+    process.start_early_worker(2)  # not in a fixture: pytest keeps the phase of a test in an environment variable
+    pid: int = process._early[0][2]._process.pid
     return pid
 
 
@@ -42,12 +42,12 @@ def keeper_of_worker(workers: int) -> int:
 
 
 def test_it_is_taken_once() -> None:
-    """By the first that needs a worker."""
+    """The first runner that needs a worker takes it."""
     assert start() == keeper_of_worker(2) != keeper_of_worker(2)
 
 
 def test_it_is_not_taken_by_what_has_changed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Its jobs would find the environment and the folder of before."""
+    """It is not taken if environment or folder have changed since."""
     started = start()
     monkeypatch.setenv("TASKPROC_TEST", "x")
     assert keeper_of_worker(2) != started
@@ -59,16 +59,16 @@ def test_it_is_not_taken_by_what_has_changed(monkeypatch: pytest.MonkeyPatch, tm
 
 
 MAIN = """
-from taskproc.run import ahead
+from taskproc.run import process
 if __name__ == "__main__":
-    ahead.start_worker()
-    print(ahead._kept[0][2]._process.pid)
+    process.start_early_worker()
+    print(process._early[0][2]._process.pid)
 """
 
 
 @pytest.mark.slow
 def test_nobody_need_take_it(tmp_path: Path) -> None:
-    """It ends with the program."""
+    """If nobody takes it, it ends with the program."""
     (tmp_path / "main.py").write_text(MAIN)
     done = subprocess.run(
         [sys.executable, "main.py"], cwd=tmp_path, env=package_environ(), capture_output=True, text=True, check=True,

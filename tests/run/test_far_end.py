@@ -1,4 +1,4 @@
-"""Tests of what a far end takes over."""
+"""A far end takes over the setup of the process that sends jobs."""
 from __future__ import annotations
 
 import os
@@ -16,13 +16,13 @@ from jobs import run_python
 from taskproc import pickling
 from taskproc.frozen import replace
 from taskproc.pickling import load
-from taskproc.run import setup as module
-from taskproc.run.setup import Setup, interpreter, register_script, set_environ, start_environ
+from taskproc.run import far_end as module
+from taskproc.run.far_end import Setup, interpreter, register_script, set_environ, start_environ
 
 
 @pytest.fixture(autouse=True)
 def _put_back() -> Iterator[None]:
-    """What `apply` changes in this process is changed back."""
+    """Undo the changes that `apply` makes in this process."""
     kept, folder, main = (list(sys.path), list(sys.argv), list(sys.meta_path)), os.getcwd(), pickling._sender_main
     scripts = dict(module._scripts)
     with patch.dict(os.environ):
@@ -36,7 +36,7 @@ def _put_back() -> Iterator[None]:
 
 
 def test_a_far_end_becomes_like_the_one_that_sends(tmp_path: Path) -> None:
-    """Import path, arguments, folder and environment, by way of a pickle."""
+    """A pickled setup carries import path, arguments, folder and environment."""
     os.environ["TASKPROC_TEST"] = "here"
     there = pickle.loads(pickle.dumps(Setup.here(environ=os.environ.copy())))
     path, argv, folder = list(sys.path), list(sys.argv), os.getcwd()
@@ -52,7 +52,7 @@ def test_a_far_end_becomes_like_the_one_that_sends(tmp_path: Path) -> None:
 
 
 def test_relative_import_paths_become_absolute(tmp_path: Path) -> None:
-    """The far end may stand elsewhere when it imports."""
+    """Import paths become absolute, since the far end may be in another folder."""
     os.chdir(tmp_path)
     sys.path[:] = ["", "lib"]
 
@@ -60,7 +60,7 @@ def test_relative_import_paths_become_absolute(tmp_path: Path) -> None:
 
 
 def test_without_environment_the_far_end_keeps_its_own() -> None:
-    """But what was set to start it is undone."""
+    """Without an environment, only the variables that were set to start the far end are undone."""
     os.environ["PYTHONPATH"] = "mine"
     setup = Setup.here()
     os.environ.update(start_environ(os.environ))
@@ -75,13 +75,13 @@ def test_without_environment_the_far_end_keeps_its_own() -> None:
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
-    """Relative paths of a task would lead astray."""
+    """A missing folder is an error: relative paths of a task would be wrong."""
     with pytest.raises(FileNotFoundError):
         replace(Setup.here(), folder=str(tmp_path / "gone")).apply()
 
 
 def test_a_folder_that_was_removed_here_is_no_error(tmp_path: Path) -> None:
-    """Then there is none to go to."""
+    """If the folder was removed here, the far end stays where it is."""
     (tmp_path / "gone").mkdir()
     os.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
@@ -90,7 +90,7 @@ def test_a_folder_that_was_removed_here_is_no_error(tmp_path: Path) -> None:
 
 
 def test_a_registered_script_is_imported_from_its_file(tmp_path: Path) -> None:
-    """Whatever its file is called, and only once somebody asks for it."""
+    """A script is imported from its file, whatever its name, and only when it is needed."""
     (tmp_path / "odd name").write_text("VALUE = 5\n")
     register_script("odd_script", str(tmp_path / "odd name"))
     setup = pickle.loads(pickle.dumps(Setup.here()))
@@ -107,7 +107,7 @@ def test_a_registered_script_is_imported_from_its_file(tmp_path: Path) -> None:
 MAIN = """
 import pickle, sys
 from pathlib import Path
-from taskproc.run.setup import Setup
+from taskproc.run.far_end import Setup
 from taskproc.pickling import load
 class Mine: pass
 if __name__ == '__main__':
@@ -126,7 +126,7 @@ print(load(Path('thing').read_bytes()))
 
 @pytest.mark.parametrize(("name", "module_name"), [("script.py", "script"), ("no-suffix", "no-suffix")])
 def test_the_main_module_is_found_at_the_far_end(tmp_path: Path, name: str, module_name: str) -> None:
-    """Under its real name, whether import could find it or not."""
+    """`__main__` is found under its real name, whether import could find it or not."""
     (tmp_path / name).write_text(MAIN)
     (tmp_path / "other.py").write_text(OTHER)
 
@@ -137,14 +137,14 @@ def test_the_main_module_is_found_at_the_far_end(tmp_path: Path, name: str, modu
 
 
 def test_the_package_is_found_from_any_folder(tmp_path: Path) -> None:
-    """Its folder is on the path of the far end, before what the user has put there."""
+    """The folder of the package is on the path of the far end, before the entries of the user."""
     environ = start_environ({"PYTHONPATH": "mine"})
 
     assert [os.path.dirname(module.PACKAGE_FOLDER), "mine"] == environ["PYTHONPATH"].split(os.pathsep)
 
 
 def test_environment_is_set_as_said() -> None:
-    """New ones come, others go, changed ones change."""
+    """New variables appear, others vanish, changed ones change."""
     os.environ.update(A="1", B="2")
     target = {**os.environ, "A": "3", "C": "4"}
     del target["B"]
@@ -155,8 +155,8 @@ def test_environment_is_set_as_said() -> None:
 
 
 def test_the_interpreter_has_the_same_options(tmp_path: Path) -> None:
-    """-O, -B, -W and -X are handed on."""
-    (tmp_path / "show.py").write_text("from taskproc.run.setup import interpreter\nprint(interpreter()[1:])\n")
+    """-O, -B, -W and -X are passed on."""
+    (tmp_path / "show.py").write_text("from taskproc.run.far_end import interpreter\nprint(interpreter()[1:])\n")
 
     shown = run_python("-O", "-B", "-Werror::FutureWarning", "-Xutf8", "-Xfoo=bar", "show.py", cwd=tmp_path).stdout
 
@@ -165,12 +165,12 @@ def test_the_interpreter_has_the_same_options(tmp_path: Path) -> None:
 
 
 def test_plain_pickles_load(tmp_path: Path) -> None:
-    """What has nothing to do with __main__ is as ever."""
+    """A pickle without `__main__` loads as usual."""
     assert [1, Path("x")] == load(pickle.dumps([1, Path("x")]))
 
 
 def test_a_class_that_comes_back_is_left_as_it_was() -> None:
-    """One of our own that was sent by value keeps its methods; one from elsewhere is filled, each time it comes."""
+    """A class of ours that travelled by value keeps its methods; one from elsewhere is filled each time."""
     import cloudpickle
 
     class Ours:

@@ -1,4 +1,4 @@
-"""Tests of the runner for jobs behind a command."""
+"""The runner for jobs behind a command."""
 from __future__ import annotations
 
 import os
@@ -33,18 +33,18 @@ from jobs import (
 
 from taskproc.errors import OptionError
 from taskproc.kernel.model import Failed, Outcome
-from taskproc.run.base import Ending, Job
 from taskproc.run.group import Grace
 from taskproc.run.inbox import Inbox
 from taskproc.run.lifeline import VARIABLE
-from taskproc.run.prefix import PrefixRunner
-from taskproc.run.prefixed import PrefixedJob, fill, split_prefix
+from taskproc.run.prefix_job import PrefixedJob, fill_places, split_prefix
+from taskproc.run.prefix_runner import PrefixRunner
 from taskproc.run.problem import rebuild
+from taskproc.run.runner import Ending, Job
 
 
 @dataclass
 class Desk:
-    """A runner, where its jobs lie, and what it may have left on a cluster."""
+    """A runner, the folder of its jobs, and the jobs that it may have left on a cluster."""
 
     runner: PrefixRunner[str, Outcome[str]]
     folder: Path
@@ -75,14 +75,14 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 
 def test_a_command_carries_the_job(desk: Desk) -> None:
-    """What runs behind the command gives the outcome; both log files are there, and nothing else is left."""
+    """The job behind a command gives the outcome; both logs exist, and no other file is left."""
     assert "7" == value(desk.run(call(same, 7), "env", "A=b"))
     assert ("", "") == ((desk.folder / "out.txt").read_text(), (desk.folder / "err.txt").read_text())
     assert [] == desk.left()
 
 
 def test_the_command_and_the_job_print_into_the_logs(desk: Desk) -> None:
-    """Behind what stood there."""
+    """Command and job append to the logs."""
     (desk.folder / "out.txt").write_text("before\n")
     desk.run(call(print, "job"), "sh", "-c", 'echo command; echo complaint >&2; "$@"', "sh")
 
@@ -93,7 +93,7 @@ def test_the_command_and_the_job_print_into_the_logs(desk: Desk) -> None:
 def test_the_far_end_is_set_up_like_here_but_keeps_its_environment(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Folder and import path come along; what the command sets for the task stays, what started it does not."""
+    """The far end gets our folder and import path, and keeps the environment that the command set."""
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
     monkeypatch.setenv("HOME", "/here")
     names = ["HOME", "PYTHONPATH", "PYTHONSAFEPATH", "TASKPROC_LIFELINE"]
@@ -108,7 +108,7 @@ def test_the_far_end_is_set_up_like_here_but_keeps_its_environment(
 
 @pytest.mark.parametrize("name", ["with space", "qu'o\"te;$HOME*\n", "-n"])
 def test_no_path_is_misread(desk: Desk, name: str) -> None:
-    """There is no shell that could."""
+    """Paths with special characters work: no shell reads them."""
     desk.folder = desk.folder / name
     desk.folder.mkdir()
 
@@ -116,7 +116,7 @@ def test_no_path_is_misread(desk: Desk, name: str) -> None:
 
 
 def test_the_exception_of_the_job_comes_back(desk: Desk) -> None:
-    """Exit code 1 of the far end is no fault of the command."""
+    """If the job raises, its exception is reported, not exit code 1 of the command."""
     found = problem(desk.run(call(boom, "x"), "nice"))
 
     assert ("exception", "KeyError: 'x'") == (found.kind, found.text)
@@ -136,7 +136,7 @@ def test_the_exception_of_the_job_comes_back(desk: Desk) -> None:
 def test_what_is_wrong_with_the_command_is_told(
     desk: Desk, command: tuple[str, ...], code: int | None, text: str
 ) -> None:
-    """It was not found, failed, or never started the task: three different faults of the user's command."""
+    """A command that is missing, fails, or never starts the task is reported as such."""
     (desk.folder / "err.txt").write_text("of an earlier attempt\n")
     found = problem(desk.run(call(same, 1), *command))
 
@@ -157,7 +157,7 @@ def test_what_is_wrong_with_the_command_is_told(
 def test_the_death_of_the_task_is_no_fault_of_the_command(
     desk: Desk, job: Job[Outcome[str]], command: tuple[str, ...], code: int, text: str
 ) -> None:
-    """It had been started, so it died."""
+    """If the task has started and dies, the command is not blamed."""
     found = problem(desk.run(job, *command))
 
     assert ("died", code) == (found.kind, found.exit_code)
@@ -165,7 +165,7 @@ def test_the_death_of_the_task_is_no_fault_of_the_command(
 
 
 def test_an_outcome_that_shows_late_is_waited_for(tmp_path: Path) -> None:
-    """On a network folder, for as long as the patience lasts; whatever the command did with it."""
+    """An outcome that a network folder shows late counts, if it comes within the patience."""
     inbox: Inbox[Ending[str, Outcome[str]]] = Inbox()
     runner: PrefixRunner[str, Outcome[str]] = PrefixRunner(inbox, patience=30)
     desk = Desk(runner, tmp_path)
@@ -181,7 +181,7 @@ def test_an_outcome_that_shows_late_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_stop_ends_the_waiting_for_a_late_outcome(tmp_path: Path) -> None:
-    """Patience is not paid by who calls off."""
+    """`stop` does not wait for the patience."""
     inbox: Inbox[Ending[str, Outcome[str]]] = Inbox()
     runner: PrefixRunner[str, Outcome[str]] = PrefixRunner(inbox, patience=1000)
     Desk(runner, tmp_path).start(1, call(same, 7), "true")
@@ -193,14 +193,14 @@ def test_stop_ends_the_waiting_for_a_late_outcome(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_outcome_is_told(desk: Desk) -> None:
-    """Foreign bytes fail the task, not the run."""
+    """An outcome file with other bytes fails the task, not the run."""
     found = desk.run(call(same, 7), "sh", "-c", 'for file; do :; done; echo nonsense > "$file.outcome"', "sh")
 
     assert "the outcome of the job could not be unpickled: " in problem(found).text
 
 
 def test_a_log_that_cannot_be_written_is_an_ending(desk: Desk) -> None:
-    """As is any other file that the runner needs."""
+    """A log or another file that cannot be written is an ending."""
     (desk.folder / "out.txt").mkdir()
 
     assert "IsADirectoryError" in problem(desk.run(call(same, 1))).text
@@ -208,7 +208,7 @@ def test_a_log_that_cannot_be_written_is_an_ending(desk: Desk) -> None:
 
 
 def test_a_command_may_be_killed_while_it_runs(desk: Desk) -> None:
-    """Its children are, too."""
+    """If a command is killed, its children are, too."""
     pipe, told = fifo(desk.folder / "pipe"), fifo(desk.folder / "told")
     desk.start(1, call(read_fifo, pipe), "sh", "-c", f'sleep 1000 & echo $$ $! > "{told}"; "$@"', "sh")
     command, child = map(int, Path(told).read_text().split())
@@ -219,7 +219,7 @@ def test_a_command_may_be_killed_while_it_runs(desk: Desk) -> None:
 
 
 def test_a_command_has_its_time_though_there_is_a_hurry(desk: Desk) -> None:
-    """It may have a cluster to tell of its end. An interpreter without a command has nobody."""
+    """A command has its patience even if the user is in a hurry; a plain interpreter does not."""
     told, go, alone = (fifo(desk.folder / name) for name in ("told", "go", "alone"))
     polite = 'trap \'read go < "$1"; echo "Submitted batch job 17"; exit 1\' TERM; echo $$ > "$0"; '
     polite += "while :; do sleep 0.05; done"  # short ones: a sleep that was just forked may lose a TERM
@@ -239,7 +239,7 @@ def test_a_command_has_its_time_though_there_is_a_hurry(desk: Desk) -> None:
 
 
 def test_a_job_that_may_be_left_is_named(desk: Desk) -> None:
-    """With the command that ends it: what was submitted, or held by a command that was killed."""
+    """Jobs that were submitted, or held by a killed command, are named with the command that ends them."""
     held = 'echo "srun: job 17 queued and waiting for resources" >&2; '
 
     found = [
@@ -254,7 +254,7 @@ def test_a_job_that_may_be_left_is_named(desk: Desk) -> None:
 
 
 def test_a_far_end_in_a_job_is_named_when_its_command_is_killed(desk: Desk) -> None:
-    """By what the cluster has set for it."""
+    """If a command is killed, the cluster job of its far end is named."""
     pipe = fifo(desk.folder / "pipe")
     there = f'SLURM_JOB_ID=18 {VARIABLE}= setsid "$@" & wait'
     desk.start(1, call(hang_politely, pipe), "sh", "-c", there, "sh")
@@ -268,7 +268,7 @@ def test_a_far_end_in_a_job_is_named_when_its_command_is_killed(desk: Desk) -> N
 
 
 def test_a_missing_working_directory_is_told(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A far end that does not see it would misread every relative path."""
+    """A far end that does not see the working directory fails, since relative paths would be wrong."""
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     script = executable(tmp_path / "command", f'#!/bin/sh\nrmdir "{tmp_path}/gone"\ncd /\n"$@"\n')
@@ -280,14 +280,14 @@ def test_a_missing_working_directory_is_told(desk: Desk, tmp_path: Path, monkeyp
 
 
 def test_a_prefixed_job_can_be_called_here(tmp_path: Path) -> None:
-    """Without its command."""
+    """A prefixed job can be called here, without its command."""
     job = PrefixedJob(("no-such-command",), call(os.getpid), tmp_path, tmp_path, tmp_path)
 
     assert str(os.getpid()) == value(job())
 
 
 def test_no_room_is_refused() -> None:
-    """Where it is given."""
+    """A capacity below 1 is refused when the runner is made."""
     with pytest.raises(OptionError, match="at least 1, got 0"):
         PrefixRunner(Inbox(), 0)
 
@@ -302,12 +302,12 @@ def test_no_room_is_refused() -> None:
     ],
 )
 def test_a_prefix_is_split_as_by_a_shell(prefix: str | list[str], words: tuple[str, ...]) -> None:
-    """A sequence is taken as it is."""
+    """A text is split as by a shell; a sequence is taken as it is."""
     assert words == split_prefix(prefix)
 
 
 def test_an_open_quote_is_refused() -> None:
-    """With the prefix and what is wrong with it."""
+    """An open quote is refused, with the prefix and the reason."""
     with pytest.raises(OptionError, match="prefix \"srun 'a\" cannot be split into words: No closing quotation"):
         split_prefix("srun 'a")
 
@@ -323,20 +323,20 @@ def test_an_open_quote_is_refused() -> None:
     ],
 )
 def test_places_are_filled_and_other_braces_stay(word: str, filled: str) -> None:
-    """A value is never split, and not filled in its turn."""
+    """A value is neither split nor filled again."""
     values = {"stdout": "/a b/out", "task_name": "m.T", "task_id": "5", "task_directory": "{task_id}", "other": "no"}
 
-    assert (filled, "x") == fill([word, "x"], values)
+    assert (filled, "x") == fill_places([word, "x"], values)
 
 
 def test_a_plain_job_is_a_fault_of_ours(desk: Desk) -> None:
-    """Whoever sends one here has mixed up the lanes."""
+    """A plain job in this lane is a bug."""
     with pytest.raises(AssertionError, match="this is a bug"):
         desk.runner.start(ticket(1), call(same, 1))
 
 
 def test_failed_far_ends_exit_with_1(desk: Desk) -> None:
-    """A command that looks at the exit code of the task sees the truth."""
+    """The exit code of the far end says whether the task failed."""
     command = ("sh", "-c", '"$@"; echo "code $?"', "sh")
     assert isinstance(desk.run(call(boom, "x"), *command), Failed)
     desk.run(call(same, 1), *command)
@@ -346,8 +346,8 @@ def test_failed_far_ends_exit_with_1(desk: Desk) -> None:
 
 @pytest.mark.slow
 def test_the_far_end_ends_itself_where_the_near_end_cannot(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command may start it in another session, or on another machine; queueing there does not count."""
-    monkeypatch.setattr("taskproc.run.prefix.LOOK_FOR_BEGIN_EVERY", 1000)
+    """The far end enforces the timeout if signals do not reach it; time in a queue does not count."""
+    monkeypatch.setattr("taskproc.run.prefix_runner.LOOK_FOR_BEGIN_EVERY", 1000)
     pipe = fifo(desk.folder / "pipe")
     desk.start(1, Timed(hang_politely, (pipe,), timeout=0.2), "setsid", "--wait", "env", f"{VARIABLE}=")
     pids = read_fifo(pipe).split()
@@ -360,7 +360,7 @@ def test_the_far_end_ends_itself_where_the_near_end_cannot(desk: Desk, monkeypat
 
 @pytest.mark.slow
 def test_the_near_end_ends_what_the_far_end_cannot(desk: Desk) -> None:
-    """No thread of the far end can run while C code holds the interpreter."""
+    """The near end enforces the timeout if C code holds the interpreter of the far end."""
     pipe = fifo(desk.folder / "pipe")
     desk.start(1, Timed(hang_in_c, (pipe,), timeout=0.2))
     pid = int(read_fifo(pipe))

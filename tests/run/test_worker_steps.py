@@ -1,4 +1,4 @@
-"""Tests of jobs of many steps: how far one has come is known, it may tell on the way, and it may be asked to end."""
+"""Jobs of many steps report their progress and may be asked to end early."""
 from __future__ import annotations
 
 import os
@@ -13,59 +13,59 @@ import pytest
 from jobs import LIMIT, ticket
 
 from taskproc.kernel.model import Failed
-from taskproc.run import steps
-from taskproc.run.base import Ending
+from taskproc.run import worker_protocol
+from taskproc.run.far_end import this_process
 from taskproc.run.inbox import Inbox
 from taskproc.run.kinds import Kind, KindJob
 from taskproc.run.resident import ResidentRunner
-from taskproc.run.steps import Part
-from taskproc.run.wire import HALT, MARKS, STEP
+from taskproc.run.runner import Ending
+from taskproc.run.worker_protocol import HALT, MARKS, STEP, Part
 
 
 @pytest.fixture(autouse=True)
 def _no_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process is no worker after a test."""
-    monkeypatch.setattr(steps, "_place", None)
+    """Let this process not be a worker after a test."""
+    monkeypatch.setattr(this_process, "steps", None)
 
 
 def test_a_step_is_of_its_job() -> None:
-    """What another job has left in the file is no step of this one."""
+    """A step of an earlier job in the file does not count."""
     with tempfile.TemporaryFile() as file:
         file.write(bytes(MARKS))
         file.flush()
-        steps.use_marks(file.fileno(), lambda: 7, lambda part: None)
-        here = steps.of_this_job()
+        worker_protocol.use_marks(file.fileno(), lambda: 7, lambda part: None)
+        here = worker_protocol.of_this_job()
 
-        assert steps.step_of(os.pread(file.fileno(), 8, STEP), 7) is None
+        assert worker_protocol.step_of(os.pread(file.fileno(), 8, STEP), 7) is None
         assert here.begin(3)
         word = os.pread(file.fileno(), 8, STEP)
-        assert (3, None) == (steps.step_of(word, 7), steps.step_of(word, 8))
+        assert (3, None) == (worker_protocol.step_of(word, 7), worker_protocol.step_of(word, 8))
 
 
 def test_only_the_job_that_is_meant_is_halted() -> None:
-    """And the step at which it is asked does not begin."""
+    """Only the halted job ends, and its next step does not begin."""
     with tempfile.TemporaryFile() as file:
         file.write(bytes(MARKS))
         file.flush()
         numbers = iter([1, 2])
-        steps.use_marks(file.fileno(), lambda: next(numbers), lambda part: None)
-        first, second = steps.of_this_job(), steps.of_this_job()
+        worker_protocol.use_marks(file.fileno(), lambda: next(numbers), lambda part: None)
+        first, second = worker_protocol.of_this_job(), worker_protocol.of_this_job()
         first.begin(5)
         os.pwrite(file.fileno(), (1).to_bytes(8, sys.byteorder), HALT)
 
         assert (False, True) == (first.begin(6), second.begin(0))
-        assert 0 == steps.step_of(os.pread(file.fileno(), 8, STEP), 2)
+        assert 0 == worker_protocol.step_of(os.pread(file.fileno(), 8, STEP), 2)
 
 
 @dataclass(frozen=True)
 class Steps:
-    """A kind: each step tells its number, and the process ends itself at one, or a pipe is awaited."""
+    """A kind: each step reports its number; at one step the process ends itself, or waits for a pipe."""
 
     deadly: int = -1
 
     def __call__(self, own: bytes) -> Any:
         count, pipe = pickle.loads(own)
-        here = steps.of_this_job()
+        here = worker_protocol.of_this_job()
         for step in range(count):
             if not here.begin(step):
                 return ("halted", step)
@@ -88,7 +88,7 @@ def runner() -> Iterator[ResidentRunner[str, Any]]:
 
 
 def outcomes(runner: ResidentRunner[str, Any], count: int) -> list[Any]:
-    """So many, parts as their content."""
+    """Return that many answers, parts as their content."""
     found: list[Any] = []
     while len(found) < count:
         told = runner.wait(LIMIT)
@@ -102,7 +102,7 @@ def job(kind: Steps, count: int, pipe: str = "") -> KindJob[Any]:
 
 
 def test_parts_are_told_before_the_outcome(runner: ResidentRunner[str, Any]) -> None:
-    """In order, with the ticket of their job."""
+    """Parts arrive in order before the outcome, with the ticket of their job."""
     runner.start(ticket(1), job(Steps(), 3))
 
     assert [b"0", b"1", b"2", ("ended", 3)] == outcomes(runner, 4)
@@ -110,7 +110,7 @@ def test_parts_are_told_before_the_outcome(runner: ResidentRunner[str, Any]) -> 
 
 @pytest.mark.slow
 def test_a_death_names_its_step(runner: ResidentRunner[str, Any]) -> None:
-    """What was told before it has come as well; a job that died before its first step has none."""
+    """A death names its step, if there was one, and the parts before it arrive."""
     runner.start(ticket(1), job(Steps(), 2))
     outcomes(runner, 3)
     runner.start(ticket(2), job(Steps(deadly=1), 3))
@@ -123,7 +123,7 @@ def test_a_death_names_its_step(runner: ResidentRunner[str, Any]) -> None:
 
 @pytest.mark.slow
 def test_a_halted_job_ends_before_its_next_step(runner: ResidentRunner[str, Any], tmp_path: Any) -> None:
-    """And the jobs after it are not begun."""
+    """A halted job ends before its next step, and later jobs do not begin."""
     pipe = str(tmp_path / "pipe")
     os.mkfifo(pipe)
     runner.start(ticket(1), job(Steps(), 5, pipe))
@@ -138,7 +138,7 @@ def test_a_halted_job_ends_before_its_next_step(runner: ResidentRunner[str, Any]
 
 @pytest.mark.slow
 def test_a_worker_that_is_kept_keeps_its_children(runner: ResidentRunner[str, Any]) -> None:
-    """It is the same process as before, though its job has left a child and changed the environment."""
+    """With `keeps`, the process stays, though a job has left a child and changed the environment."""
     runner.start(ticket(1), KindJob(Kind(pickle.dumps(leave_child)), b""))
     [(first, _)] = outcomes(runner, 1)
     runner.start(ticket(2), KindJob(Kind(pickle.dumps(look)), b""))

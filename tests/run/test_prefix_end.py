@@ -1,4 +1,4 @@
-"""Tests of the far end of a prefix command."""
+"""The far end of a prefix command."""
 from __future__ import annotations
 
 import pickle
@@ -7,20 +7,20 @@ from pathlib import Path
 import pytest
 from jobs import boom, call, problem, run_python, same, value
 
-from taskproc.run.setup import Setup
+from taskproc.run.far_end import Setup
 
 
 @pytest.mark.parametrize("arguments", [(), ("a", "b")])
 def test_wrong_usage(arguments: tuple[str, ...]) -> None:
-    """One file and nothing else."""
-    ended = run_python("-m", "taskproc.run.entry", *arguments)
+    """The far end takes exactly one file."""
+    ended = run_python("-m", "taskproc.run.prefix_end", *arguments)
 
-    assert (2, "usage: python -m taskproc.run.entry FILE\n") == (ended.returncode, ended.stderr)
+    assert (2, "usage: python -m taskproc.run.prefix_end FILE\n") == (ended.returncode, ended.stderr)
 
 
 def test_a_file_that_is_not_seen(tmp_path: Path) -> None:
-    """The far end says what is most likely wrong."""
-    ended = run_python("-m", "taskproc.run.entry", str(tmp_path / "job"))
+    """If the file cannot be seen, the far end names the likely reason."""
+    ended = run_python("-m", "taskproc.run.prefix_end", str(tmp_path / "job"))
 
     assert 1 == ended.returncode
     assert "is its folder shared with this host?" in ended.stderr
@@ -28,11 +28,11 @@ def test_a_file_that_is_not_seen(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("job", "code"), [(call(same, 7), 0), (call(boom, "x"), 1)])
 def test_a_job_leaves_its_marks(tmp_path: Path, job: object, code: int) -> None:
-    """The mark of its start and the outcome, whole; the exit code says whether it failed."""
+    """A job leaves its start mark and its whole outcome; the exit code says whether it failed."""
     file = tmp_path / "job"
     file.write_bytes(pickle.dumps((Setup.here(), pickle.dumps(job))))
 
-    ended = run_python("-m", "taskproc.run.entry", "job", cwd=tmp_path)
+    ended = run_python("-m", "taskproc.run.prefix_end", "job", cwd=tmp_path)
     outcome = pickle.loads((tmp_path / "job.outcome").read_bytes())
 
     assert code == ended.returncode

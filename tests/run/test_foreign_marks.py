@@ -1,4 +1,4 @@
-"""Which jobs have begun, and where, as a file tells."""
+"""A file says which jobs have begun, and where."""
 from __future__ import annotations
 
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from taskproc.machine import birth_of
-from taskproc.run.begun import Begun
+from taskproc.run.foreign import Begun
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def begun(tmp_path: Path) -> Begun:
 
 
 def test_a_job_runs_from_its_begin_to_its_end(begun: Begun) -> None:
-    """And it is known afterwards that it has begun; of others nothing is known."""
+    """A job runs between its two marks; afterwards it is known to have begun."""
     seen = [(5 in begun, begun.running(5))]
     begun.begin(5)
     seen.append((5 in begun, begun.running(5)))
@@ -28,7 +28,7 @@ def test_a_job_runs_from_its_begin_to_its_end(begun: Begun) -> None:
 
 
 def test_who_is_alone_in_its_process(begun: Begun) -> None:
-    """What has ended, or runs in another process, does not count."""
+    """A job is alone if all others have ended or run in other processes."""
     begun.begin(3)
     alone = [begun.alone(3)]
     begun.begin(1)
@@ -43,7 +43,7 @@ def test_who_is_alone_in_its_process(begun: Begun) -> None:
 
 
 def test_where_there_is_no_folder_nothing_is_known(tmp_path: Path) -> None:
-    """As on a machine that does not share ours."""
+    """Without the folder, as on another machine, nothing is known and nothing raised."""
     begun = Begun(tmp_path / "missing" / "begun")
     begun.begin(1)
     begun.end(1)

@@ -1,4 +1,4 @@
-"""Few threads, processes and open files: what can be begun does the work; nothing hangs, is lost or is left over."""
+"""With few threads, processes or open files, the run does the work with what can start; nothing hangs or is lost."""
 from __future__ import annotations
 
 import errno
@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from taskproc.errors import CacheError, FailedTaskError, SystemLimit, TaskFailure
-from taskproc.run.scarce import is_scarce, limit_text, limits_told, start_thread, tells_scarcity
+from taskproc.run.system_limits import is_scarce, limit_text, limits_raised, names_scarcity, start_thread
 from tests import pace
 
 SCRIPT = """
@@ -94,7 +94,7 @@ _users = itertools.count(200_000 + 100 * (os.getpid() % 10_000))
 
 
 def run(folder: Path, environ: dict[str, str], kind: str, *before: str, limit: Callable[[], None]) -> str:
-    """What the script says of a way to run something, within a limit."""
+    """Return the report of the script about one way to run something, within a limit."""
     (folder / "script.py").write_text(SCRIPT)
     command = [*before, sys.executable, "-B", "script.py", kind]
     environ = {**environ, "HOME": str(folder), "TMPDIR": str(folder)}
@@ -106,7 +106,7 @@ def run(folder: Path, environ: dict[str, str], kind: str, *before: str, limit: C
 
 
 def another_user() -> tuple[int, list[str]]:
-    """A user that nobody is, and how to become one that can still read this checkout: root has no limits."""
+    """An unused user id, and how to become that user and still read this checkout: root has no limits."""
     if os.getuid() != 0 or shutil.which("setpriv") is None:
         pytest.skip("only root can become a user without processes, by setpriv")
     number, rights = next(_users), "+dac_read_search,+dac_override"
@@ -117,7 +117,7 @@ def another_user() -> tuple[int, list[str]]:
 
 
 def left_of(user: int) -> list[str]:
-    """Commands of the processes of a user; zombies, which wait for their parents, have ended."""
+    """Return the commands of the processes of a user, without zombies."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -132,7 +132,7 @@ def left_of(user: int) -> list[str]:
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit counts otherwise elsewhere")
 @pytest.mark.parametrize("kind", ENOUGH)
 def test_few_threads_and_processes_do_the_work(tmp_path: Path, environ: dict[str, str], kind: str) -> None:
-    """As soon as one worker is possible all is done; else it is said what the limit is, and nothing runs on."""
+    """If one worker can start, all is done; otherwise the limit is reported, and nothing keeps running."""
     enough = ENOUGH[kind]
     counts = [1, 2, 3, 4, 5, 7, 9, 14, 20]
     said, left = [], []
@@ -153,7 +153,7 @@ def test_few_threads_and_processes_do_the_work(tmp_path: Path, environ: dict[str
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["own", "local", "threads", "prefix", "map", "batch"])
 def test_few_open_files_are_told(tmp_path: Path, environ: dict[str, str], kind: str) -> None:
-    """Either all is done or the limit is told; with 64 nothing is amiss, and what is stored is not computed again."""
+    """All is done or the limit is reported; 64 files are enough, and stored results are not computed again."""
     said = []
     for count in (16, 20, 26, 32, 64):
         folder = tmp_path / str(count)
@@ -171,14 +171,14 @@ def test_few_open_files_are_told(tmp_path: Path, environ: dict[str, str], kind: 
     (OSError(errno.ENOMEM, "x"), "memory"),
 ], ids=["thread", "process", "files", "files of all", "memory"])  # fmt: skip
 def test_a_limit_is_told_with_what_to_do(error: Exception, remedy: str) -> None:
-    """Also as the cause of an error of ours."""
+    """A limit is reported with the remedy, also if it is the cause of an error of ours."""
     ours = CacheError("cannot write")
     ours.__cause__ = error
 
     assert [True, True] == [is_scarce(each) for each in (error, ours)]
     assert limit_text("x", error) == limit_text("x", ours)
     assert remedy in limit_text("no worker", error)
-    with pytest.raises(SystemLimit, match=remedy), limits_told():
+    with pytest.raises(SystemLimit, match=remedy), limits_raised():
         raise ours
 
 
@@ -187,21 +187,21 @@ def test_a_limit_is_told_with_what_to_do(error: Exception, remedy: str) -> None:
     FailedTaskError([TaskFailure("A", "m.A", 1, BlockingIOError(errno.EAGAIN, "x"))]),
 ], ids=["other", "runtime", "value", "failure"])  # fmt: skip
 def test_what_is_no_limit_stays_what_it_is(error: Exception) -> None:
-    """Or says itself what has failed."""
-    with pytest.raises(type(error)) as caught, limits_told():
+    """Other errors, and errors that explain themselves, stay as they are."""
+    with pytest.raises(type(error)) as caught, limits_raised():
         raise error
 
     assert caught.value is error
 
 
 def test_last_words_are_known() -> None:
-    """Of a process that could not begin."""
-    assert tells_scarcity("Traceback …\nRuntimeError: can't start new thread")
-    assert not tells_scarcity("ModuleNotFoundError: No module named 'x'")
+    """The last words of a process that could not start are recognized."""
+    assert names_scarcity("Traceback …\nRuntimeError: can't start new thread")
+    assert not names_scarcity("ModuleNotFoundError: No module named 'x'")
 
 
 def test_a_thread_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Is an error as that of a process; another one is told as it is."""
+    """A thread that cannot start raises as a process does; other errors pass."""
     thread = threading.Thread(target=int)
     for name in ("_start_new_thread", "_start_joinable_thread"):  # before Python 3.13, and since then
         if hasattr(threading, name):
