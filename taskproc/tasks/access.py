@@ -1,7 +1,7 @@
-"""What a task may be asked for while a job runs, and outside of one: its result, its directory, its logs.
+"""Answers of a task about its result, directory and logs, inside and outside a job.
 
-Inside a job the answers are those of this run: the results of inputs are the very versions that were judged, the
-directory is that of the attempt.
+Inside a job, they are those of this run: inputs give the results of the judged versions, and the directory is that of
+the attempt.
 """
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def input_value(identity: Identity) -> tuple[bool, object]:
 
 
 def store_of(identity: Identity) -> DiskStore:
-    """The store that the task was built in."""
+    """The store in which the task was built."""
     if identity.cache is not None:
         return identity.cache.store
     if (job := running_job()) is not None:
@@ -68,13 +68,13 @@ def _read_version(identity: Identity) -> Version | None:
 
 
 def slots(identity: Identity) -> dict[str, str]:
-    """Label → name of the slot that the task has, while it runs; see Task.task_slots."""
+    """Label → name of the slot that the task has while it runs; see Task.task_slots."""
     job = running_job()
     return dict(job.slots) if job is not None and job.key == identity.place.key else {}
 
 
 def refuse_missing(task: Any, name: str) -> NoReturn:
-    """AttributeError; on an input of a job it says why an attribute may be missing."""
+    """Raise AttributeError; for an input of a job, it says why the attribute may be missing."""
     identity = vars(task).get("_taskproc")
     text = f"{type(task).__qualname__!r} object has no attribute {name!r}"
     if identity is not None and identity.version is not None:
