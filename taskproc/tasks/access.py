@@ -36,7 +36,7 @@ def store_of(identity: Identity) -> DiskStore:
         return identity.cache.store
     if (job := running_job()) is not None:
         return job.store
-    raise NoCacheError("an input of a task was asked outside its run")
+    raise NoCacheError("an input of a task was used outside its run")
 
 
 def directory(identity: Identity, in_use: InUse) -> Path:
@@ -78,6 +78,6 @@ def refuse_missing(task: Any, name: str) -> NoReturn:
     identity = vars(task).get("_taskproc")
     text = f"{type(task).__qualname__!r} object has no attribute {name!r}"
     if identity is not None and identity.version is not None:
-        text += " here: inputs come to a worker with their plain attributes only. Make what you need an attribute of "
+        text += " here: inputs are sent to a worker with their plain attributes only. Make the value an attribute of "
         text += "the task that reads it"
     raise AttributeError(text, name=name, obj=task)

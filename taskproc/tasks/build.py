@@ -123,7 +123,7 @@ def _refuse_foreign(cls: type, arguments: Mapping[str, object], cache: Cache) ->
             if other is not None and other.store.root != cache.store.root:
                 raise BuildError(
                     f"argument {name!r} of {cls.__qualname__} holds {brief(task)} of cache {other.store.root!r}, "
-                    f"but the cache in force is {cache.store.root!r}: build both in one"
+                    f"but the current cache is {cache.store.root!r}: build both in one cache"
                 )
 
 

@@ -237,7 +237,7 @@ class Command(Task, metaclass=_CommandType):
         named = [each.name for word in (*self.argv, *self.env.values()) for each in _outputs_in(word)]
         missing = [name for name in (*named, *self.outputs) if not (self.task_directory / name).exists()]
         if missing:
-            raise CommandFailed(f"command {shown(words)} ended well, but did not write its output {missing[0]!r}")
+            raise CommandFailed(f"command {shown(words)} succeeded, but did not write its output {missing[0]!r}")
 
 
 class _Version(Task):
@@ -254,7 +254,7 @@ class _Version(Task):
                 timeout=_VERSION_AFTER, check=True,
             )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
-            raise BuildError(f"the version of a tool could not be found out: {error}") from error
+            raise BuildError(f"the version of a tool could not be determined: {error}") from error
         self.text = done.stdout.decode("utf-8", "replace")
 
     def run_task(self) -> str:
@@ -314,7 +314,7 @@ def _word_text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{brief(value)} ({type(value).__name__}), which is not a string, path or number")
     if "\0" in value:
-        raise TypeError(f"{value!r}, which has a NUL in it: no command can be given that")
+        raise TypeError(f"{value!r}, which contains NUL: no command accepts that")
     return value
 
 

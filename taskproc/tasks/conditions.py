@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Task = Any  # tasks.task stands above this module
 
-LOOKED_AT = "the way of looking at code has changed"  # and the code, as far as is known, has not
+LOOKED_AT = "taskproc has changed the way it reads code"  # and the code, as far as is known, has not
 _UNKNOWN = "the source changed"  # when the old source is not known any more
 logger = logging.getLogger("taskproc")
 _CLASSES = 5  # that a run reports one by one

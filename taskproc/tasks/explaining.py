@@ -78,7 +78,7 @@ def explain(task: Task) -> Explanation:
     for key, each in sorted(causes.items(), key=lambda cause: cause[1] == NEW)[:_SHOWN]:
         lines += [f"{name_of(key)}: {each.text}", *_details(known, key, each, told)]
     if len(causes) > _SHOWN:
-        lines.append(f"… and {len(causes) - _SHOWN:,} more upstream would run for reasons of their own")
+        lines.append(f"… and {len(causes) - _SHOWN:,} more upstream tasks would run for their own reasons")
     reasons = {name_of(root): reason.text, **{name_of(key): each.text for key, each in found.items()}}
     last = next(known.store.look(known.graph.tasks[root]._taskproc.place), None)
     lines += [*_observed(known, root, last), *other_versions(known), *unwatched.lines()]
@@ -140,7 +140,7 @@ def _made(version: Version) -> str:
 def _details(known: KnownVersions, key: str, reason: Reason, told: set[str]) -> Iterator[str]:
     """More on a reason; a difference that is in `told` is not shown again."""
     if reason.text == LOOKED_AT:
-        yield "  an update of taskproc is the reason, and not an edit; `taskproc accept` keeps the result"
+        yield "  the reason is an update of taskproc, not an edit; `taskproc accept` keeps the result"
     elif reason.kind == "code":
         changed = _changed_source(known, key)
         if changed and changed not in told:

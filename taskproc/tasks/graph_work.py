@@ -137,8 +137,8 @@ class GraphWork:
         if (name, differing) not in self._told:
             self._told.add((name, differing))
             logger.warning(
-                "%s: its worker has loaded other code or values of %s than the run has looked at: the file was edited "
-                "in the meantime, or a value was set after the import. The result is kept as made by what was loaded; "
+                "%s: its worker has loaded other code or values of %s than the run has read: the file was edited "
+                "in the meantime, or a value was set after the import. The result counts as made by the loaded code; "
                 "pass values as arguments",
                 name,
                 differing,
@@ -162,7 +162,7 @@ class GraphWork:
         try:
             take_over(str(self.jobs.mark.folder), *attempt.logs(), attempt.folder)
         except OSError as error:
-            logger.warning("what %s printed last is lost: %s", attempt.logs()[1], error)
+            logger.warning("the last output in %s is lost: %s", attempt.logs()[1], error)
 
     def end(self, *, remembers: bool = True) -> None:
         """Unregister the run; if it `remembers`, store for the next run which versions are good."""

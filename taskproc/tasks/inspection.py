@@ -88,7 +88,7 @@ def stored_result(task: Task) -> Any:
     known, reason = _look(task)
     if reason is not None and is_building():
         raise MissingResult(
-            f"{brief(task)} has no fresh result yet: it is too early for get_result() while a task is built. Keep the "
+            f"{brief(task)} has no fresh result yet: get_result() is too early while a task is built. Store the "
             "task as an attribute in __init__, and call get_result() in run_task"
         )
     if reason is not None:
@@ -135,7 +135,7 @@ def _look(task: Task) -> tuple[KnownVersions, str | None]:
     graph = graph_of(task)
     known = KnownVersions(graph, access.store_of(task._taskproc))
     for key, reason in preview(known):
-        return known, reason.text if key == graph.root else f"{graph.name_of(key)} is to run first: {reason.text}"
+        return known, reason.text if key == graph.root else f"{graph.name_of(key)} must run first: {reason.text}"
     return known, None
 
 

@@ -188,7 +188,7 @@ class TaskJob:
         except BaseException as error:  # noqa: BLE001  # any exception is how the task ended
             return self._failed(job, error, time.perf_counter() - started)
         if own.inputs and (changed := self._changed_inputs()):
-            text = f"{', '.join(changed)} changed while it was read: run again when nobody writes to it"
+            text = f"{', '.join(changed)} changed while it was read: run again when no other program writes to it"
             attempt.fail({"kind": "exception", "error": text})
             return Failed(Problem("exception", text), time.perf_counter() - started)
         return self._commit(attempt, value, loaded, time.perf_counter() - started, watched.noted if watched else None)

@@ -150,8 +150,8 @@ class KnownVersions:
         if not self._is_update_told:
             self._is_update_told = True
             logger.warning(
-                "%s since some results were made: those whose code is still what was seen then are kept, the others "
-                "are computed again; `taskproc accept` keeps them all",
+                "%s since some results were made: those whose code was the same then stay fresh, the others are "
+                "computed again; `taskproc accept` keeps them all",
                 LOOKED_AT,
             )
 

@@ -43,7 +43,7 @@ def warn_of_unknown(classes: Iterable[type], what: str, labels: Mapping[str, obj
 
         logger = logging.getLogger("taskproc")
         for label in unknown:
-            text = "no task of this graph has the label %r, for which a %s was given%s"
+            text = "no task of this graph has the label %r of a %s%s"
             logger.warning(text, label, what, did_you_mean(str(label), known))
 
 

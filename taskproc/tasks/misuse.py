@@ -15,8 +15,8 @@ from taskproc.tasks.running_job import is_building, running_job
 
 _ADVICE = "use .get_result() for its value"
 _NO_TERMINAL = (
-    "This task has no terminal, for what it prints goes to its log. To debug it, run it in your own process: by "
-    "`-t local` on the command line, or by run_graph(executor=LocalExecutor())"
+    "This task has no terminal: its output goes to its log. To debug it, run it in your own process: with "
+    "`-t local` on the command line, or with run_graph(executor=LocalExecutor())"
 )
 _BINARY = "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and or xor".split()
 _OPTIONAL = re.compile(r"\b(None|Optional)\b")
@@ -148,7 +148,7 @@ def advise(error: Exception, task: object, futures: Iterable[object]) -> None:
         if hasattr(type(key), "_key_form") and is_read_here(key):
             error.args = (mistaken(key),)
     elif type(error) is AttributeError and getattr(error, "name", None) == "get_result":
-        error.args = (f"{text} (it is a value and not a future: use it as it is, or give the task Const(...) of it)",)
+        error.args = (f"{text} (it is a value, not a future: use it as it is, or pass Const(...) of it to the task)",)
     elif type(error) is AttributeError and "get_result" not in text:
         owner = getattr(error, "obj", None)
         if owner is not task and hasattr(type(owner), "_key_form"):

@@ -97,7 +97,7 @@ def unseen(noted: Noted) -> tuple[str, ...]:
     """In words, what the task may have touched unnoticed."""
     found = [why_no_code()] if is_hindered() else []
     found += ["what other programs read and ran"] if noted.has_children else []
-    found += ["more files than are kept"] if noted.is_cut else []
+    found += ["more files than are stored"] if noted.is_cut else []
     return tuple(found)
 
 

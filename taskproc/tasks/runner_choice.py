@@ -28,7 +28,7 @@ def choose(executor: object, max_workers: object) -> Executor | None:
         raise OptionError(f"executor must be a concurrent.futures.Executor, got {type(executor).__name__}")
     if max_workers is not None:
         if executor is not None:
-            raise OptionError("max_workers is for the default workers: give it to the executor itself")
+            raise OptionError("max_workers is for the default workers: pass it to the executor itself")
         at_least(max_workers, 1, "max_workers")
     if is_far_end() and running_job() is None:
         # Its workers would import the script as well, and so would theirs, without end

@@ -137,8 +137,8 @@ def _placement(graph: Graph, executor: Executor | None, commands: Mapping[str, P
         needs = cls.task_timeout is not None or cls.task_own_process
         if needs and key not in commands and task._taskproc.version is None:
             raise OptionError(
-                f"{cls.__qualname__} has {what}, which cannot be kept in threads and inline: run it in "
-                "worker processes (no executor, `-t process`), or put it behind a prefix (an empty one will do)"
+                f"{cls.__qualname__} has {what}, which is not supported in threads and inline: run it in "
+                "worker processes (no executor, `-t process`), or behind a prefix (an empty one is enough)"
             )
     foreign = executor is not None and not in_process
     return Placement(commands, in_process=in_process, foreign=foreign, captures=captures, slots=slots)

@@ -70,7 +70,7 @@ class TaskType(ABCMeta):
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any):
         super().__init__(name, bases, namespace, **options)
         if not str(namespace.get("__module__")).startswith(_TASKS) and (taken := sorted(_FINAL & namespace.keys())):
-            raise BuildError(f"{cls.__qualname__} overrides {', '.join(taken)}: these names are taskproc's own")
+            raise BuildError(f"{cls.__qualname__} overrides {', '.join(taken)}: these names are reserved for taskproc")
         _warn_of_slips(cls, namespace)
         if "task_label" in namespace:
             labels_of(cls)

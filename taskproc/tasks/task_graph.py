@@ -68,7 +68,7 @@ def graph_of(task: Task) -> Graph:
             if some._taskproc.cache is not cache and (other := store_of(some._taskproc).root) != root:
                 raise BuildError(
                     f"{brief(tasks[key])} is built in cache {root!r}, but needs {brief(some)} of cache "
-                    f"{other!r}: build both in one"
+                    f"{other!r}: build both in one cache"
                 )
             meet(tasks, some)
         return found

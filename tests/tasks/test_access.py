@@ -242,7 +242,7 @@ def far(task: Any, version: Version | None = None) -> Identity:
 
 def test_a_task_without_a_cache_asks_that_of_the_job(begin: Begin) -> None:
     """Where it came to a worker; outside of a job there is none."""
-    with pytest.raises(NoCacheError, match="an input of a task was asked outside its run"):
+    with pytest.raises(NoCacheError, match="an input of a task was used outside its run"):
         access.store_of(far(Leaf()))
 
     job = begin(Reads(Leaf()))
@@ -264,7 +264,7 @@ def test_an_attribute_that_did_not_travel_is_told_apart_from_a_misspelled_one(ca
     arrived = object.__new__(Leaf)
     vars(arrived)["_taskproc"] = far(Leaf(), version_of(Leaf()))
 
-    with pytest.raises(AttributeError, match="'Leaf' object has no attribute 'up' here: inputs come to a worker with"):
+    with pytest.raises(AttributeError, match="'Leaf' object has no attribute 'up' here: inputs are sent to a worker"):
         arrived.up  # type: ignore[attr-defined]  # noqa: B018
     with pytest.raises(AttributeError, match="^'Leaf' object has no attribute 'up'$") as caught:
         Leaf().up  # type: ignore[attr-defined]  # noqa: B018

@@ -223,7 +223,7 @@ def test_other_exit_codes_may_be_right(cache: Cache) -> None:
 def test_an_output_that_is_missing_is_a_failure(cache: Cache) -> None:
     """However well the command has ended."""
     for command in (Command(["true", Output("a")]), Command(["true"], outputs=["a"])):
-        assert "ended well, but did not write its output 'a'" in str(failure(command).error)
+        assert "succeeded, but did not write its output 'a'" in str(failure(command).error)
 
 
 @pytest.mark.parametrize("executor", ["inline", "threads"])
@@ -318,7 +318,7 @@ def test_the_version_of_the_tool_counts(tmp_path: Path) -> None:
 
     assert [1, 1, 0, 0, 1, 1] == ran
     assert 3 == len((tmp_path / "asked").read_text().split())
-    with Cache(tmp_path / "cache"), pytest.raises(BuildError, match="a tool could not be found out.*no-such"):
+    with Cache(tmp_path / "cache"), pytest.raises(BuildError, match="a tool could not be determined.*no-such"):
         Command(["a"], version=["no-such-tool"])
 
 

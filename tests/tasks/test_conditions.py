@@ -21,7 +21,7 @@ from tests.tasks.attempts import Leaf, Tens, job_of
 
 GOLDEN = Path(__file__).parent.parent / "store" / "golden"
 OLD = "0" * 32
-LOOKED_AT = "the way of looking at code has changed"
+LOOKED_AT = "taskproc has changed the way it reads code"
 
 
 def make_as_before(task: Any, edit: tuple[str, str] = ("", ""), **more: str) -> None:

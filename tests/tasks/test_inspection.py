@@ -97,7 +97,7 @@ def test_result_and_is_done_agree(cache: Cache, graph: Twice) -> None:
     ("clear", "says"),
     [
         (lambda: Twice(Twice(Leaf())), "has no fresh result: no result is stored. Run it with Twice(...).run_graph()"),
-        (lambda: Leaf(), "has no fresh result: Leaf(value=1) is to run first: no result is stored. Run it with"),
+        (lambda: Leaf(), "has no fresh result: Leaf(value=1) must run first: no result is stored. Run it with"),
     ],
 )
 def test_a_missing_result_says_why(graph: Twice, clear: Any, says: str) -> None:

@@ -110,7 +110,7 @@ def test_what_an_input_needed_does_not_travel(cache: Cache) -> None:
         graph = Tens(graph)
     large = len(pack(job_of(Acts(graph)), HERE).own)
 
-    with pytest.raises(AttributeError, match="no attribute 'up' here: inputs come to a worker with their plain"):
+    with pytest.raises(AttributeError, match="no attribute 'up' here: inputs are sent to a worker with their plain"):
         raise pack(job_of(Acts(graph), lambda self: self.ups[0].up), HERE)().problem.error  # type: ignore[union-attr]
     assert large < small + 50
 

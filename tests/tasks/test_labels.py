@@ -50,5 +50,5 @@ def test_a_label_that_no_task_has_is_warned_of(caplog: pytest.LogCaptureFixture)
         warn_of_unknown([labelled("gpu")], "rate limit", {"gpu": 1, "models.Train": 2, "gpus": 3})
 
     assert [record.getMessage() for record in caplog.records] == [
-        "no task of this graph has the label 'gpus', for which a rate limit was given. Did you mean 'gpu'?"
+        "no task of this graph has the label 'gpus' of a rate limit. Did you mean 'gpu'?"
     ]

@@ -421,7 +421,7 @@ def test_it_is_too_early_for_a_result_while_a_task_is_built() -> None:
         def run_task(self) -> int:
             return self.value
 
-    with pytest.raises(MissingResult, match=r"too early for get_result\(\) while a task is built\. .* in run_task"):
+    with pytest.raises(MissingResult, match=r"get_result\(\) is too early while a task is built\. .* in run_task"):
         Early()
     run(Number())
     assert run(Early()) == 3
@@ -450,9 +450,9 @@ def test_a_task_in_a_worker_has_no_terminal(how: str) -> None:
 
 def test_what_is_said_of_the_terminal_is_a_sentence() -> None:
     """Behind another one."""
-    with pytest.raises(FailedTaskError, match=r"breakpoint\(\) cannot be used here\. This task has no terminal, for "):
+    with pytest.raises(FailedTaskError, match=r"breakpoint\(\) cannot be used here\. This task has no terminal: "):
         Stops("breakpoint").run_graph(max_workers=1)
-    with pytest.raises(FailedTaskError, match=r"EOF when reading a line\. This task has no terminal, for "):
+    with pytest.raises(FailedTaskError, match=r"EOF when reading a line\. This task has no terminal: "):
         Stops("input").run_graph(max_workers=1)
 
 

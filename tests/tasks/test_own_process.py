@@ -107,7 +107,7 @@ def test_what_becomes_of_it_is_told_as_of_any_other(cache: Cache) -> None:
 @pytest.mark.parametrize("kind", [LocalExecutor, ThreadPoolExecutor])
 def test_where_there_is_one_process_it_is_refused(cache: Cache, kind: type[Executor]) -> None:
     """Before anything starts, with the class and the remedy."""
-    with kind() as executor, pytest.raises(OptionError, match="^Patches has task_own_process, which cannot be kept"):
+    with kind() as executor, pytest.raises(OptionError, match="^Patches has task_own_process, which is not supported"):
         All(Plain(0), Patches(0)).run_graph(executor=executor)
 
     assert not Plain(0).task_is_done()

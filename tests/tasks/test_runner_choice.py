@@ -76,7 +76,7 @@ def test_a_number_of_workers_that_is_none_is_refused(workers: Any) -> None:
 
 def test_the_number_of_workers_of_an_executor_is_its_own() -> None:
     """Two answers to one question are refused."""
-    with pytest.raises(OptionError, match="give it to the executor itself"):
+    with pytest.raises(OptionError, match="pass it to the executor itself"):
         choose(LocalExecutor(), 2)
 
 

@@ -78,7 +78,7 @@ def test_a_task_that_runs_too_long_fails_and_no_other(cache: Cache, kind: str) -
 def test_where_it_cannot_be_kept_it_is_refused(cache: Cache, kind: type[Executor]) -> None:
     """Before anything starts, with the class and the remedy."""
     patient = Patient()
-    with kind() as executor, pytest.raises(OptionError, match="^Hurries has a task_timeout, which cannot"):
+    with kind() as executor, pytest.raises(OptionError, match="^Hurries has a task_timeout, which is not supported"):
         All(patient, Hurries()).run_graph(executor=executor)
 
     assert not patient.task_is_done()
