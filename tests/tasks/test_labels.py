@@ -1,4 +1,4 @@
-"""Labels of classes, and slips of the pen in what is given for them."""
+"""Labels of classes, and misspelled labels in the options."""
 from __future__ import annotations
 
 import logging
@@ -25,7 +25,7 @@ def labelled(label: Any) -> type:
     ],
 )
 def test_the_name_comes_first_then_the_labels_in_their_order(label: Any, labels: tuple[str, ...]) -> None:
-    """Each once: the leftmost one decides where one must."""
+    """Each once: the leftmost one decides if only one can."""
     assert labels_of(labelled(label)) == labels
 
 
