@@ -1,1 +1,1 @@
-"""The front end of pipelines: tasks, the futures between them, and the names under which their results are kept."""
+"""The front end of pipelines: tasks, the futures between them, and the names under which their results are stored."""

@@ -1,7 +1,7 @@
-"""What a task may be asked for while a job runs, and outside of one: its result, its directory, its logs.
+"""Answers of a task about its result, directory and logs, inside and outside a job.
 
-Inside a job the answers are those of this run: the results of inputs are the very versions that were judged, the
-directory is that of the attempt.
+Inside a job, they are those of this run: inputs give the results of the judged versions, and the directory is that of
+the attempt.
 """
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from taskproc.tasks.running_job import running_job
 
 
 def store_of(identity: Identity) -> DiskStore:
-    """The store that the task was built in."""
+    """The store in which the task was built."""
     if identity.cache is not None:
         return identity.cache.store
     if (job := running_job()) is not None:
         return job.store
-    raise NoCacheError("an input of a task was asked outside its run")
+    raise NoCacheError("an input of a task was used outside its run")
 
 
 def directory(identity: Identity, in_use: InUse) -> Path:
@@ -49,16 +49,16 @@ def log(identity: Identity, stream: str, in_use: InUse) -> Path:
 
 
 def slots(identity: Identity) -> dict[str, str]:
-    """Label → name of the slot that the task has, while it runs; see Task.task_slots."""
+    """Label → name of the slot that the task has while it runs; see Task.task_slots."""
     job = running_job()
     return dict(job.slots) if job is not None and job.key == identity.place.key else {}
 
 
 def refuse_missing(task: Any, name: str) -> NoReturn:
-    """AttributeError; on an input of a job it says why an attribute may be missing."""
+    """Raise AttributeError; for an input of a job, it says why the attribute may be missing."""
     identity = vars(task).get("_taskproc")
     text = f"{type(task).__qualname__!r} object has no attribute {name!r}"
     if identity is not None and identity.version is not None:
-        text += " here: inputs come to a worker with their plain attributes only. Make what you need an attribute of "
+        text += " here: inputs are sent to a worker with their plain attributes only. Make the value an attribute of "
         text += "the task that reads it"
     raise AttributeError(text, name=name, obj=task)

@@ -1,11 +1,11 @@
-"""What an attempt may change: a task of its own, so that no other attempt and no other task sees what it did.
+"""Copies for an attempt: a task of its own, so that no other attempt and no other task sees its changes.
 
-A worker process makes its task of what was sent. Where the instances of the graph are at hand, in this process, an
-attempt gets a copy of the task and of all that this leads to. What it needs is copied attribute by attribute, when it
-is asked for: so a task above costs nothing that is not looked at, however large the graph.
+A worker process makes its task from what was sent. In this process, which has the instances of the graph, an attempt
+gets a copy of the task and of all that it reaches. Its needs are copied attribute by attribute on first access, so an
+unused upstream task costs nothing, however large the graph is.
 
-What cannot be copied (a lock, an open file) is shared. If that is an argument, and is changed, the next attempt is
-refused; see naming.changed_argument.
+What cannot be copied (a lock, an open file) is shared. If it is an argument and changes, the next attempt is refused;
+see naming.changed_argument.
 """
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from taskproc.tasks.task_graph import attributes, original
 
 Task = Any  # tasks.task stands above this module
 
-_COPIER = "taskproc"  # where the memo of a deepcopy has the Copier; all other keys of a memo are numbers
+_COPIER = "taskproc"  # key of the Copier in the memo of a deepcopy, where all other keys are numbers
 _OURS = f"{__package__}."
-_LARGEST = 10_000  # elements, or bytes of an array; to copy them takes about 1 ms
+_LARGEST = 10_000  # elements, or bytes of an array; a copy takes about 1 ms
 _CONTAINERS = (list, dict, set, bytearray, collections.deque)
 
 
 def apart(task: Task) -> Task:
-    """A copy of `task` for one attempt, with all its attributes; it is the same task, and changes nobody else's."""
+    """A copy of `task` for one attempt, with all its attributes: the same task, whose changes affect no other."""
     return Copier().whole(original(task))
 
 
 @contextmanager
 def put_aside(copied: Task) -> Iterator[None]:
-    """Let the attributes that an attempt made in the block be seen on its task, where no other attempt finds them."""
+    """Show the attributes that an attempt creates in the block on its task, where no other attempt finds them."""
     before = vars(copied).copy()
     try:
         yield
@@ -50,7 +50,7 @@ def put_aside(copied: Task) -> Iterator[None]:
 
 
 class Copier:
-    """Copies all that one attempt may reach: each thing once, however many ways lead to it."""
+    """Copies all that one attempt may reach: each object once, however many paths lead to it."""
 
     def __init__(self) -> None:
         self._memo: dict[Any, Any] = {_COPIER: self}
@@ -87,7 +87,7 @@ class Copier:
         return copied
 
     def attribute(self, copied: Task, name: str) -> Any:
-        """The attribute of a copy that was asked for, copied now. Raises KeyError if the task has none of that name."""
+        """An attribute of a copy, copied now. Raises KeyError if the task has none of that name."""
         task = original(copied)
         value = vars(task)[name] if name in vars(task) else dict(filled_slots(task))[name]
         found = self.value(value)
@@ -96,7 +96,7 @@ class Copier:
         return found
 
     def value(self, value: Any) -> Any:
-        """A copy of anything. What cannot be copied, as it is."""
+        """A copy of any value; the value itself if it cannot be copied."""
         kind = type(value)
         if kind in FLAT:
             return value
@@ -107,14 +107,14 @@ class Copier:
             return known
         try:
             found = self._value(kind, value, number)
-        except Exception:  # noqa: BLE001  # whatever the user's classes raise when copied
+        except Exception:  # noqa: BLE001  # the user's classes may raise anything
             found = value
         self._memo[number] = found
         return found
 
     def _value(self, kind: type[Any], value: Any, number: int) -> Any:
         if kind is list or kind is FutureList:
-            rows = self._memo[number] = kind()  # first: it may hold itself
+            rows = self._memo[number] = kind()  # first: it may contain itself
             rows.extend(value if is_flat(value) else map(self.value, value))
             return rows
         if kind is dict or kind is FutureDict:
@@ -124,11 +124,11 @@ class Copier:
         if kind in (tuple, set, frozenset):
             return kind(value) if is_flat(value) else kind(map(self.value, value))
         if issubclass(kind, Upstream) and (copied_by := getattr(kind, "__deepcopy__", None)) is not None:
-            return copied_by(value, self._memo)  # what `deepcopy` would come to
+            return copied_by(value, self._memo)  # what `deepcopy` would call
         return copy.deepcopy(value, self._memo)
 
     def _finish(self) -> None:
-        """Copy all of the tasks that cannot be asked for one attribute."""
+        """Copy all attributes of the tasks for which single attributes cannot be intercepted."""
         while self._rest:
             self.whole(self._rest.pop())
 
@@ -146,14 +146,14 @@ def missing(task: Task, name: str, refuse: Callable[[Task, str], Any]) -> Any:
         if identity is not None:
             return (identity.aside or {})[name] if identity.copied is None else identity.copied[1].attribute(task, name)
     except KeyError:
-        pass  # it has none
+        pass  # it has no such attribute
     return refuse(task, name)
 
 
 def own_of_class(task: Task) -> None:
     """Give `task` copies of the lists, dicts, sets and arrays of its class, which all tasks in a process share.
 
-    Large ones are tables to read from, and stay shared: to copy them would take longer than many a task.
+    Large ones stay shared: they are tables to read from, and copying them would take longer than many tasks.
     """
     for name in _shared(type(task)):
         if name not in vars(task) and (value := getattr(type(task), name)) is not None and _size(value) <= _LARGEST:
@@ -161,11 +161,11 @@ def own_of_class(task: Task) -> None:
 
 
 def own_defaults(run_task: Any) -> dict[str, Any]:
-    """What to call `run_task` with, so that what it does to its defaults stays its own."""
+    """Arguments for `run_task`, so that its changes to its defaults stay its own."""
     function = getattr(run_task, "__func__", run_task)
     code = getattr(function, "__code__", None)
     if code is None or (code.co_argcount == 1 and not code.co_kwonlyargcount):
-        return {}  # `self` alone, as with most
+        return {}  # only `self`, as usual
     defaults, named = getattr(function, "__defaults__", None) or (), getattr(function, "__kwdefaults__", None) or {}
     if not (defaults or named) or (is_flat(defaults) and is_flat(named.values())):
         return {}
@@ -181,7 +181,7 @@ def _set(task: Task, name: str, value: Any) -> None:
         task.__dict__[name] = value
 
 
-# ---------------------------------------------------------------- what is known of a class
+# ---------------------------------------------------------------- facts about a class
 
 _of_class: WeakKeyDictionary[type, tuple[bool, frozenset[str], tuple[str, ...]]] = WeakKeyDictionary()
 
@@ -212,11 +212,11 @@ def _shared(cls: type) -> tuple[str, ...]:
 
 
 def _size(value: Any) -> int:
-    """How many elements a container has, or bytes an array."""
+    """The number of elements of a container, or of bytes of an array."""
     return getattr(value, "nbytes", 0) or len(value)
 
 
 def _can_change(value: object) -> bool:
-    """Whether it is a container or an array. Anything else (a lock, a client) a class has in order to share it."""
+    """Whether it is a container or an array. Other values (a lock, a client) are in a class to be shared."""
     numpy = sys.modules.get("numpy")
     return isinstance(value, _CONTAINERS) or (numpy is not None and isinstance(value, numpy.ndarray))

@@ -1,4 +1,4 @@
-"""Arguments of a task: bound to the parameters of its class, and separate from the caller's own objects."""
+"""Arguments of a task: bound to the parameters of its class, and separate from the objects of the caller."""
 from __future__ import annotations
 
 import dataclasses
@@ -18,18 +18,18 @@ from taskproc.tasks.future import FutureDict, FutureList, Indexable
 from taskproc.text import did_you_mean
 from taskproc.values.encode import canonical_text, key_form
 
-# What dataclasses puts into a signature in place of the value of a `default_factory`. Known by its type: a class that
-# came to a worker by value has brought its own.
+# The placeholder for a `default_factory` in the signature of a dataclass. It is recognized by its type, because a class
+# that was sent to a worker by value has a placeholder of its own.
 _FACTORY = type(inspect.signature(dataclasses.make_dataclass("_", [("x", int, dataclasses.field(default_factory=int))]))
                 .parameters["x"].default)
 NAMES = frozenset({"task_pinned_name", "task_ignored_args", "task_default_since"})
 
 
 class Binder:
-    """How the arguments of one class are bound to its parameters, and given to `__init__`.
+    """How the arguments of one class are bound to its parameters and passed to `__init__`.
 
-    Where each parameter takes one argument that may be named, as nearly everywhere, this is done here, in a tenth of
-    the time; what does not fit, or is of another kind, goes to `inspect`, which also knows what to complain of.
+    If each parameter takes one argument that may be named, as in nearly all classes, they are bound here, in a tenth of
+    the time. Everything else goes to `inspect`, which also reports the errors.
     """
 
     __slots__ = ("_defaults", "_factories", "_further", "_names", "_positional", "signature")
@@ -46,9 +46,9 @@ class Binder:
         self._factories = [name for name, default in self._defaults.items() if isinstance(default, _FACTORY)]
 
     def bind(self, cls: type, args: tuple[object, ...], kwargs: Mapping[str, object]) -> dict[str, Any]:
-        """Arguments by parameter, in that order, with defaults: `A(1)`, `A(x=1)` and `A()` are one task.
+        """Arguments by parameter, in the order of parameters, with defaults: `A(1)`, `A(x=1)` and `A()` are one task.
 
-        Those that `**kwargs` takes are sorted by name: the way a call is written does not count, so no task may see it.
+        Arguments of `**kwargs` are sorted by name: the way a call is written does not count, so no task may see it.
         """
         found = self._matched(args, kwargs)
         if found is None:
@@ -66,7 +66,7 @@ class Binder:
         return found
 
     def call_arguments(self, arguments: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Positional and named arguments for `__init__`, of what `bind` gave."""
+        """Positional and named arguments for `__init__`, from the result of `bind`."""
         if self._names is None:
             bound = inspect.BoundArguments(self.signature, arguments)
             return bound.args, bound.kwargs
@@ -76,7 +76,7 @@ class Binder:
         return values[: self._positional], {name: arguments[name] for name in self._names[self._positional :]}
 
     def _slip(self, kwargs: Mapping[str, object]) -> str:
-        """What to say of a name that is close to a parameter's: that it was meant is likely, so this comes first."""
+        """The message for a name close to that of a parameter. It comes first, because a typing error is likely."""
         known = self.signature.parameters
         unknown = next((name for name in kwargs if name not in known), "")
         near = did_you_mean(unknown, known)
@@ -103,7 +103,7 @@ _BY_BOTH = {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_O
 
 
 def binder(cls: type) -> Binder:
-    """For the parameters of `cls.__init__` without `self`; what they were when this was asked first."""
+    """The Binder for the parameters of `cls.__init__` without `self`, as they were at the first call."""
     found = _binders.get(cls)
     if found is None:
         init: Any = vars(cls).get("__init__") or cls.__init__  # type: ignore[misc]  # each class has its own entry
@@ -113,7 +113,7 @@ def binder(cls: type) -> Binder:
 
 
 def signature(cls: type) -> inspect.Signature:
-    """Parameters of `cls.__init__` without `self`, as `binder`."""
+    """Parameters of `cls.__init__` without `self`, see `binder`."""
     return binder(cls).signature
 
 
@@ -121,11 +121,11 @@ _binders: WeakKeyDictionary[type, Binder] = WeakKeyDictionary()
 
 
 def inspected(init: Any) -> inspect.Signature:
-    """The signature of a function, whose annotations are not evaluated."""
+    """The signature of a function; its annotations are not evaluated."""
     if sys.version_info >= (3, 14):
         import annotationlib
 
-        # By default annotations would be evaluated, and names that are there for type checkers only be missed
+        # By default, annotations would be evaluated, and names that exist only for type checkers are missing
         return inspect.signature(init, annotation_format=annotationlib.Format.FORWARDREF)
     return inspect.signature(init)
 
@@ -134,12 +134,12 @@ def inspected(init: Any) -> inspect.Signature:
 
 
 def copies(arguments: Mapping[str, Any], but: Collection[str] = ()) -> dict[str, Any]:
-    """Each argument as `copied` gives it, except those named in `but`."""
+    """Each argument as `copied` returns it, except those named in `but`."""
     return {name: value if name in but else copied(value) for name, value in arguments.items()}
 
 
 def copied(value: Any) -> Any:
-    """`value` with plain containers copied at every level: the caller may change its own for the next task."""
+    """`value` with plain containers copied at all levels, so that the caller may change its own for the next task."""
     kind = type(value)
     if kind in _ROWS:
         return kind(value) if is_flat(value) else kind(map(copied, value))
@@ -149,9 +149,9 @@ def copied(value: Any) -> Any:
 
 
 def is_loose(value: Any) -> bool:
-    """Whether `value` holds what the caller may change under a task: an array, a frame, an instance of some class.
+    """Whether `value` holds an object that the caller may change later: an array, a frame, an instance of some class.
 
-    That is not copied, for it may be large; see naming.loose_arguments.
+    Such an object may be large and is not copied; see naming.loose_arguments.
     """
     kind = type(value)
     if kind in _FIXED:
@@ -164,7 +164,7 @@ def is_loose(value: Any) -> bool:
 
 
 def is_flat(values: Iterable[object]) -> bool:
-    """Whether none can be changed or holds anything, quickly: it may be a list of a million numbers."""
+    """Whether all values are immutable and hold no others. This is quick: it may be a list of a million numbers."""
     return FLAT.issuperset(map(type, values))
 
 
@@ -172,7 +172,7 @@ FLAT = frozenset({
     *SCALARS, range, type(...), dt.date, dt.time, dt.datetime, dt.timedelta,
     pathlib.PurePosixPath, pathlib.PureWindowsPath, pathlib.PosixPath, pathlib.WindowsPath,
 })  # fmt: skip
-_FIXED = FLAT | {bytearray}  # which `own` copies
+_FIXED = FLAT | {bytearray}  # which `copied` copies
 _ROWS = frozenset({list, tuple, set, frozenset, FutureList})
 _TABLES = frozenset({dict, FutureDict})
 
@@ -181,15 +181,15 @@ class KeyRules(NamedTuple):
     """Which arguments of a class do not count in its keys.
 
     Attributes:
-        ignored: parameters that never do.
-        since: parameter → canonical text of the value at which it does not, for that is what its absence meant.
+        ignored: parameters that never count.
+        since: parameter → canonical text of the value at which it does not count, because its absence meant that value.
     """
 
     ignored: frozenset[str]
     since: Mapping[str, str]
 
     def leave_out(self, texts: dict[str, str]) -> None:
-        """Take from `texts`, by parameter, those that stand at their old meaning."""
+        """Remove from `texts`, by parameter, those with the value that their absence meant."""
         for name, text in self.since.items():
             if texts.get(name) == text:
                 del texts[name]
@@ -201,7 +201,7 @@ _known: WeakKeyDictionary[type, KeyRules] = WeakKeyDictionary()
 def rules_of(cls: type) -> KeyRules:
     """The rules of the class and its bases. BuildError if they name something that is not a parameter of `__init__`.
 
-    Asked first when the first instance is built: before that, `@dataclass` may not have written `__init__`.
+    Called first when the first instance is built: before that, `@dataclass` may not have written `__init__` yet.
     """
     found = _known.get(cls)
     if found is None:
@@ -211,7 +211,7 @@ def rules_of(cls: type) -> KeyRules:
 
 
 def check_class(cls: type) -> None:
-    """Raise BuildError, or UnnamableValue, for what is wrong with the three attributes as far as it is to be seen."""
+    """Raise BuildError or UnnamableValue for errors in the three attributes that can be seen at this time."""
     pinned_name(cls)
     _ignored(cls)
     _since(cls)
@@ -231,7 +231,7 @@ def _ignored(cls: type) -> Collection[str]:
 
 
 def _since(cls: type) -> dict[str, str]:
-    """An old meaning stays true in a subclass, so each class adds to what its bases say."""
+    """An old meaning stays true in a subclass, so each class adds to those of its bases."""
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         given = vars(base).get("task_default_since", {})
@@ -248,7 +248,7 @@ def _check_names(cls: type, parameters: Collection[str]) -> None:
 
 
 def _own_names(cls: type) -> Iterator[tuple[str, str]]:
-    """Only what the class itself says: what it inherits may be about parameters that its own `__init__` has not."""
+    """Only those of the class itself: inherited ones may name parameters that its own `__init__` does not have."""
     if "task_ignored_args" in vars(cls):
         yield from (("task_ignored_args", name) for name in _ignored(cls))
     yield from (("task_default_since", name) for name in vars(cls).get("task_default_since", {}))

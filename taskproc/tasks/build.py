@@ -1,7 +1,7 @@
-"""Building a task: calling its class gives the one instance of its key, and tells for whom it was when that fails.
+"""Building a task: a call of its class returns the one instance of its key; an error says which tasks needed it.
 
-A definition may recurse as deep as it likes: every so many levels it goes on in a new thread, which begins with an
-empty stack, in a copy of the context. (Raising the recursion limit instead crashes the interpreter on some versions.)
+A definition may be nested to any depth: every _LEVELS levels, it continues in a new thread with an empty stack, in a
+copy of the context. (A higher recursion limit would crash the interpreter on some versions.)
 """
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from taskproc.tasks.task_graph import upstreams
 
 T = TypeVar("T")
 
-_LEVELS = 50           # levels of a definition per thread: leaves each level 20 frames of the usual 1000
-_DEEPEST = 50_000      # beyond it a definition is taken for endless
+_LEVELS = 50           # levels of a definition per thread: 20 of the usual 1000 frames for each level
+_DEEPEST = 50_000      # beyond this, a definition counts as endless
 _SHOWN = 4             # tasks named in a message about a nested definition
 
 
 
 @dataclass
 class _Site:
-    """One definition under construction.
+    """The definition under construction.
 
     Attributes:
-        levels: class and key → task, from the one that the user wrote down to the innermost.
+        levels: class and key → task, from the one that the user built to the innermost.
     """
 
     cache: Cache
@@ -45,7 +45,7 @@ _site: ContextVar[_Site | None] = site
 
 
 def build(cls: type[T], args: tuple[object, ...], kwargs: dict[str, object]) -> T:
-    """The instance of `cls` with these arguments: the same object as before, if it was built in this Cache before."""
+    """The instance of `cls` with these arguments: the same object each time within a block of a Cache."""
     cache = current_cache(f"{cls.__qualname__} was built")
     site = _site.get()
     if site is not None and site.cache is cache:
@@ -58,7 +58,7 @@ def build(cls: type[T], args: tuple[object, ...], kwargs: dict[str, object]) -> 
 
 
 def is_under_construction(task: object) -> bool:
-    """Whether its `__init__` runs, and this is asked by what it calls: nobody knows yet what it needs."""
+    """Whether the `__init__` of the task is running and called this: its needs are not known yet."""
     site = _site.get()
     return site is not None and any(task is some for some in site.levels.values())
 
@@ -66,7 +66,7 @@ def is_under_construction(task: object) -> bool:
 def _build_in(site: _Site, cls: type[T], args: tuple[object, ...], kwargs: dict[str, object]) -> T:
     binds = binder(cls)
     arguments = binds.bind(cls, args, kwargs)
-    flat = is_flat(arguments.values())  # then there is nothing in them to look for, and nothing to copy
+    flat = is_flat(arguments.values())  # then they hold no tasks, and need no copies
     try:
         if not flat:
             _refuse_foreign(cls, arguments, site.cache)
@@ -81,7 +81,7 @@ def _build_in(site: _Site, cls: type[T], args: tuple[object, ...], kwargs: dict[
     if known is not None:
         if not changed_argument(known):
             return known
-        site.cache.instances.pop(level, None)  # what it holds now is not what is asked for
+        site.cache.instances.pop(level, None)  # what it holds now is not what the caller passed
     if site.abandoned:
         raise BuildError("the definition was abandoned")  # by Ctrl-C in the thread that waits for this one
     task = cls.__new__(cls, *args, **kwargs)
@@ -92,9 +92,9 @@ def _build_in(site: _Site, cls: type[T], args: tuple[object, ...], kwargs: dict[
     else:
         kept = copies(arguments, rules.ignored)
         identity = Identity(site.cache, place, kept, loose=loose_arguments(rules, kept, texts))
-        # Copies for `__init__` too, and others than are kept: it may take its own apart
+        # `__init__` gets copies of its own, because it may change them
         arguments = copies(arguments, rules.ignored)
-    # A frozen dataclass refuses to be set; and not by its dict, which is made only when somebody asks for it
+    # A frozen dataclass refuses setattr; `vars(task)` would create the dict, which otherwise is made on first access
     object.__setattr__(task, "_taskproc", identity)
     _enter(site, level, task)
     try:
@@ -116,14 +116,14 @@ def _call_init(site: _Site, cls: type, task: object, args: tuple[object, ...], k
 
 
 def _refuse_foreign(cls: type, arguments: Mapping[str, object], cache: Cache) -> None:
-    """A task of another cache has the key that its twin in this one would have: it must not get into an instance."""
+    """Refuse a task of another cache: its twin in this cache has the same key, so an instance must not hold it."""
     for name, value in arguments.items():
         for task in upstreams(value).values():
             other = task._taskproc.cache
             if other is not None and other.store.root != cache.store.root:
                 raise BuildError(
                     f"argument {name!r} of {cls.__qualname__} holds {brief(task)} of cache {other.store.root!r}, "
-                    f"but the cache in force is {cache.store.root!r}: build both in one"
+                    f"but the current cache is {cache.store.root!r}: build both in one cache"
                 )
 
 
@@ -148,7 +148,7 @@ def _in_new_thread(site: _Site, call: Callable[[], object]) -> None:
     def run() -> None:
         try:
             context.run(call)
-        except BaseException as error:  # noqa: BLE001  # it is raised where the thread is waited for
+        except BaseException as error:  # noqa: BLE001  # it is raised in the waiting thread
             raised.append(error)
 
     thread = threading.Thread(target=run, name="taskproc-build", daemon=True)
@@ -163,7 +163,7 @@ def _in_new_thread(site: _Site, call: Callable[[], object]) -> None:
 
 
 def _tell(error: Exception, site: _Site, shown: str, depth: int) -> None:
-    """Say once, on the exception, what was being built, and for which of the `depth` tasks begun before it."""
+    """Note once on the exception what was being built, and which of the `depth` tasks begun before needed it."""
     if getattr(error, "_taskproc_told", False):
         return
     count = depth if depth <= _SHOWN + 1 else _SHOWN
@@ -173,7 +173,7 @@ def _tell(error: Exception, site: _Site, shown: str, depth: int) -> None:
     try:
         error._taskproc_told = True  # type: ignore[attr-defined]
     except AttributeError:
-        return  # an exception with slots: it goes on without a note
+        return  # an exception with slots is raised without a note
     _add_note(error, text)
 
 
@@ -181,7 +181,7 @@ def _add_note(error: Any, text: str) -> None:
     if sys.version_info >= (3, 11):
         error.add_note(text)
         return
-    # Python 3.10 shows no notes; a cause it does show
+    # Python 3.10 shows causes but no notes
     error.__notes__ = [*getattr(error, "__notes__", []), text]
     if error.__cause__ is None:
         error.__cause__ = BuildError(text)

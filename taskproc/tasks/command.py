@@ -1,4 +1,4 @@
-"""Command: an operating-system command as a task, whose words may be futures and whose files are futures of others."""
+"""Command: an operating-system command as a task, whose words may be futures and whose files are futures."""
 from __future__ import annotations
 
 import os
@@ -14,16 +14,16 @@ from taskproc.tasks.inputs import InputFile
 from taskproc.tasks.naming import brief, cut, nested
 from taskproc.tasks.task import Task, TaskType
 
-LONGEST_TEXT = 1 << 16   # bytes of stdout that `CommandResult.text` gives
+LONGEST_TEXT = 1 << 16   # bytes of stdout that `CommandResult.text` returns
 _VERSION_AFTER = 60.0    # seconds within which a tool must report its version
 
 
 @dataclass(frozen=True)
 class Output:
-    """A path in the data directory of the Command that has it among its words: what the command is to write there.
+    """A path in the data directory of the Command that has it as a word: a file or folder that the command must write.
 
-    `Output("model.bin")` stands for `<data directory>/model.bin`, whose folder is made, and which must be there at the
-    end; `Output(".")` for the directory itself.
+    `Output("model.bin")` stands for `<data directory>/model.bin`. Its folder is created, and the path must exist at the
+    end. `Output(".")` is the directory itself.
     """
 
     name: str
@@ -49,22 +49,22 @@ class DataDirectory:
     _json_form = _key_form
 
 
-# What a word may be; a tuple is one word, made of its parts without a space
+# The types of a word; a tuple is one word, made of its parts without a space
 Word = Union[str, "os.PathLike[str]", int, float, Output, DataDirectory, Future[Any], "tuple[Any, ...]"]
 
 
 @dataclass(frozen=True)
 class CommandResult:
-    """What became of a command.
+    """The result of a command.
 
-    As a path it is its stdout, so a Command may be given where a file is asked for.
+    As a path, it is its stdout, so a Command may be passed where a file is expected.
 
     Attributes:
-        words: what was run, all futures replaced by what they were.
-        exit_code: one of those that were right.
+        words: the words that ran, with the results of all futures.
+        exit_code: one of the accepted ones.
         seconds: how long it ran, wall time.
-        stdout: the file with all that it printed; stderr: the same of its standard error.
-        directory: its data directory, in which all its other files are.
+        stdout: the file with its output; stderr: the file with its standard error.
+        directory: its data directory, which contains all its other files.
     """
 
     words: tuple[str, ...]
@@ -75,7 +75,7 @@ class CommandResult:
     directory: Path
 
     def __getitem__(self, name: str) -> Path:
-        """The file `name` in its data directory. KeyError, with what is there, if it is not."""
+        """The file `name` in its data directory. Raises KeyError, which lists the files, if it does not exist."""
         path = self.directory / name
         if not path.exists():
             there = ", ".join(sorted(each.name for each in self.directory.iterdir())) or "nothing"
@@ -87,7 +87,7 @@ class CommandResult:
 
     @property
     def text(self) -> str:
-        """What it printed, as UTF-8; ValueError if that is more than 64 KiB: read the file then."""
+        """Its output, as UTF-8. Raises ValueError if that is more than 64 KiB: read the file instead."""
         if (size := self.stdout.stat().st_size) > LONGEST_TEXT:
             raise ValueError(f"the command printed {size:,} bytes: read {str(self.stdout)!r} instead")
         return self.stdout.read_text("utf-8", "replace")
@@ -104,7 +104,7 @@ class _CommandType(TaskType):
 
 
 def _brief(cls: type[Command], arguments: Mapping[str, Any], room: int) -> str:
-    """Its words, or the arguments of a subclass that has others."""
+    """Its words, or the arguments of a subclass with another `__init__`."""
     if cls.__init__ is not Command.__init__:
         words = ", ".join(f"{name}={brief(value)}" for name, value in arguments.items())
     else:
@@ -115,27 +115,27 @@ def _brief(cls: type[Command], arguments: Mapping[str, Any], room: int) -> str:
 class Command(Task, metaclass=_CommandType):
     """An operating-system command: `Command(["sort", "-u", InputFile("words.txt")], stdout="sorted.txt")`.
 
-    No shell is run, so nothing in a word is split, expanded or quoted. The words are known by their text, and a file
-    that stands there as a plain path by its name only: give `InputFile(path)` for one whose content counts.
+    It runs without a shell, so nothing in a word is split, expanded or quoted. Words count by their text, and a plain
+    path only by its name: pass `InputFile(path)` for a file whose content counts.
 
-    It fails, with the end of what it printed to standard error, if it ends with another exit code than it should, is
-    killed by a signal, or leaves an output unwritten. Interrupting the run ends it, with its children: TERM, then KILL.
-    Subclass it for labels, rate limits and a `task_timeout`.
+    It fails, with the end of its standard error, if its exit code is not an accepted one, if a signal kills it, or if
+    an output is missing. Interrupting the run ends it and its children: TERM, then KILL. Subclass it for labels, rate
+    limits and a `task_timeout`.
 
     Args:
-        argv: the program and its arguments, in order: strings, paths, numbers, `Output`, `DataDirectory`, or futures
-            of such (a Command: its stdout). A tuple is one word: `("--out=", Output("a.bin"))`. A future of a list is
-            as many words as the list has.
+        argv: the program and its arguments, in order: strings, paths, numbers, `Output`, `DataDirectory`, or futures of
+            these (of a Command: its stdout). A tuple is one word: `("--out=", Output("a.bin"))`. A future of a list
+            stands for as many words as the list has.
         inputs: further files and folders whose content counts, or tasks that must be done before.
-        outputs: names of further files that it must have written into its data directory.
-        stdout: name of the output that gets what it prints; None: that goes to `task_stdout`.
-        stdin: a file to be read, known by its content, or a future of one; None: there is nothing to read.
+        outputs: names of further files that it must write into its data directory.
+        stdout: name of the output that receives its stdout; None: that goes to `task_stdout`.
+        stdin: a file to read, whose content counts, or a future of one; None: empty.
         cwd: working directory; None: that of the process that runs it. `Output(".")`: its data directory.
-        env: environment variables that are set for it besides those of that process.
-        version: a command that tells the version of the tool, as `["gcc", "--version"]`. It is run when the task is
-            built, once in a `with Cache(...)` block; when it tells something else, stored results are stale.
-        exit_codes: those with which it has ended well.
-        timeout: seconds after which it is ended and has failed. It does not count for the key, and holds in threads,
+        env: environment variables to set for it, in addition to those of that process.
+        version: a command that prints the version of the tool, such as `["gcc", "--version"]`. It runs when the task is
+            built, once in a `with Cache(...)` block; if it prints another text, stored results are stale.
+        exit_codes: the accepted exit codes.
+        timeout: seconds after which it is ended and has failed. It is not part of the key, and is supported in threads,
             too.
 
     Raises (when it is built):
@@ -204,7 +204,7 @@ class Command(Task, metaclass=_CommandType):
         return CommandResult(words, outcome.code, outcome.seconds, stdout, stderr, directory)
 
     def _place(self, name: str) -> Path:
-        """Where an output goes; its folder is there."""
+        """The path of an output, whose folder is created."""
         path = self.task_directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
@@ -216,7 +216,7 @@ class Command(Task, metaclass=_CommandType):
         return texts[0]
 
     def _texts(self, word: Any) -> list[str]:
-        """What a word stands for: one, but for futures of lists."""
+        """The words that a word stands for: one, except for futures of lists."""
         if isinstance(word, tuple):
             return ["".join(map(self._text, word))]
         if isinstance(word, Output):
@@ -237,11 +237,11 @@ class Command(Task, metaclass=_CommandType):
         named = [each.name for word in (*self.argv, *self.env.values()) for each in _outputs_in(word)]
         missing = [name for name in (*named, *self.outputs) if not (self.task_directory / name).exists()]
         if missing:
-            raise CommandFailed(f"command {shown(words)} ended well, but did not write its output {missing[0]!r}")
+            raise CommandFailed(f"command {shown(words)} succeeded, but did not write its output {missing[0]!r}")
 
 
 class _Version(Task):
-    """What a tool says of itself. Never run: it is there so that each tool is asked once in a block of a cache."""
+    """The version that a tool prints. Never runs: it exists so that each tool is called once in a block of a cache."""
 
     task_pinned_name = "taskproc.Command.version"
 
@@ -254,7 +254,7 @@ class _Version(Task):
                 timeout=_VERSION_AFTER, check=True,
             )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
-            raise BuildError(f"the version of a tool could not be found out: {error}") from error
+            raise BuildError(f"the version of a tool could not be determined: {error}") from error
         self.text = done.stdout.decode("utf-8", "replace")
 
     def run_task(self) -> str:
@@ -271,7 +271,7 @@ def _words(given: object) -> tuple[Any, ...]:
 
 
 def _alike(name: str, value: Any) -> Any:
-    """An argument of Command as it is kept, and counts: one form for all that mean the same."""
+    """An argument of Command as it is stored and counts: one form for all equal ones."""
     if value is None:
         return None
     if name == "argv":
@@ -288,7 +288,7 @@ def _alike(name: str, value: Any) -> Any:
 
 
 def _word(given: Any, where: str) -> Any:
-    """A word as it is kept: paths and numbers as text, so that equal commands are one task."""
+    """A word as it is stored: paths and numbers as text, so that equal commands are one task."""
     if isinstance(given, (Output, DataDirectory, Upstream)):
         return given
     if isinstance(given, tuple):
@@ -306,7 +306,7 @@ def _shown_word(word: object) -> str:
 
 
 def _word_text(value: object) -> str:
-    """A plain word as text. TypeError says what it is instead."""
+    """A plain word as text. Raises TypeError, which says what it is instead."""
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -314,7 +314,7 @@ def _word_text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{brief(value)} ({type(value).__name__}), which is not a string, path or number")
     if "\0" in value:
-        raise TypeError(f"{value!r}, which has a NUL in it: no command can be given that")
+        raise TypeError(f"{value!r}, which contains NUL: no command accepts that")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Under which conditions the tasks of a run are made: their code and their settings, as they were when it began."""
+"""The conditions under which the tasks of a run are made: their code and settings when the run began."""
 from __future__ import annotations
 
 import logging
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 Task = Any  # tasks.task stands above this module
 
-LOOKED_AT = "the way of looking at code has changed"  # and not, as far as is known, the code
-_UNKNOWN = "the source changed"  # where it is not known any more what it was
+LOOKED_AT = "taskproc has changed the way it reads code"  # and the code, as far as is known, has not
+_UNKNOWN = "the source changed"  # when the old source is not known any more
 logger = logging.getLogger("taskproc")
-_CLASSES = 5  # that a run mentions one by one
+_CLASSES = 5  # that a run reports one by one
 
 
 class Conditions:
-    """Asked once per class and remembered: files may be edited while the run is on its way, and what runs is the old.
+    """Read once per class and remembered: files may be edited during the run, but the old code runs.
 
     Args:
         checks_code: whether the source counts.
@@ -43,7 +43,7 @@ class Conditions:
         self._same: dict[tuple[str, str, str], bool] = {}
 
     def code(self, task: Task) -> Fingerprint:
-        """What code the task runs; that of what it got as arguments is among it."""
+        """The code that the task runs, including code among its arguments."""
         given = code_of_values(task)
         key = (type(task), given)
         found = self._code.get(key)
@@ -52,11 +52,11 @@ class Conditions:
         return found
 
     def reaches_packages(self) -> bool:
-        """Whether some code that was asked for reaches an installed package."""
+        """Whether some of the code read so far reaches an installed package."""
         return any(code.packages for code in self._code.values())
 
     def settings(self, task: Task) -> Mapping[str, str]:
-        """See tasks/settings.py."""
+        """All settings of the task, see tasks/settings.py."""
         return left_on(task).added_to(self.of_class(type(task)))
 
     def of_class(self, cls: type) -> Mapping[str, str]:
@@ -68,7 +68,7 @@ class Conditions:
 
     def present(self, task: Task, needs: Mapping[str, Stamp], above: int) -> Present:
         """What a result of `task` would be made from now."""
-        # Most tasks of a large graph need nothing, and differ by their class only
+        # Most tasks of a large graph need nothing and differ only by class
         is_alone = not needs and not above and not code_of_values(task) and left_on(task) is NOTHING_LEFT
         found = self._alone.get(type(task)) if is_alone else None
         if found is None:
@@ -80,7 +80,7 @@ class Conditions:
         return found
 
     def change(self, task: Task, store: DiskStore, *codes: str) -> str:
-        """How the code of `task` differs from the nearest of those with the digests `codes`, in words."""
+        """In words, how the code of `task` differs from the nearest of those with the digests `codes`."""
         name, now = task._taskproc.place.name, self.code(task)
         known = self._changes.get((name, now.digest, codes))
         if known is None:
@@ -94,16 +94,16 @@ class Conditions:
         return known
 
     def nearest(self, task: Task, store: DiskStore, codes: Iterable[str]) -> Mapping[str, Any] | None:
-        """What is known of that one of `codes`, looked at as today, which differs least from the code of `task`."""
+        """The content of that one of `codes`, read as today, that differs least from the code of `task`."""
         now = self.code(task).items
         found = [then for code in codes if (then := store.code(task._taskproc.place.name, code)) is not None]
         whole = [then for then in found if not is_older(then) and isinstance(then.get("items"), Mapping)]
         return min(whole, key=lambda then: _differing(then["items"], now), default=None)
 
     def is_same(self, task: Task, store: DiskStore, record: Record) -> bool:
-        """Whether the code that made a result was looked at in an older way, and all that this saw is there as it was.
+        """Whether an older way of reading code saw the code of a result, and all that it saw is the same now.
 
-        What lies in `code/` is not signed, so in a cache with a key that is for the user to say.
+        The files in `code/` are not signed, so in a cache with a key this is for the user to decide.
         """
         return any(self._is_same(task, store, code) for code in (record.code, *record.accepted))
 
@@ -116,7 +116,7 @@ class Conditions:
         return known
 
     def stored_code(self, task: Task, store: DiskStore) -> Fingerprint:
-        """Its code, of which the cache knows from now on what the digest stands for: a later run can name a change."""
+        """The code of the task, stored in the cache under its digest, so that a later run can name a change."""
         name, code = task._taskproc.place.name, self.code(task)
         if (name, code.digest) not in self._kept:
             self._kept.add((name, code.digest))
@@ -125,12 +125,12 @@ class Conditions:
 
 
 def _differing(then: Mapping[str, object], now: Mapping[str, object]) -> int:
-    """How many items are not the same."""
+    """The number of items that differ."""
     return sum(then.get(item) != now.get(item) for item in {**then, **now})
 
 
 class Unwatched:
-    """What the tasks of a graph use and cannot be watched, by class and code."""
+    """What the tasks of a graph use that cannot be watched, by class and code."""
 
     def __init__(self) -> None:
         self._words: dict[tuple[type[Task], str], dict[str, None]] = {}
@@ -138,10 +138,10 @@ class Unwatched:
         self._last: Fingerprint | None = None
 
     def note(self, task: Task, code: Fingerprint) -> None:
-        """Take a task into account, whose code is `code`."""
+        """Add a task, whose code is `code`."""
         left = left_on(task).untracked
         if code is self._last and not left:
-            return  # as most of ten thousand: a code belongs to one class
+            return  # the usual case, for ten thousand tasks: a code belongs to one class
         self._last, cls = code, type(task)
         if code.untracked or left:
             known = self._words.get((cls, code.digest))
@@ -157,7 +157,7 @@ class Unwatched:
         return {cls.task_name: tuple(words) for cls, words in self._by_class().items() if words}
 
     def lines(self) -> Iterator[str]:
-        """All of it for people, with what is accepted, and with the patterns that accept nothing."""
+        """All of it for people, with accepted entries, and with patterns that match nothing."""
         idle = self._idle()
         for cls, words in self._by_class().items():
             patterns = _patterns_of(cls)
@@ -169,9 +169,9 @@ class Unwatched:
                 yield from lines
 
     def tell(self, store: DiskStore) -> None:
-        """Log a line for each class with something that no run on this cache has mentioned for its present code."""
+        """Log a line for each class with an entry that no run on this cache has reported for its present code."""
         if not logger.isEnabledFor(logging.WARNING):
-            return  # nobody would see it, and so it is not remembered as said
+            return  # it would not be shown, so it must not count as reported
         counts: dict[str, int] = {}
         for (cls, digest), words in self._words.items():
             patterns = _patterns_of(cls)
@@ -209,7 +209,7 @@ class Unwatched:
 
 
 def _owner(cls: type) -> type:
-    """The class that says what counts as accepted for `cls`."""
+    """The class that sets the accepted patterns for `cls`."""
     return next((base for base in cls.__mro__ if "task_unwatched_ok" in vars(base)), cls)
 
 
@@ -219,6 +219,6 @@ def _patterns_of(cls: type[Task]) -> Sequence[str]:
 
 
 def _is_accepted(words: str, patterns: Iterable[str]) -> bool:
-    """Whether one of the patterns is for this; also as it is written, for names may have brackets."""
+    """Whether a pattern matches; also literally, because names may contain brackets."""
     texts = (words, words.partition(" ")[0])
     return any(pattern in texts or any(fnmatchcase(text, pattern) for text in texts) for pattern in patterns)

@@ -1,4 +1,4 @@
-"""Why a task is fresh or would run, in words for people; and how an edit that changes no result is accepted."""
+"""Why a task is fresh or would run, in words for people; and how to accept an edit that changes no result."""
 from __future__ import annotations
 
 import json
@@ -28,8 +28,8 @@ from taskproc.watch.standing import duration
 
 Task = Any  # tasks.task stands above this module
 
-_SHOWN = 5            # tasks upstream that are shown with their reasons
-_RELATIVES = 1000     # other tasks of the class that are looked at for the nearest
+_SHOWN = 5            # upstream tasks that are shown with their reasons
+_RELATIVES = 1000     # other tasks of the class among which the nearest is sought
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Explanation:
 
     Attributes:
         fresh: whether its stored result is good.
-        reasons: task → why it would run: this one first, if it would, then those it needs, at most.
-        text: all that is known, for people; `str()` gives it.
-        unwatched: task class → what its code, or a task of it, uses and cannot be watched: place and cause.
+        reasons: task → why it would run: this task first, if it would, then its needs, at most.
+        text: all that is known, for people; `str()` returns it.
+        unwatched: task class → what its code, or a task of it, uses that cannot be watched: place and cause.
     """
 
     fresh: bool
@@ -52,7 +52,7 @@ class Explanation:
         return self.text
 
     def __repr__(self) -> str:
-        return self.text  # so that a notebook shows it as it is meant
+        return self.text  # so that a notebook shows it as text
 
 
 def explain(task: Task) -> Explanation:
@@ -74,11 +74,11 @@ def explain(task: Task) -> Explanation:
     told: set[str] = set()
     lines = [f"{name_of(root)} would run: {reason.text}", *_details(known, root, reason, told)]
     causes = {key: each for key, each in found.items() if not any(need in found for need in each.needs)}
-    # What changed comes before what is new, for that may be why it is asked for
+    # Changed tasks come before new ones, which may be needed because of the change
     for key, each in sorted(causes.items(), key=lambda cause: cause[1] == NEW)[:_SHOWN]:
         lines += [f"{name_of(key)}: {each.text}", *_details(known, key, each, told)]
     if len(causes) > _SHOWN:
-        lines.append(f"… and {len(causes) - _SHOWN:,} more upstream would run for reasons of their own")
+        lines.append(f"… and {len(causes) - _SHOWN:,} more upstream tasks would run for their own reasons")
     reasons = {name_of(root): reason.text, **{name_of(key): each.text for key, each in found.items()}}
     last = next(known.store.look(known.graph.tasks[root]._taskproc.place), None)
     lines += [*_observed(known, root, last), *other_versions(known), *unwatched.lines()]
@@ -86,10 +86,10 @@ def explain(task: Task) -> Explanation:
 
 
 def accept(task: Task) -> dict[str, int]:
-    """Take the stored results of `task`, and of all it needs, for results of the present code.
+    """Accept the stored results of `task`, and of all that it needs, as results of the present code.
 
-    For edits that change no result: nothing is run, and the next run finds them fresh. Only the source is accepted:
-    what is stale for another reason stays so.
+    For edits that change no result: nothing runs, and the next run finds them fresh. Only the source is accepted; a
+    result that is stale for another reason stays stale.
 
     Returns:
         task name → how many results were accepted.
@@ -103,7 +103,7 @@ def accept(task: Task) -> dict[str, int]:
 
 def _accept_one(known: KnownVersions, key: str, counts: dict[str, int]) -> None:
     if any(need not in known.in_use for need in known.graph.needs[key]):
-        return  # one of its needs is to run
+        return  # one of its needs has to run
     known.judge(key)
     version = known.kept.get(key) if key in known.in_use else known.acceptable(key)
     if version is None:
@@ -119,7 +119,7 @@ def _accept_one(known: KnownVersions, key: str, counts: dict[str, int]) -> None:
 
 
 def _whole(known: KnownVersions, key: str) -> Version:
-    """The version in use with all that its record says; what is remembered of one has not."""
+    """The version in use with its whole record, of which the index has only a part."""
     used = known.in_use[key]
     found = known.store.look(used.place) if used.record.number else ()
     return next((each for each in found if each.record.number == used.record.number), used)
@@ -140,7 +140,7 @@ def _made(version: Version) -> str:
 def _details(known: KnownVersions, key: str, reason: Reason, told: set[str]) -> Iterator[str]:
     """More on a reason; a difference that is in `told` is not shown again."""
     if reason.text == LOOKED_AT:
-        yield "  an update of taskproc is the reason, and not an edit; `taskproc accept` keeps the result"
+        yield "  the reason is an update of taskproc, not an edit; `taskproc accept` keeps the result"
     elif reason.kind == "code":
         changed = _changed_source(known, key)
         if changed and changed not in told:
@@ -174,7 +174,7 @@ def _failure(known: KnownVersions, key: str) -> Iterator[str]:
 
 
 def _changed_source(known: KnownVersions, key: str) -> str:
-    """The difference of those items that count as changed: a comment in another one is none."""
+    """The difference of the items that count as changed; a comment in another item does not."""
     task = known.graph.tasks[key]
     version = next(known.store.look(task._taskproc.place), None)
     if version is None:
@@ -197,7 +197,7 @@ def _nearest(known: KnownVersions, key: str) -> Iterator[str]:
     try:
         names = store.names(*levels)
     except LinkInCache:
-        return  # the reason says so
+        return  # the reason reports it
     best: tuple[int, dict[str, Any]] | None = None
     for name in names[:_RELATIVES]:
         other = _arguments(store, *levels, name)

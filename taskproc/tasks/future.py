@@ -1,7 +1,8 @@
-"""Futures: what a task may need. A value that is there already, that another task computes, or a container of such.
+"""Futures: what a task may need. A value that is known already, one that a task computes, or a container of these.
 
-`Future[T]` is the type to annotate with. At run time a future is known by the hidden base `Upstream`, since checking a
-Protocol costs microseconds a time. Library code never asks `if future`: an empty FutureList is falsy.
+`Future[T]` is the type for annotations. At run time, a future is recognized by the hidden base class `Upstream`,
+because each check of a Protocol costs microseconds. Code of the library never tests `if future`: an empty FutureList is
+falsy.
 """
 from __future__ import annotations
 
@@ -34,13 +35,13 @@ if TYPE_CHECKING:
 
 
 class HasResult(Protocol[T_co]):
-    """Whatever has a result."""
+    """An object that has a result."""
 
     def get_result(self) -> T_co: ...
 
 
 class TypedDictLike(Protocol):
-    """A TypedDict. No type of Python says which value belongs to a key of one, so an element of it is Any."""
+    """A TypedDict. Python has no type that maps its keys to their value types, so an element of it is Any."""
 
     __required_keys__: ClassVar[frozenset[str]]
 
@@ -48,18 +49,18 @@ class TypedDictLike(Protocol):
 
 
 class Future(Protocol[T_co]):
-    """A value of type T that is there once the tasks behind it are done. Index it to get a future of an element."""
+    """A value of type T that is available once the tasks behind it are done. Index it to get a future of an element."""
 
     def get_result(self) -> T_co:
-        """The value. Raises MissingResult where it is not computed yet."""
+        """The value. Raises MissingResult if it is not computed yet."""
         ...
 
     def to_json(self) -> dict[str, Any]:
-        """What it is, as a JSON dictionary."""
+        """The future as a JSON dictionary."""
         ...
 
-    # The first elements of a tuple, and the last one, have types of their own. Sequences come before mappings: in the
-    # other order mypy finds that a plain `Task` is not a future
+    # The first elements of a tuple, and the last one, have their own types. Sequences come before mappings, because in
+    # the other order mypy does not accept a plain `Task` as a future
     @overload
     def __getitem__(self: HasResult[First[V]], key: Literal[0], /) -> Future[V]: ...
     @overload
@@ -78,13 +79,13 @@ class Future(Protocol[T_co]):
     def __getitem__(self: HasResult[TypedDictLike], key: str, /) -> Future[Any]: ...
     @overload
     def __getitem__(self: HasResult[Mapping[K, V]], key: K, /) -> Future[V]: ...
-    # Without the third, type checkers refuse every future whose result cannot be indexed
+    # Without this overload, type checkers refuse each future whose result cannot be indexed
     @overload
     def __getitem__(self, key: Never, /) -> Any: ...
 
 
 class Upstream:
-    """What tells a future at run time. Not public: subclass Task, or use the classes below."""
+    """The run-time base class of all futures. Not public: subclass Task, or use the classes below."""
 
     __slots__ = ()
 
@@ -95,7 +96,7 @@ class Upstream:
         raise NotImplementedError
 
     def to_json(self) -> dict[str, Any]:
-        """What it is, as a JSON dictionary."""
+        """The future as a JSON dictionary."""
         form = self._json_form()
         assert isinstance(form, dict), "a future's form has a tag [this is a bug]"
         return form
@@ -103,7 +104,7 @@ class Upstream:
     if not TYPE_CHECKING:
 
         def __reduce_ex__(self, protocol: int) -> Any:
-            # Only here: futures travel to workers, and are defaults of parameters of classes that do
+            # Only while storing: futures are sent to workers, also as defaults of parameters of classes that are sent
             if storing.get():
                 raise TypeError(f"{self!r} is a future: return its result (get_result()) rather than the future itself")
             return super().__reduce_ex__(protocol)
@@ -138,7 +139,7 @@ class Indexable(Operators, Upstream):
         return Item(self, key)
 
     if not TYPE_CHECKING:
-        # With __getitem__ alone Python would ask for element 0, 1, 2 … and never end
+        # With __getitem__ alone, Python would ask for elements 0, 1, 2 … without end
         def __iter__(self) -> NoReturn:
             raise TypeError(
                 f"{self!r} is a future and cannot be iterated: it has no length before it is computed. "
@@ -147,9 +148,9 @@ class Indexable(Operators, Upstream):
 
 
 class Const(Indexable, Generic[T_co]):
-    """A future whose value is there already: `Const(0)`. Its value is part of the key of whatever it is passed to.
+    """A future whose value is known already: `Const(0)`. Its value is part of the key of each task it is passed to.
 
-    Raises UnnamableValue for a value that has no canonical form (an open file, a model): make it the output of a task.
+    Raises UnnamableValue if the value has no canonical form (an open file, a model): make it the output of a task.
     """
 
     __slots__ = ("__weakref__", "_form", "_value")
@@ -159,7 +160,7 @@ class Const(Indexable, Generic[T_co]):
         self._value = _own_copy(value)
 
     def get_result(self) -> T_co:
-        """The value; a copy, so that what one task does to it no other sees."""
+        """A copy of the value, so that no task sees what another one does to it."""
         return _own_copy(self._value)
 
     def _key_form(self) -> object:
@@ -183,7 +184,7 @@ class Item(Indexable):
         self._key = _own_copy(key)
 
     def get_result(self) -> Any:
-        """The element. Raises what indexing raises, KeyError or IndexError, if there is none."""
+        """The element. If there is none, raises what indexing raises: KeyError or IndexError."""
         container: Any = self.parent.get_result()  # type: ignore[attr-defined]  # every subclass has it
         return container[self._key]
 
@@ -206,15 +207,15 @@ class Item(Indexable):
 
 
 class FutureList(Upstream, list[Future[T]]):
-    """Futures in a row as one future: a list in every way, whose result is the list of their results."""
+    """A list of futures that is one future: a list in every way, whose result is the list of their results."""
 
     if not TYPE_CHECKING:
 
         def __init__(self, futures: Iterable[Future[T]] = ()):
             list.__init__(self, futures)
 
-        # Where a list refuses, Python's own message names the list, and not that it is one of futures. As for a list,
-        # what stands on the other side has its say first
+        # Where a list refuses an operand, Python's own message does not say that the list holds futures. As with a
+        # list, the other operand is asked first
 
         def __add__(self, other: object) -> Any:
             return list.__add__(self, other) if isinstance(other, list) else NotImplemented
@@ -253,7 +254,7 @@ class FutureList(Upstream, list[Future[T]]):
 
 
 class FutureDict(Upstream, dict[K, Future[T]]):
-    """Futures by key as one future: a dict in every way, whose result is the dict of their results."""
+    """A dict of futures that is one future: a dict in every way, whose result is the dict of their results."""
 
     if not TYPE_CHECKING:
 
@@ -280,7 +281,7 @@ class FutureDict(Upstream, dict[K, Future[T]]):
 
 
 def _refuse_values(container: Any, other: object, inside: Iterable[object] | None) -> None:
-    """Raise TypeError where a running task compares futures with values: with `other`, or with what is inside of it."""
+    """Raise TypeError if a running task compares futures with values: with `other`, or with those inside it."""
     if isinstance(other, Upstream):
         return
     for each in (other,) if inside is None else inside:
@@ -289,7 +290,7 @@ def _refuse_values(container: Any, other: object, inside: Iterable[object] | Non
 
 def _element_form(future: Any, index: int) -> object:
     if isinstance(future, Upstream) and type(future) not in REGISTRY:
-        return future._key_form()  # as key_form does, in half the time: there may be a million
+        return future._key_form()  # the same as key_form, in half the time: there may be a million
     return key_form(future, f"element {index} of a FutureList")
 
 

@@ -1,4 +1,4 @@
-"""The five questions of a run, answered for a graph of tasks whose results are kept in a cache."""
+"""The answers to the five questions of a run, for a graph of tasks whose results are stored in a cache."""
 from __future__ import annotations
 
 import functools
@@ -59,8 +59,8 @@ class GraphWork:
         self.jobs = Jobs(known, placement)
         self._labels = labels or {}
         self._is_fed = False
-        self._claimed: dict[str, DiskAttempt] = {}  # what was claimed here and has not been started
-        self._told: set[tuple[str, str]] = set()  # class, and what of it differs in workers
+        self._claimed: dict[str, DiskAttempt] = {}  # claimed here and not started yet
+        self._told: set[tuple[str, str]] = set()  # class, and its items that differ in workers
 
     def feed(self, plan: Plan[str]) -> None:
         """Add the whole graph, once."""
@@ -68,7 +68,7 @@ class GraphWork:
             return
         self._is_fed = True
         known, unwatched = self.known, Unwatched()
-        # All at once, and now: the files may be edited while the run is on its way, and what runs is the old code
+        # All at once, and now: files may be edited during the run, but the loaded code runs
         for task in known.graph.tasks.values():
             unwatched.note(task, known.conditions.code(task))
             known.conditions.of_class(type(task))
@@ -82,7 +82,7 @@ class GraphWork:
         return self.known.judge(key)
 
     def claim(self, ticket: Ticket[str]) -> Outcome[str] | None:
-        """Claim here for what runs behind a command: it may start hours later. Workers claim for themselves."""
+        """Claim here for tasks behind a command, which may start hours later. Workers claim for themselves."""
         known, jobs = self.known, self.jobs
         jobs.begin()
         if unreadable := known.unreadable.get(ticket.key):
@@ -110,7 +110,7 @@ class GraphWork:
         return self.jobs.job(ticket, self._claimed.pop(ticket.key, None))
 
     def close(self, ticket: Ticket[str], outcome: Outcome[str]) -> Outcome[str]:
-        """What was published counts: a task that was committed before its process died is done."""
+        """The final outcome: a task that was published before its process died is done."""
         key = ticket.key
         if self.placement.slots.are_named:
             self.placement.slots.give_back(key)
@@ -132,25 +132,25 @@ class GraphWork:
         return outcome
 
     def _warn_of_others(self, key: str, differing: str) -> None:
-        """Say once per class that other code has run than was looked at."""
+        """Warn once per class that the code that ran differs from the code that the run has read."""
         name = self.known.graph.tasks[key]._taskproc.place.name
         if (name, differing) not in self._told:
             self._told.add((name, differing))
             logger.warning(
-                "%s: its worker has loaded other code or values of %s than the run has looked at: the file was edited "
-                "in the meantime, or a value was set after the import. The result is kept as made by what was loaded; "
+                "%s: its worker has loaded other code or values of %s than the run has read: the file was edited "
+                "in the meantime, or a value was set after the import. The result counts as made by the loaded code; "
                 "pass values as arguments",
                 name,
                 differing,
             )
 
     def interrupted(self, key: str) -> bool:
-        """Tell that what ran for `key` was ended with the run. Whether its result was published before."""
+        """Note that the attempt at `key` ended with the run. Returns whether its result was published before."""
         why = Problem("interrupted", "the run was interrupted")
         return isinstance(self._after_death(key, why, Failed(why)), Done)
 
     def _after_death(self, key: str, problem: Problem, outcome: Outcome[str]) -> Outcome[str]:
-        """`outcome`, unless its result was published before; else the claim that it left becomes a failure."""
+        """`outcome`, unless its result was published before; if not, the claim it left becomes a failure."""
         if isinstance(verdict := self.known.judge(key), Fresh):
             return Done(verdict.stamp, outcome.seconds if isinstance(outcome, Failed) else 0.0)
         why = {"kind": problem.kind, "error": problem.text}
@@ -158,14 +158,14 @@ class GraphWork:
         return outcome
 
     def _keep_last_words(self, attempt: DiskAttempt) -> None:
-        """What it printed last may lie in the spools of its worker still."""
+        """Save the last output of the attempt, which may still be in the spools of its worker."""
         try:
             take_over(str(self.jobs.mark.folder), *attempt.logs(), attempt.folder)
         except OSError as error:
-            logger.warning("what %s printed last is lost: %s", attempt.logs()[1], error)
+            logger.warning("the last output in %s is lost: %s", attempt.logs()[1], error)
 
     def end(self, *, remembers: bool = True) -> None:
-        """Unregister the run; remember for the next one what is good, if it `remembers`."""
+        """Unregister the run; if it `remembers`, store for the next run which versions are good."""
         for attempt in self._claimed.values():
             attempt.fail({"kind": "interrupted", "error": "the run ended before it was started"})
         self.jobs.end()
@@ -174,13 +174,13 @@ class GraphWork:
 
 @frozen
 class Placement:
-    """Where the tasks of a run run.
+    """Where the tasks of a run are executed.
 
     Attributes:
-        commands: key → the command that the task is run behind; absent: none.
-        in_process: whether jobs run in this process and need not travel; foreign: whether in somebody else's.
-        captures: whether what tasks print goes to their logs.
-        slots: the names of slots, where a rate limit gave names.
+        commands: key → the command that runs the task; absent: none.
+        in_process: whether jobs run in this process and are not sent; foreign: whether in an executor of the caller.
+        captures: whether the output of tasks goes to their logs.
+        slots: the names of slots, if a rate limit has names.
     """
 
     commands: Mapping[str, Prefix] = field(default_factory=dict)
@@ -191,10 +191,10 @@ class Placement:
 
 
 class Jobs:
-    """Makes the jobs of one run. `begin` comes before all else.
+    """Makes the jobs of one run. Call `begin` first.
 
     Attributes:
-        run: what all its jobs have in common.
+        run: the part that all its jobs have in common.
     """
 
     def __init__(self, known: KnownVersions, placement: Placement):
@@ -205,12 +205,12 @@ class Jobs:
 
     @property
     def mark(self) -> Mark:
-        """The registration of this run; there from the first claim on."""
+        """The registration of this run, available from the first claim on."""
         assert self._mark is not None, "asked before the first claim [this is a bug]"
         return self._mark
 
     def begin(self) -> None:
-        """Register the run, when it is known that there is something to run. Once; more calls do nothing."""
+        """Register the run once there is something to run. Further calls do nothing."""
         if self._mark is not None:
             return
         store, placement = self._known.store, self._placement
@@ -234,12 +234,12 @@ class Jobs:
             if replaced:
                 self.run.store.retire(replaced)
             else:
-                self.run.store.sweep()  # of what others left
+                self.run.store.sweep()  # what other runs left
         finally:
             self._mark.close()
 
     def plain(self, key: str, number: int = 0, slots: Mapping[str, str] | None = None) -> TaskJob:
-        """The job of `key`, not packed. `number`: of its attempt, where that was claimed already."""
+        """The job of `key`, not packed. `number`: of its attempt, if that is claimed already."""
         known, placement = self._known, self._placement
         task, needs = known.graph.tasks[key], known.graph.needs[key]
         attempt = AttemptPart(
@@ -275,7 +275,7 @@ class Jobs:
         if attempt is not None:
             return self._behind_command(key, packed, attempt)
         if placement.foreign:
-            from taskproc.run.foreign import ForeignJob  # here: 1 ms, and most runs have workers of their own
+            from taskproc.run.foreign import ForeignJob  # here: 1 ms, and most runs have their own workers
             from taskproc.run.lifeline import Main
 
             return ForeignJob(packed, self.mark.folder / "begun", ticket.number, Main.here())
@@ -296,7 +296,7 @@ class Jobs:
 
 @frozen
 class _CannotTravel:
-    """Stands for a job that cannot be packed."""
+    """Replaces a job that cannot be packed."""
 
     problem: Problem
 

@@ -1,4 +1,4 @@
-"""InputFile: a file or folder from outside as a future, known by its content."""
+"""InputFile: a file or folder outside the cache as a future, identified by its content."""
 from __future__ import annotations
 
 import os
@@ -12,7 +12,7 @@ from taskproc.kernel.model import Record, Stamp
 from taskproc.store.version import Version
 from taskproc.tasks.task import Task, TaskType
 
-_LONGEST = 60  # characters of a path that are shown: its end
+_LONGEST = 60  # characters that are shown of the end of a path
 
 
 class _InputType(TaskType):
@@ -29,7 +29,7 @@ class _InputType(TaskType):
 
 
 def _version(task: InputFile, root: str) -> Version:
-    """The file as it is now. OSError in words for people: it is not there, or cannot be read."""
+    """The present state of the file. OSError, in words for people: it is missing or cannot be read."""
     from taskproc.store.contents import Contents  # here: 1 ms, for runs that read files from outside
 
     identity = task._taskproc
@@ -44,20 +44,20 @@ def _version(task: InputFile, root: str) -> Version:
 
 
 def _brief(cls: type, arguments: Mapping[str, Any], room: int) -> str:
-    """The end of its path, also where there is no room: without it the task is a number only."""
+    """The end of its path, even if the room is 0: otherwise the task would be only a number."""
     path = str(arguments["path"])
     return repr(path if len(path) <= _LONGEST else "…" + path[1 - _LONGEST :])
 
 
 class InputFile(Task, metaclass=_InputType):
-    """A file or folder as a `Future[Path]`: what reads it runs again when its content changes, by a byte.
+    """A file or folder as a `Future[Path]`: tasks that read it run again when a byte of its content changes.
 
-    One that is touched, copied or downloaded again, and equal, changes nothing. The result is its absolute path. The
-    path stands in the key as it is written; it is taken from the working directory where the task is built.
+    Touching it, or replacing it by an equal copy, changes nothing. The result is its absolute path. The key contains
+    the path as written; it is relative to the working directory in which the task is built.
 
-    Its SHA-256 is taken once, and remembered by size, times and inode: an unchanged file costs a stat, an unchanged
-    folder one for each file in it. A file that is changed while a task runs that reads it makes that task fail. One
-    that is not there is the failure of the run that needs it, not of the line that builds it.
+    Its SHA-256 is computed once and remembered by size, times and inode: an unchanged file costs one stat, an unchanged
+    folder one for each file in it. If a file changes while a task that reads it runs, the task fails. A missing file is
+    a failure of the run that needs it, not of the line that builds the task.
     """
 
     task_pinned_name = "taskproc.InputFile"
@@ -69,9 +69,9 @@ class InputFile(Task, metaclass=_InputType):
         self.path = absolute_path(path, BuildError)
 
     def get_result(self) -> Path:
-        """The absolute path. Costs nothing: that the file is there and what it was is seen to by the run."""
+        """The absolute path. Costs nothing: the run checks that the file exists and whether it changed."""
         return Path(self.path)
 
     def run_task(self) -> Path:
-        """Never run: its content is its result."""
+        """Never runs: its content is its result."""
         return Path(self.path)

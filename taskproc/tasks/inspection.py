@@ -1,4 +1,4 @@
-"""Looking without running: what would run and why, whether a task is done, what its result is."""
+"""Inspection without a run: which tasks would run and why, whether a task is done, what its result is."""
 from __future__ import annotations
 
 from collections import Counter
@@ -69,7 +69,7 @@ def _change(known: KnownVersions, task: Task, record: Record, code: str) -> str:
 
 
 def summary(graph: Graph, reason: Reason) -> str:
-    """A reason in words that hold for all tasks of a class: of upstream tasks it names the classes only."""
+    """A reason in words that fit all tasks of a class: of upstream tasks, it names only the classes."""
     if not reason.needs:
         return reason.text
     classes = dict.fromkeys(type(graph.tasks[key]).__qualname__ for key in reason.needs)
@@ -84,11 +84,11 @@ def stored_result(task: Task) -> Any:
     known, reason = _look(task)
     if reason is not None and is_building():
         raise MissingResult(
-            f"{brief(task)} has no fresh result yet: it is too early for get_result() while a task is built. Keep the "
+            f"{brief(task)} has no fresh result yet: get_result() is too early while a task is built. Store the "
             "task as an attribute in __init__, and call get_result() in run_task"
         )
     if reason is not None:
-        # Named once more: whoever asked may hold an element of it, or a list, and these cannot be run
+        # Named again, because the caller may hold an element of it, or a list, which cannot be run
         how = f"{nested(task)}(...).run_graph()"
         raise MissingResult(f"{brief(task)} has no fresh result: {reason}. Run it with {how}")
     return known.store.load(known.in_use[known.graph.root])
@@ -105,12 +105,12 @@ def stored_directory(task: Task) -> Path:
 
 
 def stored_log(task: Task, stream: str) -> Path:
-    """What was printed when the result in use was made; see Task.task_stdout."""
+    """The output that belongs to the result in use; see Task.task_stdout."""
     return access.log(task._taskproc, stream, partial(_in_use, task))
 
 
 def _in_use(task: Task, versions: list[int]) -> int:
-    """Which of its versions, newest first, is in use: the newest that is fresh. 0: none, or nobody can say here."""
+    """The newest fresh version of those given, newest first. 0: none is, or it cannot be known here."""
     identity = task._taskproc
     if identity.used == versions[0]:
         return versions[0]
@@ -119,26 +119,26 @@ def _in_use(task: Task, versions: list[int]) -> int:
     try:
         known, reason = _look(task)
     except TaskprocError:
-        return 0  # whoever asks for a file learns of that when it is run
+        return 0  # a run will report it; the caller only wants a path
     return known.in_use[known.graph.root].record.number if reason is None else 0
 
 
 def _look(task: Task) -> tuple[KnownVersions, str | None]:
-    """Judge `task` and all that it needs until something is stale: what is known then, and what is wrong."""
+    """Judge `task` and all that it needs until one is stale: what is known then, and the reason if one is stale."""
     from taskproc.tasks.known_versions import KnownVersions
     from taskproc.tasks.task_graph import graph_of  # here: 10 ms, and a worker reads inputs without it
 
     graph = graph_of(task)
     known = KnownVersions(graph, access.store_of(task._taskproc))
     for key, reason in preview(known):
-        return known, reason.text if key == graph.root else f"{graph.name_of(key)} is to run first: {reason.text}"
+        return known, reason.text if key == graph.root else f"{graph.name_of(key)} must run first: {reason.text}"
     return known, None
 
 
 def other_versions(known: KnownVersions) -> Iterator[str]:
-    """A line for each package that has another version than when results of the graph were made which were found.
+    """A line for each package whose version differs from that with which fresh results of the graph were made.
 
-    It asks for what is known by now, of judged tasks; no file is opened for it.
+    It uses what is known of judged tasks, and opens no file.
     """
     if not known.conditions.reaches_packages():
         return

@@ -1,6 +1,6 @@
-"""One task as a job: claim, run, commit, wherever it is called. Carries its own arguments and the places of its inputs.
+"""One task as a job: claim, run, commit, in any process. It carries its arguments and the versions of its inputs.
 
-How it travels to another process: packing.py.
+packing.py sends it to other processes.
 """
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class RunPart:
 
 @frozen
 class ClassPart:
-    """What all jobs of a class have in common: of what code, with what versions of packages, under what settings."""
+    """The part that all jobs of a class have in common: their code, the versions of its packages, their settings."""
 
     code: str
     packages: Mapping[str, str] = field(default_factory=dict)
@@ -96,15 +96,15 @@ class ClassPart:
 
 @frozen
 class AttemptPart:
-    """What a job has of its own.
+    """The part that a job has for itself.
 
     Attributes:
         inputs: key of each need → the version to read.
         left: what `__init__` left on the task.
         made: keys of needs that were made in this run.
-        above: a version counts as fresh only with a higher number; forced: the attempt is made by order.
-        number: of the attempt that was claimed already; 0: the job claims itself.
-        captures: whether what is printed goes to the task's log files; else it is run here, and nothing is set up.
+        above: a version counts as fresh only with a higher number; forced: the user ordered the attempt.
+        number: of an attempt that is claimed already; 0: the job makes the claim.
+        captures: whether output goes to the log files of the task; if not, the job runs here, and nothing is set up.
         slots: label → name of the slot that the task has.
     """
 
@@ -134,11 +134,11 @@ class TaskJob:
     attempt: AttemptPart
 
     def __call__(self) -> Outcome[str]:
-        """Run it, and tell how it ended; raises nothing but a KeyboardInterrupt of the main thread."""
+        """Run it and return how it ended; raises nothing but a KeyboardInterrupt of the main thread."""
         store, number = self.run.store, self.attempt.number
         try:
             claimed = store.resume(self.task._taskproc.place, number) if number else self.claim()
-        except Exception as error:  # noqa: BLE001  # the claim may fail in any way; it is reported as the task's failure
+        except Exception as error:  # noqa: BLE001  # a claim may fail in any way; this is the task's failure
             if is_scarce(error):
                 text = limit_text("its attempt could not be begun", error)
                 return Failed(replace(problem_of(error), kind="limit", text=text))
@@ -150,7 +150,7 @@ class TaskJob:
         return claimed or Elsewhere(after=0.0)
 
     def claim(self) -> Claimed:
-        """The right to run it, or why not."""
+        """The right to run it, or the reason why not."""
         identity, forced = self.task._taskproc, self.attempt.forced
         return self.run.store.claim(identity.place, lambda: arguments_text(identity), self._pick, forced=forced)
 
@@ -158,7 +158,7 @@ class TaskJob:
         return pick(versions, self._present())
 
     def _present(self) -> Present:
-        """What a result is made from now."""
+        """What a result would be made from now."""
         kind, own = self.kind, self.attempt
         code = kind.code if self.run.checks_code else None
         needs = {key: version.record.stamp for key, version in own.inputs.items()} if own.inputs else {}
@@ -173,21 +173,21 @@ class TaskJob:
         if not own.captures:
             attempt.has_no_logs()
         away = os.getpid() != run.process
-        # Tasks may be built, and run, inside a task: in the same cache, and claimed in the name of a run of their own
+        # Tasks may be built and run inside a task: in the same cache, and claimed in the name of another run
         cache = self.task._taskproc.cache or Cache.under(_store(run.store.root, "", run.store.rules))
         started = time.perf_counter()
         try:
             loaded = loaded_code(self.task, kind.code, run.store) if away else Loaded(kind.code, "")
-            # Put back before the result is written, or nobody could read it
+            # Restored before the result is written: under the umask of the task it may be unreadable
             umask = umask_put_back(own_umask() if away else run.umask)
             with active(job, away), ActiveCache(cache), umask:
                 noted = watch(self.task, loaded.code, run.store) if observes(self.task) else None
                 value = self._value(job, attempt, away, noted or nullcontext())
             loaded = ran_code(self.task, loaded, run.store)
-        except BaseException as error:  # noqa: BLE001  # whatever a task raises is how it ended
+        except BaseException as error:  # noqa: BLE001  # any exception is how the task ended
             return self._failed(job, error, time.perf_counter() - started)
         if own.inputs and (changed := self._changed_inputs()):
-            text = f"{', '.join(changed)} changed while it was read: run again when nobody writes to it"
+            text = f"{', '.join(changed)} changed while it was read: run again when no other program writes to it"
             attempt.fail({"kind": "exception", "error": text})
             return Failed(Problem("exception", text), time.perf_counter() - started)
         return self._commit(attempt, value, loaded, time.perf_counter() - started, noted)
@@ -209,7 +209,7 @@ class TaskJob:
             version = attempt.commit(value, facts)
         except (UnstorableResult, OSError) as error:
             text = str(error)
-            if isinstance(error, OSError):  # of a write or a sync, which name no file
+            if isinstance(error, OSError):  # from a write or a sync, which name no file
                 text = f"its result cannot be stored in {str(attempt.log('stdout').parent)!r}: {error}"
             attempt.fail({"kind": "result", "error": text})
             return Failed(Problem("result", text), seconds)
@@ -221,9 +221,10 @@ class TaskJob:
         return Stored(version.record.stamp, seconds, thin, loaded.differing, bool(facts.observed))
 
     def _value(self, job: Running, attempt: DiskAttempt, away: bool, watched: Watched) -> object:
-        """What `run_task` gives, called on a task that this attempt may change.
+        """The result of `run_task`, called on a task that this attempt may change.
 
-        What it changes in a worker process is put back by run/baseline.py; inline, the working directory is put back.
+        In a worker process, run/baseline.py restores what it changes there; inline, only the working directory is
+        restored.
         """
         if away:
             adopt_imports()
@@ -233,7 +234,7 @@ class TaskJob:
             return self._surrounded(task, attempt, away, watched)
 
     def _surrounded(self, task: Any, attempt: DiskAttempt, away: bool, watched: Watched) -> object:
-        """The value of `run_task`, with its slots in the environment, its clock running, and its output captured."""
+        """The result of `run_task`, with its slots in the environment, a running clock and captured output."""
         if not self.attempt.captures:
             return _called(task, watched)
         run, slots = self.run, self.attempt.slots
@@ -246,7 +247,7 @@ class TaskJob:
             try:
                 return _called(task, watched)
             except CommandFailed:
-                raise  # what the command had to say it has printed there itself
+                raise  # the command has printed its messages there itself
             except BaseException as error:
                 print(traceback_text(error), end="", file=sys.stderr)
                 raise
@@ -255,19 +256,19 @@ class TaskJob:
         paths = [str(version.about["path"]) for version in self.attempt.inputs.values() if "path" in version.about]
         try:
             observed = settled(noted, self.task, self.run.store.root, paths)
-        except Exception as error:  # noqa: BLE001  # a result that was computed is not lost for what else it touched
+        except Exception as error:  # noqa: BLE001  # a computed result is not lost because of what it touched
             return replace(facts, unseen=(*unseen(noted), f"what it touched: {sentence(error)}"))
         return replace(facts, observed=observed, unseen=unseen(noted))
 
     def _changed_inputs(self) -> list[str]:
-        """Paths of input files that are not what they were when the run looked at them."""
+        """Paths of input files that changed since the run looked at them."""
         watched = [version.about for version in self.attempt.inputs.values() if "signs" in version.about]
         return [str(about["path"]) for about in watched if _signs_now(str(about["path"])) != about["signs"]]
 
     def _lost(self, unread: set[str]) -> set[str]:
-        """Keys of inputs that must be made again, if some could not be read: these, and all that are gone with them.
+        """Keys of inputs that must be made again if some could not be read: these, and all that are gone as well.
 
-        What this run made, and is there, does not load: to make it again would not help.
+        An input that this run made and that exists, but cannot be loaded, is left out: making it again would not help.
         """
         if not unread:
             return set()
@@ -280,14 +281,14 @@ class TaskJob:
             return Lost(tuple(sorted(lost)))
         problem = problem_of(error, pickled=os.getpid() != self.run.process)
         job.attempt.fail({"kind": problem.kind, "error": problem.text, "traceback": problem.traceback})
-        # Ctrl-C reaches the main thread of the main process only; raised elsewhere it is the task's own doing
+        # Ctrl-C reaches only the main thread of the main process; elsewhere the task raised it itself
         here = os.getpid() == self.run.process and threading.current_thread() is threading.main_thread()
         if isinstance(error, KeyboardInterrupt) and here and is_interrupt():
             raise error
         return Failed(problem, seconds)
 
 
-# The jobs of a run share a store: it knows paths and the key, and holds nothing open. Few, for runs may be nested
+# The jobs of a run share a store, which knows paths and the key and holds nothing open. Several, for nested runs
 @functools.lru_cache(maxsize=8)
 def _store(root: str, token: str, rules: CacheRules) -> DiskStore:
     return DiskStore(root, token, rules=rules)
@@ -306,7 +307,7 @@ _TASK = f"{__package__}.task"
 
 
 def _level(cls: type[Any]) -> int | None:
-    """The gzip level that a class asks for; None: it does not, Task alone has one."""
+    """The gzip level that a class sets; None: it sets none, only Task does."""
     for base in cls.__mro__:
         if "task_compress_level" in base.__dict__:
             return None if base.__module__ == _TASK else int(cls.task_compress_level)
@@ -323,7 +324,7 @@ def _signs_now(path: str) -> str:
 
 
 def _called(task: Any, watched: Watched) -> object:
-    """What it gives, in this process: a child that it forked, and that comes back here too, is nobody's and ends."""
+    """The result of `run_task` in this process; a child that it forked and that also returns to this point is ended."""
     pid, code = os.getpid(), 1
     try:
         with watched:
@@ -344,14 +345,14 @@ def _called(task: Any, watched: Watched) -> object:
 
 def _named(value: object, root: str, home: str) -> str | None:
     if value is None or type(value) in (bool, int, float) or (type(value) is str and not home):
-        return None  # the pickle says as much
+        return None  # the pickle is enough
     from taskproc.tasks.value_digest import value_digest  # here: 3 ms, and not needed for plain values
 
     return value_digest(value, root, home)
 
 
 def pick(versions: Iterator[Version], now: Present) -> Version | None:
-    """The newest version that is good; see kernel.rebuild.judge."""
+    """The newest good version; see kernel.rebuild.judge."""
     found = judge(versions, now)
     return found if isinstance(found, Version) else None
 
@@ -361,7 +362,7 @@ def _stored(order: str, value: str, seconds: float, version: Any, differing: str
 
 
 def plain(version: Version | None) -> tuple[Any, ...] | None:
-    """What a reader asks of a version as plain values, which pickle at a tenth of the cost."""
+    """The parts of a version that readers need, as plain values, which pickle at a tenth of the cost."""
     if version is None:
         return None
     record = version.record
@@ -371,13 +372,13 @@ def plain(version: Version | None) -> tuple[Any, ...] | None:
 
 
 def version_of(values: tuple[Any, ...]) -> Version:
-    """The version of its plain values."""
+    """The version made from its plain values."""
     name, some, key, path, number, nonce, order, value, *rest = values
     return Version(Place(name, some, key), path, Record(number, nonce, Stamp(order, value), "", {}), *rest)
 
 
 def slim(version: Version) -> Version:
-    """A version without what only a judge needs: what it was made from may be ten thousand stamps."""
+    """A version without the parts that only a judge needs: it may be made from ten thousand stamps."""
     some, record = version, version.record
     thin = Record(record.number, record.nonce, record.stamp, "", {})
     digests = some.head, some.head_digest, some.size, some.digest

@@ -1,4 +1,4 @@
-"""What a run knows of the versions of its tasks: which it uses, which no longer count, which it made."""
+"""The versions that a run knows of its tasks: those in use, those that no longer count, those it made."""
 from __future__ import annotations
 
 import functools
@@ -23,21 +23,21 @@ from taskproc.tasks.task_graph import Graph
 
 logger = logging.getLogger("taskproc")
 
-Task = Any  # tasks.task stands above this module; what is asked of one here is `_taskproc` and its class attributes
+Task = Any  # tasks.task stands above this module, which uses only `_taskproc` and class attributes
 
 
 class KnownVersions:
-    """The versions of the tasks of one graph, for one run or one look.
+    """The versions of the tasks of one graph, for one run or one inspection.
 
     Args:
-        forced: keys that are to be run even if fresh: of these only versions count that come from now on.
-        is_run: whether it is for a run; a look writes nothing and logs nothing.
+        forced: keys that must run even if they are fresh: for these, only versions made from now on count.
+        is_run: whether it is for a run; an inspection writes and logs nothing.
 
     Attributes:
         in_use: key → the version that this run uses, once it is known.
         reasons: key → why the task had to run.
-        kept: key → a version that is good, though its code was looked at in an older way; see source/fingerprint.py.
-        made: keys of what this run has made.
+        kept: key → a good version whose code was read in an older way; see source/fingerprint.py.
+        made: keys of the tasks that this run has made.
         unreadable: key → why its result outside the cache cannot be read.
     """
 
@@ -60,10 +60,10 @@ class KnownVersions:
         self.made: set[str] = set()
         self.unreadable: dict[str, OSError] = {}
         self._is_run, self._is_update_told = is_run, False
-        # Key → number of the last version that does not count: what was there before the order, what cannot be read
+        # Key → number of the last version that does not count: it existed before the order, or cannot be read
         self._above = {key: store.highest(graph.tasks[key]._taskproc.place) for key in self.forced}
-        self._outdated: dict[str, int] = {}  # the same for those who make it: what was observed then is another now
-        self._looked: dict[str, None] = {}  # keys of what the next run need not look at again
+        self._outdated: dict[str, int] = {}  # the same for jobs: what was observed has changed
+        self._looked: dict[str, None] = {}  # keys that the next run need not judge again
         self._listing = Listing(store, len(graph.needs))
         weights = Counter[str]()
         for key, needs in graph.needs.items():
@@ -79,8 +79,8 @@ class KnownVersions:
             return Fresh(identity.version.record.stamp)
         if task._taskproc_version is not None:
             return self._judge_outside(key)
-        # The listing answers the first question only: after a claim that was lost, a death or a result that
-        # turned out unreadable there may be one by now
+        # The listing is valid only for the first call: after a lost claim, a death or an unreadable result, a version
+        # may exist by now
         if key not in self.reasons and self._listing.lacks(identity.place):
             self.reasons[key] = NEW
             return Stale(NEW)
@@ -92,13 +92,13 @@ class KnownVersions:
         if isinstance(found, Stale) and found.reason.kind == "code":
             found = self._of_older_look(key, now, found)
         if isinstance(found, Version):
-            if not found.record.observed:  # of what may change without a sign in its folder nothing is remembered
+            if not found.record.observed:  # what was observed may change without a sign in the folder
                 self._looked[key] = None
             return self._is_fresh(key, slim(found) if found.record.needs or found.record.observed else found)
         return self._is_stale(key, found)
 
     def _is_fresh(self, key: str, version: Version) -> Fresh:
-        """Note which version is used. With a `task_version` it stays in use while its result's classes are edited."""
+        """Note the version in use. With a `task_version`, it stays in use while classes of its result are edited."""
         if type(self.graph.tasks[key]).task_version is not None:
             stamp = renewed(version.record.stamp)
             if stamp != version.record.stamp:
@@ -107,12 +107,12 @@ class KnownVersions:
         return Fresh(version.record.stamp)
 
     def _is_stale(self, key: str, stale: Stale) -> Stale:
-        """Note and tell it in such words as the kernel cannot know."""
+        """Note the reason, in words that the kernel cannot know."""
         identity = self.graph.tasks[key]._taskproc
         if stale.reason is NEW:
             self._listing.missed(identity.place)
         if stale.reason.kind == "observed":
-            # Who makes it cannot judge that once more: so nothing counts there but what is made from now on
+            # The job cannot judge this again, so for it only versions made from now on count
             self._outdated[key] = self.store.highest(identity.place)
         if stale.reason.kind == "forced" and key not in self.forced:
             stale = Stale(Reason("unreadable", "its result could not be read"))
@@ -122,7 +122,7 @@ class KnownVersions:
         return stale
 
     def _of_older_look(self, key: str, now: Present, stale: Stale) -> Version | Stale:
-        """A version of the present code that has another digest only since code was looked at in another way then."""
+        """A version of the present code whose digest differs only because code was read in another way then."""
         task, conditions = self.graph.tasks[key], self.conditions
         version = pick(self._of_same(task), replace(now, code=None))
         if version is not None:
@@ -134,7 +134,7 @@ class KnownVersions:
             try:
                 self.store.accept(version.place, version, conditions.code(task).digest, flush=False)
             except CacheError:
-                pass  # a read-only cache: then the next run finds out as this one did
+                pass  # a read-only cache: the next run will repeat this
             except MissingResult:
                 return stale  # cleared in the meantime
         return stale if version is None else version
@@ -146,17 +146,17 @@ class KnownVersions:
                 yield version
 
     def _tell_of_older_look(self) -> None:
-        """Say once that an update of taskproc, and not an edit, is why results may be computed again."""
+        """Report once that results may be computed again because of an update of taskproc, not an edit."""
         if not self._is_update_told:
             self._is_update_told = True
             logger.warning(
-                "%s since some results were made: those whose code is still what was seen then are kept, the others "
-                "are computed again; `taskproc accept` keeps them all",
+                "%s since some results were made: those whose code was the same then stay fresh, the others are "
+                "computed again; `taskproc accept` keeps them all",
                 LOOKED_AT,
             )
 
     def _judge_outside(self, key: str) -> Verdict:
-        """What is there is fresh, whatever it is: a result outside is made by others."""
+        """A result outside the cache is always fresh if it exists: other programs make it."""
         try:
             version = self.in_use[key] = self.graph.tasks[key]._taskproc_version(self.store.root)
         except OSError as error:
@@ -166,9 +166,9 @@ class KnownVersions:
         return Fresh(version.record.stamp)
 
     def forget(self, key: str) -> bool:
-        """Tell that the version in use could not be read: from now on only a newer one counts.
+        """Note that the version in use could not be read: from now on only a newer one counts.
 
-        False if it was made in this run and is there, byte for byte: then a newer one would not be better.
+        False if this run made it and it exists: then a newer one would not be better.
         """
         self._looked.clear()
         version = self.in_use[key]
@@ -195,18 +195,18 @@ class KnownVersions:
         return self.conditions.present(self.graph.tasks[key], stamps, self._above.get(key, 0))
 
     def least(self, key: str) -> int:
-        """A version that counts for who makes `key` has a higher number."""
+        """For the job that makes `key`, only versions with a higher number count."""
         return max(self._above.get(key, 0), self._outdated.get(key, 0))
 
     def make(self, key: str, version: Version, *, lasts: bool) -> None:
-        """Note that this run made `version`. `lasts`: the next run may take it without looking at it again."""
+        """Note that this run made `version`. `lasts`: the next run may use it without reading it again."""
         self.in_use[key] = version
         self.made.add(key)
         if lasts:
             self._looked[key] = None
 
     def end(self, remembers: bool) -> None:
-        """Let directories and logs be those of the versions in use, and write for the next run what was found good."""
+        """Let directories and logs be those of the versions in use, and store the good ones for the next run."""
         for key, version in self.in_use.items():
             self.graph.tasks[key]._taskproc.used = version.record.number
         if remembers:

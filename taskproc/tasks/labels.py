@@ -1,4 +1,4 @@
-"""What a run may be given by label: prefix commands, and rate limits, whose slots may have names.
+"""Settings that a run takes by label: prefix commands, and rate limits, whose slots may have names.
 
 The plan counts the slots of a label and never runs more tasks than there are, so a name is always free for a task that
 may start.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 RateLimits = Mapping[str, Union[int, Sequence[str]]]
 Prefixes = Mapping[str, "str | Sequence[str]"]
 
-# Labels whose slot is also in an environment variable, for libraries
+# Labels whose slot is also put into an environment variable, for libraries
 _VARIABLES = {"gpu": "CUDA_VISIBLE_DEVICES"}
 
 
@@ -32,23 +32,23 @@ def labels_of(cls: type) -> tuple[str, ...]:
 
 
 def warn_of_unknown(classes: Iterable[type], what: str, labels: Mapping[str, object]) -> None:
-    """Warn of each label for which a `what` was given, but that none of `classes` has: most likely a slip."""
+    """Warn of each label with a `what` that none of `classes` has: most likely a typing error."""
     known = {label for cls in classes for label in labels_of(cls)}
     unknown = [label for label in labels if label not in known]
     if unknown:
-        import logging  # here: 3 ms, and a worker that loads a script does without
+        import logging  # here: 3 ms, and a worker that loads a script does not need it
 
         logger = logging.getLogger("taskproc")
         for label in unknown:
-            text = "no task of this graph has the label %r, for which a %s was given%s"
+            text = "no task of this graph has the label %r of a %s%s"
             logger.warning(text, label, what, did_you_mean(str(label), known))
 
 
 class Slots:
-    """The names of a run's slots, and who has them. OptionError for what is neither a number nor a list of names.
+    """The named slots of a run, and which task has which. OptionError unless a limit is a number or a list of names.
 
     Attributes:
-        counts: label → how many slots it has; are_named: whether some label has named slots.
+        counts: label → the number of its slots; are_named: whether some label has named slots.
     """
 
     def __init__(self, limits: RateLimits | None):
@@ -66,14 +66,14 @@ class Slots:
         self.are_named = bool(self._free)
 
     def take(self, key: str, labels: Iterable[str]) -> dict[str, str]:
-        """A name for each of `labels` that has named slots, kept until `key` gives them back."""
+        """A name for each of `labels` that has named slots, reserved until `key` gives them back."""
         taken = {label: self._free[label].pop(0) for label in labels if label in self._free}
         if taken:
             self._taken[key] = taken
         return taken
 
     def give_back(self, key: str) -> None:
-        """What `key` took is free again; it need not have taken any."""
+        """Free the slots that `key` took, if any."""
         for label, name in self._taken.pop(key, {}).items():
             self._free[label].append(name)
 
@@ -87,7 +87,7 @@ def _names(label: str, limit: Sequence[object]) -> list[str]:
 
 @contextmanager
 def slot_variables(slots: Mapping[str, str]) -> Iterator[None]:
-    """Inside the block environment variables tell the slots; for a process that runs this one task."""
+    """Inside the block, environment variables name the slots; for a process that runs only this task."""
     variables = {_VARIABLES[label]: name for label, name in slots.items() if label in _VARIABLES}
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
@@ -103,7 +103,7 @@ def slot_variables(slots: Mapping[str, str]) -> Iterator[None]:
 
 @frozen
 class Prefix:
-    """The words that are put before a task; none: a fresh interpreter and no command."""
+    """The words that are put before a task; without words: a fresh interpreter and no command."""
 
     words: tuple[str, ...]
 
@@ -123,7 +123,7 @@ class Prefix:
 
 
 def read_prefixes(prefixes: Prefixes | None, prefix: Prefixes | None) -> dict[str, Prefix]:
-    """Label → command. OptionError names the label whose command cannot be read, or was given under both names."""
+    """Label → command. OptionError names a label whose command is wrong, or is given under both names."""
     given: dict[str, Prefix] = {}
     for option, mapping in (("prefixes", prefixes), ("prefix", prefix)):
         if mapping is not None and not isinstance(mapping, Mapping):

@@ -1,7 +1,7 @@
-"""A future that is taken for its value while a task runs: a TypeError that says how to get the value.
+"""Errors for a future that is used as its value while a task runs: a TypeError that says how to get the value.
 
-Elsewhere a future answers as any other object does: there it stands for what it will be. What Python itself refuses
-(`len`, `float`, `json.dumps`, a missing attribute) keeps its words, and the advice is added when it ends the task.
+Elsewhere, a future behaves as any other object: there it stands for a later value. The errors of Python itself (`len`,
+`float`, `json.dumps`, a missing attribute) stay, and the advice is added when such an error ends the task.
 """
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from taskproc.tasks.running_job import is_building, running_job
 
 _ADVICE = "use .get_result() for its value"
 _NO_TERMINAL = (
-    "This task has no terminal, for what it prints goes to its log. To debug it, run it in your own process: by "
-    "`-t local` on the command line, or by run_graph(executor=LocalExecutor())"
+    "This task has no terminal: its output goes to its log. To debug it, run it in your own process: with "
+    "`-t local` on the command line, or with run_graph(executor=LocalExecutor())"
 )
 _BINARY = "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and or xor".split()
 _OPTIONAL = re.compile(r"\b(None|Optional)\b")
@@ -24,11 +24,11 @@ _UNARY = {"neg": "-", "pos": "+", "invert": "~"}
 
 
 class Operators:
-    """What Python asks an object for `+`, `<`, `==`, `if` and the like; for futures that are not containers."""
+    """The special methods behind `+`, `<`, `==`, `if` and the like; for futures that are not containers."""
 
     __slots__ = ()
 
-    if not TYPE_CHECKING:  # type checkers refuse all of it, and are right
+    if not TYPE_CHECKING:  # type checkers rightly refuse all of it
 
         def __eq__(self, other: object) -> bool:
             if self is other:
@@ -50,7 +50,7 @@ class Operators:
         @property
         def __array__(self) -> object:
             if not is_read_here(self):
-                raise AttributeError("__array__")  # NumPy takes it for any object then
+                raise AttributeError("__array__")  # then NumPy treats it as any object
             raise TypeError(mistaken(self))
 
 
@@ -77,18 +77,18 @@ for _name, _operator in _UNARY.items():
 
 
 def mistaken(future: object) -> str:
-    """What to say of a future that was taken for its value."""
+    """The message for a future that was used as its value."""
     return f"{future!r} is a future, not its value: {_ADVICE}"
 
 
 def refuse_comparison(future: object, other: object) -> None:
-    """Raise TypeError where a running task compares what it needs with what is neither a future nor None."""
+    """Raise TypeError if a running task compares an input with an object that is neither a future nor None."""
     if other is not None and not hasattr(type(other), "_key_form") and is_read_here(future):
         raise TypeError(mistaken(future))
 
 
 def is_read_here(future: Any) -> bool:
-    """Whether a task runs here that needs `future`, and its value could be read; what it builds is another matter."""
+    """Whether the running task needs `future` and could read its value; tasks that it builds do not count."""
     job = running_job()
     if job is None or is_building():
         return False
@@ -99,8 +99,8 @@ def is_read_here(future: Any) -> bool:
 
 
 def _may_be_none(future: object) -> bool:
-    """Whether it is an attribute of the running task that, as it is declared, may be None: there `if` asks for that."""
-    import inspect  # here: a task that makes no mistake does without
+    """Whether it is an attribute of the running task that, as declared, may be None: then `if` may test for None."""
+    import inspect  # here: only for a task with a mistake
 
     job = running_job()
     task = job.task if job is not None else None
@@ -108,7 +108,7 @@ def _may_be_none(future: object) -> bool:
     try:
         parameters = dict(inspect.signature(cls.__init__).parameters)  # type: ignore[misc]  # the class is given
         declared = [inspect.get_annotations(base) for base in cls.__mro__]
-    except Exception:  # noqa: BLE001  # annotations are the user's code, and may name what is not there
+    except Exception:  # noqa: BLE001  # annotations are the user's code and may raise anything
         return True
     names = {*getattr(task, "__dict__", ()), *parameters, *(name for each in declared for name in each)}
     for name in [name for name in names if _own_attribute(task, name) is future]:
@@ -126,18 +126,18 @@ def _own_attribute(task: object, name: str) -> object:
         return None
 
 
-# ---------------------------------------------------------------- what Python or a library refuses
+# ---------------------------------------------------------------- errors of Python or a library
 
 
 def advise(error: Exception, task: object, futures: Iterable[object]) -> None:
-    """Add to what a task raised how it gets a value, if it was raised because of a future; or what to debug with.
+    """Add to an exception of a task how to get a value, if a future is the cause; or how to debug.
 
     Args:
-        futures: what the task needs.
+        futures: the needs of the task.
     """
     is_quit = type(error).__name__ == "BdbQuit" and type(error).__module__ == "bdb"
     if type(error) not in (TypeError, AttributeError, KeyError, EOFError) and not is_quit:
-        return  # the user's own
+        return  # an error of the user's code
     text = error.args[0] if len(error.args) == 1 and isinstance(error.args[0], str) else ""
     if type(error) is TypeError and "get_result" not in text:
         names = {type(future).__name__ for future in futures} | {"Const", "Item", "FutureList", "FutureDict"}
@@ -148,7 +148,7 @@ def advise(error: Exception, task: object, futures: Iterable[object]) -> None:
         if hasattr(type(key), "_key_form") and is_read_here(key):
             error.args = (mistaken(key),)
     elif type(error) is AttributeError and getattr(error, "name", None) == "get_result":
-        error.args = (f"{text} (it is a value and not a future: use it as it is, or give the task Const(...) of it)",)
+        error.args = (f"{text} (it is a value, not a future: use it as it is, or pass Const(...) of it to the task)",)
     elif type(error) is AttributeError and "get_result" not in text:
         owner = getattr(error, "obj", None)
         if owner is not task and hasattr(type(owner), "_key_form"):
@@ -158,13 +158,13 @@ def advise(error: Exception, task: object, futures: Iterable[object]) -> None:
 
 
 def _names(text: str, name: str) -> bool:
-    """Whether Python complains of the type: `'Load'`, `(not "Load")`, `of type Load is`, `not Load`, `Load found`."""
+    """Whether Python names the type: `'Load'`, `(not "Load")`, `of type Load is`, `not Load`, `Load found`."""
     pattern = rf"'{name}'|\"{name}\"|\b(?:type|not) {name}\b(?! must)|\b{name}( found$|\.__format__)"
     return re.search(pattern, text) is not None
 
 
 def _asked_for_password(error: Exception) -> bool:
-    """Whether `getpass()` raised it, which says nothing with its EOFError."""
+    """Whether the EOFError comes from `getpass()`, which gives it no text."""
     trace = error.__traceback__ if type(error) is EOFError and not error.args else None
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -177,7 +177,7 @@ def _is_captured() -> bool:
 
 
 def say_that_none_debugs_here() -> None:
-    """Let `breakpoint()` say what to do in a task whose output is kept, unless a debugger of the user's is there."""
+    """Let `breakpoint()` give advice in a task with captured output, unless the user has set another debugger."""
     if sys.breakpointhook is sys.__breakpointhook__ and "PYTHONBREAKPOINT" not in os.environ:
         sys.breakpointhook = _breakpoint
 
@@ -185,4 +185,4 @@ def say_that_none_debugs_here() -> None:
 def _breakpoint(*args: Any, **kwargs: Any) -> Any:
     if _is_captured():
         raise RuntimeError(f"breakpoint() cannot be used here. {_NO_TERMINAL}")
-    return sys.__breakpointhook__(*args, **kwargs)  # noqa: T100  # what was there
+    return sys.__breakpointhook__(*args, **kwargs)  # noqa: T100  # the original hook

@@ -1,4 +1,4 @@
-"""What a task is called: the name of its class, its key and id, and how it is shown to people."""
+"""Names of a task: that of its class, its key and id, and its text for people."""
 from __future__ import annotations
 
 import functools
@@ -24,29 +24,29 @@ from taskproc.values.forms import Json
 KEY_FORMAT = 1
 _json = json.JSONEncoder()
 _ID_BITS = 63
-_DIGITS_ALONE = 8     # of a short id, where the other tasks are not known
+_DIGITS_ALONE = 8     # of a short id, if the other tasks are not known
 
-# What is shown of a task
+# Limits for the text of a task
 _LEVELS = 2           # of tasks inside it that are shown with their arguments
-_LONGEST_TASK = 160   # characters of its arguments; half as many of those of a task inside it
+_LONGEST_TASK = 160   # characters of its arguments; half as many for a task inside it
 _LONGEST_VALUE = 80
-_SHORTEST = 8         # an argument is not cut to less
+_SHORTEST = 8         # no argument is cut below this
 _FIRST, _LAST = 5, 2  # values of a container
 
 
 @dataclass(slots=True)
 class Identity:
-    """Who a task instance is; hung on it when it is built.
+    """The identity of a task instance; attached when it is built.
 
     Attributes:
         arguments: by parameter name, defaults applied.
-        version: set only on an input of a running job: what its result is, in a process that has no graph.
-        given: classes and functions among the arguments; see tasks/reached_code.py, which asks once.
-        left: what `__init__` left on the task; see tasks/settings.py, which asks once.
-        loose: name and digest of each argument that counts and that can be changed; see `loose_arguments`.
-        used: number of the version that the last run in this process has used; 0: none has.
-        copied: of a copy for an attempt: the task, and the copier of this attempt; see tasks/attempt_copies.py.
-        aside: what `run_task` put on such a copy that was not an attribute of the task before; to look at, and no more.
+        version: only on an input of a running job, in a process without a graph: its result.
+        given: classes and functions among the arguments; see tasks/reached_code.py, which computes it once.
+        left: what `__init__` left on the task; see tasks/settings.py, which computes it once.
+        loose: name and digest of each argument that counts and may be changed later; see `loose_arguments`.
+        used: number of the version that the last run in this process has used; 0: none.
+        copied: on a copy for an attempt: the task, and the copier of this attempt; see tasks/attempt_copies.py.
+        aside: new attributes that `run_task` set on such a copy; only for inspection.
     """
 
     cache: Cache | None
@@ -62,20 +62,20 @@ class Identity:
 
 
 def identity_of(value: object) -> Identity | None:
-    """Of a task, also of one whose `__init__` runs; None: it is none."""
+    """The identity of a task, also while its `__init__` runs; None for other values."""
     return getattr(value, "_taskproc", None) if isinstance(value, Upstream) else None
 
 
 def task_name(cls: type) -> str:
-    """`module.qualname`, with `__main__` resolved to the module or script that it is; or the name that was pinned.
+    """`module.qualname`, with `__main__` replaced by the name of the module or script; or the pinned name.
 
-    One string for all tasks of a class, which keep it.
+    One string, shared by all tasks of a class.
     """
     return sys.intern(pinned_name(cls) or f"{real_name(cls.__module__)}.{cls.__qualname__}")
 
 
 def texts_of(cls: type, rules: KeyRules, arguments: Mapping[str, object]) -> dict[str, str]:
-    """The canonical texts of the arguments that count. Raises UnnamableValue for one that has no form."""
+    """The canonical texts of the arguments that count. Raises UnnamableValue for an argument without a form."""
     texts = {}
     for name, value in arguments.items():
         if name not in rules.ignored:
@@ -88,38 +88,38 @@ def texts_of(cls: type, rules: KeyRules, arguments: Mapping[str, object]) -> dic
 
 
 def place_of(cls: type, texts: Mapping[str, str]) -> Place:
-    """Where the results of the task with these arguments lie; `texts` are of those that count."""
+    """Where the results of the task with these arguments are; `texts` are those of the arguments that count."""
     name = task_name(cls)
-    # The canonical text of {"format": …, "task": …, "args": …}, made of those of its parts
+    # The canonical text of {"format": …, "task": …, "args": …}, made from those of its parts
     arguments = ",".join([f"{_name_text(each)}:{texts[each]}" for each in sorted(texts)])
     key = text_digest(f'{{"args":{{{arguments}}},"format":{KEY_FORMAT},"task":{_name_text(name)}}}')
-    # Taken from the key, not counted: the same on every machine, so caches can be merged by copying
+    # Taken from the key, not counted: it is the same on every machine, so caches can be merged by copying
     return Place(name, int(key[:16], 16) >> (64 - _ID_BITS), key)
 
 
 @functools.lru_cache(maxsize=1024)
 def _name_text(name: str) -> str:
-    """The canonical text of what all tasks of a class have in common."""
+    """The canonical text of a name that all tasks of a class have in common."""
     return canonical_text(name)
 
 
 def loose_arguments(
     rules: KeyRules, arguments: Mapping[str, object], texts: Mapping[str, str]
 ) -> tuple[tuple[str, str], ...]:
-    """Name and digest of each argument that counts, and that somebody may change until the task is run."""
+    """Name and digest of each argument that counts and that other code may change until the task runs."""
     loose = [name for name, value in arguments.items() if name not in rules.ignored and is_loose(value)]
-    # What is left out at its old meaning counts too: it says that it has this value
+    # An argument that is left out at its old meaning counts too: its absence means this value
     texts = {name: texts.get(name) or canonical_text(key_form(arguments[name], name)) for name in loose}
     return tuple((name, text_digest(text)) for name, text in texts.items())
 
 
 def changed_argument(task: Any) -> str | None:
-    """What to say if an argument is not what it was when the task was built: its key would name another result."""
+    """The message if an argument has changed since the task was built: the key would name another result."""
     identity = task._taskproc
     for name, before in identity.loose:
         try:
             now = form_digest(key_form(identity.arguments[name], name))
-        except Exception:  # noqa: BLE001  # whatever a hook of the user raises: it had a form when the task was built
+        except Exception:  # noqa: BLE001  # a hook of the user may raise anything; there was a form before
             now = ""
         if now != before:
             where = type(task).__qualname__
@@ -128,7 +128,7 @@ def changed_argument(task: Any) -> str | None:
 
 
 def arguments_forms(identity: Identity, where: str) -> dict[str, Json]:
-    """The arguments in JSON, for people; one that does not count need not have a form, and is left out then."""
+    """The arguments in JSON, for people; an argument that does not count and has no form is left out."""
     forms: dict[str, Json] = {}
     for name, value in identity.arguments.items():
         try:
@@ -139,9 +139,9 @@ def arguments_forms(identity: Identity, where: str) -> dict[str, Json]:
 
 
 def arguments_text(identity: Identity) -> str:
-    """What `args.json` says, for people: name, key and arguments of a task."""
+    """The content of `args.json`, for people: name, key and arguments of a task."""
     place = identity.place
-    # Member by member: the encoder takes as long to begin with a dict as all the rest does
+    # Member by member: for the encoder, a dict costs as much to start as all the rest
     forms = arguments_forms(identity, place.name)
     texts = [f"{_quoted(name)}: {plain_text(form) or _json.encode(form)}" for name, form in forms.items()]
     return f'{{"task": {_quoted(place.name)}, "key": "{place.key}", "args": {{{", ".join(texts)}}}}}\n'
@@ -150,21 +150,21 @@ def arguments_text(identity: Identity) -> str:
 def brief(value: object, ids: ShortIds | None = None) -> str:
     """`value` as one would write it, in a harmless line; a task with its short id: `Fit#3fa1(X=Load#90b2[0], seed=0)`.
 
-    Different tasks never have the same text, whatever of their arguments is cut.
+    Different tasks never have the same text, however their arguments are cut.
 
     Args:
-        ids: of the tasks among which the text is to be unambiguous; default: of all that were built in its cache.
+        ids: of the tasks among which the text must be unambiguous; default: of all tasks built in its cache.
     """
     return printable(_Text(ids).of(value))
 
 
 def nested(value: object) -> str:
-    """The same for a part of something: of a task no more than its short id, of a file its path as well."""
+    """The same for a part of another value: for a task only its short id, for a file its path as well."""
     return printable(_Text(None).of(value, _LEVELS + 1))
 
 
 class _Text:
-    """How values are written. A level is that of tasks inside of tasks, depth that of containers."""
+    """How values are written. `level` counts tasks inside tasks, `depth` containers inside containers."""
 
     def __init__(self, ids: ShortIds | None):
         self._ids = ids
@@ -181,7 +181,7 @@ class _Text:
             return self._container(value, depth)
         try:
             return cut(repr(value), _LONGEST_VALUE)
-        except Exception:  # noqa: BLE001  # whatever a class of the user raises: it is only for people
+        except Exception:  # noqa: BLE001  # a class of the user may raise anything; this is only for people
             return f"<{type(value).__name__}>"
 
     def _task(self, cls: Any, identity: Identity, level: int) -> str:
@@ -199,12 +199,12 @@ class _Text:
             return self._ids.of(key)
         if cache is not None:
             return cache.short_id(key)
-        # A worker knows its inputs only, and not what else there is
+        # A worker knows only its inputs, not the other tasks
         job = running_job()
         return key[: job.digits if job is not None and job.digits else _DIGITS_ALONE]
 
     def _arguments(self, arguments: Mapping[str, object], level: int, most: int) -> str:
-        """All of them by name. Where they are too long, tasks are written as ids, then what is longest is cut."""
+        """All arguments by name. If they are too long, tasks are written as ids, then the longest are cut."""
         texts = {name: self.of(value, level) for name, value in arguments.items()}
         room = most - sum(len(name) + 3 for name in texts)
         for name in sorted(texts, key=lambda name: -len(texts[name])):
@@ -232,7 +232,7 @@ class _Text:
 
 
 def _ends(values: Collection[Any]) -> list[Any]:
-    """What is shown of a container: all, or its first and last values."""
+    """The values of a container that are shown: all, or the first and last ones."""
     if len(values) <= _FIRST + _LAST + 1:
         return list(values)
     if isinstance(values, (list, tuple)):
@@ -247,7 +247,7 @@ def _with_gap(texts: list[str], count: int) -> list[str]:
 
 
 def _share(texts: Collection[str], room: int) -> int:
-    """How long a text may be at most, so that all have room; those that are shorter leave theirs to the others."""
+    """The greatest length of a text such that all have room; shorter texts leave their room to the others."""
     lengths = sorted(map(len, texts))
     for place, length in enumerate(lengths):
         share = room // (len(lengths) - place)
@@ -258,7 +258,7 @@ def _share(texts: Collection[str], room: int) -> int:
 
 
 def cut(text: str, most: int) -> str:
-    """`text` in a line, without its middle if it is too long: paths and the like differ at their ends."""
+    """`text` in one line, without its middle if it is too long: paths and the like differ at their ends."""
     text = " ".join(text.split())
     if len(text) <= most:
         return text

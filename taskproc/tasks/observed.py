@@ -1,8 +1,8 @@
-"""What `run_task` touched and no look at its source leads to: code that ran, files that were read. Both count.
+"""What `run_task` touched beyond what its source shows: code that ran and files that were read. Both count.
 
-Noted while it runs (run/observing.py), kept in the record of the result, and looked at whenever that is judged: the
-present digest of each must be the one that is kept. What changed while the task ran is kept in a way that nothing
-equals, so it is computed again.
+It is noted during the run (run/observing.py), stored in the record of the result, and compared at each judgement: the
+present digest of each item must equal the stored one. An item that changed while the task ran gets a digest that equals
+no other, so the task is computed again.
 """
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ Observed = Mapping[str, Mapping[str, str]]  # "code" and "files" → item or pat
 CHANGED = "changed while it ran"
 GONE = "not there"
 _CODE, _FILES = "code", "files"
-_MOST = 1000            # files that are kept of a result
+_MOST = 1000            # files that are stored for a result
 _SETTLED = 2_000_000_000  # nanoseconds, as in store/contents.py
-_LARGE = 1 << 26        # bytes of a file from which on its size and time count, and not its content
+_LARGE = 1 << 26        # bytes from which on size and time of a file count, not its content
 _SHOWN = 20
 
 _known: dict[tuple[type, str], Known] = {}
 _SIGNS = ("pyproject.toml", "setup.py", "setup.cfg", ".git", ".hg")
-_HERE = "." + os.sep  # before a path from a working directory outside the project
+_HERE = "." + os.sep  # before a path that is relative to a working directory outside the project
 
 
 def observes(task: Task) -> bool:
-    """Whether the class of a task wants it."""
+    """Whether the class of a task is observed."""
     return bool(type(task).task_observes)
 
 
@@ -57,14 +57,14 @@ def watch(task: Task, code: str, store: DiskStore) -> Noted:
 
 
 class _Covers:
-    """Whether the code of a task class, or of what it reaches, has some code in it."""
+    """Whether the code that a task class reaches includes some code."""
 
     def __init__(self, task: Task, code: str, store: DiskStore):
         self._task, self._code, self._store = task, code, store
 
     @functools.cached_property
     def items(self) -> frozenset[str]:
-        """The names of its items; those of its own class also where that goes by a pinned name."""
+        """The names of its items; those of its own class also under its real name if another one is pinned."""
         from taskproc.modules import object_name
 
         kept = self._store.code(self._task._taskproc.place.name, self._code) or {}
@@ -77,7 +77,7 @@ class _Covers:
         return frozenset([object_name(type(self._task)), *(name.partition("#")[0] for name in items)])
 
     def __call__(self, started: Started) -> bool:
-        from taskproc.source.fingerprint import covers  # here: 3 ms, and a run that finds all does without
+        from taskproc.source.fingerprint import covers  # here: 3 ms, and a run that finds all results does not need it
 
         if started.code.co_name == "<module>":
             return started.is_named
@@ -85,7 +85,7 @@ class _Covers:
 
 
 def settled(noted: Noted, task: Task, root: str, inputs: Iterable[str]) -> Observed:
-    """What is to be kept of what was noted; empty for most."""
+    """The part of the notes that is stored; empty for most tasks."""
     if not noted.started and not noted.reads and not noted.modules:
         return {}
     reach = Reach(project_of(type(task)), root, list(inputs))
@@ -95,10 +95,10 @@ def settled(noted: Noted, task: Task, root: str, inputs: Iterable[str]) -> Obser
 
 
 def unseen(noted: Noted) -> tuple[str, ...]:
-    """What of all that it touched may not have been noted, in words."""
+    """In words, what the task may have touched unnoticed."""
     found = [why_no_code()] if is_hindered() else []
     found += ["what other programs read and ran"] if noted.has_children else []
-    found += ["more files than are kept"] if noted.is_cut else []
+    found += ["more files than are stored"] if noted.is_cut else []
     return tuple(found)
 
 
@@ -120,7 +120,7 @@ def _files(noted: Noted, reach: Reach, root: str) -> dict[str, str]:
 
 
 def _is_made(read: Read, noted: Noted) -> bool:
-    """Whether a program that the task started may have made the file before it was read: then it is its own."""
+    """Whether a program that the task started may have written the file before it was read: then it is not an input."""
     return noted.has_children and read.signs is not None and max(read.signs[1:3]) >= noted.begun
 
 
@@ -132,7 +132,7 @@ def _digest_of(read: Read, digests: _Digests) -> str:
 
 
 def _code(noted: Noted, reach: Reach, root: str, files: dict[str, str]) -> dict[str, str]:
-    """Item → digest; code that is not found by its name counts by its file, which goes to `files`."""
+    """Item → digest; code that is not found by its name counts by its file, which is added to `files`."""
     from taskproc.source.fingerprint import items_by_name, name_of_code  # here: see above
 
     covers, digests = noted.known.covers, _Digests(root)
@@ -166,21 +166,21 @@ def _is_task(thing: object) -> bool:
 
 
 class _Digests:
-    """Digests of files, each looked at once until it changes."""
+    """Digests of files; each file is read once until it changes."""
 
     def __init__(self, root: str):
         self._root = root
         self._known: dict[str, tuple[object, str]] = {}
 
     def look(self, path: str) -> str:
-        """The digest of what is there now."""
+        """The digest of its present content."""
         signs = signs_at(path)
         if signs is None:
             return GONE
         known = self._known.get(path)
         if known is None or known[0] != signs:
             digest = _names_in(path) if path.endswith(os.sep) else self._read(path, signs[0], signs[1])
-            # A file that has changed very recently may change once more without a sign of it: it is looked at again
+            # A file that changed very recently may change once more without a sign: read it again next time
             if max(signs[1:3]) > time.time_ns() - _SETTLED:
                 return digest
             known = self._known[path] = signs, digest
@@ -198,7 +198,7 @@ class _Digests:
 
 
 def _names_in(folder: str) -> str:
-    """A digest of the names in a folder, but for hidden ones and caches."""
+    """A digest of the names in a folder, without hidden ones and caches."""
     try:
         names = sorted(name for name in os.listdir(folder) if not is_apart(os.path.join(folder, name)))
     except OSError as error:
@@ -207,7 +207,7 @@ def _names_in(folder: str) -> str:
 
 
 class Sight:
-    """What one run finds of all that was observed. Code is looked at once: what runs is what was there then.
+    """What one run finds of all that was observed. Code is read once, because the code loaded then is what runs.
 
     Args:
         root: of the cache; checks_code: whether code counts.
@@ -218,7 +218,7 @@ class Sight:
         self._code: dict[frozenset[str], Mapping[str, str]] = {}
 
     def present(self, task: Task, record: Record) -> Observed:
-        """The present digests of what a record has."""
+        """The present digests of the items in a record."""
         then = record.observed
         project = project_of(type(task)) if then.get(_FILES) else ""
         files = {name: self._digests.look(project_path(name, project)) for name in then.get(_FILES, {})}
@@ -233,7 +233,7 @@ class Sight:
         return {name: self._code[names].get(name, GONE) for name in sorted(names)}
 
     def reason(self, task: Task, record: Record) -> Reason | None:
-        """Why a record is not good any more for what was observed; None if it is, or for classes that do not ask."""
+        """Why a record is stale because of what was observed; None if it is not, or if the class is not observed."""
         if not record.observed or not observes(task):
             return None
         now = self.present(task, record)
@@ -249,7 +249,7 @@ class Sight:
 
 
 def accepted_as(present: Observed) -> str:
-    """What stands among the accepted digests of a result for these present ones."""
+    """The entry that stands for these present digests among the accepted digests of a result."""
     rows = [[kind, name, digest] for kind, found in sorted(present.items()) for name, digest in sorted(found.items())]
     return f"observed {hashlib.blake2b(repr(rows).encode('utf-8', 'backslashreplace'), digest_size=16).hexdigest()}"
 
@@ -270,7 +270,7 @@ def _sentences(changed: Mapping[str, list[str]], now: Observed, then: Observed) 
 
 
 def observation_lines(task: Task, version: Version, is_unclear: bool) -> Iterator[str]:
-    """In words what was observed when a result was made, and what was not; of code only where it `is_unclear`."""
+    """In words, what was observed when a result was made and what was not; of code, only if it `is_unclear`."""
     if not observes(task):
         return
     observed = version.record.observed
@@ -290,13 +290,13 @@ def _listed(written: object) -> list[str]:
 
 
 def _is_old(versions: object) -> bool:
-    """Whether a result was made by a Python on which code is not seen."""
+    """Whether a result was made by a Python that does not report which code runs."""
     python = str(versions.get("python", "")) if isinstance(versions, Mapping) else ""
     return python.startswith(("3.10.", "3.11."))
 
 
 def project_of(cls: type) -> str:
-    """The folder of the project that a task class belongs to; the working directory where it has none."""
+    """The folder of the project that a task class belongs to; without a project, the working directory."""
     names = vars(sys.modules.get(cls.__module__, sys))
     path = names.get(FILE) or names.get("__file__")
     if type(path) is not str or not is_users_file(path):
@@ -322,7 +322,7 @@ def _is_too_wide(folder: str) -> bool:
 
 
 class Reach:
-    """Of one task class.
+    """The files that count for one task class.
 
     Args:
         project: its folder.
@@ -337,12 +337,12 @@ class Reach:
         self._apart += [prefix for prefix in prefixes if not _below(project, prefix)]
 
     def name(self, path: str, folder: str) -> str | None:
-        """What a file is called in a record: from the project on, else from the working directory, else whole.
+        """The name of a file in a record: relative to the project, else to the working directory, else absolute.
 
-        None: it does not count.
+        None: the file does not count.
 
         Args:
-            folder: the working directory from which it was named; empty: it was named absolutely.
+            folder: the working directory in which it was named; empty: it was named absolutely.
         """
         real = os.path.join(_real(os.path.dirname(path)), os.path.basename(path))
         if any(_below(real, apart) or _below(_real(path), apart) for apart in self._apart) or not is_users_file(path):
@@ -361,7 +361,7 @@ class Reach:
 
 
 def project_path(name: str, project: str) -> str:
-    """Where the file lies that a record calls `name`."""
+    """The path of the file that a record calls `name`."""
     if name == _HERE:
         return project + os.sep
     place = os.path.abspath(name) if name.startswith(_HERE) else os.path.join(project, name)
@@ -369,13 +369,13 @@ def project_path(name: str, project: str) -> str:
 
 
 def relative_name(name: str) -> str:
-    """What people call it."""
+    """The name as people write it."""
     return name.removeprefix(_HERE)
 
 
 @functools.lru_cache(maxsize=1)
 def _folders_of_modules(count: int) -> tuple[str, ...]:
-    """The folders of the user's modules that are loaded; looked at again when there are more of these."""
+    """The folders of the loaded modules of the user; computed again when more modules are loaded."""
     paths = [vars(module).get("__file__") for module in list(sys.modules.values()) if hasattr(module, "__dict__")]
     users = [path for path in paths if type(path) is str and is_users_file(path)]
     folders = {_real(site_of(path).folder) for path in users}
@@ -383,7 +383,7 @@ def _folders_of_modules(count: int) -> tuple[str, ...]:
 
 
 def is_module(path: str) -> bool:
-    """Whether a file is that of a module that is loaded."""
+    """Whether a file belongs to a loaded module."""
     if path.endswith((".pyc", ".pyo")):
         return True
     loaded: list[Any] = list(sys.modules.values())
@@ -391,7 +391,7 @@ def is_module(path: str) -> bool:
 
 
 def _is_hidden(below: str, root: str) -> bool:
-    """Whether a folder in the path from a root is hidden, or tagged as a cache."""
+    """Whether a folder in the path below a root is hidden, or marked as a cache."""
     folder = root
     for part in [] if below == "." else below.split(os.sep):
         folder = os.path.join(folder, part)

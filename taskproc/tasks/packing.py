@@ -139,7 +139,7 @@ class Packer:
             try:
                 return dumps(job.task, reduce=_reducer(job, _travels), name_of=portable_name)
             except Exception:  # noqa: BLE001  # the user's classes may raise anything
-                pass  # it is not only an attribute of an input, which the task can do without
+                pass  # the fault is not only in attributes of inputs, which could be left out
             raise TypeError(_culprit(job) or f"it cannot be sent to a worker: {error}") from error
 
     def _by_names(self, job: TaskJob) -> bytes:
@@ -247,12 +247,12 @@ def _hang(task: object, identity: Identity, state: Mapping[str, object]) -> None
 
 @frozen
 class Origin:
-    """Where jobs come from.
+    """The process that sent the jobs.
 
     Attributes:
-        main: what the `__main__` of the sender is really called.
-        path: file with its definitions; empty if it defines nothing.
-        process: id of the sender.
+        main: the real name of its `__main__`.
+        path: file with the definitions of `__main__`; empty if it has none.
+        process: its id.
         scripts: module name → file, for modules that import does not find by their name.
     """
 
@@ -262,12 +262,12 @@ class Origin:
     scripts: Mapping[str, str]
 
     def adopt(self) -> None:
-        """Make the sender's definitions those of `__main__` here, unless they are there already."""
+        """Make the sender's definitions those of `__main__` here, unless they are here already."""
         if os.getpid() == self.process:
             return
         add_scripts(self.scripts)
-        # A forked or spawned child has its parent's script; of a notebook it has what was defined when it was forked,
-        # and what was adopted from an earlier run may have been edited since
+        # A forked or spawned child has its parent's script. Of a notebook, it has the definitions at the time of the
+        # fork; definitions from an earlier run may have been edited since
         adopted = isinstance(sys.modules["__main__"], _Definitions)
         inherited = main_name() == self.main != "__main__" and not adopted
         if not self.path or inherited or self.path in _adopted:
@@ -284,9 +284,9 @@ class Origin:
 
 
 def _complete(found: Mapping[str, object]) -> None:
-    """Let functions find in their globals all that came with them.
+    """Give all functions that were sent access to all definitions that were sent.
 
-    A function that travels has what its code names. Its decorators and defaults name more, and count as code.
+    A function is sent with the names that its code uses. Its decorators and defaults use more, and count as code.
     """
     spaces = {id(some.__globals__): some.__globals__ for some in found.values() if isinstance(some, FunctionType)}
     for names in spaces.values():
@@ -294,7 +294,7 @@ def _complete(found: Mapping[str, object]) -> None:
 
 
 def record_origin(folder: Path) -> Origin:
-    """Write the definitions of this process's `__main__` into `folder`; costs a pickle of them, once per run."""
+    """Write the definitions of this process's `__main__` into `folder`; costs one pickle of them per run."""
     main = vars(sys.modules["__main__"])
     code = {name: some for name, some in main.items() if isinstance(some, DEFINITIONS)}
     defined = {name: some for name, some in code.items() if runs_as_main(some)}
@@ -303,7 +303,7 @@ def record_origin(folder: Path) -> Origin:
         return Origin(main_name(), "", os.getpid(), scripts)
     path = folder / "main.pkl"
     path.touch(0o600)
-    file = loaded_file(sys.modules["__main__"])  # a worker may start when it has been edited
+    file = loaded_file(sys.modules["__main__"])  # the file may be edited before a worker starts
     texts = {**loaded_texts(defined.values()), **({file.path: file.text} if file is not None else {})}
     behind = {} if file is not None else _left_behind(main, code)
     about = {"texts": texts, "file": main.get("__file__"), "behind": behind}
@@ -312,7 +312,7 @@ def record_origin(folder: Path) -> Origin:
 
 
 def _left_behind(main: Mapping[str, object], code: Mapping[str, object]) -> dict[str, str]:
-    """What the names of a notebook stand for that lead elsewhere: its code travels, with what that names, no more."""
+    """Name → definition elsewhere, for the names of a notebook: its code is sent only with the names that it uses."""
     names = {name: object_name(some) for name, some in code.items() if not runs_as_main(some)}
     return names | {name: str(some.__name__) for name, some in main.items() if type(some) is ModuleType}
 
@@ -321,9 +321,9 @@ def _by_value(defined: Mapping[str, object]) -> dict[str, object]:
     spawned = sys.modules.get("__mp_main__")
     if spawned is None:
         return _packed(defined)
-    import cloudpickle  # here: 28 ms, and not needed where nothing is to be run
+    import cloudpickle  # here: 28 ms, and not needed if nothing has to run
 
-    # What multiprocessing calls the script in a child that it spawned is, for cloudpickle, a module as any other
+    # In a child that multiprocessing spawned, the script has a name which cloudpickle takes for an importable module
     cloudpickle.register_pickle_by_value(spawned)
     try:
         return _packed(defined)
@@ -334,8 +334,8 @@ def _by_value(defined: Mapping[str, object]) -> dict[str, object]:
 def _packed(defined: Mapping[str, object]) -> dict[str, object]:
     try:
         return {"found": dumps(dict(defined)), "missing": {}}
-    except Exception:  # noqa: BLE001  # whatever the user's classes raise when pickled
-        pass  # one of them reaches something that cannot travel: find out which, the others can
+    except Exception:  # noqa: BLE001  # the user's classes may raise anything
+        pass  # one of them reaches what cannot be sent: find it, and send the others
     found: dict[str, object] = {}
     missing: dict[str, str] = {}
     for name, thing in defined.items():

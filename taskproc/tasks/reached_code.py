@@ -1,8 +1,8 @@
-"""The code that has run, where it is not what the run has looked at.
+"""The code that has run, if it is not the code that the run has read.
 
 A module that is imported while a task runs may have been edited since the run began. A worker imports modules when it
-first needs them: a file may have been edited since the main process imported it, and what a program has set there, as
-`settings.rate = 0.1`, no worker knows. The result was made by the code that ran.
+first needs them: a file may have been edited since the main process imported it, and no worker knows values that a
+program has set there, such as `settings.rate = 0.1`. The result was made by the code that ran.
 """
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _MISSING = object()
 
 
 class Loaded(NamedTuple):
-    """Digest of the code that runs here, and in words which items are others than in the main process.
+    """The digest of the code that runs here, and in words which items differ from those in the main process.
 
-    And the versions of the packages that it reaches here, which may be another machine; None: not known.
+    `packages`: the versions of the packages that it reaches here, which may be another machine; None: not known.
     """
 
     code: str
@@ -40,9 +40,10 @@ _known: dict[tuple[object, ...], Loaded] = {}
 
 
 def loaded_code(task: Any, code: str, store: DiskStore) -> Loaded:
-    """What code `task` runs here, where the run has `code`. Asked once per class, before anything of it runs.
+    """The code that `task` runs here, if the run has `code`. Called once per class, before any of it runs.
 
-    Only what was loaded at both ends is compared: what `__main__` defines was sent, and not all that stands around it.
+    Only code that was loaded at both ends is compared: the definitions of `__main__` were sent, but not all code around
+    them.
     """
     key = (type(task), *code_of_values(task), code)
     if key not in _known:
@@ -51,9 +52,9 @@ def loaded_code(task: Any, code: str, store: DiskStore) -> Loaded:
 
 
 def ran_code(task: Any, loaded: Loaded, store: DiskStore) -> Loaded:
-    """What code `task` has run: `loaded`, unless a module was edited between the look at its file and the import.
+    """The code that `task` has run: `loaded`, unless a module was edited after its file was read and before its import.
 
-    Asked when it has run. Where nothing was imported late this costs a look at two numbers.
+    Called after the run. If nothing was imported late, it only compares two numbers.
     """
     late = loaded_otherwise()
     if not late:
@@ -67,17 +68,17 @@ def ran_code(task: Any, loaded: Loaded, store: DiskStore) -> Loaded:
 
 
 def _compared(task: Any, code: str, store: DiskStore, late: frozenset[str] | None = None) -> Loaded:
-    """The code that is here, where it is not `code`. `late`: modules that count as they are here; others stay."""
+    """The code that is here, if it is not `code`. `late`: modules that count as loaded here; others stay."""
     name = task._taskproc.place.name
     then = store.code(name, code) or {}
     items, texts = then.get("items"), then.get("texts")
     if not isinstance(items, Mapping) or not isinstance(texts, Mapping):
-        return Loaded(code, "")  # cleared by somebody: nothing to compare with
+        return Loaded(code, "")  # cleared in the meantime: nothing to compare with
     here = fingerprint(type(task), code_of_values(task))
     others = [item for item in here.items if _is_other(item, items, here.items)]
     if late is not None:
         others = [item for item in here.items if _module(item) in late and items.get(item) != here.items[item]]
-    # Of a module that was edited, all is as it is here: what it does not reach any more, and what it reaches now
+    # An edited module counts as it is here, with the items it no longer reaches and those it reaches now
     edited = {*map(_module, others), *(late or ())}
     gone = [item for item in items if _module(item) in edited and item not in here.items]
     if not others and not gone:
@@ -93,27 +94,28 @@ def _compared(task: Any, code: str, store: DiskStore, late: frozenset[str] | Non
 
 
 def _module(item: str) -> str:
-    """The module that an item of code stands in."""
+    """The module that contains an item of code."""
     return item.partition(":")[0] if ":" in item else item.removeprefix("module ").partition(" ")[0]
 
 
 def _is_other(item: str, then: Mapping[str, str], here: Mapping[str, str]) -> bool:
-    """Whether an item that is there at both ends is not the same."""
+    """Whether an item that exists at both ends differs."""
     if then.get(item) == here[item] or _module(item) == main_name():
         return False
     name = item.partition("#")[0]
     if "#" not in item and f"{item}#2" not in then and f"{item}#2" not in here:
         return item in then
-    # Which of several lambdas is `#2` depends on all that is reached
+    # Which of several lambdas is `#2` depends on all code that is reached
     known = [number for some, number in then.items() if some.partition("#")[0] == name]
     return bool(known) and here[item] not in known
 
 
 def code_of_values(task: Any) -> tuple[Any, ...]:
-    """Functions and classes of the user's that `task` holds, at any depth, each once and in order.
+    """The user's functions and classes that `task` holds at any depth, each once and in order.
 
-    An instance brings its class: the key has its content, and its methods are called without being named. So does a
-    task: what is read of it besides its result counts. Asked once: what runs later may put aside what it likes.
+    An instance contributes its class: the key has its content, and its methods are called without being named. So does
+    a task: attributes that are read of it besides its result count. Computed once, because code that runs later may
+    change the attributes.
     """
     identity = task._taskproc
     if identity.given is None and identity.left is None and _is_plain(original(task), identity.arguments):
@@ -133,7 +135,7 @@ def code_of_values(task: Any) -> tuple[Any, ...]:
 
 
 def _is_plain(task: Any, arguments: Mapping[str, object]) -> bool:
-    """Whether a task holds its arguments under their names and nothing else, all of types that hold nothing."""
+    """Whether a task holds only its arguments, under their names, all of types that hold no other objects."""
     held = vars(task)
     if len(held) != len(arguments) + 1 or slots_of(type(task)):  # one more: `_taskproc`
         return False
@@ -148,7 +150,7 @@ def _sorted_code(values: Iterable[object]) -> tuple[Any, ...]:
 
 
 def _instead(value: object) -> Iterable[object] | type | None:
-    """Of a future what it holds itself, of a task its class; None of anything else."""
+    """For a future, the values that it holds; for a task, its class; None for any other object."""
     kind = type(value)
     if not issubclass(kind, Upstream):
         return None

@@ -1,4 +1,4 @@
-"""Which runner an executor becomes, and how many it may be given."""
+"""The runner for an executor, and how many tasks it may run at once."""
 from __future__ import annotations
 
 import sys
@@ -19,24 +19,24 @@ from taskproc.run.pool import LocalExecutor, PoolRunner, is_in_process
 from taskproc.run.runner import Ending, Runner
 from taskproc.tasks.running_job import running_job
 
-BEHIND_COMMANDS = 64  # tasks behind prefix commands at once: they take no worker, but a process each
+BEHIND_COMMANDS = 64  # tasks behind prefix commands at once: each takes a process, but not a worker
 
 
 def choose(executor: object, max_workers: object) -> Executor | None:
-    """The executor to use; None: worker processes of our own. OptionError for what is none, or too few workers."""
+    """The executor to use; None: our own worker processes. OptionError for a wrong type, or too few workers."""
     if executor is not None and not isinstance(executor, Executor):
         raise OptionError(f"executor must be a concurrent.futures.Executor, got {type(executor).__name__}")
     if max_workers is not None:
         if executor is not None:
-            raise OptionError("max_workers is for the default workers: give it to the executor itself")
+            raise OptionError("max_workers is for the default workers: pass it to the executor itself")
         at_least(max_workers, 1, "max_workers")
     if is_far_end() and running_job() is None:
-        # Its own workers would import the script as well, and theirs, without end
+        # Its workers would import the script as well, and so would theirs, without end
         raise BuildError(
             "run_graph() was called while a worker imported the script: put the call under `if __name__ == '__main__':`"
         )
     if executor is None and running_job() is not None:
-        return LocalExecutor()  # a run inside a task: workers of workers would only wait for each other
+        return LocalExecutor()  # in a task: workers of workers would only wait for each other
     return executor
 
 
@@ -62,7 +62,7 @@ def runner_for(
     own: Executor | None = None
     ordinary: Runner[str, Outcome[str]]
     if executor is None and sys.platform == "win32":
-        own = executor = ThreadPoolExecutor(max_workers)  # there are no resident workers there
+        own = executor = ThreadPoolExecutor(max_workers)  # Windows has no resident workers
     if executor is None:
         ordinary = LateRunner(max_workers or available_cpus(), partial(_workers, inbox, grace, max_workers))
     elif is_in_process(executor) or sys.platform == "win32":

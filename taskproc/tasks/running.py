@@ -1,4 +1,4 @@
-"""Running a graph: the options of a run become a plan, a runner and watchers, and one loop carries them through."""
+"""Running a graph: the options of a run become a plan, a runner and watchers, and one loop executes the plan."""
 from __future__ import annotations
 
 import copyreg
@@ -61,7 +61,7 @@ logger = logging.getLogger("taskproc")
 
 # Places in the runner are slots like any other
 _PLACES = frozenset({WORKERS, COMMANDS})
-_RELOADS = 3  # how often the final result may turn out unreadable
+_RELOADS = 3  # how often the final result may prove unreadable
 
 
 def run_graph(
@@ -130,7 +130,10 @@ def plan_work(
 
 
 def _placement(graph: Graph, executor: Executor | None, commands: Mapping[str, Prefix], slots: Slots) -> Placement:
-    """OptionError, before anything starts, for what cannot be kept there: no thread can be ended, or begin afresh."""
+    """Where the tasks run.
+
+    OptionError, before anything starts, for what is not supported there: no thread can be ended or start fresh.
+    """
     in_process, captures = is_in_process(executor), not isinstance(executor, LocalExecutor)
     for key, task in graph.tasks.items() if in_process else ():
         cls = type(task)
@@ -138,15 +141,15 @@ def _placement(graph: Graph, executor: Executor | None, commands: Mapping[str, P
         needs = cls.task_timeout is not None or cls.task_own_process
         if needs and key not in commands and task._taskproc.version is None:
             raise OptionError(
-                f"{cls.__qualname__} has {what}, which cannot be kept in threads and inline: run it in "
-                "worker processes (no executor, `-t process`), or put it behind a prefix (an empty one will do)"
+                f"{cls.__qualname__} has {what}, which is not supported in threads and inline: run it in "
+                "worker processes (no executor, `-t process`), or behind a prefix (an empty one is enough)"
             )
     foreign = executor is not None and not in_process
     return Placement(commands, in_process=in_process, foreign=foreign, captures=captures, slots=slots)
 
 
 class _Run:
-    """One run on its way."""
+    """A run that is under way."""
 
     def __init__(
         self,
@@ -177,7 +180,7 @@ class _Run:
         return counts
 
     def result(self) -> Any:
-        """Run what is to be run and load the result of the root."""
+        """Run the tasks that have to run, and load the result of the root."""
         value = None
         with self._interrupts.signals as signals:
             try:
@@ -245,7 +248,7 @@ class _Run:
             self._warn(event.detail["keys"], "its result could not be read")
 
     def _note_reason(self, event: Event[str], key: str, name: str) -> Event[str]:
-        """Count why a task runs; the event with a summary in words that hold for the whole class."""
+        """Count why a task runs; return the event with a summary in words that fit the whole class."""
         reason = self._known.reasons[key]
         words = summary(self._graph, reason)
         self._counter.reason(name, words)
@@ -254,7 +257,7 @@ class _Run:
         return Event("stale", key, {**event.detail, "summary": words}) if self._stream.is_watched else event
 
     def _warn(self, keys: object, text: str) -> None:
-        """Say once of each result that was there and could not be used, that it is computed again."""
+        """Warn once for each stored result that could not be used and is computed again."""
         assert isinstance(keys, list), f"lost {keys!r} [this is a bug]"
         for key in keys:
             if key not in self._told:
@@ -262,7 +265,7 @@ class _Run:
                 logger.warning("%s: %s; it is computed again", self._graph.name_of(key), text)
 
     def _error(self) -> FailedTaskError:
-        """All failures; what was not started since the run stopped counts as skipped."""
+        """The error with all failures; tasks that did not start because the run stopped count as skipped."""
         graph = self._graph
         for key in graph.needs:
             if self._plan.state(key) in ("waiting", "due", "ready"):
@@ -293,7 +296,7 @@ def _behind(graph: Graph, given: Mapping[str, Prefix]) -> dict[str, Prefix]:
 
 
 def _totals(graph: Graph) -> dict[str, int]:
-    """Task class → how many tasks of it there are."""
+    """Task class → the number of its tasks."""
     totals: dict[str, int] = {}
     for key in graph.needs:
         name = graph.class_name(key)
@@ -304,12 +307,12 @@ def _totals(graph: Graph) -> dict[str, int]:
 def _progress(totals: Mapping[str, int], local: bool) -> Sequence[Watcher]:
     from taskproc.watch.progress import progress
 
-    # Bars would be drawn over a debugger, and so would lines that come by themselves
+    # Bars, and lines that appear by themselves, would be drawn over a debugger
     return (progress(totals, bars=False if local else None, beats=not local),)
 
 
 def failure_of(graph: Graph, store: DiskStore, key: str, event: Event[str]) -> TaskFailure:
-    """The failure that an event of kind `failed` tells of."""
+    """The failure that an event of kind `failed` reports."""
     task = graph.tasks[key]
     problem = event.detail.get("problem")
     if isinstance(problem, Problem):
@@ -332,7 +335,7 @@ def failure_of(graph: Graph, store: DiskStore, key: str, event: Event[str]) -> T
 
 
 def _reduced(failure: TaskFailure) -> tuple[Callable[..., TaskFailure], tuple[object, ...]]:
-    """How a failure is pickled: its error may be anything, and travels as errors do."""
+    """How a failure is pickled: its error may be any object, and is pickled as errors are."""
     values = {name: value for name, value in vars(failure).items() if name != "error"}
     return _restored, (values, pack_error(failure.error))
 
@@ -356,7 +359,7 @@ class Interrupts:
     """The signals of one run.
 
     Attributes:
-        signals: to be entered for the time of the run. Of a run inside a task none: they are for the outer one.
+        signals: to be entered for the duration of the run. A run inside a task has none: they belong to the outer run.
     """
 
     def __init__(self, work: GraphWork, plan: Plan[str], runner: Lanes[str, Outcome[str]], grace: Grace):
@@ -367,9 +370,9 @@ class Interrupts:
         )
 
     def wind_down(self, settle: Callable[[], None]) -> None:
-        """After the first signal: end what can be ended. Threads cannot: `settle` is called until they are through.
+        """After the first signal, end what can be ended. Threads cannot: call `settle` until they are through.
 
-        But commands that they wait for can.
+        Commands that they wait for can be ended.
         """
         if count := len(self._in_threads()):
             from taskproc.run.command_runner import all_ended  # here: 3 ms, and most runs are not interrupted
@@ -384,7 +387,7 @@ class Interrupts:
         self._runner.stop()
 
     def tell(self) -> None:
-        """Put away what was left, and write the one line that says how far the run came."""
+        """Clean up what was left, and write the one line that says how far the run got."""
         running = [key for key in self._work.known.graph.needs if self._plan.state(key) == "running"]
         published = sum(map(self._was_published, running))
         done, stopped = self._plan.count("done") + published, len(running) - published
@@ -395,7 +398,7 @@ class Interrupts:
         try:
             return self._work.interrupted(key)
         except (OSError, CacheError):
-            return False  # the cache was removed under the run
+            return False  # the cache was removed during the run
 
     def _in_threads(self) -> list[str]:
         work, pool = self._work, self._runner.ordinary
@@ -406,22 +409,22 @@ class Interrupts:
 
     def _press(self) -> None:
         self._grace.hurry()
-        # What runs behind commands can be ended, and has its own time for it
+        # Tasks behind commands can be ended, and have their own time for it
         if self._in_threads() or (isinstance(self._runner.ordinary, PoolRunner) and running_job() is not None):
-            self._work.end()  # claims that threads hold count as dead from now on
+            self._work.end()  # from now on, claims that threads hold count as dead
             for stream in (sys.stdout, sys.stderr):
                 _flush(stream)
             os._exit(128 + self.signals.first)
 
 
 def tell_of_jobs(left: Sequence[str]) -> None:
-    """Say which jobs may be left on a cluster, if any. `left`: the commands that end them."""
+    """Name the jobs that may be left on a cluster, if any. `left`: the commands that end them."""
     if left:
         write_error(f"\nhint: {jobs_left(left)}")
 
 
 def _flush(stream: object) -> None:
     try:
-        stream.flush()  # type: ignore[attr-defined]  # None, or whatever the user has put there
+        stream.flush()  # type: ignore[attr-defined]  # None, or any object that the user has put there
     except (OSError, ValueError, RuntimeError, AttributeError):
         pass  # as in write_error

@@ -50,14 +50,14 @@ class Running:
 _running: ContextVar[Running | None] = ContextVar("taskproc_running", default=None)
 of_process: list[Running] = []
 
-# What build.py knows of the definition that is under construction here; None: none is
+# What build.py stores of the definition under construction; None: there is none
 site: ContextVar[Any] = ContextVar("taskproc_site", default=None)
 
 storing: ContextVar[bool] = ContextVar("taskproc_storing", default=False)  # whether a result is being pickled here
 
 
 class active:
-    """Answer for `job` inside the block; `away`: in a process that does nothing else but run jobs."""
+    """Make `job` the running one inside the block; `away`: in a process that only runs jobs."""
 
     __slots__ = ("_away", "_job", "_token")
 
@@ -77,7 +77,7 @@ class active:
 
 
 def running_job() -> Running | None:
-    """The job that asks, if a job asks."""
+    """The job that the caller belongs to, if any."""
     return _running.get() or (of_process[0] if len(of_process) == 1 else None)
 
 
@@ -95,7 +95,7 @@ def input_value(identity: Identity) -> tuple[bool, object]:
 
 
 def running_keys() -> frozenset[str]:
-    """Keys of the jobs within which is asked, from the innermost outwards."""
+    """Keys of the jobs that the caller runs in, from the innermost outwards."""
     keys, job = set(), running_job()
     while job is not None:
         keys.add(job.key)
@@ -104,5 +104,5 @@ def running_keys() -> frozenset[str]:
 
 
 def is_building() -> bool:
-    """Whether the `__init__` of a task runs here."""
+    """Whether the caller runs in the `__init__` of a task."""
     return site.get() is not None

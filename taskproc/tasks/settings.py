@@ -1,6 +1,6 @@
-"""What a task is made from besides its code and its inputs: versions, variables, and what `__init__` left on it.
+"""Settings: versions, environment variables and attributes that `__init__` left, besides code and inputs.
 
-A setting is `kind name` → text or digest, and a stored result of another setting is not fresh. Kinds: see
+A setting is `kind name` → text or digest. A stored result with another setting is stale. For the kinds, see
 kernel/rebuild.py.
 """
 from __future__ import annotations
@@ -21,11 +21,11 @@ from taskproc.tasks.task_graph import attributes
 from taskproc.text import did_you_mean
 from taskproc.values.encode import form_digest, key_form
 
-MOST = 1 << 20  # bytes of an attribute's content that are looked at
+MOST = 1 << 20  # bytes of an attribute's content that are read
 
 
 class Left(NamedTuple):
-    """What `__init__` left on a task, but for its arguments: settings, and in words what cannot be watched."""
+    """What `__init__` left on a task besides its arguments: settings, and in words what cannot be watched."""
 
     settings: Mapping[str, str]
     untracked: tuple[str, ...]
@@ -35,15 +35,15 @@ class Left(NamedTuple):
         return {**settings, **self.settings} if self.settings else settings
 
 
-NOTHING_LEFT = Left({}, ())  # of most
+NOTHING_LEFT = Left({}, ())  # for most tasks
 _MISSING = object()
 _NOT_INSTALLED = "not installed"
-_warned: set[tuple[str, str]] = set()  # class and package, of which each process speaks once
+_warned: set[tuple[str, str]] = set()  # class and package, reported once per process
 _LOOSE = frozenset({list, dict, set, bytearray})  # no two of these are one object by chance
 
 
 def settings_of(cls: Any) -> dict[str, str]:
-    """Those of a class: as they are now. Warns of a package that is not installed: most likely a slip."""
+    """The present settings of a class. Warns of a package that is not installed: most likely a typing error."""
     found = {} if cls.task_version is None else {"version": cls.task_version}
     versions = {name: _version(name) for name in cls.task_packages}
     if missing := [name for name, version in versions.items() if version == _NOT_INSTALLED]:
@@ -53,9 +53,9 @@ def settings_of(cls: Any) -> dict[str, str]:
 
 
 def left_on(task: Any) -> Left:
-    """What `__init__` left on `task`, as it was when this was asked first: what runs later may put aside what it likes.
+    """What `__init__` left on `task`, as of the first call: code that runs later may change the attributes.
 
-    An attribute that is an argument counts by that already, and one that is a task by being needed.
+    An attribute that is an argument counts already by its key, and one that is a task by being needed.
     """
     identity = task._taskproc
     if identity.left is None:
@@ -76,11 +76,11 @@ def _left_on(task: Any, arguments: Mapping[str, object]) -> Left:
             continue
         try:
             found = _digest(value, name, task)
-            # A container was copied; that it is new must not make a parameter count that is left out of the key
+            # A container was copied; a new copy must not make a parameter count that is left out of the key
             if name not in arguments or found != _digest(arguments[name], name, task):
                 settings[f"attribute {name}"] = found
         except UnnamableValue:
-            # As a rule it is the argument itself, which was copied, and counts by its key
+            # Usually it is a copy of the argument, which counts by its key
             if name not in arguments:
                 found, missing = _by_parts(value, name)
                 settings |= {f"attribute {name}": found} if found else {}
@@ -89,7 +89,7 @@ def _left_on(task: Any, arguments: Mapping[str, object]) -> Left:
 
 
 def _by_parts(value: object, name: str) -> tuple[str, list[str]]:
-    """Digest of all that can be named of a value which no argument could be (empty: nothing), and what cannot."""
+    """Digest of the nameable parts of a value that has no key form (empty: none), and the other parts in words."""
     from taskproc.source.canonical import Unnamable, canonical_form  # here: seldom needed
 
     whole = f"attribute {name} (a {type(value).__name__})"
@@ -103,18 +103,18 @@ def _by_parts(value: object, name: str) -> tuple[str, list[str]]:
 
 
 def _code_name(code: Any) -> str:
-    """Its code counts by itself, see tasks/reached_code.py."""
+    """Its code counts separately, see tasks/reached_code.py."""
     return object_name(code) if isinstance(code, (type, FunctionType)) else ""
 
 
 def _is_argument(
     task: object, name: str, value: object, arguments: Mapping[str, object], ignored: Collection[str]
 ) -> bool:
-    """Whether an attribute is there as an argument of another name is, and so counts by the key already.
+    """Whether an attribute holds an argument of the same or another name, and so counts already by the key.
 
-    Under another name that says nothing of what exists once only (`True`, `5`, "adam"): a switch from outside may be
-    one argument today and another tomorrow. Where such a value is that of a parameter which does not count, `__init__`
-    must say so: `self.workers = jobs`.
+    Under another name, a value that exists only once (`True`, `5`, "adam") proves nothing: a value from outside may
+    equal one argument today and another tomorrow. If such a value belongs to a parameter that does not count,
+    `__init__` must contain the assignment: `self.workers = jobs`.
     """
     if arguments.get(name.lstrip("_"), _MISSING) is value:
         return True
@@ -148,7 +148,7 @@ def _puts_in(init: FunctionType) -> Iterator[tuple[str, str]]:
 
 
 def _pairs(targets: Sequence[ast.expr], value: ast.expr | None) -> Iterator[tuple[ast.expr, ast.expr | None]]:
-    """Each target with what it gets, also in `self.a, self.b = a, b`."""
+    """Each target with its value, also in `self.a, self.b = a, b`."""
     for target in targets:
         if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
             yield from zip(target.elts, value.elts)
@@ -167,8 +167,8 @@ def _digest(value: object, name: str, task: object) -> str:
 
 
 def _version(name: str) -> str:
-    """Version of a distribution, or of the one that a module of this name comes from."""
-    from importlib import metadata  # here: 15 ms, and not needed by most
+    """Version of a distribution, or of the one that contains a module of this name."""
+    from importlib import metadata  # here: 15 ms, and most tasks do not need it
 
     try:
         return metadata.version(name)
@@ -183,7 +183,7 @@ def _warn_of_missing(cls: type, names: Sequence[str]) -> None:
     import logging  # here: seldom needed
     from importlib import metadata
 
-    # On Python 3.10 some packages are not known by their modules
+    # On Python 3.10, some packages cannot be found by their modules
     known = {*metadata.packages_distributions(), *(each.metadata["Name"] for each in metadata.distributions())}
     for name in [name for name in names if (cls.__qualname__, name) not in _warned]:
         _warned.add((cls.__qualname__, name))
@@ -194,6 +194,6 @@ def _warn_of_missing(cls: type, names: Sequence[str]) -> None:
 
 
 def _variable(name: str) -> str:
-    # Not the text: it may be a secret, and records are for all who may read the cache
+    # Not the text: it may be a secret, and everyone who may read the cache may read records
     value = os.environ.get(name)
     return "not set" if value is None else form_digest(value)

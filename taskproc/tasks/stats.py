@@ -1,4 +1,4 @@
-"""What a run did, counted per task class."""
+"""Statistics of a run, counted by task class."""
 from __future__ import annotations
 
 from typing import Any, TypedDict
@@ -7,13 +7,13 @@ from taskproc.kernel.model import Event
 
 
 class RunStats(TypedDict):
-    """Statistics of one run. The dicts go by task name; a class that does not occur is absent.
+    """Statistics of one run. The dicts are keyed by task name, and contain only classes that occur.
 
     Attributes:
-        stats: how many tasks were run (in a dry run: would be run, at most).
+        stats: how many tasks ran (in a dry run: would run, at most).
         hits: how many had a fresh result already.
         failed: how many failed.
-        skipped: how many were not run because of a failure.
+        skipped: how many did not run because of a failure.
         reasons: why tasks had to run, in words → how many of the class; `explain()` of a task says more.
         seconds: time spent in `run_task`, summed over tasks.
         elapsed: wall time of the whole run in seconds.
@@ -41,12 +41,12 @@ class Counter:
         self._reasons: dict[str, dict[str, int]] = {}
 
     def reason(self, name: str, text: str) -> None:
-        """Take into account why a task of the class `name` has to run."""
+        """Count why a task of the class `name` has to run."""
         reasons = self._reasons.setdefault(name, {})
         reasons[text] = reasons.get(text, 0) + 1
 
     def count(self, event: Event[Any], name: str) -> None:
-        """Take an event of a task of the class `name` into account."""
+        """Count an event of a task of the class `name`."""
         if (which := COUNTED.get(event.kind)) is None:
             return
         counts = self._counts[which]

@@ -1,4 +1,4 @@
-"""Task: what a user subclasses. Its attributes say what it needs, `run_task` what it does."""
+"""Task: the class that users subclass. Its attributes hold what it needs, and `run_task` computes its result."""
 from __future__ import annotations
 
 import os
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 R_co = TypeVar("R_co", covariant=True)
 R = TypeVar("R")
 
-# What the document of the library says not to override
+# Names that users must not override
 _FINAL = frozenset(
     "task_name task_labels task_id task_args task_directory task_stdout task_stderr task_stdout_caller "
     "task_stderr_caller task_slots task_is_done get_result run_graph explain clear_task clear_all_tasks cli "
@@ -48,7 +48,7 @@ _TASKS = "taskproc.tasks."
 
 
 class HasRun(Protocol[R_co]):
-    """Whatever computes a value of this type."""
+    """An object that computes a value of this type."""
 
     def run_task(self) -> R_co: ...
 
@@ -64,20 +64,20 @@ class _TaskLabels:
 
 
 class TaskType(ABCMeta):
-    """Metaclass of tasks: calling a class gives the one instance of its arguments; a wrong class is refused early."""
+    """Metaclass of tasks: calling a class returns the one instance of its arguments; a wrong class is refused early."""
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any):
         super().__init__(name, bases, namespace, **options)
         if not str(namespace.get("__module__")).startswith(_TASKS) and (taken := sorted(_FINAL & namespace.keys())):
-            raise BuildError(f"{cls.__qualname__} overrides {', '.join(taken)}: these names are taskproc's own")
+            raise BuildError(f"{cls.__qualname__} overrides {', '.join(taken)}: these names are reserved for taskproc")
         _warn_of_slips(cls, namespace)
         check_attributes(cls, TaskType)
         if namespace.keys() & NAMES:
             check_class(cls)
 
-    if not TYPE_CHECKING:  # type checkers are to see the signature of __init__
+    if not TYPE_CHECKING:  # type checkers must see the signature of __init__
 
-        # Not __init_subclass__ wrapping __init__: @dataclass writes __init__ after that
+        # __init_subclass__ cannot wrap __init__, because @dataclass writes __init__ later
         def __call__(cls, *args: Any, **kwargs: Any) -> Any:
             if not callable(getattr(cls, "run_task", None)):
                 near = next((name for name in dir(cls) if callable(getattr(cls, name, None)) and name not in _FINAL
@@ -95,14 +95,14 @@ class TaskType(ABCMeta):
 
 
 def _warn_of_slips(cls: type, namespace: Mapping[str, object]) -> None:
-    """Warn of each attribute that is nearly called like one that has a meaning: it has none."""
+    """Warn of each attribute that has no meaning, but nearly the name of one that has."""
     own = [name for name in namespace if name.startswith("task_") and not callable(namespace[name])]
     known = {name for base in cls.__mro__[1:] for name in vars(base) if name.startswith("task_")} if own else set()
-    known -= _FINAL  # may not be set
+    known -= _FINAL  # must not be set
     for name in [name for name in own if known and name not in known | _FINAL]:
         near = did_you_mean(name, known, closeness=0.85)
-        if near and not is_far_end():  # there it was said already
-            import logging  # here: 3 ms, and seldom needed
+        if near and not is_far_end():  # which would repeat it
+            import logging  # here: 3 ms, and rarely needed
 
             logging.getLogger("taskproc").warning("%s of %s has no meaning%s", name, cls.__qualname__, near)
 
@@ -110,8 +110,8 @@ def _warn_of_slips(cls: type, namespace: Mapping[str, object]) -> None:
 class Task(Indexable, metaclass=TaskType):
     """A computation with a name, arguments and needs. Subclass it, and build instances inside `with Cache(...):`.
 
-    In `__init__`, set as attributes what it needs: other tasks, `Const`, `FutureList`, `FutureDict`, elements of such
-    (`task['key']`), or plain lists, tuples, dicts and dataclasses that hold them. In `run_task`, read them by
+    In `__init__`, set what it needs as attributes: other tasks, `Const`, `FutureList`, `FutureDict`, elements of these
+    (`task['key']`), or plain lists, tuples, dicts and dataclasses that hold them. In `run_task`, read them with
     `.get_result()` and return a value that cloudpickle can pickle. Two tasks of one class with equal arguments are one.
 
     Attributes to set on the class, all optional:
@@ -132,12 +132,12 @@ class Task(Indexable, metaclass=TaskType):
     task_default_since: ClassVar[Mapping[str, object]]
     task_pinned_name: ClassVar[str | None]
 
-    task_name: ClassVar = _TaskName()       #: module and qualified name, or the pinned one. There without a cache, too
+    task_name: ClassVar = _TaskName()       #: module and qualified name, or the pinned name. Needs no cache
     task_labels: ClassVar = _TaskLabels()   #: the name first, then the class's labels
 
-    # What a class of ours may answer itself. Where its result lies outside the cache: the version that is there now, by
-    # the root of the cache, or an OSError with a text for people. And its short text, of its class, its arguments and
-    # the room in characters: where that is 0, only a text without which its short id would say too little
+    # Hooks of our own classes. The first is for results outside the cache: it gets the root of the cache and returns
+    # the present version, or raises an OSError with a text for people. The second gives the short text, from class,
+    # arguments and the room in characters; if the room is 0, only text without which the short id would say too little
     _taskproc_version: ClassVar[Callable[..., Version] | None] = None
     _taskproc_brief: ClassVar[Callable[..., str] | None] = None
 
@@ -150,60 +150,62 @@ class Task(Indexable, metaclass=TaskType):
 
     @property
     def task_id(self) -> int:
-        """Integer id, unique within the class, the same on every machine: 63 bits of the key."""
+        """An integer, unique within the class and the same on every machine: 63 bits of the key."""
         return self._taskproc.place.id
 
     @property
     def task_args(self) -> dict[str, Any]:
-        """The arguments in JSON, by parameter name, defaults included; what JSON cannot say carries a tag."""
+        """The arguments in JSON by parameter name, with defaults; values that JSON does not have carry a tag."""
         return dict(arguments_forms(self._taskproc, type(self).__qualname__))
 
     @property
     def task_directory(self) -> Path:
-        """A directory of its own for the files of this task: empty when an attempt begins, kept with its result.
+        """A directory for the files of this task: empty when an attempt begins, and stored with its result.
 
-        It is that of the newest fresh result, or of the newest, if none is fresh. Before the first result it is that of
-        the attempt that runs, or is to come. On an input, the directory of the result that is read.
+        It belongs to the newest fresh result, or to the newest if none is fresh. Before the first result it belongs to
+        the running attempt, or to the next one. On an input, it belongs to the result that is read.
         """
         return inspection.stored_directory(self)
 
     @property
     def task_stdout(self) -> Path:
-        """File with what was printed when the newest fresh result was made.
+        """The file with what the task printed when the newest fresh result was made.
 
-        While there is none: what the attempt prints that runs, or was the last to fail. On an input, what was printed
-        for the result that is read. It is made by asking for it, except where nothing was captured (LocalExecutor).
+        Without a fresh result: the output of the running attempt, or of the last one that failed. On an input: the
+        output that belongs to the result that is read. The file is created on access, except where nothing was captured
+        (LocalExecutor).
         """
         return inspection.stored_log(self, "stdout")
 
     @property
     def task_stderr(self) -> Path:
-        """The same of standard error."""
+        """The same for standard error."""
         return inspection.stored_log(self, "stderr")
 
     @property
     def task_stdout_caller(self) -> Path:
-        """File with what the prefix command itself printed; of the same attempt as `task_stdout`."""
+        """The file with what the prefix command itself printed, in the attempt of `task_stdout`."""
         return inspection.stored_log(self, "stdout_caller")
 
     @property
     def task_stderr_caller(self) -> Path:
-        """File with what the prefix command itself printed to standard error."""
+        """The file with what the prefix command itself printed to standard error."""
         return inspection.stored_log(self, "stderr_caller")
 
     @property
     def task_slots(self) -> dict[str, str]:
-        """Label → the slot that this task has while it runs, of limits that name slots: `{'gpu': ['0', '3']}`."""
+        """Label → the slot that this task has while it runs, for limits with named slots: `{'gpu': ['0', '3']}`."""
         return access.slots(self._taskproc)
 
     def task_is_done(self) -> bool:
-        """Whether a result is stored that is fresh for the present code. Reads a record per task above it."""
+        """Whether a stored result is fresh for the present code. Reads one record for each task above it."""
         return inspection.is_done(self)
 
     def get_result(self: HasRun[R]) -> R:
-        """The result. Inside `run_task` of another task: of this run. Outside: the newest that is fresh.
+        """The result. Inside `run_task` of another task, it is that of this run; elsewhere, the newest fresh one.
 
-        Loaded at each call, never shared. Raises MissingResult, which says why there is none, or CorruptedResult.
+        It is loaded at each call and never shared. Raises MissingResult, which says why there is none, or
+        CorruptedResult.
         """
         identity: Identity = self._taskproc  # type: ignore[attr-defined]  # HasRun is for the type of the value
         is_input, value = input_value(identity)
@@ -257,32 +259,33 @@ class Task(Indexable, metaclass=TaskType):
         watchers: Sequence[Watcher] = (),
         dry_run: bool = False,
     ) -> tuple[Any, RunStats]:
-        """Run this task after all that it needs, as far as no fresh result is stored, and keep the results.
+        """Run this task and all tasks it needs, except those with a fresh stored result, and store the results.
 
         Args:
-            executor: any concurrent.futures executor; it is used, and left open. Default: worker processes of our own.
-            max_workers: how many of these; default: as many as this process may use.
+            executor: any concurrent.futures executor; it stays open. Default: our own worker processes.
+            max_workers: the number of these; default: as many as this process may use.
             rate_limits: label or task name → how many such tasks may run at once, at least 1; or the names of as many
                 slots, of which each running task has one: `task_slots`, and for the label `gpu` in a process of its own
                 also CUDA_VISIBLE_DEVICES.
-            prefixes: label or task name → command that the task is run behind, in a fresh interpreter: a string, split
-                as a shell splits words, or a list. The leftmost label of a task that is listed wins. Words may hold
-                {task_name}, {task_id}, {task_directory}, {stdout}, {stderr}. Empty: a fresh interpreter, no command.
-            prefix: the same under its other name.
-            detect_source_change: run a task again when code has changed that it reaches.
+            prefixes: label or task name → command that runs the task in a fresh interpreter: a string, split as a shell
+                splits words, or a list. The leftmost label of a task that is listed wins. Words may contain
+                {task_name}, {task_id}, {task_directory}, {stdout}, {stderr}. Empty: a fresh interpreter without a
+                command.
+            prefix: another name of `prefixes`.
+            detect_source_change: run a task again when code that it reaches has changed.
             show_progress: show a bar per task class on standard error, or plain lines if it is not a terminal.
-            on_error: 'stop': after a failure nothing new starts, what runs may finish. 'continue': whatever does not
-                need a failed task is still run.
+            on_error: 'stop': after a failure nothing new starts, and running tasks may finish. 'continue': tasks that
+                do not need a failed task still run.
             force: run this task even if its result is fresh.
-            watchers: receive the events, beside the progress display; see taskproc.watch.stream.
-            dry_run: run nothing, and tell in the statistics what would be run (at most); the result is None.
+            watchers: receive the events, in addition to the progress display; see taskproc.watch.stream.
+            dry_run: run nothing, and count in the statistics the tasks that would run (at most); the result is None.
 
         Returns:
             the result, and the statistics of the run.
 
         Raises:
-            FailedTaskError: tasks failed; all else that was computed is stored. CycleError, OptionError, CacheError:
-            nothing was started.
+            FailedTaskError: tasks failed; all other computed results are stored.
+            CycleError, OptionError, CacheError: nothing was started.
         """
         options: dict[str, Any] = {
             "executor": executor,
@@ -304,22 +307,22 @@ class Task(Indexable, metaclass=TaskType):
     def explain(self) -> Explanation:
         """Why the stored result is fresh, or why the task would run, in words: `print(task.explain())`.
 
-        Names what changed, with the difference of the source, and what cannot be watched. Runs nothing; of tasks whose
-        needs would run it tells an upper bound, for these may give what they gave before.
+        It names what changed, with the difference of the source, and what cannot be watched. It runs nothing. Where
+        needs of a task would run, it gives an upper bound, because their results may turn out equal to the old ones.
         """
-        from taskproc.tasks.explaining import explain  # here: as above
+        from taskproc.tasks.explaining import explain  # here: see run_graph
 
         return explain(self)
 
     def clear_task(self) -> None:
-        """Forget the result, files and logs of this task; what needs it will be computed again, all the way down."""
+        """Remove the result, files and logs of this task; all tasks that need it, at any depth, are computed again."""
         identity = self._taskproc
         if access.store_of(identity).clear(identity.place):
-            inspection.stored_directory(self)  # there again, and empty: the task may be built for its path alone
+            inspection.stored_directory(self)  # again, and empty: the task may have been built for its path alone
 
     @classmethod
     def clear_all_tasks(cls) -> None:
-        """Forget all results of this class in the cache in force."""
+        """Remove all results of this class from the current cache."""
         current_cache(f"{cls.__qualname__}.clear_all_tasks() was called").store.clear_all(task_name(cls))
 
     @classmethod
@@ -328,9 +331,9 @@ class Task(Indexable, metaclass=TaskType):
 
         Args:
             args: the words of the command line; default: those of the process.
-            defaults: a DefaultArguments; default: the one that was populated, if any.
+            defaults: a DefaultArguments; default: the populated one, if any.
         """
-        from taskproc.cli.main import run_class  # the one way up: this method is public
+        from taskproc.cli.main import run_class  # the only import of a lower room: this method is public
 
         raise SystemExit(run_class(cls, args, defaults))
 
@@ -346,7 +349,7 @@ class Task(Indexable, metaclass=TaskType):
         return {"__task__": [place.name, place.key, *more]}
 
     def to_json(self) -> dict[str, Any]:
-        """Itself as a JSON dictionary: class, id, key and arguments; tasks among these by name and key."""
+        """The task as a JSON dictionary: class, id, key and arguments; tasks among the arguments by name and key."""
         place = self._taskproc.place
         return {"__task__": [place.name, place.key], "id": place.id, "args": self.task_args}
 
@@ -378,7 +381,7 @@ for _attribute in ATTRIBUTES.values():
 
 
 def first_worker(task: Task, dry_run: bool, options: Mapping[str, object]) -> AbstractContextManager[None]:
-    """A block in which a worker is there for a run with these options, if it will surely need one."""
+    """A block with a worker that is already started, if a run with these options will surely need one."""
     if dry_run or not _needs_one(options) or not _surely_runs(task, options):
         return nullcontext()
     from taskproc.run import process  # here: 10 ms, and not for a run that finds all it needs
@@ -388,7 +391,7 @@ def first_worker(task: Task, dry_run: bool, options: Mapping[str, object]) -> Ab
 
 
 def _needs_one(options: Mapping[str, object]) -> bool:
-    """Whether what runs, runs in worker processes of our own."""
+    """Whether tasks of this run are executed in our own worker processes."""
     if os.name != "posix" or options.get("executor") is not None or options.get("prefixes") or options.get("prefix"):
         return False
     workers = options.get("max_workers")
@@ -397,7 +400,7 @@ def _needs_one(options: Mapping[str, object]) -> bool:
 
 
 def _surely_runs(task: Task, options: Mapping[str, object]) -> bool:
-    """Whether the task has never been run, or is forced. One listing."""
+    """Whether the task has never run, or is forced. One listing."""
     identity = task._taskproc
     if task._taskproc_version is not None or identity.version is not None:
         return False

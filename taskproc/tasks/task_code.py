@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 def fingerprint(cls: type, given: Iterable[object] = ()) -> Fingerprint:
     """The code that a task class reaches: its own, that of its bases below Task and of mixins, `task_includes`.
 
-    Other task classes are not followed, they have fingerprints of their own. With a `task_version` nothing is.
+    Other task classes are not followed, because they have their own fingerprints. With a `task_version`, none of it
+    counts.
 
     Args:
-        given: functions and classes among its arguments. Of task classes what is read of anything counts.
+        given: functions and classes among its arguments. Of task classes, attributes that are read of any object count.
     """
     version = getattr(cls, "task_version", None)
     bases = [base for base in cls.__mro__ if is_users_class(base)] if version is None else []
@@ -35,13 +36,13 @@ def fingerprint(cls: type, given: Iterable[object] = ()) -> Fingerprint:
     pinned = pinned_name(cls)
     if pinned is None:
         return found
-    # So that a class which was only moved has the code that it had
+    # So that a class that was only moved keeps its code
     module, _, name = pinned.rpartition(".")
     return found.called(object_name(cls), f"{module}:{name}")
 
 
 def mark_of(things: Iterable[object]) -> str:
-    """`~` and a digest of the code of those that are the user's; empty if none is, and for task classes."""
+    """`~` and a digest of the code of those that are the user's and not task classes; empty if there are none."""
     users = [some for some in things if _is_users(some) and not _is_task(some)]
     if not users:
         return ""
@@ -50,22 +51,22 @@ def mark_of(things: Iterable[object]) -> str:
 
 
 def lasting_mark_of(things: Iterable[object]) -> str:
-    """`mark_of` with the names behind it, so that it can be taken once more when their code is another.
+    """`mark_of`, followed by the names, so that it can be computed again when their code has changed.
 
-    Of a task with a `task_version`: it is not run again for an edit, and who reads its result calls these methods.
+    For a task with a `task_version`: an edit does not run it again, but tasks that read its result call these methods.
     """
     users = {object_name(some) for some in things if _is_users(some) and not _is_task(some)}
     return f"{mark_of(things)}({','.join(sorted(users))})" if users else ""
 
 
 def renewed(stamp: Stamp) -> Stamp:
-    """A stamp as it is with the present code of the classes that are named in it."""
+    """The stamp with the present code of the classes that are named in it."""
     match = _LASTING.search(stamp.value)
     if match is None:
         return stamp
     try:
         things = [find_object(name) for name in match[1].split(",")]
-    except Exception:  # noqa: BLE001  # whatever the user's module raises: then who reads the result says so
+    except Exception:  # noqa: BLE001  # the user's module may raise anything, and then loading the result reports it
         return stamp
     now = lasting_mark_of(things)
     return Stamp(stamp.order, stamp.value.replace(match[0], now)) if now else stamp

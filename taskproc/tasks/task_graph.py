@@ -1,4 +1,4 @@
-"""A task and all that it needs, gathered through its attributes; no file is touched."""
+"""A task and all that it needs, found through its attributes. No file is read."""
 from __future__ import annotations
 
 import dataclasses
@@ -16,7 +16,7 @@ from taskproc.tasks.future import Const, Item
 from taskproc.tasks.naming import brief, identity_of, task_name
 from taskproc.tasks.task_code import fingerprint
 
-Task = Any  # tasks.task stands above this module; what is asked of one here is `_taskproc`
+Task = Any  # tasks.task stands above this module, which uses only `_taskproc`
 
 
 class Graph:
@@ -34,16 +34,16 @@ class Graph:
         self.ids = ShortIds()
 
     def grow(self, other: Graph) -> list[str]:
-        """Take in what is in `other` only: its keys, needs first."""
+        """Add what is only in `other`, and return its keys, needs first."""
         added = [key for key in other.needs if key not in self.needs]
         for key in added:
             self.tasks[key], self.needs[key] = other.tasks[key], other.needs[key]
         return added
 
     def name_of(self, key: str) -> str:
-        """What people call the task, or a part of the key of one that is not in the graph any more."""
+        """The name of the task for people, or a part of the key if the task has left the graph."""
         if not self.ids:
-            self.ids.meet(self.needs)  # only now: many a run names no task
+            self.ids.meet(self.needs)  # only now: many runs name no task
         return brief(self.tasks[key], self.ids) if key in self.tasks else f"a task that was there before (#{key[:8]})"
 
     def class_name(self, key: str) -> str:
@@ -68,7 +68,7 @@ def graph_of(*roots: Task) -> Graph:
             if some._taskproc.cache is not cache and (other := store_of(some._taskproc).root) != root:
                 raise BuildError(
                     f"{brief(tasks[key])} is built in cache {root!r}, but needs {brief(some)} of cache "
-                    f"{other!r}: build both in one"
+                    f"{other!r}: build both in one cache"
                 )
             meet(tasks, some)
         return found
@@ -80,7 +80,7 @@ def graph_of(*roots: Task) -> Graph:
 
 
 def attributes(task: object) -> list[tuple[str, object]]:
-    """Name and value of what `__init__` left on the task, slots included."""
+    """Name and value of the attributes that `__init__` left on the task, slots included."""
     task = original(task)
     found = [each for each in vars(task).items() if each[0] != "_taskproc"]
     if slots_of(type(task)):
@@ -89,7 +89,7 @@ def attributes(task: object) -> list[tuple[str, object]]:
 
 
 def original(task: Any) -> Any:
-    """The task that was built, of one that an attempt was given (tasks/attempt_copies.py)."""
+    """The task that was built, also for a copy of an attempt (tasks/attempt_copies.py)."""
     identity = vars(task).get("_taskproc")
     return task if identity is None or identity.copied is None else identity.copied[0]
 
@@ -112,7 +112,7 @@ def upstreams(value: object) -> dict[str, Any]:
 
 
 def needs(task: object) -> dict[str, Any]:
-    """The tasks that `task` needs, by key, in the order of its attributes. CycleError if one of these holds itself."""
+    """The tasks that `task` needs, by key, in the order of its attributes. CycleError if one holds the task itself."""
     found: dict[str, Any] = {}
     for name, value in attributes(task):
         if type(value) in FLAT:
@@ -132,11 +132,11 @@ def _itself(task: object, name: str, value: object) -> str:
 
 
 def meet(found: dict[str, Any], task: Any) -> None:
-    """Put `task` among those that were `found`, by its key.
+    """Add `task` to those that were `found`, by its key.
 
-    Raises BuildError if a task of another class is there under the same name, whose result would be taken for this
-    one's: a class that a function makes may depend on that function's variables, one that was defined again does other
-    work.
+    Raises BuildError if they include a task of another class with the same name, because one result would be taken for
+    the other: a class made by a function may depend on that function's variables, and a class that was defined again
+    may compute something else.
     """
     place = task._taskproc.place
     kind, other = type(task), type(found.setdefault(place.key, task))
@@ -150,9 +150,9 @@ def meet(found: dict[str, Any], task: Any) -> None:
 
 
 def refuse_namesakes(classes: Iterable[type]) -> None:
-    """Raise BuildError if two of these are called alike and are not by their own names: one was pinned to the other's.
+    """Raise BuildError if two of these classes have one name because the name of one is pinned to that of the other.
 
-    They would share a folder, and differ by their code only, where that counts.
+    They would share a folder, and differ only by their code, if that counts.
     """
     found: dict[str, type] = {}
     for cls in classes:

@@ -1,16 +1,16 @@
-"""One digest for all values that are the same to whoever loads them, however they were made.
+"""One digest for all values that are the same once they are loaded, however they were made.
 
-A pickle tells more: in which order a set lies in memory, whether two equal texts are one object, at which line a lambda
-stood. Here a value is described by the forms that keys are made of, but by what a pickle keeps of it, so that two
-values that differ after they were loaded have two digests:
+A pickle also depends on the order of a set in memory, on whether two equal texts are one object, and on the line of a
+lambda. Here a value is described by the forms that keys are made of, but from what a pickle stores of it, so that
+values that differ after loading have different digests:
 
-- an instance counts by what it is pickled by, and not by a hook that names it for keys;
-- what can be changed and stands at two places counts by its first place at the second one;
+- an instance counts by what it is pickled by, not by a hook that names it for keys;
+- a mutable object that occurs twice counts by its first place at the second one;
 - a function without a name counts by its code, without file and lines, and by what it refers to;
-- a path below the data directory of its attempt counts from there: the number of the attempt says nothing.
+- a path below the data directory of its attempt counts from there: the number of the attempt means nothing.
 
-It is Python that runs here, and C that pickles. So what consists of numbers and texts alone is digested at once, and a
-value of more than MOST other parts has no digest.
+This code is Python, and pickle is C. So a value of numbers and texts alone is digested at once, and a value of more
+than MOST other parts has no digest.
 """
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from taskproc.values.forms import Json, Refused, numpy_form
 from taskproc.values.frames import pandas_form, polars_form
 from taskproc.values.instances import class_name, enum_form
 
-MOST = 4_000  # parts that are looked at one by one, 1 to 3 µs each
-_SHARE = 8    # plain parts that take the time of another one
+MOST = 4_000  # parts that are read one by one, 1 to 3 µs each
+_SHARE = 8    # plain parts that take the time of one other part
 
 _SORTABLE = frozenset({int, str, bytes})
 _CONTAINERS = frozenset({list, tuple, dict, set, frozenset})
@@ -44,23 +44,23 @@ _FIXED_KINDS = (Enum, type, BuiltinFunctionType, int, float, str, bytes)
 
 
 def value_digest(value: object, root: str = "", home: str = "") -> str | None:
-    """64 hex digits; None where the pickle says the same, or the value cannot be named, or is too large for that.
+    """64 hex digits; None if the pickle is enough, or if the value cannot be named or is too large.
 
     Args:
         root: the cache; a path below it counts from there, as in a pickle.
-        home: the data directory of the attempt; empty if what is in it is not known.
+        home: the data directory of the attempt; empty if its content is not known.
     """
     if type(value) in SCALARS and not (home and type(value) is str):
         return None
     try:
         text = canonical_text(_Valued(root, home).form(value))
-    except Exception:  # noqa: BLE001  # whatever a class's own code raises: it could be pickled, and that is enough
+    except Exception:  # noqa: BLE001  # code of a class may raise anything; the pickle is enough
         return None
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 class _Valued(Encoder):
-    """A value that was pickled, on its way to a form."""
+    """The form of a value that was pickled."""
 
     __slots__ = ("_alive", "_home", "_left", "_names", "_places", "_root")
 
@@ -69,8 +69,8 @@ class _Valued(Encoder):
         self._root, self._home = root, home
         self._left = MOST
         self._names: dict[type, str | None] = {}  # of classes whose instances are their attributes
-        self._places: dict[int, int] = {}  # id → number of what can be changed
-        self._alive: list[object] = []     # or an id would be given again
+        self._places: dict[int, int] = {}  # id → number of a mutable object
+        self._alive: list[object] = []     # or an id might be reused
 
     def form(self, value: object) -> Json:
         kind = type(value)
@@ -107,7 +107,7 @@ class _Valued(Encoder):
         return super().bulk(self._counted(values))
 
     def refuse_more(self, size: int) -> None:
-        """Nothing is too large by itself."""
+        """No single part is too large."""
 
     def _other(self, value: Any, kind: type) -> Json:
         if isinstance(value, Enum):
@@ -127,7 +127,7 @@ class _Valued(Encoder):
         return {"__reduced__": _reduced(value, self)}
 
     def _members(self, value: Any, kind: type) -> Json:
-        """Sorted. What can be changed has a number, and which is first in a set is chance."""
+        """Sorted. Mutable objects are numbered, and the order of a set is arbitrary."""
         before = len(self._places)
         form = super().inner(value, kind)
         if len(self._places) != before:
@@ -142,7 +142,7 @@ class _Valued(Encoder):
         return super().inner(value, type(value))
 
     def _flat(self, value: Any, kind: type) -> Json:
-        """What consists of plain values alone, at once; None if there are others."""
+        """The form of a container of plain values only, at once; None if it has others."""
         kinds = {*map(type, value), *map(type, value.values())} if kind is dict else {*map(type, value)}
         if not kinds <= SCALARS or (self._home and str in kinds):
             self._spend(len(value) // _SHARE)
@@ -152,7 +152,7 @@ class _Valued(Encoder):
                 self._spend(len(value))
                 return None
             value = sorted(value)
-        # The second version knows no references, so it says nothing but the values
+        # Version 2 has no references, so the bytes depend only on the values
         return {"__plain__": [kind.__name__, self.raw(marshal.dumps(value, 2))]}
 
     def _spend(self, count: int) -> None:
@@ -180,22 +180,22 @@ def _is_of_numpy(value: Any) -> bool:
     return type(value) is numpy.ndarray or isinstance(value, (numpy.generic, numpy.dtype))
 
 
-# ---------------------------------------------------------------- instances and functions, as a pickle has them
+# ---------------------------------------------------------------- instances and functions, as in a pickle
 
 
 def _is_plain(kind: type) -> bool:
-    """Whether a class of Python's is pickled by name and attributes, as `object` says."""
+    """Whether a Python class is pickled by name and attributes, as `object` does it."""
     own = {name for base in kind.__mro__[:-1] for name in vars(base)}
     in_c = any(not base.__flags__ & _HEAP_TYPE for base in kind.__mro__[:-1])
     return not in_c and own.isdisjoint(_OWN) and kind not in copyreg.dispatch_table and kind.__dictoffset__ != 0
 
 
-_HEAP_TYPE = 1 << 9  # of what a class statement, or a module in C, has made
+_HEAP_TYPE = 1 << 9  # of a class made by a class statement or a C module
 _OWN = frozenset("__reduce__ __reduce_ex__ __getstate__ __getnewargs__ __getnewargs_ex__ __slots__ __new__".split())
 
 
 def _reduced(value: Any, walk: _Valued) -> list[Json]:
-    """What makes an instance when it is loaded."""
+    """The parts from which an instance is made when it is loaded."""
     if isinstance(value, DEFINITIONS):
         if is_findable(value):
             return [object_name(value)]
@@ -208,14 +208,14 @@ def _reduced(value: Any, walk: _Valued) -> list[Json]:
             raise Refused("is not found by its name")
         return [name]
     parts: list[Any] = list(reduced)
-    for place in (3, 4):  # items and pairs come by iterators
+    for place in (3, 4):  # items and pairs are iterators
         if len(parts) > place and parts[place] is not None:
             parts[place] = tuple(parts[place])
     return [walk.form(part) for part in parts]
 
 
 def _function_parts(function: Any, walk: _Valued) -> list[Json]:
-    """What a function does, and what it says of itself; not where it stands."""
+    """What a function does, and its names and documentation; not its position."""
     if getattr(function, "__type_params__", ()) or getattr(function, "__annotate__", None) is not None:
         raise Refused("has annotations that are evaluated when they are asked for")
     names = sorted(set(_globals_of(function.__code__)))

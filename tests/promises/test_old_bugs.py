@@ -404,7 +404,7 @@ def test_get_result_before_the_run_says_why(cache: Cache) -> None:
 
     run(task)
     Echo(1).clear_task()
-    with pytest.raises(MissingResult, match=r"Echo#\w+\(value=1, other=None\) is to run first"):
+    with pytest.raises(MissingResult, match=r"Echo#\w+\(value=1, other=None\) must run first"):
         task.get_result()
 
 

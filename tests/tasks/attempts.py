@@ -1,4 +1,4 @@
-"""Tasks for tests of jobs, and jobs of them."""
+"""Tasks for tests of jobs, and their jobs."""
 from __future__ import annotations
 
 import random
@@ -16,13 +16,13 @@ from taskproc.tasks.task import Task
 from taskproc.tasks.task_code import fingerprint
 from taskproc.tasks.task_graph import needs
 
-LARGE = random.Random(0).randbytes(2 * TINY_PAYLOAD).hex()  # even compressed too large to go with its version
+LARGE = random.Random(0).randbytes(2 * TINY_PAYLOAD).hex()  # even compressed too large to be sent with its version
 
 act: list[Callable[[Any], Any]] = []
 
 
 class Acts(Task):
-    """Does what stands in `act`."""
+    """Calls the function in `act`."""
 
     def __init__(self, *ups: Any):
         self.ups = list(ups)
@@ -50,12 +50,12 @@ class Tens(Task):
 
 
 def version_of(task: Any) -> Version:
-    """The newest version of a task that was run before."""
+    """The newest version of a task that has run."""
     return next(task._taskproc.cache.store.look(task._taskproc.place))
 
 
 def job_of(task: Any, does: Callable[[Any], Any] | None = None, **changes: Any) -> TaskJob:
-    """A job whose needs were run here, with fields of its parts changed."""
+    """A job whose needs have run here, with some fields of its parts changed."""
     act[:] = [does or (lambda self: None)]
     above = needs(task)
     for need in above.values():
@@ -68,7 +68,7 @@ def job_of(task: Any, does: Callable[[Any], Any] | None = None, **changes: Any) 
 
 
 def changed(job: TaskJob, **changes: Any) -> TaskJob:
-    """The job with fields of its parts changed."""
+    """The job with some fields of its parts changed."""
     parts = {name: getattr(job, name) for name in ("run", "kind", "attempt")}
     for name, part in parts.items():
         own = {field: changes.pop(field) for field in part.__match_args__ if field in changes}

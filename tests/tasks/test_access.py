@@ -1,4 +1,4 @@
-"""Inside a job the answers are those of this run, outside those of the cache."""
+"""Inside a job the answers are those of this run, outside a job those of the cache."""
 from __future__ import annotations
 
 import os
@@ -47,7 +47,7 @@ Begin = Callable[..., Running]
 
 @pytest.fixture
 def begin(cache: Cache) -> Iterator[Begin]:
-    """Begins a job of a task with inputs that were run before; it runs until the test ends."""
+    """Begins a job of a task whose inputs have run; it runs until the test ends."""
     with ExitStack() as stack:
 
         def run(task: Any, *inputs: Any, away: bool = False) -> Running:
@@ -69,7 +69,7 @@ def version_of(task: Any) -> Version:
 
 
 def test_a_job_reads_the_version_that_was_judged(cache: Cache, begin: Begin) -> None:
-    """Though a newer one is published while it runs."""
+    """Even if a newer one is published while it runs."""
     begin(Reads(Leaf()), Leaf())
     old = version_of(Leaf())
     Leaf().run_graph(executor=LocalExecutor(), force=True)
@@ -80,7 +80,7 @@ def test_a_job_reads_the_version_that_was_judged(cache: Cache, begin: Begin) -> 
 
 
 def test_an_input_that_cannot_be_read_is_remembered(begin: Begin) -> None:
-    """Gone, or damaged."""
+    """Whether it is missing or damaged."""
     gone, broken = Leaf(f"1{LARGE}"), Leaf(f"2{LARGE}")
     job = begin(Reads(gone), gone, broken)
     os.unlink(version_of(gone).path)
@@ -98,7 +98,7 @@ def test_an_input_that_cannot_be_read_is_remembered(begin: Begin) -> None:
 
 
 def test_a_tiny_input_that_is_gone_is_at_hand(begin: Begin) -> None:
-    """Its bytes came with the record; they are verified, or else the file is read."""
+    """Its bytes came with the record and are verified; if that fails, the file is read."""
     job = begin(Reads(Leaf(1)), Leaf(1), Leaf(2))
     os.unlink(version_of(Leaf(1)).path)
     damaged = job.inputs[Leaf(2)._taskproc.place.key]
@@ -108,7 +108,7 @@ def test_a_tiny_input_that_is_gone_is_at_hand(begin: Begin) -> None:
 
 
 def test_a_job_has_the_directory_and_logs_of_its_attempt(begin: Begin) -> None:
-    """And others those of theirs."""
+    """Other tasks have their own."""
     version_of(Leaf(1))
     task = Reads(Leaf(1))
     job = begin(task, Leaf(1))
@@ -121,7 +121,7 @@ def test_a_job_has_the_directory_and_logs_of_its_attempt(begin: Begin) -> None:
 
 
 class Acts(Task):
-    """Prints, and fails or gives whether its own logs are there."""
+    """Prints, and fails or returns whether its own logs exist."""
 
     def __init__(self, fails: bool = False):
         self.fails = fails
@@ -142,7 +142,7 @@ def logs_of(task: Any) -> tuple[bool, bool]:
 def test_what_is_not_captured_has_no_logs(
     cache: Cache, capsys: pytest.CaptureFixture[str], fails: bool, asked_before: bool
 ) -> None:
-    """With LocalExecutor: neither in the run nor after it, whoever asks for them, and when; nor of a failure."""
+    """With LocalExecutor there are none during the run, after it, or for a failure, whoever asks and when."""
     task = Acts(fails)
     if asked_before:
         assert (True, True) == logs_of(task)
@@ -161,7 +161,7 @@ def test_what_is_not_captured_has_no_logs(
 
 
 def test_logs_are_those_of_the_newest_attempt_captured_or_not(cache: Cache) -> None:
-    """A run that captures makes them, if somebody asks; one that does not leaves those of earlier attempts alone."""
+    """A run that captures creates them on access; one that does not leaves those of earlier attempts unchanged."""
     task = Acts()
     with ThreadPoolExecutor(1) as threads:
         task.run_graph(executor=threads)
@@ -176,7 +176,7 @@ def test_logs_are_those_of_the_newest_attempt_captured_or_not(cache: Cache) -> N
 
 
 def test_what_is_not_captured_may_still_be_kept(cache: Cache) -> None:
-    """A command's output is its result's; behind a prefix the task has a process of its own."""
+    """The output of a command belongs to its result; behind a prefix, the task has its own process."""
     said = Command(["echo", "said"])
     said.run_graph(executor=LocalExecutor())
     prefixed = Acts()
@@ -186,7 +186,7 @@ def test_what_is_not_captured_may_still_be_kept(cache: Cache) -> None:
 
 
 def test_jobs_may_lie_within_jobs(begin: Begin) -> None:
-    """The innermost answers, and all of them are known."""
+    """The innermost job answers, and all of them are known."""
     assert running_job.running_keys() == frozenset()
     outer = begin(Reads(Leaf(1)), Leaf(1))
     inner = begin(Reads(Leaf(2)), Leaf(2))
@@ -205,7 +205,7 @@ def in_thread(call: Callable[[], Any]) -> Any:
 
 
 def test_a_thread_of_a_worker_belongs_to_its_job(begin: Begin) -> None:
-    """A process that does nothing else runs one job; with two of them nobody knows."""
+    """A process that only runs jobs has one job; if it has two, the job of a thread is unknown."""
     first = begin(Reads(Leaf(1)), Leaf(1), away=True)
     assert in_thread(running_job.running_job) is first
     assert in_thread(Leaf(1).get_result) == 1
@@ -215,7 +215,7 @@ def test_a_thread_of_a_worker_belongs_to_its_job(begin: Begin) -> None:
 
 
 def test_a_thread_of_the_main_process_belongs_to_no_job(begin: Begin) -> None:
-    """There several jobs run at once; it reads what is in the cache."""
+    """Several jobs run there at once, so the thread reads from the cache."""
     begin(Reads(Leaf(1)), Leaf(1))
 
     assert in_thread(running_job.running_job) is None
@@ -223,7 +223,7 @@ def test_a_thread_of_the_main_process_belongs_to_no_job(begin: Begin) -> None:
 
 
 def test_after_the_job_nothing_is_left_of_it(begin: Begin, cache: Cache) -> None:
-    """The next question is answered from the cache."""
+    """The next call is answered from the cache."""
     task = Reads(Leaf())
     version_of(Leaf())
     job = begin(task, Leaf())
@@ -235,14 +235,14 @@ def test_after_the_job_nothing_is_left_of_it(begin: Begin, cache: Cache) -> None
 
 
 def far(task: Any, version: Version | None = None) -> Identity:
-    """Who a task is in a worker."""
+    """The identity of a task in a worker."""
     identity = task._taskproc
     return Identity(None, identity.place, identity.arguments, version)
 
 
 def test_a_task_without_a_cache_asks_that_of_the_job(begin: Begin) -> None:
-    """Where it came to a worker; outside of a job there is none."""
-    with pytest.raises(NoCacheError, match="an input of a task was asked outside its run"):
+    """In a worker it uses the cache of the job; outside a job there is none."""
+    with pytest.raises(NoCacheError, match="an input of a task was used outside its run"):
         access.store_of(far(Leaf()))
 
     job = begin(Reads(Leaf()))
@@ -251,7 +251,7 @@ def test_a_task_without_a_cache_asks_that_of_the_job(begin: Begin) -> None:
 
 
 def test_an_input_knows_its_version_where_the_job_does_not(begin: Begin) -> None:
-    """A job within a job in a worker reads inputs of the outer one."""
+    """In a worker, a job inside a job reads inputs of the outer job."""
     version = version_of(Leaf(3))
     begin(Reads(Leaf(1)))
 
@@ -260,11 +260,11 @@ def test_an_input_knows_its_version_where_the_job_does_not(begin: Begin) -> None
 
 
 def test_an_attribute_that_did_not_travel_is_told_apart_from_a_misspelled_one(cache: Cache) -> None:
-    """Both are AttributeErrors, so that `hasattr` works; the one says why."""
+    """Both raise AttributeError, so that `hasattr` works; only the first one explains why."""
     arrived = object.__new__(Leaf)
     vars(arrived)["_taskproc"] = far(Leaf(), version_of(Leaf()))
 
-    with pytest.raises(AttributeError, match="'Leaf' object has no attribute 'up' here: inputs come to a worker with"):
+    with pytest.raises(AttributeError, match="'Leaf' object has no attribute 'up' here: inputs are sent to a worker"):
         arrived.up  # type: ignore[attr-defined]  # noqa: B018
     with pytest.raises(AttributeError, match="^'Leaf' object has no attribute 'up'$") as caught:
         Leaf().up  # type: ignore[attr-defined]  # noqa: B018

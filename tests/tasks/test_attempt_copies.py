@@ -1,4 +1,4 @@
-"""What a task changes of what it can reach: no other attempt, and no other task, sees it; wherever tasks run."""
+"""Changes that a task makes to objects it can reach affect no other attempt and no other task, wherever it runs."""
 from __future__ import annotations
 
 import copy
@@ -32,7 +32,7 @@ class Box:
 
 
 class Spoils(Task):
-    """Gives what it finds, and spoils all of it; the first attempts fail after that."""
+    """Returns the values it finds and changes all of them; the first attempts fail afterwards."""
 
     seen: ClassVar[list[int]] = [0]
 
@@ -45,7 +45,7 @@ class Spoils(Task):
         self.nested: dict[str, Any] = {"a": ({"b": [number]},)}
         self.note = note
 
-    def run_task(self, known: Any = [], *, also: Any = {}) -> Any:  # noqa: B006  # that is the point
+    def run_task(self, known: Any = [], *, also: Any = {}) -> Any:  # noqa: B006  # the subject of the test
         found = [self._look(), self.const.get_result(), copy.deepcopy(known), dict(also)]
         for value in (self.const.get_result(), self.const.get_result()[1]["a"]):
             value.append(1)
@@ -81,7 +81,7 @@ class Spoils(Task):
         del self.box
 
     def pure(self) -> Any:
-        """What it would give if it ran once, in a process of its own."""
+        """The result if it ran once, in a process of its own."""
         found: list[Any] = [self._look(), self.const.get_result(), [], {}]
         for up in self.ups:
             found += [up._look(), up.pure()]
@@ -93,7 +93,7 @@ SHAPES = st.lists(st.tuples(st.integers(0, 2), st.lists(st.integers(0, 9), max_s
 
 
 def build(shape: Shape, folder: Path) -> Spoils:
-    """The last of a graph; of each node how often it fails, and which of those before it needs."""
+    """The last task of a graph; for each node, how often it fails and which earlier nodes it needs."""
     nodes: list[Spoils] = []
     for number, (fails, ups) in enumerate(shape):
         chosen = [nodes[up] for up in sorted({up % number for up in ups})] if number else []
@@ -104,7 +104,7 @@ def build(shape: Shape, folder: Path) -> Spoils:
 
 
 def run(task: Spoils, kind: str) -> Any:
-    """Its result, after as many runs as its graph has failures."""
+    """The result, after as many runs as its graph has failures."""
     options: dict[str, Any] = {"max_workers": 1} if kind == "worker" else {}
     if kind == "prefix":
         options = {"prefixes": {Spoils.task_name: ""}}
@@ -146,7 +146,7 @@ def test_in_one_process_a_graph_that_spoils_all_gives_what_a_pure_one_gives(
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["worker", "pool", "prefix"])
 def test_in_processes_it_is_the_same(tmp_path: Path, kind: str) -> None:
-    """One worker runs them all, so what is shared within a process would be seen."""
+    """One worker runs them all, so an object that is shared within a process would show."""
     check([(1, []), (0, [0]), (2, [0, 1]), (0, [])], tmp_path / "one", kind)
 
 
@@ -167,7 +167,7 @@ class Appends(Task):
 
 @pytest.mark.parametrize("make", [LocalExecutor, ThreadPoolExecutor])
 def test_a_second_attempt_begins_as_the_first_did(cache: Cache, make: type[Executor]) -> None:
-    """What is stored under the key of [0] was made from [0]; what cannot be copied is shared."""
+    """A result with the key of [0] was made from [0]; objects that cannot be copied are shared."""
     task = Appends([0])
     with make() as executor:
         with pytest.raises(FailedTaskError):
@@ -192,7 +192,7 @@ class Deep(Task):
 
 
 def test_tasks_far_above_are_reached_and_not_changed(cache: Cache) -> None:
-    """At any depth; and what nobody asks for is not copied."""
+    """At any depth; attributes that are not read are not copied."""
     tasks = [Deep()]
     for _ in range(300):
         tasks.append(Deep(tasks[-1]))
@@ -202,7 +202,7 @@ def test_tasks_far_above_are_reached_and_not_changed(cache: Cache) -> None:
 
 
 class Picky(Task):
-    """Has a say in what its attributes are."""
+    """Computes its attributes itself."""
 
     limit = 5
 
@@ -245,7 +245,7 @@ class Reads(Task):
 
 
 def test_attributes_are_found_as_their_class_finds_them(cache: Cache) -> None:
-    """Beside one of the class of the same name, by `__getattr__`, in slots."""
+    """Also if the class has an attribute of the same name, with `__getattr__`, and in slots."""
     ups = Picky(7), Slotted()
 
     assert [7, [7, 1], [3, 1], False, False] == Reads(*ups).run_graph(executor=LocalExecutor())[0]
@@ -267,7 +267,7 @@ class Wraps(Nests):
 
 
 def test_what_an_attempt_was_given_may_be_built_upon_and_run(cache: Cache) -> None:
-    """It is the same task, as it was built."""
+    """A copy is the same task as the one that was built."""
     up = Deep()
 
     assert (([0], 2), 2) == Nests(up).run_graph(executor=LocalExecutor())[0]
@@ -283,7 +283,7 @@ class Reads100000(Task):
 
 
 def test_a_large_table_of_the_class_is_not_copied(cache: Cache) -> None:
-    """To copy it for each task would take longer than most tasks do."""
+    """A copy for each task would take longer than most tasks."""
     assert [True, False] == Reads100000().run_graph(executor=LocalExecutor())[0]
 
 

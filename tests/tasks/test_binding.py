@@ -1,4 +1,4 @@
-"""Arguments: bound by parameter, and held apart from what the caller does to his own."""
+"""Arguments: bound by parameter, and independent of what the caller does to its own objects."""
 from __future__ import annotations
 
 import collections
@@ -38,14 +38,14 @@ def bind(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, 
 
 
 def test_arguments_are_bound_by_parameter() -> None:
-    """Defaults applied, in the order of the parameters."""
+    """With defaults, in the order of the parameters."""
     assert list(bind(Echo, (), {"other": 2}).items()) == [("value", 1), ("other", 2)]
     assert bind(Echo, (1,), {"other": 2}) == {"value": 1, "other": 2}
     assert list(signature(Echo).parameters) == ["value", "other"]
 
 
 def test_a_default_factory_is_called() -> None:
-    """Each time: its value is the argument."""
+    """Each time; its value is the argument."""
     numbers = iter(range(9))
     kind = dataclasses.make_dataclass("kind", [("x", int, dataclasses.field(default_factory=lambda: next(numbers)))])
 
@@ -54,7 +54,7 @@ def test_a_default_factory_is_called() -> None:
 
 
 def test_further_keywords_are_sorted() -> None:
-    """However a call is written, it is one task, and the task cannot see how; what the values hold keeps its order."""
+    """However a call is written, it is one task, and the task cannot see how; the values keep their order."""
 
     class Loose(Task):
         def __init__(self, first: Any = 0, **others: Any):
@@ -86,7 +86,7 @@ def test_further_keywords_are_sorted() -> None:
     ],
 )
 def test_the_order_of_a_dict_is_an_argument(make: Any) -> None:
-    """Whoever gets it can see it, so the result of another order is not given."""
+    """The task can see it, so dicts with different orders have different results."""
     pairs = [("a", 1), ("b", 2)]
     tasks = [Echo(make(pairs)), Echo(make(pairs[::-1]))]
 
@@ -95,7 +95,7 @@ def test_the_order_of_a_dict_is_an_argument(make: Any) -> None:
 
 
 def shapes() -> list[type]:
-    """Classes whose parameters are of all kinds."""
+    """Classes with parameters of all kinds."""
 
     class Plain:
         def __init__(self, a: Any, b: Any = 2, c: Any = 3): ...
@@ -124,7 +124,7 @@ def shapes() -> list[type]:
     st.dictionaries(st.sampled_from("abcde"), st.integers(), max_size=4),
 )
 def test_the_short_way_to_bind_is_that_of_inspect(cls: Any, args: list[int], kwargs: dict[str, int]) -> None:
-    """The same arguments in the same order, or the same complaint, and `__init__` gets them alike."""
+    """The same arguments in the same order, or the same error, and `__init__` gets the same."""
     try:
         expected = signature(cls).bind(*args, **kwargs)
     except TypeError as error:
@@ -140,7 +140,7 @@ def test_the_short_way_to_bind_is_that_of_inspect(cls: Any, args: list[int], kwa
 
 
 def test_a_class_is_inspected_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many tasks of it are built, and however they are called."""
+    """However many of its tasks are built, and however they are called."""
     asked = []
     monkeypatch.setattr(binding, "inspected", lambda init: asked.append(init) or inspect.signature(init))
     monkeypatch.setattr(inspect.Signature, "bind", lambda self, *args, **kwargs: pytest.fail("the long way"))
@@ -160,12 +160,12 @@ def test_a_class_is_inspected_once(monkeypatch: pytest.MonkeyPatch) -> None:
     [1, "x", None, [1, [2]], (1, [2]), {"a": [1]}, {(1,): {2}}, frozenset({1}), bytearray(b"x"), [{"a": ([1],)}]],
 )
 def test_own_gives_an_equal_value(value: Any) -> None:
-    """Of the same types, at every level."""
+    """Of the same types at each level."""
     assert (copied(value), repr(copied(value))) == (value, repr(value))
 
 
 def test_own_shares_nothing_that_can_be_filled() -> None:
-    """Containers are new at every level, other objects are the same."""
+    """Containers are new at each level, other objects are the same."""
     inner: list[Any] = []
     thing, task = object(), Echo()
     value = {"list": inner, "tuple": (inner,), "future": FutureList(), "dict": FutureDict(), "rest": [thing, task]}

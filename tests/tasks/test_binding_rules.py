@@ -24,7 +24,7 @@ def key(task: Any) -> str:
 
 
 def run(task: Any) -> tuple[Any, int]:
-    """The result, and how many tasks were run. The source does not count: some of these classes stand for others."""
+    """The result, and how many tasks ran. The source does not count: some of these classes replace others."""
     value, stats = task.run_graph(executor=LocalExecutor(), detect_source_change=False)
     return value, sum(stats["stats"].values())
 
@@ -53,7 +53,7 @@ class Group(Task):
 
 
 def test_an_ignored_argument_makes_no_other_task(cache: Cache) -> None:
-    """The first that the cache built is the one that is used; another run takes what was stored."""
+    """The instance that the cache built first is used; another run uses the stored result."""
     task = Train(0.1, n_jobs=1)
 
     assert Train(0.1, 8) is task
@@ -64,7 +64,7 @@ def test_an_ignored_argument_makes_no_other_task(cache: Cache) -> None:
 
 
 def test_an_ignored_argument_need_not_be_named() -> None:
-    """A lock or a callback has no form; what people read about the arguments leaves it out."""
+    """A lock or a callback has no form; it is left out of the texts about the arguments."""
     loop: list[Any] = []
     loop.append(loop)
     task = Train(0.1, options=(threading.Lock(), loop))
@@ -75,7 +75,7 @@ def test_an_ignored_argument_need_not_be_named() -> None:
 
 
 def test_what_becomes_of_an_ignored_argument_does_not_count_under_its_name(cache: Cache) -> None:
-    """`self.n_jobs = n_jobs or …` is no setting of the task."""
+    """`self.n_jobs = n_jobs or …` is not a setting of the task."""
 
     class Some(Train):
         def __init__(self, n_jobs: int):
@@ -91,7 +91,7 @@ def test_what_becomes_of_an_ignored_argument_does_not_count_under_its_name(cache
 
 
 def test_the_code_of_an_ignored_function_does_not_count(cache: Cache) -> None:
-    """As little as the function itself."""
+    """Neither does the function itself."""
 
     def one() -> None: ...
 
@@ -108,7 +108,7 @@ def test_the_code_of_an_ignored_function_does_not_count(cache: Cache) -> None:
 
 
 def test_ignored_parameters_are_inherited_unless_others_are_set() -> None:
-    """An heir may have fewer parameters, and may count them all."""
+    """A subclass may have fewer parameters, and may count all of them."""
 
     class Heir(Train):
         def __init__(self, n_jobs: int = 1):
@@ -154,7 +154,7 @@ class Present(Task):
 
 @pytest.mark.parametrize("layers", [[1, (2,)]])
 def test_a_new_parameter_at_its_old_meaning_keeps_the_key(cache: Cache, layers: Any) -> None:
-    """What was stored before there was one is used, whatever the default is today."""
+    """Results stored before the parameter existed are used, whatever its default is today."""
     past = Past(0.1)
     run(past)
 
@@ -167,14 +167,14 @@ def test_a_new_parameter_at_its_old_meaning_keeps_the_key(cache: Cache, layers: 
 
 @pytest.mark.parametrize("dropout", [0, -0.0, False, None, 0.5, "0.0"])
 def test_another_value_or_type_is_another_key(dropout: Any) -> None:
-    """0 and 0.0 and False differ here as everywhere."""
+    """0, 0.0 and False differ here as everywhere."""
     assert key(Present(0.1, dropout, [1, (2,)])) != key(Past(0.1))
     assert key(Present(0.1, dropout)) != key(Present(0.1, 0.0))
     assert key(Present(0.1, 0.0, [1, 2])) != key(Past(0.1))
 
 
 def test_old_meanings_are_inherited_and_added_to() -> None:
-    """Along the bases; the last word on a parameter is that of the class itself."""
+    """Along the bases; for each parameter, the class itself takes precedence."""
 
     class Base(Task):
         task_default_since = {"a": 1, "b": 1}
@@ -201,7 +201,7 @@ def test_old_meanings_are_inherited_and_added_to() -> None:
 
 
 def test_parameters_of_any_kind_may_be_named() -> None:
-    """What was left over, by position and by name, too."""
+    """Also variable parameters, positional and named."""
 
     class Many(Task):
         task_default_since = {"rest": (), "named": {}}
@@ -227,7 +227,7 @@ def test_parameters_of_any_kind_may_be_named() -> None:
 
 
 def test_a_pinned_name_is_the_name(cache: Cache) -> None:
-    """In the key, the folder and the labels, wherever the class is and whatever it is called."""
+    """In the key, the folder and the labels, wherever the class is and whatever its own name is."""
 
     class Renamed(Train):
         task_pinned_name = Train.task_name
@@ -261,7 +261,7 @@ class Model(Task):
 def test_a_class_that_was_moved_keeps_its_results(
     cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, change: tuple[str, str], runs: int
 ) -> None:
-    """Its code stands under the name that it had."""
+    """Its code stays under its old name."""
     monkeypatch.syspath_prepend(tmp_path)
     old, new = f"{name}_from", f"{name}_to"
     pinned = MODEL.replace("class Model(Task):", f"class Model(Task):\n    task_pinned_name = '{old}.Model'")
@@ -276,7 +276,7 @@ def test_a_class_that_was_moved_keeps_its_results(
 
 
 def test_a_pinned_name_is_not_inherited() -> None:
-    """An heir is another task."""
+    """A subclass is another task."""
 
     class Heir(Past): ...
 
@@ -286,7 +286,7 @@ def test_a_pinned_name_is_not_inherited() -> None:
 
 @pytest.mark.parametrize("rates", [(0.1, 0.1), (0.1, 0.2)])
 def test_two_classes_of_one_name_in_a_graph_are_refused(rates: tuple[float, float]) -> None:
-    """The result of one would be taken for the other's, also where a version stands for the source of both."""
+    """The result of one would be used for the other, also if a version stands for the source of both."""
 
     class One(Past):
         task_pinned_name = "project.Shared"
@@ -300,7 +300,7 @@ def test_two_classes_of_one_name_in_a_graph_are_refused(rates: tuple[float, floa
         run(Group(One(rates[0]), Two(rates[1])))
 
 
-# ---------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------- errors
 
 
 def init(self: Any, rate: float, n_jobs: int = 1) -> None: ...
@@ -329,7 +329,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("attributes", "message"), REFUSED)
 def test_a_slip_is_refused_where_it_is_written(attributes: dict[str, Any], message: str) -> None:
-    """When the class is made, in words that say what to do."""
+    """When the class is defined, with a message that says what to do."""
     with pytest.raises((BuildError, UnnamableValue), match=message):
         made(**attributes)
 
@@ -365,7 +365,7 @@ def slip_without_parameters() -> Any:
     "slip", [slip_of_a_dataclass, slip_where_the_base_has_the_parameters, slip_without_parameters]
 )
 def test_where_no_init_is_written_yet_the_first_instance_tells(slip: Callable[[], Any]) -> None:
-    """`@dataclass` writes it after the class is made."""
+    """`@dataclass` writes it after the class is defined."""
     build = slip()
 
     with pytest.raises(BuildError, match="'n_job' is not a parameter of its __init__"):
@@ -373,7 +373,7 @@ def test_where_no_init_is_written_yet_the_first_instance_tells(slip: Callable[[]
 
 
 def test_a_dataclass_may_say_what_counts() -> None:
-    """Like any other class, with slots too."""
+    """As any other class, also with slots."""
 
     @dataclasses.dataclass(slots=True)
     class Made(Task):

@@ -1,4 +1,4 @@
-"""Calling a class gives the one instance of its arguments, complete, however it is defined."""
+"""Calling a class returns the one instance of its arguments, complete, however the class is defined."""
 from __future__ import annotations
 
 import sys
@@ -46,14 +46,14 @@ class Sum(Task):
 
 
 def test_one_instance_however_its_arguments_are_written() -> None:
-    """Position, keyword and default are one; so is the object."""
+    """Positional, named and default arguments give one task, and one object."""
     assert Echo(1) is Echo(value=1) is Echo()
     assert Echo(1) is not Echo(2)
     assert Echo(1) is not Echo(True)
 
 
 def test_each_cache_has_its_own_instances(cache: Cache) -> None:
-    """A task belongs to the cache that was in force when it was built."""
+    """A task belongs to the cache in which it was built."""
     with Cache(cache.path) as other:
         there = Echo(1)
 
@@ -62,7 +62,7 @@ def test_each_cache_has_its_own_instances(cache: Cache) -> None:
 
 
 def test_entering_a_cache_again_builds_anew(tmp_path: Path) -> None:
-    """In a notebook a class may have been defined anew between two cells, and stands in no instance of before."""
+    """In a notebook, a class may be defined again between two cells, and old instances do not use it."""
 
     class Inner(Task):
         def run_task(self) -> None: ...
@@ -87,7 +87,7 @@ def test_entering_a_cache_again_builds_anew(tmp_path: Path) -> None:
 
 
 def test_a_task_of_another_cache_is_refused_as_an_argument(tmp_path: Path) -> None:
-    """Where it is given: the instance would be taken for that of its twin in this cache."""
+    """At the call: the instance would be used for its twin in this cache."""
     with Cache(tmp_path / "other"):
         foreign = Echo(1)
 
@@ -97,7 +97,7 @@ def test_a_task_of_another_cache_is_refused_as_an_argument(tmp_path: Path) -> No
 
 
 def test_threads_get_one_instance(cache: Cache) -> None:
-    """Of those that build it at once, one comes first, and all get its object."""
+    """If several threads build it at once, one is first, and all get its object."""
     at_once = threading.Barrier(4)
     built: list[Task] = []
 
@@ -127,7 +127,7 @@ def test_outside_a_cache_it_is_refused() -> None:
     """The error names the class and says what to do."""
     refused: list[str] = []
 
-    def build_one() -> None:  # a new thread begins outside of all blocks
+    def build_one() -> None:  # a new thread begins outside all blocks
         try:
             Echo(1)
         except NoCacheError as error:
@@ -181,7 +181,7 @@ class FrozenSlots(Task):
 
 @pytest.mark.parametrize("kind", [Plain, Frozen, Slots, FrozenSlots])
 def test_a_dataclass_is_a_task_like_any_other(kind: Any) -> None:
-    """Its fields are parameters and attributes, a `default_factory` included; it is one instance, and hashable."""
+    """Its fields are parameters and attributes, also with a `default_factory`; it is one instance, and hashable."""
     task = kind(1, Echo(2))
 
     assert task is kind(value=1, up=Echo(2), items=[])
@@ -192,7 +192,7 @@ def test_a_dataclass_is_a_task_like_any_other(kind: Any) -> None:
 
 
 def test_a_default_factory_is_asked_for_each_task() -> None:
-    """What one task does to its list no other sees."""
+    """No task sees what another one does to its list."""
     one, other = Plain(1), Plain(2)
     one.items.append(5)
 
@@ -200,7 +200,7 @@ def test_a_default_factory_is_asked_for_each_task() -> None:
 
 
 def test_a_dataclass_does_not_show_all_that_lies_above_it() -> None:
-    """The repr of dataclasses would double with each level of a graph that shares."""
+    """In a graph that shares tasks, the repr of dataclasses would double with each level."""
     task = Plain(0)
     for level in range(40):
         task = Plain(level, [task, task])
@@ -209,7 +209,7 @@ def test_a_dataclass_does_not_show_all_that_lies_above_it() -> None:
 
 
 def test_a_dataclass_may_do_more_after_its_fields_are_set() -> None:
-    """`__post_init__` builds what it needs."""
+    """`__post_init__` builds its needs."""
 
     @dataclass
     class After(Task):
@@ -225,7 +225,7 @@ def test_a_dataclass_may_do_more_after_its_fields_are_set() -> None:
 
 
 def test_a_hierarchy_is_one_task() -> None:
-    """`super().__init__` with other arguments sets attributes, and registers nothing."""
+    """`super().__init__` with other arguments sets attributes and registers no task."""
 
     class Base(Echo):
         def __init__(self, value: int):
@@ -245,7 +245,7 @@ def test_a_hierarchy_is_one_task() -> None:
 
 
 def test_an_abstract_class_is_refused_and_its_heirs_are_not() -> None:
-    """Python's own error, with what is missing."""
+    """Python's own error names the missing method."""
 
     class Base(Task, ABC):
         def __init__(self, value: int):
@@ -281,7 +281,7 @@ def test_a_generic_class_is_one_task_whatever_its_parameter() -> None:
 
 
 def test_a_class_without_init_has_no_arguments() -> None:
-    """And refuses some."""
+    """And refuses any."""
 
     class Bare(Task):
         def run_task(self) -> int:
@@ -293,7 +293,7 @@ def test_a_class_without_init_has_no_arguments() -> None:
 
 
 def test_all_kinds_of_parameters() -> None:
-    """Positional only, variable and keyword only: bound as Python binds them."""
+    """Positional-only, variable and keyword-only parameters are bound as Python binds them."""
 
     class Many(Task):
         def __init__(self, a: int, /, b: int = 2, *rest: int, c: int, d: int = 4, **more: Any):
@@ -325,7 +325,7 @@ def test_a_class_of_a_namespace_that_is_no_module() -> None:
 
 
 def test_new_may_answer_with_something_else() -> None:
-    """As in Python: then it is not initialised, and not kept."""
+    """As in Python: the object is not initialised, and not remembered."""
 
     class Even(Task):
         def __new__(cls, value: int) -> Any:
@@ -345,7 +345,7 @@ def test_new_may_answer_with_something_else() -> None:
 
 
 def test_a_container_counts_as_it_was_when_the_task_was_built() -> None:
-    """The caller may fill one list for task after task; lists in tuples and dicts, and futures, too."""
+    """The caller may fill one list for task after task; also lists in tuples and dicts, and futures."""
     numbers: list[Any] = []
     tasks = []
     for number in range(3):
@@ -359,7 +359,7 @@ def test_a_container_counts_as_it_was_when_the_task_was_built() -> None:
 
 
 def test_futures_that_are_added_to_an_argument_later_do_not_count() -> None:
-    """A FutureList keeps its type, and the task what it was given."""
+    """A FutureList keeps its type, and the task the futures that it was built with."""
     futures = FutureList([Echo(1)])
     named = FutureDict({"a": Echo(2)})
     task = Echo([futures, named])
@@ -372,7 +372,7 @@ def test_futures_that_are_added_to_an_argument_later_do_not_count() -> None:
 
 
 def test_init_may_take_its_argument_apart() -> None:
-    """What it does to it neither the caller sees nor the key, nor what is remembered of the arguments."""
+    """Its changes affect neither the caller, nor the key, nor the arguments that are remembered."""
 
     class Takes(Task):
         def __init__(self, options: dict[str, int]):
@@ -389,7 +389,7 @@ def test_init_may_take_its_argument_apart() -> None:
 
 
 def test_a_definition_may_run_tasks() -> None:
-    """A graph whose shape depends on a result."""
+    """The shape of a graph may depend on a result."""
 
     class Shape(Task):
         def __init__(self) -> None:
@@ -402,11 +402,11 @@ def test_a_definition_may_run_tasks() -> None:
 
 
 def test_building_touches_no_file(cache: Cache) -> None:
-    """Nothing is looked for and nothing is made before a task is run: a graph of a million would take minutes."""
+    """Before a run, no file is read or created: a graph of a million tasks would take minutes."""
     asked: set[str] = set()
 
     def note(frame: object, event: str, function: Any) -> None:
-        # Those that begin with `_path` only split names
+        # Functions that begin with `_path` only split names
         if event == "c_call" and function.__module__ in ("posix", "_io") and not function.__name__.startswith("_path"):
             asked.add(function.__name__)
 

@@ -1,4 +1,4 @@
-"""Definitions that fail, come back to themselves, or go deeper than the stack: the user is told what was for whom."""
+"""Definitions that fail, return to themselves, or go deeper than the stack: the error says which tasks needed them."""
 from __future__ import annotations
 
 import sys
@@ -26,7 +26,7 @@ class Echo(Task):
 
 
 class Nested(Task):
-    """Fails at the bottom, with what is in `boom`."""
+    """Fails at the bottom with the exception in `boom`."""
 
     def __init__(self, level: int):
         self.level = level
@@ -41,7 +41,7 @@ boom: list[BaseException] = [ValueError("boom")]
 
 
 def told(error: BaseException) -> str:
-    """What was added to the error; Python 3.10 shows no notes, so there it is its cause."""
+    """The note on the error; Python 3.10 shows no notes, so there it is the cause."""
     if sys.version_info < (3, 11):
         assert isinstance(error.__cause__, BuildError)
         assert str(error.__cause__) == "\n".join(error.__notes__)
@@ -49,7 +49,7 @@ def told(error: BaseException) -> str:
 
 
 def test_an_error_says_what_was_built_and_for_whom() -> None:
-    """The innermost first; the exception is the user's own."""
+    """The innermost task first; the exception is the user's own."""
     boom[0] = ValueError("boom")
 
     with pytest.raises(ValueError, match="^boom") as caught:
@@ -62,7 +62,7 @@ def test_an_error_says_what_was_built_and_for_whom() -> None:
 
 
 def test_of_many_callers_only_the_nearest_are_named() -> None:
-    """A message is read by people."""
+    """People read the message."""
     boom[0] = ValueError("boom")
 
     with pytest.raises(ValueError, match="^boom") as caught:
@@ -73,7 +73,7 @@ def test_of_many_callers_only_the_nearest_are_named() -> None:
 
 
 def test_an_argument_without_a_form_says_for_whom() -> None:
-    """The class that was called, and what needed it."""
+    """The error names the class that was called, and the tasks that needed it."""
 
     class Outer(Task):
         def __init__(self) -> None:
@@ -89,7 +89,7 @@ def test_an_argument_without_a_form_says_for_whom() -> None:
 
 
 def test_an_error_that_is_caught_on_the_way_does_no_harm() -> None:
-    """A definition may try one thing and take another."""
+    """A definition may try one task and use another."""
 
     class Tries(Task):
         def __init__(self) -> None:
@@ -107,7 +107,7 @@ def test_an_error_that_is_caught_on_the_way_does_no_harm() -> None:
 
 
 def test_what_failed_is_tried_anew_next_time() -> None:
-    """A half-built task is never given out."""
+    """A half-built task is never returned."""
     tries: list[int] = []
 
     class Second(Task):
@@ -141,7 +141,7 @@ class Right(Task):
 
 
 def test_a_definition_that_comes_back_to_itself_is_a_cycle_with_its_path() -> None:
-    """Not an endless recursion; and only the round trip is shown."""
+    """It is not an endless recursion, and only the cycle is shown."""
     with pytest.raises(CycleError) as caught:
         Left(3)
 
@@ -150,7 +150,7 @@ def test_a_definition_that_comes_back_to_itself_is_a_cycle_with_its_path() -> No
 
 
 def test_an_endless_definition_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With an error that says what never came to an end."""
+    """With an error that names the definition."""
     monkeypatch.setattr(build, "_DEEPEST", 300)
 
     class Endless(Task):
@@ -184,7 +184,7 @@ def test_a_definition_may_be_deeper_than_the_stack() -> None:
 
 @pytest.mark.parametrize("level", [3, 3 * build._LEVELS])
 def test_ctrl_c_passes_through_every_level(level: int) -> None:
-    """It is no error of the task, so nothing is added, and the next definition works."""
+    """It is not an error of the task, so it gets no note, and the next definition works."""
     boom[0] = KeyboardInterrupt()
 
     with pytest.raises(KeyboardInterrupt) as caught:
@@ -195,7 +195,7 @@ def test_ctrl_c_passes_through_every_level(level: int) -> None:
 
 
 def test_a_definition_sees_its_context_at_every_level() -> None:
-    """The cache in force is the caller's, also where the stack began anew."""
+    """The current cache is that of the caller, also on a new stack."""
     caches: set[Any] = set()
 
     class Looks(Task):
@@ -212,7 +212,7 @@ def test_a_definition_sees_its_context_at_every_level() -> None:
 
 
 def test_a_misspelt_argument_is_guessed() -> None:
-    """The message names what may have been meant."""
+    """The message names the parameter that was probably meant."""
     with pytest.raises(TypeError, match=r"^Nested: got an unexpected .* 'levl'\. Did you mean 'level'\?$"):
         Nested(levl=1)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="^Nested: got an unexpected keyword argument 'zzz'$"):
@@ -220,7 +220,7 @@ def test_a_misspelt_argument_is_guessed() -> None:
 
 
 def test_a_misspelt_class_attribute_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    """It would change nothing; one of the user's own that is like none of ours is left alone, and so is a method."""
+    """It would have no effect; no warning for methods, and for names of the user that resemble none of ours."""
 
     class Slips(Echo):
         task_timout = 3
@@ -233,7 +233,7 @@ def test_a_misspelt_class_attribute_is_warned_of(caplog: pytest.LogCaptureFixtur
 
 
 def test_a_slip_is_not_answered_by_a_name_that_may_not_be_set(caplog: pytest.LogCaptureFixture) -> None:
-    """The one that may is meant."""
+    """The message names one that may be set."""
 
     class Slips(Echo):
         task_labels_ = "gpu"
@@ -244,7 +244,7 @@ def test_a_slip_is_not_answered_by_a_name_that_may_not_be_set(caplog: pytest.Log
 
 @pytest.mark.usefixtures("cache")
 def test_a_misspelt_run_task_is_named() -> None:
-    """It is all that is wrong."""
+    """Nothing else is wrong."""
 
     class Slips(Task):
         def run_tsak(self) -> None: ...

@@ -1,4 +1,4 @@
-"""An argument that is changed between building a task and running it: its key would name another result."""
+"""An argument that changes between building a task and running it: its key would name another result."""
 from __future__ import annotations
 
 import collections
@@ -83,7 +83,7 @@ CHANGES: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
 
 @pytest.mark.parametrize("case", CHANGES)
 def test_a_task_whose_argument_was_changed_is_not_run(case: str, cache: Cache) -> None:
-    """It fails, names the argument, and nothing is stored; built anew of what it was, it runs."""
+    """It fails, names the argument, and stores nothing; built again from the old value, it runs."""
     make, change = CHANGES[case]
     value = make()
     task = Echo(value)
@@ -110,7 +110,7 @@ def test_what_was_stored_before_is_what_the_task_was_built_for() -> None:
 
 
 def test_what_is_left_out_at_its_old_meaning_counts_too() -> None:
-    """That it is left out says what it is."""
+    """Its absence from the key states its value."""
     start = collections.deque([0])
     task = Echo(1, start)
     assert key(task) == key(Echo(1, collections.deque([0])))
@@ -121,7 +121,7 @@ def test_what_is_left_out_at_its_old_meaning_counts_too() -> None:
 
 
 def test_an_instance_is_shared_as_long_as_it_is_what_it_was_built_as() -> None:
-    """What was changed is put aside."""
+    """An instance with a changed argument is discarded."""
     value = zeros()
     task = Echo(value)
     assert Echo(zeros()) is task
@@ -133,7 +133,7 @@ def test_an_instance_is_shared_as_long_as_it_is_what_it_was_built_as() -> None:
 
 
 def test_an_ignored_argument_may_change() -> None:
-    """It is no part of the key."""
+    """It is not part of the key."""
     note = zeros()
     task = Echo(1, note=note)
     fill(note)
@@ -150,7 +150,7 @@ PLAIN = [
 
 @pytest.mark.parametrize("value", PLAIN, ids=lambda value: type(value).__name__)
 def test_plain_arguments_cost_nothing(value: Any) -> None:
-    """They are copied, or cannot be changed, so nothing is looked at again; futures have copies of their own."""
+    """They are copied or immutable, so they are not compared again; futures have their own copies."""
     task = Echo([value], {"a": value})
 
     assert () == task._taskproc.loose
@@ -158,7 +158,7 @@ def test_plain_arguments_cost_nothing(value: Any) -> None:
 
 
 def test_the_index_into_a_future_is_held_apart_too() -> None:
-    """It stands in the key as it was."""
+    """The key contains it as it was."""
     index = [0, 1]
     item = Const(numpy.arange(3))[index]
     index.append(2)

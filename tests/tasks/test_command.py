@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="runs the tools of PO
 
 
 class Give(Task):
-    """Gives what it was given."""
+    """Returns its argument."""
 
     def __init__(self, value: object):
         self.value = value
@@ -38,14 +38,14 @@ class Give(Task):
 
 
 class Leave(Task):
-    """Leaves a file in its data directory."""
+    """Writes a file into its data directory."""
 
     def run_task(self) -> None:
         (self.task_directory / "file").write_text("left\n")
 
 
 class Read(Task):
-    """What stands in a file."""
+    """The content of a file."""
 
     def __init__(self, file: Future[Path]):
         self.file = file
@@ -55,7 +55,7 @@ class Read(Task):
 
 
 class Labelled(Command):
-    """A subclass with arguments of its own."""
+    """A subclass with its own arguments."""
 
     task_label = "gpu"
 
@@ -64,13 +64,13 @@ class Labelled(Command):
 
 
 def run(task: Any, **options: Any) -> tuple[Any, int]:
-    """The result, and how many tasks were run."""
+    """The result, and how many tasks ran."""
     value, stats = task.run_graph(**{"executor": LocalExecutor(), **options})
     return value, sum(stats["stats"].values())
 
 
 def failure(task: Any, **options: Any) -> Any:
-    """The one that a run ends with."""
+    """The failure that a run ends with."""
     with pytest.raises(FailedTaskError) as caught:
         run(task, **options)
     (found,) = caught.value.failures
@@ -83,7 +83,7 @@ def echo(*words: object) -> Command:
 
 
 def test_the_result_tells_how_it_went(cache: Cache) -> None:
-    """Words, code, time, and where its output lies; the words that were futures are there as they were."""
+    """Words, exit code, time and files; words that were futures appear as their results."""
     result, _ = run(echo("a", Const(1)))
 
     assert isinstance(result, CommandResult)
@@ -114,7 +114,7 @@ def test_words_may_be_futures_of_many_kinds(cache: Cache, tmp_path: Path) -> Non
 
 
 def test_equal_commands_are_one_task(cache: Cache, tmp_path: Path) -> None:
-    """However their words were written; what differs in anything but the timeout is another."""
+    """However their words were written; a difference in anything but the timeout makes another task."""
     one = Command(["tool", str(tmp_path), "1"])
 
     assert one is Command(("tool", tmp_path, 1), timeout=3)
@@ -129,13 +129,13 @@ def test_equal_commands_are_one_task(cache: Cache, tmp_path: Path) -> None:
 
 
 def test_it_is_run_once(cache: Cache) -> None:
-    """The second time nothing is run."""
+    """The second run runs nothing."""
     assert 1 == run(echo("a"))[1]
     assert 0 == run(echo("a"))[1]
 
 
 def test_outputs_are_files_in_its_directory(cache: Cache) -> None:
-    """Named among its words, or by what goes to its stdout, or in a list; others may be asked for, too."""
+    """Named by a word, by the option for stdout, or in the list; other files may be read, too."""
     script = 'echo 1 > "$1"; echo 2 > "$2/b"; echo 3 > c; echo 4'
     command = Command(
         ["sh", "-c", script, "sh", Output("deep/a"), Output(".")], cwd=Output("."), outputs=["b", "c"], stdout="d"
@@ -151,7 +151,7 @@ def test_outputs_are_files_in_its_directory(cache: Cache) -> None:
 
 
 def test_what_lies_below_reads_its_files(cache: Cache) -> None:
-    """As a future of a path, or the command itself as its stdout; in a pipe of three."""
+    """As a future of a path, or with the command itself as its stdout; in a pipe of three."""
     lines = Command(["printf", "b\\na\\nb\\n"])
     unique = Command(["sort", "-u"], stdin=lines, stdout="sorted")
     count = Command(["wc", "-l"], stdin=unique.output("sorted"))
@@ -175,7 +175,7 @@ def test_it_runs_wherever_tasks_run(cache: Cache, where: str) -> None:
 
 
 def test_it_goes_where_its_cache_goes(tmp_path: Path) -> None:
-    """What it gives are paths in the cache, wherever that lies."""
+    """Its result consists of paths in the cache, wherever that is."""
     with Cache(tmp_path / "one"):
         run(Command(["printf", "x"], stdout="file"))
     (tmp_path / "one").rename(tmp_path / "two")
@@ -187,14 +187,14 @@ def test_it_goes_where_its_cache_goes(tmp_path: Path) -> None:
 
 
 def test_environment_and_folder(cache: Cache, tmp_path: Path) -> None:
-    """Variables are added to those that there are."""
+    """Variables are added to the existing ones."""
     result, _ = run(Command(["sh", "-c", 'pwd; echo "$A $HOME"'], cwd=tmp_path, env={"A": ("x", Const(1))}))
 
     assert f"{tmp_path}\nx1 {os.environ.get('HOME', '')}\n" == result.text
 
 
 def test_a_failure_shows_the_command_and_what_it_said(cache: Cache) -> None:
-    """Once, with the file that has all of it."""
+    """Once, with the file that contains all of it."""
     found = failure(Command(["sh", "-c", "seq 20 >&2; exit 3"]))
 
     assert isinstance(found.error, CommandFailed)
@@ -216,19 +216,19 @@ def test_a_failure_in_a_worker_says_the_same(cache: Cache) -> None:
 
 
 def test_other_exit_codes_may_be_right(cache: Cache) -> None:
-    """As that of a grep that finds nothing."""
+    """Such as that of a grep that finds nothing."""
     assert 1 == run(Command(["false"], exit_codes=[0, 1]))[0].exit_code
 
 
 def test_an_output_that_is_missing_is_a_failure(cache: Cache) -> None:
-    """However well the command has ended."""
+    """Even if the command has succeeded."""
     for command in (Command(["true", Output("a")]), Command(["true"], outputs=["a"])):
-        assert "ended well, but did not write its output 'a'" in str(failure(command).error)
+        assert "succeeded, but did not write its output 'a'" in str(failure(command).error)
 
 
 @pytest.mark.parametrize("executor", ["inline", "threads"])
 def test_a_timeout_ends_it_anywhere(cache: Cache, executor: str) -> None:
-    """Also where a task_timeout could not be kept."""
+    """Also where a task_timeout is not supported."""
     with ThreadPoolExecutor(1) if executor == "threads" else LocalExecutor() as pool:
         found = failure(Command(["sleep", "1000"], timeout=0.05), executor=pool)
 
@@ -237,7 +237,7 @@ def test_a_timeout_ends_it_anywhere(cache: Cache, executor: str) -> None:
 
 
 class Slow(Command):
-    """Tells its process id, and does not end."""
+    """Reports its process id and does not end."""
 
     task_timeout = 0.3
 
@@ -248,7 +248,7 @@ class Slow(Command):
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
 def test_a_task_timeout_of_a_subclass_ends_the_command_too(cache: Cache, tmp_path: Path) -> None:
-    """With the worker that has started it."""
+    """Together with the worker that has started it."""
     found = failure(Slow(str(tmp_path / "told")), executor=None)
 
     assert isinstance(found.error, TaskTimeout)
@@ -256,7 +256,7 @@ def test_a_task_timeout_of_a_subclass_ends_the_command_too(cache: Cache, tmp_pat
 
 
 def test_what_is_no_word_is_refused(cache: Cache) -> None:
-    """Where it is written, with the place."""
+    """At the definition, with its place."""
     with pytest.raises(BuildError, match="argv of Command must be a list of words, got 'ls -l': no shell splits it"):
         Command("ls -l")
     with pytest.raises(BuildError, match="argv of Command is empty"):
@@ -274,14 +274,14 @@ def test_what_is_no_word_is_refused(cache: Cache) -> None:
 
 @pytest.mark.parametrize("name", ["", "/abs", "../up", "a/../../b", 3])
 def test_outputs_stay_in_their_folder(cache: Cache, name: Any) -> None:
-    """By each of the ways in which they are named."""
+    """In each of the ways to name them."""
     for build in (lambda: Output(name), lambda: Command(["a"], outputs=[name]), lambda: Command(["a"]).output(name)):
         with pytest.raises(BuildError, match="a relative path that stays in its folder"):
             build()
 
 
 def test_a_future_that_is_no_word_is_a_failure(cache: Cache) -> None:
-    """Told with what it was."""
+    """The message shows its value."""
     assert "is {'a': 1} (dict), which is not a string, path or number" in str(failure(echo(Give({"a": 1}))).error)
     assert "gave 2 words where one is needed" in str(failure(echo(("a", Give(["b", "c"])))).error)
 
@@ -298,7 +298,7 @@ def test_the_content_of_inputs_counts(cache: Cache, tmp_path: Path) -> None:
 
 
 def test_the_version_of_the_tool_counts(tmp_path: Path) -> None:
-    """It is asked once in a block; when it is another, the command is run again, and the reason says so."""
+    """It is read once in a block; if it changes, the command runs again, and the reason says so."""
     tool = tmp_path / "tool"
 
     def release(version: int) -> None:
@@ -318,18 +318,18 @@ def test_the_version_of_the_tool_counts(tmp_path: Path) -> None:
 
     assert [1, 1, 0, 0, 1, 1] == ran
     assert 3 == len((tmp_path / "asked").read_text().split())
-    with Cache(tmp_path / "cache"), pytest.raises(BuildError, match="a tool could not be found out.*no-such"):
+    with Cache(tmp_path / "cache"), pytest.raises(BuildError, match="a tool could not be determined.*no-such"):
         Command(["a"], version=["no-such-tool"])
 
 
 def test_a_subclass_has_its_own_arguments_and_labels(cache: Cache) -> None:
-    """And is known by them."""
+    """And is identified by them."""
     assert "x" == run(Labelled("x"))[0].text
     assert (Labelled("x"), "gpu") == (Labelled(text="x"), Labelled.task_labels[1])
 
 
 def test_text_is_bounded(cache: Cache) -> None:
-    """What is large is a file, and stays one."""
+    """Large output is read from the file."""
     result, _ = run(Command(["head", "-c", "70000", "/dev/zero"]))
 
     with pytest.raises(ValueError, match="printed 70,000 bytes: read"):
@@ -359,7 +359,7 @@ if __name__ == "__main__":
 
 
 def started(folder: Path, environ: dict[str, str], where: Sequence[str]) -> tuple[subprocess.Popen[str], int]:
-    """A script that runs a command which does not end, and the command's process id."""
+    """A script that runs a command which does not end, and the process id of the command."""
     (folder / "script.py").write_text(SCRIPT)
     os.mkfifo(folder / "told")
     words = [sys.executable, "script.py", *where]
@@ -368,7 +368,7 @@ def started(folder: Path, environ: dict[str, str], where: Sequence[str]) -> tupl
 
 
 def wait_until_tied(pid: int) -> None:
-    """Until the kernel knows that it is to end with who started it: it runs for some microseconds before that."""
+    """Wait until the kernel will end it with its parent: for some microseconds it runs without that."""
     until = time.monotonic() + limit(20)
     while not any(int(flags, 8) & O_ASYNC for flags in flags_of_files(pid)):
         assert time.monotonic() < until
@@ -380,7 +380,7 @@ def flags_of_files(pid: int) -> list[str]:
 
 
 def text_of(path: Path) -> str:
-    """What stands in a file; nothing, if it has gone since it was listed."""
+    """The content of a file; empty if the file was removed after it was listed."""
     try:
         return path.read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -390,7 +390,7 @@ def text_of(path: Path) -> str:
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fdinfo"), reason="needs Linux")
 def test_descriptors_may_be_closed_while_they_are_looked_at() -> None:
-    """Those of a process that opens and closes one all the time are told without an error."""
+    """Descriptors of a process that opens and closes one all the time are listed without an error."""
     words = [sys.executable, "-c", "while True: open('/dev/null').close()"]
     with subprocess.Popen(words) as busy:
         try:
@@ -406,7 +406,7 @@ def test_descriptors_may_be_closed_while_they_are_looked_at() -> None:
 @pytest.mark.parametrize("where", ["threads", "workers"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_it_ends_with_its_run(tmp_path: Path, environ: dict[str, str], where: str, number: int) -> None:
-    """Interrupted or killed; in threads one signal is enough, for a command can be ended there."""
+    """Whether interrupted or killed; in threads, one signal is enough, because a command can be ended there."""
     process, pid = started(tmp_path, environ, [where])
     wait_until_tied(pid)
     process.send_signal(number)

@@ -1,4 +1,4 @@
-"""A result of an older way of looking at code is told apart from one of other code, and kept where it can be."""
+"""A result whose code was read in an older way is distinguished from one of other code, and stays fresh if possible."""
 from __future__ import annotations
 
 import importlib.util
@@ -21,11 +21,11 @@ from tests.tasks.attempts import Leaf, Tens, job_of
 
 GOLDEN = Path(__file__).parent.parent / "store" / "golden"
 OLD = "0" * 32
-LOOKED_AT = "the way of looking at code has changed"
+LOOKED_AT = "taskproc has changed the way it reads code"
 
 
 def make_as_before(task: Any, edit: tuple[str, str] = ("", ""), **more: str) -> None:
-    """Store a result of `task` as one of an older format, made by code in which `edit` was not done yet."""
+    """Store a result of `task` in an older format, made by code without `edit`."""
     job_of(task, code=OLD, rules=task._taskproc.cache.store.rules)()
     found = fingerprint(type(task))
     items = {item: value[::-1] for item, value in found.items.items()}
@@ -36,7 +36,7 @@ def make_as_before(task: Any, edit: tuple[str, str] = ("", ""), **more: str) -> 
 
 
 def run(task: Any, caplog: pytest.LogCaptureFixture) -> tuple[int, list[str]]:
-    """How many tasks were run, and what was logged."""
+    """How many tasks ran, and what was logged."""
     caplog.clear()
     with caplog.at_level(logging.WARNING, logger="taskproc"):
         _, stats = task.run_graph(executor=LocalExecutor())
@@ -44,7 +44,7 @@ def run(task: Any, caplog: pytest.LogCaptureFixture) -> tuple[int, list[str]]:
 
 
 def test_what_has_not_changed_is_kept(cache: Cache, caplog: pytest.LogCaptureFixture) -> None:
-    """By itself, and for good; the run says so once, in a line, however many there are."""
+    """Automatically and permanently; the run reports it in one line, however many results there are."""
     for number in range(3):
         make_as_before(Leaf(number))
     make_as_before(Tens(Leaf(0)))
@@ -61,7 +61,7 @@ def test_what_has_not_changed_is_kept(cache: Cache, caplog: pytest.LogCaptureFix
 def test_the_rest_runs_for_a_reason_of_its_own(
     cache: Cache, caplog: pytest.LogCaptureFixture, change: dict[str, Any]
 ) -> None:
-    """An edit, or what cannot be found any more: nobody says that its source has changed. Once, too."""
+    """After an edit, or if the old code is not found any more, the reason is not a changed source. Reported once."""
     make_as_before(Leaf(), **change)
 
     explained = str(Leaf().explain())
@@ -75,7 +75,7 @@ def test_the_rest_runs_for_a_reason_of_its_own(
 
 @pytest.mark.parametrize("edit", [("", ""), ("return", "return 1 or")])
 def test_accepting_keeps_all(cache: Cache, caplog: pytest.LogCaptureFixture, edit: tuple[str, str]) -> None:
-    """What has changed since, and what has not; then a run has nothing to say."""
+    """Whether changed since or not; the next run reports nothing."""
     make_as_before(Leaf(), edit)
 
     assert accept(Leaf()) == {Leaf.task_name: 1}
@@ -97,7 +97,7 @@ def test_to_look_keeps_nothing(cache: Cache) -> None:
 
 
 def test_a_later_edit_is_named(cache: Cache, caplog: pytest.LogCaptureFixture) -> None:
-    """It is compared with the code for which the result was kept."""
+    """It is compared with the code for which the result stayed fresh."""
     class Late(Task):
         size = 1
 
@@ -113,7 +113,7 @@ def test_a_later_edit_is_named(cache: Cache, caplog: pytest.LogCaptureFixture) -
 
 
 def test_with_a_key_the_user_says_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """What lies in `code/` is not signed, so it cannot make a result good."""
+    """The files in `code/` are not signed, so they cannot make a result good."""
     make_key_file(str(tmp_path / "key"))
     with Cache(tmp_path / "cache", key_file=tmp_path / "key"):
         make_as_before(Leaf())
@@ -126,7 +126,7 @@ def test_with_a_key_the_user_says_it(tmp_path: Path, caplog: pytest.LogCaptureFi
 def test_a_cache_of_an_earlier_release_stays_good(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing of it is run."""
+    """Nothing in it runs again."""
     shutil.copytree(GOLDEN / "format-1" / "cache", tmp_path / "cache")
     spec = importlib.util.spec_from_file_location("make", GOLDEN / "make.py")
     assert spec is not None
@@ -142,7 +142,7 @@ def test_a_cache_of_an_earlier_release_stays_good(
 
 
 def test_the_command_accept_is_enough(tmp_path: Path, restored: None, capsys: pytest.CaptureFixture[str]) -> None:
-    """For all that an update has made stale, and a run after it is silent."""
+    """It accepts all that an update has made stale, and the next run is silent."""
     script = tmp_path / "job.py"
     script.write_text("from taskproc import Task\nclass Main(Task):\n    def run_task(self):\n        return 1\n")
     words = [str(script), "-o", str(tmp_path / "cache")]

@@ -1,4 +1,4 @@
-"""What cannot be watched is seen: by `why` for every task of a graph, and by the first run that meets it."""
+"""What cannot be watched is reported: by `why` for each task of a graph, and by the first run that meets it."""
 from __future__ import annotations
 
 import importlib
@@ -54,7 +54,7 @@ Study = Callable[..., ModuleType]
 
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Cache) -> Iterator[Study]:
-    """Loads the module above as if a new process had, `accepted` said in the class Raw, the helper edited."""
+    """Loads the module above as a new process would, with `accepted` set in the class Raw and the helper edited."""
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
@@ -87,7 +87,7 @@ def said(caplog: pytest.LogCaptureFixture, task: Any) -> list[str]:
 
 
 def test_the_first_run_that_meets_it_says_so(study: Study, caplog: pytest.LogCaptureFixture) -> None:
-    """In a line for the class whose code it is, upstream, too; and never again for the same code."""
+    """In a line for the class whose code it is, upstream as well; and never again for the same code."""
     assert said(caplog, study().Main()) == [LINE]
     assert said(caplog, study().Main()) == []
     assert said(caplog, study(old="return key", new="return key + 0").Main()) == [LINE]
@@ -95,7 +95,7 @@ def test_the_first_run_that_meets_it_says_so(study: Study, caplog: pytest.LogCap
 
 
 def test_what_nobody_could_see_was_not_said(study: Study, caplog: pytest.LogCaptureFixture) -> None:
-    """A run that logs errors only leaves it to the next one."""
+    """A run that logs only errors leaves it to the next run."""
     with caplog.at_level(logging.ERROR, logger="taskproc"):
         study().Main().run_graph(executor=LocalExecutor())
 
@@ -103,7 +103,7 @@ def test_what_nobody_could_see_was_not_said(study: Study, caplog: pytest.LogCapt
 
 
 def test_also_a_run_that_finds_all_fresh_says_so(study: Study, caplog: pytest.LogCaptureFixture, cache: Cache) -> None:
-    """What an earlier version left, or an accepted edit: nobody was told of it yet."""
+    """After an earlier version or an accepted edit, it has not been reported yet."""
     said(caplog, study().Main())
     accept(study(old="return key", new="return key + 0").Main())
 
@@ -112,7 +112,7 @@ def test_also_a_run_that_finds_all_fresh_says_so(study: Study, caplog: pytest.Lo
 
 
 def test_what_a_task_keeps_is_mentioned_too(cache: Cache, caplog: pytest.LogCaptureFixture) -> None:
-    """Only once more if there is something else of the kind."""
+    """Again only if there is another entry."""
     class Holds(Task):
         def __init__(self, kind: str):
             setattr(self, kind, threading.Lock())
@@ -124,7 +124,7 @@ def test_what_a_task_keeps_is_mentioned_too(cache: Cache, caplog: pytest.LogCapt
 
 
 def test_nothing_is_said_where_nothing_is_left_out(cache: Cache, caplog: pytest.LogCaptureFixture) -> None:
-    """Nor where the source does not count at all."""
+    """Nor if the source does not count at all."""
     class Plain(Task):
         def run_task(self) -> int:
             return 1
@@ -134,7 +134,7 @@ def test_nothing_is_said_where_nothing_is_left_out(cache: Cache, caplog: pytest.
 
 @pytest.mark.parametrize("pattern", ["helper:CACHE", "helper:*", "*changed by the code*", CHANGED])
 def test_what_is_accepted_is_not_mentioned(study: Study, caplog: pytest.LogCaptureFixture, pattern: str) -> None:
-    """By a pattern for its place or its text; `why` lists it as accepted, and the code is what it was."""
+    """By a pattern for its place or its text; `why` lists it as accepted, and the code is the same."""
     module = study(f"({pattern!r},)")
 
     assert said(caplog, module.Main()) == []
@@ -143,7 +143,7 @@ def test_what_is_accepted_is_not_mentioned(study: Study, caplog: pytest.LogCaptu
 
 
 def test_a_pattern_that_is_for_nothing_is_told(study: Study, caplog: pytest.LogCaptureFixture) -> None:
-    """By `why`, and the run speaks as if it were not there."""
+    """`why` reports it, and runs behave as if it did not exist."""
     module = study("['helper:CASH']")
 
     assert said(caplog, module.Main()) == [LINE]
@@ -152,19 +152,19 @@ def test_a_pattern_that_is_for_nothing_is_told(study: Study, caplog: pytest.LogC
 
 
 def test_a_pattern_that_is_inherited_is_for_one_of_the_classes(study: Study) -> None:
-    """Else each heir that does without would be told of it."""
+    """Otherwise it would be reported for each subclass that does not need it."""
     assert "matches nothing" not in str(study("['helper:CACHE']", inherited=True).Main().explain())
 
 
 @pytest.mark.parametrize("wrong", ["lib:CACHE", 5, None, ["a", 5], {"a"}])
 def test_another_type_is_refused(wrong: object) -> None:
-    """When the class is made, and by name."""
+    """When the class is defined; the message names the class."""
     with pytest.raises(BuildError, match="task_unwatched_ok of .*Wrong must be a list of strings"):
         type("Wrong", (Task,), {"task_unwatched_ok": wrong, "run_task": lambda self: 1})
 
 
 def test_why_lists_it_for_every_task_of_the_graph(study: Study) -> None:
-    """With place and cause, by class; fresh or not."""
+    """With place and cause, by class, for fresh and stale tasks."""
     before = study().Main().explain()
     study().Main().run_graph(executor=LocalExecutor())
     after = study().Main().explain()
@@ -176,7 +176,7 @@ def test_why_lists_it_for_every_task_of_the_graph(study: Study) -> None:
 
 @pytest.mark.parametrize("options", [[], ["--dont-show-progress"], ["--log-format", "json"]])
 def test_every_way_to_run_says_so(study: Study, tmp_path: Path, options: list[str]) -> None:
-    """Plain lines, none, and JSON; on standard error."""
+    """With plain lines, without progress, and with JSON; on standard error."""
     study()
     words = [sys.executable, "-m", "taskproc", "study.py", "-o", str(tmp_path / "other"), *options]
 

@@ -1,4 +1,4 @@
-"""What a tiny task costs in file operations, cold and warm: so that nobody adds one unnoticed."""
+"""The file operations of a tiny task, cold and warm, so that none is added unnoticed."""
 from __future__ import annotations
 
 import os
@@ -19,7 +19,7 @@ from taskproc.tasks.graph_work import GraphWork
 from taskproc.tasks.task import Task
 
 OPERATIONS = frozenset(name for name in vars(Files) if not name.startswith("_"))
-# What goes to the system, whoever calls it
+# Calls that reach the system, whoever makes them
 CALLS = (
     "open close read write pread pwrite lseek dup stat lstat fstat listdir scandir mkdir rename replace unlink rmdir "
     "readlink access dup fsync chmod utime"
@@ -43,13 +43,13 @@ class Total(Task):
 
 
 class Noting(Files):
-    """Notes what was asked of it."""
+    """Notes the questions that it answers."""
 
     def __init__(self) -> None:
         self.noted: list[str] = []
 
     def take(self) -> list[str]:
-        """What was noted since the last time."""
+        """The questions since the last call."""
         noted, self.noted = self.noted, []
         return noted
 
@@ -68,7 +68,7 @@ for _operation in OPERATIONS:
 
 @contextmanager
 def calls() -> Iterator[list[str]]:
-    """The names of what is called in `os` inside the block."""
+    """The names of the `os` functions that are called inside the block."""
     noted: list[str] = []
     true = {name: getattr(os, name) for name in CALLS if hasattr(os, name)}
 
@@ -103,7 +103,7 @@ def noted(work: GraphWork) -> list[str]:
 
 @pytest.fixture
 def work(cache: Cache) -> Iterator[GraphWork]:
-    """A run over Tiny(1) where the class has been before."""
+    """A run over Tiny(1) in a cache that has results of the class."""
     Tiny(0).run_graph(executor=LocalExecutor())
     work = work_of(Tiny(1))
     yield work
@@ -121,20 +121,20 @@ def job_of(work: GraphWork) -> Any:
 
 
 def test_a_cold_task(work: GraphWork) -> None:
-    """A folder, its arguments, the claim, a second look, the result and its name, and a look whether that is ours.
+    """A folder, its arguments, the claim, a second look, the result and its name, and a check that it is ours.
 
-    The second look asks for two names, and opens the folder once more to list it.
+    The second look asks for two names, and opens the folder again to list it.
     """
     job = job_of(work)
 
     with calls() as made:
         assert isinstance(job(), Done)
 
-    # The two folders above are opened one in the other: so no link leads elsewhere
+    # The two folders above are opened one inside the other, so no link leads elsewhere
     claimed = "open_folder mkdir open_folder close_folder write_text make append close has has list_anew listdir"
     committed = "append identity close rename identity_of close_folder"
     assert f"{claimed} {committed}".split() == noted(work)
-    # Two more: to write the arguments is to open, write and close. One is not to be seen: the rename that replaces none
+    # Two more: writing the arguments means open, write and close. One is not seen: the rename that replaces nothing
     reached = "open open close mkdir open close"
     claimed = "open write close open write dup close access access open listdir close"
     assert f"{reached} {claimed} write fstat close stat close".split() == made
@@ -153,7 +153,7 @@ def test_a_warm_task(work: GraphWork) -> None:
 
 
 def test_many_that_are_not_there(cache: Cache) -> None:
-    """After the first few one listing answers for all that are left; the second question about a task is a look."""
+    """After the first few, one listing answers for all the rest; a second question about a task reads its folder."""
     Tiny(0).run_graph(executor=LocalExecutor())
     work = work_of(Total(100))
     keys = [key for key in work.known.graph.needs if key != work.known.graph.root]
@@ -162,15 +162,15 @@ def test_many_that_are_not_there(cache: Cache) -> None:
     first, again = noted(work), [work.judge(key) for key in keys[-2:]]
 
     assert [Fresh, *[Stale] * 99] == [type(verdict) for verdict in verdicts]
-    # 9 looks, the listing, and two folders for the file of which the first look asks
+    # 9 looks, the listing, and two folders for the file that the first look needs
     assert (12, 1) == (first.count("open_folder"), first.count("few"))
     assert ["open_folder"] * 2 == noted(work)
     assert [Stale, Stale] == [type(verdict) for verdict in again]
 
 
 def test_many_that_are_there(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One look at each folder, and one file for all that have not changed; the first run that finds them makes it."""
-    monkeypatch.setattr(index, "_TICK", -(1 << 60))  # what has changed just now is as good as what is old
+    """One listing of each folder, and one file for all unchanged results; the first run that finds them writes it."""
+    monkeypatch.setattr(index, "_TICK", -(1 << 60))  # a change just now is as good as an old one
     Total(100).run_graph(executor=LocalExecutor())
     Tiny(3).clear_task()
     work = work_of(Total(100))
@@ -179,14 +179,14 @@ def test_many_that_are_there(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> N
     verdicts = [work.judge(key) for key in keys]
 
     assert [Stale] == [type(verdict) for verdict in verdicts if not isinstance(verdict, Fresh)]
-    # Two folders for the file: its own, and the one of which it tells, which must be no link
+    # Two folders for the file: its own, and the one it describes, which must not be a link
     the_file = "open_folder open_folder close_folder read_only size_and_owner read close close_folder"
     a_look = "open_folder listdir close_folder"
     assert sorted([*the_file.split(), *a_look.split(), *["sign"] * 100]) == sorted(noted(work))
 
 
 def test_what_was_lost_is_not_remembered(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor is anything else in a run that lost a result: what was made of it may be made again."""
+    """Nor is any other verdict of a run that lost a result: tasks that used it may run again."""
     monkeypatch.setattr(index, "LEAST", 1)
     monkeypatch.setattr(index, "_TICK", -(1 << 60))
     path = Path(layout.class_path(cache.store.root, Tiny(1)._taskproc.place.name), "index")
@@ -205,7 +205,7 @@ def test_what_was_lost_is_not_remembered(cache: Cache, monkeypatch: pytest.Monke
 
 
 def test_what_appears_after_the_listing(cache: Cache) -> None:
-    """The claim looks again: it is used, not made again."""
+    """The claim looks again: the version is used, not made again."""
     Tiny(0).run_graph(executor=LocalExecutor())
     work = work_of(Total(20))
     keys = [key for key in work.known.graph.needs if key != work.known.graph.root]

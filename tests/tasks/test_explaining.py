@@ -50,7 +50,7 @@ Study = Callable[..., ModuleType]
 
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Cache) -> Iterator[Study]:
-    """Loads the module below, as it is after some replacements, in place of what was loaded before."""
+    """Loads the module below, after some replacements, in place of the loaded one."""
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
@@ -70,7 +70,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Cache) -> Iter
 
 
 def run(task: Any, **options: Any) -> dict[str, int]:
-    """Class → how many of its tasks were run."""
+    """Class → how many of its tasks ran."""
     _, stats = task.run_graph(executor=LocalExecutor(), **options)
     return {name.partition(".")[2]: count for name, count in stats["stats"].items()}
 
@@ -79,7 +79,7 @@ EDIT = ("def run_task(self):\n        return f", "def run_task(self):\n        x
 
 
 def test_a_fresh_task_is_explained(study: Study) -> None:
-    """Which result it is, and since when."""
+    """Which result it has, and since when."""
     task = study().Length()
     run(task)
 
@@ -90,7 +90,7 @@ def test_a_fresh_task_is_explained(study: Study) -> None:
 
 
 def test_an_edit_is_explained_with_its_difference(study: Study) -> None:
-    """Down to the task that was asked for, which would run only at most."""
+    """Down to the task in question, which would run at most."""
     run(study().Length())
 
     found = study(EDIT).Length().explain()
@@ -106,7 +106,7 @@ def test_an_edit_is_explained_with_its_difference(study: Study) -> None:
 
 @pytest.mark.parametrize("asked", ["Clean", "Length"])
 def test_a_helper_that_changed_the_graph_is_the_first_cause(study: Study, asked: str) -> None:
-    """Before the upstream task that is new since then; what the graph needs now stands below the difference."""
+    """It comes before the new upstream task; the new needs of the graph follow the difference."""
     names = ("class Raw(Task)", "def names():\n    return ['a']\n\nclass Raw(Task)")
     build = ("self.raw = Raw(name)", "self.raw = Raw(name); self.all = [Raw(some) for some in names()]")
     run(getattr(study(names, build), asked)())
@@ -124,7 +124,7 @@ def test_a_helper_that_changed_the_graph_is_the_first_cause(study: Study, asked:
 
 
 def test_a_new_need_is_told_as_such(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no code of the task says why it is there, but what `__init__` has read."""
+    """If the cause is not code of the task but data that `__init__` has read."""
     module = study(("self.raw = Raw(name)", "self.raw = Raw(name); self.all = [Raw(x) for x in os.environ['ALL']]"),
                    ("def clean", "import os\n\ndef clean"))  # fmt: skip
     monkeypatch.setenv("ALL", "a")
@@ -139,7 +139,7 @@ def test_a_new_need_is_told_as_such(study: Study, monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_does_not_count_is_no_part_of_the_difference(study: Study) -> None:
-    """A comment in one function, beside an edit of another."""
+    """A comment in one function, next to an edit of another."""
     comment = ("    return text.strip()", "    # both ends\n    return text.strip()")
     run(study().Clean())
 
@@ -150,7 +150,7 @@ def test_what_does_not_count_is_no_part_of_the_difference(study: Study) -> None:
 
 
 def test_one_edit_of_many_tasks_is_shown_once(study: Study) -> None:
-    """Each is named with its reason."""
+    """Each task is named with its reason."""
     second = ("self.clean = Clean(name)", "self.clean = Clean(name)\n        self.other = Raw('z')")
     run(study(second).Length())
 
@@ -161,7 +161,7 @@ def test_one_edit_of_many_tasks_is_shown_once(study: Study) -> None:
 
 
 def test_a_result_tells_how_long_it_took(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a run tells it, also where it took hours."""
+    """In the same form as a run, also for hours."""
     run(study().Raw())
     monkeypatch.setattr("taskproc.tasks.explaining.duration", lambda seconds: duration(seconds + 7500))
 
@@ -169,7 +169,7 @@ def test_a_result_tells_how_long_it_took(study: Study, monkeypatch: pytest.Monke
 
 
 def test_a_new_task_is_told_with_its_nearest_relative(study: Study) -> None:
-    """The one that differs in the fewest arguments, if it is not all of them."""
+    """The task that differs in the fewest arguments, unless all differ."""
     module = study()
     run(module.Raw("a", 1))
     run(module.Raw("b", 3))
@@ -182,7 +182,7 @@ def test_a_new_task_is_told_with_its_nearest_relative(study: Study) -> None:
 
 
 def test_a_task_of_the_same_graph_is_no_relative(study: Study) -> None:
-    """It has not become another: both are there."""
+    """It has not become another task: both exist."""
     module = study(("self.clean = Clean(name)", "self.clean = Clean(name)\n        self.other = Raw(name, 2)"))
     run(module.Raw("a", 1))
 
@@ -190,7 +190,7 @@ def test_a_task_of_the_same_graph_is_no_relative(study: Study) -> None:
 
 
 def test_stats_tell_the_reasons(study: Study) -> None:
-    """By class, in words that hold for all tasks of the class."""
+    """By class, in words that fit all tasks of the class."""
     module = study()
     _, cold = module.Length().run_graph(executor=LocalExecutor())
     module.Raw().clear_task()
@@ -203,7 +203,7 @@ def test_stats_tell_the_reasons(study: Study) -> None:
 
 
 def test_an_accepted_edit_runs_nothing(study: Study) -> None:
-    """All that it reaches is taken as it is; the code that it was made by counts still, and a further edit too."""
+    """All that it reaches is accepted; the code that made the result still counts, and so does a further edit."""
     run(study().Length())
 
     assert accept(study(EDIT).Length()) == {"study.Raw": 1}
@@ -213,7 +213,7 @@ def test_an_accepted_edit_runs_nothing(study: Study) -> None:
 
 
 def test_only_the_source_is_accepted(study: Study) -> None:
-    """What was never run, or was ordered anew upstream, is to run."""
+    """A task that never ran, or has a forced upstream task, must still run."""
     module = study()
     assert accept(module.Length()) == {}
     run(module.Length())
@@ -225,7 +225,7 @@ def test_only_the_source_is_accepted(study: Study) -> None:
 
 
 def test_accepting_twice_changes_nothing(study: Study) -> None:
-    """Nor does it where all is fresh."""
+    """Nor does accepting fresh results."""
     run(study().Length())
     accept(study(EDIT).Length())
 
@@ -233,7 +233,7 @@ def test_accepting_twice_changes_nothing(study: Study) -> None:
 
 
 def test_what_cannot_be_watched_is_told(study: Study) -> None:
-    """Of the task itself."""
+    """For the task itself."""
     module = study(("self.size = size", "self.size = size; self.lock = __import__('threading').Lock()"))
     run(module.Raw())
 
@@ -241,7 +241,7 @@ def test_what_cannot_be_watched_is_told(study: Study) -> None:
 
 
 def test_the_last_failure_is_told(study: Study) -> None:
-    """Why there is no result: it was tried. One that succeeded afterwards is forgotten."""
+    """It is the reason for the missing result. After a later success it is not shown."""
     module = study(("return f", "raise ValueError('no disk') ; return f"))
     with pytest.raises(FailedTaskError):
         run(module.Raw())

@@ -1,4 +1,4 @@
-"""What docs/freshness.md shows runs, and does what is said there."""
+"""The examples in docs/freshness.md run, and do what the page says."""
 from __future__ import annotations
 
 import re
@@ -18,7 +18,7 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """One with the files that the page shows, and the one that its last example reads."""
+    """A folder with the files that the page shows, and the one that its last example reads."""
     for block in blocks("python"):
         name = re.match(r"# (\w+\.py)\n", block)
         (tmp_path / (name[1] if name else "lines.py")).write_text(block, "utf-8")
@@ -60,7 +60,7 @@ def test_what_is_reached_counts(folder: Path, environ: dict[str, str], old: str,
 
 
 def test_what_is_accepted_is_not_reported(folder: Path, environ: dict[str, str]) -> None:
-    """By the line that is shown; `why` tells that one of its patterns is for another project."""
+    """With the line that the page shows; `why` says that one of its patterns matches nothing here."""
     found = re.search(r"`(task_unwatched_ok = .*?)`", PAGE)
     assert found is not None
     path = folder / "pipeline.py"

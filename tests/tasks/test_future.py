@@ -1,4 +1,4 @@
-"""Futures behave as the values and containers they stand for."""
+"""Futures behave as the values and containers that they represent."""
 from __future__ import annotations
 
 import copy
@@ -51,7 +51,7 @@ def test_const_is_its_value() -> None:
 
 
 def test_const_is_what_it_was_when_it_was_made() -> None:
-    """Neither who made it nor who reads it can change it."""
+    """Neither the code that made it nor the code that reads it can change it."""
     numbers = [[1]]
     const = Const(numbers)
 
@@ -62,13 +62,13 @@ def test_const_is_what_it_was_when_it_was_made() -> None:
 
 
 def test_const_refuses_a_value_without_a_form() -> None:
-    """Where it is made, with the remedy."""
+    """At its construction, with the remedy."""
     with pytest.raises(UnnamableValue, match=r"the value of Const has no canonical form.*as the output of a task"):
         Const(threading.Lock())
 
 
 def test_const_and_its_value_are_two_arguments() -> None:
-    """One has `get_result`, the other has not."""
+    """One has `get_result`, the other does not."""
     assert len({key(1), key(Const(1)), key(Const(True)), key([Const(1)]), key(Const([1]))}) == 5
 
 
@@ -76,12 +76,12 @@ def test_const_and_its_value_are_two_arguments() -> None:
 
 
 def test_elements_of_elements() -> None:
-    """By key and index, negative ones too."""
+    """By key and by index, also a negative one."""
     assert run(Echo(Table()["a"][-1])) == 2
 
 
 def test_the_same_element_is_one_argument() -> None:
-    """Equal indices of one type, and no others."""
+    """Only for equal indices of one type."""
     table = Table()
 
     assert Echo(table["a"]) is Echo(Table()["a"])
@@ -97,13 +97,13 @@ def test_an_element_that_is_not_there_fails_where_it_is_read() -> None:
 
 
 def test_an_index_without_a_form_is_refused() -> None:
-    """Where it is written."""
+    """At the indexing."""
     with pytest.raises(UnnamableValue, match="the index into a future has no canonical form"):
         Table()[object()]  # type: ignore[index]
 
 
 def test_an_element_of_a_large_future_is_made_without_looking_at_it() -> None:
-    """Its repr is not asked for."""
+    """Its repr is not called."""
 
     class Shy(dict[str, int]):
         def __repr__(self) -> str:
@@ -117,7 +117,7 @@ def test_an_element_of_a_large_future_is_made_without_looking_at_it() -> None:
 
 @pytest.mark.parametrize("future", [lambda: Table(), lambda: Const([1]), lambda: Table()["a"]])
 def test_a_future_cannot_be_iterated(future: Any) -> None:
-    """It would never end, for every index is a future; the error says so."""
+    """Iteration would never end, because each index is a future; the error says so."""
     for use in (iter, list, tuple, sorted):
         with pytest.raises(TypeError, match="is a future and cannot be iterated"):
             use(future())
@@ -158,7 +158,7 @@ def test_futures_of_futures() -> None:
 
 
 def test_an_empty_container_is_a_future_too() -> None:
-    """Though it is falsy."""
+    """Although it is falsy."""
     assert run(Echo(FutureList())) == []
     assert run(Echo(FutureDict())) == {}
 
@@ -171,20 +171,20 @@ def test_an_empty_container_is_a_future_too() -> None:
     ],
 )
 def test_a_container_of_something_else_says_where(make: Any, where: str) -> None:
-    """When its result is asked for; with the remedy."""
+    """When its result is requested; with the remedy."""
     with pytest.raises(TypeError, match=rf"{where} is not a future \(got int\): wrap it in Const"):
         make().get_result()
 
 
 def test_containers_and_plain_ones_are_different_arguments() -> None:
-    """A task that calls `get_result` on its argument works with one and not with the other."""
+    """A task that calls `get_result` on its argument works with only one of them."""
     one = Const(1)
 
     assert len({key([one]), key(FutureList([one])), key({"a": one}), key(FutureDict({"a": one}))}) == 4
 
 
 def test_futures_travel() -> None:
-    """Pickled and copied they are what they were."""
+    """A pickled or copied future equals the original."""
     futures = FutureDict({"a": FutureList([Const(1), Const([2])[0]])})
 
     for again in (loads(dumps(futures)), copy.deepcopy(futures), copy.copy(futures)):
@@ -203,7 +203,7 @@ def test_futures_travel() -> None:
     ],
 )
 def test_to_json_is_json(future: Any) -> None:
-    """A dictionary that json takes, another one for every future."""
+    """A dictionary that json accepts, a different one for each future."""
     form = future().to_json()
 
     assert json.loads(json.dumps(form)) == form

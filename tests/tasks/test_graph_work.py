@@ -1,4 +1,4 @@
-"""The five questions, answered for a graph of tasks."""
+"""The answers to the five questions, for a graph of tasks."""
 from __future__ import annotations
 
 import os
@@ -53,7 +53,7 @@ def run(task: Any, **options: Any) -> Any:
 
 @pytest.fixture
 def begin(cache: Cache) -> Any:
-    """Makes works; each is ended when the test ends."""
+    """Makes works; each ends with the test."""
     made: list[GraphWork] = []
 
     def make(task: Any, **options: Any) -> GraphWork:
@@ -72,7 +72,7 @@ Begin = Callable[..., GraphWork]
 
 
 def test_needs_come_first_and_each_task_once(cache: Cache) -> None:
-    """However many others need it."""
+    """However many other tasks need it."""
     a, b = Leaf("a"), Leaf("b")
     left, right = Join(a, b), Join(b, a)
 
@@ -84,7 +84,7 @@ def test_needs_come_first_and_each_task_once(cache: Cache) -> None:
 
 
 def test_a_graph_deeper_than_the_stack_is_gathered(cache: Cache) -> None:
-    """A chain that was built by hand, too."""
+    """Also a chain that was built by hand."""
     task: Any = Leaf()
     for _ in range(1500):
         task = Join(task)
@@ -93,7 +93,7 @@ def test_a_graph_deeper_than_the_stack_is_gathered(cache: Cache) -> None:
 
 
 def test_a_cycle_that_was_made_later_is_told_with_its_path(cache: Cache) -> None:
-    """Through containers, too; and one that is a task's own."""
+    """Also through containers, and also a task that needs itself."""
     a, b = Leaf("a"), Leaf("b")
     a.lock, b.lock = {"next": [b]}, (a,)
 
@@ -105,7 +105,7 @@ def test_a_cycle_that_was_made_later_is_told_with_its_path(cache: Cache) -> None
 
 
 def test_two_caches_in_one_graph_are_refused(cache: Cache, tmp_path: Path) -> None:
-    """With both of them; two Cache objects of one folder are one cache."""
+    """The error names both; two Cache objects of one folder are one cache."""
     with Cache(tmp_path / "other"):
         foreign = Leaf()
     with Cache(cache.path):
@@ -119,7 +119,7 @@ def test_two_caches_in_one_graph_are_refused(cache: Cache, tmp_path: Path) -> No
 
 
 def test_a_task_that_left_the_graph_has_a_name(cache: Cache) -> None:
-    """A record may know needs that are not there any more."""
+    """A record may name needs that do not exist any more."""
     graph = graph_of(Leaf())
 
     assert graph.name_of(key(Leaf())) == f"Leaf#{key(Leaf())[:FEWEST_DIGITS]}(name='a')"
@@ -131,7 +131,7 @@ def test_a_task_that_left_the_graph_has_a_name(cache: Cache) -> None:
 
 
 def test_feed_adds_the_graph_once(cache: Cache) -> None:
-    """With the labels that the run gives."""
+    """With the labels of the run."""
     plan: Plan[str] = Plan()
     work = work_of(Join(Leaf()), labels={key(Leaf()): ("label",)})
 
@@ -143,7 +143,7 @@ def test_feed_adds_the_graph_once(cache: Cache) -> None:
 
 
 def test_judging_takes_the_version_that_is_fresh(cache: Cache) -> None:
-    """It is the one this run reads; and no file is made."""
+    """This run reads that version; no file is created."""
     run(Join(Leaf()))
     before = set(cache.path.rglob("*"))
     work = work_of(Join(Leaf()))
@@ -164,7 +164,7 @@ def test_judging_takes_the_version_that_is_fresh(cache: Cache) -> None:
     ],
 )
 def test_the_reason_is_kept(cache: Cache, options: Any, change: Callable[[], object], kind: str | None) -> None:
-    """Why a task has to run is asked for later."""
+    """It can be read later."""
     run(Join(Leaf()))
     change()
     work = work_of(Join(Leaf()), **options)
@@ -177,7 +177,7 @@ def test_the_reason_is_kept(cache: Cache, options: Any, change: Callable[[], obj
 
 
 def test_code_counts_unless_it_is_not_to(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`detect_source_change`."""
+    """See `detect_source_change`."""
     run(Leaf())
     changed = Fingerprint({"m:Leaf": "changed"}, {}, (), "changed")
     monkeypatch.setattr("taskproc.tasks.conditions.fingerprint", lambda cls, given: changed)
@@ -191,7 +191,7 @@ def first() -> str:
 
 
 def test_a_function_that_is_an_argument_counts_as_code(cache: Cache) -> None:
-    """The key has its name only."""
+    """The key has only its name."""
     task = Leaf(first)
     run(task)
     record = next(cache.store.look(task._taskproc.place)).record
@@ -202,7 +202,7 @@ def test_a_function_that_is_an_argument_counts_as_code(cache: Cache) -> None:
 
 
 def test_what_is_forced_is_stale_and_what_is_made_then_is_fresh(begin: Begin) -> None:
-    """Only a version that came after the order counts."""
+    """Only a version made after the order counts."""
     run(Leaf())
     work = begin(Leaf(), forced=frozenset([key(Leaf())]), in_process=True)
     work.feed(Plan())
@@ -224,7 +224,7 @@ def attempt(work: GraphWork, task: Any) -> Any:
 
 
 def test_a_run_is_registered_when_something_is_to_run(begin: Begin, cache: Cache) -> None:
-    """Not before: a run that finds all fresh writes nothing; and it is gone with the end."""
+    """Not before: a run that finds all results fresh writes nothing. It is unregistered at its end."""
     work = begin(Leaf(), in_process=True)
     work.judge(key(Leaf()))
     assert not (cache.path / "run").exists()
@@ -237,7 +237,7 @@ def test_a_run_is_registered_when_something_is_to_run(begin: Begin, cache: Cache
 
 
 def test_a_job_travels_only_where_it_must(begin: Begin) -> None:
-    """In this process it is the job itself, elsewhere it is packed."""
+    """In this process it is the job itself; for other processes it is packed."""
     for in_process, kind in ((True, TaskJob), (False, KindJob)):
         work = begin(Leaf(in_process), in_process=in_process)
         assert work.claim(Ticket(work.known.graph.root, 1)) is None
@@ -245,7 +245,7 @@ def test_a_job_travels_only_where_it_must(begin: Begin) -> None:
 
 
 def test_a_task_is_done_and_its_version_is_the_one_to_read(begin: Begin, cache: Cache) -> None:
-    """Without a second look."""
+    """Without another look."""
     work = begin(Join(Leaf("x"), Leaf("y")), in_process=True)
     for task in work.known.graph.tasks.values():
         if not isinstance(task, Join):
@@ -256,7 +256,7 @@ def test_a_task_is_done_and_its_version_is_the_one_to_read(begin: Begin, cache: 
 
 
 def test_what_cannot_travel_fails_when_it_is_run(begin: Begin) -> None:
-    """As its own failure: neighbours run."""
+    """Only this task fails; others run."""
     task = Leaf()
     task.lock = __import__("threading").Lock()
 
@@ -268,7 +268,7 @@ def test_what_cannot_travel_fails_when_it_is_run(begin: Begin) -> None:
 
 @pytest.mark.parametrize("kind", ["died", "prefix", "timeout"])
 def test_a_death_after_the_commit_is_no_failure(begin: Begin, kind: str) -> None:
-    """What was published counts, whatever was said."""
+    """A published result counts, whatever was reported."""
     work = begin(Leaf(), in_process=True)
     ticket = Ticket(key(Leaf()), 1)
     work.claim(ticket)
@@ -280,12 +280,12 @@ def test_a_death_after_the_commit_is_no_failure(begin: Begin, kind: str) -> None
 
 
 def test_a_death_before_the_commit_is_a_failure_that_people_can_read(begin: Begin, cache: Cache) -> None:
-    """The claim is buried, with the reason in it."""
+    """The claim is buried, and contains the reason."""
     work = begin(Leaf(), in_process=True)
     ticket = Ticket(key(Leaf()), 1)
     work.claim(ticket)
     plain: Any = work.job(ticket)
-    plain.claim()  # a worker that claims, and dies
+    plain.claim()  # a worker that claims and dies
     died = Failed(Problem("died", "its worker process was killed"))
 
     assert work.close(ticket, died) is died
@@ -295,7 +295,7 @@ def test_a_death_before_the_commit_is_a_failure_that_people_can_read(begin: Begi
 
 
 def test_a_task_of_a_broken_pool_is_done_or_runs_again(begin: Begin, cache: Cache) -> None:
-    """What it published counts; the claim that it left is in nobody's way."""
+    """A published result counts; the claim that it left blocks no other."""
     work = begin(Leaf(), in_process=True)
     ticket = Ticket(key(Leaf()), 1)
     work.claim(ticket)
@@ -308,11 +308,11 @@ def test_a_task_of_a_broken_pool_is_done_or_runs_again(begin: Begin, cache: Cach
 
 
 class Other(Leaf):
-    """As Leaf, of another class."""
+    """The same as Leaf, in another class."""
 
 
 def test_other_code_of_a_worker_is_told_once_per_class(begin: Begin, caplog: pytest.LogCaptureFixture) -> None:
-    """Of a thousand tasks that were run by it one is told, unless something else differs."""
+    """Of a thousand tasks that ran with it, one is reported, unless something else differs."""
     tasks = [(Leaf("a"), "m.RATE"), (Leaf("b"), "m.RATE"), (Leaf("c"), "m.scale"), (Other("d"), "m.RATE")]
     work = begin(Join(*(task for task, _ in tasks)), in_process=True)
     for number, (task, differing) in enumerate(tasks, start=1):
@@ -327,7 +327,7 @@ def test_other_code_of_a_worker_is_told_once_per_class(begin: Begin, caplog: pyt
 
 
 def test_what_others_published_is_looked_up(begin: Begin) -> None:
-    """If it is gone again meanwhile, it is to be looked at once more."""
+    """If it has disappeared in the meantime, the task is judged again."""
     work = begin(Leaf())
     ticket = Ticket(key(Leaf()), 1)
     said = Fresh(Stamp("o", "v"))
@@ -339,7 +339,7 @@ def test_what_others_published_is_looked_up(begin: Begin) -> None:
 
 
 def test_a_lost_version_is_never_taken_again(begin: Begin) -> None:
-    """Though its record is whole; the reason says so. One that this run made is there for good."""
+    """Even if its record is complete; the reason says so. A version that this run made stays valid."""
     run(Leaf())
     work = begin(Join(Leaf()), in_process=True)
     work.judge(key(Leaf()))
@@ -375,11 +375,11 @@ def test_behind_a_command_the_claim_is_made_here(begin: Begin, cache: Cache) -> 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="descriptors cannot be counted")
 def test_a_task_behind_a_command_leaves_no_descriptor_open(begin: Begin) -> None:
-    """Nor has one that runs: the claim is continued by its number, so thousands may wait at a time."""
+    """Nor does a running one: the claim is continued by its number, so thousands may wait at a time."""
     leaves = [Leaf(str(number)) for number in range(20)]
     work = begin(Join(*leaves), commands={key(leaf): Prefix(("nice",)) for leaf in leaves})
     work.claim(Ticket(key(leaves[0]), 1))
-    jobs = [work.job(Ticket(key(leaves[0]), 1))]  # the first one opens what the run keeps
+    jobs = [work.job(Ticket(key(leaves[0]), 1))]  # the first one opens what the run keeps open
     before = sorted(os.listdir("/proc/self/fd"))
 
     for number, leaf in enumerate(leaves[1:], 2):
@@ -391,7 +391,7 @@ def test_a_task_behind_a_command_leaves_no_descriptor_open(begin: Begin) -> None
 
 
 def test_a_claim_behind_a_command_may_find_it_done(begin: Begin) -> None:
-    """Then no command is started."""
+    """Then no command starts."""
     work = begin(Leaf(), commands={key(Leaf()): Prefix(())})
     run(Leaf())
 

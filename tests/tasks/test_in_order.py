@@ -1,4 +1,4 @@
-"""A task gives the same whether it runs first or after others: what one leaves in its process changes no other."""
+"""A task has the same result whether it runs first or later: no task changes what another finds in its process."""
 from __future__ import annotations
 
 import decimal
@@ -39,7 +39,7 @@ def run(task: Any, kind: str = "worker") -> Any:
 
 
 class Leaves(Task):
-    """Changes what belongs to its thread, and what belongs to its process."""
+    """Changes state of its thread and state of its process."""
 
     def __init__(self, number: int):
         self.number = number
@@ -63,7 +63,7 @@ class All(Task):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_finds_what_the_first_found(cache: Cache, kind: str) -> None:
-    """Also of tasks that take so little that many are sent at once. In threads the folder is everybody's."""
+    """Also for tasks so short that many are sent at once. In threads, the working directory is shared."""
     before = decimal.getcontext().prec, numpy.geterr(), os.getcwd()
     try:
         found = run(All(*map(Leaves, range(30))), kind)
@@ -92,7 +92,7 @@ class Seeds(Task):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["worker", "pool"])
 def test_no_task_draws_from_what_another_seeded(cache: Cache, kind: str) -> None:
-    """And no two draw the same."""
+    """And no two tasks draw the same numbers."""
     found = run(All(*map(Seeds, range(10))), kind)
 
     assert 20 == len({number for drawn in found for number in drawn})
@@ -103,7 +103,7 @@ def test_no_task_draws_from_what_another_seeded(cache: Cache, kind: str) -> None
 def test_what_a_module_sets_when_it_is_imported_holds_for_all(
     script: Callable[..., str], tmp_path: Path
 ) -> None:
-    """It is imported once in a process, so nobody would set it again."""
+    """It is imported once per process, so nothing would set it again."""
     (tmp_path / "mine.py").write_text(
         "import decimal, sys\nfrom taskproc import Task\n"
         "decimal.getcontext().prec = 5\nsys.setrecursionlimit(1234)\nsys.path.append('/nowhere')\n"
@@ -126,7 +126,7 @@ def test_what_a_module_sets_when_it_is_imported_holds_for_all(
 
 
 class Imports(Task):
-    """Imports what lies in a folder of its own, under a name that others have too."""
+    """Imports a module of its own folder, under a name that others use too."""
 
     def __init__(self, folder: str):
         self.folder = folder
@@ -140,7 +140,7 @@ class Imports(Task):
 
 @pytest.mark.slow
 def test_no_task_gets_the_module_of_another(cache: Cache, tmp_path: Path) -> None:
-    """What was imported from where only one looked ends the worker with it."""
+    """A module that came from a folder of one task ends the worker with that task."""
     for name in "ab":
         (tmp_path / name).mkdir()
         (tmp_path / name / "helper_of_a_task.py").write_text(f"NAME = {name!r}\n")
@@ -205,7 +205,7 @@ if __name__ == "__main__":
     "options", ["{'max_workers': 1}", "{'executor': LocalExecutor()}", "{'executor': ThreadPoolExecutor(1)}"]
 )
 def test_a_umask_is_no_danger_to_the_cache(tmp_path: Path, environ: dict[str, str], options: str) -> None:
-    """What the task makes is its own; what is stored for it, and for others, can be read, now and by the next run."""
+    """It affects the files that the task makes; stored files can be read by others and by the next run."""
     (tmp_path / "script.py").write_text(UMASK.replace("{OPTIONS}", options))
     done = subprocess.run(
         [sys.executable, "script.py"], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=limit(100),
@@ -213,7 +213,7 @@ def test_a_umask_is_no_danger_to_the_cache(tmp_path: Path, environ: dict[str, st
     )
 
     assert "" == "".join(line for line in done.stderr.splitlines() if "Error" in line)
-    told = [line for line in plain(done.stdout).splitlines() if line not in ("x", "printed")]  # of what runs inline
+    told = [line for line in plain(done.stdout).splitlines() if line not in ("x", "printed")]  # of inline tasks
     modes = "['0o755', '0o644']" if "LocalExecutor" in options else "['0o644', '0o755', '0o644']"
     assert [f"2 {modes} {modes}"] * 2 + ["Locks() PermissionError"] * 2 + ["0o22"] == told
 
@@ -223,5 +223,5 @@ def without_rights() -> None:
     if os.geteuid() == 0:
         import ctypes
 
-        for right in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH: dropped from what an exec may have (24)
+        for right in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH: left out of the bounding set (24)
             ctypes.CDLL(None).prctl(24, right)

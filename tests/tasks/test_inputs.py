@@ -1,4 +1,4 @@
-"""InputFile: what lies outside is known by its content."""
+"""InputFile: a file outside the cache is identified by its content."""
 from __future__ import annotations
 
 import os
@@ -20,7 +20,7 @@ from tests.plain import plain
 
 
 class Count(Task):
-    """How many bytes a file has, or the files of a folder."""
+    """The number of bytes of a file, or of files in a folder."""
 
     def __init__(self, file: Future[Path]):
         self.file = file
@@ -32,7 +32,7 @@ class Count(Task):
 
 
 class Spoil(Count):
-    """Changes what it reads."""
+    """Changes its input."""
 
     def run_task(self) -> int:
         path = self.file.get_result()
@@ -41,7 +41,7 @@ class Spoil(Count):
 
 
 def run(task: Any, **options: Any) -> tuple[Any, int]:
-    """The result, and how many tasks were run."""
+    """The result, and how many tasks ran."""
     value, stats = task.run_graph(executor=LocalExecutor(), **options)
     return value, sum(stats["stats"].values())
 
@@ -54,7 +54,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_changed_byte_runs_it_again(cache: Cache, file: Path) -> None:
-    """Also where the size is the same, and the times are put back."""
+    """Even if the size is the same and the times are restored."""
     first = run(Count(InputFile(file)))
     status = os.stat(file)
     file.write_text("five")
@@ -64,7 +64,7 @@ def test_a_changed_byte_runs_it_again(cache: Cache, file: Path) -> None:
 
 
 def test_a_touched_or_copied_file_changes_nothing(cache: Cache, file: Path) -> None:
-    """Only its content counts; and what it was before is found again."""
+    """Only its content counts; the result of an earlier content is found again."""
     run(Count(InputFile(file)))
     os.utime(file, (1, 1))
     touched = run(Count(InputFile(file)))
@@ -99,7 +99,7 @@ def test_a_folder_counts_with_all_that_is_in_it(cache: Cache, tmp_path: Path) ->
 
 
 def test_a_folder_behind_a_link_counts(cache: Cache, tmp_path: Path) -> None:
-    """A link that leads back to where it stands does not."""
+    """Except a link that leads back to a folder above it."""
     folder, elsewhere = tmp_path / "folder", tmp_path / "elsewhere"
     folder.mkdir()
     elsewhere.mkdir()
@@ -116,7 +116,7 @@ def test_a_folder_behind_a_link_counts(cache: Cache, tmp_path: Path) -> None:
 def test_one_relative_path_is_not_taken_for_two_files(
     cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The key has the path as it is written, so in one Cache it stands for one file."""
+    """The key contains the path as written, so in one Cache it stands for one file."""
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text(name)
@@ -130,7 +130,7 @@ def test_one_relative_path_is_not_taken_for_two_files(
 
 
 def test_one_that_is_not_there_is_the_failure_of_the_run(cache: Cache, tmp_path: Path) -> None:
-    """It may be built; the failure names the path. When it has come, the run succeeds."""
+    """The task can be built; the failure names the path. Once the file exists, the run succeeds."""
     path = tmp_path / "later"
     task = Count(InputFile(path))
 
@@ -147,7 +147,7 @@ def test_one_that_is_not_there_is_the_failure_of_the_run(cache: Cache, tmp_path:
 
 
 def test_a_file_that_changes_while_it_is_read_makes_the_task_fail(cache: Cache, file: Path) -> None:
-    """What was computed is of neither content."""
+    """The result belongs to neither content."""
     with pytest.raises(FailedTaskError, match="changed while it was read"):
         run(Spoil(InputFile(file)))
 
@@ -155,7 +155,7 @@ def test_a_file_that_changes_while_it_is_read_makes_the_task_fail(cache: Cache, 
 
 
 def test_a_string_and_a_path_are_one(cache: Cache, file: Path) -> None:
-    """And the result is the absolute path, also of a relative one, wherever it is asked."""
+    """The result is the absolute path, also for a relative one, wherever it is read."""
     assert InputFile(file) is InputFile(str(file))
     assert InputFile(file).get_result() == file
     relative = InputFile(os.path.relpath(file))
@@ -163,7 +163,7 @@ def test_a_string_and_a_path_are_one(cache: Cache, file: Path) -> None:
 
 
 def test_it_is_told_why(cache: Cache, file: Path) -> None:
-    """By the name of the file."""
+    """The reason has the name of the file."""
     task = Count(InputFile(file))
     run(task)
     file.write_text("other")
@@ -180,7 +180,7 @@ def test_workers_get_the_path(cache: Cache, file: Path) -> None:
 
 
 def test_a_task_of_the_user_answers_nothing_for_itself(cache: Cache) -> None:
-    """Whatever its methods are called: only classes of ours say what their version and their short text are."""
+    """Whatever the names of its methods: only our own classes define their version and their short text."""
 
     class Odd(Task):
         _is_outside = True
@@ -197,7 +197,7 @@ def test_a_task_of_the_user_answers_nothing_for_itself(cache: Cache) -> None:
 
 @pytest.mark.parametrize("name", ["file.txt", "long/" * 20 + "file.txt"])
 def test_a_part_of_something_is_told_by_its_path(cache: Cache, tmp_path: Path, name: str) -> None:
-    """Where another task has its short id only; of a long path the end is shown."""
+    """Where another task has only its short id; of a long path, the end is shown."""
     text = nested(InputFile(tmp_path / name))
 
     assert re.fullmatch(r"InputFile#\w+\('.{1,60}file.txt'\)", text)

@@ -1,4 +1,4 @@
-"""Looking tells what a run would find, and changes nothing."""
+"""Inspection reports what a run would find, and changes nothing."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def run(task: Any, **options: Any) -> Any:
 
 
 def would_run(task: Any, **options: Any) -> list[tuple[str, str]]:
-    """What would run and why."""
+    """The tasks that would run, and why."""
     known = known_of(task, **options)
     return [(plain(known.graph.name_of(key)), plain(reason.text)) for key, reason in preview(known)]
 
@@ -54,7 +54,7 @@ def files(cache: Cache) -> set[Path]:
 
 
 def test_before_the_first_run_all_would_run(cache: Cache, graph: Twice) -> None:
-    """Needs first; below what would run everything would. No file is made."""
+    """Needs first; all tasks below one that would run would run. No file is created."""
     before = files(cache)
 
     assert would_run(graph) == [
@@ -66,14 +66,14 @@ def test_before_the_first_run_all_would_run(cache: Cache, graph: Twice) -> None:
 
 
 def test_after_a_run_nothing_would(cache: Cache, graph: Twice) -> None:
-    """Every result is fresh."""
+    """Each result is fresh."""
     run(graph)
 
     assert would_run(graph) == []
 
 
 def test_what_is_forced_would_run(graph: Twice) -> None:
-    """And what lies below it."""
+    """And all tasks below it."""
     run(graph)
 
     assert would_run(graph, forced=frozenset([graph.up._taskproc.place.key])) == [
@@ -83,7 +83,7 @@ def test_what_is_forced_would_run(graph: Twice) -> None:
 
 
 def test_result_and_is_done_agree(cache: Cache, graph: Twice) -> None:
-    """Before, after, and after something above was cleared."""
+    """Before, after, and after an upstream task was cleared."""
     assert not is_done(graph)
     run(graph)
     assert (is_done(graph), stored_result(graph)) == (True, 4)
@@ -97,11 +97,11 @@ def test_result_and_is_done_agree(cache: Cache, graph: Twice) -> None:
     ("clear", "says"),
     [
         (lambda: Twice(Twice(Leaf())), "has no fresh result: no result is stored. Run it with Twice(...).run_graph()"),
-        (lambda: Leaf(), "has no fresh result: Leaf(value=1) is to run first: no result is stored. Run it with"),
+        (lambda: Leaf(), "has no fresh result: Leaf(value=1) must run first: no result is stored. Run it with"),
     ],
 )
 def test_a_missing_result_says_why(graph: Twice, clear: Any, says: str) -> None:
-    """Its own reason, or the first thing above it that is not fresh."""
+    """Its own reason, or the first upstream task that is not fresh."""
     run(graph)
     clear().clear_task()
 
@@ -112,7 +112,7 @@ def test_a_missing_result_says_why(graph: Twice, clear: Any, says: str) -> None:
 
 
 def test_a_result_is_loaded_anew_each_time(cache: Cache) -> None:
-    """What one caller does to it no other sees."""
+    """No caller sees what another one does to it."""
     task = Leaf([1])
     run(task)
 
@@ -139,7 +139,7 @@ def other(tmp_path: Path) -> Iterator[Cache]:
 
 
 def test_a_task_is_looked_for_in_its_own_cache(graph: Twice, other: Cache) -> None:
-    """Whichever is in force."""
+    """Whichever cache is the current one."""
     run(graph)
 
     assert is_done(graph)
@@ -148,7 +148,7 @@ def test_a_task_is_looked_for_in_its_own_cache(graph: Twice, other: Cache) -> No
 
 
 def test_an_element_says_which_task_to_run(cache: Cache) -> None:
-    """A list and an element cannot be run themselves."""
+    """A list and an element cannot run themselves."""
     for future in (FutureList([Const(1), Leaf("x")]), Leaf("x")["a"], FutureDict({"a": Leaf("x")[0]})):
         with pytest.raises(MissingResult) as caught:
             future.get_result()

@@ -1,4 +1,4 @@
-"""A result that was made with another version of a package is told, and stays fresh."""
+"""A result that was made with another version of a package is reported, and stays fresh."""
 from __future__ import annotations
 
 import importlib
@@ -45,7 +45,7 @@ Study = Callable[..., ModuleType]
 
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Cache) -> Iterator[Study]:
-    """Loads the module above, with a package `toolkit` installed in this version, as if a new process had."""
+    """Loads the module above as a new process would, with this version of a package `toolkit` installed."""
     installed = tmp_path / "site-packages"
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.syspath_prepend(str(installed))
@@ -57,7 +57,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Cache) -> Iter
         for module in [each for name, each in sys.modules.items() if name.startswith("taskproc.source")]:
             for value in vars(module).values():
                 if hasattr(value, "cache_clear"):
-                    value.cache_clear()  # what is installed is asked for once in a process
+                    value.cache_clear()  # installed versions are read once per process
 
     def load(version: str, counts: bool = False) -> ModuleType:
         for old in installed.glob("toolkit-*"):
@@ -102,7 +102,7 @@ def line(count: str) -> str:
 
 @pytest.mark.parametrize("options", [{}, {"executor": None, "max_workers": 1}], ids=["here", "in workers"])
 def test_it_is_told_with_the_run(study: Study, caplog: pytest.LogCaptureFixture, options: dict[str, Any]) -> None:
-    """One line for the package; only of those that were found, and as long as it is so."""
+    """One line per package, only for results that were found, in each run until the versions agree."""
     assert said(caplog, study("1.0").Main(), **options) == (4, [])
     study("2.0").Part(0).clear_task()
 
@@ -112,14 +112,14 @@ def test_it_is_told_with_the_run(study: Study, caplog: pytest.LogCaptureFixture,
 
 
 def test_why_tells_it(study: Study, caplog: pytest.LogCaptureFixture) -> None:
-    """Of all tasks of the graph."""
+    """For all tasks of the graph."""
     said(caplog, study("1.0").Main())
 
     assert line("3 fresh results were") in str(study("2.0").Main().explain())
 
 
 def test_it_reruns_where_task_packages_names_it(study: Study, caplog: pytest.LogCaptureFixture) -> None:
-    """And nothing more is said then."""
+    """Then nothing more is reported."""
     said(caplog, study("1.0", counts=True).Part(1))
 
     assert said(caplog, study("2.0", counts=True).Part(1)) == (1, [])
@@ -128,9 +128,9 @@ def test_it_reruns_where_task_packages_names_it(study: Study, caplog: pytest.Log
 def test_a_warm_run_opens_no_record_for_it(
     study: Study, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the index has found it tells with its versions, however often."""
+    """The index has the versions of the results that it finds, in each run."""
     monkeypatch.setattr(index, "LEAST", 2)
-    monkeypatch.setattr(index, "_TICK", 0)  # what was made just now is remembered, too
+    monkeypatch.setattr(index, "_TICK", 0)  # results made just now are remembered, too
     said(caplog, study("1.0").Main(8))
     said(caplog, study("2.0").Main(8))
     names: list[str] = []

@@ -1,4 +1,4 @@
-"""One attempt: claimed, run, published, or ended in one of the other ways."""
+"""One attempt: claimed, run and published, or ended in one of the other ways."""
 from __future__ import annotations
 
 import os
@@ -35,11 +35,11 @@ def boom(self: Any) -> None:
     raise ValueError("boom")
 
 
-# ---------------------------------------------------------------- the ways to end
+# ---------------------------------------------------------------- outcomes
 
 
 def test_a_result_is_published(cache: Cache) -> None:
-    """And the answer says where it lies, without what only a judge needs."""
+    """The outcome says where it is, without the parts that only a judge needs."""
     task = Acts(Leaf(1))
 
     outcome = job_of(task, lambda self: [up.get_result() for up in self.ups])()
@@ -54,7 +54,7 @@ def test_a_result_is_published(cache: Cache) -> None:
 
 @pytest.mark.parametrize("value", [None, 0, [], ""])
 def test_every_value_is_a_result(cache: Cache, value: Any) -> None:
-    """None, too."""
+    """Also None."""
     outcome = job_of(Acts(), lambda self: value)()
 
     assert isinstance(outcome, Stored)
@@ -62,13 +62,13 @@ def test_every_value_is_a_result(cache: Cache, value: Any) -> None:
 
 
 class Squeezed(Acts):
-    """Asks for the level that is the default."""
+    """Sets the level that is the default."""
 
     task_compress_level = 9
 
 
 def test_a_level_that_a_class_asks_for_is_obeyed(cache: Cache) -> None:
-    """Also if it is the default; a class that asks for none gets what pays, which is nothing for random floats."""
+    """Also if it is the default; a class that sets none gets the level that pays: none for random floats."""
     numbers = random.Random(0)
     noise = array("d", [numbers.random() for _ in range(3000)]).tobytes()
     sizes = []
@@ -81,7 +81,7 @@ def test_a_level_that_a_class_asks_for_is_obeyed(cache: Cache) -> None:
 
 
 def test_what_is_printed_goes_to_the_logs(cache: Cache, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of a job that captures; another leaves it alone."""
+    """For a job that captures; without capture, output is left alone."""
 
     def prints(self: Any) -> None:
         print("out")
@@ -95,7 +95,7 @@ def test_what_is_printed_goes_to_the_logs(cache: Cache, capsys: pytest.CaptureFi
 
 
 def test_an_exception_is_a_failure(cache: Cache) -> None:
-    """It comes as it is, its traceback is in the log, nothing is published, and the claim is over."""
+    """It arrives unchanged, its traceback is in the log, nothing is published, and the claim ends."""
     outcome = job_of(Acts(), boom)()
 
     assert isinstance(outcome, Failed)
@@ -155,7 +155,7 @@ def test_a_result_that_cannot_be_pickled_is_a_failure(cache: Cache) -> None:
 
 
 def test_a_task_is_no_result(cache: Cache) -> None:
-    """It would load without its graph; the problem says what to return instead."""
+    """It would be loaded without its graph; the problem says what to return instead."""
     outcome = job_of(Acts(Leaf()), lambda self: self.ups)()
 
     assert isinstance(outcome, Failed)
@@ -172,7 +172,7 @@ def test_a_cache_that_cannot_be_written_is_a_failure(cache: Cache) -> None:
     assert (outcome.problem.kind, "cannot write to cache" in outcome.problem.text) == ("result", True)
 
 
-# ---------------------------------------------------------------- others were there
+# ---------------------------------------------------------------- versions and claims of other runs
 
 
 def test_a_version_that_was_published_meanwhile_is_taken(cache: Cache) -> None:
@@ -192,7 +192,7 @@ def test_a_version_of_other_code_is_not_taken(cache: Cache) -> None:
 
 
 def test_a_version_that_was_forgotten_is_not_taken(cache: Cache) -> None:
-    """Only one with a higher number would be; an order gives a new order, a doubt the old one."""
+    """Only one with a higher number is used; a forced run gives a new order, a doubt keeps the old one."""
     first = job_of(Acts())().stamp  # type: ignore[union-attr]
 
     doubted = job_of(Acts(), above=1)().stamp  # type: ignore[union-attr]
@@ -202,7 +202,7 @@ def test_a_version_that_was_forgotten_is_not_taken(cache: Cache) -> None:
 
 
 def test_a_claim_of_a_run_that_lives_is_respected(cache: Cache) -> None:
-    """The other computes it."""
+    """The other run computes it."""
     other = Mark(cache.store.root)
     try:
         job_of(Acts(), token=other.token).claim()
@@ -213,18 +213,18 @@ def test_a_claim_of_a_run_that_lives_is_respected(cache: Cache) -> None:
 
 
 def test_a_task_that_is_cleared_while_it_runs_publishes_nothing(cache: Cache) -> None:
-    """It is to be looked at again at once."""
+    """It is judged again at once."""
     outcome = job_of(Acts(), lambda self: Acts().clear_task())()
 
     assert outcome == Elsewhere(after=0.0)
     assert list(cache.store.look(Acts()._taskproc.place)) == []
 
 
-# ---------------------------------------------------------------- inputs that are not there
+# ---------------------------------------------------------------- missing inputs
 
 
 def test_an_input_that_is_gone_is_lost(cache: Cache) -> None:
-    """The task is not to blame, whatever it raised; nor is an attempt left behind."""
+    """The task is not to blame for its exception, and no attempt is left behind."""
     task = Acts(Leaf(1), Leaf(LARGE))
     job = job_of(task, lambda self: [up.get_result() for up in self.ups])
     os.unlink(version_of(Leaf(LARGE)).path)
@@ -234,7 +234,7 @@ def test_an_input_that_is_gone_is_lost(cache: Cache) -> None:
 
 
 def test_all_inputs_that_are_gone_are_told_at_once(cache: Cache) -> None:
-    """Also those that it did not come to ask for: else it would run once more for each."""
+    """Also those that it has not read yet: otherwise it would run once more for each."""
     job = job_of(Acts(Leaf(1), Leaf(LARGE), Leaf(3)), lambda self: [up.get_result() for up in self.ups])
     for value in (LARGE, 3):
         os.unlink(version_of(Leaf(value)).path)
@@ -243,7 +243,7 @@ def test_all_inputs_that_are_gone_are_told_at_once(cache: Cache) -> None:
 
 
 def test_an_input_that_is_gone_but_not_missed_is_not_lost(cache: Cache) -> None:
-    """A task that catches the error, and one that never asks, are done."""
+    """A task that catches the error, or never reads the input, is done."""
 
     def tries(self: Any) -> str:
         try:
@@ -259,7 +259,7 @@ def test_an_input_that_is_gone_but_not_missed_is_not_lost(cache: Cache) -> None:
 
 
 class Fragile:
-    """Loads only while `loads`."""
+    """Can be loaded only while `loads` is set."""
 
     loads = True
 
@@ -278,7 +278,7 @@ class Makes(Task):
 
 
 def test_an_input_of_this_run_that_does_not_load_is_a_failure(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To compute it once more would give the same; one of an earlier run is lost, and made anew by the present code."""
+    """Computing it again would give the same; one of an earlier run is lost, and made again by the present code."""
     key = Makes()._taskproc.place.key
     job = job_of(Acts(Makes()), lambda self: self.ups[0].get_result().x)
     monkeypatch.setattr(Fragile, "loads", False)
@@ -294,7 +294,7 @@ def test_an_input_of_this_run_that_does_not_load_is_a_failure(cache: Cache, monk
 
 
 def test_a_task_may_build_and_run_others(cache: Cache) -> None:
-    """In the same cache; what was declared may be passed on."""
+    """In the same cache; declared inputs may be passed on."""
 
     def runs(self: Any) -> Any:
         return Tens(self.ups[0]).run_graph()[0], Leaf(5).run_graph()[0]
@@ -306,7 +306,7 @@ def test_a_task_may_build_and_run_others(cache: Cache) -> None:
 
 
 def test_a_task_that_runs_itself_is_refused(cache: Cache) -> None:
-    """It would wait for ever, directly or through another."""
+    """It would wait forever, directly or through another task."""
     for inner in (lambda self: self.run_graph(), lambda self: Tens(Acts()).run_graph()):
         outcome = job_of(Acts(), inner)()
 
@@ -325,7 +325,7 @@ def version(number: int, code: str, need: str = "v") -> Version:
 
 
 def test_pick_takes_the_newest_that_is_good() -> None:
-    """And none if none is."""
+    """And none if none is good."""
     versions = [version(3, "new"), version(2, "old"), version(1, "old")]
     needs_now = {"up": Stamp("o", "v")}
 

@@ -1,4 +1,4 @@
-"""A job on its way to another process: what of a task travels, and what stays behind."""
+"""A job for another process: which parts of a task are sent, and which stay behind."""
 from __future__ import annotations
 
 import gc
@@ -50,7 +50,7 @@ def test_a_packed_job_gives_the_same_result(cache: Cache) -> None:
 
 
 def test_a_class_is_sent_once(cache: Cache) -> None:
-    """Whatever the attempts at its tasks are: what they have in common is one kind, and another class is another."""
+    """Whatever its attempts are: their common part is one kind, and another class is another kind."""
     packer = Packer(HERE)
     kinds = [packer.pack(job_of(task, number=number)).kind for number, task in enumerate((Leaf(1), Leaf(2), Tens(1)))]
 
@@ -58,7 +58,7 @@ def test_a_class_is_sent_once(cache: Cache) -> None:
 
 
 def test_each_field_of_an_attempt_travels(cache: Cache) -> None:
-    """As it was, but for what of a version only a judge needs."""
+    """Unchanged, except for the parts of a version that only a judge needs."""
     own = {"above": 7, "forced": True, "number": 3, "captures": False}
     here = job_of(Acts(Leaf(1)), made=frozenset("ab"), slots={"gpu": "1"}, **own).attempt
     assert here.left.settings
@@ -72,7 +72,7 @@ def test_each_field_of_an_attempt_travels(cache: Cache) -> None:
 
 
 def test_jobs_of_a_run_share_their_store_there(cache: Cache) -> None:
-    """Though each class is sent for itself: it is that of the run, with its rules."""
+    """Although each class is sent separately; it is the store of the run, with its rules."""
     run = job_of(Leaf(1), digits=9).run
 
     one, other = (pickle.loads(pickle.dumps(run)) for _ in range(2))
@@ -91,7 +91,7 @@ def test_what_was_left_on_a_task_counts_where_it_runs(cache: Cache) -> None:
 
 
 def test_an_input_arrives_as_what_it_is(cache: Cache) -> None:
-    """An instance of its class with its arguments, its plain attributes, its name, and its directory."""
+    """An instance of its class with its arguments, its plain attributes, its name and its directory."""
 
     def looks(self: Any) -> Any:
         up = self.ups[0]
@@ -110,13 +110,13 @@ def test_what_an_input_needed_does_not_travel(cache: Cache) -> None:
         graph = Tens(graph)
     large = len(pack(job_of(Acts(graph)), HERE).own)
 
-    with pytest.raises(AttributeError, match="no attribute 'up' here: inputs come to a worker with their plain"):
+    with pytest.raises(AttributeError, match="no attribute 'up' here: inputs are sent to a worker with their plain"):
         raise pack(job_of(Acts(graph), lambda self: self.ups[0].up), HERE)().problem.error  # type: ignore[union-attr]
     assert large < small + 50
 
 
 def test_one_input_stays_one(cache: Cache) -> None:
-    """Identity within the job is kept, whatever holds the input."""
+    """Identity within the job is preserved, whatever holds the input."""
 
     def looks(self: Any) -> Any:
         return self.ups[0] is self.ups[1][0] is self.ups[2]["x"] is self.again
@@ -128,7 +128,7 @@ def test_one_input_stays_one(cache: Cache) -> None:
 
 
 def test_attributes_of_any_shape_travel(cache: Cache) -> None:
-    """Also what contains itself, functions, and private ones."""
+    """Also containers of themselves, functions, and private attributes."""
     task: Any = Acts()
     task.ring = [1]
     task.ring.append(task.ring)
@@ -172,7 +172,7 @@ def test_an_attribute_that_cannot_travel_is_named(cache: Cache) -> None:
 
 
 def test_an_input_comes_without_what_cannot_travel(cache: Cache) -> None:
-    """All else is there, of this input and of the others."""
+    """All its other attributes are sent, and so are other inputs."""
 
     def looks(self: Any) -> Any:
         locked, leaf = self.ups
@@ -182,7 +182,7 @@ def test_an_input_comes_without_what_cannot_travel(cache: Cache) -> None:
 
 
 def test_a_task_runs_others_far_from_its_graph(cache: Cache) -> None:
-    """An input passed on is known there, though what it was made from is not; it cannot be run anew."""
+    """An input that is passed on is known there, but not what it was made from; it cannot run again."""
 
     def runs(self: Any) -> Any:
         up = self.ups[0]
@@ -209,7 +209,7 @@ def test_a_job_that_cannot_be_unpacked_is_a_failure(cache: Cache) -> None:
 
 
 def test_garbage_is_collected_again_when_a_large_job_is_unpacked() -> None:
-    """Also after one that cannot be; where it was not collected before, it is not."""
+    """Also after a failure; if the collector was off before, it stays off."""
     seen = []
     for size in (0, 1 << 20):
         with pytest.raises(KeyError), _undisturbed(size):

@@ -1,4 +1,4 @@
-"""How a cache is kept, through whole runs: signed, flushed, tidied, read-only, or removed under them."""
+"""The rules of a cache through whole runs: signed, flushed, tidied, read-only, or removed during a run."""
 from __future__ import annotations
 
 import errno
@@ -27,7 +27,7 @@ from tests.pace import limit
 
 
 class Leaf(Task):
-    """Gives a number, and may do something before."""
+    """Returns a number, and may call a function before."""
 
     def __init__(self, number: int = 1, before: Callable[[str], object] | None = None, root: str = ""):
         self.number, self.before, self.root = number, before, root
@@ -58,11 +58,11 @@ def results(cache: Cache) -> list[str]:
 
 
 class TestVersions:
-    """Earlier results of a task are let go when a run ends."""
+    """Earlier results of a task are removed when a run ends."""
 
     @pytest.mark.parametrize(("keep", "kept"), [(0, [4]), (1, [3, 4]), (5, [1, 2, 3, 4])])
     def test_so_many_stay(self, tmp_path: Path, keep: int, kept: list[int]) -> None:
-        """Besides the one in use, with their files."""
+        """In addition to the one in use, with their files."""
         with Cache(tmp_path / "cache", keep_versions=keep) as cache:
             for _ in range(4):
                 run(Leaf(1), force=True)
@@ -71,14 +71,14 @@ class TestVersions:
         assert [] == list(check(cache.store))
 
     def test_a_first_run_tidies_nothing(self, cache: Cache) -> None:
-        """Nor does one that found all that it needs."""
+        """Nor does a run that finds all it needs."""
         for _ in range(2):
             run(Double(1))
 
         assert not (cache.path / "trash").exists()
 
     def test_what_another_run_may_read_stays(self, cache: Cache) -> None:
-        """Until it has ended."""
+        """Until that run has ended."""
         other = work_of(Leaf(2))
         other.jobs.begin()
         for _ in range(4):
@@ -92,7 +92,7 @@ class TestVersions:
 
 @pytest.mark.slow
 def test_a_signed_run(tmp_path: Path) -> None:
-    """Workers sign and verify as the main process does; without the key nothing of it is believed, and it is said."""
+    """Workers sign and verify as the main process does; without the key, no result is trusted, with a message."""
     make_key_file(tmp_path / "key")
     with Cache(tmp_path / "cache", key_file=tmp_path / "key") as cache:
         assert 2 == Double(1).run_graph(max_workers=1, show_progress=False)[0]
@@ -110,7 +110,7 @@ def test_a_signed_run(tmp_path: Path) -> None:
 
 
 def test_a_damaged_result_is_the_reason(cache: Cache) -> None:
-    """Not that there is none."""
+    """The reason is not that there is no result."""
     run(Leaf(1))
     (path,) = cache.path.rglob("result.1.pkl.gz")
     path.write_bytes(path.read_bytes()[:-1])
@@ -120,7 +120,7 @@ def test_a_damaged_result_is_the_reason(cache: Cache) -> None:
 
 
 def test_rules_go_with_the_job(tmp_path: Path) -> None:
-    """Where it runs it keeps its results as it was told to."""
+    """Results are stored by the rules of the run, wherever the job runs."""
     with Cache(tmp_path, durability="full", keep_versions=7) as cache:
         job = work_of(Leaf(1)).jobs.plain(Leaf(1)._taskproc.place.key)
 
@@ -136,7 +136,7 @@ def remove(root: str) -> None:
 
 @pytest.mark.parametrize("away", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_cache_that_is_removed_under_a_run(tmp_path: Path, away: bool) -> None:
-    """The run ends with words, and leaves no second cache behind."""
+    """The run ends with a message, and leaves no second cache behind."""
     options: dict[str, Any] = {"max_workers": 1} if away else {"executor": LocalExecutor()}
     with Cache(tmp_path / "cache") as cache:
         task = Double(1, remove, str(cache.path))
@@ -148,7 +148,7 @@ def test_a_cache_that_is_removed_under_a_run(tmp_path: Path, away: bool) -> None
 
 
 def look_only(root: str) -> list[object]:
-    """What a run gives over a complete cache that it cannot write."""
+    """The outcome of a run over a complete cache that it cannot write."""
     with Cache(root, shared=True) as cache:
         task = Double(1)
         value, stats = run(task)
@@ -166,15 +166,15 @@ LOOKED = [2, {}, 2, "beside it", "stdout.1.txt", True, True, "refused"]
 
 
 def close(folder: Path) -> None:
-    """Take away the right to write from everybody."""
+    """Remove the write permission of everybody."""
     for path in [folder, *folder.rglob("*")]:
         path.chmod(path.stat().st_mode & 0o555)
 
 
 def as_nobody(root: str) -> None:
-    """In a process of its own: look at the cache as a user without rights; root is one who has them all."""
+    """In a process of its own: read the cache as a user without rights, because root has all rights."""
     with tempfile.TemporaryDirectory() as folder, Cache(folder):
-        run(Double(1))  # imports what a run needs, which may be where only root can read
+        run(Double(1))  # imports the modules of a run, which perhaps only root can read
     if os.geteuid() == 0:
         os.setgroups([])
         os.setgid(65534)
@@ -186,9 +186,9 @@ def as_nobody(root: str) -> None:
 @pytest.mark.usefixtures("open_code")
 @pytest.mark.skipif(os.name != "posix", reason="no users to change to")
 def test_a_complete_cache_is_read_by_who_cannot_write_it() -> None:
-    """All that is fresh is used, nothing is changed, and what is to be made is refused in words."""
+    """All fresh results are used, nothing changes, and a task that must run is refused with a message."""
     with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o755)  # others cannot pass through the folders that pytest makes
+        os.chmod(folder, 0o755)  # other users cannot enter the folders that pytest creates
         with Cache(Path(folder, "cache")) as cache:
             run(Double(1))
             (cache.path / "run").rmdir()
@@ -206,10 +206,10 @@ def test_a_complete_cache_is_read_by_who_cannot_write_it() -> None:
 
 
 def test_a_complete_cache_on_a_disk_that_takes_no_writes(cache: Cache) -> None:
-    """The same, where each write fails."""
+    """The same if each write fails."""
 
     class ReadOnly(Files):
-        """Fails with each write."""
+        """Fails at each write."""
 
     def refuse(*arguments: Any) -> Any:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
@@ -227,5 +227,5 @@ def test_a_complete_cache_on_a_disk_that_takes_no_writes(cache: Cache) -> None:
 
 
 def test_rules_of_a_store_that_only_looks(cache: Cache) -> None:
-    """It has those of a cache that nobody set up."""
+    """They are those of a cache without settings."""
     assert CacheRules() == DiskStore(str(cache.path)).rules

@@ -1,4 +1,4 @@
-"""Labels of classes, and slips of the pen in what is given for them."""
+"""Labels of classes, and misspelled labels in the options."""
 from __future__ import annotations
 
 import logging
@@ -26,7 +26,7 @@ def labelled(label: Any) -> type:
     ],
 )
 def test_the_name_comes_first_then_the_labels_in_their_order(label: Any, labels: tuple[str, ...]) -> None:
-    """Each once: the leftmost one decides where one must."""
+    """Each once: the leftmost one decides if only one can."""
     assert labels_of(labelled(label)) == labels
 
 
@@ -51,5 +51,5 @@ def test_a_label_that_no_task_has_is_warned_of(caplog: pytest.LogCaptureFixture)
         warn_of_unknown([labelled("gpu")], "rate limit", {"gpu": 1, "models.Train": 2, "gpus": 3})
 
     assert [record.getMessage() for record in caplog.records] == [
-        "no task of this graph has the label 'gpus', for which a rate limit was given. Did you mean 'gpu'?"
+        "no task of this graph has the label 'gpus' of a rate limit. Did you mean 'gpu'?"
     ]

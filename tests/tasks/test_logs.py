@@ -1,4 +1,4 @@
-"""Logs and files belong to the attempt that made the result in use; before there is one, to the newest that ran."""
+"""Logs and files belong to the attempt that made the result in use; before the first result, to the newest that ran."""
 from __future__ import annotations
 
 import threading
@@ -20,7 +20,7 @@ FAILS = threading.Event()
 
 
 class Speaks(Task):
-    """Says which attempt it is; fails while FAILS is set."""
+    """Prints the number of its attempt; fails while FAILS is set."""
 
     task_version = "one"
 
@@ -51,7 +51,7 @@ def _as_it_was() -> Iterator[None]:
 
 
 def run(task: Any, **options: Any) -> Any:
-    """In threads: what is printed is captured."""
+    """In threads, with captured output."""
     with ThreadPoolExecutor(1) as executor:
         return task.run_graph(executor=executor, **options)[0]
 
@@ -65,13 +65,13 @@ def fail(task: Any, **options: Any) -> FailedTaskError:
 
 
 def again(cache: Cache) -> Speaks:
-    """The task as another program finds it, which has run nothing."""
+    """The task as another program sees it, which has run nothing."""
     with Cache(cache.path):
         return Speaks()
 
 
 def names(task: Task) -> list[str]:
-    """Of what its four paths lead to."""
+    """The content of its four paths."""
     paths = [task.task_directory, task.task_stdout, task.task_stderr, task.task_stdout_caller, task.task_stderr_caller]
     assert 1 == len({path.parent for path in paths})
     return [path.name for path in paths]
@@ -82,7 +82,7 @@ def of(number: int, directory: int | None = None) -> list[str]:
 
 
 def claim_in_vain(cache: Cache, task: Any) -> None:
-    """Claim it for a run that judged before somebody else published."""
+    """Claim it for a run that judged before another one published."""
     mark = Mark(str(cache.path))
     store = DiskStore(str(cache.path), mark.token)
     version = next(store.look(task._taskproc.place))
@@ -92,7 +92,7 @@ def claim_in_vain(cache: Cache, task: Any) -> None:
 
 
 def test_an_attempt_that_was_not_needed(cache: Cache) -> None:
-    """A claim that finds a fresh version printed nothing, and its number leads nowhere; also when none is fresh."""
+    """A claim that finds a fresh version printed nothing, and its number is not used; also if none is fresh."""
     run(Speaks())
     claim_in_vain(cache, Speaks())
 
@@ -104,7 +104,7 @@ def test_an_attempt_that_was_not_needed(cache: Cache) -> None:
 
 
 def test_failed_by_order(cache: Cache) -> None:
-    """A forced run fails: its result stays in use, and the error tells of the log of the failure."""
+    """A forced run fails: the old result stays in use, and the error names the log of the failure."""
     run(Speaks())
     error = fail(Speaks(), force=True)
 
@@ -118,7 +118,7 @@ def test_failed_by_order(cache: Cache) -> None:
 
 
 def test_failed_after_an_edit(cache: Cache) -> None:
-    """No result is fresh: the logs are those of the failure, until the edit is taken back."""
+    """No result is fresh: the logs are those of the failure, until the edit is reverted."""
     run(Speaks())
     Speaks.task_version = "two"
     fail(Speaks())
@@ -145,7 +145,7 @@ def test_an_edit_that_is_taken_back(cache: Cache) -> None:
 
 
 def test_failed_before_there_is_a_result(cache: Cache) -> None:
-    """Those of the last that failed; files are those of the attempt to come."""
+    """Logs of the last attempt that failed, files of the next attempt."""
     fail(Speaks())
     fail(Speaks())
 
@@ -154,7 +154,7 @@ def test_failed_before_there_is_a_result(cache: Cache) -> None:
 
 
 def test_interrupted(cache: Cache) -> None:
-    """An attempt that was ended with its run ran, and is the newest that did; after a result it is not in use."""
+    """An attempt that ended with its run is the newest that ran; after a result it is not in use."""
     store = DiskStore(str(cache.path), "token")
     place = Speaks()._taskproc.place
 
@@ -172,7 +172,7 @@ def test_interrupted(cache: Cache) -> None:
 
 
 def test_cleared(cache: Cache) -> None:
-    """Numbers begin anew."""
+    """Numbers begin at 1 again."""
     run(Speaks())
     run(Speaks(), force=True)
     Speaks().clear_task()
@@ -185,7 +185,7 @@ def test_cleared(cache: Cache) -> None:
 
 @pytest.mark.parametrize("forced", [False, True])
 def test_read_while_it_runs(cache: Cache, forced: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From outside: of the attempt that runs, if there is no fresh result; inside always."""
+    """From outside: those of the running attempt if there is no fresh result; from inside always."""
     run(Speaks())
     Speaks.task_version = "one" if forced else "two"
     seen: list[list[str]] = []
@@ -206,14 +206,14 @@ def test_read_while_it_runs(cache: Cache, forced: bool, monkeypatch: pytest.Monk
 
 
 def test_an_input_is_the_version_that_is_read(cache: Cache) -> None:
-    """Whatever is newer."""
+    """Even if there is a newer one."""
     run(Speaks())
     fail(Speaks(), force=True)
     assert ["data.1", "stdout.1.txt"] == run(Below(Speaks()))
 
 
 def test_asked_in_the_making(cache: Cache) -> None:
-    """What `__init__` sets later is not missed because it asked for a path."""
+    """Attributes that `__init__` sets after it has asked for a path are found."""
     seen: list[str] = []
 
     class Asks(Task):

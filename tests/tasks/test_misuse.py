@@ -1,4 +1,4 @@
-"""Laws of a future that is taken for its value: it is said while a task runs, and nothing else changes."""
+"""Laws of a future that is used as its value: an error says so while a task runs, and nothing else changes."""
 from __future__ import annotations
 
 import bdb
@@ -48,7 +48,7 @@ def use(function: Use) -> Use:
 
 
 class Reader(Task):
-    """Does with its upstream what one of the functions here does."""
+    """Calls one of the functions of this file with its upstream task."""
 
     def __init__(self, how: str, up: Future[Any]):
         self.how = how
@@ -68,7 +68,7 @@ class Listed(Task):
 
 
 class Reading(Task):
-    """Needs another, and may be without it."""
+    """Needs another task, which may be None."""
 
     def __init__(self, up: Future[int] | None = None):
         self.up = up
@@ -136,7 +136,7 @@ def _added(up: Any) -> Any:
 @pytest.mark.parametrize("how", WRONG)
 @pytest.mark.parametrize("up", FUTURES, ids=["task", "const", "element"])
 def test_a_future_is_not_its_value(how: str, up: Callable[[], Any]) -> None:
-    """Whatever is done with it as with a value is a TypeError that says how to get that."""
+    """Any use of it as a value is a TypeError that says how to get the value."""
     error = refused(Reader(how, up()))
 
     assert type(error) is TypeError
@@ -144,7 +144,7 @@ def test_a_future_is_not_its_value(how: str, up: Callable[[], Any]) -> None:
 
 
 def test_what_has_no_value_has_no_methods_of_it() -> None:
-    """A method of the value is missing, and it is said why; of the task itself it is not."""
+    """If a method of the value is missing, the message says why; for the task itself it does not."""
     _uses["method"] = lambda up: up.append(1)
     ups: list[Any] = [Load(), Const([]), Load()["x"]]
     for up in ups:
@@ -155,7 +155,7 @@ def test_what_has_no_value_has_no_methods_of_it() -> None:
 
 
 def test_a_value_is_not_a_future() -> None:
-    """What was passed without Const has no result; the message says both ways."""
+    """A value passed without Const has no result; the message names both remedies."""
     _uses["result"] = lambda up: up.get_result()
 
     error = refused(Listed("result", 3))
@@ -166,7 +166,7 @@ def test_a_value_is_not_a_future() -> None:
 
 
 def test_errors_of_other_kinds_are_left_as_they_are() -> None:
-    """A TypeError about something else, one with more to it, and one of the user's own."""
+    """A TypeError with another cause, one with further arguments, and one of the user."""
 
     def raise_type_error(up: Any) -> None:
         raise TypeError("Number must be positive")
@@ -206,12 +206,12 @@ _uses.update(RIGHT)
 @pytest.mark.parametrize("how", RIGHT)
 @pytest.mark.parametrize("up", FUTURES, ids=["task", "const", "element"])
 def test_what_a_future_answers_itself(how: str, up: Callable[[], Any]) -> None:
-    """Identity, None, other futures, sets and dicts, and printing, are as outside."""
+    """Identity, None, other futures, sets and dicts, and printing work as outside a task."""
     assert run(Reader(how, up())) is True
 
 
 def test_lists_and_dicts_of_futures_are_lists_and_dicts() -> None:
-    """They have a length and may be empty; their elements are futures, which are not their values."""
+    """They have a length and may be empty; their elements are futures, not values."""
     _uses.update(
         size=lambda ups: (len(ups), bool(ups), [type(up).__name__ for up in ups]), total=sum, largest=max, first=sorted
     )
@@ -249,7 +249,7 @@ _uses.update(WRONG_OF_CONTAINERS)
 @pytest.mark.parametrize("how", WRONG_OF_CONTAINERS)
 @pytest.mark.parametrize("ups", CONTAINERS, ids=["list", "dict"])
 def test_a_container_of_futures_has_none_of_their_values(how: str, ups: Callable[[], Any]) -> None:
-    """What a list, or a dict, of results is compared and computed with is not for one of futures."""
+    """Comparisons and arithmetic with a list or dict of results fail for one of futures."""
     error = refused(Listed(how, ups()))
 
     assert type(error) is TypeError
@@ -282,12 +282,12 @@ def _grown(ups: Any) -> Any:
 @pytest.mark.parametrize("how", RIGHT_OF_CONTAINERS)
 @pytest.mark.parametrize("ups", CONTAINERS, ids=["list", "dict"])
 def test_a_container_of_futures_is_a_container(how: str, ups: Callable[[], Any]) -> None:
-    """Of futures it is a list, or a dict, as any other."""
+    """With futures, it works as any other list or dict."""
     assert run(Listed(how, ups())) is True
 
 
 def test_outside_of_tasks_containers_compare_as_others() -> None:
-    """Nothing is asked of an element."""
+    """No element is inspected."""
     ups: Any = FutureList([Number()])
 
     assert (ups == 3, ups != 3, ups == [3], [ups] == [3]) == (False, True, False, False)
@@ -296,7 +296,7 @@ def test_outside_of_tasks_containers_compare_as_others() -> None:
 
 
 def test_a_future_as_a_key() -> None:
-    """Where there is no such key, the message says that it is a future; where one has a default, nobody knows."""
+    """If the key is missing, the message says that it is a future; with a default, there is no error to explain."""
     _uses.update(key=lambda up: {1: 2}[up], default=lambda up: {1: 2}.get(up, 5), missing=lambda up: {1: 2}["q"])
 
     for up in (Number(), Const(1), Load()[0]):
@@ -336,18 +336,18 @@ _uses.update({f"returned {name}": use for name, use in RETURNED.items()})
 @pytest.mark.parametrize("how", RETURNED)
 @pytest.mark.parametrize("up", [*FUTURES, *CONTAINERS, lambda: FutureList(), lambda: Load()])
 def test_a_future_is_no_result(how: str, up: Callable[[], Any]) -> None:
-    """Whatever kind it is of, and however deep inside."""
+    """Of any kind, at any depth."""
     with pytest.raises(FailedTaskError, match=r"return its result \(get_result\(\)\)"):
         run(Listed(f"returned {how}", up()))
 
 
 def test_a_future_travels_to_a_worker_all_the_same() -> None:
-    """In an attribute, however deep."""
+    """In an attribute, at any depth."""
     assert Holding([Const(1), FutureList([Const(2)])]).run_graph(max_workers=1)[0] == [1, [2]]
 
 
 def test_numpy_does_not_take_a_future_for_a_value() -> None:
-    """Neither as an array nor in a sum; while no task runs it is an object as any other."""
+    """Neither as an array nor in a sum; while no task runs, it is treated as any object."""
     numpy = pytest.importorskip("numpy")
     _uses.update(array=numpy.asarray, mean=numpy.mean)
     _uses.update(sum=lambda up: numpy.ones(2) + up, same=lambda up: numpy.ones(2) == up)
@@ -358,7 +358,7 @@ def test_numpy_does_not_take_a_future_for_a_value() -> None:
 
 
 def test_while_a_graph_is_built_nothing_changes() -> None:
-    """A future is true, unequal to all else, and has no arithmetic; in a task that builds a graph, too."""
+    """A future is true, unequal to all others, and has no arithmetic; also in a task that builds a graph."""
 
     class Builds(Task):
         def __init__(self, up: Any = None, other: Any = None):
@@ -389,12 +389,12 @@ def test_while_a_graph_is_built_nothing_changes() -> None:
 
 
 def test_what_may_be_none_may_be_asked_for() -> None:
-    """By its default, or by its type: there `if` asks whether there is a future."""
+    """By its default or its type: then `if` tests whether there is a future."""
     assert (run(Reading(Number())), run(Reading())) == (3, 0)
 
 
 def test_an_operator_of_the_users_own_is_the_users() -> None:
-    """A task class may have a language of its own."""
+    """A task class may define its own operators."""
 
     class Sum(Task):
         def __init__(self, left: Any, right: Any):
@@ -413,7 +413,7 @@ def test_an_operator_of_the_users_own_is_the_users() -> None:
 
 
 def test_it_is_too_early_for_a_result_while_a_task_is_built() -> None:
-    """The message says where it is time; a result that is there is given."""
+    """The message says where to call it; an existing result is returned."""
 
     class Early(Task):
         def __init__(self) -> None:
@@ -422,7 +422,7 @@ def test_it_is_too_early_for_a_result_while_a_task_is_built() -> None:
         def run_task(self) -> int:
             return self.value
 
-    with pytest.raises(MissingResult, match=r"too early for get_result\(\) while a task is built\. .* in run_task"):
+    with pytest.raises(MissingResult, match=r"get_result\(\) is too early while a task is built\. .* in run_task"):
         Early()
     run(Number())
     assert run(Early()) == 3
@@ -436,29 +436,29 @@ class Stops(Task):
         if self.how == "breakpoint":
             breakpoint()  # noqa: T100  # it is what is tried
         elif self.how == "getpass":
-            getpass.fallback_getpass(stream=sys.stderr)  # what it comes to where there is no terminal at all
+            getpass.fallback_getpass(stream=sys.stderr)  # what getpass calls without a terminal
         elif self.how == "quit":
-            raise bdb.BdbQuit  # by which pdb ends where it can read nothing
+            raise bdb.BdbQuit  # raised by pdb when it can read nothing
         return input()
 
 
 @pytest.mark.parametrize("how", ["breakpoint", "quit", "input", "getpass"])
 def test_a_task_in_a_worker_has_no_terminal(how: str) -> None:
-    """What needs one says where the task is to be run instead."""
+    """The error of code that needs one says where to run the task instead."""
     with pytest.raises(FailedTaskError, match=r"-t local.*LocalExecutor\(\)"):
         Stops(how).run_graph(max_workers=1)
 
 
 def test_what_is_said_of_the_terminal_is_a_sentence() -> None:
-    """Behind another one."""
-    with pytest.raises(FailedTaskError, match=r"breakpoint\(\) cannot be used here\. This task has no terminal, for "):
+    """After another sentence."""
+    with pytest.raises(FailedTaskError, match=r"breakpoint\(\) cannot be used here\. This task has no terminal: "):
         Stops("breakpoint").run_graph(max_workers=1)
-    with pytest.raises(FailedTaskError, match=r"EOF when reading a line\. This task has no terminal, for "):
+    with pytest.raises(FailedTaskError, match=r"EOF when reading a line\. This task has no terminal: "):
         Stops("input").run_graph(max_workers=1)
 
 
 def test_an_end_of_file_of_another_kind_is_left_as_it_is() -> None:
-    """A stream of the user's that ended has nothing to do with the terminal."""
+    """A stream of the user that ended is not related to the terminal."""
 
     def end(up: Any) -> None:
         raise EOFError
@@ -469,7 +469,7 @@ def test_an_end_of_file_of_another_kind_is_left_as_it_is() -> None:
 
 
 def test_a_thread_has_no_debugger_where_its_output_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The prompt would go to the log of the task; a debugger of the user's own is left alone."""
+    """The prompt would go to the log of the task; a debugger of the user is left alone."""
     with ThreadPoolExecutor(1) as executor, pytest.raises(FailedTaskError, match="-t local"):
         Stops("breakpoint").run_graph(executor=executor)
 
@@ -482,7 +482,7 @@ def test_a_thread_has_no_debugger_where_its_output_is_kept(monkeypatch: pytest.M
 
 
 class FirstOf(Task):
-    """Takes its first future for a value."""
+    """Uses its first future as a value."""
 
     def __init__(self, ups: Any):
         self.ups = ups

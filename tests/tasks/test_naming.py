@@ -1,4 +1,4 @@
-"""Names, keys and how tasks are shown."""
+"""Names, keys and the texts of tasks."""
 from __future__ import annotations
 
 import dataclasses
@@ -33,7 +33,7 @@ class Echo(Task):
 
 
 def test_a_class_is_called_by_module_and_qualified_name() -> None:
-    """Also outside a cache, also inside functions."""
+    """Also outside a cache, and inside functions."""
 
     class Local(Task):
         def run_task(self) -> None: ...
@@ -56,7 +56,7 @@ def key_of(cls: type, arguments: dict[str, Any]) -> str:
 
 
 def test_the_id_is_taken_from_the_key() -> None:
-    """63 bits, so that it fits every integer type; the same everywhere."""
+    """63 bits, so that it fits each integer type; the same everywhere."""
     place = place_of(Echo, texts_of(Echo, rules_of(Echo), {"value": 1, "other": None}))
 
     assert place.id == int(place.key, 16) >> 65
@@ -76,7 +76,7 @@ GOLDEN = "2285f2fa10da4f95e13c25803a9371c3"
 
 
 def test_a_key_depends_on_name_and_arguments_alone() -> None:
-    """Another class, another name of a parameter or another value is another key; the order of names is not."""
+    """Another class, parameter name or value gives another key; the order of names does not."""
     other = type("Other", (), {"__module__": __name__})
     keys = [
         key_of(Echo, {"a": 1, "b": 2}),
@@ -91,7 +91,7 @@ def test_a_key_depends_on_name_and_arguments_alone() -> None:
 
 
 def test_args_json_is_for_people() -> None:
-    """Name, key and arguments; what JSON cannot say carries a tag, and tasks go by their keys."""
+    """Name, key and arguments; values that JSON does not have carry a tag, and tasks appear by key."""
     task = Echo((1, Echo(2)))
 
     content = json.loads(arguments_text(task._taskproc))
@@ -129,7 +129,7 @@ NONE = "other=None)"
     ],
 )
 def test_a_task_is_shown_as_one_would_write_it(value: Any, text: str) -> None:
-    """In a line, however large its arguments are; the short id stands behind each name of a class."""
+    """In one line, however large its arguments are; the short id follows each name of a class."""
     assert brief(value()) == repr(value())
     assert plain(value()) == text
 
@@ -165,7 +165,7 @@ class Fit(Task):
 
 
 def test_what_differs_stays() -> None:
-    """An argument of any kind, also of a task upstream; of long texts their ends, and all short arguments."""
+    """An argument of any kind, also of an upstream task; the ends of long texts, and all short arguments."""
     mean, worst = (repr(Fit(Features(Load("d.csv"), (name,))["X"], 0)) for name in ("mean", "worst"))
     assert plain(mean) == "Fit(X=Features(raw=Load(path='d.csv'), columns=('mean',))['X'], seed=0)"
     assert plain(worst) == plain(mean).replace("mean", "worst")
@@ -176,7 +176,7 @@ def test_what_differs_stays() -> None:
 
 
 def test_a_long_upstream_is_shown_by_its_id() -> None:
-    """Rather than cut in its middle."""
+    """It is not cut in its middle."""
     upstream = Features(Load("d" * 99), ("a" * 30, "b" * 30))
 
     text = repr(Echo(upstream, upstream))
@@ -192,7 +192,7 @@ class Wide(Task):
 
 
 def test_a_task_with_much_to_show_is_cut() -> None:
-    """Two hundred characters, and in one line."""
+    """To two hundred characters, in one line."""
     assert len(brief(Echo("x" * 50, [["y" * 50] * 4] * 4))) < 200
     assert len(brief(Wide(**{f"name_{number}": number for number in range(100)}))) < 250
     assert "\n" not in brief(Echo(["a\n  b"] * 3))
@@ -208,7 +208,7 @@ values = st.recursive(
 @settings(max_examples=60, derandomize=True, database=None, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([Echo, Fit]), values, values, st.sampled_from("tlic")), max_size=12))
 def test_different_tasks_have_different_texts(specs: list[Any]) -> None:
-    """Whatever their arguments are, and however they are cut: in a graph, and by themselves."""
+    """Whatever their arguments are and however they are cut: in a graph, and alone."""
     tasks: list[Any] = []
     for cls, one, other, form in specs:
         up = tasks[-1] if tasks else None
@@ -235,7 +235,7 @@ def short_ids(texts: Iterable[str]) -> list[str]:
 
 
 def test_a_short_id_is_as_long_as_it_must_be() -> None:
-    """So that none is the beginning of another task's key: among all that were built, and within a graph."""
+    """So that none is a prefix of another key: among all tasks that were built, and within a graph."""
     one, other = twins()
     graph = graph_of(Echo([one, other]))
 
@@ -247,14 +247,14 @@ def test_a_short_id_is_as_long_as_it_must_be() -> None:
 
 
 def test_a_graph_has_short_ids_of_its_own(cache: Cache) -> None:
-    """What else was built in the cache makes them no longer."""
+    """Other tasks of the cache do not make them longer."""
     one, _ = twins()
 
     assert short_ids([graph_of(one).name_of(one._taskproc.place.key)]) == [one._taskproc.place.key[:FEWEST_DIGITS]]
 
 
 def test_a_worker_knows_no_other_tasks() -> None:
-    """So it takes more digits."""
+    """So it uses more digits."""
     task = Echo(5)
     task._taskproc.cache = None
 
@@ -262,7 +262,7 @@ def test_a_worker_knows_no_other_tasks() -> None:
 
 
 def test_what_is_shown_of_a_task_is_harmless() -> None:
-    """Whatever its class is called, and whatever the class of an argument says."""
+    """Whatever its class is called, and whatever the class of an argument returns."""
 
     class Loud:
         def __repr__(self) -> str:
@@ -277,7 +277,7 @@ def test_what_is_shown_of_a_task_is_harmless() -> None:
 
 
 def test_a_task_that_cannot_be_shown_is_built_all_the_same() -> None:
-    """A broken repr of an argument is no reason to fail."""
+    """A broken repr of an argument is not a reason to fail."""
 
     @dataclasses.dataclass(repr=False)
     class Broken:

@@ -1,4 +1,4 @@
-"""What run_task touches, and its source does not tell, counts the next time."""
+"""What run_task touches beyond what its source shows counts in the next run."""
 from __future__ import annotations
 
 import importlib
@@ -52,7 +52,7 @@ class Train(Task):
 
 
 class Project:
-    """A folder with modules, imported anew for each look, as another process would."""
+    """A folder with modules, imported again for each inspection, as in another process."""
 
     def __init__(self, folder: Path, cache: Cache):
         self.folder, self._cache = folder, cache
@@ -76,7 +76,7 @@ class Project:
         return importlib.import_module("study")
 
     def run(self, *arguments: Any, executor: Any = None) -> tuple[Any, list[str]]:
-        """The result, and the reasons for which anything ran."""
+        """The result, and the reasons of the tasks that ran."""
         task = self.load().Train(*arguments)
         value, stats = task.run_graph(executor=executor or LocalExecutor())
         return value, [reason for some in stats["reasons"].values() for reason in some]
@@ -84,7 +84,7 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Cache) -> Iterator[Project]:
-    """An empty one, from which is imported."""
+    """An empty project, from which modules are imported."""
     folder = tmp_path / "project"
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))
@@ -98,7 +98,7 @@ NEW = ["no result is stored"]
 
 
 def test_a_file_that_was_read_counts(project: Project) -> None:
-    """It need not be an InputFile; one that is touched, and equal, changes nothing."""
+    """It need not be an InputFile; a touched but equal file changes nothing."""
     project.write("study.py", READS)
     path = project.write("data/rules.txt", "a")
     runs = [project.run(), project.run()]
@@ -124,7 +124,7 @@ def test_an_edit_that_is_taken_back_finds_the_old_result(project: Project) -> No
 
 
 def test_a_file_that_is_gone_is_a_reason(project: Project) -> None:
-    """The task runs again, and tells what is missing itself."""
+    """The task runs again, and reports the missing file itself."""
     project.write("study.py", READS)
     project.write("data/rules.txt", "a")
     project.run()
@@ -135,7 +135,7 @@ def test_a_file_that_is_gone_is_a_reason(project: Project) -> None:
 
 
 def test_a_file_that_was_looked_for_counts(project: Project) -> None:
-    """What is read where it is there, and left out where not."""
+    """A file that is read if it exists and skipped if not."""
     project.write("study.py", READS.replace("return ", "try:\n            return ") + (
         "        except FileNotFoundError:\n            return 'none'\n"))  # fmt: skip
     runs = [project.run(), project.run()]
@@ -147,7 +147,7 @@ def test_a_file_that_was_looked_for_counts(project: Project) -> None:
 
 
 def test_a_listed_folder_counts_by_its_names(project: Project) -> None:
-    """A new file changes what a pattern finds, though no file that was read has changed."""
+    """A new file changes what a pattern finds, even if no file that was read has changed."""
     listed = "sorted(path.name for path in (Path(__file__).parent / 'data').glob('*.txt'))"
     project.write("study.py", READS.replace('(Path(__file__).parent / "data" / self.name).read_text()', listed))
     project.write("data/a.txt", "")
@@ -159,7 +159,7 @@ def test_a_listed_folder_counts_by_its_names(project: Project) -> None:
 
 
 def test_what_a_task_wrote_itself_does_not_count(project: Project) -> None:
-    """Nor what it renamed to its place, nor what lies in its own directory or in that of an input."""
+    """Nor files that it renamed into place, nor those in its own directory or in that of an input."""
     project.write("study.py", """
 import os
 from pathlib import Path
@@ -190,7 +190,7 @@ class Train(Task):
 
 
 def test_a_file_that_changes_while_the_task_runs_is_read_again(project: Project) -> None:
-    """The result is of neither content: it stays, and is stale the next time."""
+    """The result belongs to neither content: it is stored, and is stale in the next run."""
     project.write("study.py", READS.replace("return ", "text = ") + """
         import subprocess, sys
         program = "import sys; open(sys.argv[1], 'a').write('+')"
@@ -207,7 +207,7 @@ def test_a_file_that_changes_while_the_task_runs_is_read_again(project: Project)
 
 @sees_code
 def test_a_plugin_that_ran_counts(project: Project) -> None:
-    """With what it reaches, and what else is in a module that was imported by a computed name."""
+    """With the code that it reaches, and with the rest of a module that was imported by a computed name."""
     project.write("study.py", BY_NAME)
     project.write("plugin.py", PLUGIN)
     runs = [project.run(), project.run()]
@@ -225,7 +225,7 @@ def test_a_plugin_that_ran_counts(project: Project) -> None:
 
 @sees_code
 def test_two_tasks_of_one_process_have_what_each_ran(project: Project) -> None:
-    """Also where the module was loaded, and its code has run, for another task before."""
+    """Also if the module was loaded, and its code has run, for another task before."""
     project.write("study.py", BY_NAME + """
 class Mixed(Train):
     def __init__(self):
@@ -273,7 +273,7 @@ class Train(Task):
 
 @pytest.fixture
 def hidden(project: Project) -> Project:
-    """A callback is found in a registry that the code itself fills, and into which no look leads."""
+    """A callback in a registry that the code itself fills, and which the source does not show."""
     project.write("study.py", """
 from taskproc import Task
 import registry, callbacks
@@ -291,7 +291,7 @@ class Train(Task):
 
 @sees_code
 def test_a_callback_from_a_registry_counts(hidden: Project) -> None:
-    """By what it says, as if it had been named."""
+    """By its code, as if it had been named."""
     runs = [hidden.run(), hidden.run()]
     hidden.edit("callbacks.py", "2 * x", "3 * x")
     runs.append(hidden.run())
@@ -301,7 +301,7 @@ def test_a_callback_from_a_registry_counts(hidden: Project) -> None:
 
 @sees_code
 def test_code_counts_as_it_was_loaded(hidden: Project) -> None:
-    """A file that was edited between the import and the run says another thing than what ran."""
+    """A file that was edited between import and run differs from the code that ran."""
     task = hidden.load().Train()
     hidden.edit("callbacks.py", "2 * x", "3 * x")
     value, _ = task.run_graph(executor=LocalExecutor())
@@ -311,7 +311,7 @@ def test_code_counts_as_it_was_loaded(hidden: Project) -> None:
 
 @sees_code
 def test_a_method_of_an_upstream_task_counts(project: Project) -> None:
-    """Other task classes are not followed, but what ran of one has made the result."""
+    """Other task classes are not followed, but a method that ran has contributed to the result."""
     project.write("study.py", """
 from taskproc import Task
 
@@ -340,7 +340,7 @@ class Train(Task):
 @sees_code
 @pytest.mark.parametrize("way", ["thread", "fork"])
 def test_threads_and_forked_children_count(project: Project, way: str) -> None:
-    """What they ran and read is the task's."""
+    """Code and files that they use are those of the task."""
     if way == "fork" and not hasattr(os, "fork"):
         pytest.skip("nothing forks here")
     project.write("study.py", BY_NAME.replace(
@@ -385,7 +385,7 @@ class All(Task):
 
 
 def test_task_observes_switches_it_off(project: Project) -> None:
-    """For what is to come, and for what earlier runs have kept."""
+    """For new results, and for the records of earlier runs."""
     project.write("study.py", READS)
     project.write("data/rules.txt", "a")
     project.run()
@@ -400,7 +400,7 @@ def test_task_observes_switches_it_off(project: Project) -> None:
 
 
 def test_an_accepted_result_is_one_of_the_present_files(project: Project) -> None:
-    """And a later edit counts again."""
+    """A later edit counts again."""
     project.write("study.py", READS)
     project.write("data/rules.txt", "a")
     project.run()
@@ -424,7 +424,7 @@ def test_what_was_observed_is_told(project: Project) -> None:
 
 
 def test_a_large_warm_run_sees_a_changed_file(project: Project) -> None:
-    """Of results with something observed no verdict is remembered; of others it is."""
+    """Verdicts on results with observed items are not remembered; others are."""
     project.write("study.py", READS + """
 class Plain(Task):
     def __init__(self, number):
@@ -475,7 +475,7 @@ if __name__ == "__main__":
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["workers", "prefix", "inline"])
 def test_it_counts_wherever_a_task_runs(tmp_path: Path, script: Any, way: str) -> None:
-    """In a worker, behind a command, in the process itself; seen by a process that has loaded nothing of it."""
+    """In a worker, behind a command, in the process itself; and for a process that has not loaded the code."""
     (tmp_path / "study.py").write_text(BY_NAME.replace("(2)", "(2), open('data.txt').read()"))
     (tmp_path / "plugin.py").write_text(PLUGIN)
     (tmp_path / "data.txt").write_text("1")
@@ -497,7 +497,7 @@ def test_it_counts_wherever_a_task_runs(tmp_path: Path, script: Any, way: str) -
 @sees_code
 @pytest.mark.slow
 def test_without_a_tool_of_its_own_it_says_so(tmp_path: Path, script: Any) -> None:
-    """Where debuggers and the like have all of them: files count, code does not, and `explain` tells."""
+    """If debuggers and the like use all tool ids: files count, code does not, and `explain` reports it."""
     (tmp_path / "study.py").write_text(BY_NAME.replace("(2)", "(2), open('data.txt').read()"))
     (tmp_path / "plugin.py").write_text(PLUGIN)
     (tmp_path / "data.txt").write_text("1")

@@ -1,4 +1,4 @@
-"""task_own_process: each task of the class has a process that ran nothing before it, and runs nothing after it."""
+"""task_own_process: each task of the class has a process in which no other task runs, before or after it."""
 from __future__ import annotations
 
 import os
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
 
 class Patches(Task):
-    """Changes what nobody can see, and leaves a thread that never ends."""
+    """Makes a change that cannot be detected, and leaves a thread that never ends."""
 
     task_own_process = True
 
@@ -64,7 +64,7 @@ class All(Task):
 
 @pytest.mark.parametrize("value", [1, None, "yes"])
 def test_it_is_true_or_false(value: Any) -> None:
-    """Anything else is refused where it is written."""
+    """Other values are refused at the definition."""
     with pytest.raises(BuildError, match="task_own_process of Odd must be True or False, got"):
         type("Odd", (Task,), {"task_own_process": value, "run_task": lambda self: None, "__qualname__": "Odd"})
 
@@ -72,7 +72,7 @@ def test_it_is_true_or_false(value: Any) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_its_worker_runs_nothing_else(cache: Cache, workers: int) -> None:
-    """Neither before nor after it, though the places are few; what it leaves does not hold up the run."""
+    """Neither before nor after it, even with few workers; the thread that it leaves does not delay the run."""
     ups = [kind(number) for number in range(4) for kind in (Plain, Patches)]
 
     found = All(*ups).run_graph(max_workers=workers)[0]
@@ -95,7 +95,7 @@ def test_beside_a_pool_of_the_user_it_has_a_worker_of_ours(cache: Cache) -> None
 
 @pytest.mark.slow
 def test_what_becomes_of_it_is_told_as_of_any_other(cache: Cache) -> None:
-    """It dies, or takes too long, and others go on."""
+    """If it dies or takes too long, other tasks go on."""
     with pytest.raises(FailedTaskError) as caught:
         All(Dies(0), Hangs(0), Patches(0), Plain(0)).run_graph(max_workers=1, on_error="continue")
 
@@ -107,7 +107,7 @@ def test_what_becomes_of_it_is_told_as_of_any_other(cache: Cache) -> None:
 @pytest.mark.parametrize("kind", [LocalExecutor, ThreadPoolExecutor])
 def test_where_there_is_one_process_it_is_refused(cache: Cache, kind: type[Executor]) -> None:
     """Before anything starts, with the class and the remedy."""
-    with kind() as executor, pytest.raises(OptionError, match="^Patches has task_own_process, which cannot be kept"):
+    with kind() as executor, pytest.raises(OptionError, match="^Patches has task_own_process, which is not supported"):
         All(Plain(0), Patches(0)).run_graph(executor=executor)
 
     assert not Plain(0).task_is_done()
@@ -115,7 +115,7 @@ def test_where_there_is_one_process_it_is_refused(cache: Cache, kind: type[Execu
 
 @pytest.mark.slow
 def test_behind_a_prefix_it_has_one_anyway(cache: Cache) -> None:
-    """So it is not refused beside threads."""
+    """So it is accepted next to threads."""
     with ThreadPoolExecutor(1) as executor:
         found = All(Patches(0)).run_graph(executor=executor, prefixes={Patches.task_name: ""})[0]
 
@@ -123,7 +123,7 @@ def test_behind_a_prefix_it_has_one_anyway(cache: Cache) -> None:
 
 
 def test_it_is_no_part_of_the_code(cache: Cache) -> None:
-    """Where a task runs is not what it computes."""
+    """Where a task runs is not part of what it computes."""
     from taskproc.tasks.task_code import fingerprint
 
     before = fingerprint(Plain).digest

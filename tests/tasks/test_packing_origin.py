@@ -1,4 +1,4 @@
-"""What a script defines is the same on both sides: in the script and in the processes that run its tasks."""
+"""Definitions of a script are the same on both sides: in the script and in the processes that run its tasks."""
 from __future__ import annotations
 
 import json
@@ -21,7 +21,7 @@ Script = Callable[..., str]
 
 @pytest.fixture
 def main(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A script of one's own that runs as `__main__`."""
+    """A script that runs as `__main__`."""
     module = ModuleType("__main__")
     module.__file__ = "/some/where/pipeline.py"
     monkeypatch.setitem(sys.modules, "__main__", module)
@@ -29,13 +29,13 @@ def main(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def recorded(folder: Path) -> dict[str, Any]:
-    """What was written, without adopting it."""
+    """The recorded definitions, without adopting them."""
     content = pickle.loads((folder / "main.pkl").read_bytes())
     return {"missing": content["missing"], "found": sorted(pickle.loads(content["found"]))}
 
 
 def test_what_a_script_defines_is_recorded_by_value(main: ModuleType, tmp_path: Path) -> None:
-    """Classes and functions of its own; what it imported is imported there, too."""
+    """Its own classes and functions; modules that it imported are imported there, too."""
     exec("from json import JSONDecoder\nfrom os.path import join\nclass A: pass\ndef f(): pass\nx = 1", vars(main))
 
     origin = record_origin(tmp_path)
@@ -46,7 +46,7 @@ def test_what_a_script_defines_is_recorded_by_value(main: ModuleType, tmp_path: 
 
 
 def test_nothing_is_written_where_nothing_is_defined(main: ModuleType, tmp_path: Path) -> None:
-    """A script that only imports."""
+    """For a script that only imports."""
     exec("import json", vars(main))
 
     assert record_origin(tmp_path).path == ""
@@ -54,7 +54,7 @@ def test_nothing_is_written_where_nothing_is_defined(main: ModuleType, tmp_path:
 
 
 def test_one_definition_that_cannot_travel_does_not_hold_up_the_others(main: ModuleType, tmp_path: Path) -> None:
-    """Its name and the reason go instead."""
+    """Its name and the reason are sent instead."""
     vars(main)["lock"] = threading.Lock()
     exec("class A: pass\ndef f(): return A\ndef g():\n    with lock: return 1", vars(main))
 
@@ -65,7 +65,7 @@ def test_one_definition_that_cannot_travel_does_not_hold_up_the_others(main: Mod
 
 
 def test_the_sender_adopts_nothing(main: ModuleType) -> None:
-    """It has all that already; so has a child that was forked from it or runs its script."""
+    """It has all definitions already; so does a child that was forked from it or runs its script."""
     Origin("other", "/no/such/file", os.getpid(), {}).adopt()
     Origin("pipeline", "/no/such/file", os.getpid() + 1, {}).adopt()
 
@@ -76,7 +76,7 @@ def test_a_stranger_adopts_the_definitions_once(main: ModuleType, tmp_path: Path
     """They become its `__main__`, under the sender's name; another job of that run changes nothing."""
     exec("class A: pass\ndef f(): return A", vars(main))
     origin = record_origin(tmp_path)
-    main.__file__ = "/taskproc/run/worker.py"  # from here on this process plays the worker
+    main.__file__ = "/taskproc/run/worker.py"  # from here on, this process plays the worker
     there = Origin(origin.main, origin.path, origin.process + 1, {})
 
     there.adopt()
@@ -90,7 +90,7 @@ def test_a_stranger_adopts_the_definitions_once(main: ModuleType, tmp_path: Path
 
 
 def test_an_edited_script_is_adopted_anew(main: ModuleType, tmp_path: Path) -> None:
-    """A process that outlives the script must not run what it was before."""
+    """A process that outlives the script must not run its old code."""
     origins = []
     for number in (1, 2):
         (tmp_path / str(number)).mkdir()
@@ -213,7 +213,7 @@ print(json.dumps([result, stats["stats"], locks]))
 
 @pytest.mark.slow
 def test_a_script_without_a_guard(script: Script) -> None:
-    """Its classes are one in the script, in workers and behind a prefix, cold and warm; a comment changes nothing."""
+    """Its classes are the same in the script, in workers and behind a prefix, cold and warm; comments do not count."""
     result, ran, locks = json.loads(script(UNGUARDED))
 
     assert set(result) == {*"abcdef", "main"}
@@ -268,7 +268,7 @@ if __name__ == "__main__":
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_a_script_in_processes_of_multiprocessing(script: Script, method: str, tmp_path: Path) -> None:
-    """A forked child has the script, a spawned one runs it under another name; what they store is the script's own."""
+    """A forked child has the script, a spawned one runs it under another name; results use the script's classes."""
     for how in (method, "warm"):
         assert json.loads(script(GUARDED, method, how)) == [True, True, True, "script.Named", True, False]
     assert not list((tmp_path / method).glob("*__m*"))
@@ -288,5 +288,5 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 def test_a_run_in_a_child_that_was_spawned(script: Script) -> None:
-    """Its workers get what the script defines, though the script goes by another name in that child."""
+    """Its workers get the definitions of the script, although it has another name in that child."""
     assert json.loads(script(SPAWNED, "cache")) == [True, True, True, "script.Named"]

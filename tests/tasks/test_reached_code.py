@@ -1,4 +1,4 @@
-"""A result is that of the code that made it, also where a worker has loaded another than the main process."""
+"""A result belongs to the code that made it, also if a worker has loaded other code than the main process."""
 from __future__ import annotations
 
 import subprocess
@@ -43,9 +43,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, first: str = "") -> tuple[str, str]:
-    """What the script prints, result and number of tasks that ran, and its logs; `first` is done after its imports.
+    """What the script prints, result and number of tasks that ran, and its logs; `first` runs after its imports.
 
-    But for the line on what cannot be watched: a script that calls `exec` at its top has that as well.
+    Without the line on what cannot be watched, which a script that calls `exec` at its top level gets as well.
     """
     command = [sys.executable, "-B", str(folder / "script.py"), first]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=limit(60))
@@ -54,7 +54,7 @@ def run(folder: Path, first: str = "") -> tuple[str, str]:
 
 @pytest.mark.slow
 def test_an_edit_after_the_import_makes_no_result_of_the_old_code(folder: Path) -> None:
-    """The worker imports the new file: its result is good with that, and is not when the edit is taken back."""
+    """The worker imports the new file: its result is fresh for that, and stale when the edit is reverted."""
     edited = HELPER.replace("RATE = 1", "RATE = 2")
     first, log = run(folder, EDIT.format(edited))
     again = run(folder)
@@ -65,7 +65,7 @@ def test_an_edit_after_the_import_makes_no_result_of_the_old_code(folder: Path) 
 
 @pytest.mark.slow
 def test_a_value_that_was_set_in_the_main_process_is_not_that_of_the_worker(folder: Path) -> None:
-    """What the worker computes is not taken for a result with this value."""
+    """The result of the worker does not count as one with this value."""
     first, log = run(folder, "helper.RATE = 3")
     (folder / "helper.py").write_text(HELPER.replace("RATE = 1", "RATE = 3"))
 
@@ -127,7 +127,7 @@ def lazy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[
 @pytest.mark.parametrize("how", [INLINE, THREADS, WORKER])
 @pytest.mark.parametrize("new", [HELPER.replace("RATE = 1", "RATE = 2"), OTHER])
 def test_an_edit_before_a_late_import_is_what_ran(lazy: Callable[..., list[str]], how: str, new: str) -> None:
-    """The result is one of the new text: good with that, in this process and the next, and not with the old one."""
+    """The result belongs to the new text: fresh for it, in this process and the next, and stale for the old one."""
     assert lazy(f"{how}\n{how}", new=new) == ["20 1", "20 0"]
     assert lazy(how, old=new) == ["20 0"]
     assert lazy(how) == ["10 1"]
@@ -135,7 +135,7 @@ def test_an_edit_before_a_late_import_is_what_ran(lazy: Callable[..., list[str]]
 
 @pytest.mark.slow
 def test_an_edit_that_is_not_loaded_runs_nothing(lazy: Callable[..., list[str]]) -> None:
-    """The process has the old code still, and its result is good; the next process has the new code."""
+    """The process still has the old code, and its result is fresh; the next process has the new code."""
     edited = HELPER.replace("RATE = 1", "RATE = 2")
     steps = f"{INLINE}\nwrite({edited!r})\n{INLINE}\n{INLINE}"
 
@@ -145,7 +145,7 @@ def test_an_edit_that_is_not_loaded_runs_nothing(lazy: Callable[..., list[str]])
 
 @pytest.mark.slow
 def test_a_task_class_that_is_imported_late_runs_once(lazy: Callable[..., list[str]]) -> None:
-    """Its own code does not count for who imports it, at the first look and at the second."""
+    """Its own code does not count for the task that imports it, at the first look and at the second."""
     task = "from taskproc import Task\nclass Inner(Task):\n    def run_task(self): return 1\n"
 
     assert lazy(f"{INLINE}\n{INLINE}", old=f"{task}def scale(number): return Inner() and number\n") == ["10 1", "10 0"]
@@ -153,7 +153,7 @@ def test_a_task_class_that_is_imported_late_runs_once(lazy: Callable[..., list[s
 
 @pytest.mark.slow
 def test_one_of_several_lambdas_is_other_code_as_well(folder: Path) -> None:
-    """They share a name, and which of them comes first is left open; that one of them is new is seen."""
+    """They share a name and have no fixed order, but a new one among them is detected."""
     old = "TABLE = [lambda some: 0, lambda some: some * 1]\ndef scale(number): return sum(f(number) for f in TABLE)\n"
     (folder / "helper.py").write_text(old)
 

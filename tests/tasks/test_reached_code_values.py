@@ -1,4 +1,4 @@
-"""Code that is run without being named: what came as an argument, as an input, or stands on another task class."""
+"""Code that runs without being named: it comes as an argument or as an input, or belongs to another task class."""
 from __future__ import annotations
 
 import importlib.util
@@ -129,7 +129,7 @@ class Borrow(Task):
 
 @pytest.fixture
 def load(tmp_path: Path) -> Iterator[Load]:
-    """Makes modules called `study` from texts; each a new one, as if a new process had imported an edited file."""
+    """Makes modules called `study` from texts; each is new, as if a new process had imported an edited file."""
     numbers = itertools.count()
 
     def make(text: str) -> ModuleType:
@@ -147,7 +147,7 @@ def load(tmp_path: Path) -> Iterator[Load]:
 
 
 def run(module: ModuleType, task: str) -> tuple[object, int]:
-    """The result of the task that is written so, and how many tasks were run."""
+    """The result of the task in this source, and how many tasks ran."""
     value, stats = eval(task, vars(module)).run_graph(executor=LocalExecutor())
     return value, sum(stats["stats"].values())
 
@@ -160,7 +160,7 @@ def run(module: ModuleType, task: str) -> tuple[object, int]:
     ],
 )  # fmt: skip
 def test_code_among_the_arguments_counts(cache: Cache, load: Load, given: str) -> None:
-    """Functions, classes, and the classes of instances, at any depth: the key has their names only."""
+    """Functions, classes, and the classes of instances, at any depth: the key has only their names."""
     task = f"Call({given})"
     runs = [run(load(STUDY), task), run(load(STUDY.replace("return 1", "return 2")), task), run(load(STUDY), task)]
 
@@ -176,7 +176,7 @@ def test_code_of_an_argument_that_is_ignored_does_not_count(cache: Cache, load: 
 
 
 def test_an_equal_instance_of_an_edited_class_is_another_value(cache: Cache, load: Load) -> None:
-    """Its bytes are the same and its methods are not: what lies below calls them without naming the class."""
+    """Its bytes are the same but its methods differ: tasks below call them without naming the class."""
     task, edited = "Call(Upstream())", STUDY.replace("return 1", "return 2")
     runs = [run(load(STUDY), task), run(load(edited), task), run(load(STUDY), task)]
 
@@ -185,7 +185,7 @@ def test_an_equal_instance_of_an_edited_class_is_another_value(cache: Cache, loa
 
 @pytest.mark.parametrize("result", ["Plain()", "[Fields(), Fields(inner=Plain())]", "{'x': Slots(Plain)}"])
 def test_the_class_of_an_instance_counts_for_who_reads_it(cache: Cache, load: Load, result: str) -> None:
-    """Also where a version says that the task which gave it stays as it is: its methods are called by others."""
+    """Also if a version keeps the task that made it fresh: other tasks call its methods."""
     text = STUDY + f"""
 class Pinned(Task):
     task_version = "1"
@@ -207,7 +207,7 @@ class Read(Task):
 
 
 def test_an_equal_instance_of_the_same_class_ends_it(cache: Cache, load: Load) -> None:
-    """What was edited is the task, not the class of its result."""
+    """The task was edited, not the class of its result."""
     task, edited = "Call(Upstream())", STUDY.replace("LIMITS = [1]", "LIMITS = [2]")
 
     assert [run(load(STUDY), task), run(load(edited), task)] == [(1, 2), (1, 1)]
@@ -236,7 +236,7 @@ def test_code_in_any_argument_counts(cache: Cache, load: Load, given: str) -> No
 
 
 def test_code_that_init_left_counts(cache: Cache, load: Load) -> None:
-    """Its class is named by nobody, for it was found by a word."""
+    """No code names its class, which was found by a string."""
     text = STUDY + """
 class Left(Task):
     def __init__(self, name):
@@ -253,14 +253,14 @@ class Left(Task):
 
 @pytest.mark.parametrize(("old", "new"), [("LIMITS = [1]", "LIMITS = [2]"), ("return 1", "return 2")])
 def test_what_is_named_of_another_task_class_counts(cache: Cache, load: Load, old: str, new: str) -> None:
-    """Constants and functions that stand on it are no input."""
+    """Its constants and functions are not inputs."""
     runs = [run(load(text), "Borrow()") for text in (STUDY, STUDY.replace(old, new), STUDY)]
 
     assert runs == [(1, 1), (2, 1), (1, 0)]
 
 
 def test_what_is_not_named_of_another_task_class_does_not_count(cache: Cache, load: Load) -> None:
-    """Its run_task gives an input."""
+    """Its run_task makes an input."""
     runs = [run(load(text), "Borrow()") for text in (STUDY, STUDY.replace("return Plain()", "return 5"))]
 
     assert runs == [(1, 1), (1, 0)]
@@ -268,7 +268,7 @@ def test_what_is_not_named_of_another_task_class_does_not_count(cache: Cache, lo
 
 @pytest.mark.parametrize("holds", ["self.up = given", "self.up = [given][0]", "self.up = {'x': given}['x']"])
 def test_what_is_read_of_a_task_that_came_as_an_argument_counts(cache: Cache, load: Load, holds: str) -> None:
-    """Its class is named nowhere in the code of who reads it."""
+    """The code that reads it does not name its class."""
     text = STUDY + f"""
 class Ask(Task):
     def __init__(self, given):

@@ -1,4 +1,4 @@
-"""Executors become runners: which, with how many places, and what is left of them after the run."""
+"""Executors become runners: which ones, with how many places, and what is left of them after the run."""
 from __future__ import annotations
 
 import os
@@ -26,15 +26,15 @@ from tests.pace import limit
 
 
 class Foreign(Executor):
-    """An executor of somebody else."""
+    """An executor of another library."""
 
 
 class InterpreterPoolExecutor(ThreadPoolExecutor):
-    """Bears the name of Python's own, which is a thread pool and shares no objects."""
+    """Has the name of Python's own class, which is a thread pool and shares no objects."""
 
 
 class Acts(Task):
-    """Does what stands in `act`."""
+    """Calls the function in `act`."""
 
     def __init__(self, name: str = "a"):
         self.name = name
@@ -62,21 +62,21 @@ def test_no_executor_means_workers_of_our_own() -> None:
 
 @pytest.mark.parametrize("executor", ["process", 3, ThreadPoolExecutor])
 def test_what_is_no_executor_is_refused(executor: Any) -> None:
-    """A name or a class, too."""
+    """Also a name or a class."""
     with pytest.raises(OptionError, match=r"executor must be a concurrent.futures.Executor, got (str|int|type)"):
         choose(executor, None)
 
 
 @pytest.mark.parametrize("workers", [0, -1, 1.5, True, "2"])
 def test_a_number_of_workers_that_is_none_is_refused(workers: Any) -> None:
-    """At least one."""
+    """It must be an int of at least one."""
     with pytest.raises(OptionError, match="max_workers must be"):
         choose(None, workers)
 
 
 def test_the_number_of_workers_of_an_executor_is_its_own() -> None:
-    """Two answers to one question are refused."""
-    with pytest.raises(OptionError, match="give it to the executor itself"):
+    """A second number is refused."""
+    with pytest.raises(OptionError, match="pass it to the executor itself"):
         choose(LocalExecutor(), 2)
 
 
@@ -90,14 +90,14 @@ def test_jobs_stay_in_this_process_only_where_they_share_objects(kind: type[Exec
 
 
 def test_other_processes_are_no_place_for_objects() -> None:
-    """Their jobs are packed; so are those of our own workers, where there are some."""
+    """Jobs for them are packed, also for our own workers, if there are any."""
     with ProcessPoolExecutor(1) as executor:
         assert not is_in_process(executor)
     assert is_in_process(None) is (sys.platform == "win32")
 
 
 def test_a_runner_has_the_places_of_its_executor() -> None:
-    """And for commands as many as are sensible."""
+    """And a sensible number for commands."""
     with ThreadPoolExecutor(3) as executor, runner_for(executor, None) as runner:
         assert runner.ordinary.capacity() == 3
         assert runner.prefixed.capacity() == runner_choice.BEHIND_COMMANDS
@@ -113,7 +113,7 @@ def test_the_callers_executor_is_left_open() -> None:
 
 
 def test_threads_of_ours_are_used_where_there_are_no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And they end with the run."""
+    """They end with the run."""
     monkeypatch.setattr(sys, "platform", "win32")
     with runner_for(None, 2) as runner:
         threads: list[str] = []
@@ -125,7 +125,7 @@ def test_threads_of_ours_are_used_where_there_are_no_workers(monkeypatch: pytest
 
 
 def test_a_run_inside_a_task_is_inline(cache: Cache) -> None:
-    """Workers of workers would wait for each other; an executor that is given is used."""
+    """Workers of workers would wait for each other; an executor that the user passes is used."""
     chosen: list[Any] = []
     act[:] = [lambda self: chosen.extend([choose(None, None), choose(executor, None)])]
     with ThreadPoolExecutor(1) as executor:
@@ -136,7 +136,7 @@ def test_a_run_inside_a_task_is_inline(cache: Cache) -> None:
 
 
 def test_ctrl_c_in_the_calling_thread_ends_the_run(cache: Cache) -> None:
-    """What was done is kept, no claim is left, and the next run goes on at once."""
+    """Finished results are stored, no claim is left, and the next run goes on at once."""
     ran: list[str] = []
 
     def interrupted(self: Any) -> str:
@@ -157,7 +157,7 @@ def test_ctrl_c_in_the_calling_thread_ends_the_run(cache: Cache) -> None:
 
 
 def test_tasks_of_one_graph_share_a_result_not_an_object(cache: Cache) -> None:
-    """In threads, too: what one does to its input the other does not see."""
+    """Also in threads: no task sees what another one does to its input."""
     act[:] = [lambda self: []]
 
     class Adds(Task):
@@ -186,7 +186,7 @@ def test_threads_run_at_once(cache: Cache) -> None:
 
 
 def test_an_executor_that_was_shut_down_is_a_failure(cache: Cache) -> None:
-    """Not a hang."""
+    """It does not hang."""
     executor = ThreadPoolExecutor(1)
     executor.shutdown()
 
@@ -229,7 +229,7 @@ print(result, sorted(stats["stats"].items()))
 
 
 def lives(pid: int) -> bool:
-    """Whether a process runs; what only waits to be collected does not."""
+    """Whether a process runs; one that only waits to be reaped does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -239,7 +239,7 @@ def lives(pid: int) -> bool:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 def test_ctrl_c_ends_workers_and_their_children(tmp_path: Path, environ: dict[str, str]) -> None:
-    """The process ends, nobody is left behind, what was done is kept, and the next run goes on at once."""
+    """The process ends, no child is left behind, finished results are stored, and the next run goes on at once."""
     (tmp_path / "script.py").write_text(INTERRUPTED)
     os.mkfifo(tmp_path / "started")
     command = [sys.executable, "script.py"]
@@ -286,7 +286,7 @@ with Cache("cache"):
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="two processes meet at a FIFO")
 def test_two_processes_on_one_graph_run_each_task_once(tmp_path: Path, environ: dict[str, str]) -> None:
-    """Both have the result; the one that comes second waits for what the first is at."""
+    """Both have the result; the second one waits for tasks of the first."""
     (tmp_path / "script.py").write_text(SHARED)
     os.mkfifo(tmp_path / "meet")
     options: Any = {"cwd": tmp_path, "env": environ, "stdout": subprocess.PIPE, "text": True}
@@ -343,7 +343,7 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 def test_an_executor_that_repeats_what_died_runs_it_once(script: Callable[..., str]) -> None:
-    """Dask would run it four times. It is the failure, in words of ours, and nothing else is; so it is with maps."""
+    """Dask would run it four times. It is the only failure, with a message of ours; the same in maps."""
     if find_spec("distributed") is None:  # not imported here: it changes how all exceptions are pickled
         pytest.skip("dask[distributed] is not installed")
 

@@ -1,4 +1,4 @@
-"""A failure tells what failed, with what error, and where to read on."""
+"""A failure reports what failed, with which error, and where to read more."""
 from __future__ import annotations
 
 import copy
@@ -40,7 +40,7 @@ def failure(task: Any, problem: Problem | None = None, **detail: Any) -> Any:
 
 
 def test_the_error_is_the_exception_itself_where_it_is_there(cache: Cache) -> None:
-    """With the traceback of where it was raised."""
+    """With the traceback of the place where it was raised."""
     error = ValueError("boom")
 
     found = failure(Leaf(), Problem("exception", "boom", "Traceback …", error))
@@ -60,7 +60,7 @@ def test_a_death_is_an_error_of_ours(cache: Cache) -> None:
 
 
 def test_what_was_lost_too_often_is_named(cache: Cache) -> None:
-    """There is no problem of the task then."""
+    """Then there is no problem of the task."""
     up = Leaf("up")
 
     found = failure(Leaf("a", up), keys=[up._taskproc.place.key])
@@ -70,7 +70,7 @@ def test_what_was_lost_too_often_is_named(cache: Cache) -> None:
 
 
 def test_without_a_log_there_is_none(cache: Cache) -> None:
-    """A task that failed before it printed."""
+    """For a task that failed before it printed."""
     found = failure(Leaf(), Problem("died", "x"))
 
     assert (found.stdout, found.stderr, found.log) == (None, None, "")
@@ -85,7 +85,7 @@ def run(task: Any) -> FailedTaskError:
 
 
 def test_the_last_lines_of_the_log_are_in_the_message(cache: Cache) -> None:
-    """Of stderr, where the traceback is, and not all of it; the files are named."""
+    """Of stderr, which has the traceback, and not all of it; the files are named."""
     error = run(Leaf("stderr"))
     found = error.failures[0]
 
@@ -97,7 +97,7 @@ def test_the_last_lines_of_the_log_are_in_the_message(cache: Cache) -> None:
 
 
 class Clears(Task):
-    """Fails, and its log is taken away between two looks at it: what has its name cannot be read."""
+    """Fails, and its log is removed between two accesses: the file of that name cannot be read."""
 
     def run_task(self) -> None:
         self.task_stderr.mkdir(parents=True)
@@ -113,7 +113,7 @@ def test_a_log_that_cannot_be_read_does_not_hide_the_error(cache: Cache) -> None
 
 
 def test_the_cause_is_the_users_exception(cache: Cache) -> None:
-    """`raise … from`, so that Python shows where it came from."""
+    """`raise … from`, so that Python shows its origin."""
     with pytest.raises(FailedTaskError) as caught:
         Leaf().run_graph(executor=LocalExecutor())
 
@@ -123,7 +123,7 @@ def test_the_cause_is_the_users_exception(cache: Cache) -> None:
 
 
 def test_the_message_is_harmless_and_not_too_long(cache: Cache) -> None:
-    """Nothing in it steers a terminal, wherever it is from; lines stay lines."""
+    """None of its text controls the terminal, whatever its origin; lines stay lines."""
     log = "first\n\x1b]0;title\x07"
     task, path = "A(\x1b[2J)", Path("a\nb\x1b[2J")
     error = RuntimeError("one\ntwo\x1b[31m\u202e" + "x" * 20_000)
@@ -144,12 +144,12 @@ class Silent(Exception):
 
 
 def test_an_error_without_words_is_told() -> None:
-    """Its class may raise what it likes."""
+    """Its class may raise anything."""
     assert "task A failed: Silent: <its __str__ raised ValueError>" == str(TaskFailure("A", "m.A", 1, Silent(1, 2)))
 
 
 def test_failures_are_pickled_and_copied() -> None:
-    """Whatever the errors are; the cause comes along."""
+    """Whatever the errors are; with their causes."""
     lock = ValueError("locked", threading.Lock())
     first = TaskFailure("A", "m.A", 1, Silent(1, 2), traceback="Traceback …", stderr=Path("a"), log="x")
     error = FailedTaskError([first, TaskFailure("B", "m.B", 2, lock)])
@@ -183,7 +183,7 @@ class Raises(Task):
 
 @pytest.mark.slow
 def test_exceptions_arrive_from_another_process(cache: Cache) -> None:
-    """As themselves, with their causes and the traceback of where they were raised, or in words."""
+    """As themselves, with their causes and original tracebacks, or as text."""
 
     class Both(Task):
         def __init__(self) -> None:

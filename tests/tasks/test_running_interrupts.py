@@ -1,4 +1,4 @@
-"""What a run that is interrupted says at its end."""
+"""What an interrupted run prints at its end."""
 from __future__ import annotations
 
 import os
@@ -24,7 +24,7 @@ if __name__ == "__main__":
     with Cache("cache"):
         Train().run_graph(executor=executor, prefixes={Train.task_name: ["sh", "sbatch"]})
 """
-# As `sbatch --wait`, which leaves its job when it ends, and takes until it is told to
+# As `sbatch --wait`, which leaves its job behind when it ends, and ends only on a signal
 SBATCH = "echo 'Submitted batch job 17'; trap 'echo > heard; read go < go; exit 1' TERM; echo > told; sleep 1000 & wait"
 
 

@@ -19,7 +19,7 @@ made_from: dict[str, Any] = {}
 
 
 class Made(Task):
-    """Its attributes are what stands in `made_from`."""
+    """Its attributes are those in `made_from`."""
 
     def __init__(self, number: int = 0):
         self.number = number
@@ -44,7 +44,7 @@ def nothing_left() -> None:
 
 
 def left(cache: Cache, **attributes: Any) -> Any:
-    """What is seen of a task with these attributes, built anew."""
+    """What is known of a new task with these attributes."""
     cache.instances.clear()
     made_from.clear()
     made_from.update(attributes)
@@ -52,7 +52,7 @@ def left(cache: Cache, **attributes: Any) -> Any:
 
 
 def run(task: Any) -> int:
-    """How many tasks of its class were run."""
+    """How many tasks of its class ran."""
     _, stats = task.run_graph(executor=LocalExecutor())
     count: int = stats["stats"].get(type(task).task_name, 0)
     return count
@@ -66,7 +66,7 @@ def runs_again(cache: Cache, **attributes: Any) -> bool:
 
 
 def test_what_init_left_counts(cache: Cache) -> None:
-    """A value from outside that is no argument reruns the task when it is another, and not when it is equal."""
+    """A value from outside that is not an argument reruns the task if it changes, but not if it is equal."""
     assert runs_again(cache, rows=range(10))
     assert not runs_again(cache, rows=range(10))
     assert runs_again(cache, rows=range(20))
@@ -75,7 +75,7 @@ def test_what_init_left_counts(cache: Cache) -> None:
 
 
 def test_an_attribute_that_happens_to_be_an_argument_counts(cache: Cache) -> None:
-    """Small values exist once: a switch from outside may be one argument today, and another tomorrow."""
+    """Small values exist once: a value from outside may equal one argument today and another tomorrow."""
 
     class Switched(Task):
         task_ignored_args = ("jobs",)
@@ -95,7 +95,7 @@ def test_an_attribute_that_happens_to_be_an_argument_counts(cache: Cache) -> Non
 
 
 def test_an_attribute_that_equals_an_ignored_argument_counts(cache: Cache) -> None:
-    """`1`, `True` and "a" exist once: only what `__init__` puts there from the parameter is that parameter."""
+    """`1`, `True` and "a" exist once: only an assignment in `__init__` shows that the attribute is the parameter."""
 
     class Ignoring(Task):
         task_ignored_args = ("jobs", "tools")
@@ -112,14 +112,14 @@ def test_an_attribute_that_equals_an_ignored_argument_counts(cache: Cache) -> No
 
 
 class Plain:
-    """Has no canonical form among arguments."""
+    """Has no canonical form as an argument."""
 
     def __init__(self, **held: Any):
         vars(self).update(held)
 
 
 def test_an_attribute_that_could_be_no_argument_counts_by_its_parts(cache: Cache) -> None:
-    """What has no form in it is listed with its place, and all else counts."""
+    """Parts without a form are listed with their places, and all others count."""
     one, other = (left(cache, model=Plain(rate=rate, part=[Plain(file=iter([1]))])) for rate in (1, 2))
 
     assert one.untracked == other.untracked == (
@@ -131,7 +131,7 @@ def test_an_attribute_that_could_be_no_argument_counts_by_its_parts(cache: Cache
 
 
 def test_futures_on_self_count(cache: Cache) -> None:
-    """Which element is read, which task stands where, what a Const holds."""
+    """Which element is read, which task it is, what a Const holds."""
     forms = [
         left(cache, up=value).settings["attribute up"]
         for value in (Up("a"), Up("b"), Up("a")[0], Up("a")[1], Const(1), Const(2), FutureList([Up("a")]), [Up("a")])
@@ -147,7 +147,7 @@ def test_arguments_are_not_counted_twice(cache: Cache) -> None:
 
 
 def test_what_is_put_aside_while_it_runs_does_not_count(cache: Cache) -> None:
-    """What a result was made from is what was there before."""
+    """A result was made from the attributes before the run."""
     task = Made()
     run(task)
 
@@ -171,7 +171,7 @@ LARGE = {"bytes": bytes(1 << 20) + b"1", "array": np.zeros(1 << 18), "list": [0]
 
 @pytest.mark.parametrize("large", LARGE.values(), ids=LARGE)
 def test_what_is_large_is_not_looked_at(cache: Cache, large: Any) -> None:
-    """Beyond a megabyte; what is just below counts."""
+    """Above a megabyte; a value slightly below counts."""
     assert left(cache, large=large).untracked == (f"attribute large (a {type(large).__name__})",)
     assert list(left(cache, large=large[: len(large) // 2]).settings) == ["attribute large"]
 
@@ -190,7 +190,7 @@ def test_an_argument_that_is_large_is_not_listed(cache: Cache) -> None:
 
 
 def test_a_version_stands_for_the_source(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An edit does not count then; another version does."""
+    """Then an edit does not count; another version does."""
     monkeypatch.setattr(Up, "task_version", "1")
     assert run(Up()) == 1
     record = next(cache.store.look(Up()._taskproc.place)).record
@@ -202,7 +202,7 @@ def test_a_version_stands_for_the_source(cache: Cache, monkeypatch: pytest.Monke
 
 
 def test_packages_count_by_their_version(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the name of the distribution or of the module; one that is not there counts as such."""
+    """By the name of the distribution or of the module; a missing package counts as such."""
     monkeypatch.setattr(Up, "task_packages", ["numpy", "pytest", "_pytest", "no-such-thing"])
 
     found = settings_of(Up)
@@ -215,7 +215,7 @@ def test_packages_count_by_their_version(cache: Cache, monkeypatch: pytest.Monke
 def test_a_package_that_is_not_installed_is_warned_of(
     cache: Cache, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Once, with the one that is meant."""
+    """Once, with the one that was probably meant."""
     monkeypatch.setattr(Up, "task_packages", ["nunpy", "pytest"])
 
     for _ in range(2):
@@ -227,7 +227,7 @@ def test_a_package_that_is_not_installed_is_warned_of(
 
 
 def test_variables_count_by_their_value(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not set is a value, too, and the text itself is not kept: it may be a secret."""
+    """Not set is a value, too. The text itself is not stored, because it may be a secret."""
     monkeypatch.setattr(Up, "task_environment", ["MODEL_DIR"])
     monkeypatch.delenv("MODEL_DIR", raising=False)
     counts = [run(Up())]
@@ -250,6 +250,6 @@ def test_variables_count_by_their_value(cache: Cache, monkeypatch: pytest.Monkey
     ],
 )
 def test_wrong_settings_are_refused(name: str, value: object, text: str) -> None:
-    """When the class is made."""
+    """When the class is defined."""
     with pytest.raises(BuildError, match=text):
         type(Task)("Wrong", (Task,), {name: value, "__qualname__": "Wrong"})

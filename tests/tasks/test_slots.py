@@ -1,4 +1,4 @@
-"""The names of slots: who has which, and where it is told."""
+"""The names of slots: which task has which, and where it is shown."""
 from __future__ import annotations
 
 import os
@@ -11,7 +11,7 @@ from taskproc.tasks.labels import Slots, slot_variables
 
 
 class OnGpu(Task):
-    """Tells its slot and what the environment says of it."""
+    """Returns its slot and what the environment says about it."""
 
     task_label = ["gpu", "disk"]
 
@@ -31,7 +31,7 @@ class All(Task):
 
 
 def test_names_are_given_out_once_and_come_back() -> None:
-    """Two tasks never have one name; what is given back is given out again; numbers have no names."""
+    """No two tasks have one name; a returned name is used again; numbers have no names."""
     slots = Slots({"gpu": ["0", "3"], "memory": 2})
 
     first, second = slots.take("a", ["gpu", "memory"]), slots.take("b", ["gpu"])
@@ -52,13 +52,13 @@ def test_what_is_no_list_of_names_is_refused(limits: Any) -> None:
 
 
 def test_an_empty_list_is_a_limit_below_one(cache: Cache) -> None:
-    """It would wait for ever, like a limit of 0."""
+    """The task would wait forever, as with a limit of 0."""
     with pytest.raises(OptionError, match="'gpu' must be at least 1"):
         OnGpu(1).run_graph(executor=LocalExecutor(), rate_limits={"gpu": []})
 
 
 def test_the_environment_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the slot of the label gpu is told there, and only inside the block."""
+    """Only the slot of the label gpu is set there, and only inside the block."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
     with slot_variables({"gpu": "3", "disk": "a"}):
         inside = os.environ["CUDA_VISIBLE_DEVICES"]
@@ -67,7 +67,7 @@ def test_the_environment_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_each_running_task_has_a_slot(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In workers the environment tells it, too; outside a run there is none."""
+    """In workers, it is in the environment, too; outside a run there is none."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     answers, _ = All(4).run_graph(max_workers=2, rate_limits={"gpu": ["0", "3"], "disk": ["x"]})
 
@@ -79,7 +79,7 @@ def test_each_running_task_has_a_slot(cache: Cache, monkeypatch: pytest.MonkeyPa
 
 
 def test_in_this_process_only_the_task_is_told(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment belongs to all of its threads."""
+    """The environment belongs to all threads of the process."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
     assert ({"gpu": "5"}, None) == OnGpu(1).run_graph(executor=LocalExecutor(), rate_limits={"gpu": ["5"]})[0]

@@ -1,4 +1,4 @@
-"""What tasks print in workers of our own reaches their logs, whatever becomes of the worker."""
+"""Output of tasks in our own workers reaches their logs, whatever happens to the worker."""
 from __future__ import annotations
 
 import os
@@ -23,7 +23,7 @@ class Quiet(Task):
 
 
 class Prints(Task):
-    """Where only the end of the job tells that something was printed."""
+    """Prints so that only the end of the job shows it."""
 
     def __init__(self, *up: Any):
         self.up = up
@@ -33,7 +33,7 @@ class Prints(Task):
 
 
 class Dies(Task):
-    """Says something last."""
+    """Prints a last line."""
 
     def __init__(self, way: str):
         self.way = way
@@ -53,7 +53,7 @@ class Hurries(Dies):
 
 @pytest.mark.slow
 def test_only_what_prints_has_a_log(cache: Cache) -> None:
-    """And that alone to which it printed."""
+    """Only for the stream to which it printed."""
     task = Prints(*map(Quiet, range(20)))
     folders = [Path(cache.store.log_path(some._taskproc.place, "stdout")).parent for some in (task, *task.up)]
 
@@ -65,7 +65,7 @@ def test_only_what_prints_has_a_log(cache: Cache) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("cls", "way"), [(Dies, "kill"), (Dies, "exit"), (Hurries, "waits")])
 def test_last_words_are_in_the_log_and_the_failure(cache: Cache, cls: type[Dies], way: str) -> None:
-    """Also of a job that had no time to have its log made."""
+    """Also for a job that had no time to create its log."""
     task = cls(way)
     with pytest.raises(FailedTaskError) as caught:
         task.run_graph(max_workers=1)

@@ -40,7 +40,7 @@ def test_reasons_are_counted_per_class() -> None:
 
 
 def test_seconds_are_summed() -> None:
-    """Of what ran, failures included."""
+    """For tasks that ran, failures included."""
     counter = Counter()
     counter.count(Event("done", "x", {"seconds": 1.5}), "A")
     counter.count(Event("failed", "y", {"seconds": 0.5}), "A")
@@ -50,7 +50,7 @@ def test_seconds_are_summed() -> None:
 
 
 def test_statistics_do_not_change_after_they_were_given_out() -> None:
-    """Each call gives its own dicts."""
+    """Each call returns its own dicts."""
     counter = Counter()
     before = counter.stats(0.0)
 

@@ -1,4 +1,4 @@
-"""Code is the same as long as it means the same."""
+"""Code is the same while it means the same."""
 from __future__ import annotations
 
 import importlib.util
@@ -41,7 +41,7 @@ class Train(Task):
 
 @pytest.fixture
 def load(tmp_path: Path) -> Iterator[Load]:
-    """Makes modules called `study` from texts; each a new one, as if a new process had imported an edited file."""
+    """Makes modules called `study` from texts; each is new, as if a new process had imported an edited file."""
     numbers = itertools.count()
 
     def make(text: str) -> ModuleType:
@@ -116,7 +116,7 @@ def test_what_changes_the_meaning_counts(load: Load, old: str, new: str) -> None
 
 
 def test_an_edit_that_is_taken_back_gives_the_fingerprint_back(load: Load) -> None:
-    """It depends on nothing but the code."""
+    """It depends only on the code."""
     first = of(load(BEFORE))
     load(BEFORE.replace("total = 0", "total = 1"))
 
@@ -124,14 +124,14 @@ def test_an_edit_that_is_taken_back_gives_the_fingerprint_back(load: Load) -> No
 
 
 def test_bases_that_are_the_users_belong_to_it(load: Load) -> None:
-    """Each by its own name, mixins that are no tasks too; without taskproc's own."""
+    """Each by its own name, also mixins that are not tasks; without taskproc's own."""
     module = load("class Mixin: pass\nclass Base(Task): pass\nclass Train(Mixin, Base): pass")
 
     assert list(of(module)) == ["study:Base", "study:Mixin", "study:Train"]
 
 
 def test_other_tasks_are_ends(load: Load) -> None:
-    """They have fingerprints of their own; which one is used counts."""
+    """They have their own fingerprints; which one is used counts."""
     text = "class A(Task): x = 1\nclass B(Task): x = 2\nC = A\n"
     text += "class Train(Task):\n    def __init__(self): self.up = C()\n"
     first = of(load(text))
@@ -142,14 +142,14 @@ def test_other_tasks_are_ends(load: Load) -> None:
 
 
 def test_functions_that_are_arguments_count(load: Load) -> None:
-    """By what they reach, like helpers."""
+    """By the code that they reach, like helpers."""
     module = load("def deep(): return 1\ndef f(): return deep()\nclass Train(Task): pass")
 
     assert list(fingerprint(module.Train, [module.f]).items) == ["study:Train", "study:deep", "study:f"]
 
 
 def test_includes_are_followed(load: Load) -> None:
-    """Functions, classes and modules; inherited like any attribute, and no part of the code themselves."""
+    """Functions, classes and modules; inherited like any attribute, and not part of the code themselves."""
     text = "def f(): return 1\nclass C: x = 2\nclass Base(Task): task_includes = [f, C]\nclass Train(Base): pass"
     first = of(load(text))
 
@@ -162,7 +162,7 @@ def test_includes_are_followed(load: Load) -> None:
 
 @pytest.mark.parametrize("wrong", [["f"], [1], "study", None, [None], {print}])
 def test_includes_that_cannot_be_followed_are_refused(load: Load, wrong: object) -> None:
-    """Names would be looked up somewhere else than where they are meant."""
+    """Names would be looked up in another place than meant."""
     module = load("class Train(Task): pass")
 
     with pytest.raises(BuildError, match="task_includes of Train must be a list"):
@@ -170,7 +170,7 @@ def test_includes_that_cannot_be_followed_are_refused(load: Load, wrong: object)
 
 
 def test_a_version_stands_for_the_code(load: Load) -> None:
-    """Nothing is followed; None in a subclass takes it back."""
+    """Nothing is followed; None in a subclass cancels it."""
     text = "class Base(Task): task_version = '2'\nclass Train(Base): pass\nclass Back(Base): task_version = None"
     module = load(text)
 
@@ -186,14 +186,14 @@ def test_where_a_task_runs_is_no_code(load: Load) -> None:
 
 
 def test_code_nested_deeper_than_the_stack_is_compared(load: Load) -> None:
-    """Generated code may be so."""
+    """Generated code may be so deep."""
     module = load("class Train(Task):\n    x = " + " + ".join(["1"] * 900))
 
     assert of(module) != of(load("class Train(Task):\n    x = " + " + ".join(["1"] * 899)))
 
 
 def without_source(body: str) -> Any:
-    """A class that was made by `exec`, as generated code and some notebooks do."""
+    """A class that was made by `exec`, as in generated code and some notebooks."""
     space: dict[str, Any] = {"__name__": "nowhere", "Task": Task}
     exec(f"class Train(Task):\n{body}", space)
     with pytest.raises((OSError, TypeError)):
@@ -215,13 +215,13 @@ def without_source(body: str) -> Any:
     ],
 )
 def test_without_source_the_bytecode_is_compared(one: str, other: str) -> None:
-    """The same for the same text, another for another; a docstring does not count."""
+    """Equal for equal texts, different for others; a docstring does not count."""
     assert fingerprint(without_source(one)).items == fingerprint(without_source(one)).items
     assert fingerprint(without_source(one)).items != fingerprint(without_source(other)).items
 
 
 def test_sets_in_bytecode_have_no_order() -> None:
-    """The order in which Python keeps strings is another in each process."""
+    """The order in which Python stores strings differs between processes."""
     kind = without_source("    def run_task(self): return 1 in {'a', 'b', 'c'}")
     code = kind.run_task.__code__
     backwards = type("Backwards", (frozenset,), {"__iter__": lambda self: iter(sorted(set(self), reverse=True))})
@@ -234,7 +234,7 @@ def test_sets_in_bytecode_have_no_order() -> None:
 
 
 def test_the_code_counts_as_it_was_when_the_run_began(load: Load, cache: Cache) -> None:
-    """A file that is edited while the run is on its way is not the code that runs: the next run sees the change."""
+    """A file edited during the run is not the code that runs: the next run sees the change."""
     text = (
         "class First(Task):\n"
         "    def run_task(self):\n"
@@ -269,7 +269,7 @@ class Train(Task):
 
 
 def test_a_run_follows_the_code(load: Load, cache: Cache) -> None:
-    """Edited: what changed runs, and below it what got another value; taken back, or switched off: nothing runs."""
+    """After an edit, changed tasks run, and tasks below with a new value; reverted, or switched off, nothing runs."""
 
     def run(old: str, new: str, **options: Any) -> tuple[int, list[str]]:
         assert old in PIPELINE

@@ -1,4 +1,4 @@
-"""The first worker of a run is there when its graph is judged, and nobody has one who does not need it."""
+"""The first worker of a run is started when its graph is judged, and only for runs that need one."""
 from __future__ import annotations
 
 import os
@@ -24,7 +24,7 @@ class Leaf(Task):
 
 
 class Sees:
-    """Notes which workers were there when a task was judged."""
+    """Notes which workers exist when a task is judged."""
 
     def __init__(self) -> None:
         self.pids: list[int] = []
@@ -39,7 +39,7 @@ class Sees:
 
 @pytest.mark.slow
 def test_a_task_that_was_never_run_has_its_worker_when_it_is_judged(cache: Cache) -> None:
-    """It is the one that runs it; so it is when it is forced. What is fresh has none."""
+    """This worker runs it; the same for a forced task. A fresh task has none."""
     seen = [Sees() for _ in range(3)]
     ran = [Leaf().run_graph(watchers=[each], force=force)[0] for each, force in zip(seen, [False, False, True])]
 
@@ -52,7 +52,7 @@ def test_a_task_that_was_never_run_has_its_worker_when_it_is_judged(cache: Cache
     {"executor": ThreadPoolExecutor(1)}, {"prefixes": {Leaf.task_name: ""}}, {"dry_run": True},
 ], ids=["executor", "prefix", "dry run"])  # fmt: skip
 def test_what_runs_elsewhere_has_none(cache: Cache, options: dict[str, Any]) -> None:
-    """Nor what does not run at all."""
+    """Nor does a task that does not run at all."""
     seen = Sees()
     Leaf().run_graph(watchers=[seen], **options)
 
@@ -60,7 +60,7 @@ def test_what_runs_elsewhere_has_none(cache: Cache, options: dict[str, Any]) -> 
 
 
 def test_what_is_refused_leaves_none(cache: Cache) -> None:
-    """It ends with the call."""
+    """The worker ends with the call."""
     with pytest.raises(OptionError):
         Leaf().run_graph(on_error="perhaps")  # type: ignore[call-overload]  # on purpose
 

@@ -1,4 +1,4 @@
-"""What a task needs are the tasks that its attributes hold, wherever plain Python keeps them."""
+"""The needs of a task are the tasks that its attributes hold, in any plain container."""
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
@@ -25,7 +25,7 @@ class Leaf(Task):
 
 
 class Holds(Task):
-    """Has one attribute: whatever is put there after it was built."""
+    """Has one attribute, which is set after it was built."""
 
     def __init__(self) -> None:
         self.held: Any = None
@@ -49,14 +49,14 @@ def names(found: Iterable[Any]) -> list[str]:
 
 
 def held(value: Any) -> list[str]:
-    """Names of what a task needs whose attribute is `value`."""
+    """Names of the needs of a task whose attribute is `value`."""
     task = Holds()
     task.held = value
     return names(needs(task).values())
 
 
 def test_an_attribute_that_is_a_task() -> None:
-    """By key, and in the order of the attributes."""
+    """By key, in the order of the attributes."""
     task = Holds()
     task.held, task.second, task.third = Leaf("b"), Leaf("a"), Leaf("b")  # type: ignore[attr-defined]
 
@@ -92,7 +92,7 @@ def test_futures_are_found_at_any_depth(make: Any) -> None:
 
 
 def test_a_set_is_looked_into() -> None:
-    """In no order."""
+    """In any order."""
     assert sorted(held({Leaf("a"), frozenset({Leaf("b")})})) == ["a", "b"]
 
 
@@ -121,7 +121,7 @@ def test_a_task_that_holds_itself_is_told_by_which_attribute(hold: Any, message:
 
 
 def test_a_helper_may_hold_the_task() -> None:
-    """What is no plain container and no dataclass is not looked into."""
+    """Only plain containers and dataclasses are searched."""
 
     class Owned:
         def __init__(self, owner: Any):
@@ -134,7 +134,7 @@ def test_a_helper_may_hold_the_task() -> None:
 
 
 def test_what_contains_itself_is_looked_into_once() -> None:
-    """No endless walk."""
+    """The search ends."""
     ring: list[Any] = [Leaf("a")]
     ring.append({"again": ring})
     box = Box(Leaf("b"))
@@ -153,7 +153,7 @@ def test_a_deep_nest_is_looked_into() -> None:
 
 
 def test_other_objects_are_not_looked_into() -> None:
-    """What an object of another class keeps is its own affair; classes are not what they are templates of."""
+    """The content of an object of another class is private; classes are not their instances."""
 
     held_by_class = Leaf("b")
 
@@ -169,7 +169,7 @@ def test_other_objects_are_not_looked_into() -> None:
 
 
 def test_a_task_is_not_looked_through() -> None:
-    """What a need needs is its own."""
+    """The needs of a need are its own."""
     below = Holds()
     below.held = Leaf("a")
 
@@ -177,7 +177,7 @@ def test_a_task_is_not_looked_through() -> None:
 
 
 def test_slots_are_attributes() -> None:
-    """One as a string, private ones under their real name, those of bases, and empty ones not."""
+    """A single string, private ones under their real names, those of bases; empty ones are left out."""
 
     class Base(Task):
         __slots__ = ("__hidden", "empty")
@@ -208,7 +208,7 @@ def made(number: int) -> type[Task]:
 
 
 def test_two_classes_of_one_name_are_refused() -> None:
-    """Their tasks share a key, so one would be taken for the other, whose variables may differ."""
+    """Their tasks share a key, so one would be used for the other, whose variables may differ."""
     with pytest.raises(BuildError, match=r"two task classes of one graph are called '.*made.<locals>.Made'"):
         held([made(1)(), made(2)()])
     with pytest.raises(BuildError, match="give them different names"):
@@ -216,7 +216,7 @@ def test_two_classes_of_one_name_are_refused() -> None:
 
 
 def test_a_class_that_was_defined_anew_is_another_class() -> None:
-    """Instances of both in one graph are refused if the code changed; a module that was loaded twice is fine."""
+    """Instances of both in one graph are refused if the code changed; a module that was loaded twice is accepted."""
 
     def define(value: int) -> Task:
         space: dict[str, Any] = {"__name__": "notebook", "Task": Task}

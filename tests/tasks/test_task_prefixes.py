@@ -16,7 +16,7 @@ class Train(Task):
 
 
 class Attempt:
-    """An attempt whose data directory is made when it is asked for."""
+    """An attempt whose data directory is created on access."""
 
     def __init__(self) -> None:
         self.made = False
@@ -31,7 +31,7 @@ class Attempt:
 
 
 def test_commands_are_split_as_a_shell_splits_words() -> None:
-    """A list is taken as it is, nothing is nothing."""
+    """A list is used as it is; an empty one means no command."""
     given = read_prefixes({"gpu": "jbsub -wait -mem '64 g'", "cpu": ["nice", "-n 5"], "own": ""}, None)
 
     assert given == {"gpu": Prefix(("jbsub", "-wait", "-mem", "64 g")), "cpu": Prefix(("nice", "-n 5")),
@@ -39,7 +39,7 @@ def test_commands_are_split_as_a_shell_splits_words() -> None:
 
 
 def test_both_names_of_the_option_mean_the_same() -> None:
-    """Together they are one; a label in both is refused."""
+    """They are combined; a label in both is refused."""
     assert read_prefixes({"a": "x"}, {"b": "y"}) == {"a": Prefix(("x",)), "b": Prefix(("y",))}
     assert read_prefixes(None, None) == {}
     with pytest.raises(OptionError, match="label 'a' has a command in prefixes and in prefix: give one"):
@@ -54,14 +54,14 @@ def test_a_command_that_is_none_is_refused(words: Any) -> None:
 
 
 def test_open_quotes_are_refused_with_their_label() -> None:
-    """Wrong input fails where it is given."""
+    """Wrong input fails where it is passed."""
     with pytest.raises(OptionError, match=r"prefix of label 'gpu': .*cannot be split"):
         read_prefixes({"gpu": "echo 'x"}, None)
 
 
 @pytest.mark.parametrize("option", ["prefixes", "prefix"])
 def test_a_prefix_without_a_label_is_refused(option: str) -> None:
-    """A string alone says not for whom it is."""
+    """A string alone does not say which tasks it is for."""
     with pytest.raises(OptionError, match=f"^{option} must map labels to commands, got 'srun'"):
         read_prefixes(**{"prefixes": None, "prefix": None, option: "srun"})  # type: ignore[arg-type]
 
@@ -77,7 +77,7 @@ def test_the_leftmost_label_that_has_a_command_wins() -> None:
 
 @pytest.mark.usefixtures("cache")
 def test_templates_are_filled_for_each_attempt() -> None:
-    """Within words; other braces stay; the data directory is made only where it is named."""
+    """Within words; other braces stay; the data directory is created only if it is named."""
     command = Prefix(("bsub", "-J{task_name}", "-o", "{stdout}", "-e", "{stderr}", "{task_id}", "{other}"))
     attempt: Any = Attempt()
 

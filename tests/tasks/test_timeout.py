@@ -1,4 +1,4 @@
-"""How long a task may run: said on its class, kept where a process can be ended, refused elsewhere."""
+"""How long a task may run: set on its class, enforced where a process can be ended, refused elsewhere."""
 from __future__ import annotations
 
 import math
@@ -25,7 +25,7 @@ class Hangs(Task):
 
 
 class Hurries(Hangs):
-    """Inherits the bound, and stays below it."""
+    """Inherits the limit, and stays below it."""
 
     def run_task(self) -> str:  # type: ignore[override]
         return "in time"
@@ -48,7 +48,7 @@ class All(Task):
 
 @pytest.mark.parametrize("timeout", [0, -1, math.nan, math.inf, True, "10", [1]])
 def test_what_is_no_number_of_seconds_is_refused(timeout: Any) -> None:
-    """Where it is written."""
+    """At the definition."""
     with pytest.raises(BuildError, match="task_timeout of Odd must be a positive number of seconds or None, got"):
         type("Odd", (Task,), {"task_timeout": timeout, "run_task": lambda self: None, "__qualname__": "Odd"})
 
@@ -56,7 +56,7 @@ def test_what_is_no_number_of_seconds_is_refused(timeout: Any) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["own", "pool", "prefix"])
 def test_a_task_that_runs_too_long_fails_and_no_other(cache: Cache, kind: str) -> None:
-    """In our workers, also if the others run in a pool of the caller's; and behind a prefix."""
+    """In our workers, also if other tasks run in a pool of the caller; and behind a prefix."""
     pool = ProcessPoolExecutor(1, get_context("fork")) if kind == "pool" else None
     graph = All(Hangs(), Hurries(), Patient())
     with pytest.raises(FailedTaskError) as caught:
@@ -78,7 +78,7 @@ def test_a_task_that_runs_too_long_fails_and_no_other(cache: Cache, kind: str) -
 def test_where_it_cannot_be_kept_it_is_refused(cache: Cache, kind: type[Executor]) -> None:
     """Before anything starts, with the class and the remedy."""
     patient = Patient()
-    with kind() as executor, pytest.raises(OptionError, match="^Hurries has a task_timeout, which cannot"):
+    with kind() as executor, pytest.raises(OptionError, match="^Hurries has a task_timeout, which is not supported"):
         All(patient, Hurries()).run_graph(executor=executor)
 
     assert not patient.task_is_done()

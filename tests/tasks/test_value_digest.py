@@ -1,4 +1,4 @@
-"""What a result is known by: equal where nobody who loads it can tell a difference, and nowhere else."""
+"""The identity of a result: equal if no code that loads it can see a difference, and only then."""
 from __future__ import annotations
 
 import collections
@@ -153,14 +153,14 @@ APART: list[tuple[Any, Any]] = [
 
 
 def known_by(value: Any, home: str) -> str:
-    """As the stamp says it."""
+    """As in the stamp."""
     named = value_digest(value, ROOT, home)
     return f"={named}" if named else write_value(value, lambda part: None, root=ROOT).value
 
 
 @pytest.mark.parametrize(("left", "right"), ALIKE, ids=lambda value: type(value).__name__)
 def test_what_nobody_can_tell_apart_is_one_value(left: Any, right: Any) -> None:
-    """Though the pickles differ; each attempt has a directory of its own."""
+    """Although the pickles differ; each attempt has its own directory."""
     digests = {value_digest(left, ROOT, HOME), value_digest(right, ROOT, HOME.replace("data.2", "data.3"))}
 
     assert len(digests) == 1
@@ -169,14 +169,14 @@ def test_what_nobody_can_tell_apart_is_one_value(left: Any, right: Any) -> None:
 
 @pytest.mark.parametrize(("left", "right"), APART, ids=lambda value: type(value).__name__)
 def test_what_can_be_told_apart_is_two_values(left: Any, right: Any) -> None:
-    """Whether it is known by its name or by its pickle, alone and inside of something."""
+    """Whether it counts by its form or by its pickle, alone and inside another value."""
     assert known_by(left, HOME) != known_by(right, HOME)
     assert known_by([left, {1, 2}], HOME) != known_by([right, {2, 1}], HOME)
 
 
 @pytest.mark.parametrize("value", [1, 1.5, None, True, "a", b"a", 1j])
 def test_a_plain_value_is_known_by_its_pickle(value: object) -> None:
-    """It says nothing else, and what was stored before has no other."""
+    """The pickle depends on nothing else, and older results have no other digest."""
     assert value_digest(value) is None
 
 
@@ -186,12 +186,12 @@ def test_a_plain_value_is_known_by_its_pickle(value: object) -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_what_cannot_be_named_has_no_digest(value: object) -> None:
-    """Nor what would take long; then its pickle counts, as for all before."""
+    """Nor values that would take long; then the pickle counts, as in older releases."""
     assert value_digest(value) is None
 
 
 def test_what_can_be_changed_and_lies_in_a_set_has_no_digest() -> None:
-    """A number for it would depend on the order of the set, and mean another one elsewhere."""
+    """Its number would depend on the order of the set, and mean another object elsewhere."""
 
     class Member(Plain):
         __hash__ = object.__hash__
@@ -215,7 +215,7 @@ print(value_digest([set(words), Row(frozenset(words)), Plain(a=set(words[:3])), 
 
 @pytest.mark.slow
 def test_the_hash_seed_does_not_count(environ: dict[str, str]) -> None:
-    """Sets lie in another order in each process."""
+    """The order of sets differs between processes."""
     text = SEEDED.format(folder=os.getcwd())
     found = {
         subprocess.run(
@@ -252,7 +252,7 @@ class Below(Task):
 
 
 def runs_below(monkeypatch: pytest.MonkeyPatch, *makers: Any) -> list[int]:
-    """How often what lies below ran, after each new version of what lies above."""
+    """How often the task below ran, after each new version of the task above."""
     Below.ran.clear()
     counts = []
     for number, maker in enumerate(makers):
@@ -270,14 +270,14 @@ def write(task: Any, text: str, *, result: Any = None) -> Any:
 
 
 def test_an_equal_value_is_the_end_of_it(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Made in another way; another one is not."""
-    makers = [lambda task: {8, 0}, lambda task: {0, 8}, lambda task: {0, 9}]  # 8 and 0 want one place in the table
+    """Even if it was made in another way; a different one is not."""
+    makers = [lambda task: {8, 0}, lambda task: {0, 8}, lambda task: {0, 9}]  # 8 and 0 have the same place in the table
 
     assert [1, 1, 2] == runs_below(monkeypatch, *makers)
 
 
 def test_equal_files_are_the_end_of_it(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a path into the directory, as text or path, or with none; other files are not, nor is one more."""
+    """With a path into the directory, as text or path, or without one; but not with different or additional files."""
     for result in (None, "x"):
         Above.clear_all_tasks()
         Below.clear_all_tasks()
@@ -289,7 +289,7 @@ def test_equal_files_are_the_end_of_it(cache: Cache, monkeypatch: pytest.MonkeyP
 
 
 def test_paths_that_were_passed_on_lead_somewhere(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What lies below was not made anew, so the directory that it was given stays, however often it was made again."""
+    """The task below was not made again, so its input directory stays, however often the task above ran again."""
     runs_below(monkeypatch, *[lambda task: write(task, "a")] * 5)
     path = Path(Below(Above()).run_graph(executor=LocalExecutor())[0])
 
@@ -298,7 +298,7 @@ def test_paths_that_were_passed_on_lead_somewhere(cache: Cache, monkeypatch: pyt
 
 
 def test_other_files_are_let_go(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As all older versions: only those stay whose value is in use."""
+    """As all older versions: only those whose value is in use stay."""
     runs_below(monkeypatch, *[lambda task, text=text: write(task, text) for text in "aabcd"])
 
     folders = sorted(path.name for path in Above().task_directory.parent.glob("data.*"))
@@ -307,7 +307,7 @@ def test_other_files_are_let_go(cache: Cache, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_result_of_before_stays_what_it_was(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It was known by its pickle; made again with the same pickle it is the same value."""
+    """It counts by its pickle; made again with the same pickle, it is the same value."""
     with monkeypatch.context() as patch:
         patch.setattr(module, "value_digest", lambda value, root, home: None)
         assert [1] == runs_below(monkeypatch, lambda task: {"a": [1]})

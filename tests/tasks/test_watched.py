@@ -1,4 +1,4 @@
-"""Laws of watching a run: who watches knows how many tasks there are, what waits for what, and why tasks ran."""
+"""Laws of watching a run: a watcher gets the number of tasks, what waits for what, and why tasks ran."""
 from __future__ import annotations
 
 import json
@@ -42,7 +42,7 @@ class Whole(Task):
 
 
 class Listener:
-    """Keeps what it is told, and what waits whenever a task starts."""
+    """Stores the events, and what waits whenever a task starts."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
@@ -65,7 +65,7 @@ class Listener:
 
 
 def test_the_outline_comes_first(cache: Cache) -> None:
-    """With how many tasks of each class there are."""
+    """With the number of tasks of each class."""
     listener = Listener()
 
     Whole([Part(1), Part(2)]).run_graph(executor=LocalExecutor(), watchers=[listener])
@@ -75,7 +75,7 @@ def test_the_outline_comes_first(cache: Cache) -> None:
 
 
 def test_what_waits_is_known_with_its_label(cache: Cache) -> None:
-    """A limit of the user's comes before the places of the run, for it is what holds up the task."""
+    """A limit of the user comes before the places of the run, because it delays the task."""
     listener = Listener()
 
     with ThreadPoolExecutor(1) as executor:
@@ -88,7 +88,7 @@ def test_what_waits_is_known_with_its_label(cache: Cache) -> None:
 
 
 def test_what_waits_may_be_asked_for_in_any_thread(cache: Cache) -> None:
-    """While the run goes on: bars and lines are written by a thread."""
+    """During the run: a thread writes bars and lines."""
     raised: list[BaseException] = []
     over = threading.Event()
     listener = Listener()
@@ -97,7 +97,7 @@ def test_what_waits_may_be_asked_for_in_any_thread(cache: Cache) -> None:
         try:
             while not over.is_set():
                 assert all(count >= 0 for count in listener.waits().values())
-        except BaseException as error:  # it is looked at below
+        except BaseException as error:  # it is checked below
             raised.append(error)
 
     listener.waits = dict
@@ -125,7 +125,7 @@ def test_a_reason_is_told_in_words_for_the_class(cache: Cache) -> None:
 
 
 def test_a_log_for_programs_can_be_had_in_a_program(cache: Cache, tmp_path: Path) -> None:
-    """Each line is an object; the names of tasks are those of everywhere else."""
+    """Each line is an object; tasks have the same names as everywhere else."""
     path = tmp_path / "events.jsonl"
     with path.open("w") as file:
         Whole([Part(1)]).run_graph(executor=LocalExecutor(), watchers=[JsonLines(file)])
@@ -140,7 +140,7 @@ def test_a_log_for_programs_can_be_had_in_a_program(cache: Cache, tmp_path: Path
 
 @pytest.mark.parametrize("shows", [True, False])
 def test_plain_lines_are_few(cache: Cache, capsys: pytest.CaptureFixture[str], shows: bool) -> None:
-    """Sixty tasks in no time are a table."""
+    """Sixty short tasks give one table."""
     tasks = Whole([Part(number) for number in range(57)])
 
     tasks.run_graph(executor=LocalExecutor(), show_progress=shows)

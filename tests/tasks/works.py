@@ -1,4 +1,4 @@
-"""The work of a run over a graph, for tests that ask its questions themselves."""
+"""The work of a run over a graph, for tests that call its five answers directly."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
@@ -23,6 +23,6 @@ def work_of(
     forced: Iterable[str] = (),
     **placement: Any,
 ) -> GraphWork:
-    """A run of `task`, with the fields of its Placement."""
+    """A run of `task`, with these fields of its Placement."""
     known = known_of(task, checks_code=checks_code, forced=forced, is_run=True)
     return GraphWork(known, Placement(**placement), labels)
