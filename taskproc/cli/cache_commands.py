@@ -131,7 +131,7 @@ def clear_command(given: Namespace) -> int:
             raise UsageError("nothing to clear: give the name of a task class, as `list` shows it")
     else:
         _clear(store, *given.what)
-    _empty_trash(store)
+    empty_trash_and_report(store)
     return DONE
 
 
@@ -149,7 +149,7 @@ def _clear(store: DiskStore, shown: str, *ids: str) -> None:
     sys.stdout.flush()  # this is done; emptying the trash may take long and be interrupted
 
 
-def _empty_trash(store: DiskStore) -> None:
+def empty_trash_and_report(store: DiskStore) -> None:
     """Empty the trash and report the progress."""
     meter, removed = Meter(), 0
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from taskproc.cli.table import COMMANDS, CommandEntry, command_lines
 from taskproc.cli.target import is_script, split
-from taskproc.cli.usage import DONE, UsageError, guarded
+from taskproc.cli.usage import DONE, UsageError, guarded, program_name
 from taskproc.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ The command `run` may be left out: {prog} SCRIPT -o DIR
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line, by default that of this process, and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    prog = _prog()
+    prog = program_name()
     return guarded(lambda: _dispatch(prog, words), f"see `{' '.join([prog, *_known(words)])} --help`")
 
 
@@ -113,7 +113,7 @@ def _start(command: CommandEntry, prog: str, words: list[str]) -> int:
     if words[:1] in (["-h"], ["--help"]):
         from taskproc.cli.parsing import Parser
 
-        about = f"{command.description()}\n\n{_TARGETS.format(prog=_prog())}"
+        about = f"{command.description()}\n\n{_TARGETS.format(prog=program_name())}"
         print(Parser(command, prog, about=about).format_help(), end="")
         return DONE
     if not words or words[0].startswith("-"):
@@ -147,10 +147,6 @@ def run_entry(cls: type[Task], options: Options) -> int:
         from taskproc.cli.entry_commands import execute
 
         return execute(cls, options)
-
-
-def _prog() -> str:
-    return "python -m taskproc" if os.path.basename(sys.argv[0]) in ("__main__.py", "-m") else "taskproc"
 
 
 def _prog_of_main() -> str:

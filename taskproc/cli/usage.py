@@ -6,6 +6,7 @@ only, without the frames of taskproc.
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -50,6 +51,11 @@ class UnwrittenError(Exception):
     def __init__(self, error: OSError):
         super().__init__(str(error))
         self.error = error
+
+
+def program_name() -> str:
+    """How the user has called the program."""
+    return "python -m taskproc" if os.path.basename(sys.argv[0]) in ("__main__.py", "-m") else "taskproc"
 
 
 def guarded(call: Callable[[], int], hint: str = "") -> int:

@@ -1,0 +1,1 @@
+"""Reads what a cache remembers of its tasks and runs. Loads no result."""
