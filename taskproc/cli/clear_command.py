@@ -27,7 +27,7 @@ def clear_command(given: Namespace) -> int:
             raise UsageError("nothing to clear: give the name of a task class, as `list` shows it")
     else:
         _clear(store, given.what, given.as_json)
-    _empty_trash(store)
+    empty_trash_and_report(store)
     suggest(given, "du", "shows what is left")
     return DONE
 
@@ -53,8 +53,8 @@ def _report(as_json: bool, name: str, short: str | None, count: int) -> None:
         tell(f"cleared {printable(name)}" + (f": {counted(count, 'task')}" if short is None else f"#{short}"))
 
 
-def _empty_trash(store: DiskStore) -> None:
-    """Empty the trash and report the progress."""
+def empty_trash_and_report(store: DiskStore) -> None:
+    """Empty the trash of a cache, and show the progress."""
     meter, removed = Meter(), 0
 
     def note(count: int) -> None:

@@ -55,6 +55,18 @@ MOMENT = ValueKind(_moment, lambda value: True, "a time such as 2d, 3h, 30min or
 JSON = ValueKind(_json, lambda value: isinstance(value, Mapping), "a JSON object such as '{\"key\": 1}'")
 
 
+def _size(text: str) -> int:
+    factor = _UNITS.get(text[-1:].upper(), 1)
+    size = float(text[:-1] if factor > 1 else text) * factor
+    if not 0 <= size < float("inf"):
+        raise ValueError("not a size")
+    return int(size)
+
+
+_UNITS = {"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+SIZE = ValueKind(_size, lambda value: type(value) is int and value >= 0, "a size in bytes such as 500M or 200G")
+
+
 class Option(NamedTuple):
     """An option of the command line, or a positional argument.
 
@@ -180,6 +192,18 @@ _LOG = (
     _AS_JSON,
 )
 
+_GC = (
+    _OUTPUT,
+    Option("scripts", (), "pipelines whose results stay, each as a script or module with the flags of its Main in "
+           "quotes: 'train.py --lr 0.1'; results that they do not reach may go", "SCRIPT …", several=True),
+    Option("keep_days", ("--keep-days",), "results that are younger than so many days stay", "DAYS",
+           SECONDS._replace(wanted="a number of days of at least 0")),
+    Option("max_size", ("--max-size",), "delete only as much as is needed for this size: 500M, 200G; first what is "
+           "cheapest to compute again per byte", "SIZE", SIZE),
+    Option("yes", ("--yes",), "delete; without it, nothing changes", sets=True, default=False),
+    _AS_JSON,
+)  # fmt: skip
+
 # For all commands that take a task; DefaultArguments sets the defaults of those that are its fields
 ENTRY_OPTIONS = (
     _OUTPUT,
@@ -269,6 +293,10 @@ COMMANDS: Mapping[str, CommandEntry] = {command.name: command for command in (
     CommandEntry("clear", "remove the results of a task class, or of some tasks",
                  _of_cache("clear"), (_OUTPUT, _WHAT, _AS_JSON),
                  more="\nWithout a class or an id, it only empties the trash."),
+    CommandEntry("gc", "show which results may be deleted, and the time to compute them again; delete with --yes",
+                 _of_cache("gc"), _GC,
+                 more="\nEach of SCRIPT, --keep-days and --max-size lets more results stay; give at least one. Results "
+                 "that a living run may use stay.\nTasks that are built while another task runs are not reached."),
     CommandEntry("completion", "print a script that completes commands, options, classes and ids in a shell",
                  "taskproc.cli.completion:completion_command", (_SHELL,),
                  more="\nbash, zsh: source <(taskproc completion SHELL); fish: taskproc completion fish | source"),

@@ -54,6 +54,11 @@ class UnwrittenError(Exception):
         self.error = error
 
 
+def program_name() -> str:
+    """How the user has called the program."""
+    return "python -m taskproc" if os.path.basename(sys.argv[0]) in ("__main__.py", "-m") else "taskproc"
+
+
 def guarded(call: Callable[[], int], hint: str = "") -> int:
     """The exit code that `call` returns, or that of the exception it raises. `hint` is shown after wrong usage."""
     supply_streams()

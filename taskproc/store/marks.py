@@ -15,7 +15,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ BEAT_EVERY = 2.0   # seconds between two beats
 LEASE = 10.0       # seconds without a beat after which a run on another machine counts as dead
 _WIDTH = 12        # digits of the beat counter, at the head of the file
 _LONGEST = 4096    # bytes of the file that are read
+_REACH = "reach.json"
 _TOKEN = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 
@@ -83,6 +84,23 @@ class Mark:
             return handle
         finally:
             self._files.close_folder(runs)
+
+    def declare_reach(self, tasks: Iterable[tuple[str, int]]) -> None:
+        """Write down which tasks the run may read, by folder of the class and id, so that others can be deleted.
+
+        Nothing happens if the file cannot be written: then the run may read every task.
+        """
+        reach: dict[str, list[int]] = {}
+        for name, number in tasks:
+            reach.setdefault(name, []).append(number)
+        try:
+            handle = self._files.make(str(self.folder), _REACH)
+            try:
+                self._files.append(handle, json.dumps(reach).encode("ascii"))
+            finally:
+                self._files.close(handle)
+        except OSError:
+            pass  # a full disk
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT_EVERY):
@@ -162,6 +180,22 @@ class Witness:
         except (OSError, ValueError, AttributeError):
             pass  # torn or not readable: the run lives while the file changes
         return self._beats(token, beat.decode("ascii", "replace"))
+
+    def reach(self, token: str) -> Collection[tuple[str, int]] | None:
+        """The tasks that a living run may read, by folder of the class and id; None: it may read all."""
+        try:
+            folder = self._files.open_folder(self._folder, (f"{token}.d",))
+            try:
+                handle = self._files.read_only(folder, _REACH)
+                try:
+                    content = json.loads(self._files.read(handle, self._files.size_and_owner(handle)[0], 0))
+                finally:
+                    self._files.close(handle)
+            finally:
+                self._files.close_folder(folder)
+            return {(str(name), int(number)) for name, numbers in content.items() for number in numbers}
+        except (OSError, ValueError, TypeError, AttributeError):
+            return None  # of an older version, of another user, or not yet complete
 
     def _beats(self, token: str, beat: str) -> bool:
         return self.unchanged(os.path.join(self._folder, token), beat) < LEASE

@@ -30,7 +30,7 @@ from taskproc.run.spool import take_over
 from taskproc.run.system_limits import is_scarce, limit_problem
 from taskproc.store.claims import DiskAttempt
 from taskproc.store.disk import DiskStore
-from taskproc.store.layout import digits_apart
+from taskproc.store.layout import digits_apart, folder_name
 from taskproc.store.marks import Mark
 from taskproc.store.version import Version
 from taskproc.tasks.conditions import Unwatched
@@ -219,6 +219,9 @@ class Jobs:
         if warning := warning_of_removed():
             logger.warning(warning)
         self._mark = Mark(store.root, shared=store.rules.shared)
+        if (graph := self._known.graph).root:  # else it grows, and what it will need is not known
+            places = [task._taskproc.place for task in graph.tasks.values()]
+            self._mark.declare_reach((folder_name(place.name), place.id) for place in places)
         store = DiskStore(store.root, self._mark.token, store.files, store.rules)
         travels = placement.commands or not placement.in_process
         digits = digits_apart(self._known.graph.needs) if travels else 0  # what stays here asks its cache
