@@ -36,6 +36,8 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "source": frozenset({"values"}),
     "kernel": frozenset(),
     "store": frozenset({"kernel"}),
+    # Reads what a cache remembers; text for people is made in cli
+    "ledger": frozenset({"values", "kernel", "store"}),
     "run": frozenset({"kernel"}),
     "watch": frozenset({"kernel"}),
     "drive": frozenset({"kernel"}),
@@ -49,9 +51,9 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "remote": frozenset({"kernel", "store", "run"}),
     # Below tasks: what several computers share are tasks
     "commands": frozenset({"kernel", "store", "run", "drive", "tasks"}),
-    "tasks": frozenset({"values", "source", "kernel", "store", "run", "watch", "drive"}),
+    "tasks": frozenset({"values", "source", "kernel", "store", "ledger", "run", "watch", "drive"}),
     "testing": frozenset({"kernel", "store", "run", "watch", "drive"}),
-    "cli": frozenset({"values", "kernel", "store", "run", "watch", "drive", "tasks", "remote"}),
+    "cli": frozenset({"values", "kernel", "store", "ledger", "run", "watch", "drive", "tasks", "remote"}),
 }
 # Of the leaves, the kernel may import these
 PURE_LEAVES = frozenset({"checks", "frozen", "errors"})

@@ -1,0 +1,1 @@
+"""Reads what a cache remembers: records, times and sizes. No result is loaded."""
