@@ -49,12 +49,12 @@ logger = logging.getLogger("taskproc")
 
 def execute(cls: type[Task], options: Options) -> int:
     """Build the entry task in the cache and run it, or report what would run. Returns the exit code."""
-    _set_loglevel(options.loglevel)
+    set_loglevel(options.loglevel)
     if options.dry_run:
         cache = Cache(options.output)
         # A missing folder is not created; it is treated as an empty cache
         with cache if is_cache(options.output) else ActiveCache(cache):
-            return _preview(_built(cls, options), options)
+            return _preview(build_entry(cls, options), options)
     if not options.force and (other := other_files(options.output)) is not None:
         raise UsageError(
             f"the folder {options.output!r} is not a cache and not empty: it contains {other!r}",
@@ -63,7 +63,7 @@ def execute(cls: type[Task], options: Options) -> int:
     log = _json_log(options)
     with Cache(options.output) as cache:
         _report_old_name(cls, cache)
-        return _run(_built(cls, options), options, log)
+        return _run(build_entry(cls, options), options, log)
 
 
 def _report_old_name(cls: type[Task], cache: Cache) -> None:
@@ -83,9 +83,9 @@ def explain_entry(cls: type[Task], options: Options) -> int:
     """Show why the entry task is fresh or would run. Returns the exit code."""
     from taskproc.tasks.explaining import explain  # here and below: 2 ms, and not needed by runs
 
-    _set_loglevel(options.loglevel)
+    set_loglevel(options.loglevel)
     with existing(options.output):
-        tell(str(explain(_built(cls, options))))
+        tell(str(explain(build_entry(cls, options))))
     return DONE
 
 
@@ -93,9 +93,9 @@ def accept_entry(cls: type[Task], options: Options) -> int:
     """Declare the stored results of the entry task, and of all it needs, to be results of the present code."""
     from taskproc.tasks.explaining import accept
 
-    _set_loglevel(options.loglevel)
+    set_loglevel(options.loglevel)
     with existing(options.output):
-        counts = accept(_built(cls, options))
+        counts = accept(build_entry(cls, options))
     for name, count in counts.items():
         tell(f"accepted {printable(name)}: {counted(count, 'result')}")
     if not counts:
@@ -110,7 +110,8 @@ def existing(path: str) -> Cache:
     return Cache(path)
 
 
-def _built(cls: Callable[..., Task], options: Options) -> Task:
+def build_entry(cls: Callable[..., Task], options: Options) -> Task:
+    """The entry task with its arguments. Raises UserError if its `__init__` raises."""
     try:
         return cls(**options.arguments)
     except TaskprocError:
@@ -287,7 +288,8 @@ class _Handler(logging.Handler):
             self.log.write("log", {"level": level, "text": text})
 
 
-def _set_loglevel(level: str) -> None:
+def set_loglevel(level: str) -> None:
+    """Set the level of taskproc's own messages, and write them to standard error if the script has set no handler."""
     logger.setLevel(level.upper())
     if not logger.hasHandlers():  # else the script has set one
         logger.addHandler(_Handler())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from taskproc.cli.table import COMMANDS, CommandEntry, command_lines
 from taskproc.cli.target import is_script, split
 from taskproc.cli.usage import DONE, UsageError, guarded
+from taskproc.frozen import replace
 from taskproc.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -121,16 +122,24 @@ def _start(command: CommandEntry, prog: str, words: list[str]) -> int:
     from taskproc.cli.entry_class import load_entry
 
     target, rest = words[0], words[1:]
-    return _with_entry(command, f"{prog} {target}", load_entry(target), rest)
+    return _with_entry(command, f"{prog} {target}", load_entry(target), rest, target=target)
 
 
 def _with_entry(
-    command: CommandEntry, prog: str, cls: type[Task], words: list[str], defaults: DefaultArguments | None = None
+    command: CommandEntry,
+    prog: str,
+    cls: type[Task],
+    words: list[str],
+    defaults: DefaultArguments | None = None,
+    *,
+    target: str = "",
 ) -> int:
     from taskproc.cli.defaults import populated
     from taskproc.cli.options import parse_options
 
     options = parse_options(prog, cls, words, populated() if defaults is None else defaults, command)
+    if target:
+        options = replace(options, call=(_prog(), target, *words))
     # Modules that run a graph are imported only now: `--help` and wrong usage take half the time without them
     return command.load()(cls, options)
 

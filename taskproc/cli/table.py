@@ -151,6 +151,13 @@ ENTRY_OPTIONS = (
            "LEVEL", LOWER, LOG_LEVELS, "warning"),
 )  # fmt: skip
 
+_AS_JSON = Option("json", ("--json",), "write JSON, one object per line", sets=True, default=False, yields=True)
+_PLAN_OPTIONS = (
+    *ENTRY_OPTIONS,
+    _AS_JSON,
+    Option("exit_code", ("--exit-code",), "exit with 3 if a task other than a forced Main would run", sets=True,
+           default=False, yields=True),
+)  # fmt: skip
 _RUNS_NOTHING = "\nRuns nothing, so options that say how to run have no effect."
 _ENTRY, _CACHE, _REMOTE = (f"taskproc.cli.{name}_commands" for name in ("entry", "cache", "remote"))
 _SHELL = Option("shell", (), f"the shell: {', '.join(SHELLS)}", "SHELL", choices=SHELLS, required="shell")
@@ -158,6 +165,9 @@ _SHELL = Option("shell", (), f"the shell: {', '.join(SHELLS)}", "SHELL", choices
 COMMANDS: Mapping[str, CommandEntry] = {command.name: command for command in (
     CommandEntry("run", "run Main, and all tasks it needs whose results are not in the cache",
                  "taskproc.cli.main:run_entry", ENTRY_OPTIONS, takes_task=True),
+    CommandEntry("plan", "show what a run of Main would do: which tasks, why, how long, how much memory and disk",
+                 "taskproc.cli.plan_command:plan_entry", _PLAN_OPTIONS, takes_task=True,
+                 more="\nRuns nothing. Times and sizes are estimates from earlier runs in this cache."),
     CommandEntry("why", "show why Main is fresh or would run, and what changed",
                  f"{_ENTRY}:explain_entry", ENTRY_OPTIONS, takes_task=True, more=_RUNS_NOTHING),
     CommandEntry("accept", "declare stored results of Main, and of all tasks it needs, to be of the present source",
