@@ -155,6 +155,8 @@ _AS_JSON = Option("json", ("--json",), "write JSON, one object per line", sets=T
 _PLAN_OPTIONS = (
     *ENTRY_OPTIONS,
     _AS_JSON,
+    Option("against", ("--against",), "show the same for a Git revision beside it: what a change would cost", "REV",
+           yields=True),
     Option("exit_code", ("--exit-code",), "exit with 3 if a task other than a forced Main would run", sets=True,
            default=False, yields=True),
 )  # fmt: skip
