@@ -79,16 +79,6 @@ def _report_old_name(cls: type[Task], cache: Cache) -> None:
         )
 
 
-def explain_entry(cls: type[Task], options: Options) -> int:
-    """Show why the entry task is fresh or would run. Returns the exit code."""
-    from taskproc.tasks.explaining import explain  # here and below: 2 ms, and not needed by runs
-
-    set_loglevel(options.loglevel)
-    with existing(options.output):
-        tell(str(explain(build_entry(cls, options))))
-    return DONE
-
-
 def accept_entry(cls: type[Task], options: Options) -> int:
     """Declare the stored results of the entry task, and of all it needs, to be results of the present code."""
     from taskproc.tasks.explaining import accept

@@ -122,7 +122,8 @@ def _start(command: CommandEntry, prog: str, words: list[str]) -> int:
     from taskproc.cli.entry_class import load_entry
 
     target, rest = words[0], words[1:]
-    return _with_entry(command, f"{prog} {target}", load_entry(target), rest, target=target)
+    task_id = rest.pop(0) if command.takes_id and rest and not rest[0].startswith("-") else ""
+    return _with_entry(command, f"{prog} {target}", load_entry(target), rest, target=target, task_id=task_id)
 
 
 def _with_entry(
@@ -133,13 +134,14 @@ def _with_entry(
     defaults: DefaultArguments | None = None,
     *,
     target: str = "",
+    task_id: str = "",
 ) -> int:
     from taskproc.cli.defaults import populated
     from taskproc.cli.options import parse_options
 
     options = parse_options(prog, cls, words, populated() if defaults is None else defaults, command)
     if target:
-        options = replace(options, call=(_prog(), target, *words))
+        options = replace(options, task_id=task_id, call=(_prog(), target, *words))
     # Modules that run a graph are imported only now: `--help` and wrong usage take half the time without them
     return command.load()(cls, options)
 

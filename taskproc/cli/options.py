@@ -29,6 +29,7 @@ class Options:
     Attributes:
         force: create the cache even in a folder that contains other files.
         more: values of the options that only some commands have.
+        task_id: the word behind the script, of a command that takes one.
         call: the program as it was called, the script or module, and the words behind it; empty for `Main.cli()`.
     """
 
@@ -47,6 +48,7 @@ class Options:
     log_format: str = "text"
     force: bool = False
     more: Mapping[str, Any] = field(default_factory=dict)
+    task_id: str = ""
     call: Sequence[str] = ()
 
 

@@ -75,6 +75,7 @@ class CommandEntry(NamedTuple):
         function: `module:name`; it is called with the values of the options and returns the exit code.
         takes_task: whether a script or module comes first. The function is called with the entry task and an Options.
         more: further sentences of its own help.
+        takes_id: whether the id of a task may follow the script.
     """
 
     name: str
@@ -83,6 +84,7 @@ class CommandEntry(NamedTuple):
     options: tuple[Option, ...]
     takes_task: bool = False
     more: str = ""
+    takes_id: bool = False
 
     def description(self) -> str:
         """The text above the options in its own help."""
@@ -100,7 +102,7 @@ class CommandEntry(NamedTuple):
         positional = [option for option in self.options if not option.flags]
         places = [option.metavar if option.required else f"[{option.metavar}]" for option in positional]
         more = ["[options]"] if any(option.flags and not option.required for option in self.options) else []
-        return " ".join([TARGET] * self.takes_task + flags + places + more)
+        return " ".join([TARGET] * self.takes_task + ["[ID]"] * self.takes_id + flags + places + more)
 
 
 def command_lines(commands: Iterable[CommandEntry]) -> str:
@@ -160,6 +162,15 @@ _PLAN_OPTIONS = (
     Option("exit_code", ("--exit-code",), "exit with 3 if a task other than a forced Main would run", sets=True,
            default=False, yields=True),
 )  # fmt: skip
+_WHY_OPTIONS = (
+    *ENTRY_OPTIONS,
+    _AS_JSON,
+    Option("tree", ("--tree",), "show the chain of tasks that would run, up to the causes", sets=True, default=False,
+           yields=True),
+)  # fmt: skip
+_EACH_CAUSE = (
+    "\nShows each cause once, with the tasks that have it; with an id, such as 3fa1, it shows one task of the graph."
+)
 _RUNS_NOTHING = "\nRuns nothing, so options that say how to run have no effect."
 _ENTRY, _CACHE, _REMOTE = (f"taskproc.cli.{name}_commands" for name in ("entry", "cache", "remote"))
 _SHELL = Option("shell", (), f"the shell: {', '.join(SHELLS)}", "SHELL", choices=SHELLS, required="shell")
@@ -171,7 +182,8 @@ COMMANDS: Mapping[str, CommandEntry] = {command.name: command for command in (
                  "taskproc.cli.plan_command:plan_entry", _PLAN_OPTIONS, takes_task=True,
                  more="\nRuns nothing. Times and sizes are estimates from earlier runs in this cache."),
     CommandEntry("why", "show why Main is fresh or would run, and what changed",
-                 f"{_ENTRY}:explain_entry", ENTRY_OPTIONS, takes_task=True, more=_RUNS_NOTHING),
+                 "taskproc.cli.why_command:why_entry", _WHY_OPTIONS, takes_task=True, more=_EACH_CAUSE + _RUNS_NOTHING,
+                 takes_id=True),
     CommandEntry("accept", "declare stored results of Main, and of all tasks it needs, to be of the present source",
                  f"{_ENTRY}:accept_entry", ENTRY_OPTIONS, takes_task=True, more=_RUNS_NOTHING),
     CommandEntry("list", "show the content of a cache, or the tasks of a class with their ids and arguments",

@@ -32,7 +32,7 @@ def test_words_of_the_table_come_next() -> None:
     assert [*COMMANDS, "-h", "--help", "--version"] == next_words([])
     assert ["stop", "continue"] == next_words(["job.py", "-o", "cache", "--on-error"])
     assert ["-o", "--output", "-h", "--help"] == next_words(["list"])
-    assert next_words(["run"]) == next_words(["job.py"]) == next_words(["why"])
+    assert next_words(["run"]) == next_words(["job.py"]) == next_words(["accept"])
     assert list(SHELLS) == next_words(["completion"])[: len(SHELLS)]
 
 
