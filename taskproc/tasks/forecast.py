@@ -1,7 +1,6 @@
 """What a run would do, and what it would cost: `task.plan()`. Nothing runs, and no result is loaded."""
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,9 +10,9 @@ from taskproc.ledger.estimates import Cost, Estimate, Estimates
 from taskproc.ledger.schedule import critical_path, wall_time
 from taskproc.machine import available_cpus
 from taskproc.tasks.causes import Edit, StaleTask, edits_of, stale_tasks
+from taskproc.tasks.costs import task_costs
 from taskproc.tasks.inspection import other_versions
 from taskproc.tasks.labels import Slots, labels_of
-from taskproc.tasks.naming import arguments_text
 from taskproc.tasks.running import plan_work
 from taskproc.watch.stream import WORKERS
 
@@ -111,7 +110,7 @@ def forecast(
     known = plan_work(task, detect_source_change, force)
     stale = stale_tasks(known)
     graph = known.graph
-    costs = task_costs(known, stale, Estimates.of_store(known.store))
+    costs = task_costs(graph, stale, Estimates.of_store(known.store))
     needs = {key: [need for need in graph.needs[key] if need in stale] for key in stale}
     labels = {key: (*labels_of(type(graph.tasks[key])), WORKERS) for key in stale}
     seconds = {key: cost.seconds for key, cost in costs.items() if cost.seconds is not None}
@@ -136,24 +135,6 @@ def forecast(
         edits=tuple(edits_of(known, stale)),
         notes=tuple(other_versions(known)),
     )
-
-
-def task_costs(known: KnownVersions, keys: Iterable[str], estimates: Estimates) -> dict[str, Cost]:
-    """Key → what the task is expected to cost."""
-    by_class: dict[str, dict[int, str]] = {}
-    for key in keys:
-        place = known.graph.tasks[key]._taskproc.place
-        by_class.setdefault(place.name, {})[place.id] = key
-    costs: dict[str, Cost] = {}
-    for name, numbers in by_class.items():
-
-        def arguments_of(number: int, numbers: Mapping[int, str] = numbers) -> Mapping[str, Any]:
-            found: Mapping[str, Any] = json.loads(arguments_text(known.graph.tasks[numbers[number]]._taskproc))["args"]
-            return found
-
-        found = estimates.costs(name, list(numbers), arguments_of)
-        costs.update((numbers[number], cost) for number, cost in found.items())
-    return costs
 
 
 def _sum_of(figures: Mapping[str, Estimate], stale: Mapping[str, StaleTask]) -> Estimate:

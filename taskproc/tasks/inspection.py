@@ -50,7 +50,7 @@ def foreseen(known: KnownVersions) -> Iterator[Foreseen]:
             yield Foreseen(key, verdict.reason, verdict.reason)
         else:
             # What has changed in the task itself comes first: it may be why there is an upstream task that is new
-            own = _own_reason(known, key)
+            own = own_reason(known, key)
             reason = _reason_above(known, below) if own is None or own is NEW else own
             yield Foreseen(key, reason, FORCED if own is None and key in known.forced else own)
         stale.add(key)
@@ -65,7 +65,7 @@ def preview(known: KnownVersions) -> Iterator[tuple[str, Reason]]:
     yield from ((each.key, each.reason) for each in foreseen(known))
 
 
-def _own_reason(known: KnownVersions, key: str) -> Reason | None:
+def own_reason(known: KnownVersions, key: str) -> Reason | None:
     """Why `key` would run whatever its needs give: it has other code, settings or needs than each of its versions.
 
     NEW if it has no version.

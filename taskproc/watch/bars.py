@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 from taskproc.kernel.model import Event
 from taskproc.streams import is_terminal
 from taskproc.text import cut_in_middle, cut_to, terminal_width, width_of
-from taskproc.watch.standing import Standing, ready_text, reason_lines, short_names
-from taskproc.watch.stream import Outline
+from taskproc.watch.standing import Standing, fresh_texts, left_text, ready_text, reason_lines, short_names
+from taskproc.watch.stream import Outline, Remaining, left_unknown
 from taskproc.watch.tally import Tally, closing_line, duration, failed_line
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ class Bars:
         self._lock = threading.Lock()
         self._standing = Standing(totals)
         self._waits: Callable[[], Mapping[str, int]] = dict
+        self._left: Callable[[], Remaining | None] = left_unknown
+        self._is_left_known = False
         self._since: dict[str, float] = {}
         self._until: dict[str, float] = {}
         self._failures = 0
@@ -72,8 +74,8 @@ class Bars:
         self._closed = False
 
     def begin(self, outline: Outline) -> None:
-        """Know what tasks wait for."""
-        self._waits = outline.waits
+        """Know what tasks wait for, and how long it takes."""
+        self._waits, self._left = outline.waits, outline.left
 
     def tell(self, event: Event[Any], name: str, text: Callable[[], str]) -> None:
         """Count it; a failure is shown above the bars at once."""
@@ -130,10 +132,14 @@ class Bars:
         if progress is None:
             progress = self._progress = _bars(self._console)
             progress.start()
+        left = None if self._closed else self._left()
+        self._is_left_known = left is not None or (self._closed and self._is_left_known)
         with self._lock:
             self._draw_rows(progress)
             waits = {} if self._closed else self._waits()
-            progress.below = cut_to(ready_text(waits), terminal_width(self._file)) if waits else ""
+            parts = [] if self._closed else fresh_texts(self._standing.all)
+            parts += [*([left_text(left)] if left else []), *([ready_text(waits)] if waits else [])]
+            progress.below = cut_to("; ".join(parts), terminal_width(self._file))
         progress.refresh()
 
     def _draw_rows(self, progress: Any) -> None:
@@ -166,7 +172,8 @@ class Bars:
         return counts
 
     def _times(self, name: str, tally: Tally) -> str:
-        """Elapsed since the first of the class started, and what is left at the pace of those that ran."""
+        """Elapsed since the first of the class started; and what is left at the pace of those that ran, unless the line
+        below says it better."""
         since = self._since.get(name)
         if since is None:
             return ""
@@ -174,7 +181,7 @@ class Bars:
         now = self._clock() if left else self._until.get(name, since)
         elapsed = now - since
         ran = tally.done + tally.failed
-        if not left or not ran:
+        if not left or not ran or self._is_left_known:
             return duration(elapsed)
         return f"{duration(elapsed)}, {duration(elapsed / ran * left)} left"
 

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 from taskproc.kernel.model import Event
 from taskproc.text import cut_to, printable, terminal_width
 from taskproc.watch.standing import Standing, reason_lines, short_names
-from taskproc.watch.stream import Outline
+from taskproc.watch.stream import Outline, Remaining, left_unknown
 from taskproc.watch.tally import closing_line, closing_table, failed_line
 
 FIRST, SHARE, LONGEST = 5.0, 0.1, 60.0  # seconds between two lines: at least, as a share of those passed, at most
@@ -44,13 +44,14 @@ class Lines:
         self._standing = Standing(totals)
         self._names = short_names(totals)
         self._waits: Callable[[], Mapping[str, int]] = dict
+        self._left: Callable[[], Remaining | None] = left_unknown
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="taskproc-lines", daemon=True) if beats else None
         self._closed = False
 
     def begin(self, outline: Outline) -> None:
-        """Know what tasks wait for."""
-        self._waits = outline.waits
+        """Know what tasks wait for, and how long it takes."""
+        self._waits, self._left = outline.waits, outline.left
 
     def tell(self, event: Event[Any], name: str, text: Callable[[], str]) -> None:
         """Count it; write a line for a failure, and if one is due."""
@@ -71,7 +72,7 @@ class Lines:
     def _look(self, now: float) -> None:
         if now - self._told >= pause(now - self._started):
             self._told = now
-            self._write(f"  {self._standing.line(now - self._started, now, self._waits())}")
+            self._write(f"  {self._standing.line(now - self._started, now, self._waits(), self._left())}")
 
     def close(self) -> None:
         """Write the table, why tasks ran, and the closing line. Idempotent."""
@@ -91,6 +92,7 @@ class Lines:
     def _beat(self) -> None:
         try:
             while not self._over.wait(LOOK_EVERY):
+                self._left()  # so that the answer is there when a line is due
                 self.look()
         except (OSError, ValueError):
             pass  # nobody reads any more; the run goes on

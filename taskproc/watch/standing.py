@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 from taskproc.kernel.model import Event
 from taskproc.text import printable
-from taskproc.watch.stream import COMMANDS, WORKERS
+from taskproc.watch.stream import COMMANDS, WORKERS, Remaining
 from taskproc.watch.tally import Tally, duration, tallies
 
 _CLASSES = 3  # that are named in a line
 _UNTOLD = ("new", "forced")  # reasons that go without saying
 _REASONS = 3  # that are shown for a class
+_NARROW = 0.1  # of the time that is left, a range that is not worth two figures
 
 
 class RunningTasks(NamedTuple):
@@ -69,12 +70,14 @@ class Standing:
         if isinstance(words, str) and event.detail.get("reason") not in _UNTOLD:
             self.reasons.setdefault(name, Counter())[words] += 1
 
-    def line(self, elapsed: float, now: float, waits: Mapping[str, int]) -> str:
-        """`after 12 s: 19 of 57 ended, 1 failed; running: 2 Train, 1 Eval (Train#bb79 for 8.0 s); ready: …`."""
+    def line(self, elapsed: float, now: float, waits: Mapping[str, int], left: Remaining | None = None) -> str:
+        """`after 12 s: 19 of 57 ended, 1 failed; 2 min to 3 min left; running: 2 Train (Train#bb79 for 8.0 s); …`."""
         tally = self.all
-        parts = [f"{tally.ended():,} of {tally.total:,} ended"]
-        parts += [f"{getattr(tally, word):,} {word}" for word in ("fresh", "failed", "skipped") if getattr(tally, word)]
+        parts = [f"{tally.ended():,} of {tally.total:,} ended", *fresh_texts(tally)]
+        parts += [f"{getattr(tally, word):,} {word}" for word in ("failed", "skipped") if getattr(tally, word)]
         found = [f"after {duration(elapsed)}: {', '.join(parts)}"]
+        if left is not None:
+            found.append(left_text(left))
         if self.running:
             found.append(f"running: {self._runs(now)}")
         if waits:
@@ -92,6 +95,20 @@ class Standing:
         # The first that was started: of a run that hangs it is the one
         oldest = next(iter(self.running.values()))
         return f"{', '.join(told)} ({oldest.text().partition('(')[0]} for {duration(now - oldest.since)})"
+
+
+def fresh_texts(tally: Tally) -> list[str]:
+    """`11 fresh (19 %)`, if there are any: the share of the tasks whose results were there."""
+    return [f"{tally.fresh:,} fresh ({100 * tally.fresh / tally.total:.0f} %)"] if tally.fresh and tally.total else []
+
+
+def left_text(left: Remaining) -> str:
+    """`2 min to 3 min left`; `about 2 min left` if that is the same; `at least`, if tasks of unknown time are left."""
+    if left.unknown:
+        return f"at least {duration(left.likely)} left"
+    low, high = duration(left.low), duration(left.high)
+    is_narrow = left.high - left.low < max(1.0, _NARROW * left.likely)
+    return f"about {duration(left.likely)} left" if is_narrow or low == high else f"{low} to {high} left"
 
 
 def ready_text(waits: Mapping[str, int]) -> str:
