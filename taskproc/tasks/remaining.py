@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from taskproc.errors import TaskprocError
 from taskproc.kernel.model import Event
 from taskproc.ledger.estimates import Estimate, Estimates
 from taskproc.ledger.time_left import TimeLeft
@@ -80,7 +81,11 @@ class RunRemaining:
     def compute(self) -> None:
         """Compute what is left now."""
         began = self._clock()
-        left = self._time.left(began)
+        try:
+            left = self._time.left(began)
+        except (OSError, TaskprocError):
+            self._is_over, self._last = True, None  # the cache was removed: the run itself reports that
+            return
         self._last = began, None
         if left is not None:
             seconds = left.seconds

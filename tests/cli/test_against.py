@@ -106,20 +106,22 @@ def test_the_rows(commands: Commands) -> None:
 
 
 def test_nothing_is_written(commands: Commands) -> None:
-    """Neither to the cache nor to the repository."""
-
-    def stamps() -> dict[Path, int]:
-        return {path: path.stat().st_mtime_ns for path in commands.folder.rglob("*") if path.is_file()}
-
-    commands.write("a,b", "data.txt")
+    """Neither to the cache nor to the repository, also where the digest of a file would be remembered."""
+    os.symlink(os.__file__, commands.folder / "data.txt")  # old enough for that
     reads = EDITED.replace("range(count)])", 'range(count)])\n        self.data = InputFile("data.txt")')
     commands.write(reads.replace("FutureList, Task", "FutureList, InputFile, Task"))
-    git(commands.folder, "add", "study.py")
-    git(commands.folder, "commit", "-q", "-m", "two")
+    git(commands.folder, "commit", "-q", "-a", "-m", "two")
+    commands.run("plan", "study.py", "-o", "cache")
+
+    def stamps() -> dict[Path, int]:
+        files = [path for path in commands.folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+        return {path: path.stat().st_mtime_ns for path in files}
+
     before = stamps()
     commands.run(*AGAINST)
 
-    assert before.items() <= stamps().items()
+    assert len(list((commands.folder / "cache" / "inputs").iterdir())) == 1
+    assert before == stamps()
 
 
 def test_untracked_data_is_found(commands: Commands) -> None:
@@ -151,6 +153,23 @@ def test_modules_are_those_of_the_revision(commands: Commands) -> None:
             "working tree: 1 of 1 task would run",
             "HEAD: 0 of 1 task would run",
         ]
+
+
+def test_an_import_path_into_the_project_is_moved(commands: Commands) -> None:
+    """As an editable install has it: a module in `src` is that of the revision."""
+    (commands.folder / "src").mkdir()
+    commands.write("WORD = 1\n", "src/shared.py")
+    commands.write(f"from shared import WORD\n{STUDY.replace('WORD = r', 'OTHER = r')}")
+    git(commands.folder, "add", "src")
+    git(commands.folder, "commit", "-q", "-a", "-m", "two")
+    commands.environ["PYTHONPATH"] += os.pathsep + str(commands.folder / "src")
+    commands.run("study.py", "-o", "cache", "-t", "local")
+    commands.write("WORD = 2\n", "src/shared.py")
+
+    assert [line.split(",")[0] for line in commands.lines(*AGAINST)[:2]] == [
+        "working tree: 6 of 6 tasks would run",
+        "HEAD: 1 of 6 tasks would run",
+    ]
 
 
 def test_from_another_folder(commands: Commands) -> None:

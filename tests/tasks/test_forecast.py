@@ -122,6 +122,9 @@ def test_an_edit_is_priced(study: Study) -> None:
     assert (longest.low, longest.likely > 0) == (0.0, True)
     assert clean.likely / 2 <= found.wall.likely <= found.seconds.likely
     assert summaries(found.edits) == [("`clean()` in study.py", 5, 5)]
+    alone = study(("text.strip()", "text.strip().upper()")).Longest().plan(1)
+    for end in ("low", "likely", "high"):
+        assert getattr(alone.wall, end) == pytest.approx(getattr(alone.seconds, end))
 
 
 def test_each_edit_is_counted_alone(study: Study) -> None:
