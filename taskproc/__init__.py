@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from taskproc.store.rules import make_key_file
     from taskproc.tasks.command import Command
     from taskproc.tasks.explaining import Explanation, accept
+    from taskproc.tasks.forecast import Forecast
     from taskproc.tasks.future import Const, Future, FutureDict, FutureList
     from taskproc.tasks.inputs import InputFile
     from taskproc.tasks.stats import RunStats
@@ -66,6 +67,7 @@ __all__ = [
     "ExceptionBehaviour",
     "Explanation",
     "FailedTaskError",
+    "Forecast",
     "Future",
     "FutureDict",
     "FutureList",
@@ -107,6 +109,7 @@ _HOMES = {
     "Event": "kernel.model",
     "ExceptionBehaviour": "maps.map_options",
     "Explanation": "tasks.explaining",
+    "Forecast": "tasks.forecast",
     "Future": "tasks.future",
     "FutureDict": "tasks.future",
     "FutureList": "tasks.future",

@@ -36,11 +36,11 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "source": frozenset({"values"}),
     "kernel": frozenset(),
     "store": frozenset({"kernel"}),
+    # Reads what a cache remembers; text for people is made in cli
+    "ledger": frozenset({"values", "kernel", "store"}),
     "run": frozenset({"kernel"}),
     "watch": frozenset({"kernel"}),
     "drive": frozenset({"kernel"}),
-    # Reads what a cache remembers, for commands and notebooks
-    "ledger": frozenset({"values", "kernel", "store"}),
     # Beside tasks, not below: it has items without keys, and no graph
     "maps": frozenset({"kernel", "run"}),
     # Chunks of a batch are items of a map

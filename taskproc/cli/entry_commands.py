@@ -49,14 +49,14 @@ logger = logging.getLogger("taskproc")
 def execute(cls: type[Task], options: Options) -> int:
     """Build the entry task in the cache and run it, or report what would run. Returns the exit code."""
     with cache_of_run(cls, options) as log:
-        task = _built(cls, options)
+        task = build_entry(cls, options)
         return show_preview(task, options) if options.dry_run else _run(task, options, log)
 
 
 @contextmanager
 def cache_of_run(cls: type[Task], options: Options) -> Iterator[JsonLines | None]:
     """A block in which the cache of a run is in use; gives the log in JSON lines, if that is the format."""
-    _set_loglevel(options.loglevel)
+    set_loglevel(options.loglevel)
     if options.dry_run:
         cache = Cache(options.output)
         # A missing folder is not created; it is treated as an empty cache
@@ -87,23 +87,13 @@ def _report_old_name(cls: type[Task], cache: Cache) -> None:
         )
 
 
-def explain_entry(cls: type[Task], options: Options) -> int:
-    """Show why the entry task is fresh or would run. Returns the exit code."""
-    from taskproc.tasks.explaining import explain  # here and below: 2 ms, and not needed by runs
-
-    _set_loglevel(options.loglevel)
-    with existing(options.output):
-        tell(str(explain(_built(cls, options))))
-    return DONE
-
-
 def accept_entry(cls: type[Task], options: Options) -> int:
     """Declare the stored results of the entry task, and of all it needs, to be results of the present code."""
     from taskproc.tasks.explaining import accept
 
-    _set_loglevel(options.loglevel)
+    set_loglevel(options.loglevel)
     with existing(options.output):
-        counts = accept(_built(cls, options))
+        counts = accept(build_entry(cls, options))
     for name, count in counts.items():
         tell(f"accepted {printable(name)}: {counted(count, 'result')}")
     if not counts:
@@ -118,7 +108,8 @@ def existing(path: str) -> Cache:
     return Cache(path)
 
 
-def _built(cls: Callable[..., Task], options: Options) -> Task:
+def build_entry(cls: Callable[..., Task], options: Options) -> Task:
+    """The entry task with its arguments. Raises UserError if its `__init__` raises."""
     try:
         return cls(**options.arguments)
     except TaskprocError:
@@ -299,7 +290,8 @@ class _Handler(logging.Handler):
             self.log.write("log", {"level": level, "text": text})
 
 
-def _set_loglevel(level: str) -> None:
+def set_loglevel(level: str) -> None:
+    """Set the level of taskproc's own messages, and write them to standard error if the script has set no handler."""
     logger.setLevel(level.upper())
     if not logger.hasHandlers():  # else the script has set one
         logger.addHandler(_Handler())

@@ -129,7 +129,8 @@ def _start(command: CommandEntry, prog: str, words: list[str]) -> int:
     from taskproc.cli.entry_class import load_entry
 
     target, rest = words[0], words[1:]
-    return _with_entry(command, f"{prog} {target}", load_entry(target), rest, (program(), target))
+    task_id = rest.pop(0) if command.takes_id and rest and not rest[0].startswith("-") else ""
+    return _with_entry(command, f"{prog} {target}", load_entry(target), rest, (program(), target), task_id=task_id)
 
 
 def _with_entry(
@@ -139,13 +140,15 @@ def _with_entry(
     words: list[str],
     start: tuple[str, str],
     defaults: DefaultArguments | None = None,
+    *,
+    task_id: str = "",
 ) -> int:
     """Parse the options and call the command. `start`: the program and the script, as they were called."""
     from taskproc.cli.defaults import populated
     from taskproc.cli.options import parse_options
 
     options = parse_options(prog, cls, words, populated() if defaults is None else defaults, command)
-    options = replace(options, program=start[0], script=start[1])
+    options = replace(options, program=start[0], script=start[1], words=tuple(words), task_id=task_id)
     # Modules that run a graph are imported only now: `--help` and wrong usage take half the time without them
     return command.load()(cls, options)
 

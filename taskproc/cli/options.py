@@ -30,7 +30,9 @@ class Options:
     Attributes:
         force: create the cache even in a folder that contains other files.
         more: values of the options that only some commands have; of `sweep`, the values by parameter.
+        task_id: the word behind the script, of a command that takes one.
         program, script: how the program was called, and with which script or module; empty if it is not known.
+        words: behind the script.
     """
 
     arguments: Mapping[str, Any]
@@ -50,6 +52,8 @@ class Options:
     more: Mapping[str, Any] = field(default_factory=dict)
     program: str = ""
     script: str = ""
+    words: Sequence[str] = ()
+    task_id: str = ""
 
 
 def parse_options(

@@ -106,6 +106,7 @@ class CommandEntry(NamedTuple):
         function: `module:name`; it is called with the values of the options and returns the exit code.
         takes_task: whether a script or module comes first. The function is called with the entry task and an Options.
         more: further sentences of its own help.
+        takes_id: whether the id of a task may follow the script.
     """
 
     name: str
@@ -114,6 +115,7 @@ class CommandEntry(NamedTuple):
     options: tuple[Option, ...]
     takes_task: bool = False
     more: str = ""
+    takes_id: bool = False
 
     def description(self) -> str:
         """The text above the options in its own help."""
@@ -132,7 +134,7 @@ class CommandEntry(NamedTuple):
         positional = [option for option in self.options if not option.flags]
         places = [option.metavar if option.required else f"[{option.metavar}]" for option in positional]
         more = ["[options]"] if any(option.flags and not option.required for option in self.options) else []
-        return " ".join([TARGET] * self.takes_task + flags + places + more)
+        return " ".join([TARGET] * self.takes_task + ["[ID]"] * self.takes_id + flags + places + more)
 
 
 def load_function(place: str) -> Callable[..., Any]:
@@ -251,6 +253,23 @@ SWEEP_OPTIONS = (
            default=False, yields=True),
 )  # fmt: skip
 
+_PLAN_OPTIONS = (
+    *ENTRY_OPTIONS,
+    _AS_JSON._replace(name="json", yields=True),
+    Option("against", ("--against",), "show the same for a Git revision beside it: what a change would cost", "REV",
+           yields=True),
+    Option("exit_code", ("--exit-code",), "exit with 3 if a task other than a forced Main would run", sets=True,
+           default=False, yields=True),
+)  # fmt: skip
+_WHY_OPTIONS = (
+    *ENTRY_OPTIONS,
+    _AS_JSON._replace(name="json", yields=True),
+    Option("tree", ("--tree",), "show the chain of tasks that would run, up to the causes", sets=True, default=False,
+           yields=True),
+)  # fmt: skip
+_EACH_CAUSE = (
+    "\nShows each cause once, with the tasks that have it; with an id, such as 3fa1, it shows one task of the graph."
+)
 _RUNS_NOTHING = "\nRuns nothing, so options that say how to run have no effect."
 _ENTRY, _REMOTE = (f"taskproc.cli.{name}_commands" for name in ("entry", "remote"))
 _SCRIPT = Option("script", (), "the script or module that defines the task, or imports its module", "SCRIPT|MODULE",
@@ -270,8 +289,12 @@ COMPLETE = "--complete"  # what scripts of completion call; for no one else
 COMMANDS: Mapping[str, CommandEntry] = {command.name: command for command in (
     CommandEntry("run", "run Main, and all tasks it needs whose results are not in the cache",
                  "taskproc.cli.main:run_entry", (*ENTRY_OPTIONS, *SWEEP_OPTIONS), takes_task=True),
+    CommandEntry("plan", "show what a run of Main would do: which tasks, why, how long, how much memory and disk",
+                 "taskproc.cli.plan_command:plan_entry", _PLAN_OPTIONS, takes_task=True,
+                 more="\nRuns nothing. Times and sizes are estimates from earlier runs in this cache."),
     CommandEntry("why", "show why Main is fresh or would run, and what changed",
-                 f"{_ENTRY}:explain_entry", ENTRY_OPTIONS, takes_task=True, more=_RUNS_NOTHING),
+                 "taskproc.cli.why_command:why_entry", _WHY_OPTIONS, takes_task=True, more=_EACH_CAUSE + _RUNS_NOTHING,
+                 takes_id=True),
     CommandEntry("accept", "declare stored results of Main, and of all tasks it needs, to be of the present source",
                  f"{_ENTRY}:accept_entry", ENTRY_OPTIONS, takes_task=True, more=_RUNS_NOTHING),
     CommandEntry("rerun", "run one task of a cache alone, in this process, with its recorded arguments and inputs",

@@ -1,1 +1,1 @@
-"""What a cache remembers of its tasks, to look at: nothing here loads a result or decides whether one is fresh."""
+"""Reads what a cache remembers: records, times and sizes. No result is loaded."""

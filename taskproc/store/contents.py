@@ -58,7 +58,14 @@ class _Memory:
 
 
 class Contents:
-    """Digests of files and folders outside the cache `root`, remembered in it."""
+    """Digests of files and folders outside the cache `root`, remembered in it.
+
+    Attributes:
+        remembers: whether what was read is remembered; set for the whole process. Without, links in a path are followed
+            to find what is remembered already.
+    """
+
+    remembers = True
 
     def __init__(self, root: str):
         self._root, self._files = root, Files()
@@ -68,13 +75,14 @@ class Contents:
 
         Costs a stat for each file, and a read of each file that is not remembered: about 1 s per GB.
         """
+        path = path if self.remembers else os.path.realpath(path)
         name = f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:32]}.json"
         for _ in range(_TRIES):
             memory = _Memory(self._remembered(name, path))
             before = signs_of(path)
             digest = _digest_of(path, memory)
             if signs_of(path) == before:
-                if memory.now != memory.then:
+                if memory.now != memory.then and self.remembers:
                     self._remember(name, path, memory.now)
                 return Content(digest, before)
         raise OSError(errno.EBUSY, "it is being written to: wait until it is complete", path)

@@ -64,11 +64,7 @@ def explain(task: Task) -> Explanation:
     for each in known.graph.tasks.values():
         unwatched.note(each, known.conditions.code(each))
     if root not in found:
-        version = _whole(known, root)
-        lines = [f"{name_of(root)} is fresh: {_made(version)}"]
-        if root in known.kept:
-            lines.append(f"  {LOOKED_AT} since then; all that was seen of it then is the same now")
-        lines += [*_observed(known, root, version), *other_versions(known), *unwatched.lines()]
+        lines = [*fresh_lines(known, root), *other_versions(known), *unwatched.lines()]
         return Explanation(True, {}, "\n".join(lines), unwatched.words())
     reason = found.pop(root)
     told: set[str] = set()
@@ -80,9 +76,17 @@ def explain(task: Task) -> Explanation:
     if len(causes) > _SHOWN:
         lines.append(f"… and {len(causes) - _SHOWN:,} more upstream tasks would run for their own reasons")
     reasons = {name_of(root): reason.text, **{name_of(key): each.text for key, each in found.items()}}
-    last = next(known.store.look(known.graph.tasks[root]._taskproc.place), None)
-    lines += [*_observed(known, root, last), *other_versions(known), *unwatched.lines()]
+    lines += [*observed_lines(known, root), *other_versions(known), *unwatched.lines()]
     return Explanation(False, reasons, "\n".join(lines), unwatched.words())
+
+
+def fresh_lines(known: KnownVersions, key: str) -> Iterator[str]:
+    """That a task is fresh, which result it has, and what was observed when that was made."""
+    version = _whole(known, key)
+    yield f"{known.graph.name_of(key)} is fresh: {_made(version)}"
+    if key in known.kept:
+        yield f"  {LOOKED_AT} since then; all that was seen of it then is the same now"
+    yield from observed_lines(known, key, version)
 
 
 def accept(task: Task) -> dict[str, int]:
@@ -147,14 +151,14 @@ def _details(known: KnownVersions, key: str, reason: Reason, told: set[str]) -> 
             told.add(changed)
             yield changed
     if reason.kind not in ("new", "need"):
-        yield from _changed_needs(known, key)
-    failed = list(_failure(known, key))
+        yield from changed_needs_lines(known, key)
+    failed = list(failure_lines(known, key))
     yield from failed
     if reason == NEW and not failed:
-        yield from _nearest(known, key)
+        yield from nearest_lines(known, key)
 
 
-def _changed_needs(known: KnownVersions, key: str) -> Iterator[str]:
+def changed_needs_lines(known: KnownVersions, key: str) -> Iterator[str]:
     """What the task needs besides, or not any more: most likely since its code has changed."""
     version = next(known.store.look(known.graph.tasks[key]._taskproc.place), None)
     needs = dict.fromkeys(known.graph.needs[key], Stamp("", ""))
@@ -163,7 +167,7 @@ def _changed_needs(known: KnownVersions, key: str) -> Iterator[str]:
         yield f"  with it: {reason.text}"
 
 
-def _failure(known: KnownVersions, key: str) -> Iterator[str]:
+def failure_lines(known: KnownVersions, key: str) -> Iterator[str]:
     """How the newest attempt failed, if it did, and where its log is."""
     place = known.graph.tasks[key]._taskproc.place
     why = known.store.failure(place)
@@ -188,7 +192,7 @@ def _changed_source(known: KnownVersions, key: str) -> str:
     return code_difference(old, new)
 
 
-def _nearest(known: KnownVersions, key: str) -> Iterator[str]:
+def nearest_lines(known: KnownVersions, key: str) -> Iterator[str]:
     """How the arguments differ from those of the most similar task that has a folder, and is not of this graph."""
     task, store = known.graph.tasks[key], known.store
     beside = {str(each._taskproc.place.id) for each in known.graph.tasks.values()}
@@ -225,7 +229,9 @@ def _short(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:39]}…"
 
 
-def _observed(known: KnownVersions, key: str, version: Version | None) -> Iterator[str]:
+def observed_lines(known: KnownVersions, key: str, version: Version | None = None) -> Iterator[str]:
+    """What was observed when a version was made, by default the newest one."""
+    version = version or next(known.store.look(known.graph.tasks[key]._taskproc.place), None)
     if version is not None:
         task = known.graph.tasks[key]
         is_unclear = bool(left_on(task).untracked or known.conditions.code(task).untracked)

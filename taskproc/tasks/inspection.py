@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskproc.errors import MissingResult, TaskprocError
 from taskproc.kernel.model import Reason, Record, Stale, Stamp
-from taskproc.kernel.rebuild import code_reason, edge_reason, setting_reason
+from taskproc.kernel.rebuild import FORCED, NEW, code_reason, edge_reason, setting_reason
 from taskproc.store.version import package_versions
 from taskproc.tasks import access
 from taskproc.tasks.build import is_under_construction
@@ -25,27 +25,51 @@ Task = Any  # tasks.task stands above this module
 _SHOWN = 3  # versions of a package that are named
 
 
-def preview(known: KnownVersions) -> Iterator[tuple[str, Reason]]:
-    """Key and reason of each task that would run, needs first: at most, for an equal value may end it earlier."""
+class Foreseen(NamedTuple):
+    """A task that would run.
+
+    Attributes:
+        reason: in words for people.
+        own: why it would run whatever its needs give; None: only since they would run, and may give something new.
+    """
+
+    key: str
+    reason: Reason
+    own: Reason | None
+
+
+def foreseen(known: KnownVersions) -> Iterator[Foreseen]:
+    """Each task that would run, needs first: at most, for an equal value may end it earlier."""
     stale: set[str] = set()
     for key, needs in known.graph.needs.items():
         below = next((need for need in needs if need in stale), None)
-        if below is not None:
-            # What has changed in the task itself comes first: it may be why there is an upstream task that is new
-            reason = _own_reason(known, key) or Reason(
-                "need", f"upstream {known.graph.name_of(below)} would run", (below,)
-            )
-        else:
+        if below is None:
             verdict = known.judge(key)
             if not isinstance(verdict, Stale):
                 continue
-            reason = verdict.reason
+            yield Foreseen(key, verdict.reason, verdict.reason)
+        else:
+            # What has changed in the task itself comes first: it may be why there is an upstream task that is new
+            own = own_reason(known, key)
+            reason = _reason_above(known, below) if own is None or own is NEW else own
+            yield Foreseen(key, reason, FORCED if own is None and key in known.forced else own)
         stale.add(key)
-        yield key, reason
 
 
-def _own_reason(known: KnownVersions, key: str) -> Reason | None:
-    """Why `key` would run whatever its needs give: it has other code, settings or needs than each of its versions."""
+def _reason_above(known: KnownVersions, need: str) -> Reason:
+    return Reason("need", f"upstream {known.graph.name_of(need)} would run", (need,))
+
+
+def preview(known: KnownVersions) -> Iterator[tuple[str, Reason]]:
+    """Key and reason of each task that would run, needs first: at most, for an equal value may end it earlier."""
+    yield from ((each.key, each.reason) for each in foreseen(known))
+
+
+def own_reason(known: KnownVersions, key: str) -> Reason | None:
+    """Why `key` would run whatever its needs give: it has other code, settings or needs than each of its versions.
+
+    NEW if it has no version.
+    """
     task, conditions = known.graph.tasks[key], known.conditions
     needs = dict.fromkeys(known.graph.needs[key], Stamp("", ""))
     first: Reason | None = None
@@ -61,7 +85,7 @@ def _own_reason(known: KnownVersions, key: str) -> Reason | None:
         if reason is None:
             return None
         first = first or reason
-    return first
+    return first or NEW
 
 
 def _change(known: KnownVersions, task: Task, record: Record, code: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from taskproc.drive import drive, settle_some
 from taskproc.errors import (
@@ -55,6 +55,9 @@ from taskproc.tasks.running_job import running_job, running_keys
 from taskproc.tasks.stats import COUNTED, Counter, RunStats
 from taskproc.tasks.task_graph import Graph, graph_of
 from taskproc.watch.stream import COMMANDS, WORKERS, Outline, Stream, Watcher
+
+if TYPE_CHECKING:
+    from taskproc.tasks.remaining import RunRemaining
 
 Task = Any  # tasks.task stands above this module
 logger = logging.getLogger("taskproc")
@@ -103,12 +106,16 @@ def run_graph(
             counter.reason(graph.class_name(key), summary(graph, reason))
         return None, counter.stats(time.monotonic() - started)
     totals = _totals(graph) if watchers or show_progress else {}
-    stream = Stream([*watchers, *(_progress(totals, not placement.captures) if show_progress else ())])
-    work = GraphWork(known, placement, _labels(graph, placement.commands))
+    node_labels, first_slots = _labels(graph, placement.commands), dict[str, int]()
+    shown = [*watchers, *(_progress(totals, not placement.captures) if show_progress else ())]
+    remaining = _remaining(known, node_labels, first_slots) if shown else None
+    stream = Stream([remaining, *shown] if remaining else [])
+    work = GraphWork(known, placement, node_labels)
     grace = Grace()
     with limits_raised(), runner_for(executor, max_workers, grace) as runner:
         run = _Run(work, runner, counter, stream, limits, on_error == "stop", grace)
-        stream.begin(Outline(totals, run.waits))
+        first_slots.update(run.slots())
+        stream.begin(Outline(totals, run.waits, remaining.left) if remaining else Outline(totals, run.waits))
         value = run.result()
     return value, counter.stats(time.monotonic() - started)
 
@@ -170,6 +177,10 @@ class _Run:
         self._failed: list[Event[str]] = []
         self._told: set[str] = set()
         self._interrupts = Interrupts(work, self._plan, runner, grace)
+
+    def slots(self) -> dict[str, int]:
+        """Label → how many tasks with it may run at once; places in the runner among them."""
+        return self._limits.slots()
 
     def waits(self) -> dict[str, int]:
         """Label → how many ready tasks wait for a slot of it now; in any thread. A limit comes before a place here."""
@@ -302,6 +313,14 @@ def _totals(graph: Graph) -> dict[str, int]:
         name = graph.class_name(key)
         totals[name] = totals.get(name, 0) + 1
     return totals
+
+
+def _remaining(
+    known: KnownVersions, labels: Mapping[str, tuple[str, ...]], limits: Mapping[str, int]
+) -> RunRemaining:
+    from taskproc.tasks.remaining import RunRemaining  # here: for runs that are watched
+
+    return RunRemaining(known, labels, limits)
 
 
 def _progress(totals: Mapping[str, int], local: bool) -> Sequence[Watcher]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from taskproc.store.version import Version
     from taskproc.tasks.explaining import Explanation
+    from taskproc.tasks.forecast import Forecast
     from taskproc.tasks.labels import Prefixes, RateLimits
     from taskproc.tasks.stats import RunStats
     from taskproc.watch.stream import Watcher
@@ -313,6 +314,29 @@ class Task(Indexable, metaclass=TaskType):
         from taskproc.tasks.explaining import explain  # here: see run_graph
 
         return explain(self)
+
+    def plan(
+        self,
+        workers: int | None = None,
+        *,
+        rate_limits: RateLimits | None = None,
+        detect_source_change: bool = True,
+        force: bool = False,
+    ) -> Forecast:
+        """What run_graph() would run, why, and what it would cost: time, memory, bytes. Runs nothing.
+
+        Times and sizes are those of the newest records of a class with the nearest arguments; of a class that was never
+        run they are unknown. What runs only if an upstream task gives a new value is counted as `at_most`.
+
+        Args:
+            workers: how many tasks would run at once; default: as many as this process may use.
+            rate_limits, detect_source_change, force: as of run_graph.
+        """
+        from taskproc.tasks.forecast import forecast  # here: as above
+
+        return forecast(
+            self, workers, rate_limits=rate_limits, detect_source_change=detect_source_change, force=force
+        )
 
     def clear_task(self) -> None:
         """Remove the result, files and logs of this task; all tasks that need it, at any depth, are computed again."""

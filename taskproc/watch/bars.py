@@ -21,11 +21,13 @@ from taskproc.watch.standing import (
     closing_line,
     duration,
     failed_line,
+    fresh_texts,
+    left_text,
     ready_text,
     reason_lines,
     short_names,
 )
-from taskproc.watch.stream import Outline
+from taskproc.watch.stream import Outline, Remaining, left_unknown
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -69,6 +71,8 @@ class Bars:
         self._lock = threading.Lock()
         self._standing = Standing(totals)
         self._waits: Callable[[], Mapping[str, int]] = dict
+        self._left: Callable[[], Remaining | None] = left_unknown
+        self._is_left_known = False
         self._since: dict[str, float] = {}
         self._until: dict[str, float] = {}
         self._failures = 0
@@ -83,8 +87,8 @@ class Bars:
         self._closed = False
 
     def begin(self, outline: Outline) -> None:
-        """Store the function that reports what tasks wait for."""
-        self._waits = outline.waits
+        """Store the functions that report what tasks wait for, and how long the run will take."""
+        self._waits, self._left = outline.waits, outline.left
 
     def tell(self, event: Event[Any], name: str, text: Callable[[], str]) -> None:
         """Count the event; a failure is shown above the bars at once."""
@@ -141,10 +145,14 @@ class Bars:
         if progress is None:
             progress = self._progress = _bars(self._console)
             progress.start()
+        left = None if self._closed else self._left()
+        self._is_left_known = left is not None or (self._closed and self._is_left_known)
         with self._lock:
             self._draw_rows(progress)
             waits = {} if self._closed else self._waits()
-            progress.below = cut_to(ready_text(waits), terminal_width(self._file)) if waits else ""
+            parts = [] if self._closed else fresh_texts(self._standing.all)
+            parts += [*([left_text(left)] if left else []), *([ready_text(waits)] if waits else [])]
+            progress.below = cut_to("; ".join(parts), terminal_width(self._file))
         progress.refresh()
 
     def _draw_rows(self, progress: Any) -> None:
@@ -177,7 +185,10 @@ class Bars:
         return counts
 
     def _times(self, name: str, tally: Tally) -> str:
-        """The time since the first task of the class started, and the time left at the pace of those that ran."""
+        """The time since the first task of the class started, and the time left at the pace of those that ran.
+
+        The time left is not shown where the line below the bars has a better one.
+        """
         since = self._since.get(name)
         if since is None:
             return ""
@@ -185,7 +196,7 @@ class Bars:
         now = self._clock() if left else self._until.get(name, since)
         elapsed = now - since
         ran = tally.done + tally.failed
-        if not left or not ran:
+        if not left or not ran or self._is_left_known:
             return duration(elapsed)
         return f"{duration(elapsed)}, {duration(elapsed / ran * left)} left"
 

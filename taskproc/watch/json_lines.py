@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from taskproc.kernel.model import Event, Problem
 from taskproc.watch.progress import pause
 from taskproc.watch.standing import Standing
-from taskproc.watch.stream import Outline
+from taskproc.watch.stream import Outline, Remaining, left_unknown
 
 VERSION = 1  # of the fields: fields may be added, and none is changed or removed
 
@@ -37,11 +37,12 @@ class JsonLines:
         self._started = self._written = clock()
         self._standing = Standing({})
         self._waits: Callable[[], Mapping[str, int]] = dict
+        self._left: Callable[[], Remaining | None] = left_unknown
         self._closed = False
 
     def begin(self, outline: Outline) -> None:
         """Write the number of tasks of each class."""
-        self._standing, self._waits = Standing(outline.totals), outline.waits
+        self._standing, self._waits, self._left = Standing(outline.totals), outline.waits, outline.left
         if self._events:
             self.write("begin", {"total": sum(outline.totals.values()), "classes": dict(outline.totals)})
 
@@ -61,7 +62,8 @@ class JsonLines:
         running: dict[str, int] = {}
         for task in standing.running.values():
             running[task.name] = running.get(task.name, 0) + 1
-        self.write("progress", {**_counts(standing.all), "running": running, "waits": dict(self._waits())})
+        self.write("progress", {**_counts(standing.all), "running": running, "waits": dict(self._waits()),
+                                "left": None if (left := self._left()) is None else left._asdict()})  # fmt: skip
 
     def close(self) -> None:
         """Write how many tasks of each class ended in which way, and why they ran. Idempotent."""

@@ -15,7 +15,7 @@ from taskproc.kernel.model import Event
 from taskproc.streams import is_terminal, nowhere
 from taskproc.text import cut_to, printable, terminal_width
 from taskproc.watch.standing import Standing, closing_line, closing_table, failed_line, reason_lines, short_names
-from taskproc.watch.stream import Outline, Watcher
+from taskproc.watch.stream import Outline, Remaining, Watcher, left_unknown
 
 FIRST, SHARE, LONGEST = 5.0, 0.1, 60.0  # seconds between two lines: at least, as a share of those passed, at most
 LOOK_EVERY = 1.0                        # seconds between checks without an event
@@ -80,13 +80,14 @@ class Lines:
         self._standing = Standing(totals)
         self._names = short_names(totals)
         self._waits: Callable[[], Mapping[str, int]] = dict
+        self._left: Callable[[], Remaining | None] = left_unknown
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="taskproc-lines", daemon=True) if beats else None
         self._closed = False
 
     def begin(self, outline: Outline) -> None:
-        """Store the function that reports what tasks wait for."""
-        self._waits = outline.waits
+        """Store the functions that report what tasks wait for, and how long the run will take."""
+        self._waits, self._left = outline.waits, outline.left
 
     def tell(self, event: Event[Any], name: str, text: Callable[[], str]) -> None:
         """Count the event; write a line for a failure, and the progress if it is due."""
@@ -107,7 +108,7 @@ class Lines:
     def _look(self, now: float) -> None:
         if now - self._written >= pause(now - self._started):
             self._written = now
-            self._write(f"  {self._standing.line(now - self._started, now, self._waits())}")
+            self._write(f"  {self._standing.line(now - self._started, now, self._waits(), self._left())}")
 
     def close(self) -> None:
         """Write the table, why tasks ran, and the closing line. Idempotent."""
@@ -127,6 +128,7 @@ class Lines:
     def _beat(self) -> None:
         try:
             while not self._over.wait(LOOK_EVERY):
+                self._left()  # so that the answer is there when a line is due
                 self.look()
         except (OSError, ValueError):
             pass  # nobody reads any more; the run goes on

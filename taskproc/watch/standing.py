@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from taskproc.kernel.model import Event, Problem
 from taskproc.text import cut_in_middle, padded, printable, width_of
-from taskproc.watch.stream import COMMANDS, WORKERS
+from taskproc.watch.stream import COMMANDS, WORKERS, Remaining
 
 _CLASSES = 3   # shown in a line
 _OBVIOUS = ("new", "forced")  # reasons that are not shown
@@ -16,6 +16,7 @@ _REASONS = 3   # shown for a class
 _ROWS = 40     # of the closing table
 _NAME = 16     # columns of the name of a class; with fewer, the seconds are left out
 _SHORTEST = 5  # columns that the name has in any case
+_NARROW = 0.1  # of the time that is left, a range that is not worth two figures
 
 
 class RunningTasks(NamedTuple):
@@ -72,12 +73,14 @@ class Standing:
         if isinstance(words, str) and event.detail.get("reason") not in _OBVIOUS:
             self.reasons.setdefault(name, Counter())[words] += 1
 
-    def line(self, elapsed: float, now: float, waits: Mapping[str, int]) -> str:
-        """`after 12 s: 19 of 57 ended, 1 failed; running: 2 Train, 1 Eval (Train#bb79 for 8.0 s); ready: …`."""
+    def line(self, elapsed: float, now: float, waits: Mapping[str, int], left: Remaining | None = None) -> str:
+        """`after 12 s: 19 of 57 ended, 1 failed; 2 min to 3 min left; running: 2 Train (Train#bb79 for 8.0 s); …`."""
         tally = self.all
-        parts = [f"{tally.ended():,} of {tally.total:,} ended"]
-        parts += [f"{getattr(tally, word):,} {word}" for word in ("fresh", "failed", "skipped") if getattr(tally, word)]
+        parts = [f"{tally.ended():,} of {tally.total:,} ended", *fresh_texts(tally)]
+        parts += [f"{getattr(tally, word):,} {word}" for word in ("failed", "skipped") if getattr(tally, word)]
         line = [f"after {duration(elapsed)}: {', '.join(parts)}"]
+        if left is not None:
+            line.append(left_text(left))
         if self.running:
             line.append(f"running: {self._runs(now)}")
         if waits:
@@ -95,6 +98,20 @@ class Standing:
         # The first that was started: if the run hangs, it is probably this one
         oldest = next(iter(self.running.values()))
         return f"{', '.join(parts)} ({oldest.text().partition('(')[0]} for {duration(now - oldest.since)})"
+
+
+def fresh_texts(tally: Tally) -> list[str]:
+    """`11 fresh (19 %)`, if there are any: the share of the tasks whose results were there."""
+    return [f"{tally.fresh:,} fresh ({100 * tally.fresh / tally.total:.0f} %)"] if tally.fresh and tally.total else []
+
+
+def left_text(left: Remaining) -> str:
+    """`2 min to 3 min left`; `about 2 min left` if that is the same; `at least`, if tasks of unknown time are left."""
+    if left.unknown:
+        return f"at least {duration(left.likely)} left"
+    low, high = duration(left.low), duration(left.high)
+    is_narrow = left.high - left.low < max(1.0, _NARROW * left.likely)
+    return f"about {duration(left.likely)} left" if is_narrow or low == high else f"{low} to {high} left"
 
 
 def ready_text(waits: Mapping[str, int]) -> str:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from taskproc.frozen import frozen
 from taskproc.kernel.model import Event
@@ -14,6 +14,24 @@ logger = logging.getLogger("taskproc")
 WORKERS, COMMANDS = "(workers)", "(commands)"
 
 
+class Remaining(NamedTuple):
+    """Seconds that a run will still take: most likely, at least and at most, as far as is known.
+
+    Attributes:
+        unknown: tasks that are not counted, since no task of their class has run before.
+    """
+
+    likely: float
+    low: float
+    high: float
+    unknown: int = 0
+
+
+def left_unknown() -> Remaining | None:
+    """Where nobody computes what is left."""
+    return None
+
+
 @frozen
 class Outline:
     """The facts about a run that are known when it begins.
@@ -22,10 +40,13 @@ class Outline:
         totals: task class → the number of its tasks.
         waits: may be called at any time and in any thread: label → the number of ready tasks that wait for a slot of
             it now. `(workers)` and `(commands)` are the places of the run itself; "": tasks that start at once.
+        left: may be called at any time and in any thread: how long the run will still take; None while nothing is
+            known. It does not wait: the answer is computed beside the run, some time after the first call.
     """
 
     totals: Mapping[str, int]
     waits: Callable[[], Mapping[str, int]]
+    left: Callable[[], Remaining | None] = left_unknown
 
 
 class Watcher(Protocol):

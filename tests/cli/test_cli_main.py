@@ -164,7 +164,7 @@ def test_a_script_that_raises_is_told(script: Write, capsys: Capture) -> None:
     ("words", "message"),
     [
         ([], r"which script\?"),
-        (["frobnicate"], r"neither a script .* nor a command \(run, why, accept, rerun, list, .*completion\)"),
+        (["frobnicate"], r"neither a script .* nor a command \(run, plan, why, accept, rerun, list, .*completion\)"),
         (["-o", "cache", "job.py"], "the script must come before its options, got '-o'"),
         (["--verison"], r"the script must come before its options, got '--verison'. Did you mean '--version'"),
         (["list", "--loglevel", "info", "-o", "cache"], r"--loglevel. Its options are --help, --output"),

@@ -46,7 +46,7 @@ def test_why_tells_what_would_run(script: Write, capsys: Capture) -> None:
 
     out = capsys.readouterr().out
     assert "Main(x=3, fails=False) would run: upstream Square(x=3) would run" in plain(out)
-    assert "Square(x=3): source of job:Square.run_task changed" in plain(out)
+    assert "source of job:Square.run_task changed: Square(x=3), and 1 that needs it" in plain(out)
     assert "the square is" not in out
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from taskproc.kernel.model import Event, Problem
 from taskproc.watch.bars import Bars, Layout
-from taskproc.watch.stream import WORKERS, Outline
+from taskproc.watch.stream import WORKERS, Outline, Remaining
 
 BOOM = Problem("exception", "ValueError: [red]boom[/red]")
 
@@ -190,6 +190,31 @@ def test_what_runs_and_what_waits_is_shown() -> None:
     assert "1 running" in drawn
     assert "ready: 3 wait for 'gpu', 1 for a worker" in drawn
     assert "ready" not in terminal.getvalue().removeprefix(drawn)
+
+
+def test_what_is_left_is_shown_once() -> None:
+    """Below the bars, with the share that was fresh; a row of its own class would say something else."""
+    terminal, clock = Terminal(), Clock()
+    left: list[Remaining | None] = [None]
+    bars = Bars({"m.A": 4}, terminal, clock=clock, draws=False)
+    bars.begin(Outline({"m.A": 4}, dict, lambda: left[0]))
+    tell(bars, "fresh", 0)
+    for key in (1, 2):
+        tell(bars, "started", key)
+    clock.now = 60.0
+    tell(bars, "done", 1)
+
+    bars.draw()
+    unknown = terminal.getvalue()
+    left[0] = Remaining(150.0, 120.0, 200.0)
+    bars.draw()
+    known = terminal.getvalue().removeprefix(unknown)
+    bars.close()
+
+    assert "1 min 0 s, 2 min 0 s left" in unknown
+    assert "1 fresh (25 %); 2 min 0 s to 3 min 20 s left" in known
+    assert "1 min 0 s, 2 min" not in known
+    assert "left" not in terminal.getvalue().removeprefix(unknown + known)
 
 
 def test_a_failure_takes_one_line_of_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from taskproc.kernel.model import Event, Problem
 from taskproc.watch.json_lines import VERSION, JsonLines
-from taskproc.watch.stream import WORKERS, Outline
+from taskproc.watch.stream import WORKERS, Outline, Remaining
 
 
 class Clock:
@@ -27,7 +27,7 @@ def written(some: Sequence[tuple[float, Event[Any]]], **options: Any) -> list[di
     """The objects written in a run of two tasks of m.A, each event given with its time."""
     clock, file = Clock(), io.StringIO()
     log = JsonLines(file, clock=clock, wall=lambda: 1000.0 + clock.now, **options)
-    log.begin(Outline({"m.A": 2}, lambda: {WORKERS: 1}))
+    log.begin(Outline({"m.A": 2}, lambda: {WORKERS: 1}, lambda: Remaining(3.0, 2.0, 4.0, 1)))
     for now, event in some:
         clock.now = now
         log.tell(event, "m.A", lambda event=event: f"A#3fa1({event.key})")  # type: ignore[misc]
@@ -72,6 +72,7 @@ def test_now_and_then_it_says_where_the_run_stands() -> None:
 
     assert [6.0] == [each["elapsed"] for each in found]
     assert ({"m.A": 1}, {WORKERS: 1}, 1) == (found[0]["running"], found[0]["waits"], found[0]["done"])
+    assert {"likely": 3.0, "low": 2.0, "high": 4.0, "unknown": 1} == found[0]["left"]
 
 
 def test_without_events_there_is_the_end() -> None:

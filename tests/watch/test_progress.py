@@ -15,7 +15,7 @@ from taskproc.kernel.model import Event, Problem
 from taskproc.watch import progress as module
 from taskproc.watch.bars import Bars
 from taskproc.watch.progress import FAILURES, FIRST, LONGEST, Lines, pause, progress
-from taskproc.watch.stream import WORKERS, Outline
+from taskproc.watch.stream import WORKERS, Outline, Remaining
 from tests.pace import limit
 
 BOOM = Problem("exception", "ValueError: boom")
@@ -52,6 +52,18 @@ def told(
     lines.close()
     lines.close()
     return file.getvalue().splitlines()
+
+
+def test_a_line_says_how_long_it_still_takes() -> None:
+    """The time left is a range, behind the tasks that have ended."""
+    clock, file = Clock(), io.StringIO()
+    lines = Lines({"m.A": 9}, file, clock=clock, beats=False)
+    lines.begin(Outline({"m.A": 9}, dict, lambda: Remaining(150.0, 120.0, 200.0)))
+    clock.now = 6.0
+    lines.tell(Event("done", 1), "m.A", unread)
+    lines.close()
+
+    assert file.getvalue().startswith("  after 6.0 s: 1 of 9 ended; 2 min 0 s to 3 min 20 s left\n")
 
 
 def run_of(count: int, seconds: float) -> list[Told]:
@@ -119,7 +131,7 @@ def test_a_line_says_how_far_it_is() -> None:
     lines = told({"m.A": 5, "m.B": 4, "x.D": 2}, events, waits={"gpu": 3, WORKERS: 1200, "": 2})
 
     assert (
-        "  after 9.0 s: 2 of 11 ended, 1 fresh, 1 failed; running: 2 A, 1 B, 1 C (A#3fa1 for 8.0 s); "
+        "  after 9.0 s: 2 of 11 ended, 1 fresh (9 %), 1 failed; running: 2 A, 1 B, 1 C (A#3fa1 for 8.0 s); "
         "ready: 3 wait for 'gpu', 1,200 for a worker, 2 about to start; 1 in other runs"
     ) == lines[1]
 

@@ -16,12 +16,14 @@ from taskproc.watch.standing import (
     closing_table,
     duration,
     failed_line,
+    fresh_texts,
+    left_text,
     ready_text,
     reason_lines,
     short_names,
     tallies,
 )
-from taskproc.watch.stream import COMMANDS, WORKERS
+from taskproc.watch.stream import COMMANDS, WORKERS, Remaining
 
 
 def standing(*kinds: str, **detail: Any) -> Standing:
@@ -201,3 +203,23 @@ def test_names_lose_their_middle_before_the_seconds_go() -> None:
     assert closing_table(tallies, 58)[1].startswith("  AVeryLong…askClass")
     assert "seconds" in closing_table(tallies, 58)[0]
     assert "seconds" not in closing_table(tallies, 50)[0]
+
+
+@pytest.mark.parametrize(
+    ("left", "text"),
+    [
+        (Remaining(150.0, 120.0, 200.0), "2 min 0 s to 3 min 20 s left"),
+        (Remaining(150.0, 145.0, 155.0), "about 2 min 30 s left"),
+        (Remaining(0.5, 0.1, 0.9), "about 0.5 s left"),
+        (Remaining(150.0, 100.0, 200.0, 3), "at least 2 min 30 s left"),
+    ],
+)
+def test_what_is_left_is_a_range(left: Remaining, text: str) -> None:
+    """One figure where the range says no more; a lower bound while tasks are left of which nothing is known."""
+    assert left_text(left) == text
+
+
+def test_the_cached_share_is_shown() -> None:
+    """Of all tasks; nothing if none was fresh."""
+    assert fresh_texts(Tally(57, done=3, fresh=11)) == ["11 fresh (19 %)"]
+    assert fresh_texts(Tally(57, done=3)) == []
