@@ -49,9 +49,11 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "remote": frozenset({"kernel", "store", "run"}),
     # Below tasks: what several computers share are tasks
     "commands": frozenset({"kernel", "store", "run", "drive", "tasks"}),
-    "tasks": frozenset({"values", "source", "kernel", "store", "run", "watch", "drive"}),
+    # Reads what a cache remembers, and loads no result
+    "ledger": frozenset({"values", "kernel", "store"}),
+    "tasks": frozenset({"values", "source", "kernel", "store", "ledger", "run", "watch", "drive"}),
     "testing": frozenset({"kernel", "store", "run", "watch", "drive"}),
-    "cli": frozenset({"values", "kernel", "store", "run", "watch", "drive", "tasks", "remote"}),
+    "cli": frozenset({"values", "kernel", "store", "ledger", "run", "watch", "drive", "tasks", "remote"}),
 }
 # Of the leaves, the kernel may import these
 PURE_LEAVES = frozenset({"checks", "frozen", "errors"})

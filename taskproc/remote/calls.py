@@ -13,6 +13,7 @@ from taskproc.run.context import in_own_context
 from taskproc.run.lifeline import serve_many
 from taskproc.run.problem import traceback_text
 from taskproc.run.setup import is_far_end
+from taskproc.run.usage_meter import work_as
 
 PREFIX = "do_"
 
@@ -40,6 +41,7 @@ class TaskFunctions:
 
     def _run(self, tag: str, parameters: Any) -> object:
         if tag == CALL:
+            work_as(lambda: "remote")
             if is_far_end():
                 serve_many()  # if the main process of a run ends, the next calls in this process must not end with it
             function, args, kwargs = parameters

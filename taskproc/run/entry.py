@@ -23,6 +23,7 @@ from taskproc.run.lifeline import hold_on_if_given
 from taskproc.run.problem import sentence
 from taskproc.run.setup import Setup, be_far_end
 from taskproc.run.timeout import on_begin, watch_over
+from taskproc.run.usage_meter import work_as
 from taskproc.run.wire import job_file
 from taskproc.run.worker import end_process, run
 from taskproc.streams import write_error
@@ -46,6 +47,7 @@ def main(arguments: list[str]) -> int:
     job_of_cluster = [f"{name}={value}" for name, value in cluster.variables(os.environ).items()]
     job_file(file, "started").write_text("\n".join([f"{os.getpid()} {own_peak()}", *job_of_cluster]))
     on_begin(partial(_begin, file, held))
+    work_as(lambda: "prefix")
     content = _set_up_and_run(setup, job)
     flush_all()
     end_children()

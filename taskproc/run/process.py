@@ -29,6 +29,7 @@ from taskproc.run.wire import (
     JOB,
     KIND,
     MARK,
+    NUMBER,
     OF_KIND,
     PEAK,
     STEP,
@@ -84,6 +85,10 @@ class Worker:
     def deaf(self) -> bool:
         """Whether it has closed its end of the channel."""
         return self._messages.closed
+
+    def call_it(self, number: int) -> None:
+        """Tell it its number, by which its results name it. Before it gets a job."""
+        os.pwrite(self._marks.fileno(), MARK.pack(number), NUMBER)
 
     def give(self, content: bytes) -> None:
         """Send jobs; see `framed`. All that was called back before must have passed: this lifts the bound."""
@@ -183,7 +188,7 @@ def _file_of_marks() -> BinaryIO:
         file = os.fdopen(os.memfd_create("taskproc-marks"), "w+b", buffering=0)
     else:
         file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # open until the process ends
-    file.write(MARK.pack(0) * 2 + UNBOUND + MARK.pack(0) * 2)
+    file.write(MARK.pack(0) * 2 + UNBOUND + MARK.pack(0) * 3)
     return file
 
 

@@ -27,9 +27,10 @@ SECONDS = struct.Struct("<d")
 
 # In the file of marks, each 8 bytes: the number of the last job that began, the peak memory of the worker when it
 # started, the number of the last job that may begin; which step of a job began, and the number of a job that must end
-# before its next step, these two as the machine orders bytes. The worker writes the first, second and fourth.
+# before its next step, these two as the machine orders bytes; the number of the worker, written before it gets a job.
+# The worker writes the first, second and fourth.
 MARK = struct.Struct("<Q")
-BEGUN, PEAK, BOUND, STEP, HALT, MARKS = 0, 8, 16, 24, 32, 40
+BEGUN, PEAK, BOUND, STEP, HALT, NUMBER, MARKS = 0, 8, 16, 24, 32, 40, 48
 UNBOUND = MARK.pack(2**64 - 1)
 
 

@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NoReturn
 
 from taskproc.kernel.model import Failed, Problem
@@ -35,6 +35,7 @@ from taskproc.run.lifeline import hold_on
 from taskproc.run.problem import problem_of, sentence
 from taskproc.run.setup import Setup, be_far_end
 from taskproc.run.timeout import on_begin
+from taskproc.run.usage_meter import work_as
 from taskproc.run.wire import (
     ANSWER,
     BEGAN,
@@ -44,6 +45,7 @@ from taskproc.run.wire import (
     LEAVING,
     MARK,
     NAMED,
+    NUMBER,
     OF_KIND,
     PART,
     PEAK,
@@ -105,6 +107,11 @@ class Marks:
     def number(self) -> bytes:
         """Of the last job that was to begin."""
         return MARK.pack(self.count)
+
+    @cached_property
+    def worker(self) -> str:
+        """What this worker is called in results. Asked from the first job on."""
+        return f"worker {MARK.unpack(os.pread(self._file, MARK.size, NUMBER))[0]}"
 
 
 class Orphans:
@@ -200,6 +207,7 @@ def main(arguments: list[str]) -> None:
     faulthandler.enable(2)  # a crash in C code then tells its place in the log of the job
     on_begin(lambda seconds: send(channel, BEGAN))
     marks = Marks(marks_number)
+    work_as(lambda: marks.worker)
     steps.use_marks(marks_number, lambda: marks.count, lambda part: send(channel, PART + part))
     send(channel, READY)
     errors = kept[0] if kept else os.open(os.devnull, os.O_WRONLY)

@@ -26,6 +26,7 @@ from taskproc.errors import (
 from taskproc.kernel.limits import Limits
 from taskproc.kernel.model import Event, Problem
 from taskproc.kernel.plan import Plan
+from taskproc.ledger.journal import new_run_id
 from taskproc.pickling import pack_error, unpack_error
 from taskproc.run.cluster import jobs_left
 from taskproc.run.group import Grace
@@ -101,7 +102,9 @@ def run_graph(
         return None, counter.stats(time.monotonic() - started)
     totals = _totals(graph) if watchers or show_progress else {}
     stream = Stream([*watchers, *(_progress(totals, not placement.captures) if show_progress else ())])
-    work = GraphWork(known, placement, _labels(graph, placement.commands))
+    outer = running_job()
+    run_id = outer.run if outer is not None else new_run_id()  # what a task runs itself belongs to the run of the task
+    work = GraphWork(known, placement, _labels(graph, placement.commands), run_id)
     grace = Grace()
     with limits_told(), runner_for(executor, max_workers, grace) as runner:
         run = _Run(work, runner, counter, stream, limits, on_error == "stop", grace)

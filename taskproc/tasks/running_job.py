@@ -26,6 +26,7 @@ class Running:
         captured: whether what it prints goes to its log.
         task: the task that runs.
         digits: how many a short id has in what the run says; 0: not known.
+        run: the id of the run, to which runs inside the job belong as well; empty: it has none.
     """
 
     key: str
@@ -38,6 +39,7 @@ class Running:
     captured: bool = False
     task: Any = None
     digits: int = 0
+    run: str = ""
 
 
 _running: ContextVar[Running | None] = ContextVar("taskproc_running", default=None)
