@@ -158,7 +158,7 @@ def _judged(key: K, verdict: Verdict) -> Event[K]:
 
 def _ended(key: K, outcome: Outcome[K], state: str) -> Event[K]:
     if isinstance(outcome, Done):
-        return Event("done", key, {"seconds": outcome.seconds})
+        return Event("done", key, outcome.detail())
     if isinstance(outcome, Failed):
         return Event("failed", key, {"seconds": outcome.seconds, "problem": outcome.problem})
     if isinstance(outcome, Lost):

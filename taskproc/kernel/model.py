@@ -122,12 +122,34 @@ class Problem:
     step: int | None = None
 
 
+class Usage(NamedTuple):
+    """What an attempt used, and where it ran. None: not known.
+
+    Attributes:
+        began: seconds since 1970, by the clock of its machine.
+        cpu: seconds of processor time, child processes included.
+        peak: memory in bytes, the most that its process or a child had while it ran; only if no other task had a part.
+        worker: such as `worker 3`, `thread`, `inline`, `prefix`.
+        run: the id of its run.
+    """
+
+    began: float | None = None
+    cpu: float | None = None
+    peak: int | None = None
+    worker: str | None = None
+    run: str | None = None
+
+
 @frozen
 class Done:
     """The attempt ran and its result is published."""
 
     stamp: Stamp
     seconds: float = 0.0
+
+    def detail(self) -> dict[str, object]:
+        """What is reported of it to watchers, ready for JSON."""
+        return {"seconds": self.seconds}
 
 
 @frozen

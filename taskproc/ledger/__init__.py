@@ -1,1 +1,1 @@
-"""Reads what a cache remembers: records, times and sizes. No result is loaded."""
+"""Reads what a cache remembers: records, journals of runs, times and sizes. No result is loaded."""

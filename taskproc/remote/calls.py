@@ -45,8 +45,10 @@ class TaskFunctions:
     def _run(self, tag: str, parameters: Any) -> object:
         from taskproc.run.baseline import adopt_imports
         from taskproc.run.far_end import is_far_end, serve_many
+        from taskproc.run.usage_meter import work_as
 
         if tag == CALL:
+            work_as(lambda: "remote")
             if is_far_end():
                 serve_many()  # when the main process of a run ends, later calls in this process must go on
             function, args, kwargs = parameters

@@ -25,6 +25,7 @@ from taskproc.run.keeper import be_subreaper, end_children
 from taskproc.run.lifeline import hold_on_if_given
 from taskproc.run.prefix_job import cluster_variables, job_file
 from taskproc.run.problem import sentence
+from taskproc.run.usage_meter import work_as
 from taskproc.run.worker import end_process, run
 from taskproc.streams import write_error
 
@@ -47,6 +48,7 @@ def main(arguments: list[str]) -> int:
     job_of_cluster = [f"{name}={value}" for name, value in cluster_variables(os.environ).items()]
     job_file(file, "started").write_text("\n".join([f"{os.getpid()} {own_peak()}", *job_of_cluster]))
     on_begin(partial(_begin, file, held))
+    work_as(lambda: "prefix")
     content = _set_up_and_run(setup, job)
     flush_all()
     end_children()

@@ -31,6 +31,7 @@ from taskproc.run.worker_protocol import (
     JOB,
     KIND,
     MARK,
+    NUMBER,
     OF_KIND,
     PEAK,
     STEP,
@@ -87,6 +88,10 @@ class Worker:
     def deaf(self) -> bool:
         """Whether the worker has closed its end of the channel."""
         return self._messages.closed
+
+    def call_it(self, number: int) -> None:
+        """Tell it its number, by which its results name it. Before it gets a job."""
+        os.pwrite(self._marks.fileno(), MARK.pack(number), NUMBER)
 
     def give(self, content: bytes) -> None:
         """Send jobs; see `framed`. Jobs that were called back must have passed before: this lifts the bound."""
@@ -231,7 +236,7 @@ def _file_of_marks() -> BinaryIO:
         file = os.fdopen(os.memfd_create("taskproc-marks"), "w+b", buffering=0)
     else:
         file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # open until the process ends
-    file.write(MARK.pack(0) * 2 + UNBOUND + MARK.pack(0) * 2)
+    file.write(MARK.pack(0) * 2 + UNBOUND + MARK.pack(0) * 3)
     return file
 
 

@@ -183,6 +183,7 @@ class ResidentRunner(Generic[K, Answer]):
                 self._inbox.put((self._dispatch.drop().ticket, Failed(text)))
             return
         number = self._dispatch.hired()
+        worker.call_it(number)
         self._workers[number] = worker
         self._inbox.watch(worker.channel, partial(self._hear, number, worker))
         self._inbox.watch(worker.exit, partial(self._bury, number, worker))

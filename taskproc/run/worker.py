@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NoReturn
 
 from taskproc.kernel.model import Failed, Problem
@@ -33,6 +33,7 @@ from taskproc.run.keeper import end_children, keep_me
 from taskproc.run.kinds import Kinds
 from taskproc.run.lifeline import hold_on
 from taskproc.run.problem import problem_of, sentence
+from taskproc.run.usage_meter import work_as
 from taskproc.run.worker_protocol import (
     ANSWER,
     BEGAN,
@@ -42,6 +43,7 @@ from taskproc.run.worker_protocol import (
     LEAVING,
     MARK,
     NAMED,
+    NUMBER,
     OF_KIND,
     PART,
     PEAK,
@@ -104,6 +106,11 @@ class Marks:
     def number(self) -> bytes:
         """The number of the last job that came to its turn, as it is sent."""
         return MARK.pack(self.count)
+
+    @cached_property
+    def worker(self) -> str:
+        """What this worker is called in results. Asked from the first job on."""
+        return f"worker {MARK.unpack(os.pread(self._file, MARK.size, NUMBER))[0]}"
 
 
 class Orphans:
@@ -199,6 +206,7 @@ def main(arguments: list[str]) -> None:
     faulthandler.enable(2)  # a crash in C code then names its place in the log of the job
     on_begin(lambda seconds: send(channel, BEGAN))
     marks = Marks(marks_number)
+    work_as(lambda: marks.worker)
     use_marks(marks_number, lambda: marks.count, lambda part: send(channel, PART + part))
     send(channel, READY)
     errors = kept[0] if kept else os.open(os.devnull, os.O_WRONLY)

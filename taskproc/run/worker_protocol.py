@@ -34,9 +34,10 @@ SECONDS = struct.Struct("<d")
 
 # The file of marks has words of 8 bytes: the number of the last job that began; the peak memory of the worker when it
 # started; the number of the last job that may begin; the last step that began, with its job; and the number of a job
-# that must end before its next step. The last two are in native byte order. The worker writes BEGUN, PEAK and STEP.
+# that must end before its next step, these two in native byte order; and the number of the worker, written before it
+# gets a job. The worker writes BEGUN, PEAK and STEP.
 MARK = struct.Struct("<Q")
-BEGUN, PEAK, BOUND, STEP, HALT, MARKS = 0, 8, 16, 24, 32, 40
+BEGUN, PEAK, BOUND, STEP, HALT, NUMBER, MARKS = 0, 8, 16, 24, 32, 40, 48
 UNBOUND = MARK.pack(2**64 - 1)
 _STEPS = 32  # bits for the number of a step
 _HALT_WORD, _STEP_WORD = HALT // MARK.size, STEP // MARK.size

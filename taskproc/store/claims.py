@@ -36,11 +36,14 @@ class DiskAttempt:
     """The right to publish one version: a claim that this process holds. It has two open descriptors until it ends.
 
     For one thread at a time.
+
+    Attributes:
+        size: after a commit, the bytes of the version with its data directory.
     """
 
     __slots__ = (
-        "_captured", "_directory", "_early", "_ended", "_files", "_folder", "_handle", "_head", "_identity", "_path",
-        "_place", "_store", "nonce", "number",
+        "_captured", "_data", "_directory", "_early", "_ended", "_files", "_folder", "_handle", "_head", "_identity",
+        "_path", "_place", "_store", "nonce", "number", "size",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +56,8 @@ class DiskAttempt:
         self._ended = False
         self._head = claim_head(store.token, place, number, nonce)
         self._directory: Path | None = None
+        self._data: int | None = 0
+        self.size = 0
         self._captured, self._early = True, list[str]()  # logs that exist already, since their path was asked for
 
     @property
@@ -134,11 +139,13 @@ class DiskAttempt:
             head_digest=sha256(self._head).hexdigest(),
             size=len(self._head) + payload.size,
             digest=payload.digest,
-            about=about_result(facts, captured=self._captured),
+            about=about_result(facts, captured=self._captured, data=self._data),
             payload=payload.rest if payload.size == len(payload.rest) <= TINY_PAYLOAD else b"",
         )
         record = text_member(record_text(version))
-        self._files.append(self._handle, payload.rest, record, footer_member(record, self._store.key))
+        footer = footer_member(record, self._store.key)
+        self._files.append(self._handle, payload.rest, record, footer)
+        self.size = version.size + len(record) + len(footer) + (self._data or 0)
         if self._store.rules.flushes(facts.seconds):
             self._files.sync(self._handle)
         return version if self._rename(layout.result_file(self.number)) else None
@@ -152,9 +159,12 @@ class DiskAttempt:
 
     def _write_manifest(self, home: str, facts: Facts) -> str | None:
         """List the files in the data directory `home`. Returns the digest of the list, None if it cannot be made."""
-        from taskproc.store.contents import manifest_of  # here: 1 ms, for attempts with a data directory
+        # here: 1 ms, for attempts with a data directory
+        from taskproc.store.contents import folder_bytes, manifest_of
 
-        manifest = manifest_of(self._files, self._folder, layout.data_folder(self.number), home)
+        data = layout.data_folder(self.number)
+        manifest = manifest_of(self._files, self._folder, data, home)
+        self._data = folder_bytes(self._files, self._folder, data) if manifest is None else manifest.size
         if manifest is not None and manifest.text:
             name, flush = layout.manifest_file(self.number), self._store.rules.flushes(facts.seconds)
             self._store.put(self._folder, name, manifest.text.encode("ascii"), flush=flush)

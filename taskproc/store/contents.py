@@ -192,10 +192,11 @@ def _signs(status: os.stat_result) -> Signs:
 
 
 class Manifest(NamedTuple):
-    """The rows as JSON, and their digest of 32 hex digits; both are empty for an empty directory."""
+    """The rows as JSON, and their digest of 32 hex digits, both empty for an empty directory; bytes of its files."""
 
     text: str
     digest: str
+    size: int
 
 
 def manifest_of(files: Files, folder: Folder, name: str, path: str) -> Manifest | None:
@@ -211,9 +212,29 @@ def manifest_of(files: Files, folder: Folder, name: str, path: str) -> Manifest 
     except (OSError, RecursionError):
         return None
     if not rows:
-        return Manifest("", "")
+        return Manifest("", "", 0)
     text = json.dumps({"files": rows}, separators=(",", ":"))
-    return Manifest(text, hashlib.sha256(text.encode("ascii")).hexdigest()[:32])
+    return Manifest(text, hashlib.sha256(text.encode("ascii")).hexdigest()[:32], sum(row[2] for row in rows))
+
+
+def folder_bytes(files: Files, folder: Folder, name: str) -> int | None:
+    """The bytes of all files in a directory in an open folder; links are not followed. None if it cannot be listed."""
+    size = 0
+    todo: list[tuple[str, ...]] = [(name,)]
+    try:
+        while todo:
+            levels = todo.pop()
+            below = files.open_folder(folder, levels)
+            try:
+                for entry in files.scandir(below):
+                    status = entry.stat(follow_symlinks=False)
+                    size += status.st_size if stat.S_ISREG(status.st_mode) else 0
+                    todo += [(*levels, entry.name)] if stat.S_ISDIR(status.st_mode) else []
+            finally:
+                files.close_folder(below)
+    except OSError:
+        return None
+    return size
 
 
 def _rows(files: Files, folder: Folder, name: str, path: str) -> Iterator[Row]:

@@ -21,13 +21,17 @@ from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any, Union
 
 from taskproc.frozen import frozen
-from taskproc.kernel.model import Record, Stamp
+from taskproc.kernel.model import Record, Stamp, Usage
+from taskproc.machine import user_name
 from taskproc.store.layout import FORMAT, Place
 from taskproc.store.members import compact_json, read_comment, text_member
 from taskproc.store.rules import Key
 
+_FIELDS = 12  # of what a usual record is about
 TINY_PAYLOAD = 512  # bytes of a payload that is held in its version, so that no file is opened to read it
+_NO_LOG = ',"captured":false}'
 LONGEST_ACCEPT = 1 << 20  # bytes; fifteen thousand digests
+NO_USAGE = Usage()
 
 
 @frozen
@@ -38,7 +42,7 @@ class Version:
         path: of its file, for people and for `load`.
         head, head_digest: bytes before the payload, and their SHA-256.
         size, digest: bytes before the record, and the SHA-256 of the payload.
-        about: the rest of the record: versions of the software, host, wall-clock times.
+        about: the rest of the record: versions of the software, host, wall-clock times; see about_result.
         payload: if it is tiny and was read along with the record; not verified, like the bytes of a file.
     """
 
@@ -67,6 +71,7 @@ class Facts:
             the data directory; None: use the digest of the pickle. The directory is empty if its files are not known.
         observed: as in a Record.
         unseen: what could not be observed, in words.
+        usage: what the attempt used.
     """
 
     code: str
@@ -80,6 +85,7 @@ class Facts:
     named: Callable[[object, str, str], str | None] = lambda value, root, home: None
     observed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     unseen: Sequence[str] = ()
+    usage: Usage = NO_USAGE
 
     def value(
         self,
@@ -156,14 +162,20 @@ def _observed_text(record: Record) -> str:
     return f'"observed":{compact_json({kind: dict(items) for kind, items in record.observed.items()})},'
 
 
-def _about_text(about: Mapping[str, object]) -> str:
+def _about_text(about: Mapping[str, Any]) -> str:
     versions, captured = about.get("versions"), "captured" not in about
     packages = tuple(versions.items())[1:] if isinstance(versions, dict) else ()
-    here = _here(packages)
-    if len(about) != len(here) + (3 if captured else 4) or versions is not here["versions"]:
+    count = len(about) if captured else len(about) - 1
+    if count != _FIELDS or versions is not _here(packages)["versions"] or about["worker"] is None:
         return compact_json(dict(about))
-    end = "}" if captured else ',"captured":false}'
-    return f'{_here_text(packages)},"pid":{about["pid"]},"ended":{about["ended"]!r},"seconds":{about["seconds"]!r}{end}'
+    peak, data = about["peak"], about["data"]
+    # A float in a fixed number of digits takes a quarter of the time of one in as many as it has
+    return (
+        f'{_place_text(packages, about["pid"], about["worker"], about["run"])},"ended":{about["ended"]:.3f},'
+        f'"seconds":{about["seconds"]:.6f},"began":{about["began"]:.3f},"cpu":{about["cpu"]:.6f},'
+        f'"peak":{"null" if peak is None else peak},"data":{"null" if data is None else data}'
+        f'{"}" if captured else _NO_LOG}'
+    )
 
 
 def version_from(place: Place, path: str, content: Mapping[str, Any], payload: bytes = b"") -> Version:
@@ -198,21 +210,31 @@ def package_versions(about: Mapping[str, object]) -> Mapping[str, str]:
     return versions if isinstance(versions, Mapping) else {}
 
 
-def about_result(facts: Facts, *, captured: bool = True) -> dict[str, object]:
-    """What is recorded for people: versions of Python and packages, host, process, wall-clock time of the end, seconds.
+def about_result(facts: Facts, *, captured: bool = True, data: int | None = 0) -> dict[str, object]:
+    """What is recorded for people: versions of Python and packages, host, user, process, wall-clock time of the end,
+    seconds; when the attempt began, its cpu, peak and worker (see Usage), the id of its run.
 
     Also, if there is any: `untracked`, inputs that cannot be watched; `unseen`, what the task may have touched without
-    being observed; and `captured`, false if its output has no log.
+    being observed; and `captured`, false if its output has no log. What is not known is None, and records of older
+    versions do not have all fields.
+
+    Args:
+        data: bytes of the files in the data directory; None: not known.
     """
-    return {
-        **({"untracked": list(facts.untracked)} if facts.untracked else {}),
-        **({"unseen": list(facts.unseen)} if facts.unseen else {}),
-        **_here(tuple(facts.packages.items())),
-        "pid": os.getpid(),
-        "ended": time.time(),
-        "seconds": round(facts.seconds, 6),
-        **({} if captured else {"captured": False}),
-    }
+    here = _here(tuple(facts.packages.items()) if facts.packages else ())
+    began, cpu, peak, worker, run = facts.usage
+    about = {
+        "versions": here["versions"], "host": here["host"], "user": here["user"],
+        "pid": os.getpid(), "ended": time.time(), "seconds": facts.seconds,
+        "began": began, "cpu": cpu, "peak": peak, "run": run, "worker": worker, "data": data,
+    }  # fmt: skip
+    if facts.untracked:
+        about["untracked"] = list(facts.untracked)
+    if facts.unseen:
+        about["unseen"] = list(facts.unseen)
+    if not captured:
+        about["captured"] = False
+    return about
 
 
 @functools.lru_cache(maxsize=64)
@@ -220,12 +242,14 @@ def _here(packages: tuple[tuple[str, str], ...] = ()) -> dict[str, object]:
     """The part that is the same for all results of a process whose code reaches these packages."""
     import platform  # here: 1 ms, and only needed to write
 
-    return {"versions": {"python": platform.python_version(), **dict(packages)}, "host": platform.node()}
+    versions = {"python": platform.python_version(), **dict(packages)}
+    return {"versions": versions, "host": platform.node(), "user": user_name()}
 
 
 @functools.lru_cache(maxsize=64)
-def _here_text(packages: tuple[tuple[str, str], ...] = ()) -> str:
-    return compact_json(_here(packages))[:-1]
+def _place_text(packages: tuple[tuple[str, str], ...], pid: int, worker: str, run: str | None) -> str:
+    """The part that is the same for all results of a run that are made there, without the brace at its end."""
+    return compact_json({**_here(packages), "pid": pid, "worker": worker, "run": run})[:-1]
 
 
 def accept_text(version: Version, codes: Iterable[str], key: Key | None) -> bytes:

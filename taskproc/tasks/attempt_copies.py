@@ -78,10 +78,12 @@ class Copier:
             some.cache, some.place, some.arguments, some.version, some.left, some.given, some.loose, (task, self),
             used=some.used,
         )
-        own_of_class(copied)
-        if _finds_by_itself(cls):
+        by_itself, names, shared = _facts(cls)
+        if shared:
+            _copy_shared(copied, shared)
+        if by_itself:
             self._rest.append(task)
-        for name in _names(cls) & vars(task).keys():
+        for name in names & vars(task).keys():
             # Else that of the class would be found in place of its own
             _set(copied, name, self.value(vars(task)[name]))
         return copied
@@ -155,7 +157,11 @@ def own_of_class(task: Task) -> None:
 
     Large ones stay shared: they are tables to read from, and copying them would take longer than many tasks.
     """
-    for name in _shared(type(task)):
+    _copy_shared(task, _facts(type(task))[2])
+
+
+def _copy_shared(task: Task, shared: tuple[str, ...]) -> None:
+    for name in shared:
         if name not in vars(task) and (value := getattr(type(task), name)) is not None and _size(value) <= _LARGEST:
             task.__dict__[name] = copy.deepcopy(value)
 
@@ -187,6 +193,7 @@ _of_class: WeakKeyDictionary[type, tuple[bool, frozenset[str], tuple[str, ...]]]
 
 
 def _facts(cls: type) -> tuple[bool, frozenset[str], tuple[str, ...]]:
+    """Whether it finds attributes by itself, so that no copy can be put off; its names; those of what it shares."""
     found = _of_class.get(cls)
     if found is None:
         bases = [base for base in cls.__mro__ if not base.__module__.startswith(_OURS) and base is not object]
@@ -196,19 +203,6 @@ def _facts(cls: type) -> tuple[bool, frozenset[str], tuple[str, ...]]:
         loose = tuple(name for name in shared if _can_change(inspect.getattr_static(cls, name)))
         found = _of_class[cls] = by_itself, names, loose
     return found
-
-
-def _finds_by_itself(cls: type) -> bool:
-    """Whether a class has a say in what an attribute is, so that it cannot be put off."""
-    return _facts(cls)[0]
-
-
-def _names(cls: type) -> frozenset[str]:
-    return _facts(cls)[1]
-
-
-def _shared(cls: type) -> tuple[str, ...]:
-    return _facts(cls)[2]
 
 
 def _size(value: Any) -> int:

@@ -49,14 +49,21 @@ class GraphWork:
 
     Args:
         labels: key → its labels, a place in the runner among them.
+        run: the id of the run.
 
     Attributes:
         known: the versions of its tasks; jobs: how these become jobs.
     """
 
-    def __init__(self, known: KnownVersions, placement: Placement, labels: Mapping[str, tuple[str, ...]] | None = None):
+    def __init__(
+        self,
+        known: KnownVersions,
+        placement: Placement,
+        labels: Mapping[str, tuple[str, ...]] | None = None,
+        run: str = "",
+    ):
         self.known, self.placement = known, placement
-        self.jobs = Jobs(known, placement)
+        self.jobs = Jobs(known, placement, run)
         self._labels = labels or {}
         self._is_fed = False
         self._claimed: dict[str, DiskAttempt] = {}  # claimed here and not started yet
@@ -197,9 +204,9 @@ class Jobs:
         run: the part that all its jobs have in common.
     """
 
-    def __init__(self, known: KnownVersions, placement: Placement):
+    def __init__(self, known: KnownVersions, placement: Placement, run: str = ""):
         self._known, self._placement = known, placement
-        self.run = RunPart(known.store, known.checks_code)
+        self.run = RunPart(known.store, known.checks_code, run=run)
         self._mark: Mark | None = None
         self._kinds: dict[tuple[type, str], ClassPart] = {}
 
@@ -225,7 +232,7 @@ class Jobs:
         store = DiskStore(store.root, self._mark.token, store.files, store.rules)
         travels = placement.commands or not placement.in_process
         digits = digits_apart(self._known.graph.needs) if travels else 0  # what stays here asks its cache
-        self.run = RunPart(store, self._known.checks_code, umask=umask, digits=digits)
+        self.run = RunPart(store, self._known.checks_code, umask=umask, digits=digits, run=self.run.run)
 
     def end(self) -> None:
         """Unregister the run, and remove the versions that it has replaced."""

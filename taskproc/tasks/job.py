@@ -16,7 +16,7 @@ from typing import Any
 
 from taskproc.errors import CommandFailed, UnstorableResult
 from taskproc.frozen import frozen, replace
-from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, Lost, Outcome, Problem, Record, Stamp
+from taskproc.kernel.model import Done, Elsewhere, Failed, Fresh, Lost, Outcome, Problem, Record, Stamp, Usage
 from taskproc.kernel.rebuild import Present, judge
 from taskproc.run.baseline import adopt_imports, folder_put_back, in_own_context, own_umask, umask_put_back
 from taskproc.run.capture import captured, flush_all
@@ -25,6 +25,7 @@ from taskproc.run.observing import Noted
 from taskproc.run.problem import problem_of, sentence, traceback_text
 from taskproc.run.signals import is_interrupt
 from taskproc.run.system_limits import is_scarce, limit_text
+from taskproc.run.usage_meter import UsageMeter, worker_name
 from taskproc.store.cache import ActiveCache, Cache
 from taskproc.store.claims import Claimed, DiskAttempt
 from taskproc.store.disk import DiskStore
@@ -44,22 +45,39 @@ from taskproc.tasks.task_code import lasting_mark_of, mark_of
 from taskproc.tasks.task_graph import attributes, upstreams
 
 Watched = AbstractContextManager[object]
+_SENT = 4  # fields of a Usage that travel back: not the run, which is known there
 
 
 @frozen
 class Stored(Done):
-    """Done, and where the result lies. `differing`: see tasks/reached_code.py; `observes`: whether it was observed."""
+    """Done, and where the result lies.
+
+    Attributes:
+        differing: see tasks/reached_code.py.
+        observes: whether it was observed.
+        usage: what the attempt used; size: bytes of the version and its data directory.
+    """
 
     version: Version | None = None
     differing: str = ""
     observes: bool = False
+    usage: Usage | None = None
+    size: int = 0
 
     is_plain = True  # see run/worker_protocol.py
 
+    def detail(self) -> dict[str, object]:
+        """See Done."""
+        if self.usage is None:
+            return {"seconds": self.seconds}
+        _, cpu, peak, worker, _ = self.usage
+        return {"seconds": self.seconds, "cpu": cpu, "peak": peak, "bytes": self.size, "worker": worker}
+
     def __reduce__(self) -> tuple[Any, ...]:
         # As plain values: a dataclass in a pickle costs ten times as much as its fields
-        version = plain(self.version)
-        return _stored, (self.stamp.order, self.stamp.value, self.seconds, version, self.differing, self.observes)
+        version, usage = plain(self.version), tuple(self.usage or ())[:_SENT]
+        rest = self.seconds, version, self.differing, self.observes, usage, self.size
+        return _stored, (*self.stamp, *rest)
 
 
 @frozen
@@ -71,6 +89,7 @@ class RunPart:
         checks_code: whether a version of other code is not fresh.
         process: id of the process that drives the run; umask: that of this process.
         digits: of the short ids of the run, so that an error names a task as the run does; 0: not known.
+        run: the id of the run, for people; empty: it has none.
     """
 
     store: DiskStore
@@ -78,10 +97,11 @@ class RunPart:
     process: int = field(default_factory=os.getpid)
     umask: int = 0o022
     digits: int = 0
+    run: str = ""
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A store holds what is open and known here; elsewhere the jobs of a run share another one
-        store, rest = self.store, (self.checks_code, self.process, self.umask, self.digits)
+        store, rest = self.store, (self.checks_code, self.process, self.umask, self.digits, self.run)
         return _run_part, (store.root, store.token, store.rules, *rest)
 
 
@@ -168,14 +188,14 @@ class TaskJob:
         run, kind, own = self.run, self.kind, self.attempt
         job = Running(
             self.task._taskproc.place.key, run.store, attempt, own.inputs, own.slots,
-            captured=own.captures, task=self.task, digits=run.digits,
+            captured=own.captures, task=self.task, digits=run.digits, run=run.run,
         )  # fmt: skip
         if not own.captures:
             attempt.has_no_logs()
         away = os.getpid() != run.process
         # Tasks may be built and run inside a task: in the same cache, and claimed in the name of another run
         cache = self.task._taskproc.cache or Cache.under(_store(run.store.root, "", run.store.rules))
-        started = time.perf_counter()
+        began, started, meter = time.time(), time.perf_counter(), UsageMeter(away)
         try:
             loaded = loaded_code(self.task, kind.code, run.store) if away else Loaded(kind.code, "")
             # Restored before the result is written: under the umask of the task it may be unreadable
@@ -190,17 +210,20 @@ class TaskJob:
             text = f"{', '.join(changed)} changed while it was read: run again when no other program writes to it"
             attempt.fail({"kind": "exception", "error": text})
             return Failed(Problem("exception", text), time.perf_counter() - started)
-        return self._commit(attempt, value, loaded, time.perf_counter() - started, noted)
+        seconds = time.perf_counter() - started
+        worker = worker_name(is_away=away, captures=own.captures)
+        usage = Usage(began, *meter.read(seconds), worker, run.run or None)
+        return self._commit(attempt, value, loaded, seconds, usage, noted)
 
     def _commit(
-        self, attempt: DiskAttempt, value: object, loaded: Loaded, seconds: float, noted: Noted | None
+        self, attempt: DiskAttempt, value: object, loaded: Loaded, seconds: float, usage: Usage, noted: Noted | None
     ) -> Outcome[str]:
         cls, now = type(self.task), self._present()
         facts = Facts(
             loaded.code, now.needs, now.settings, self.attempt.left.untracked, seconds, _level(cls),
             mark=mark_of if cls.task_version is None else lasting_mark_of,
             packages=self.kind.packages if loaded.packages is None else loaded.packages,
-            named=_named,
+            named=_named, usage=usage,
         )  # fmt: skip
         if noted is not None and noted.is_filled:
             facts = self._with_observed(facts, noted)
@@ -218,7 +241,8 @@ class TaskJob:
         if version is None:
             return Elsewhere(after=0.0)  # taken over or cleared while it ran
         thin = slim(version) if facts.needs or facts.observed else version
-        return Stored(version.record.stamp, seconds, thin, loaded.differing, bool(facts.observed))
+        observes = bool(facts.observed)
+        return Stored(version.record.stamp, seconds, thin, loaded.differing, observes, usage, attempt.size)
 
     def _value(self, job: Running, attempt: DiskAttempt, away: bool, watched: Watched) -> object:
         """The result of `run_task`, called on a task that this attempt may change.
@@ -357,8 +381,10 @@ def pick(versions: Iterator[Version], now: Present) -> Version | None:
     return found if isinstance(found, Version) else None
 
 
-def _stored(order: str, value: str, seconds: float, version: Any, differing: str, observes: bool) -> Stored:
-    return Stored(Stamp(order, value), seconds, version and version_of(version), differing, observes)
+def _stored(order: str, value: str, seconds: float, version: Any, *rest: Any) -> Stored:
+    differing, observes, usage, size = rest
+    used = Usage(*usage) if usage else None
+    return Stored(Stamp(order, value), seconds, version and version_of(version), differing, observes, used, size)
 
 
 def plain(version: Version | None) -> tuple[Any, ...] | None:

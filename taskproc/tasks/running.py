@@ -26,6 +26,7 @@ from taskproc.errors import (
 from taskproc.kernel.limits import Limits
 from taskproc.kernel.model import Event, Outcome, Problem
 from taskproc.kernel.plan import Plan
+from taskproc.ledger.journal import new_run_id
 from taskproc.pickling import pack_error, unpack_error
 from taskproc.run.combined_runners import Lanes
 from taskproc.run.group import Grace
@@ -110,7 +111,9 @@ def run_graph(
     shown = [*watchers, *(_progress(totals, not placement.captures) if show_progress else ())]
     remaining = _remaining(known, node_labels, first_slots) if shown else None
     stream = Stream([remaining, *shown] if remaining else [])
-    work = GraphWork(known, placement, node_labels)
+    outer = running_job()
+    run_id = outer.run if outer is not None else new_run_id()  # what a task runs itself belongs to the run of the task
+    work = GraphWork(known, placement, node_labels, run_id)
     grace = Grace()
     with limits_raised(), runner_for(executor, max_workers, grace) as runner:
         run = _Run(work, runner, counter, stream, limits, on_error == "stop", grace)

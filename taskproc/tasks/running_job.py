@@ -29,6 +29,7 @@ class Running:
         captured: whether what it prints goes to its log.
         task: the task that runs.
         digits: how many a short id has in what the run says; 0: not known.
+        run: the id of the run, to which runs inside the job belong as well; empty: it has none.
     """
 
     key: str
@@ -41,6 +42,7 @@ class Running:
     captured: bool = False
     task: Any = None
     digits: int = 0
+    run: str = ""
 
     def read_version(self, identity: Identity) -> Version | None:
         """What this job reads of a task; None if that is not an input."""

@@ -80,7 +80,7 @@ def test_what_is_not_known_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(contents, "MOST_BYTES", 10)
 
     assert [None] * 3 == [made(tmp_path / name) for name in ("pipe", "large", "linked")]
-    assert Manifest("", "") == made(tmp_path / "real")
+    assert Manifest("", "", 0) == made(tmp_path / "real")
 
 
 def test_it_lies_beside_the_result(runs: Runs) -> None:

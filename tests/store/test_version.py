@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskproc.frozen import replace
-from taskproc.kernel.model import Record, Stamp
+from taskproc.kernel.model import Record, Stamp, Usage
 from taskproc.store.layout import Place
 from taskproc.store.members import json_object
 from taskproc.store.version import (
@@ -42,15 +42,29 @@ def written(version: Version) -> dict[str, Any]:
     return content
 
 
-@few
-@given(RECORDS, st.text(), st.booleans())
-def test_a_record_is_as_the_encoder_writes_it(record: Record, text: str, here: bool) -> None:
-    """Byte for byte."""
-    facts = Facts("", {}, untracked=[] if here else [text])
-    version = Version(Place(text, 1, text), "path", record, about=about_result(facts))
+TIMES = st.floats(0, 2e9)
+USAGES = st.builds(Usage, TIMES, TIMES, st.none() | st.integers(0), st.text(), st.none() | st.text())
+ABOUTS = st.builds(
+    about_result,
+    st.builds(Facts, st.just(""), st.just({}), seconds=TIMES, usage=USAGES),
+    captured=st.booleans(),
+    data=st.none() | st.integers(0),
+)
 
-    assert record_text(version) == json.dumps(json.loads(record_text(version)), separators=(",", ":"))
-    assert json.loads(record_text(version))["about"] == version.about
+
+@few
+@given(RECORDS, ABOUTS, st.text(), st.booleans())
+def test_a_record_is_as_the_encoder_writes_it(record: Record, about: dict[str, Any], text: str, here: bool) -> None:
+    """Whatever is known of the attempt; its times in milliseconds and microseconds."""
+    rest = {} if here else {"untracked": [text]}
+    version = Version(Place(text, 1, text), "path", record, about={**rest, **about})
+    told = json.loads(record_text(version))
+
+    for name, error in {"ended": 1e-3, "began": 1e-3, "seconds": 1e-6, "cpu": 1e-6}.items():
+        assert told["about"][name] == pytest.approx(about[name], rel=0, abs=error)
+        told["about"][name] = about[name]
+    assert told["about"] == version.about
+    assert set(told["about"]) == set(version.about)
 
 
 @few
@@ -91,10 +105,32 @@ def test_unknown_fields_are_passed_over() -> None:
 
 def test_about_is_ready_for_json() -> None:
     """What is kept for people can be written, and says how long it took."""
-    told = json.loads(json.dumps(about_result(Facts("", {}, seconds=1.23456789))))
+    told = json.loads(json.dumps(about_result(Facts("", {}, seconds=1.5))))
 
-    assert 1.234568 == told["seconds"]
-    assert {"versions", "host", "pid", "ended", "seconds"} == set(told)
+    assert 1.5 == told["seconds"]
+    known = {"versions", "host", "user", "pid", "ended", "seconds"}
+    assert known | {"began", "cpu", "peak", "run", "worker", "data"} == set(told)
+
+
+def test_about_tells_what_an_attempt_used() -> None:
+    """When it began, in which run and worker, its processor time, its peak and its data; null where it is not known."""
+    usage = Usage(1.5, 0.25, None, "worker 3", "20261201T101010-abcdef")
+
+    told = about_result(Facts("", {}, usage=usage), data=7)
+
+    expected = {"began": 1.5, "cpu": 0.25, "peak": None, "worker": "worker 3", "run": "20261201T101010-abcdef"}
+    assert expected | {"data": 7} == {name: told[name] for name in (*expected, "data")}
+    assert about_result(Facts("", {}))["run"] is None
+
+
+def test_a_record_of_an_older_version_has_fewer_fields() -> None:
+    """It is read as before, and what it does not say is missing."""
+    old = {"versions": {"python": "3.11.7"}, "host": "there", "pid": 1, "ended": 2.0, "seconds": 0.5}
+
+    version = version_from(PLACE, "path", {**written(VERSION), "about": old})
+
+    assert old == version.about
+    assert record_text(version) == json.dumps(json.loads(record_text(version)), separators=(",", ":"))
 
 
 def test_about_tells_what_cannot_be_watched() -> None:
