@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Sequence
+import time
+from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
 from taskproc.kernel.model import Ticket
@@ -43,6 +44,15 @@ class Lanes(Generic[K]):
     def wait(self, timeout: float | None) -> Sequence[Ending[K]]:
         """Endings of both lanes, in the order in which they came."""
         return self._inbox.wait(timeout)
+
+    def call_every(self, seconds: float, action: Callable[[], object]) -> None:
+        """Call `action` every so many seconds, within the waits from now on."""
+
+        def again() -> None:
+            self.call_every(seconds, action)
+            action()
+
+        self._inbox.call_at(time.monotonic() + seconds, again)
 
     def ring(self) -> None:
         """End the wait that is on, or the next one. Signal handlers may call it."""
