@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Generic
 
@@ -77,6 +78,15 @@ class Lanes(Generic[K, Answer]):
     def wait(self, timeout: float | None) -> Sequence[Ending[K, Answer]]:
         """Return endings of both lanes, in the order in which they came."""
         return self._inbox.wait(timeout)
+
+    def call_every(self, seconds: float, action: Callable[[], object]) -> None:
+        """Call `action` every so many seconds, within the waits from now on."""
+
+        def again() -> None:
+            self.call_every(seconds, action)
+            action()
+
+        self._inbox.call_at(time.monotonic() + seconds, again)
 
     def ring(self) -> None:
         """End the current wait, or the next one. Signal handlers may call this."""

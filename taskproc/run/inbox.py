@@ -103,7 +103,7 @@ class Inbox(Generic[T]):
             self._reported = False
         if not self._items and not self._taken:
             self._sleep(timeout)
-        elif len(self._selector.get_map()) > 1 or self._alarms:
+        elif len(self._selector.get_map()) > 1 or (self._alarms and self._alarms[0][0] <= time.monotonic()):
             self._look(0)  # or busy threads would starve the watched sources
         # One call in C, in which no signal handler runs: an item is either still there or already taken
         self._taken.extend(map(deque.popleft, repeat(self._items, len(self._items))))

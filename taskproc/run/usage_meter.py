@@ -24,7 +24,7 @@ if sys.platform != "win32":
 
 _SLACK = (1 << 20) // in_bytes(1)  # by which a peak may have risen and still counts as set back: 1 MiB
 _SHORT = 0.01  # seconds of a job after which no file is read
-_CPU, _SYSTEM, _PEAK, _FAULTS = 0, 1, 2, 6  # places in what getrusage returns
+_CPU, _SYSTEM, _PEAK, _COUNT, _FAULTS = 0, 1, 2, 3, 6  # places in what getrusage returns
 
 
 class _Start(NamedTuple):
@@ -89,14 +89,14 @@ class UsageMeter:
         """
         if self._before is None:
             return time.thread_time() - self._thread, None
-        before: Any = self._before
         after: Any = getrusage(RUSAGE_SELF)
         children: Any = getrusage(RUSAGE_CHILDREN)
-        cpu: float = after[_CPU] + after[_SYSTEM] - before[_CPU] - before[_SYSTEM]
-        peak: int = after[_PEAK]
-        is_known = self._is_known or peak > before[_PEAK]
+        user, system, peak = after[:_COUNT]
+        user_before, system_before, peak_before = self._before[:_COUNT]
+        cpu: float = user + system - user_before - system_before
+        is_known = self._is_known or peak > peak_before
         if seconds >= _SHORT and self._is_known:
-            _compare(before[_PEAK])
+            _compare(peak_before)
         if children[_FAULTS] != self._children[_FAULTS]:  # some have ended
             was = self._children
             cpu += children[_CPU] + children[_SYSTEM] - was[_CPU] - was[_SYSTEM]

@@ -59,6 +59,7 @@ class Cache:
             it, and other results are not loaded. Default: the environment variable TASKPROC_KEY_FILE.
         shared: load results of all users, from a folder that all may write: each of them can run code as you. The
             environment variable TASKPROC_SHARED=1 has the same effect.
+        keep_runs: how many journals of runs stay in the folder `runs`; 0: none is written.
 
     Raises:
         OptionError: one of the options is wrong.
@@ -74,8 +75,9 @@ class Cache:
         keep_versions: int = 1,
         key_file: str | os.PathLike[str] | None = None,
         shared: bool = False,
+        keep_runs: int = 100,
     ):
-        rules = checked_rules(durability, keep_versions, key_file, shared)
+        rules = checked_rules(durability, keep_versions, key_file, shared, keep_runs)
         self._begin(DiskStore(absolute_path(path, CacheError), rules=rules))
         _ = self.store.key  # now, not at the first result: a wrong key fails where it is passed
 

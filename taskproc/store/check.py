@@ -90,6 +90,8 @@ def _check_top(store: DiskStore, entry: Entry, note: Callable[[bool], object]) -
         yield from _check_trash(store, entry.path)
     elif entry.name == "inputs":
         yield from _check_inputs(store, entry.path)
+    elif entry.name == layout.JOURNALS:
+        yield from _check_journals(store, entry.path)
     else:
         with _opened(store, entry.name) as folder:
             inside = store.files.scandir(folder) if folder is not None else []
@@ -290,6 +292,15 @@ def _check_inputs(store: DiskStore, path: str) -> Iterator[Finding]:
         for entry in store.files.scandir(folder) if folder is not None else []:
             if entry.is_symlink():
                 yield _foreign(entry, os.path.join(path, entry.name), True)
+
+
+def _check_journals(store: DiskStore, path: str) -> Iterator[Finding]:
+    """Not what they say: they decide nothing."""
+    with _opened(store, layout.JOURNALS) as folder:
+        for entry in store.files.scandir(folder) if folder is not None else []:
+            is_ours = layout.is_journal(entry.name)
+            if not is_ours or not entry.is_file(follow_symlinks=False):
+                yield _foreign(entry, os.path.join(path, entry.name), is_ours)
 
 
 def _foreign(entry: Entry, path: str, is_ours: bool) -> Finding:

@@ -27,7 +27,7 @@ from taskproc.store.members import FOOTER, comment, footer_member, is_signed, js
 from taskproc.store.rules import CacheRules, Key
 from taskproc.store.version import LONGEST_ACCEPT, TINY_PAYLOAD, Version, accepted_codes, version_from
 
-TOP_FOLDERS = ("run", "trash", "inputs")  # folders that are not of a task class
+TOP_FOLDERS = ("run", "trash", "inputs", layout.JOURNALS)  # folders that are not of a task class
 _TAIL = 4096  # bytes that are read first: most records and their footers fit
 UNREADABLE = (OSError, ValueError, KeyError, TypeError)  # raised for a damaged, foreign or retired file
 

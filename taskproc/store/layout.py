@@ -5,6 +5,7 @@
                                       accept.<n>.json, files.<n>.json}
     <cache>/<task name>/code/<digest>.json
     <cache>/<task name>/index
+    <cache>/runs/<run>.jsonl
 
 An id is the first 63 bits of a key (see `tasks/naming.py`), so the name of a folder gives the first digits of the key.
 A short id is the first hex digits of a key, as many as tell it from others, at least six, as in git.
@@ -24,7 +25,9 @@ FORMAT = 1
 MARKER = "taskproc.json"
 ARGUMENTS = "args.json"
 INDEX = "index"
+JOURNALS = "runs"
 STREAMS = ("stdout", "stderr", "stdout_caller", "stderr_caller")
+_JOURNAL = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}\.jsonl")
 _DIGEST = re.compile(r"[0-9a-f]{16,128}")
 _SIDE_FILE = re.compile(r"(data|files|accept|(?:stdout|stderr)(?:_caller)?)\.([1-9][0-9]{0,17})(\.txt|\.json)?")
 _SIDE_ENDS = {"data": None, "accept": ".json", "files": ".json"}
@@ -34,7 +37,7 @@ _KINDS = {
     kind: (f"{kind}.", len(kind) + 1, end, -len(end) or None)
     for kind, end in {"claim": "", "result": _RESULT, "failed": "", "bad": ""}.items()
 }
-_OWN = frozenset({"run", "trash", "inputs", "taskproc.json", "cachedir.tag"})  # some file systems ignore case
+_OWN = frozenset({"run", "runs", "trash", "inputs", "taskproc.json", "cachedir.tag"})  # some file systems ignore case
 _DIGITS = 18  # of a number, at most
 _LONGEST = 100  # bytes of a folder name; most file systems allow 255, some encrypted ones 143
 FEWEST_DIGITS = 6
@@ -185,6 +188,16 @@ def is_code_file(name: str) -> bool:
     """Whether this is a name that code_file() or reported_file() gives."""
     stem, dot, kind = name.partition(".")
     return dot + kind in (".json", ".told.json") and _DIGEST.fullmatch(stem) is not None
+
+
+def journal_file(run: str) -> str:
+    """The file of the journal of a run."""
+    return f"{run}.jsonl"
+
+
+def is_journal(name: str) -> bool:
+    """Whether this is a name that journal_file() gives."""
+    return _JOURNAL.fullmatch(name) is not None
 
 
 def temporary(name: str) -> str:

@@ -34,6 +34,7 @@ class CacheRules:
         durability: what is flushed to the disk: nothing, results that took more than 20 ms to make, or every result
             and its folder.
         keep_versions: how many versions stay besides the one in use.
+        keep_runs: how many journals of runs stay; 0: none is written.
         key_file: path of the key that results are signed with; None: they are not signed.
         shared: whether the files of all users are trusted.
         owners: user ids whose files are trusted, besides root and the user of this process.
@@ -46,6 +47,7 @@ class CacheRules:
     shared: bool = False
     owners: frozenset[int] = frozenset()
     refusal: str = ""
+    keep_runs: int = 100
 
     def trusts(self, owner: int) -> bool:
         """Whether files of the user `owner` are trusted. On Windows all are: there every owner is 0."""
@@ -61,16 +63,18 @@ class CacheRules:
             raise CacheError(self.refusal)
 
 
-def checked_rules(durability: object, keep_versions: object, key_file: object, shared: object) -> CacheRules:
+def checked_rules(
+    durability: object, keep_versions: object, key_file: object, shared: object, keep_runs: object = 100
+) -> CacheRules:
     """The rules that a user has chosen; trusts files of this process's user. OptionError names a wrong option."""
     kind: Durability | None = next((kind for kind in get_args(Durability) if kind == durability), None)
     if kind is None:
         raise OptionError(f"durability must be 'none', 'result' or 'full', got {durability!r}")
-    keep = at_least(keep_versions, 0, "keep_versions")
+    keep, journals = at_least(keep_versions, 0, "keep_versions"), at_least(keep_runs, 0, "keep_runs")
     if not isinstance(shared, bool):
         raise OptionError(f"shared must be True or False, got {shared!r}")
     shared = shared or os.environ.get(SHARED_VARIABLE, "") not in ("", "0")
-    return CacheRules(kind, keep, _key_path(key_file), shared, frozenset({own_uid()}))
+    return CacheRules(kind, keep, _key_path(key_file), shared, frozenset({own_uid()}), keep_runs=journals)
 
 
 def _key_path(path: object) -> str | None:

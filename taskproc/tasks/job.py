@@ -212,7 +212,8 @@ class TaskJob:
             return Failed(Problem("exception", text), time.perf_counter() - started)
         seconds = time.perf_counter() - started
         worker = worker_name(is_away=away, captures=own.captures)
-        usage = Usage(began, *meter.read(seconds), worker, run.run or None)
+        cpu, peak = meter.read(seconds)
+        usage = Usage(began, cpu, peak, worker, run.run or None)
         return self._commit(attempt, value, loaded, seconds, usage, noted)
 
     def _commit(

@@ -26,7 +26,7 @@ from taskproc.errors import (
 from taskproc.kernel.limits import Limits
 from taskproc.kernel.model import Event, Outcome, Problem
 from taskproc.kernel.plan import Plan
-from taskproc.ledger.journal import new_run_id
+from taskproc.ledger.journal_writer import FLUSH_EVERY, Journal, new_run_id
 from taskproc.pickling import pack_error, unpack_error
 from taskproc.run.combined_runners import Lanes
 from taskproc.run.group import Grace
@@ -40,6 +40,7 @@ from taskproc.streams import write_error
 from taskproc.tasks.access import store_of
 from taskproc.tasks.graph_work import GraphWork, Placement
 from taskproc.tasks.inspection import other_versions, preview, summary
+from taskproc.tasks.journaling import begin_journal, claimed_by, closed_at_end, described
 from taskproc.tasks.known_versions import KnownVersions
 from taskproc.tasks.labels import (
     Prefix,
@@ -114,9 +115,22 @@ def run_graph(
     outer = running_job()
     run_id = outer.run if outer is not None else new_run_id()  # what a task runs itself belongs to the run of the task
     work = GraphWork(known, placement, node_labels, run_id)
+    options = {
+        "executor": executor and type(executor).__name__, "max_workers": max_workers, "rate_limits": limits.slots(),
+        "prefixes": list(given), "on_error": on_error, "force": force, "detect_source_change": detect_source_change,
+    }  # fmt: skip
+    where = partial(described, in_process=placement.in_process, captures=placement.captures)
+    alone = isinstance(executor, LocalExecutor)
+    journal = None
+    if outer is None:
+        journal = begin_journal(task, known.store, run_id, options, lambda key: where(node_labels[key]), alone=alone)
     grace = Grace()
-    with limits_raised(), runner_for(executor, max_workers, grace) as runner:
-        run = _Run(work, runner, counter, stream, limits, on_error == "stop", grace)
+    with closed_at_end(journal, lambda: counter.stats(time.monotonic() - started)), limits_raised(), runner_for(
+        executor, max_workers, grace
+    ) as runner:
+        if journal is not None and not alone:
+            runner.call_every(FLUSH_EVERY, journal.tick)
+        run = _Run(work, runner, counter, stream, limits, on_error == "stop", grace, journal)
         first_slots.update(run.slots())
         stream.begin(Outline(totals, run.waits, remaining.left) if remaining else Outline(totals, run.waits))
         value = run.result()
@@ -170,7 +184,9 @@ class _Run:
         limits: Limits,
         stops: bool,
         grace: Grace,
+        journal: Journal | None = None,
     ):
+        self._journal = journal
         self._places = runner.ordinary.capacity()
         places = {WORKERS: self._places, COMMANDS: runner.prefixed.capacity()}
         self._limits = Limits({**limits.slots(), **places})
@@ -252,8 +268,15 @@ class _Run:
         name = graph.class_name(key)
         if kind in COUNTED:
             self._counter.count(event, name)
+        journal = self._journal
         if kind == "stale":
             event = self._note_reason(event, key, name)
+        elif journal is not None:
+            if kind == "elsewhere":
+                place = graph.tasks[key]._taskproc.place
+                journal.note_elsewhere(key, name, partial(claimed_by, self._known.store, place))
+            else:
+                journal.note(event, name)
         if self._stream.is_watched:
             self._stream.tell(event, name, partial(graph.name_of, key))
         if kind == "failed":
@@ -266,6 +289,8 @@ class _Run:
         reason = self._known.reasons[key]
         words = summary(self._graph, reason)
         self._counter.reason(name, words)
+        if self._journal is not None:
+            self._journal.note_stale(key, name, reason.kind, words)
         if reason.kind == "unreadable":
             self._warn([key], reason.text)
         return Event("stale", key, {**event.detail, "summary": words}) if self._stream.is_watched else event
@@ -285,6 +310,8 @@ class _Run:
             if self._plan.state(key) in ("waiting", "due", "ready"):
                 event = Event("skipped", key)
                 self._counter.count(event, graph.class_name(key))
+                if self._journal is not None:
+                    self._journal.note(event, graph.class_name(key))
                 self._stream.tell(event, graph.class_name(key), partial(graph.name_of, key))
         return FailedTaskError([failure_of(graph, self._known.store, str(event.key), event) for event in self._failed])
 
