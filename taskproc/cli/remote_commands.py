@@ -234,7 +234,7 @@ def _loaded_module(target: str) -> ModuleType:
         raise UserError from error
 
 
-def status_command(given: Namespace, _: _Ending) -> int:
+def remote_status_command(given: Namespace, _: _Ending) -> int:
     """`status`: show the numbers of processes and tasks."""
     from taskproc.remote.client import connect
     from taskproc.remote.waiting import missing_worker_text

@@ -194,6 +194,17 @@ _LOG = (
     _AS_JSON,
 )
 
+_STATUS = (
+    _OUTPUT,
+    Option("watch", ("-w", "--watch"), "show them again and again until they have ended", sets=True, default=False),
+    _AS_JSON,
+)
+_HISTORY = (
+    _OUTPUT,
+    Option("run", (), "the id of a run, its beginning, or the digits behind its `-`; by default a line for each run",
+           "RUN"),
+    _AS_JSON,
+)  # fmt: skip
 _GC = (
     _OUTPUT,
     Option("scripts", (), "pipelines whose results stay, each as a script or module with the flags of its Main in "
@@ -264,6 +275,8 @@ _PLAN_OPTIONS = (
 _WHY_OPTIONS = (
     *ENTRY_OPTIONS,
     _AS_JSON._replace(name="json", yields=True),
+    Option("run", ("--run",), "show why a run of the past ran what it ran; `history` has the ids", "RUN",
+           yields=True),
     Option("tree", ("--tree",), "show the chain of tasks that would run, up to the causes", sets=True, default=False,
            yields=True),
 )  # fmt: skip
@@ -310,6 +323,11 @@ COMMANDS: Mapping[str, CommandEntry] = {command.name: command for command in (
                  more="\nThe output is that of its newest attempt. With -f, the exit code is 1 if that fails."),
     CommandEntry("du", "show the bytes of each class: results, data directories, logs, earlier versions; and the trash",
                  _of_cache("du"), (_OUTPUT, _AS_JSON)),
+    CommandEntry("status", "show the runs that are on their way, on any host that shares the folder",
+                 _of_cache("status"), _STATUS,
+                 more="\nIf there is none, it shows how the last run ended; the exit code is 1 unless that is done."),
+    CommandEntry("history", "show the runs that were: what they ran, how long they took, and what the cache saved",
+                 _of_cache("history"), _HISTORY, more="\nWith the id of a run, it shows what it did and why."),
     CommandEntry("check", "read all files of a cache, and report damaged, dead, foreign and left-over ones",
                  _of_cache("check"), (_OUTPUT, _WHAT, _AS_JSON),
                  more="\nWith a class or ids, only the results of these tasks."),
@@ -350,6 +368,6 @@ REMOTE_COMMANDS: Mapping[str, CommandEntry] = {command.name: command for command
                   Option("retry", ("--retry",), "seconds during which connecting to the task manager is retried",
                          "SECONDS", SECONDS, default=10.0)),
                  more="\nEnds when the task manager is terminated or does not answer."),
-    CommandEntry("status", "show the numbers of processes and tasks of a task manager", f"{_REMOTE}:status_command",
+    CommandEntry("status", "show the numbers of processes and tasks of a task manager", f"{_REMOTE}:remote_status_command",
                  (_KEY_FILE, _ADDRESS)),
 )}  # fmt: skip

@@ -4,8 +4,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from taskproc.cli.cache_output import print_json
+from taskproc.cli.cache_output import opened, print_json
 from taskproc.cli.entry_commands import build_entry, existing, set_loglevel
+from taskproc.cli.history_command import why_run
 from taskproc.cli.options import Options
 from taskproc.cli.plan_rows import cut_lines, next_command
 from taskproc.cli.usage import DONE, UsageError, say, tell
@@ -25,6 +26,9 @@ _CLASSES = 3  # of a cause
 def why_entry(cls: type[Task], options: Options) -> int:
     """Show why the entry task, or the task with an id, is fresh or would run. Returns the exit code."""
     set_loglevel(options.loglevel)
+    if options.more.get("run"):
+        tell("\n".join(cut_lines(why_run(opened(options.output), options.more["run"]), terminal_width(sys.stdout))))
+        return DONE
     with existing(options.output):
         found = why(build_entry(cls, options))
         key = graph_key(found.known.graph, options.task_id) if options.task_id else None

@@ -248,11 +248,11 @@ def _measure(value: object) -> float | None:
 
 
 def _cost(past: Sequence[PastTask], basis: str) -> Cost:
-    return Cost(_spread(each.seconds for each in past), _spread(each.peak for each in past),
-                _spread(each.size for each in past), basis)  # fmt: skip
+    return Cost(spread(each.seconds for each in past), spread(each.peak for each in past),
+                spread(each.size for each in past), basis)  # fmt: skip
 
 
-def _spread(values: Iterable[float | None]) -> Estimate | None:
+def spread(values: Iterable[float | None]) -> Estimate | None:
     """Median, first and last tenth of the values that are known."""
     known = sorted(value for value in values if value is not None)
     if not known:

@@ -26,7 +26,7 @@ class TaskTrace:
         reason, text: why it ran: the kind of the reason, and words that hold for the class.
         started, ended: seconds since the run began.
         seconds, cpu, peak, bytes, worker: as in its record.
-        message: why it failed; by: which run computes it.
+        message: why it failed; by: `host` and `pid` of the run that computes it.
     """
 
     key: str
@@ -42,7 +42,7 @@ class TaskTrace:
     bytes: int | None = None
     worker: str | None = None
     message: str | None = None
-    by: str | None = None
+    by: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +196,18 @@ class Witness:
             return {(str(name), int(number)) for name, numbers in content.items() for number in numbers}
         except (OSError, ValueError, TypeError, AttributeError):
             return None  # of an older version, of another user, or not yet complete
+
+    def about(self, token: str) -> Mapping[str, Any]:
+        """What a run has registered: its `host`, `pid` and more; empty if it is not registered."""
+        try:
+            handle = self._opened(token)
+            try:
+                about = json.loads(self._files.read(handle, _LONGEST, 0).partition(b"\n")[2])
+            finally:
+                self._files.close(handle)
+        except (OSError, ValueError):
+            return {}
+        return about if isinstance(about, dict) else {}
 
     def _beats(self, token: str, beat: str) -> bool:
         return self.unchanged(os.path.join(self._folder, token), beat) < LEASE

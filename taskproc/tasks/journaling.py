@@ -27,11 +27,19 @@ _METADATA = re.compile(r"taskproc-(.+)\.dist-info")
 
 
 def begin_journal(
-    task: Any, store: DiskStore, run: str, options: Mapping[str, object], describe: Describe, *, alone: bool
+    task: Any,
+    store: DiskStore,
+    run: str,
+    totals: Mapping[str, int],
+    options: Mapping[str, object],
+    describe: Describe,
+    *,
+    alone: bool,
 ) -> Journal | None:
     """Open the journal of a run of the entry `task`, or of a tuple of tasks; None if there is to be none.
 
     Args:
+        totals: task class → the number of its tasks.
         options: of the run, ready for JSON.
         describe, alone: see open_journal.
     """
@@ -56,6 +64,7 @@ def begin_journal(
         "dirty": None,
         "versions": _versions(),
         "options": options,
+        "tasks": totals,
     }
     journal = open_journal(store, run, head, alone=alone, describe=describe)
     if journal is not None and git is not None:

@@ -107,7 +107,7 @@ def run_graph(
             counter.count(Event("done", key), graph.class_name(key))
             counter.reason(graph.class_name(key), summary(graph, reason))
         return None, counter.stats(time.monotonic() - started)
-    totals = _totals(graph) if watchers or show_progress else {}
+    totals = _totals(graph)
     node_labels, first_slots = _labels(graph, placement.commands), dict[str, int]()
     shown = [*watchers, *(_progress(totals, not placement.captures) if show_progress else ())]
     remaining = _remaining(known, node_labels, first_slots) if shown else None
@@ -123,7 +123,9 @@ def run_graph(
     alone = isinstance(executor, LocalExecutor)
     journal = None
     if outer is None:
-        journal = begin_journal(task, known.store, run_id, options, lambda key: where(node_labels[key]), alone=alone)
+        journal = begin_journal(
+            task, known.store, run_id, totals, options, lambda key: where(node_labels[key]), alone=alone
+        )
     grace = Grace()
     with closed_at_end(journal, lambda: counter.stats(time.monotonic() - started)), limits_raised(), runner_for(
         executor, max_workers, grace

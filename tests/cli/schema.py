@@ -26,6 +26,8 @@ def tables() -> dict[str, dict[str, str]]:
         rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", section, re.MULTILINE)
         found[section.partition("\n")[0]] = dict(rows)
     found["show"] = {**found["list: a task"], **found["show"]}
+    found["history"] = {**found["status"], **found["history"]}
+    found["history: a run"] = {**found["history"], **found["history: a run"]}
     return found
 
 
@@ -38,6 +40,8 @@ def _fits(value: Any, kind: str) -> bool:
     outer, _, inner = kind.partition(" of ")
     if outer == "list":
         return isinstance(value, list) and all(fits(each, inner) for each in value)
+    if kind == "object":
+        return isinstance(value, dict)
     if outer == "object" and inner:
         return isinstance(value, dict) and all(fits(each, inner) for each in value.values())
     if kind.startswith("["):

@@ -256,6 +256,8 @@ COMMANDS = {
     "du": ("Show the bytes of each class", "--json"),
     "check": ("Read all files of a cache", "-o DIR"),
     "clear": ("Remove the results", "CLASS|ID …"),
+    "status": ("Show the runs that are on their way", "until they have ended"),
+    "history": ("Show the runs that were", "the id of a run"),
     "gc": ("Show which results may be deleted", "delete; without it, nothing changes"),
     "rerun": ("Run one task of a cache alone", "stop in the debugger"),
     "completion": ("Print a script that completes", "the shell: bash, zsh, fish"),
