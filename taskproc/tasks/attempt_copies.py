@@ -154,7 +154,8 @@ def own_of_class(task: Task) -> None:
 
     Large ones are tables to read from, and stay shared: to copy them would take longer than many a task.
     """
-    _copy_shared(task, _facts(type(task))[2])
+    if shared := _facts(type(task))[2]:
+        _copy_shared(task, shared)
 
 
 def _copy_shared(task: Task, shared: tuple[str, ...]) -> None:
