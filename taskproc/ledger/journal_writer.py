@@ -31,6 +31,7 @@ MOST_LINES = 10_000
 SHORT = 0.01  # seconds
 _BETWEEN = '","'
 _LONGEST = 2000  # characters of a message
+_MOST_REASONS = 1000  # that are remembered from flush to flush
 
 logger = logging.getLogger("taskproc")
 
@@ -276,25 +277,24 @@ class Journal:
             self._count(event, name, now)
             return
         self._left -= 1
-        self._end_of(key)
+        why = self._end_of(key)
         kind, text = (problem.kind, problem.text) if isinstance(problem, Problem) else ("lost", "its inputs were lost")
         fields = {"task": name, "key": key, "kind": kind, "message": text[:_LONGEST], "seconds": round(took, 6)}
-        self._write_line("failed", fields)
+        self._write_line("failed", {**fields, **why})
 
     def _lost(self, event: Event[Any], name: str, now: float) -> None:
-        key = str(event.key)
-        self._end_of(key)
-        self._write_line("lost", {"task": name, "key": key, "keys": event.detail.get("keys", [])})
+        key, keys = str(event.key), event.detail.get("keys", [])
+        self._write_line("lost", {"task": name, "key": key, "keys": keys, **self._end_of(key)})
 
     def _returned(self, event: Event[Any], name: str, now: float) -> None:
         key = str(event.key)
         if self._running.pop(key, (0.0, "")) is None:  # it has a line
             self._write_line("returned", {"task": name, "key": key})
 
-    def _end_of(self, key: str) -> None:
+    def _end_of(self, key: str) -> dict[str, object]:
+        """It does not run any more. Fields of a line that say why it ran, if no line has said so."""
         self._running.pop(key, None)
-        if (reason := self._reasons.pop(key, None)) is not None:
-            self._lines.append(_stale_line(self._clock() - self._began, reason, [key]))
+        return _reason_fields(self._reasons.pop(key, None))
 
     # ------------------------------------------------------------ writing
 
@@ -333,6 +333,8 @@ class Journal:
             if count := len(keys):
                 stale.append(_stale_line(t, reason, keys[:count]))
                 del keys[:count]
+        if len(self._stale) > _MOST_REASONS and self._lock is None:
+            self._stale = {}
         # Before the lines of these tasks, which may have begun and ended since the last flush
         self._lines[:0] = stale
         more = Counter(self._more.popleft() for _ in range(len(self._more)))
