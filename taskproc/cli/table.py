@@ -368,6 +368,6 @@ REMOTE_COMMANDS: Mapping[str, CommandEntry] = {command.name: command for command
                   Option("retry", ("--retry",), "seconds during which connecting to the task manager is retried",
                          "SECONDS", SECONDS, default=10.0)),
                  more="\nEnds when the task manager is terminated or does not answer."),
-    CommandEntry("status", "show the numbers of processes and tasks of a task manager", f"{_REMOTE}:remote_status_command",
-                 (_KEY_FILE, _ADDRESS)),
+    CommandEntry("status", "show the numbers of processes and tasks of a task manager",
+                 f"{_REMOTE}:remote_status_command", (_KEY_FILE, _ADDRESS)),
 )}  # fmt: skip

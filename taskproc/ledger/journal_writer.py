@@ -15,7 +15,7 @@ import logging
 import os
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
@@ -31,6 +31,7 @@ MOST_LINES = 10_000
 SHORT = 0.01  # seconds
 _BETWEEN = '","'
 _LONGEST = 2000  # characters of a message
+_MOST_REASONS = 1000  # that are remembered from flush to flush
 
 logger = logging.getLogger("taskproc")
 
@@ -122,7 +123,10 @@ class Journal:
         self._store, self._handle, self._clock, self._process = store, handle, clock, os.getpid()
         self._began = self._flushed = clock()
         self._lines: list[str] = []
-        self._judged: deque[tuple[str, _Reason]] = deque()  # stale since the last flush; key or nothing
+        # Keys that are stale since the last flush, and reasons of those without a line. Both are only appended to where
+        # tasks are noted, and emptied from the front where they are written, so no lock is needed
+        self._stale: dict[_Reason, list[str]] = {}
+        self._more: deque[_Reason] = deque()
         self._counts: dict[tuple[str, str], int] = {}  # kind and class
         self._sums: dict[tuple[str, int], list[float]] = {}  # class and second: count, seconds, processor time
         self._running: dict[str, tuple[float, str] | None] = {}  # time and class; None: it has a line
@@ -143,7 +147,7 @@ class Journal:
         self._flush(self._began)
 
     def on_tick(self, action: Callable[[Journal, bool], object]) -> None:
-        """Call `action(journal, is_last)` at each `tick` from now on; and at the end, if there was one before."""
+        """Call `action(journal, is_last)` at each `tick` from now on, and at the end."""
         self._on_tick = action
 
     def note(self, event: Event[Any], name: str) -> None:
@@ -166,13 +170,16 @@ class Journal:
 
     def note_stale(self, key: str, name: str, kind: str, text: str) -> None:
         """Take note of why a task must run: the kind of the reason, and words that hold for the whole class."""
-        # Without the lock: each step is seen done or not
-        if self._stale_left > 0:
-            self._stale_left -= 1
-            self._judged.append((key, (name, kind, text)))
-        else:
-            self._reasons[key] = name, kind, text
-            self._judged.append(("", (name, kind, text)))
+        reason = name, kind, text
+        if self._stale_left <= 0:
+            self._reasons[key] = reason
+            self._more.append(reason)
+            return
+        self._stale_left -= 1
+        keys = self._stale.get(reason)
+        if keys is None:
+            keys = self._stale[reason] = []
+        keys.append(key)
 
     def note_elsewhere(self, key: str, name: str, by: Callable[[], object]) -> None:
         """Take note that another run computes a task; `by` gives which, and is called once for each task."""
@@ -184,7 +191,7 @@ class Journal:
 
     def tick(self) -> None:
         """To be called every FLUSH_EVERY seconds, also while nothing happens: write what has been collected."""
-        self._on_tick(self, False)
+        self._call_on_tick(is_last=False)
         with self._guard():
             self._flush(self._clock())
 
@@ -198,7 +205,7 @@ class Journal:
         if self._handle < 0 or os.getpid() != self._process:
             return
         self._ended.set()
-        self._on_tick(self, True)
+        self._call_on_tick(is_last=True)
         with self._guard():
             self._flush(self._clock(), is_last=True)
             self._write_line("end", {"status": status, **stats})
@@ -208,6 +215,12 @@ class Journal:
             self._store.files.close(handle)
         except OSError:
             pass  # a network folder without room: the lines before are there
+
+    def _call_on_tick(self, *, is_last: bool) -> None:
+        try:
+            self._on_tick(self, is_last)
+        except Exception as error:  # noqa: BLE001  # what is for people must not decide how a run ends
+            logger.warning("%s", _complaint(self._store.root, error))
 
     def _guard(self) -> AbstractContextManager[object]:
         return self._lock or nullcontext()
@@ -264,25 +277,24 @@ class Journal:
             self._count(event, name, now)
             return
         self._left -= 1
-        self._end_of(key)
+        why = self._end_of(key)
         kind, text = (problem.kind, problem.text) if isinstance(problem, Problem) else ("lost", "its inputs were lost")
         fields = {"task": name, "key": key, "kind": kind, "message": text[:_LONGEST], "seconds": round(took, 6)}
-        self._write_line("failed", fields)
+        self._write_line("failed", {**fields, **why})
 
     def _lost(self, event: Event[Any], name: str, now: float) -> None:
-        key = str(event.key)
-        self._end_of(key)
-        self._write_line("lost", {"task": name, "key": key, "keys": event.detail.get("keys", [])})
+        key, keys = str(event.key), event.detail.get("keys", [])
+        self._write_line("lost", {"task": name, "key": key, "keys": keys, **self._end_of(key)})
 
     def _returned(self, event: Event[Any], name: str, now: float) -> None:
         key = str(event.key)
         if self._running.pop(key, (0.0, "")) is None:  # it has a line
             self._write_line("returned", {"task": name, "key": key})
 
-    def _end_of(self, key: str) -> None:
+    def _end_of(self, key: str) -> dict[str, object]:
+        """It does not run any more. Fields of a line that say why it ran, if no line has said so."""
         self._running.pop(key, None)
-        if (reason := self._reasons.pop(key, None)) is not None:
-            self._lines.append(_stale_line(self._clock() - self._began, reason, [key]))
+        return _reason_fields(self._reasons.pop(key, None))
 
     # ------------------------------------------------------------ writing
 
@@ -316,16 +328,16 @@ class Journal:
         self._write()
 
     def _flush_groups(self, t: float) -> None:
-        stale: dict[_Reason, list[str]] = {}
-        more: dict[_Reason, int] = {}
-        for _ in range(len(self._judged)):
-            key, reason = self._judged.popleft()
-            if key:
-                stale.setdefault(reason, []).append(key)
-            else:
-                more[reason] = more.get(reason, 0) + 1
+        stale = []
+        for reason, keys in list(self._stale.items()):
+            if count := len(keys):
+                stale.append(_stale_line(t, reason, keys[:count]))
+                del keys[:count]
+        if len(self._stale) > _MOST_REASONS and self._lock is None:
+            self._stale = {}
         # Before the lines of these tasks, which may have begun and ended since the last flush
-        self._lines[:0] = [_stale_line(t, reason, keys) for reason, keys in stale.items()]
+        self._lines[:0] = stale
+        more = Counter(self._more.popleft() for _ in range(len(self._more)))
         for (name, kind, text), count in more.items():
             self._write_line("stale", {"task": name, "reason": kind, "text": text[:_LONGEST], "count": count})
         counts, self._counts = self._counts, {}

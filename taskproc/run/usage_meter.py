@@ -43,12 +43,13 @@ class _Start(NamedTuple):
 _start = _Start(0, -1, False)
 _main = threading.main_thread().ident
 _worker: Callable[[], str] | None = None
+_name = ""  # of the worker, once it was asked for
 
 
 def work_as(name: Callable[[], str]) -> None:
     """From now on jobs in this process are reported to have run in the worker of this name."""
-    global _worker  # a fact of the process
-    _worker = name
+    global _worker, _name  # a fact of the process
+    _worker, _name = name, ""
 
 
 def worker_name(*, is_away: bool, captures: bool) -> str:
@@ -59,52 +60,59 @@ def worker_name(*, is_away: bool, captures: bool) -> str:
         captures: False for a job that runs in the driving thread.
     """
     if is_away:
-        return "executor" if _worker is None else _worker()
+        return _name or _known_name()
     return "thread" if captures else "inline"
 
 
-class UsageMeter:
-    """Measures one job, from now on. `resets`: whether the peak of this process may be set back."""
+def _known_name() -> str:
+    global _name
+    if not _name:
+        _name = "executor" if _worker is None else _worker()
+    return _name
 
-    __slots__ = ("_before", "_children", "_is_known", "_thread")
 
-    def __init__(self, resets: bool):
-        self._before: Any = None
-        self._is_known, self._thread = False, 0.0
-        if sys.platform == "win32" or threading.get_ident() != _main:
-            self._thread = time.thread_time()  # other jobs may run beside this one
-            return
-        self._children = getrusage(RUSAGE_CHILDREN)
-        self._before = getrusage(RUSAGE_SELF)
-        if resets:
-            if self._before[_PEAK] > _start.most or _start.process != os.getpid():
-                self._before = _set_back()
-            self._is_known = _start.is_known
+# The usage of children and of this process before a job, and whether the peak with which the job starts is the size of
+# the process; in a thread that runs beside others, the processor time of the thread, None and False
+Begin = tuple[Any, Any, bool]
 
-    def read(self, seconds: float) -> tuple[float, int | None]:
-        """Seconds of processor time, children that have ended included, and the peak memory in bytes since the start.
 
-        Args:
-            seconds: for which the job has run.
-        """
-        if self._before is None:
-            return time.thread_time() - self._thread, None
-        after: Any = getrusage(RUSAGE_SELF)
-        children: Any = getrusage(RUSAGE_CHILDREN)
-        user, system, peak = after[:_COUNT]
-        user_before, system_before, peak_before = self._before[:_COUNT]
-        cpu: float = user + system - user_before - system_before
-        is_known = self._is_known or peak > peak_before
-        if seconds >= _SHORT and self._is_known:
-            _compare(peak_before)
-        if children[_FAULTS] != self._children[_FAULTS]:  # some have ended
-            was = self._children
-            cpu += children[_CPU] + children[_SYSTEM] - was[_CPU] - was[_SYSTEM]
-            # A child begins with the peak of this process, so only a higher one is its own
-            if children[_PEAK] > peak:
-                is_known = children[_PEAK] > was[_PEAK]
-                peak = children[_PEAK]
-        return cpu, in_bytes(peak) if is_known else None
+def begin_usage(resets: bool) -> Begin:
+    """What was used before the job that begins now. `resets`: whether the peak of this process may be set back."""
+    if sys.platform == "win32" or threading.get_ident() != _main:
+        return time.thread_time(), None, False
+    children, before = getrusage(RUSAGE_CHILDREN), getrusage(RUSAGE_SELF)
+    if not resets:
+        return children, before, False
+    if before[_PEAK] > _start.most or _start.process != os.getpid():
+        before = _set_back()
+    return children, before, _start.is_known
+
+
+def usage_since(begin: Begin, seconds: float) -> tuple[float, int | None]:
+    """Seconds of processor time, children that have ended included, and the peak memory in bytes since `begin`.
+
+    Args:
+        seconds: for which the job has run.
+    """
+    children_before, before, is_known = begin
+    if before is None:
+        return time.thread_time() - children_before, None
+    after: Any = getrusage(RUSAGE_SELF)
+    children: Any = getrusage(RUSAGE_CHILDREN)
+    user, system, peak = after[:_COUNT]
+    user_before, system_before, peak_before = before[:_COUNT]
+    cpu: float = user + system - user_before - system_before
+    if seconds >= _SHORT and is_known:
+        _compare(peak_before)
+    is_known = is_known or peak > peak_before
+    if children[_FAULTS] != children_before[_FAULTS]:  # some have ended
+        was = children_before
+        cpu += children[_CPU] + children[_SYSTEM] - was[_CPU] - was[_SYSTEM]
+        # A child begins with the peak of this process, so only a higher one is its own
+        if children[_PEAK] > peak:
+            is_known = children[_PEAK] > was[_PEAK]
+            peak = children[_PEAK]
+    return cpu, in_bytes(peak) if is_known else None
 
 
 def _set_back() -> Any:

@@ -157,7 +157,8 @@ def own_of_class(task: Task) -> None:
 
     Large ones stay shared: they are tables to read from, and copying them would take longer than many tasks.
     """
-    _copy_shared(task, _facts(type(task))[2])
+    if shared := _facts(type(task))[2]:
+        _copy_shared(task, shared)
 
 
 def _copy_shared(task: Task, shared: tuple[str, ...]) -> None:

@@ -25,7 +25,7 @@ from taskproc.run.observing import Noted
 from taskproc.run.problem import problem_of, sentence, traceback_text
 from taskproc.run.signals import is_interrupt
 from taskproc.run.system_limits import is_scarce, limit_text
-from taskproc.run.usage_meter import UsageMeter, worker_name
+from taskproc.run.usage_meter import begin_usage, usage_since, worker_name
 from taskproc.store.cache import ActiveCache, Cache
 from taskproc.store.claims import Claimed, DiskAttempt
 from taskproc.store.disk import DiskStore
@@ -75,7 +75,7 @@ class Stored(Done):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # As plain values: a dataclass in a pickle costs ten times as much as its fields
-        version, usage = plain(self.version), tuple(self.usage or ())[:_SENT]
+        version, usage = plain(self.version), self.usage and self.usage[:_SENT]
         rest = self.seconds, version, self.differing, self.observes, usage, self.size
         return _stored, (*self.stamp, *rest)
 
@@ -195,7 +195,7 @@ class TaskJob:
         away = os.getpid() != run.process
         # Tasks may be built and run inside a task: in the same cache, and claimed in the name of another run
         cache = self.task._taskproc.cache or Cache.under(_store(run.store.root, "", run.store.rules))
-        began, started, meter = time.time(), time.perf_counter(), UsageMeter(away)
+        began, started, before = time.time(), time.perf_counter(), begin_usage(away)
         try:
             loaded = loaded_code(self.task, kind.code, run.store) if away else Loaded(kind.code, "")
             # Restored before the result is written: under the umask of the task it may be unreadable
@@ -212,8 +212,8 @@ class TaskJob:
             return Failed(Problem("exception", text), time.perf_counter() - started)
         seconds = time.perf_counter() - started
         worker = worker_name(is_away=away, captures=own.captures)
-        cpu, peak = meter.read(seconds)
-        usage = Usage(began, cpu, peak, worker, run.run or None)
+        cpu, peak = usage_since(before, seconds)
+        usage = Usage._make((began, cpu, peak, worker, run.run or None))  # in a third of the time of Usage(…)
         return self._commit(attempt, value, loaded, seconds, usage, noted)
 
     def _commit(
@@ -384,7 +384,7 @@ def pick(versions: Iterator[Version], now: Present) -> Version | None:
 
 def _stored(order: str, value: str, seconds: float, version: Any, *rest: Any) -> Stored:
     differing, observes, usage, size = rest
-    used = Usage(*usage) if usage else None
+    used = Usage._make((*usage, None)) if usage else None
     return Stored(Stamp(order, value), seconds, version and version_of(version), differing, observes, used, size)
 
 

@@ -237,7 +237,10 @@ class _Run:
     def _result(self) -> Any:
         root = self._graph.root
         for attempt in range(_RELOADS + 1):
-            for event in drive(self._plan, self._work, self._runner, stop_on_failure=self._stops, check=self._check):
+            check = self._interrupts.signals.check
+            for event in drive(
+                self._plan, self._work, self._runner, stop_on_failure=self._stops, check=check, resize=self._resize
+            ):
                 self._note(event)
             if self._failed:
                 raise self._error()
@@ -252,8 +255,7 @@ class _Run:
                 self._told.add(root)
         raise AssertionError("the last attempt neither returned nor raised [this is a bug]")
 
-    def _check(self) -> None:
-        self._interrupts.signals.check()
+    def _resize(self) -> None:
         places = self._runner.ordinary.capacity()
         if places != self._places:
             self._places = self._limits.resize(WORKERS, places)
@@ -267,7 +269,7 @@ class _Run:
         if key is None:
             return
         graph = self._graph
-        name = graph.class_name(key)
+        name: str = graph.tasks[key]._taskproc.place.name
         if kind in COUNTED:
             self._counter.count(event, name)
         journal = self._journal

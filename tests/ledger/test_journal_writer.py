@@ -281,17 +281,32 @@ def test_a_task_is_named_where_its_line_says_no_more(tmp_path: Path) -> None:
 
 
 def test_short_failures_are_counted_above_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As all that is short."""
+    """As all that is short; a longer one says itself why it ran."""
     monkeypatch.setattr(journal_writer, "MOST_LINES", 1)
     journal = written(tmp_path)
-    for key in ("a" * 32, "b" * 32, "c" * 32):
+    for key, seconds in {"a" * 32: 0.001, "b" * 32: 0.001, "c" * 32: 0.001, "d" * 32: 1.0}.items():
+        journal.note_stale(key, "m.A", "new", "no result is stored")
         journal.note(Event("started", key), "m.A")
         problem = Failed(Problem("exception", "no")).problem
-        journal.note(Event("failed", key, {"problem": problem, "seconds": 0.001}), "m.A")
+        journal.note(Event("failed", key, {"problem": problem, "seconds": seconds}), "m.A")
     journal.close("failed", {})
 
-    assert 3 == run_of(tmp_path).counts["m.A"]["failed"]
-    assert 1 == len(run_of(tmp_path).tasks)
+    run = run_of(tmp_path)
+    assert [4, 4] == [run.counts["m.A"][kind] for kind in ("stale", "failed")]
+    assert ["new", "new"] == [trace.reason for trace in run.tasks.values()]
+
+
+def test_many_reasons_are_not_remembered(tmp_path: Path) -> None:
+    """Each has its line, and no more."""
+    journal = written(tmp_path)
+    for number in range(1500):
+        journal.note_stale(f"{number:032x}", "m.A", "need", f"upstream {number} changed")
+    journal.tick()
+    journal.note_stale("f" * 32, "m.A", "need", "upstream 7 changed")
+    journal.close("done", {})
+
+    assert 1501 == len(run_of(tmp_path).tasks)
+    assert len(journal._stale) == 1
 
 
 def test_a_torn_line_and_strange_ones_are_skipped(tmp_path: Path) -> None:
