@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from taskproc.cli.cache_output import Column, opened, print_json, print_table, seconds_text, suggest, time_text
 from taskproc.cli.status_command import ending_text, state_fields
 from taskproc.cli.usage import DONE, UsageError, say, tell
+from taskproc.ledger.argument_texts import Arguments, last_part
 from taskproc.ledger.journal import Run
 from taskproc.ledger.run_state import RunState, RunStates, past_runs, reasons_of, saved_seconds
 from taskproc.store.disk import DiskStore
+from taskproc.store.layout import FEWEST_DIGITS
 from taskproc.text import counted, did_you_mean, padded, printable
 
 _COLUMNS = (
@@ -69,8 +71,10 @@ def what_for(run: Run) -> str:
     """`Main(lr=0.1)`, as far as the journal says what was run."""
     name = str(run.head.get("entry", "")).rpartition(".")[2]
     arguments = run.head.get("arguments")
-    shown = ", ".join(f"{name}={value!r}" for name, value in arguments.items()) if isinstance(arguments, dict) else "…"
-    return f"{name}({shown})"
+    if not isinstance(arguments, dict):
+        return f"{name}(…)"
+    texts = Arguments({"args": arguments}).texts(lambda inner, key, known: f"{last_part(inner)}#{key[:FEWEST_DIGITS]}")
+    return f"{name}({', '.join(f'{argument}={text}' for argument, text in texts.items())})"
 
 
 def _show_run(given: Namespace, state: RunState, reader: RunStates) -> None:
