@@ -145,7 +145,7 @@ def test_a_forked_process_begins_with_its_own_peak(cache: Cache) -> None:
 
     one, other = about(large), about(small)
     assert "executor" == one["worker"]
-    assert one["peak"] > other["peak"] + 200 * MIB
+    assert one["peak"] - other["peak"] > 200 * MIB  # both have what this process has
 
 
 def test_processor_time_is_of_the_task_and_its_children(cache: Cache) -> None:
