@@ -66,7 +66,8 @@ PROTOCOLS = frozenset({("drive", "run.runner")})
 # `python -m taskproc.remote` is the command line of the task manager.
 # `Cache.entries()` is read by the ledger, whose Entry type checkers know.
 DOORS = frozenset({("tasks.task", "cli", "cli"), ("maps.cached_map", "", "tasks"), ("remote.__main__", "", "cli"),
-                   ("store.cache", "entries", "ledger"), ("store.cache", "", "ledger")})  # fmt: skip
+                   ("store.cache", "entries", "ledger"), ("store.cache", "", "ledger"),
+                   ("store.cache", "gc", "ledger"), ("store.cache", "gc", "tasks")})  # fmt: skip
 
 KERNEL_MAY_IMPORT = frozenset(
     "__future__ abc bisect collections dataclasses enum functools hashlib heapq itertools math operator typing "

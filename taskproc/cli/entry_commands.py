@@ -30,10 +30,12 @@ from taskproc.machine import available_cpus
 from taskproc.run.pool import LocalExecutor
 from taskproc.store import layout
 from taskproc.store.cache import ActiveCache, Cache, is_cache, other_files
+from taskproc.store.layout import ShortIds
 from taskproc.tasks.inspection import other_versions, preview
 from taskproc.tasks.running import plan_work, run_graph
 from taskproc.tasks.stats import RunStats
 from taskproc.tasks.task import Task
+from taskproc.tasks.task_graph import Graph, graph_of
 from taskproc.text import counted, exception_text, printable
 from taskproc.watch.standing import Tally, closing_line, reason_lines
 
@@ -93,12 +95,43 @@ def accept_entry(cls: type[Task], options: Options) -> int:
 
     set_loglevel(options.loglevel)
     with existing(options.output):
-        counts = accept(build_entry(cls, options))
+        task = build_entry(cls, options)
+        counts = accept(task if not options.task_id else _task_in_graph(task, options.task_id))
+    if options.more.get("json"):
+        from taskproc.cli.cache_output import print_json
+
+        print_json({"task": name, "accepted": count} for name, count in counts.items())
+        return DONE
     for name, count in counts.items():
         tell(f"accepted {printable(name)}: {counted(count, 'result')}")
     if not counts:
         tell("nothing to accept: no result differs by its source alone")
     return DONE
+
+
+def _task_in_graph(task: Task, word: str) -> Task:
+
+    graph = graph_of(task)
+    found: Task = graph.tasks[graph_key(graph, word)]
+    return found
+
+
+def graph_key(graph: Graph, word: str) -> str:
+    """The key of the one task of a graph that a word identifies: an id, or the first digits of a key.
+
+    A class may stand before the digits, as it is shown: `Choose#3fa1`. Raises UsageError, with the candidates.
+    """
+    cls = word.rpartition("#")[0]
+    keys = {task._taskproc.place.id: key for key, task in graph.tasks.items()
+            if not cls or cls in (type(task).__qualname__, task.task_name)}  # fmt: skip
+    matching = [keys[number] for number in layout.matching_ids(word, keys)]
+    if len(matching) == 1:
+        return matching[0]
+    if not matching:
+        raise UsageError(f"no task of this graph has the id {word!r}", "`plan` and `why` show ids; `list` shows all")
+    ids = ShortIds(graph.needs)
+    names = ", ".join(f"{type(graph.tasks[key]).__qualname__}#{ids.of(key)}" for key in matching)
+    raise UsageError(f"{word!r} may be any of {counted(len(matching), 'task')}: {names}", hint="")
 
 
 def existing(path: str) -> Cache:

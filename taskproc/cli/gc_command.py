@@ -7,6 +7,7 @@ from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from taskproc.cli.cache_output import Column, opened, print_json, print_table, seconds_text
 from taskproc.cli.clear_command import empty_trash_and_report
@@ -29,6 +30,9 @@ from taskproc.ledger.expiry import (
 from taskproc.store import layout
 from taskproc.store.disk import DiskStore
 from taskproc.text import counted, printable, size_text
+
+if TYPE_CHECKING:
+    from taskproc.tasks.task import Task
 
 
 def gc_command(given: Namespace) -> int:
@@ -75,19 +79,14 @@ def _with_progress(store: DiskStore) -> Iterator[Candidate]:
 def _reached(scripts: Sequence[str], output: str) -> set[Where]:
     """The tasks that the pipelines need, theirs included. Nothing runs."""
     from taskproc.cli.entry_commands import existing  # here and below: only with scripts
-    from taskproc.tasks.task_graph import graph_of
+    from taskproc.tasks.task_graph import places_of
 
-    reached: set[Where] = set()
-    for words in scripts:
-        with existing(output):
-            graph = graph_of(_entry(words, output))
-        for task in graph.tasks.values():
-            place = task._taskproc.place
-            reached.add((layout.folder_name(place.name), place.id))
-    return reached
+    with existing(output):
+        return places_of(entry_of_words(words, output) for words in scripts)
 
 
-def _entry(words: str, output: str) -> object:
+def entry_of_words(words: str, output: str) -> Task:
+    """The entry task that a script with flags of its Main builds: `train.py --lr 0.1`. Build it inside the cache."""
     from taskproc.cli.defaults import populated
     from taskproc.cli.entry_class import load_entry
     from taskproc.cli.options import parse_options

@@ -15,6 +15,7 @@ from taskproc.cli.cache_output import (
     time_text,
 )
 from taskproc.cli.usage import DONE, UsageError, say
+from taskproc.frozen import replace
 from taskproc.ledger.entries import FIELDS, Entry, entries
 from taskproc.ledger.identifiers import Catalogue
 from taskproc.ledger.sizes import ClassUsage, class_usages
@@ -54,7 +55,7 @@ def list_command(given: Namespace) -> int:
     conditions = [*given.where, *(word for word in given.what if "=" in word)]
     if len(words) > 1:
         raise UsageError(f"list takes one task class, got {' '.join(words)}", hint="`show ID` shows a task")
-    if words or conditions or given.failed or given.since is not None:
+    if words or conditions or given.failed or given.since is not None or given.script:
         return _list_tasks(given, store, words, conditions)
     return _list_classes(given, store)
 
@@ -108,6 +109,10 @@ def _list_tasks(given: Namespace, store: DiskStore, words: Sequence[str], condit
         catalogue=catalogue,
         longest=_WHOLE if given.wide else LONGEST,
     )
+    if given.script:
+        reasons = _reasons(given.script, given.output)
+        shown = [replace(entry, state="stale", error=reasons[entry.key])
+                 if entry.state == "good" and entry.key in reasons else entry for entry in shown]  # fmt: skip
     if given.sort:
         shown.sort(key=_TASK_ORDER[given.sort])  # type: ignore[arg-type]  # as above
     if given.as_json:
@@ -119,6 +124,17 @@ def _list_tasks(given: Namespace, store: DiskStore, words: Sequence[str], condit
     _print_tasks(shown, one_class=bool(words), wide=given.wide)
     suggest(given, f"show {shown[0].id}", "shows all that is known of the first one")
     return DONE
+
+
+def _reasons(script: str, output: str) -> dict[str, str]:
+    """The key of each task of a script that would run, and why. Nothing runs."""
+    from taskproc.cli.entry_commands import existing  # here and below: only with a script
+    from taskproc.cli.gc_command import entry_of_words
+    from taskproc.tasks.inspection import preview
+    from taskproc.tasks.running import plan_work
+
+    with existing(output):
+        return {key: reason.text for key, reason in preview(plan_work(entry_of_words(script, output)))}
 
 
 def entry_fields(entry: Entry) -> dict[str, object]:

@@ -5,16 +5,13 @@ import sys
 from collections.abc import Iterator
 
 from taskproc.cli.cache_output import opened, print_json
-from taskproc.cli.entry_commands import build_entry, existing, set_loglevel
+from taskproc.cli.entry_commands import build_entry, existing, graph_key, set_loglevel
 from taskproc.cli.history_command import why_run
 from taskproc.cli.options import Options
 from taskproc.cli.plan_rows import cut_lines, next_command
-from taskproc.cli.usage import DONE, UsageError, say, tell
-from taskproc.store import layout
-from taskproc.store.layout import ShortIds
+from taskproc.cli.usage import DONE, say, tell
 from taskproc.tasks.explaining import Explanation, explain
 from taskproc.tasks.task import Task
-from taskproc.tasks.task_graph import Graph
 from taskproc.tasks.why import CauseTasks, Why, tree_lines, why
 from taskproc.text import counted, terminal_width
 from taskproc.watch.standing import short_names
@@ -43,24 +40,6 @@ def why_entry(cls: type[Task], options: Options) -> int:
     if found.to_run:
         say(f"\nhint: {next_command('plan' if key is None else 'run', options)}")
     return DONE
-
-
-def graph_key(graph: Graph, word: str) -> str:
-    """The key of the one task of a graph that a word identifies: an id, or the first digits of a key.
-
-    A class may stand before the digits, as it is shown: `Choose#3fa1`. Raises UsageError, with the candidates.
-    """
-    cls = word.rpartition("#")[0]
-    keys = {task._taskproc.place.id: key for key, task in graph.tasks.items()
-            if not cls or cls in (type(task).__qualname__, task.task_name)}  # fmt: skip
-    matching = [keys[number] for number in layout.matching_ids(word, keys)]
-    if len(matching) == 1:
-        return matching[0]
-    if not matching:
-        raise UsageError(f"no task of this graph has the id {word!r}", "`plan` and `why` show ids; `list` shows all")
-    ids = ShortIds(graph.needs)
-    names = ", ".join(f"{type(graph.tasks[key]).__qualname__}#{ids.of(key)}" for key in matching)
-    raise UsageError(f"{word!r} may be any of {counted(len(matching), 'task')}: {names}", hint="")
 
 
 def why_lines(found: Why) -> Iterator[str]:

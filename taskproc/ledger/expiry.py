@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from taskproc.errors import CacheError, LinkInCache
-from taskproc.frozen import frozen
+from taskproc.frozen import frozen, replace
 from taskproc.ledger.sizes import tree_size
 from taskproc.store import layout
 from taskproc.store.claims import is_held
@@ -198,6 +198,24 @@ class LiveUse:
     def covers(self, where: Where) -> bool:
         """Whether a living run may use this task."""
         return self._everything or where in self._known
+
+
+def collected(
+    store: DiskStore,
+    reached: Collection[Where] | None,
+    keep_days: float | None,
+    max_size: int | None,
+    *,
+    delete: bool,
+) -> Choice:
+    """What may go of a cache; with `delete`, what went. The conditions are those of `choose_expired`."""
+    use = LiveUse(store)
+    choice = choose_expired(candidates(store), reached=reached, keep_days=keep_days, max_size=max_size,
+                            is_used=use.covers)  # fmt: skip
+    if not delete:
+        return choice
+    gone = {candidate.where for candidate in delete_expired(store, choice, use)}
+    return replace(choice, dropped=[dropped for dropped in choice.dropped if dropped.candidate.where in gone])
 
 
 def delete_expired(store: DiskStore, choice: Choice, use: LiveUse) -> list[Candidate]:

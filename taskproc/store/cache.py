@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
-from taskproc.errors import CacheError, NoCacheError
+from taskproc.errors import CacheError, NoCacheError, OptionError
 from taskproc.folders import absolute_path
 from taskproc.frozen import replace
 from taskproc.store import layout
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import datetime as dt
 
     from taskproc.ledger.entries import Entry
+    from taskproc.ledger.expiry import Choice
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -140,6 +141,40 @@ class Cache:
         if not is_cache(self.path):
             raise CacheError(f"there is no cache at {str(self.path)!r}")
         return entries(self.store, task, where=where, failed=failed, since=since)
+
+    def gc(
+        self,
+        *pipelines: object,
+        keep_days: float | None = None,
+        max_size: int | None = None,
+        delete: bool = False,
+    ) -> Choice:
+        """What may be deleted, as `taskproc gc` shows it: `dropped` and `kept` tasks, and the `largest_loss`.
+
+        Each argument lets more results stay; at least one is needed. Results that a living run may use stay, and so do
+        results that are replaced in the meantime. Costs a listing and one record for each task.
+
+        Args:
+            pipelines: tasks of this cache; their results, and those of all that they need, stay.
+            keep_days: results that are younger than so many days stay.
+            max_size: bytes; only as much goes as is needed, first what is cheapest to compute again per byte.
+            delete: move what goes into the trash, which the next `clear` or run empties; `dropped` is then what went.
+
+        Raises:
+            CacheError: there is no cache, or it cannot be written.
+            OptionError: no argument says what may go.
+        """
+        from taskproc.ledger.expiry import collected  # here and below: as in `entries`
+        from taskproc.tasks.task_graph import places_of
+
+        if not is_cache(self.path):
+            raise CacheError(f"there is no cache at {str(self.path)!r}")
+        if not pipelines and keep_days is None and max_size is None:
+            raise OptionError("nothing says what may go: pass the tasks whose results stay, keep_days or max_size")
+        if delete:
+            self.store.rules.allow_writing()
+        reached = places_of(pipelines) if pipelines else None
+        return collected(self.store, reached, keep_days, max_size, delete=delete)
 
     def __repr__(self) -> str:
         return f"Cache({str(self.path)!r})"

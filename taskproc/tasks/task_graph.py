@@ -9,7 +9,7 @@ from taskproc.attributes import filled_slots, identity, slots_of
 from taskproc.errors import BuildError, CycleError
 from taskproc.kernel.graph import closure
 from taskproc.modules import object_name
-from taskproc.store.layout import ShortIds
+from taskproc.store.layout import ShortIds, folder_name
 from taskproc.tasks.access import store_of
 from taskproc.tasks.binding import FLAT
 from taskproc.tasks.future import Const, Item
@@ -77,6 +77,12 @@ def graph_of(*roots: Task) -> Graph:
     order = closure(keys, needs_of, lambda some: brief(tasks[some]))
     refuse_namesakes({type(some) for some in tasks.values()})
     return Graph(keys[0] if len(roots) == 1 else "", tasks, order)
+
+
+def places_of(tasks: Iterable[Task]) -> set[tuple[str, int]]:
+    """Where the results of some tasks, and of all that they need, lie: folders of classes and ids."""
+    places = [task._taskproc.place for root in tasks for task in graph_of(root).tasks.values()]
+    return {(folder_name(place.name), place.id) for place in places}
 
 
 def attributes(task: object) -> list[tuple[str, object]]:

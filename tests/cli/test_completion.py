@@ -39,7 +39,7 @@ def test_words_of_the_table_come_next() -> None:
     assert ["stop", "continue"] == next_words(["job.py", "-o", "cache", "--on-error"])
     assert ["-o", "--output", "--json", "-h", "--help"] == next_words(["check"])
     assert next_words(["run"]) == next_words(["job.py"])
-    assert {"--sweep", "--table", "--csv", "--json"} == {*next_words(["run"])} - {*next_words(["accept"])}
+    assert {"--sweep", "--table", "--csv"} == {*next_words(["run"])} - {*next_words(["accept"])}
     assert list(SHELLS) == next_words(["completion"])[: len(SHELLS)]
 
 

@@ -200,3 +200,31 @@ def test_the_price_of_a_class_is_a_record_a_task(study: str, monkeypatch: pytest
 
     assert len(sizes) <= 8
     assert max(sizes) <= 4096
+
+
+def test_stale_results_are_marked(study: str, capsys: Capture) -> None:
+    """With a script, `list` says which results are stale for its Main, and why."""
+    script = Path("study.py")
+    script.write_text(script.read_text().replace("range(self.day)", "range(self.day, 9)"))
+
+    assert 0 == main(["list", "Load", "-o", study, "--script", "study.py --fails true", "--json"])
+    loads = objects(capsys.readouterr().out, "list: a task")
+    assert {("stale", "source of study:Load.run_task changed")} == {(load["state"], load["error"]) for load in loads}
+    assert 0 == main(["list", "-o", study, "--script", "study.py --fails true"])
+    states = [line.split()[2] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert sorted(states) == ["failed", *["stale"] * 7]
+
+
+def test_accepting_one_task(study: str, capsys: Capture) -> None:
+    """With an id, `accept` concerns this task and what it needs; `--json` counts by class."""
+    script = Path("study.py")
+    script.write_text(script.read_text().replace("range(self.day)", "range(0, self.day)"))
+    words = ["study.py", "-o", study, "--fails", "true"]
+    assert 0 == main(["list", "Load", "-o", study, "--where", "day=1", "--json"])
+    (load,) = objects(capsys.readouterr().out, "list: a task")
+
+    assert 0 == main(["accept", words[0], load["id"], *words[1:], "--json"])
+    assert [("study.Load", 1)] == [(row["task"], row["accepted"]) for row in objects(capsys.readouterr().out, "accept")]
+    assert 0 == main(["list", "Load", "-o", study, "--script", "study.py --fails true", "--json"])
+    states = [entry["state"] for entry in objects(capsys.readouterr().out, "list: a task")]
+    assert sorted(states) == ["good", "stale", "stale"]

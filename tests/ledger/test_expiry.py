@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskproc import Cache, LocalExecutor, Task
+from taskproc.errors import CacheError, OptionError
 from taskproc.ledger.expiry import DAY, Candidate, Choice, LiveUse, candidates, choose_expired, delete_expired
 from taskproc.store.disk import DiskStore
 from taskproc.store.layout import folder_name
@@ -127,6 +128,23 @@ def test_chosen_results_go(store: DiskStore, tasks: list[Square]) -> None:
     assert {candidate.id for candidate in deleted} == {tasks[0].task_id, tasks[2].task_id}
 
     assert [candidate.id for candidate in candidates(store)] == [tasks[1].task_id]
+
+
+def test_the_same_from_code(store: DiskStore, tasks: list[Square]) -> None:
+    """`Cache.gc` shows, and deletes when asked to."""
+    cache = Cache(store.root)
+
+    choice = cache.gc(tasks[1])
+    assert {dropped.candidate.id for dropped in choice.dropped} == {tasks[0].task_id, tasks[2].task_id}
+    assert len(list(candidates(store))) == 3
+
+    assert len(cache.gc(tasks[1], delete=True).dropped) == 2
+    assert [candidate.id for candidate in candidates(store)] == [tasks[1].task_id]
+    assert not cache.gc(keep_days=1).dropped
+    with pytest.raises(OptionError, match="nothing says what may go"):
+        cache.gc()
+    with pytest.raises(CacheError, match="there is no cache at"):
+        Cache(f"{store.root}-none").gc(max_size=0)
 
 
 def test_a_result_that_was_replaced_stays(store: DiskStore, tasks: list[Square]) -> None:
