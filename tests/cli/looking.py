@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from taskproc.machine import host_name, user_name
+from tests.pace import limit
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "looking.md"
@@ -82,7 +83,7 @@ def ran(folder: Path, command: str) -> tuple[str, str]:
         command = command.replace("ID", words[words.index(f"{int(names[0]) << 1:016x}"[:6])])
     environ = {**os.environ, "TASKPROC_CACHE": "cache", "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
     done = subprocess.run([sys.executable, "-m", "taskproc", *words], cwd=folder, env=environ, capture_output=True,
-                          text=True, timeout=300, check=False)  # fmt: skip
+                          text=True, timeout=limit(300), check=False)  # fmt: skip
     if done.returncode:
         raise AssertionError(f"{command}: {done.stdout}{done.stderr}")
     return command, _anonymous(done.stdout.rstrip())

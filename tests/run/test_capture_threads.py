@@ -1,6 +1,7 @@
 """Output of a thread goes to the log of the task that started it, or nowhere after that has ended."""
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import sys
@@ -84,6 +85,13 @@ KINDS: dict[str, Callable[[], AbstractContextManager[Executor | None]]] = {
     "pool": lambda: ProcessPoolExecutor(1, get_context("fork")),
     "threads": lambda: ThreadPoolExecutor(2),
 }
+
+
+@pytest.fixture(autouse=True)
+def _plain_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads of this process are not followed, also if an earlier test has run a job here as a worker does."""
+    monkeypatch.setattr(threading.Thread, "start", inspect.unwrap(threading.Thread.start))
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", inspect.unwrap(ThreadPoolExecutor.submit))
 
 
 @pytest.mark.slow

@@ -156,7 +156,7 @@ def test_a_graph_runs_on_ray(executor: RayExecutor, cache: Cache) -> None:
 
 def test_options(ray: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """Processors have their own argument, and a missing Ray is reported with the remedy."""
-    with pytest.raises(OptionError, match="say n_cores_worker"):
+    with pytest.raises(OptionError, match="pass n_cores_worker instead"):
         RayExecutor(options={"num_cpus": 2})
     with pytest.raises(ValueError, match="no_such"):
         RayExecutor(options={"no_such": 2})
