@@ -43,7 +43,8 @@ def begin_journal(
         options: of the run, ready for JSON.
         describe, alone: see open_journal.
     """
-    first = task[0] if isinstance(task, tuple) else task
+    is_sweep = isinstance(task, tuple)
+    first: Any = task[0] if is_sweep else task
     script = getattr(sys.modules.get(type(first).__module__), "__file__", None)
     folder = working_folder() or ""
     script = os.path.join(folder, script) if script else None
@@ -52,8 +53,8 @@ def begin_journal(
         "argv": list(sys.argv),
         "script": script,
         "entry": first._taskproc.place.name,
-        "key": task._taskproc.place.key if first is task else None,
-        "arguments": _arguments(task) if first is task else None,
+        "key": None if is_sweep else first._taskproc.place.key,
+        "arguments": None if is_sweep else _arguments(first),
         "host": host_name(),
         "user": user_name(),
         "pid": os.getpid(),
