@@ -19,7 +19,7 @@ from taskproc.store.disk import DiskStore
 from taskproc.store.folder import refuse_links
 from taskproc.store.rules import checked_rules
 from taskproc.streams import is_terminal
-from taskproc.text import cut_in_middle, cut_to, padded, size_text, terminal_width, width_of
+from taskproc.text import cut_in_middle, cut_to, padded, printable, size_text, terminal_width, width_of
 from taskproc.watch.standing import duration
 
 VERSION = 1  # of the objects of --json; see docs/json.md
@@ -48,6 +48,12 @@ def print_json(objects: Iterable[Mapping[str, object]]) -> None:
     """Print each object in a line; its first field is the version of the format."""
     for fields in objects:
         tell(json.dumps({"v": VERSION, **fields}, default=str))
+
+
+def tell_lines(lines: Iterable[str]) -> None:
+    """Print lines, each cut to the width of the terminal; whole in a pipe."""
+    width = terminal_width(sys.stdout)
+    tell("\n".join(cut_to(printable(line), width) for line in lines))
 
 
 def suggest(given: Namespace, words: str, effect: str) -> None:

@@ -15,6 +15,7 @@ from taskproc.cli.meter import Meter
 from taskproc.cli.usage import DONE, UsageError, UserError, program, say
 from taskproc.errors import TaskprocError
 from taskproc.frozen import replace
+from taskproc.ledger.argument_texts import last_part
 from taskproc.ledger.expiry import (
     OLD,
     UNREACHED,
@@ -29,7 +30,7 @@ from taskproc.ledger.expiry import (
 )
 from taskproc.store import layout
 from taskproc.store.disk import DiskStore
-from taskproc.text import counted, printable, size_text
+from taskproc.text import counted, cut_to, printable, size_text, terminal_width
 
 if TYPE_CHECKING:
     from taskproc.tasks.task import Task
@@ -218,15 +219,21 @@ def _loss(dropped: Dropped) -> dict[str, object]:
 def _print_notes(choice: Choice, use: LiveUse) -> None:
     """Why tasks go, the largest loss, and what cannot go."""
     for why, count in Counter(dropped.why for dropped in choice.dropped).items():
-        say(f"{counted(count, 'task')}: {_REASONS.get(why, why)}")
+        _note(f"{counted(count, 'task')}: {_REASONS.get(why, why)}")
     loss = choice.largest_loss
     if loss is not None and loss.candidate.seconds:
         name, digits = layout.folder_task_name(loss.candidate.folder), layout.key_digits(loss.candidate.id)[:8]
-        say(f"the largest loss: {printable(name)}#{digits}, {seconds_text(loss.candidate.seconds)} to compute again")
+        again = seconds_text(loss.candidate.seconds)
+        _note(f"the largest loss: {printable(last_part(name))}#{digits}, {again} to compute again")
     if choice.used:
-        say(f"{counted(len(choice.used), 'more task')} may be used by {counted(len(use.runs), 'living run')}, and stay")
+        live = counted(len(use.runs), "living run")
+        _note(f"{counted(len(choice.used), 'more task')} may be used by {live}, and stay")
     if choice.excess:
-        say(f"{size_text(choice.excess)} more than --max-size stay: the other results may not go")
+        _note(f"{size_text(choice.excess)} more than --max-size stay: the other results may not go")
+
+
+def _note(text: str) -> None:
+    say(cut_to(text, terminal_width(sys.stderr)))
 
 
 _REASONS = {UNREACHED: "none of the pipelines reaches them", OLD: "they are older than --keep-days"}

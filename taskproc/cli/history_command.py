@@ -4,9 +4,18 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Iterator
 
-from taskproc.cli.cache_output import Column, opened, print_json, print_table, seconds_text, suggest, time_text
+from taskproc.cli.cache_output import (
+    Column,
+    opened,
+    print_json,
+    print_table,
+    seconds_text,
+    suggest,
+    tell_lines,
+    time_text,
+)
 from taskproc.cli.status_command import ending_text, state_fields
-from taskproc.cli.usage import DONE, UsageError, say, tell
+from taskproc.cli.usage import DONE, UsageError, say
 from taskproc.ledger.argument_texts import Arguments, last_part
 from taskproc.ledger.journal import Run
 from taskproc.ledger.run_state import RunState, RunStates, past_runs, reasons_of, saved_seconds
@@ -83,7 +92,7 @@ def _show_run(given: Namespace, state: RunState, reader: RunStates) -> None:
                    for (kind, text), classes in reasons_of(state.run).items()]  # fmt: skip
         print_json([{**state_fields(state), "saved": saved_seconds(reader, state.run), "reasons": reasons}])
         return
-    tell("\n".join(_lines(state, reader)))
+    tell_lines(_lines(state, reader))
     suggest(given, "list --sort seconds", "shows the slowest tasks of the cache")
 
 

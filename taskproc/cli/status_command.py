@@ -6,7 +6,7 @@ import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 
-from taskproc.cli.cache_output import amount_text, opened, print_json, seconds_text, suggest, time_text
+from taskproc.cli.cache_output import amount_text, opened, print_json, seconds_text, suggest, tell_lines, time_text
 from taskproc.cli.usage import DONE, FAILED, output, say, tell
 from taskproc.ledger.estimates import Estimate
 from taskproc.ledger.run_state import RunningTask, RunState, RunStates
@@ -42,7 +42,7 @@ def _report_last(given: Namespace, store: DiskStore) -> int:
     if given.as_json:
         print_json([state_fields(last)])
     else:
-        tell(f"no run is on its way; the last one, {last.run.run}, {ending_text(last)}")
+        tell_lines(["no run is on its way", f"the last one, {last.run.run}, {ending_text(last)}"])
     suggest(given, f"history {last.run.run}", "shows what it did")
     return DONE if last.run.status == "done" else FAILED
 

@@ -143,7 +143,7 @@ def test_a_killed_run_is_not_on_its_way(running: Running, capsys: Capture) -> No
     capsys.readouterr()
 
     assert 1 == main(["status", "-o", "cache"])
-    assert re.search(r"the last one, [\w-]+, was killed at .*: 2 fresh", capsys.readouterr().out)
+    assert re.search(r"^the last one, [\w-]+, was killed at .*: 2 fresh$", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_without_a_run(environ: dict[str, str], capsys: Capture) -> None:
