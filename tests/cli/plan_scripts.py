@@ -1,17 +1,14 @@
 """A small study for the tests of `plan` and `why`, and commands as processes, as wide as a test wants them."""
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import pty
-import struct
 import subprocess
 import sys
-import termios
 from pathlib import Path
 from typing import Any
 
+from tests.cli.terminal import read_to_end, terminal
 from tests.pace import limit
 from tests.plain import plain
 
@@ -79,22 +76,14 @@ class Commands:
 
     def _run_on_terminal(self, command: list[str], columns: int, code: int) -> tuple[str, str]:
         """The same with standard output on a terminal with so many columns."""
-        ours, its = pty.openpty()
-        fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        ours, its = terminal(columns)
         environ = {name: value for name, value in self.environ.items() if name != "COLUMNS"}
         process = subprocess.Popen(command, cwd=self.folder, env=environ, stdout=its, stderr=subprocess.PIPE, text=True)
         os.close(its)
-        text = b""
-        try:
-            while part := os.read(ours, 4096):
-                text += part
-        except OSError:
-            pass  # Linux reports an error when the other end was closed
-        finally:
-            os.close(ours)
+        text = read_to_end(ours)
         _, err = process.communicate(timeout=limit(100))
         assert process.returncode == code, err
-        return text.decode().replace("\r\n", "\n"), err
+        return text, err
 
     def lines(self, *words: str, columns: int | None = None, code: int = 0) -> list[str]:
         """The lines of standard output, without short ids."""
