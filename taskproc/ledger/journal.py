@@ -159,11 +159,7 @@ class _Reading:
     def _take_stale(self, line: Mapping[str, Any]) -> None:
         self._count(line["task"], "stale", len(line["keys"]))
         for key in line["keys"]:
-            known = self.tasks.get(key)
-            # While another run computes a task, it is judged again and again
-            waits = known is not None and known.state == "elsewhere"
-            trace = known if known is not None and waits else TaskTrace(key, line["task"])
-            self.tasks[key] = replace(trace, reason=line["reason"], text=line["text"])
+            self.tasks[key] = TaskTrace(key, line["task"], reason=line["reason"], text=line["text"])
 
     def _take_task(self, kind: str, line: Mapping[str, Any]) -> None:
         trace = self.tasks.get(line["key"]) or TaskTrace(line["key"])

@@ -170,6 +170,8 @@ class Journal:
 
     def note_stale(self, key: str, name: str, kind: str, text: str) -> None:
         """Take note of why a task must run: the kind of the reason, and words that hold for the whole class."""
+        if key in self._elsewhere:
+            return  # it is judged again and again while another run computes it
         reason = name, kind, text
         if self._stale_left <= 0:
             self._reasons[key] = reason
@@ -182,10 +184,10 @@ class Journal:
         keys.append(key)
 
     def note_elsewhere(self, key: str, name: str, by: Callable[[], object]) -> None:
-        """Take note that another run computes a task; `by` gives which, and is called once for each task."""
+        """Take note that another run computes a task; `by` gives which. A line is written once, and after a line `started`."""
         with self._guard():
-            self._running.pop(key, None)
-            if key not in self._elsewhere:
+            has_started_line = self._running.pop(key, (0.0, "")) is None
+            if has_started_line or key not in self._elsewhere:
                 self._elsewhere.add(key)
                 self._write_line("elsewhere", {"task": name, "key": key, "by": by()})
 

@@ -280,6 +280,25 @@ def test_a_task_is_named_where_its_line_says_no_more(tmp_path: Path) -> None:
     assert {"host": "there", "pid": 7} == trace.by
 
 
+def test_a_task_of_another_run_is_waited_for_in_one_line(tmp_path: Path) -> None:
+    """It is judged and tried again and again, and has a new line only after one that says that it was started."""
+    clock = Clock()
+    journal = written(tmp_path, clock=clock)
+    for second in range(4):
+        journal.note_stale("a" * 32, "m.A", "new", "no result is stored")
+        journal.note(Event("started", "a" * 32), "m.A")
+        if second == 2:
+            clock.now = 0.6
+            journal.tick()
+        journal.note_elsewhere("a" * 32, "m.A", lambda: {"host": "there", "pid": 7})
+    journal.tick()
+
+    assert [line["event"] for line in lines(tmp_path)] == ["run", "stale", "elsewhere", "started", "elsewhere"]
+    trace = run_of(tmp_path).tasks["a" * 32]
+    assert (trace.state, trace.by) == ("elsewhere", {"host": "there", "pid": 7})
+    journal.close("done", {"stats": {}})
+
+
 def test_short_failures_are_counted_above_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As all that is short; a longer one says itself why it ran."""
     monkeypatch.setattr(journal_writer, "MOST_LINES", 1)
