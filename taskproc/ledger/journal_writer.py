@@ -184,7 +184,7 @@ class Journal:
         keys.append(key)
 
     def note_elsewhere(self, key: str, name: str, by: Callable[[], object]) -> None:
-        """Take note that another run computes a task; `by` gives which. A line is written once, and after a line `started`."""
+        """Take note that another run computes a task; `by` gives which. One line, and one more after each `started`."""
         with self._guard():
             has_started_line = self._running.pop(key, (0.0, "")) is None
             if has_started_line or key not in self._elsewhere:
