@@ -111,6 +111,11 @@ class Counting(RunRemaining):
         self.computed += 1
         super().compute()
 
+    def wait(self) -> None:
+        """Until its thread has ended: one that is not listed any more may still be alive for a moment."""
+        assert self._thread is not None
+        self._thread.join(limit(60))
+
 
 def test_the_answer_is_computed_now_and_then() -> None:
     """In another thread, not more often than each second, and not after the end."""
@@ -122,12 +127,12 @@ def test_the_answer_is_computed_now_and_then() -> None:
     for seconds in (0.0, 0.5, 1.0, 100.0):
         clock.now = 100.0 + seconds
         found.left()
-        wait_for_answer()
+        found.wait()
         counts.append(found.computed)
     found.close()
     clock.now += 100.0
     found.left()
-    wait_for_answer()
+    found.wait()
 
     assert [*counts, found.computed] == [1, 1, 2, 3, 3]
 
