@@ -26,7 +26,7 @@ _taskproc() {{
     case "$typed ${{COMP_WORDS[1]}} " in
         -*) ;;
         *" "{dynamic}" ")
-            local there="$("${{COMP_WORDS[0]}}" {complete} "${{COMP_WORDS[@]:1:COMP_CWORD}}" 2>/dev/null)"
+            local there="$("${{COMP_WORDS[0]}}" {complete} "${{COMP_WORDS[@]:1:$COMP_CWORD}}" 2>/dev/null)"
             [ -n "$there" ] && known="$there" ;;
     esac
     COMPREPLY=($(compgen -W "$known" -- "$typed"))

@@ -1,6 +1,7 @@
 """Laws of completion: the words of the table, offered in shells by the printed script."""
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from taskproc.cli.completion import next_words, words_in_cache
 from taskproc.cli.main import main
 from taskproc.cli.table import COMMANDS, COMPLETE, SHELLS
 from taskproc.store.cache import Cache
-from tests.cli.terminal import taskproc
+from tests.cli.terminal import taskproc, terminal
 from tests.pace import limit
 
 Capture = pytest.CaptureFixture[str]
@@ -55,7 +56,7 @@ def with_program(environ: dict[str, str], tmp_path: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_shell_completes(tmp_path: Path, capsys: Capture, with_program: dict[str, str], shell: str) -> None:
-    """What it offers for the last word of a line. zsh offers it only to someone who types: its script is parsed."""
+    """What it offers for the last word of a line. zsh offers it only to someone who types: see below."""
     if not shutil.which(shell):
         pytest.skip(f"no {shell} here")
     assert 0 == main(["completion", shell])
@@ -83,6 +84,35 @@ def cache(script: Callable[..., str], capsys: Capture) -> Cache:
         assert 0 == main([script(), "-o", "cache", "-t", "local", "--x", str(x)])
     capsys.readouterr()
     return Cache("cache")
+
+
+@pytest.mark.skipif(not shutil.which("zsh"), reason="no zsh here")
+def test_zsh_completes_what_is_typed(cache: Cache, with_program: dict[str, str], capsys: Capture) -> None:
+    """Commands, classes and ids, on a terminal."""
+    assert 0 == main(["completion", "zsh"])
+    path = Path("completion.zsh")
+    path.write_text(capsys.readouterr().out, "utf-8")
+    (entry,) = cache.entries("Main", where={"x": 3})
+    ours, its = terminal(120)
+    dumb = {**with_program, "TERM": "dumb"}
+    shell = subprocess.Popen(["zsh", "-f", "-i"], env=dumb, stdin=its, stdout=its, stderr=its, start_new_session=True)
+    os.close(its)
+    typed = {
+        f"PS1=; source {path}; echo DO''NE\n": "DONE",
+        "taskproc stat\t": "taskproc status ",
+        "\x15taskproc list -o cache job.M\t": "job.Main ",
+        f"\x15taskproc show -o cache {entry.id[:5]}\t": f"{entry.id} ",
+    }
+    try:
+        for keys, shown in typed.items():
+            os.write(ours, keys.encode())
+            text = ""
+            while shown not in text:
+                text += os.read(ours, 4096).decode("utf-8", "replace")
+    finally:
+        shell.kill()
+        shell.wait()
+        os.close(ours)
 
 
 def test_classes_and_ids_come_from_the_cache(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
