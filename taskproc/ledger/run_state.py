@@ -89,7 +89,7 @@ class RunStates:
             if not _has_ended(path) and (run := _run_at(path)) is not None:
                 here = (run.head.get("host"), run.head.get("pid"))
                 if run.status == "running" or (run.status == "unknown" and here in living):
-                    states.append(self.state(replace_status(run, "running")))
+                    states.append(self.state(replace(run, status="running")))
         return states
 
     def newest(self) -> RunState | None:
@@ -171,7 +171,7 @@ def past_runs(store: DiskStore) -> Iterator[RunState]:
     states = RunStates(store)
     for path in runs(store.root):
         if (run := _run_at(path)) is not None:
-            yield states.state(run) if run.status != "running" else RunState(run, states.state(run).counts, run.t)
+            yield states.state(run)
 
 
 def saved_seconds(states: RunStates, run: Run) -> float:
@@ -191,11 +191,6 @@ def reasons_of(run: Run) -> dict[tuple[str, str], Counter[str]]:
         if trace.reason is not None:
             reasons.setdefault((trace.reason, trace.text or ""), Counter())[trace.task] += 1
     return reasons
-
-
-def replace_status(run: Run, status: str) -> Run:
-    """The same run with another status."""
-    return replace(run, status=status)
 
 
 def _run_at(path: str) -> Run | None:

@@ -80,7 +80,7 @@ class Lanes(Generic[K, Answer]):
         return self._inbox.wait(timeout)
 
     def call_every(self, seconds: float, action: Callable[[], object]) -> None:
-        """Call `action` every so many seconds, within the waits from now on."""
+        """From now on, call `action` every `seconds`, during the waits."""
 
         def again() -> None:
             self.call_every(seconds, action)

@@ -103,9 +103,7 @@ def run_graph(
     placement = _placement(graph, executor, _behind(graph, given) if given else {}, slots)
     counter = Counter()
     if dry_run:
-        for key, reason in preview(known):
-            counter.count(Event("done", key), graph.class_name(key))
-            counter.reason(graph.class_name(key), summary(graph, reason))
+        _count_preview(known, counter)
         return None, counter.stats(time.monotonic() - started)
     totals = _totals(graph)
     node_labels, first_slots = _labels(graph, placement.commands), dict[str, int]()
@@ -137,6 +135,14 @@ def run_graph(
         stream.begin(Outline(totals, run.waits, remaining.left) if remaining else Outline(totals, run.waits))
         value = run.result()
     return value, counter.stats(time.monotonic() - started)
+
+
+def _count_preview(known: KnownVersions, counter: Counter) -> None:
+    """Count what would run, and why, as if it had run."""
+    for key, reason in preview(known):
+        name = known.graph.class_name(key)
+        counter.count(Event("done", key), name)
+        counter.reason(name, summary(known.graph, reason))
 
 
 def plan_work(
