@@ -75,11 +75,18 @@ class RunStates:
 
     Args:
         clock: wall-clock seconds.
+        history: gives the past tasks of a class; default: those of the store.
     """
 
-    def __init__(self, store: DiskStore, clock: Callable[[], float] = time.time):
+    def __init__(
+        self,
+        store: DiskStore,
+        clock: Callable[[], float] = time.time,
+        history: Callable[[str], Sequence[PastTask]] | None = None,
+    ):
         self._store, self._clock = store, clock
-        self._past: dict[str, list[PastTask]] = {}
+        self._history = history or (lambda name: past_tasks(store, name))
+        self._past: dict[str, Sequence[PastTask]] = {}
 
     def live(self) -> list[RunState]:
         """The runs that are on their way now, newest first."""
@@ -128,10 +135,10 @@ class RunStates:
             self._last_line(Located(layout.folder_name(trace.task), number)),
         )  # fmt: skip
 
-    def past(self, name: str) -> list[PastTask]:
+    def past(self, name: str) -> Sequence[PastTask]:
         """The tasks of a class with a result, newest first."""
         if name not in self._past:
-            self._past[name] = past_tasks(self._store, name)
+            self._past[name] = self._history(name)
         return self._past[name]
 
     def _left(self, run: Run, running: int) -> tuple[Estimate | None, int]:
