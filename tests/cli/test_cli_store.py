@@ -1,4 +1,4 @@
-"""Laws of the commands on a cache: they read names, and clear exactly what they are told to, or nothing."""
+"""Laws of the commands on a cache: they read names only, and clear the results that are named, or none."""
 from __future__ import annotations
 
 import io

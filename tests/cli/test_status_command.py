@@ -147,7 +147,7 @@ def test_a_killed_run_is_not_on_its_way(running: Running, capsys: Capture) -> No
 
 
 def test_without_a_run(environ: dict[str, str], capsys: Capture) -> None:
-    """The last one is shown; a cache without journals is no error."""
+    """The last run is shown; a cache without journals is not an error."""
     assert 1 == main([*RUN, "--fails", "true"])
     capsys.readouterr()
 
